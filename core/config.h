@@ -1,0 +1,64 @@
+// config.h: struct UfConfig, generated from params.def, and the table that describes it.
+#ifndef UF_CONFIG_H
+#define UF_CONFIG_H
+
+#include "core.h"
+
+#define UF_STRING_BYTES 512
+
+struct UfConfig {
+#define UF_GROUP(id, title)
+#define UF_INT(name, value, low, high, scope, help) int64_t name;
+#define UF_FLOAT(name, value, low, high, scope, help) double name;
+#define UF_BOOL(name, value, scope, help) bool name;
+#define UF_ENUM(name, value, choices, scope, help) int name;
+#define UF_STRING(name, value, scope, help) char name[UF_STRING_BYTES];
+#include "../params.def"
+#undef UF_GROUP
+#undef UF_INT
+#undef UF_FLOAT
+#undef UF_BOOL
+#undef UF_ENUM
+#undef UF_STRING
+};
+
+// Indices into the choices of the enums.
+enum { UF_SCHEDULE_CONSTANT, UF_SCHEDULE_COSINE };
+enum { UF_AGGREGATE_MIN, UF_AGGREGATE_MEAN, UF_AGGREGATE_FIRST };
+
+typedef enum UfParamType { UF_TYPE_GROUP, UF_TYPE_INT, UF_TYPE_FLOAT, UF_TYPE_BOOL, UF_TYPE_ENUM, UF_TYPE_STRING } UfParamType;
+typedef enum UfParamScope { UF_SCOPE_RUN, UF_SCOPE_SHARED, UF_SCOPE_PER_MEMBER } UfParamScope;
+
+typedef struct UfBound {
+    double value;
+    bool limited, open;  // open: the value itself is excluded
+} UfBound;
+
+typedef struct UfParam {
+    const char* name;  // of a group: its id
+    UfParamType type;
+    UfParamScope scope;
+    size_t offset;            // into UfConfig
+    UfBound low, high;        // int and float
+    double default_number;    // int, float, bool
+    const char* default_text; // enum and string; of a group: its title
+    const char* choices;      // enum: "a|b|c"
+    const char* help;
+} UfParam;
+
+// The table in the order of params.def, groups included.
+extern const UfParam uf_params[];
+extern const int uf_num_params;
+
+const UfParam* uf_param_find(const char* name);  // NULL: no such hyperparameter
+// Type, default, range and scope of one row as text: "float > 0", "0.001", ...
+void uf_param_describe(const UfParam* param, char* type_and_range, size_t bytes, char* default_text, size_t default_bytes);
+// Value of one field as text.
+void uf_param_format(const UfConfig* config, const UfParam* param, char* buffer, size_t bytes);
+// `unifloral train --help`'s table and README.md's table, both generated from uf_params.
+UfStatus uf_params_help(char** text);
+UfStatus uf_params_markdown(char** text);
+// OK when every SHARED field is equal in a and b; else the sentence names the first that differs.
+UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b);
+
+#endif

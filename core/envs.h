@@ -1,0 +1,63 @@
+// envs.h: environments behind one interface: built-in ones here, MuJoCo's through the same table.
+#ifndef UF_ENVS_H
+#define UF_ENVS_H
+
+#include "core.h"
+#include "philox.h"
+
+typedef struct UfEnv UfEnv;
+
+// One row an environment: everything there is to know about it without making one.
+typedef struct UfEnvSpec {
+    const char* name;      // "Pendulum-v1"
+    const char* alias;     // "pendulum": also matched in dataset names
+    int obs_dim;
+    int action_dim;        // continuous: size; discrete: number of actions
+    bool discrete;         // then step reads action[0] as the index
+    float action_low, action_high;
+    int max_steps;
+    int state_dim;         // doubles of get/set state, internal clock excluded
+    bool has_scores;
+    double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
+    const char* termination_rule; // of model rollouts ("never", ...): spec section 5
+    UfStatus (*create)(UfEnv** out, const struct UfEnvSpec* spec);
+} UfEnvSpec;
+
+extern const UfEnvSpec uf_env_specs[];
+extern const int uf_num_env_specs;
+
+// By name or alias, case-insensitive; "name" may be a dataset's ("pendulum-medium-replay.hdf5"). NULL: unknown.
+const UfEnvSpec* uf_env_find(const char* name);
+// The sentence for an unknown environment lists the known ones.
+UfStatus uf_env_create(UfEnv** out, const char* name);
+const UfEnvSpec* uf_env_spec(const UfEnv* env);
+// Starts an episode. Its start state and any noise inside depend on (seed, episode) alone.
+void uf_env_reset(UfEnv* env, uint64_t seed, uint64_t episode, float* obs);
+// action in the environment's own units; values beyond the bounds are treated as gymnasium does.
+void uf_env_step(UfEnv* env, const float* action, float* obs, double* reward, bool* terminated, bool* truncated);
+void uf_env_get_state(const UfEnv* env, double* state);
+// Sets the state as if the episode had just been reset to it (step count 0); obs may be NULL.
+void uf_env_set_state(UfEnv* env, const double* state, float* obs);
+void uf_env_free(UfEnv* env);
+
+// 100 * (ret - score_min) / (score_max - score_min); NaN without scores.
+double uf_env_score(const UfEnvSpec* spec, double ret);
+// Maps a policy's action in [-1, 1] to the environment's units, clipped (discrete: arg max). env_action: action_dim floats or 1.
+void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_action);
+
+// Scripted controllers of tunable skill, for making datasets: 0 random .. 1 the best the script can. Output in env units.
+UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill, UfRandom* random, float* action);
+
+// Termination rules of model rollouts by name (spec section 5).
+typedef bool UfTerminationRule(const float* obs, const float* next_obs, int obs_dim);
+UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule);
+
+// `unifloral verify` of kind classic-traces: prints nothing, returns its lines as text and whether all passed.
+UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed);
+
+// `unifloral collect --env E --policy P`: a D4RL-layout dataset from scripted controllers.
+typedef enum UfCollectPolicy { UF_COLLECT_RANDOM, UF_COLLECT_MEDIUM, UF_COLLECT_EXPERT, UF_COLLECT_REPLAY } UfCollectPolicy;
+UfStatus uf_collect_scripted(const char* env_name, UfCollectPolicy policy, int64_t num_steps, uint64_t seed, int num_threads,
+                             const char* output);
+
+#endif

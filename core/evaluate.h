@@ -1,0 +1,26 @@
+// evaluate.h: episodes of a policy in an environment, on threads, with a batched policy.
+#ifndef UF_EVALUATE_H
+#define UF_EVALUATE_H
+
+#include "core.h"
+#include "envs.h"
+
+typedef struct UfEvaluation {
+    int64_t num_episodes;
+    double* returns;      // (num_episodes)
+    int32_t* lengths;     // (num_episodes)
+    double mean_return, std_return, stderr_return;
+    double mean_score, stderr_score;  // NaN without reference scores
+    double mean_length;
+    int64_t num_steps;
+    double seconds;
+    int64_t num_nonfinite_actions;    // replaced by 0, as the reference does, but counted
+} UfEvaluation;
+
+// Episode e starts and acts from (seed, e) alone: the same returns for any number of threads. Episodes run in lockstep groups
+// of `workers`. deterministic: act at the mean.
+UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes, int workers,
+                     uint64_t seed, bool deterministic, UfPool* pool);
+void uf_evaluation_free(UfEvaluation* evaluation);
+
+#endif

@@ -1,0 +1,99 @@
+// philox.h: counter-based random numbers (Philox4x32-10), the same on CPU and GPU.
+// A number is a pure function of (seed, stream, update, index), so runs resume and populations equal single runs bit for bit.
+// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11 (constants and rounds from there).
+#ifndef UF_PHILOX_H
+#define UF_PHILOX_H
+
+#include <math.h>
+#include <stdint.h>
+
+#ifdef __CUDACC__
+#define UF_HD __host__ __device__
+#else
+#define UF_HD
+#endif
+
+// What a number is for. New streams go at the end: the order is part of every recorded run.
+enum {
+    UF_STREAM_INIT,         // parameters: update = tensor number
+    UF_STREAM_INDEX,        // rows of a batch
+    UF_STREAM_ALPHA,        // action noise of the entropy coefficient's update
+    UF_STREAM_ACTOR,        // action noise of the actor's update
+    UF_STREAM_NEXT_ACTION,  // (U) action noise of the target
+    UF_STREAM_SMOOTHING,    // (U) target policy smoothing
+    UF_STREAM_CQL_RANDOM,   // (U) uniform actions
+    UF_STREAM_CQL_PI,       // (U)
+    UF_STREAM_CQL_NEXT,     // (U)
+    UF_STREAM_ENV_RESET,    // update = episode
+    UF_STREAM_ENV_STEP,     // update = episode, noise inside an environment
+    UF_STREAM_EVAL_ACTION,  // update = episode, action noise while acting
+    UF_STREAM_CONTROLLER,   // update = episode, scripted data collection
+};
+
+typedef struct UfPhilox {
+    uint32_t v[4];
+} UfPhilox;
+
+// Four 32-bit numbers of block `block` of (seed, stream, update).
+static inline UF_HD UfPhilox uf_philox(uint64_t seed, uint32_t stream, uint64_t update, uint64_t block) {
+    uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32) ^ (stream << 24);
+    uint32_t c2 = (uint32_t)update, c3 = (uint32_t)(update >> 32);
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+        uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c1 = (uint32_t)p1;
+        c3 = (uint32_t)p0;
+        c0 = n0;
+        c2 = n2;
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+    UfPhilox r = {{c0, c1, c2, c3}};
+    return r;
+}
+
+// Uniform in (0, 1): never 0 or 1, so logarithms are safe.
+static inline UF_HD float uf_uniform(uint32_t bits) { return ((float)(bits >> 9) + 0.5f) * (1.0f / 8388608.0f); }
+
+static inline UF_HD double uf_uniform_double(uint32_t high, uint32_t low) {
+    return ((double)(((uint64_t)high << 20) | (low >> 12)) + 0.5) * (1.0 / 4503599627370496.0);
+}
+
+// Two standard normals from two words (Box-Muller).
+static inline UF_HD void uf_normal_pair(uint32_t a, uint32_t b, float out[2]) {
+    float radius = sqrtf(-2.0f * logf(uf_uniform(a))), angle = 6.28318530717958647692f * uf_uniform(b);
+    out[0] = radius * cosf(angle);
+    out[1] = radius * sinf(angle);
+}
+
+// A sequential view of one (seed, stream, update): for environments and controllers, where numbers are drawn one by one.
+typedef struct UfRandom {
+    uint64_t seed, update, block;
+    uint32_t stream, used;
+    UfPhilox words;
+} UfRandom;
+
+static inline UF_HD UfRandom uf_random(uint64_t seed, uint32_t stream, uint64_t update) {
+    UfRandom r = {seed, update, 0, stream, 4, {{0, 0, 0, 0}}};
+    return r;
+}
+static inline UF_HD uint32_t uf_random_u32(UfRandom* r) {
+    if (r->used == 4) {
+        r->words = uf_philox(r->seed, r->stream, r->update, r->block++);
+        r->used = 0;
+    }
+    return r->words.v[r->used++];
+}
+static inline UF_HD double uf_random_uniform(UfRandom* r, double low, double high) {
+    uint32_t a = uf_random_u32(r), b = uf_random_u32(r);
+    return low + (high - low) * uf_uniform_double(a, b);
+}
+static inline UF_HD float uf_random_normal(UfRandom* r) {
+    uint32_t a = uf_random_u32(r), b = uf_random_u32(r);
+    float pair[2];
+    uf_normal_pair(a, b, pair);
+    return pair[0];
+}
+
+#endif
