@@ -6,6 +6,7 @@
 #include "philox.h"
 
 typedef struct UfEnv UfEnv;
+typedef struct UfEnvOps UfEnvOps;
 
 // One row an environment: everything there is to know about it without making one.
 typedef struct UfEnvSpec {
@@ -19,8 +20,10 @@ typedef struct UfEnvSpec {
     int state_dim;         // doubles of get/set state, internal clock excluded
     bool has_scores;
     double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
-    const char* termination_rule; // of model rollouts ("never", ...): spec section 5
-    UfStatus (*create)(UfEnv** out, const struct UfEnvSpec* spec);
+    const char* termination_rule; // of model rollouts: a name that uf_termination_rule knows
+    double skill_power;    // controllers mix skill^skill_power of the script with noise, so that returns rise evenly
+    const UfEnvOps* ops;   // what it does, from its own file
+    const void* details;   // what ops want to know: a maze, reset bounds.   Nullable
 } UfEnvSpec;
 
 extern const UfEnvSpec uf_env_specs[];
@@ -59,5 +62,40 @@ UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed)
 typedef enum UfCollectPolicy { UF_COLLECT_RANDOM, UF_COLLECT_MEDIUM, UF_COLLECT_EXPERT, UF_COLLECT_REPLAY } UfCollectPolicy;
 UfStatus uf_collect_scripted(const char* env_name, UfCollectPolicy policy, int64_t num_steps, uint64_t seed, int num_threads,
                              const char* output);
+
+// ---- for the files that supply environments ----
+
+struct UfEnvOps {
+    UfStatus (*create)(UfEnv** out, const UfEnvSpec* spec);  // Nullable: a plain UfEnv
+    void (*reset)(UfEnv* env, UfRandom* random);
+    void (*step)(UfEnv* env, const float* action, double* reward, bool* terminated);
+    void (*observe)(const UfEnv* env, float* obs);
+    void (*control)(const UfEnv* env, const float* obs, float* action);  // the script at skill 1.   Nullable
+    // Nullable: plain environments keep all their state in UfEnv.state
+    void (*get_state)(const UfEnv* env, double* state);
+    void (*set_state)(UfEnv* env, const double* state);
+    void (*free)(UfEnv* env);
+};
+
+#define UF_ENV_STATE 4
+struct UfEnv {  // the first member of environments that need more
+    const UfEnvSpec* spec;
+    int steps;  // of this episode; the interface counts them
+    double state[UF_ENV_STATE];
+};
+
+// Reset of classic control: uniform within these, component by component.
+typedef struct UfResetBounds {
+    double low[UF_ENV_STATE], high[UF_ENV_STATE];
+} UfResetBounds;
+
+typedef struct UfMaze {
+    const char* rows;  // '#' wall, 'O' free, 'G' goal; rows parted by '\n'. x counts rows, y columns, as in D4RL
+    bool dense;
+} UfMaze;
+
+extern const UfEnvOps uf_pendulum_ops, uf_cart_pole_ops, uf_mountain_car_ops, uf_mountain_car_continuous_ops;  // classic.c
+extern const UfEnvOps uf_acrobot_ops;                                                                         // classic.c
+extern const UfEnvOps uf_maze_ops;                                                                            // maze.c
 
 #endif

@@ -50,8 +50,9 @@ UfStatus uf_h5_write_integer(const UfH5* h5, const char* object, const char* nam
 UfStatus uf_h5_list(const UfH5* h5, const char* group, char*** names, int* count);
 void uf_h5_list_free(char** names, int count);
 
-// Writes a dataset, creating groups on the way. compression 0..9 (0: contiguous; else shuffle + gzip). Always checksummed
-// (fletcher32) when chunked. is_bool stores UF_H5_UINT8 as the enum h5py reads as bool.
+// Writes a dataset, creating groups on the way. compression 0..9 (0: none; else shuffle + gzip).
+// Stored in checksummed chunks (fletcher32) either way, scalars (rank 0) excepted. is_bool stores UF_H5_UINT8 as
+// the enum that h5py reads as bool.
 UfStatus uf_h5_write(const UfH5* h5, const char* name, UfH5Type type, const void* data, int rank, const int64_t* dims,
                      int compression, bool is_bool);
 // A writer reads a strided matrix the same way: data[row * stride + column].

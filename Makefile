@@ -1,0 +1,190 @@
+# unifloral.c: `make demo` and `make test` set themselves up; `make help` lists the rest.
+# Parses without gcc and pkg-config, so that `make deps` can install them.
+
+VERSION := $(shell sed -n 's/.*UF_VERSION "\(.*\)".*/\1/p' unifloral.h)
+PREFIX ?= /usr/local
+DESTDIR ?=
+BUILD ?= build
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+
+# ---- what the machine has ----
+
+# name:package; libraries are asked for by their pkg-config name.
+TOOLS     = gcc:gcc pkg-config:pkg-config
+LIBRARIES = openblas:libopenblas-dev hdf5:libhdf5-dev libcjson:libcjson-dev zlib:zlib1g-dev
+CHARTS    = cairo:libcairo2-dev
+TESTING   = cmocka:libcmocka-dev
+FILES     = /usr/include/stdio.h:libc6-dev /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
+
+name     = $(firstword $(subst :, ,$(1)))
+package  = $(lastword $(subst :, ,$(1)))
+has_tool = $(shell command -v $(1) >/dev/null 2>&1 && echo yes)
+has_lib  = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+absent   = $(foreach t,$(TOOLS),$(if $(call has_tool,$(call name,$(t))),,$(t))) \
+           $(foreach l,$(LIBRARIES) $(CHARTS) $(TESTING),$(if $(call has_lib,$(call name,$(l))),,$(l))) \
+           $(foreach f,$(FILES),$(if $(wildcard $(call name,$(f))),,$(f)))
+
+PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(TESTING) $(FILES)
+ABSENT   := $(strip $(absent))
+NEEDED   := $(strip $(filter $(TOOLS) $(LIBRARIES),$(ABSENT)))
+PACKAGES := $(foreach p,$(ABSENT),$(call package,$(p)))
+CAIRO    := $(if $(filter $(CHARTS),$(ABSENT)),,cairo)
+MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO)
+
+# ---- flags ----
+
+CFLAGS   ?= -O3 -g
+CPPFLAGS += -D_GNU_SOURCE -I. $(if $(CAIRO),,-DUF_NO_CAIRO) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
+ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread $(CFLAGS)
+LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lm -pthread
+ifeq ($(NATIVE),1)        # portable x86-64 otherwise: the kernels pick their instructions at run time
+ALL_C    += -march=native
+endif
+ifneq ($(SANITIZE),)      # ifunc resolvers run before a sanitizer is up, so no target_clones there
+ALL_C    += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -DUF_NO_CLONES
+endif
+
+# ---- files ----
+
+LIBRARY_C := $(filter-out main.c,$(wildcard *.c)) $(wildcard core/*.c)
+OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o)
+EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
+TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
+TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))
+TEST_TOOL := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/*.c))
+# A test that needs more of the linker: LDFLAGS_test_name = ...
+LDFLAGS_test_faults = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=aligned_alloc
+LDFLAGS_test_faults_data = $(LDFLAGS_test_faults)
+
+# A plain build lands in the root; others (BUILD=build/asan) keep to their folder.
+OUT     := $(if $(filter build,$(BUILD)),.,$(BUILD))
+PROGRAM := $(OUT)/unifloral
+STATIC  := $(OUT)/libunifloral.a
+SHARED  := $(OUT)/libunifloral.so.0
+
+.PHONY: all check deps demo test run-tests examples asan tsan bench install uninstall clean help
+.DELETE_ON_ERROR:
+
+# ---- build ----
+
+all: $(PROGRAM) $(STATIC) $(SHARED)
+
+check:
+	@for part in $(PARTS); do \
+		name=$${part%%:*}; name=$${name##*/}; \
+		case " $(ABSENT) " in *" $$part "*) line="$$line  ✗ $$name ($${part##*:})";; *) line="$$line  ✓ $$name";; esac; \
+	done; echo "$${line#  }"
+	@[ -z "$(NEEDED)" ] || { echo "error: cannot build without the parts marked ✗; run: make deps" >&2; exit 1; }
+
+# Objects follow the compiler flags too: this file changes when they do.
+FLAGS := $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS)
+$(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(FLAGS)' >$(BUILD)/flags)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags | check
+	@mkdir -p $(@D)
+	$(CC) $(ALL_C) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(PROGRAM): $(BUILD)/main.o $(STATIC)
+	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+$(STATIC): $(OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(SHARED): $(OBJECTS)
+	$(CC) $(ALL_C) -shared -Wl,-soname,libunifloral.so.0 -o $@ $^ $(LDFLAGS) $(LIBS)
+
+$(BUILD)/examples/%: $(BUILD)/examples/%.o $(STATIC)
+	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(STATIC)
+	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LDFLAGS_$*) -lcmocka $(LIBS)
+
+$(TEST_TOOL): $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o
+	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
+
+examples: $(EXAMPLES)
+
+-include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+
+# ---- packages ----
+
+APT = apt-get install -y --no-install-recommends $(PACKAGES)
+
+deps:
+ifneq ($(PACKAGES),)
+	@echo "will install: $(PACKAGES)"
+	@if ! command -v apt-get >/dev/null; then \
+		echo "error: no apt-get here; install the like of: $(PACKAGES)" >&2; exit 1; \
+	elif [ "$$(id -u)" = 0 ]; then root=""; \
+	elif sudo -n true 2>/dev/null; then root="sudo -n"; \
+	else echo "error: packages are missing and this is not root; run: sudo $(APT)" >&2; exit 1; fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	$$root apt-get update -qq && $$root $(APT) >$(BUILD)/apt.log 2>&1 || \
+		{ tail -n 5 $(BUILD)/apt.log >&2; echo "error: apt-get failed; see $(BUILD)/apt.log" >&2; exit 1; }
+endif
+
+# ---- demo and tests: what pkg-config says has changed after deps, hence the second make ----
+
+DATA = datasets/pendulum-medium-replay.hdf5
+
+demo: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@[ -e $(DATA) ] || ./unifloral collect --env pendulum --policy replay --steps 40000 --seed 0 --out $(DATA)
+	@rm -rf runs/demo
+	@./unifloral train configs/demo.json --out runs/demo
+
+test: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all examples $(TEST_RUN) $(TEST_TOOL)
+	@$(MAKE) --no-print-directory run-tests
+
+run-tests:
+	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) CC="$(CC)" SANITIZE=$(SANITIZE) bash tests/run_tests.sh $(TEST_RUN)
+
+asan:
+	@$(MAKE) --no-print-directory test BUILD=build/asan SANITIZE=address,undefined CFLAGS="-O1 -g"
+
+tsan:
+	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
+		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core pool threads agent evaluate))"
+
+bench: all
+	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
+
+# ---- install ----
+
+ROOT = $(DESTDIR)$(PREFIX)
+
+install: all
+	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include
+	install -m 755 unifloral $(ROOT)/bin/
+	install -m 644 unifloral.h $(ROOT)/include/
+	install -m 644 libunifloral.a $(ROOT)/lib/
+	install -m 755 libunifloral.so.0 $(ROOT)/lib/
+	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|' unifloral.pc.in \
+		>$(ROOT)/lib/pkgconfig/unifloral.pc
+
+uninstall:
+	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/lib/pkgconfig/unifloral.pc \
+		$(addprefix $(ROOT)/lib/,libunifloral.a libunifloral.so libunifloral.so.0)
+
+clean:
+	rm -rf build unifloral libunifloral.a libunifloral.so.0
+
+help:
+	@echo "make            ./unifloral, libunifloral.a and libunifloral.so.0 (objects in build/)"
+	@echo "make demo       installs what is missing, builds, makes a dataset, trains TD3-AWR, evaluates"
+	@echo "make test       installs what is missing, builds, runs every test"
+	@echo "make check      shows what is there (✓) and what is missing (✗ with its package)"
+	@echo "make deps       installs the missing packages (as root or by passwordless sudo)"
+	@echo "make examples   the programs of examples/, in build/examples/"
+	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
+	@echo "make tsan       tests with threads under the thread sanitizer"
+	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
+	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
+	@echo "make clean      removes what was built; runs/ and datasets/ stay"
+	@echo "Variables: NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

@@ -1,0 +1,19 @@
+// bench.h: the speed of an update against the speed of the bare matrix products it needs.
+#ifndef UF_BENCH_H
+#define UF_BENCH_H
+
+#include "core.h"
+
+typedef struct UfBenchOptions {
+    const UfConfig* config;
+    int obs_dim, action_dim;
+    int num_threads;  // 0: all cores
+    int num_steps;    // updates a window
+    int population;
+    int num_windows;
+} UfBenchOptions;
+
+// Trains on random data and times it. *json_line (free with uf_free): one JSON object without a newline.
+UfStatus uf_bench(const UfBenchOptions* options, char** json_line);
+
+#endif

@@ -1,0 +1,188 @@
+// envs.c: the table of environments, the interface to them, and the termination rules of model rollouts.
+//
+// A new environment is a row here and its UfEnvOps in a file of its own.
+#include "envs.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <string.h>
+#include <strings.h>
+
+#define PI 3.14159265358979323846
+
+// ---- table ----
+
+static const UfResetBounds pendulum_reset = {{-PI, -1}, {PI, 1}};
+static const UfResetBounds cart_pole_reset = {{-0.05, -0.05, -0.05, -0.05}, {0.05, 0.05, 0.05, 0.05}};
+static const UfResetBounds mountain_car_reset = {{-0.6, 0}, {-0.4, 0}};
+static const UfResetBounds acrobot_reset = {{-0.1, -0.1, -0.1, -0.1}, {0.1, 0.1, 0.1, 0.1}};
+
+#define OPEN_ROWS "#######\n#OOOOO#\n#OOGOO#\n#OOOOO#\n#######"
+#define UMAZE_ROWS "#####\n#GOO#\n###O#\n#OOO#\n#####"
+#define MEDIUM_ROWS "########\n#OO##OO#\n#OO#OOO#\n##OOO###\n#OO#OOO#\n#O#OO#O#\n#OOO#OG#\n########"
+#define LARGE_ROWS                                                                                              \
+    "############\n#OOOO#OOOOO#\n#O##O#O#O#O#\n#OOOOOO#OOO#\n#O####O###O#\n#OO#O#OOOOO#\n##O#O#O#O###\n"        \
+    "#OO#OOO#OGO#\n############"
+static const UfMaze open_maze = {OPEN_ROWS, false}, open_dense = {OPEN_ROWS, true};
+static const UfMaze umaze = {UMAZE_ROWS, false}, umaze_dense = {UMAZE_ROWS, true};
+static const UfMaze medium_maze = {MEDIUM_ROWS, false}, medium_dense = {MEDIUM_ROWS, true};
+static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS, true};
+
+#define MAZE_ROW(NAME, MAX_STEPS, MIN, MAX, MAZE)                                                              \
+    {.name = "PointMaze-" NAME, .alias = "pointmaze-" NAME, .obs_dim = 4, .action_dim = 2, .action_low = -1,   \
+     .action_high = 1, .max_steps = MAX_STEPS, .state_dim = 4, .has_scores = true, .score_min = MIN,           \
+     .score_max = MAX, .termination_rule = "never", .skill_power = 2, .ops = &uf_maze_ops, .details = &(MAZE)}
+
+const UfEnvSpec uf_env_specs[] = {
+    {.name = "Pendulum-v1", .alias = "pendulum", .obs_dim = 3, .action_dim = 1, .action_low = -2, .action_high = 2,
+     .max_steps = 200, .state_dim = 2, .has_scores = true, .score_min = -1200, .score_max = -150,
+     .termination_rule = "pendulum", .skill_power = 1, .ops = &uf_pendulum_ops, .details = &pendulum_reset},
+    {.name = "MountainCarContinuous-v0", .alias = "mountaincarcontinuous", .obs_dim = 2, .action_dim = 1,
+     .action_low = -1, .action_high = 1, .max_steps = 999, .state_dim = 2, .has_scores = true, .score_min = -33,
+     .score_max = 94, .termination_rule = "mountaincarcontinuous", .skill_power = 1,
+     .ops = &uf_mountain_car_continuous_ops, .details = &mountain_car_reset},
+    {.name = "CartPole-v1", .alias = "cartpole", .obs_dim = 4, .action_dim = 2, .discrete = true, .action_high = 1,
+     .max_steps = 500, .state_dim = 4, .has_scores = true, .score_min = 22, .score_max = 500,
+     .termination_rule = "cartpole", .skill_power = 1, .ops = &uf_cart_pole_ops, .details = &cart_pole_reset},
+    {.name = "MountainCar-v0", .alias = "mountaincar", .obs_dim = 2, .action_dim = 3, .discrete = true,
+     .action_high = 2, .max_steps = 200, .state_dim = 2, .has_scores = true, .score_min = -200, .score_max = -120,
+     .termination_rule = "mountaincar", .skill_power = 1, .ops = &uf_mountain_car_ops, .details = &mountain_car_reset},
+    {.name = "Acrobot-v1", .alias = "acrobot", .obs_dim = 6, .action_dim = 3, .discrete = true, .action_high = 2,
+     .max_steps = 500, .state_dim = 4, .has_scores = true, .score_min = -500, .score_max = -80,
+     .termination_rule = "acrobot", .skill_power = 1, .ops = &uf_acrobot_ops, .details = &acrobot_reset},
+    MAZE_ROW("open", 150, 0, 1, open_maze),
+    MAZE_ROW("open-dense", 150, 0, 1, open_dense),
+    MAZE_ROW("umaze", 300, 0, 1, umaze),
+    MAZE_ROW("umaze-dense", 300, 0, 1, umaze_dense),
+    MAZE_ROW("medium", 600, 0, 1, medium_maze),
+    MAZE_ROW("medium-dense", 600, 0, 1, medium_dense),
+    MAZE_ROW("large", 800, 0, 1, large_maze),
+    MAZE_ROW("large-dense", 800, 0, 1, large_dense),
+};
+const int uf_num_env_specs = sizeof uf_env_specs / sizeof uf_env_specs[0];
+
+// ---- names ----
+
+static const char* file_name(const char* path) {
+    const char* slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+// Length of `key` if `name` begins with it as a whole word ("pendulum-medium.hdf5", not "pendulums"), else 0.
+static size_t leading_word(const char* name, const char* key) {
+    size_t length = strlen(key);
+    return strncasecmp(name, key, length) == 0 && !isalnum((unsigned char)name[length]) ? length : 0;
+}
+
+const UfEnvSpec* uf_env_find(const char* name) {
+    const UfEnvSpec* best = NULL;
+    size_t best_length = 0;
+    if (!name) return NULL;
+    for (int i = 0; i < uf_num_env_specs; i++) {
+        const UfEnvSpec* spec = &uf_env_specs[i];
+        size_t by_name = leading_word(file_name(name), spec->name);
+        size_t by_alias = leading_word(file_name(name), spec->alias);
+        size_t length = by_name > by_alias ? by_name : by_alias;
+        if (length > best_length) best = spec, best_length = length;  // "pointmaze-umaze-dense" before "pointmaze-umaze"
+    }
+    return best;
+}
+
+// "unknown environment 'x'; did you mean 'y'? known: a, b, c"
+static UfStatus fail_unknown(const char* what, const char* name, const char* const* known) {
+    char list[1024] = "";
+    for (int i = 0; known[i]; i++) {
+        if (i) strncat(list, ", ", sizeof list - strlen(list) - 1);
+        strncat(list, known[i], sizeof list - strlen(list) - 1);
+    }
+    const char* near = uf_nearest_name(name, known);
+    return UF_FAIL(UF_ERR_ARGUMENT, "unknown %s '%s'%s%s%s; known: %s", what, name, near ? "; did you mean '" : "",
+                   near ? near : "", near ? "'?" : "", list);
+}
+
+// ---- interface ----
+
+UfStatus uf_env_create(UfEnv** out, const char* name) {
+    *out = NULL;
+    const UfEnvSpec* spec = uf_env_find(name);
+    if (!spec) {
+        const char* known[sizeof uf_env_specs / sizeof uf_env_specs[0] + 1] = {0};
+        for (int i = 0; i < uf_num_env_specs; i++) known[i] = uf_env_specs[i].alias;
+        return fail_unknown("environment", name ? name : "", known);
+    }
+    if (spec->ops->create) UF_TRY(spec->ops->create(out, spec));
+    else UF_TRY(UF_ALLOC(out, 1, spec->name));
+    (*out)->spec = spec;
+    return UF_OK;
+}
+
+const UfEnvSpec* uf_env_spec(const UfEnv* env) { return env->spec; }
+
+void uf_env_reset(UfEnv* env, uint64_t seed, uint64_t episode, float* obs) {
+    UfRandom random = uf_random(seed, UF_STREAM_ENV_RESET, episode);
+    env->steps = 0;
+    env->spec->ops->reset(env, &random);
+    env->spec->ops->observe(env, obs);
+}
+
+void uf_env_step(UfEnv* env, const float* action, float* obs, double* reward, bool* terminated, bool* truncated) {
+    env->spec->ops->step(env, action, reward, terminated);
+    env->steps++;
+    *truncated = env->steps >= env->spec->max_steps;
+    env->spec->ops->observe(env, obs);
+}
+
+void uf_env_get_state(const UfEnv* env, double* state) {
+    if (env->spec->ops->get_state) env->spec->ops->get_state(env, state);
+    else memcpy(state, env->state, (size_t)env->spec->state_dim * sizeof *state);
+}
+
+void uf_env_set_state(UfEnv* env, const double* state, float* obs) {
+    env->steps = 0;
+    if (env->spec->ops->set_state) env->spec->ops->set_state(env, state);
+    else memcpy(env->state, state, (size_t)env->spec->state_dim * sizeof *state);
+    if (obs) env->spec->ops->observe(env, obs);
+}
+
+void uf_env_free(UfEnv* env) {
+    if (env && env->spec->ops->free) env->spec->ops->free(env);
+    else uf_free(env);
+}
+
+double uf_env_score(const UfEnvSpec* spec, double ret) {
+    return spec->has_scores ? 100 * (ret - spec->score_min) / (spec->score_max - spec->score_min) : (double)NAN;
+}
+
+void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_action) {
+    if (spec->discrete) {
+        int best = 0;
+        for (int i = 1; i < spec->action_dim; i++)
+            if (action[i] > action[best]) best = i;
+        env_action[0] = (float)best;
+        return;
+    }
+    float middle = 0.5f * (spec->action_low + spec->action_high), half = 0.5f * (spec->action_high - spec->action_low);
+    for (int i = 0; i < spec->action_dim; i++) {
+        float clipped = action[i] < -1 ? -1 : action[i] > 1 ? 1 : action[i];
+        env_action[i] = middle + half * clipped;
+    }
+}
+
+UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill, UfRandom* random,
+                           float* action) {
+    if (!spec->ops->control)
+        return UF_FAIL(UF_ERR_UNSUPPORTED, "%s has no scripted controller; collect with a trained policy", spec->name);
+    if (!(skill >= 0 && skill <= 1))
+        return UF_FAIL(UF_ERR_ARGUMENT, "skill is %g; it goes from 0 (random) to 1 (the best the script can)", skill);
+    double share = pow(skill, spec->skill_power);  // of the script; the rest is uniform noise
+    spec->ops->control(env, obs, action);
+    if (spec->discrete) {
+        bool keep = uf_random_uniform(random, 0, 1) < share;
+        double other = floor(uf_random_uniform(random, 0, spec->action_dim));
+        if (!keep) action[0] = (float)other;
+        return UF_OK;
+    }
+    for (int i = 0; i < spec->action_dim; i++)
+        action[i] = (float)(share * action[i] + (1 - share) * uf_random_uniform(random, spec->action_low, spec->action_high));
+    return UF_OK;
+}

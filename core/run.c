@@ -1,0 +1,615 @@
+// run.c: the run folder and the loop around uf_train.
+//
+// Why a killed run ends in the bits of one that was never stopped: batches and noise depend on (seed, update) alone, the
+// checkpoint holds the sums of the metrics that are not logged yet, at one update the log line is on disk before the
+// checkpoint is, and a resumed run first drops the log lines that are younger than its checkpoint.
+//
+// Rooms: paths and log, evaluation, result, folder, loop, API.
+#include "run.h"
+
+#include <cjson/cJSON.h> // log.jsonl for the chart
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>       // snprintf, sscanf
+#include <string.h>
+#include <sys/file.h>    // flock
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "dataset.h"
+#include "h5.h"
+#include "philox.h"
+#include "plot.h"
+
+#define PATH_BYTES (UF_FOLDER_BYTES + 64)
+
+typedef struct Run {
+    const UfRunOptions* options;
+    UfRunResult* result;
+    UfConfig config;               // env filled in once it is known
+    UfDataset* dataset;
+    UfAgent* agent;
+    UfPool* pool;                  // of evaluation
+    const UfEnvSpec* env;          // NULL: no evaluation
+    int lock;                      // the folder, held against a second process; -1: none
+    bool made_folder, made_config; // by this call: taken back if the run is refused
+    double started, seconds_before; // wall clock of this process and of the ones before it
+    double trained, last_tick;     // seconds of training since the last log line
+    int64_t first_update, interval_update;
+    double eval_return, eval_score;
+} Run;
+
+// ---- paths and log ----
+
+static void run_path(const Run* run, const char* name, char path[PATH_BYTES]) {
+    snprintf(path, PATH_BYTES, "%s/%s", run->result->folder, name);
+}
+
+static bool file_exists(const char* path) { return access(path, F_OK) == 0; }
+
+static UfStatus system_failure(const char* path, const char* what) {
+    char reason[128];
+    return UF_FAIL(UF_ERR_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, reason, sizeof(reason)));
+}
+
+static void note(const Run* run, const char* text) {
+    UfRunEvent event = {.kind = UF_RUN_NOTE, .text = text};
+    if (run->options->on_progress) run->options->on_progress(run->options->user, &event);
+}
+
+static UfStatus append_to_file(const char* path, const char* data, size_t num_bytes) {
+    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (file < 0) return system_failure(path, "open the log");
+    while (num_bytes > 0) {
+        ssize_t written = write(file, data, num_bytes);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) break;
+        data += written;
+        num_bytes -= (size_t)written;
+    }
+    UfStatus status = num_bytes || fsync(file) ? system_failure(path, "write the log") : UF_OK;
+    if (close(file) && status == UF_OK) status = system_failure(path, "close the log");
+    return status;
+}
+
+// Keeps the whole lines whose update, found by the scanf format, is at most last_update; the csv header has none and stays.
+// *seconds becomes the wall clock of the last line kept.
+static UfStatus truncate_log(const char* path, const char* format, int64_t last_update, double* seconds) {
+    char* data;
+    size_t num_bytes, kept = 0;
+    if (!file_exists(path)) return UF_OK;
+    UF_TRY(uf_read_file(path, &data, &num_bytes));
+    for (char *line = data, *end; (end = strchr(line, '\n')); line = end + 1) {
+        int64_t update = 0;
+        double wall = 0;
+        sscanf(line, format, &update, &wall);
+        if (update > last_update) break;
+        kept = (size_t)(end + 1 - data);
+        if (update > 0) *seconds = wall;
+    }
+    UfStatus status = kept < num_bytes ? uf_write_file(path, data, kept) : UF_OK;
+    uf_free(data);
+    return status;
+}
+
+static UfStatus truncate_logs(Run* run, int64_t last_update) {
+    char path[PATH_BYTES];
+    run_path(run, "log.csv", path);
+    UF_TRY(truncate_log(path, "%" SCNd64 ",%lf", last_update, &run->seconds_before));
+    run_path(run, "log.jsonl", path);
+    return truncate_log(path, "{\"update\": %" SCNd64 ", \"seconds\": %lf", last_update, &run->seconds_before);
+}
+
+typedef struct LogLine {
+    UfText json, csv, header;
+} LogLine;
+
+// JSON knows no NaN: null there, an empty cell here.
+static void log_number(LogLine* line, const char* name, double value) {
+    const char* comma = line->csv.length ? "," : "";
+    uf_text_add(&line->header, "%s%s", comma, name);
+    uf_text_add(&line->json, "%s\"%s\": ", line->json.length > 1 ? ", " : "", name);
+    uf_text_add(&line->json, isfinite(value) ? "%.9g" : "null", value);
+    uf_text_add(&line->csv, isfinite(value) ? "%s%.9g" : "%s", comma, value);
+}
+
+static UfStatus log_finish(const Run* run, LogLine* line) {
+    uf_text_add(&line->json, "}\n");
+    uf_text_add(&line->csv, "\n");
+    uf_text_add(&line->header, "\n");
+    char *json, *csv, *header, path[PATH_BYTES];
+    UfStatus status[] = {uf_text_finish(&line->json, &json), uf_text_finish(&line->csv, &csv),
+                         uf_text_finish(&line->header, &header)};
+    UfStatus result = status[0] ? status[0] : status[1] ? status[1] : status[2];
+    run_path(run, "log.csv", path);
+    if (result == UF_OK && !file_exists(path)) result = append_to_file(path, header, strlen(header));
+    if (result == UF_OK) result = append_to_file(path, csv, strlen(csv));
+    run_path(run, "log.jsonl", path);
+    if (result == UF_OK) result = append_to_file(path, json, strlen(json));
+    uf_free(json);
+    uf_free(csv);
+    uf_free(header);
+    return result;
+}
+
+// ---- evaluation ----
+
+// Each evaluation has start states of its own; update -1 stands for the final one.
+static uint64_t eval_seed(const UfConfig* config, int64_t update) {
+    UfPhilox p = uf_philox((uint64_t)config->seed, UF_STREAM_ENV_RESET, (uint64_t)update, 0);
+    return (uint64_t)p.v[0] << 32 | p.v[1];
+}
+
+static const char* file_stem(const char* path, char* stem, size_t bytes) {
+    const char* slash = strrchr(path, '/');
+    snprintf(stem, bytes, "%s", slash ? slash + 1 : path);
+    char* dot = strrchr(stem, '.');
+    if (dot && dot != stem) *dot = 0;
+    return stem;
+}
+
+// The environment that the configuration or else the dataset names.
+// One that was asked for must exist and fit; one that the dataset merely names may be missing, then *env is NULL.
+static UfStatus find_env(Run* run, const UfEnvSpec** env) {
+    const UfDataset* d = run->dataset;
+    char stem[UF_STRING_BYTES], text[1024];
+    bool asked = run->config.env[0] != 0;
+    const char* name = asked ? run->config.env : d->env_id && d->env_id[0] ? d->env_id : file_stem(d->path, stem, sizeof(stem));
+    *env = uf_env_find(name);
+    if (!*env && !asked && name != stem) *env = uf_env_find(file_stem(d->path, stem, sizeof(stem)));
+    if (!*env && asked) {
+        UfEnv* none;
+        UfStatus status = uf_env_create(&none, name);  // for its sentence, which lists the known ones
+        if (status == UF_OK) uf_env_free(none);
+        return status != UF_OK ? status : UF_FAIL(UF_ERR_CONFIG, "env: '%s' is not known", name);
+    }
+    bool fits = *env && (*env)->obs_dim == d->obs_dim && (*env)->action_dim == d->action_dim;
+    if (*env && !fits) {
+        snprintf(text, sizeof(text), "environment %s has %d observations and %d actions, the dataset %d and %d",
+                 (*env)->name, (*env)->obs_dim, (*env)->action_dim, d->obs_dim, d->action_dim);
+        if (asked) return UF_FAIL(UF_ERR_CONFIG, "env: %s; leave env empty to train without evaluation", text);
+        *env = NULL;
+    } else if (!*env) {
+        snprintf(text, sizeof(text), "environment '%s' is not built in", name);
+    }
+    if (*env) {
+        snprintf(run->config.env, sizeof(run->config.env), "%s", (*env)->name);
+        snprintf(run->result->env, sizeof(run->result->env), "%s", (*env)->name);
+    } else {
+        strncat(text, "; training without evaluation", sizeof(text) - strlen(text) - 1);
+        note(run, text);
+    }
+    return UF_OK;
+}
+
+static UfStatus evaluate(Run* run, int64_t num_episodes, int64_t update, UfEvaluation* out) {
+    UfPolicy* policy;
+    UF_TRY(uf_policy_create(&policy, run->agent, 0));
+    UfStatus status = uf_evaluate(out, policy, run->env, num_episodes, (int)run->config.eval_workers,
+                                  eval_seed(&run->config, update), run->config.deterministic || run->config.deterministic_eval,
+                                  run->pool);
+    uf_policy_free(policy);
+    if (status != UF_OK) return status;
+    if (out->num_nonfinite_actions > 0) {
+        char text[128];
+        snprintf(text, sizeof(text), "%" PRId64 " actions were not finite and counted as 0", out->num_nonfinite_actions);
+        note(run, text);
+    }
+    return UF_OK;
+}
+
+// ---- result ----
+
+static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5* h5) {
+    char* json;
+    UF_TRY(uf_config_json(&run->config, &json));
+    UfStatus status = uf_h5_write_string(h5, "/", "config", json);
+    uf_free(json);
+    UF_TRY(status);
+    UF_TRY(uf_h5_write_string(h5, "/", "kind", "unifloral-result"));
+    UF_TRY(uf_h5_write_string(h5, "/", "version", uf_version()));
+    UF_TRY(uf_h5_write_string(h5, "/", "dataset", run->config.dataset));
+    UF_TRY(uf_h5_write_string(h5, "/", "dataset_hash", run->dataset->hash));
+    UF_TRY(uf_h5_write_integer(h5, "/", "seed", run->config.seed));
+    UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", uf_agent_num_updates(run->agent)));
+    UF_TRY(uf_h5_write_string(h5, "/", "env", run->env ? run->env->name : ""));
+    if (!e->num_episodes) return uf_h5_write_string(h5, "/", "evaluation", "none: no environment, or eval_final_episodes 0");
+    UF_TRY(uf_h5_write_number(h5, "/", "return_mean", e->mean_return));
+    UF_TRY(uf_h5_write_number(h5, "/", "return_stderr", e->stderr_return));
+    UF_TRY(uf_h5_write_number(h5, "/", "score_mean", e->mean_score));
+    UF_TRY(uf_h5_write_number(h5, "/", "score_stderr", e->stderr_score));
+
+    double* scores;
+    UF_TRY(UF_ALLOC(&scores, e->num_episodes, "final scores"));
+    for (int64_t i = 0; i < e->num_episodes; i++) scores[i] = uf_env_score(run->env, e->returns[i]);
+    status = uf_h5_write(h5, "returns", UF_H5_DOUBLE, e->returns, 1, &e->num_episodes, 4, false);
+    if (status == UF_OK && run->env->has_scores)
+        status = uf_h5_write(h5, "scores", UF_H5_DOUBLE, scores, 1, &e->num_episodes, 4, false);
+    if (status == UF_OK) status = uf_h5_write(h5, "lengths", UF_H5_INT32, e->lengths, 1, &e->num_episodes, 4, false);
+    uf_free(scores);
+    return status;
+}
+
+// The final evaluation, stored with all that made it.
+static UfStatus final_results(Run* run) {
+    UfEvaluation e = {0};
+    UfRunResult* result = run->result;
+    char path[PATH_BYTES], temporary[PATH_BYTES + 8];
+    if (run->env && run->config.eval_final_episodes > 0) UF_TRY(evaluate(run, run->config.eval_final_episodes, -1, &e));
+    run_path(run, "final.h5", path);
+    snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+    UfH5 h5 = {.file = -1};
+    UfStatus status = uf_h5_create(&h5, temporary);
+    if (status == UF_OK) {
+        status = write_results(run, &e, &h5);
+        UfStatus closed = uf_h5_close(&h5);
+        if (status == UF_OK) status = closed;
+    }
+    if (status == UF_OK) status = uf_commit_file(temporary, path);
+    else unlink(temporary);
+    result->num_episodes = e.num_episodes;
+    result->mean_return = e.mean_return;
+    result->stderr_return = e.stderr_return;
+    result->mean_score = run->env ? e.mean_score : NAN;
+    result->stderr_score = run->env ? e.stderr_score : NAN;
+    uf_evaluation_free(&e);
+    return status;
+}
+
+static double json_number(const cJSON* object, const char* name) {
+    const cJSON* item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
+}
+
+// Score (return where the environment has no scores) with its standard error against updates, from log.jsonl.
+static UfStatus learning_curve(Run* run) {
+    char path[PATH_BYTES], title[2 * UF_STRING_BYTES + 8], stem[UF_STRING_BYTES];
+    char* data;
+    size_t num_bytes;
+    run_path(run, "log.jsonl", path);
+    UF_TRY(uf_read_file(path, &data, &num_bytes));
+    int num_lines = 0, num_points = 0;
+    for (size_t i = 0; i < num_bytes; i++) num_lines += data[i] == '\n';
+    double* points;  // (4, num_lines): x, y, low, high
+    UfStatus status = UF_ALLOC(&points, 4 * (size_t)num_lines + 1, "learning curve");
+    bool scores = run->env && run->env->has_scores;
+    double *x = points, *y = x + num_lines, *low = y + num_lines, *high = low + num_lines;
+    char* line = data;
+    for (char* end; status == UF_OK && (end = strchr(line, '\n')); line = end + 1) {
+        cJSON* json = cJSON_ParseWithLength(line, (size_t)(end - line));
+        double value = json_number(json, scores ? "eval_score" : "eval_return");
+        double error = json_number(json, scores ? "eval_score_stderr" : "eval_return_stderr");
+        if (isfinite(value)) {
+            x[num_points] = json_number(json, "update");
+            y[num_points] = value;
+            low[num_points] = value - error;
+            high[num_points++] = value + error;
+        }
+        cJSON_Delete(json);
+    }
+    uf_free(data);
+    if (status == UF_OK && num_points > 0) {
+        snprintf(title, sizeof(title), "%s on %s", run->config.algorithm, file_stem(run->config.dataset, stem, sizeof(stem)));
+        UfSeries series = {run->config.algorithm, num_points, x, y, low, high};
+        UfPlot plot = {title, "updates", scores ? "normalised score" : "return", 1, &series, false};
+        run_path(run, "learning_curve.png", path);
+        status = uf_plot_write(&plot, path);
+        run_path(run, "learning_curve.svg", path);
+        if (status == UF_OK) status = uf_plot_write(&plot, path);
+        run->result->has_chart = status == UF_OK;
+    }
+    uf_free(points);
+    if (status == UF_ERR_UNSUPPORTED) {  // no reason to call the run a failure
+        note(run, uf_error());
+        status = UF_OK;
+    }
+    return status;
+}
+
+// ---- folder ----
+
+static UfStatus lock_folder(Run* run) {
+    run->lock = open(run->result->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (run->lock < 0) return system_failure(run->result->folder, "open the run folder");
+    if (flock(run->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)  // other failures: a file system without locks
+        return UF_FAIL(UF_ERR_IO, "%s: another process trains in this folder; wait for it or stop it", run->result->folder);
+    return UF_OK;
+}
+
+static UfStatus make_run_folder(Run* run, const char* folder) {
+    snprintf(run->result->folder, sizeof(run->result->folder), "%s", folder);
+    struct stat info;
+    bool there = stat(folder, &info) == 0;
+    if (there && !S_ISDIR(info.st_mode)) return UF_FAIL(UF_ERR_IO, "%s: is a file; --out wants a folder", folder);
+    if (!there) UF_TRY(uf_make_folder(folder));
+    run->made_folder = !there;
+    return UF_OK;
+}
+
+// runs/<algorithm>_<dataset>_<seed>, then _2, _3, ...: mkdir decides between runs that start at the same time.
+static UfStatus make_default_folder(Run* run) {
+    char stem[UF_STRING_BYTES], name[2 * UF_STRING_BYTES + 64];
+    UF_TRY(uf_make_folder("runs"));
+    int length = snprintf(name, sizeof(name), "%s_%s_%" PRId64, run->config.algorithm,
+                          file_stem(run->config.dataset, stem, sizeof(stem)), run->config.seed);
+    for (int i = 0; i < length; i++) {
+        if (name[i] == '/') name[i] = '-';
+    }
+    for (int i = 1; i < 100000; i++) {
+        char* folder = run->result->folder;
+        int needed = i == 1 ? snprintf(folder, UF_FOLDER_BYTES, "runs/%s", name)
+                            : snprintf(folder, UF_FOLDER_BYTES, "runs/%s_%d", name, i);
+        if (needed >= UF_FOLDER_BYTES) return UF_FAIL(UF_ERR_IO, "runs/%s: the name is too long; give --out DIR", name);
+        run->made_folder = mkdir(folder, 0777) == 0;
+        if (run->made_folder) return UF_OK;
+        if (errno != EEXIST) return system_failure(folder, "make the run folder");
+    }
+    return UF_FAIL(UF_ERR_IO, "runs/%s: 100000 runs of this name; give --out DIR", name);
+}
+
+static UfStatus write_config(Run* run) {
+    char path[PATH_BYTES];
+    char* json;
+    run_path(run, "config.json", path);
+    UF_TRY(uf_config_json(&run->config, &json));
+    UfStatus status = uf_write_file(path, json, strlen(json));
+    uf_free(json);
+    run->made_config = status == UF_OK;
+    return status;
+}
+
+// Makes the folder of a new run or takes that of an old one. config.json comes first, so that a run killed from here on can
+// be resumed.
+static UfStatus open_folder(Run* run) {
+    const UfRunOptions* o = run->options;
+    const char* wanted = o->resume ? o->resume : o->out;
+    char path[PATH_BYTES];
+    if (wanted && strlen(wanted) >= UF_FOLDER_BYTES)
+        return UF_FAIL(UF_ERR_ARGUMENT, "the folder's name has %zu characters; at most %d fit", strlen(wanted), UF_FOLDER_BYTES - 1);
+    UF_TRY(wanted ? make_run_folder(run, wanted) : make_default_folder(run));
+    UF_TRY(lock_folder(run));
+    run_path(run, "config.json", path);
+    if (!file_exists(path)) {
+        run_path(run, "checkpoint.h5", path);
+        if (!file_exists(path)) return write_config(run);
+    }
+    if (o->resume) return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT, "%s: already holds a run; give another --out, or go on with it by --resume %s", wanted, wanted);
+}
+
+// A run that was refused before its first update leaves nothing behind.
+static void take_back_folder(Run* run) {
+    char path[PATH_BYTES];
+    run_path(run, "config.json", path);
+    if (run->made_config) unlink(path);
+    if (run->made_folder) rmdir(run->result->folder);
+}
+
+// ---- loop ----
+
+static void progress(Run* run, UfRunEventKind kind, int64_t update) {
+    UfRunEvent event = {.kind = kind, .update = update, .num_updates = run->config.num_updates,
+                        .eval_return = run->eval_return, .eval_score = run->eval_score};
+    if (!run->options->on_progress) return;
+    double elapsed = uf_now() - run->started;
+    int64_t done = update - run->first_update;
+    event.updates_per_second = elapsed > 0 ? (double)done / elapsed : 0;
+    event.seconds_left = done > 0 ? elapsed / (double)done * (double)(event.num_updates - update) : NAN;
+    if (uf_agent_metrics(run->agent, 0, &event.num_metrics, &event.names, &event.values) != UF_OK) event.num_metrics = 0;
+    run->options->on_progress(run->options->user, &event);
+}
+
+static bool asked_to_stop(const Run* run) { return run->options->stop && *run->options->stop; }
+
+static int on_update(void* user, UfAgent* agent, int64_t update) {
+    Run* run = user;
+    (void)agent;
+    if (run->options->on_progress && uf_now() - run->last_tick >= 0.1) {
+        progress(run, UF_RUN_TICK, update);
+        run->last_tick = uf_now();
+    }
+    return asked_to_stop(run);
+}
+
+// Interim evaluation and log line; the metrics' sums start again.
+static UfStatus end_interval(Run* run, int64_t update) {
+    LogLine line = {.json.data = NULL};
+    UfEvaluation e = {.mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
+    double speed = run->trained > 0 ? (double)(update - run->interval_update) / run->trained : NAN;
+    if (run->env) UF_TRY(evaluate(run, run->config.eval_workers, update, &e));
+    run->eval_return = e.mean_return;
+    run->eval_score = e.mean_score;
+
+    int num_metrics;
+    const char* const* names;
+    const double* values;
+    UfStatus status = uf_agent_metrics(run->agent, 0, &num_metrics, &names, &values);
+    uf_text_add(&line.json, "{\"update\": %" PRId64, update);
+    uf_text_add(&line.csv, "%" PRId64, update);
+    uf_text_add(&line.header, "update");
+    log_number(&line, "seconds", run->seconds_before + uf_now() - run->started);
+    log_number(&line, "updates_per_second", speed);
+    for (int i = 0; status == UF_OK && i < num_metrics; i++) log_number(&line, names[i], values[i]);
+    log_number(&line, "eval_return", e.mean_return);
+    log_number(&line, "eval_return_stderr", e.stderr_return);
+    log_number(&line, "eval_score", e.mean_score);
+    log_number(&line, "eval_score_stderr", e.stderr_score);
+    log_number(&line, "eval_length", e.mean_length);
+    uf_evaluation_free(&e);
+    UfStatus logged = log_finish(run, &line);
+    if (status == UF_OK) status = logged;
+    if (status != UF_OK) return status;
+
+    progress(run, UF_RUN_INTERVAL, update);
+    uf_agent_clear_metrics(run->agent);
+    run->trained = 0;
+    run->interval_update = update;
+    return UF_OK;
+}
+
+static int64_t next_multiple(int64_t update, int64_t interval, int64_t last) {
+    int64_t rest = interval - update % interval;
+    return rest < last - update ? update + rest : last;
+}
+
+static UfStatus train_loop(Run* run) {
+    const UfConfig* c = &run->config;
+    char checkpoint[PATH_BYTES];
+    run_path(run, "checkpoint.h5", checkpoint);
+    int64_t update = uf_agent_num_updates(run->agent), saved = update;
+    while (update < c->num_updates) {
+        int64_t next = next_multiple(update, c->eval_interval, next_multiple(update, c->checkpoint_interval, c->num_updates));
+        double start = uf_now();
+        UfStatus status = uf_train(run->agent, run->dataset, next - update, on_update, run);
+        run->trained += uf_now() - start;
+        update = run->result->update = uf_agent_num_updates(run->agent);
+        if (status == UF_ERR_NONFINITE) {
+            return saved > 0 ? UF_FAIL(status, "%s; the last good checkpoint, update %" PRId64 ", is %s", uf_error(), saved, checkpoint)
+                             : UF_FAIL(status, "%s; there was no checkpoint yet", uf_error());
+        }
+        if (status != UF_OK && status != UF_ERR_STOPPED) return status;
+        bool stopped = status == UF_ERR_STOPPED || asked_to_stop(run), last = update == c->num_updates;
+        if (update % c->eval_interval == 0 || last) UF_TRY(end_interval(run, update));
+        if (update % c->checkpoint_interval == 0 || last || stopped) {
+            UF_TRY(uf_agent_save(run->agent, checkpoint));
+            saved = update;
+        }
+        if (stopped) return UF_FAIL(UF_ERR_STOPPED, "%s: stopped at update %" PRId64, run->result->folder, update);
+    }
+    return UF_OK;
+}
+
+// A resumed run keeps what shapes an update; where, how long and on what may change.
+static UfStatus same_hyperparameters(const UfConfig* saved, const UfConfig* now) {
+    for (int i = 0; i < uf_num_params; i++) {
+        const UfParam* p = &uf_params[i];
+        char a[UF_STRING_BYTES], b[UF_STRING_BYTES];
+        if (p->type == UF_TYPE_GROUP || p->scope == UF_SCOPE_RUN) continue;
+        uf_param_format(saved, p, a, sizeof(a));
+        uf_param_format(now, p, b, sizeof(b));
+        if (strcmp(a, b))
+            return UF_FAIL(UF_ERR_CONFIG, "%s: the run to resume was trained with %s, not %s; start a new run to change it", p->name, a, b);
+    }
+    return UF_OK;
+}
+
+static UfStatus open_agent(Run* run) {
+    char path[PATH_BYTES];
+    run_path(run, "checkpoint.h5", path);
+    if (!run->options->resume || !file_exists(path)) {
+        UF_TRY(truncate_logs(run, 0));
+        run->seconds_before = 0;
+        return uf_agent_create(&run->agent, &run->config, run->dataset, (int)run->config.num_threads);
+    }
+    UF_TRY(uf_agent_load(&run->agent, path, (int)run->config.num_threads));
+    if (uf_agent_population(run->agent) != 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: holds a population of %d; a run folder holds one agent", path, uf_agent_population(run->agent));
+    UF_TRY(same_hyperparameters(uf_agent_config(run->agent, 0), &run->config));
+    if (strcmp(uf_agent_dataset_hash(run->agent), run->dataset->hash))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: is not the file that the run was trained on (SHA-256 %.12s..., then %.12s...)",
+                       run->config.dataset, run->dataset->hash, uf_agent_dataset_hash(run->agent));
+    return truncate_logs(run, uf_agent_num_updates(run->agent));
+}
+
+// ---- API ----
+
+UfStatus uf_run_config(UfConfig** out, const char* folder) {
+    char path[PATH_BYTES];
+    *out = NULL;
+    if (snprintf(path, sizeof(path), "%s/config.json", folder) >= (int)sizeof(path) || !file_exists(path))
+        return UF_FAIL(UF_ERR_IO, "%s: holds no run to resume (no config.json in it)", folder);
+    UF_TRY(uf_config_create(out));
+    UfStatus status = uf_config_load(*out, path);
+    if (status == UF_OK) return UF_OK;
+    uf_config_free(*out);
+    *out = NULL;
+    return status;
+}
+
+static UfStatus run_all(Run* run) {
+    UfConfig* c = &run->config;
+    UF_TRY(uf_config_check(c));
+    if (!c->dataset[0]) return UF_FAIL(UF_ERR_CONFIG, "dataset: is empty; name an HDF5 file with --dataset FILE");
+    if (c->env[0]) {  // before a large file is read
+        UfEnv* env;
+        UF_TRY(uf_env_create(&env, c->env));
+        uf_env_free(env);
+    }
+    UF_TRY(open_folder(run));
+    UF_TRY(uf_dataset_open(&run->dataset, c->dataset, c->env[0] ? c->env : NULL));
+    UF_TRY(find_env(run, &run->env));
+    UF_TRY(open_agent(run));
+    if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)c->num_threads));
+
+    run->made_config = run->made_folder = false;  // from here on the folder stays
+    run->started = run->last_tick = uf_now();
+    run->first_update = run->interval_update = run->result->update = uf_agent_num_updates(run->agent);
+    UF_TRY(train_loop(run));
+    UF_TRY(final_results(run));
+    return learning_curve(run);
+}
+
+UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
+    Run run = {.options = options, .result = result, .lock = -1, .eval_return = NAN, .eval_score = NAN};
+    *result = (UfRunResult){.mean_return = NAN, .mean_score = NAN, .stderr_return = NAN, .stderr_score = NAN};
+    run.config = *options->config;
+    UfStatus status = run_all(&run);
+    take_back_folder(&run);
+    uf_pool_free(run.pool);
+    uf_agent_free(run.agent);
+    uf_dataset_free(run.dataset);
+    if (run.lock >= 0) close(run.lock);
+    return status;
+}
+
+// The configuration that a checkpoint carries.
+static UfStatus checkpoint_config(UfConfig** out, const char* path) {
+    UfH5 h5 = {.file = -1};
+    char* json = NULL;
+    *out = NULL;
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = uf_h5_read_string(&h5, "/", "config", &json);
+    uf_h5_close(&h5);
+    if (status == UF_OK) status = uf_config_create(out);
+    if (status == UF_OK) status = uf_config_parse(*out, json, path);
+    uf_free(json);
+    return status;
+}
+
+UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
+    char path[PATH_BYTES], stem[UF_STRING_BYTES];
+    struct stat info;
+    UfConfig* config = NULL;
+    UfPolicy* policy = NULL;
+    UfPool* pool = NULL;
+    *out = (UfEvaluation){0};
+    bool folder = stat(options->checkpoint, &info) == 0 && S_ISDIR(info.st_mode);
+    if (snprintf(path, sizeof(path), "%s%s", options->checkpoint, folder ? "/checkpoint.h5" : "") >= (int)sizeof(path))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", options->checkpoint);
+
+    UfStatus status = uf_policy_load(&policy, path, 0);
+    if (status == UF_OK) status = checkpoint_config(&config, path);
+    if (status == UF_OK) {
+        const char* name = options->env       ? options->env
+                           : config->env[0]   ? config->env
+                                              : file_stem(config->dataset, stem, sizeof(stem));
+        UfEnv* env;
+        *spec = uf_env_find(name);
+        status = uf_env_create(&env, name);
+        if (status == UF_OK) uf_env_free(env);
+    }
+    if (status == UF_OK && ((*spec)->obs_dim != uf_policy_obs_dim(policy) || (*spec)->action_dim != uf_policy_action_dim(policy)))
+        status = UF_FAIL(UF_ERR_ARGUMENT, "%s: the policy has %d observations and %d actions, environment %s %d and %d", path,
+                         uf_policy_obs_dim(policy), uf_policy_action_dim(policy), (*spec)->name, (*spec)->obs_dim, (*spec)->action_dim);
+    if (status == UF_OK) status = uf_pool_create(&pool, options->num_threads);
+    if (status == UF_OK)
+        status = uf_evaluate(out, policy, *spec, options->num_episodes, options->workers, options->seed,
+                             config->deterministic || config->deterministic_eval, pool);
+    uf_pool_free(pool);
+    uf_policy_free(policy);
+    uf_config_free(config);
+    return status;
+}

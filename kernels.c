@@ -1,0 +1,1065 @@
+// kernels.c: the op set on the CPU. OpenBLAS does the products, our own threads the rest; this version is the specification.
+//
+// A pass over a network is cut into tasks (member, network, block of rows). A task takes its rows through all layers, so what a
+// layer writes is still in cache when the next reads it, and a backward pass has no barrier: each task sums its own rows' weight
+// gradient into its own block, and the optimiser adds the blocks in order. The cut depends on shapes alone (uf_block_rows), so
+// results are the same for any number of threads, and a member of a population computes what it computes alone.
+//
+// Rooms: row functions, products, forward, backward, second order, random numbers, rows, terms, optimiser, backend.
+#include "kernels.h"
+
+#include <cblas.h>
+#include <string.h>
+
+void openblas_set_num_threads(int num_threads);  // cblas.h of some builds lacks it
+
+// Row functions are compiled for several instruction sets, chosen when the program starts.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(UF_NO_CLONES)
+#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define CLONES
+#endif
+
+// ---- row functions ----
+
+// z -> relu(z + bias) into r, in place; with LayerNorm its output into h (which may be r) and (mean, 1/std) into stats.
+CLONES static void rows_forward(real* r, real* h, real* stats, const real* bias, const real* scale, const real* shift, int rows,
+                                int width) {
+    for (int b = 0; b < rows; b++, r += width, h += width) {
+        real sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int j = 0; j < width; j++) {
+            real x = r[j] + bias[j];
+            x = x <= 0 ? 0 : x;  // written so that NaN stays NaN
+            r[j] = x;
+            sum += x;
+        }
+        if (!scale) continue;
+        const real mean = sum / width;
+#pragma omp simd reduction(+ : squares)
+        for (int j = 0; j < width; j++) squares += (r[j] - mean) * (r[j] - mean);
+        const real inv_std = 1 / sqrt(squares / width + (real)UF_LAYER_NORM_EPS);
+#pragma omp simd
+        for (int j = 0; j < width; j++) h[j] = (r[j] - mean) * inv_std * scale[j] + shift[j];
+        if (stats) {
+            stats[2 * b] = mean;
+            stats[2 * b + 1] = inv_std;
+        }
+    }
+}
+
+// dL/dh -> dL/dz in place. Adds to dbias (and dscale, dshift), unless null.
+CLONES static void rows_backward(real* d, const real* r, const real* stats, const real* scale, real* dbias, real* dscale,
+                                 real* dshift, int rows, int width) {
+    for (int b = 0; b < rows; b++, d += width, r += width) {
+        if (scale) {
+            const real mean = stats[2 * b], inv_std = stats[2 * b + 1];
+            real s1 = 0, s2 = 0;
+            if (dscale) {
+#pragma omp simd
+                for (int j = 0; j < width; j++) {
+                    dscale[j] += d[j] * ((r[j] - mean) * inv_std);
+                    dshift[j] += d[j];
+                }
+            }
+#pragma omp simd reduction(+ : s1, s2)
+            for (int j = 0; j < width; j++) {
+                s1 += d[j] * scale[j];
+                s2 += d[j] * scale[j] * ((r[j] - mean) * inv_std);
+            }
+            s1 /= width;
+            s2 /= width;
+#pragma omp simd
+            for (int j = 0; j < width; j++) {
+                real x = inv_std * (d[j] * scale[j] - s1 - (r[j] - mean) * inv_std * s2);
+                d[j] = r[j] > 0 ? x : 0;
+            }
+        } else {
+#pragma omp simd
+            for (int j = 0; j < width; j++) d[j] = r[j] > 0 ? d[j] : 0;
+        }
+        if (dbias) {
+#pragma omp simd
+            for (int j = 0; j < width; j++) dbias[j] += d[j];
+        }
+    }
+}
+
+// Tangent of rows_forward: dz/dt -> dh/dt in place. Keeps u = centred dr/dt and, a row, mean(xhat * u) in `projection`.
+CLONES static void rows_tangent(real* t, real* u, real* projection, const real* r, const real* stats, const real* scale, int rows,
+                                int width) {
+    for (int b = 0; b < rows; b++, t += width, r += width) {
+        real sum = 0, p = 0;
+#pragma omp simd reduction(+ : sum)
+        for (int j = 0; j < width; j++) {
+            t[j] = r[j] > 0 ? t[j] : 0;
+            sum += t[j];
+        }
+        if (!scale) continue;
+        const real mean = stats[2 * b], inv_std = stats[2 * b + 1];
+        sum /= width;
+#pragma omp simd reduction(+ : p)
+        for (int j = 0; j < width; j++) {
+            u[j] = t[j] - sum;
+            p += (r[j] - mean) * inv_std * u[j];
+        }
+        p /= width;
+#pragma omp simd
+        for (int j = 0; j < width; j++) t[j] = scale[j] * inv_std * (u[j] - (r[j] - mean) * inv_std * p);
+        projection[b] = p;
+        u += width;
+    }
+}
+
+// Reverse of rows_forward and rows_tangent together: alpha = adjoint of dh/dt, beta = adjoint of h -> adjoints of dz/dt and z.
+// With s = 1/std, xhat = s (r - mean), dxhat/dt = s (u - xhat p), n the width:
+//   adj u    = s (a - xhat mean(a xhat)),           a = alpha * scale
+//   adj xhat = beta * scale - s (a p + mean(a xhat) u)
+//   adj s    = sum a (u - xhat p) + sum(xhat adj xhat) / s,  and s depends on r through the variance.
+CLONES static void rows_backward_backward(real* alpha, real* beta, const real* u, const real* projection, const real* r,
+                                          const real* stats, const real* scale, real* dbias, real* dscale, real* dshift, int rows,
+                                          int width) {
+    for (int b = 0; b < rows; b++, alpha += width, beta += width, r += width) {
+        if (scale) {
+            const real mean = stats[2 * b], s = stats[2 * b + 1], p = projection[b];
+            real a1 = 0, a2 = 0, a3 = 0, s1 = 0, s2 = 0;
+#pragma omp simd reduction(+ : a1, a2, a3)
+            for (int j = 0; j < width; j++) {
+                const real xhat = (r[j] - mean) * s, slope = u[j] - xhat * p;
+                dscale[j] += beta[j] * xhat + alpha[j] * s * slope;
+                dshift[j] += beta[j];
+                const real a = alpha[j] * scale[j];
+                a1 += a;
+                a2 += a * xhat;
+                a3 += a * slope;
+            }
+            a1 /= width;
+            a2 /= width;
+#pragma omp simd reduction(+ : s1, s2)
+            for (int j = 0; j < width; j++) {
+                const real xhat = (r[j] - mean) * s, a = alpha[j] * scale[j];
+                const real dxhat = beta[j] * scale[j] - s * (a * p + a2 * u[j]);
+                s1 += dxhat;
+                s2 += xhat * dxhat;
+                beta[j] = dxhat;
+                alpha[j] = s * (a - a1 - xhat * a2);
+            }
+            s1 /= width;
+            const real ds = (a3 + s2 / s) * s * s / width;
+#pragma omp simd
+            for (int j = 0; j < width; j++) beta[j] = s * (beta[j] - s1) - ds * ((r[j] - mean) * s);
+            u += width;
+        }
+#pragma omp simd
+        for (int j = 0; j < width; j++) {
+            alpha[j] = r[j] > 0 ? alpha[j] : 0;
+            beta[j] = r[j] > 0 ? beta[j] : 0;
+            dbias[j] += beta[j];
+        }
+    }
+}
+
+CLONES static void rows_add(real* x, const real* bias, int rows, int width) {
+    for (int b = 0; b < rows; b++, x += width)
+        for (int j = 0; j < width; j++) x[j] += bias[j];
+}
+
+CLONES static void rows_sum(real* sum, const real* x, int rows, int width) {
+    memset(sum, 0, (size_t)width * sizeof(real));
+    for (int b = 0; b < rows; b++, x += width)
+        for (int j = 0; j < width; j++) sum[j] += x[j];
+}
+
+// ---- products ----
+
+typedef struct CpuState {
+    real** scratch;  // one a thread
+    size_t scratch_count;
+} CpuState;
+
+// c (m, n) = op(a) op(b) + beta c
+static void product(UfBackend* backend, int thread, bool trans_a, bool trans_b, int m, int n, int k, const real* a, int lda,
+                    const real* b, int ldb, real beta, real* c, int ldc) {
+    const UfTrace* trace = backend ? backend->trace : NULL;
+    const double start = trace && trace->clock ? uf_now() : 0;
+    const enum CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans, tb = trans_b ? CblasTrans : CblasNoTrans;
+    if (sizeof(real) == sizeof(float))
+        cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const float*)a, lda, (const float*)b, ldb, (float)beta, (float*)c, ldc);
+    else
+        cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const double*)a, lda, (const double*)b, ldb, beta, (double*)c, ldc);
+    if (trace && trace->clock) trace->gemm_seconds[thread] += uf_now() - start;
+}
+
+// Notes a product of a whole pass for the bench.
+static void note(UfBackend* backend, bool trans_a, bool trans_b, int m, int n, int k, int count) {
+    UfTrace* trace = backend->trace;
+    if (trace && trace->num_products < trace->capacity)
+        trace->products[trace->num_products++] = (UfProduct){m, n, k, count, trans_a, trans_b};
+}
+
+int uf_block_rows(int rows, int networks) {
+    int block = rows < 512 ? rows : 512;
+    if (networks < 4 && rows >= 256) {  // few networks: cut the batch too, so that two threads have work
+        int half = (rows + 1) / 2;
+        if (half < block) block = half;
+    }
+    return (block + 15) / 16 * 16;
+}
+
+int uf_num_blocks(int rows, int networks) {
+    int block = uf_block_rows(rows, networks);
+    return (rows + block - 1) / block;
+}
+
+// Reals of scratch that the largest task of a pass needs: second order keeps two arrays a layer and four more.
+static size_t scratch_needed(const UfMlp* mlp, int block) {
+    return (size_t)block * (size_t)mlp->width * (size_t)(2 * mlp->layers + 4) + (size_t)block * UF_MAX_LAYERS;
+}
+
+static UfStatus cpu_plan(UfBackend* backend, const UfMlp* mlp, int rows, int networks) {
+    CpuState* state = backend->state;
+    size_t needed = scratch_needed(mlp, uf_block_rows(rows, networks));
+    if (needed <= state->scratch_count) return UF_OK;
+    for (int t = 0; t < uf_pool_num_threads(backend->pool); t++) {
+        uf_free(state->scratch[t]);
+        state->scratch[t] = NULL;
+        state->scratch_count = 0;
+        UF_TRY(UF_ALLOC(&state->scratch[t], needed, "scratch of one thread"));
+    }
+    state->scratch_count = needed;
+    return UF_OK;
+}
+
+// One task of a pass: which network and which rows.
+typedef struct Task {
+    int p, n, first, count, block;
+    size_t network;  // p * N + n, into parameters
+    size_t rows;     // first row in arrays (P, used, total)
+} Task;
+
+static Task cut(const UfNets* nets, UfRows rows, int task) {
+    const int block_rows = uf_block_rows(rows.count, nets->N), blocks = uf_num_blocks(rows.count, nets->N);
+    Task t;
+    t.block = task % blocks;
+    t.n = task / blocks % nets->used;
+    t.p = task / blocks / nets->used;
+    t.first = rows.first + t.block * block_rows;
+    t.count = rows.first + rows.count - t.first < block_rows ? rows.first + rows.count - t.first : block_rows;
+    t.network = (size_t)t.p * (size_t)nets->N + (size_t)t.n;
+    t.rows = ((size_t)t.p * (size_t)nets->used + (size_t)t.n) * (size_t)rows.total + (size_t)t.first;
+    return t;
+}
+
+static int num_tasks(const UfNets* nets, UfRows rows) { return nets->P * nets->used * uf_num_blocks(rows.count, nets->N); }
+
+static const real* input_rows(UfInput input, const Task* t) {
+    return input.x + ((size_t)t->p * (size_t)input.total + (size_t)t->first) * (size_t)input.ld;
+}
+
+// ---- forward ----
+
+typedef struct Forward {
+    UfBackend* backend;
+    const UfNets* nets;
+    real* out;
+    const UfTape* tape;
+    UfInput input;
+    UfRows rows;
+} Forward;
+
+// Layers of one network over `rows` rows. Keeps activations in r, h, stats where given; else in two scratch arrays.
+static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const real* params, real* out, const UfTape* tape,
+                         size_t tape_row, const real* x, int ld, int rows, real* scratch) {
+    const int width = mlp->width;
+    for (int l = 0; l < mlp->layers; l++) {
+        const size_t at = tape_row * (size_t)width;
+        real* r = tape ? tape->r[l] + at : scratch + (size_t)(l % 2) * (size_t)rows * (size_t)width;
+        real* h = tape ? tape->h[l] + at : r;
+        real* stats = tape && mlp->layer_norm ? tape->stats[l] + 2 * tape_row : NULL;
+        product(backend, thread, false, false, rows, width, l ? width : mlp->in, x, ld, params + mlp->kernel[l], width, 0, r, width);
+        rows_forward(r, h, stats, params + mlp->bias[l], mlp->layer_norm ? params + mlp->scale[l] : NULL,
+                     mlp->layer_norm ? params + mlp->shift[l] : NULL, rows, width);
+        x = h;
+        ld = width;
+    }
+    const int L = mlp->layers;
+    product(backend, thread, false, false, rows, mlp->out, width, x, ld, params + mlp->kernel[L], mlp->out, 0, out, mlp->out);
+    rows_add(out, params + mlp->bias[L], rows, mlp->out);
+}
+
+void uf_mlp_forward_host(const UfMlp* mlp, const real* params, real* out, const real* x, int ld, int rows, real* scratch) {
+    forward_rows(NULL, 0, mlp, params, out, NULL, 0, x, ld, rows, scratch);
+}
+
+static void forward_task(void* context, int task, int thread) {
+    const Forward* f = context;
+    const UfMlp* mlp = f->nets->mlp;
+    const Task t = cut(f->nets, f->rows, task);
+    forward_rows(f->backend, thread, mlp, f->nets->params + t.network * mlp->size, f->out + t.rows * (size_t)mlp->out, f->tape,
+                 t.rows, input_rows(f->input, &t), f->input.ld, t.count,
+                 ((CpuState*)f->backend->state)->scratch[thread]);
+}
+
+static void cpu_mlp_forward(UfBackend* backend, const UfNets* nets, real* out, const UfTape* tape, UfInput input, UfRows rows) {
+    Forward f = {backend, nets, out, tape, input, rows};
+    const UfMlp* mlp = nets->mlp;
+    for (int l = 0; l <= mlp->layers; l++)
+        note(backend, false, false, rows.count, l < mlp->layers ? mlp->width : mlp->out, l ? mlp->width : mlp->in,
+             nets->P * nets->used);
+    uf_pool_run(backend->pool, num_tasks(nets, rows), forward_task, &f);
+}
+
+// ---- backward ----
+
+typedef struct Backward {
+    UfBackend* backend;
+    const UfNets* nets;
+    real *grads, *dx;
+    int dx_first, dx_count;
+    const UfTape* tape;
+    UfInput input;
+    const real *dout, *tangent;
+    UfRows rows;
+} Backward;
+
+// This task's block of the gradient: (num_blocks, P, N, size).
+static real* gradient_block(const Backward* c, const Task* t) {
+    return c->grads + ((size_t)t->block * (size_t)(c->nets->P * c->nets->N) + t->network) * c->nets->mlp->size;
+}
+
+// Clears what row functions add to.
+static void clear_row_sums(const UfMlp* mlp, real* grads, int l) {
+    const size_t bytes = (size_t)mlp->width * sizeof(real);
+    memset(grads + mlp->bias[l], 0, bytes);
+    if (mlp->layer_norm) {
+        memset(grads + mlp->scale[l], 0, bytes);
+        memset(grads + mlp->shift[l], 0, bytes);
+    }
+}
+
+static void backward_task(void* context, int task, int thread) {
+    const Backward* c = context;
+    UfBackend* be = c->backend;
+    const UfMlp* mlp = c->nets->mlp;
+    const Task t = cut(c->nets, c->rows, task);
+    const int width = mlp->width, rows = t.count, L = mlp->layers;
+    const real* params = c->nets->params + t.network * mlp->size;
+    real* grads = c->grads ? gradient_block(c, &t) : NULL;
+    real* d = ((CpuState*)be->state)->scratch[thread];
+    real* next = d + (size_t)rows * (size_t)width;
+
+    // Output layer.
+    const real* dout = c->dout + t.rows * (size_t)mlp->out;
+    if (grads) {
+        product(be, thread, true, false, width, mlp->out, rows, c->tape->h[L - 1] + t.rows * (size_t)width, width, dout, mlp->out, 0,
+                grads + mlp->kernel[L], mlp->out);
+        rows_sum(grads + mlp->bias[L], dout, rows, mlp->out);
+    }
+    product(be, thread, false, true, rows, width, mlp->out, dout, mlp->out, params + mlp->kernel[L], mlp->out, 0, d, width);
+
+    for (int l = L - 1; l >= 0; l--) {
+        const size_t at = t.rows * (size_t)width;
+        if (grads) clear_row_sums(mlp, grads, l);
+        rows_backward(d, c->tape->r[l] + at, mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
+                      mlp->layer_norm ? params + mlp->scale[l] : NULL, grads ? grads + mlp->bias[l] : NULL,
+                      grads && mlp->layer_norm ? grads + mlp->scale[l] : NULL,
+                      grads && mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows, width);
+        if (grads) {
+            const real* x = l ? c->tape->h[l - 1] + at : input_rows(c->input, &t);
+            product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, d, width, 0,
+                    grads + mlp->kernel[l], width);
+        }
+        if (l) {
+            product(be, thread, false, true, rows, width, width, d, width, params + mlp->kernel[l], width, 0, next, width);
+            real* swap = d;
+            d = next;
+            next = swap;
+        } else if (c->dx) {
+            product(be, thread, false, true, rows, c->dx_count, width, d, width,
+                    params + mlp->kernel[0] + (size_t)c->dx_first * (size_t)width, width, 0, c->dx + t.rows * (size_t)c->dx_count,
+                    c->dx_count);
+        }
+    }
+}
+
+static void note_backward(UfBackend* backend, const UfNets* nets, bool grads, int dx_count, int rows) {
+    const UfMlp* mlp = nets->mlp;
+    const int count = nets->P * nets->used;
+    for (int l = mlp->layers; l >= 0; l--) {
+        const int in = l ? mlp->width : mlp->in, out = l < mlp->layers ? mlp->width : mlp->out;
+        if (grads) note(backend, true, false, in, out, rows, count);
+        if (l || dx_count) note(backend, false, true, rows, l ? in : dx_count, out, count);
+    }
+}
+
+static void cpu_mlp_backward(UfBackend* backend, const UfNets* nets, real* grads, real* dx, int dx_first, int dx_count,
+                             const UfTape* tape, UfInput input, const real* dout, int total) {
+    Backward c = {backend, nets, grads, dx, dx_first, dx_count, tape, input, dout, NULL, {0, total, total}};
+    note_backward(backend, nets, grads != NULL, dx ? dx_count : 0, total);
+    uf_pool_run(backend->pool, num_tasks(nets, c.rows), backward_task, &c);
+}
+
+// ---- second order ----
+
+// <tangent, dQ/dx> is the derivative of Q along the tangent, so its gradient is one reverse pass over a forward pass that
+// carries tangents (forward over reverse): two adjoint streams, alpha for tangents and beta for values. The first-order loss
+// enters through beta's seed.
+static void backward_backward_task(void* context, int task, int thread) {
+    const Backward* c = context;
+    UfBackend* be = c->backend;
+    const UfMlp* mlp = c->nets->mlp;
+    const Task t = cut(c->nets, c->rows, task);
+    const int width = mlp->width, rows = t.count, L = mlp->layers, cols = c->dx_count;
+    const size_t area = (size_t)rows * (size_t)width, at = t.rows * (size_t)width;
+    const real* params = c->nets->params + t.network * mlp->size;
+    const real* tangent = c->tangent + t.rows * (size_t)cols;
+    const real* dout = c->dout + t.rows;
+    real* grads = gradient_block(c, &t);
+    real* scratch = ((CpuState*)be->state)->scratch[thread];
+    real *dh[UF_MAX_LAYERS], *u[UF_MAX_LAYERS], *projection[UF_MAX_LAYERS];
+    for (int l = 0; l < L; l++) {
+        dh[l] = scratch + (size_t)(2 * l) * area;
+        u[l] = scratch + (size_t)(2 * l + 1) * area;
+        projection[l] = scratch + (size_t)(2 * L + 4) * area + (size_t)l * (size_t)rows;
+    }
+    real *alpha = scratch + (size_t)(2 * L) * area, *beta = alpha + area, *alpha_next = beta + area, *beta_next = alpha_next + area;
+
+    // Tangents forward.
+    for (int l = 0; l < L; l++) {
+        const real* w = params + mlp->kernel[l] + (l ? 0 : (size_t)c->dx_first * (size_t)width);
+        product(be, thread, false, false, rows, width, l ? width : cols, l ? dh[l - 1] : tangent, l ? width : cols, w, width, 0,
+                dh[l], width);
+        rows_tangent(dh[l], u[l], projection[l], c->tape->r[l] + at, mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
+                     mlp->layer_norm ? params + mlp->scale[l] : NULL, rows, width);
+    }
+
+    // Output layer: Q = h w + b, dQ/dt = (dh/dt) w.
+    const real* w = params + mlp->kernel[L];
+    rows_sum(grads + mlp->kernel[L], dh[L - 1], rows, width);
+    product(be, thread, true, false, width, 1, rows, c->tape->h[L - 1] + at, width, dout, 1, 1, grads + mlp->kernel[L], 1);
+    rows_sum(grads + mlp->bias[L], dout, rows, 1);
+    for (int b = 0; b < rows; b++) {
+        memcpy(alpha + (size_t)b * (size_t)width, w, (size_t)width * sizeof(real));
+        for (int j = 0; j < width; j++) beta[(size_t)b * (size_t)width + (size_t)j] = dout[b] * w[j];
+    }
+
+    // Both adjoints back.
+    for (int l = L - 1; l >= 0; l--) {
+        clear_row_sums(mlp, grads, l);
+        rows_backward_backward(alpha, beta, u[l], projection[l], c->tape->r[l] + at,
+                               mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
+                               mlp->layer_norm ? params + mlp->scale[l] : NULL, grads + mlp->bias[l],
+                               mlp->layer_norm ? grads + mlp->scale[l] : NULL, mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows,
+                               width);
+        real* dw = grads + mlp->kernel[l];
+        const real* x = l ? c->tape->h[l - 1] + at : input_rows(c->input, &t);
+        product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, beta, width, 0, dw, width);
+        if (l) {
+            product(be, thread, true, false, width, width, rows, dh[l - 1], width, alpha, width, 1, dw, width);
+            const real* wl = params + mlp->kernel[l];
+            product(be, thread, false, true, rows, width, width, alpha, width, wl, width, 0, alpha_next, width);
+            product(be, thread, false, true, rows, width, width, beta, width, wl, width, 0, beta_next, width);
+            real *swap_a = alpha, *swap_b = beta;
+            alpha = alpha_next;
+            beta = beta_next;
+            alpha_next = swap_a;
+            beta_next = swap_b;
+        } else {
+            product(be, thread, true, false, cols, width, rows, tangent, cols, alpha, width, 1,
+                    dw + (size_t)c->dx_first * (size_t)width, width);
+        }
+    }
+}
+
+static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, real* grads, const UfTape* tape, UfInput input,
+                                      const real* tangent, int tangent_first, int tangent_count, const real* dout, int total) {
+    Backward c = {backend, nets, grads, NULL, tangent_first, tangent_count, tape, input, dout, tangent, {0, total, total}};
+    const UfMlp* mlp = nets->mlp;
+    const int count = nets->P * nets->used, width = mlp->width;
+    note_backward(backend, nets, true, 0, total);
+    for (int l = 0; l < mlp->layers; l++) {
+        const int in = l ? width : tangent_count;
+        note(backend, false, false, total, width, in, count);
+        note(backend, true, false, in, width, total, count);
+        if (l) note(backend, false, true, total, width, width, count);
+    }
+    uf_pool_run(backend->pool, num_tasks(nets, c.rows), backward_backward_task, &c);
+}
+
+// ---- random numbers ----
+
+__extension__ typedef unsigned __int128 uint128;
+
+static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, int64_t n, const uint64_t* seeds, uint64_t update) {
+    (void)backend;
+    for (int p = 0; p < P; p++)
+        for (int b = 0; b < B; b += 2) {
+            const UfPhilox w = uf_philox(seeds[p], UF_STREAM_INDEX, update, (uint64_t)b / 2);
+            for (int i = 0; i < 2 && b + i < B; i++) {
+                const uint64_t bits = (uint64_t)w.v[2 * i] << 32 | w.v[2 * i + 1];
+                index[(size_t)p * (size_t)B + (size_t)(b + i)] = (int64_t)(((uint128)bits * (uint64_t)n) >> 64);
+            }
+        }
+}
+
+typedef struct Random {
+    real* out;
+    int64_t count;
+    const uint64_t* seeds;
+    int stream;
+    uint64_t update;
+    int chunks;
+    bool normal;
+} Random;
+
+enum { RANDOM_CHUNK = 4096 };
+
+static void random_task(void* context, int task, int thread) {
+    const Random* c = context;
+    (void)thread;
+    const int p = task / c->chunks;
+    const int64_t first = (int64_t)(task % c->chunks) * RANDOM_CHUNK;
+    const int64_t end = first + RANDOM_CHUNK < c->count ? first + RANDOM_CHUNK : c->count;
+    real* out = c->out + (int64_t)p * c->count;
+    for (int64_t i = first; i < end; i += 4) {
+        const UfPhilox w = uf_philox(c->seeds[p], (uint32_t)c->stream, c->update, (uint64_t)i / 4);
+        float v[4];
+        if (c->normal) {
+            uf_normal_pair(w.v[0], w.v[1], v);
+            uf_normal_pair(w.v[2], w.v[3], v + 2);
+        } else {
+            for (int k = 0; k < 4; k++) v[k] = 2 * uf_uniform(w.v[k]) - 1;
+        }
+        for (int k = 0; k < 4 && i + k < end; k++) out[i + k] = v[k];
+    }
+}
+
+static void random_fill(UfBackend* backend, Random c, int P) {
+    c.chunks = (int)((c.count + RANDOM_CHUNK - 1) / RANDOM_CHUNK);
+    uf_pool_run(backend->pool, P * c.chunks, random_task, &c);
+}
+
+static void cpu_random_normal(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
+                              uint64_t update) {
+    random_fill(backend, (Random){out, count, seeds, stream, update, 0, true}, P);
+}
+
+// Uniform in (-1, 1).
+static void cpu_random_uniform(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
+                               uint64_t update) {
+    random_fill(backend, (Random){out, count, seeds, stream, update, 0, false}, P);
+}
+
+// ---- rows ----
+
+static void copy_row(real* out, const float* in, int count) {
+    for (int i = 0; i < count; i++) out[i] = in[i];
+}
+
+static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource* source, const int64_t* index, int P, int B) {
+    (void)backend;
+    const int O = source->obs_dim, A = source->action_dim;
+    const size_t stride = (size_t)source->stride;
+    for (size_t i = 0; i < (size_t)P * (size_t)B; i++) {
+        const int64_t row = source->rows ? source->rows[index[i]] : index[i];
+        const float* record = source->records + (size_t)row * stride;
+        const float* tail = record + O + A;  // reward, done, has_next
+        const float* next = tail[2] > 0 ? record + stride : record;
+        copy_row(batch->obs + i * (size_t)O, record, O);
+        copy_row(batch->action + i * (size_t)A, record + O, A);
+        copy_row(batch->next_obs + i * (size_t)O, source->next_obs ? source->next_obs + (size_t)row * (size_t)O : record + stride, O);
+        copy_row(batch->next_action + i * (size_t)A, next + O, A);
+        batch->reward[i] = tail[0];
+        batch->done[i] = tail[1];
+    }
+}
+
+static void cpu_network_input(UfBackend* backend, real* out, int ld, int total, const real* obs, const real* action,
+                              const real* mean, const real* std, int P, int B, int O, int A) {
+    (void)backend;
+    for (int p = 0; p < P; p++)
+        for (int b = 0; b < B; b++) {
+            const size_t row = (size_t)p * (size_t)B + (size_t)b;
+            real* x = out + ((size_t)p * (size_t)total + (size_t)b) * (size_t)ld;
+            const real* o = obs + row * (size_t)O;
+            for (int i = 0; i < O; i++) x[i] = mean ? (o[i] - mean[i]) / (std[i] + (real)UF_OBS_STD_EPS) : o[i];
+            if (action) memcpy(x + O, action + row * (size_t)A, (size_t)A * sizeof(real));
+        }
+}
+
+// ---- terms ----
+
+// Terms handle a few numbers a row; one task a member keeps sums in one order.
+static void add_metric(double* metrics, int p, int metric, double value) { metrics[(size_t)p * UF_NUM_METRICS + (size_t)metric] += value; }
+
+typedef struct HeadRow {
+    const real *m, *s;  // mean outputs and raw log-stds of a row; s null: deterministic
+} HeadRow;
+
+static HeadRow head_row(const UfHeads* heads, int p, int b) {
+    const real* head = heads->head + ((size_t)p * (size_t)heads->B + (size_t)b) * (size_t)heads->H;
+    HeadRow row = {head, NULL};
+    if (heads->kind == UF_POLICY_DETERMINISTIC) return row;
+    row.s = heads->log_std ? heads->log_std + (size_t)p * heads->log_std_stride : head + heads->A;
+    return row;
+}
+
+static real clipped_log_std(const UfHeads* heads, HeadRow row, int p, int i, bool* passes) {
+    *passes = false;
+    if (!row.s) return 0;
+    return uf_log_std(row.s[i], heads->hyper[p].log_std_min, heads->hyper[p].log_std_max, passes);
+}
+
+typedef struct PolicySample {
+    const UfHeads* heads;
+    UfActions actions;
+    real* log_prob;
+    const real *noise, *smoothing;
+} PolicySample;
+
+static void policy_sample_task(void* context, int p, int thread) {
+    const PolicySample* c = context;
+    const UfHeads* heads = c->heads;
+    (void)thread;
+    for (int b = 0; b < heads->B; b++) {
+        const HeadRow row = head_row(heads, p, b);
+        const size_t at = ((size_t)p * (size_t)heads->B + (size_t)b) * (size_t)heads->A;
+        real* a = c->actions.a ? c->actions.a + ((size_t)p * (size_t)c->actions.total + (size_t)b) * (size_t)c->actions.ld : NULL;
+        real log_prob = 0;
+        for (int i = 0; i < heads->A; i++) {
+            bool passes;
+            const real s = clipped_log_std(heads, row, p, i, &passes);
+            const UfSample sample = uf_policy_sample(heads->kind, row.m[i], s, c->noise ? c->noise[at + (size_t)i] : 0);
+            const UfHyper* h = &heads->hyper[p];
+            log_prob += sample.log_prob;
+            if (a)
+                a[i] = c->smoothing ? uf_smoothed_action(sample.action, h->policy_noise, h->noise_clip, c->smoothing[at + (size_t)i])
+                                    : sample.action;
+        }
+        if (c->log_prob) c->log_prob[(size_t)p * (size_t)heads->B + (size_t)b] = log_prob;
+    }
+}
+
+static void cpu_policy_sample(UfBackend* backend, const UfHeads* heads, UfActions actions, real* log_prob, const real* noise,
+                              const real* smoothing) {
+    PolicySample c = {heads, actions, log_prob, noise, smoothing};
+    uf_pool_run(backend->pool, heads->P, policy_sample_task, &c);
+}
+
+static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride, const real* log_prob, const real* log_alpha,
+                                  int P, int B, int A, double* metrics) {
+    (void)backend;
+    for (int p = 0; p < P; p++) {
+        double sum = 0;
+        for (int b = 0; b < B; b++) sum += log_prob[(size_t)p * (size_t)B + (size_t)b];
+        const real grad = uf_entropy_coef_grad((real)(sum / B), A);
+        grads[(size_t)p * stride] = grad;
+        add_metric(metrics, p, UF_METRIC_alpha_loss, (double)log_alpha[(size_t)p * stride] * (double)grad);
+    }
+}
+
+static void cpu_entropy_coef(UfBackend* backend, real* alpha, const real* log_alpha, size_t stride, int P, double* metrics) {
+    (void)backend;
+    for (int p = 0; p < P; p++) {
+        alpha[p] = exp(log_alpha[(size_t)p * stride]);
+        add_metric(metrics, p, UF_METRIC_alpha, alpha[p]);
+    }
+}
+
+// Smallest of N critics at a row of q (P, N, total).
+static real min_q(const real* q, int p, int N, int total, int b) {
+    const real* column = q + (size_t)p * (size_t)N * (size_t)total + (size_t)b;
+    real low = column[0];
+    for (int n = 1; n < N; n++) low = column[(size_t)n * (size_t)total] < low ? column[(size_t)n * (size_t)total] : low;
+    return low;
+}
+
+static void cpu_awr_weight(UfBackend* backend, real* weight, const real* q, int q_total, const real* v, const UfHyper* hyper, int P,
+                           int N, int B, double* metrics) {
+    (void)backend;
+    for (int p = 0; p < P; p++) {
+        double sum = 0;
+        for (int b = 0; b < B; b++) {
+            const size_t row = (size_t)p * (size_t)B + (size_t)b;
+            const real advantage = min_q(q, p, N, q_total, b) - v[row];
+            weight[row] = uf_awr_weight(advantage, hyper[p].awr_temperature, hyper[p].awr_exp_adv_clip);
+            sum += advantage;
+        }
+        add_metric(metrics, p, UF_METRIC_adv, sum / B);
+    }
+}
+
+static void cpu_actor_q_loss(UfBackend* backend, real* dq, const real* q, int aggregate, bool normalise, const UfHyper* hyper, int P,
+                             int N, int B, double* metrics) {
+    (void)backend;
+    for (int p = 0; p < P; p++) {
+        const real* qp = q + (size_t)p * (size_t)N * (size_t)B;
+        real* dqp = dq + (size_t)p * (size_t)N * (size_t)B;
+        memset(dqp, 0, (size_t)N * (size_t)B * sizeof(real));
+        double sum = 0, abs_sum = 0;
+        for (int b = 0; b < B; b++) {
+            real value = 0;
+            if (aggregate == 1) {  // mean
+                for (int n = 0; n < N; n++) {
+                    value += qp[(size_t)n * (size_t)B + (size_t)b] / N;
+                    dqp[(size_t)n * (size_t)B + (size_t)b] = (real)1 / N;
+                }
+            } else {  // min, or first: N is 1 there
+                int lowest = 0;
+                for (int n = 1; n < N; n++)
+                    if (qp[(size_t)n * (size_t)B + (size_t)b] < qp[(size_t)lowest * (size_t)B + (size_t)b]) lowest = n;
+                value = qp[(size_t)lowest * (size_t)B + (size_t)b];
+                dqp[(size_t)lowest * (size_t)B + (size_t)b] = 1;
+            }
+            sum += value;
+            abs_sum += fabs(value);
+        }
+        const real lambda = normalise ? uf_q_normaliser((real)(abs_sum / B)) : 1;
+        const real scale = -hyper[p].actor_q_coef * lambda / B;
+        for (size_t i = 0; i < (size_t)N * (size_t)B; i++) dqp[i] *= scale;
+        add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
+        add_metric(metrics, p, UF_METRIC_actor_loss, -(double)(hyper[p].actor_q_coef * lambda) * sum / B);
+    }
+}
+
+typedef struct ActorLoss {
+    real *dhead, *dlog_std;
+    const UfHeads* heads;
+    const real *noise, *a_data, *weight, *dqda;
+    int N;
+    const real *alpha, *log_prob;
+    double* metrics;
+} ActorLoss;
+
+static void actor_loss_task(void* context, int p, int thread) {
+    const ActorLoss* c = context;
+    const UfHeads* heads = c->heads;
+    const UfHyper* h = &heads->hyper[p];
+    const int B = heads->B, A = heads->A, H = heads->H;
+    real* dlog_std = c->dlog_std ? c->dlog_std + (size_t)p * heads->log_std_stride : NULL;
+    const real entropy_coef = c->alpha ? h->actor_entropy_coef * c->alpha[p] : 0;
+    double bc_sum = 0, loss_sum = 0, log_prob_sum = 0;
+    (void)thread;
+    if (dlog_std) memset(dlog_std, 0, (size_t)A * sizeof(real));
+    for (int b = 0; b < B; b++) {
+        const size_t row = (size_t)p * (size_t)B + (size_t)b;
+        const HeadRow head = head_row(heads, p, b);
+        const real bc_coef = h->actor_bc_coef * (c->weight ? c->weight[row] : 1);
+        real bc = 0;
+        for (int i = 0; i < A; i++) {
+            bool passes;
+            const size_t at = row * (size_t)A + (size_t)i;
+            const real s = clipped_log_std(heads, head, p, i, &passes);
+            UfHeadGrad bc_grad = {0, 0};
+            if (h->actor_bc_coef > 0) bc += uf_bc_loss(heads->kind, head.m[i], s, c->a_data[at], &bc_grad);
+            real da = 0;  // already a mean over the batch
+            if (c->dqda)
+                for (int n = 0; n < c->N; n++)
+                    da += c->dqda[(((size_t)p * (size_t)c->N + (size_t)n) * (size_t)B + (size_t)b) * (size_t)A + (size_t)i];
+            const UfHeadGrad grad = uf_policy_sample_grad(heads->kind, head.m[i], s, c->noise ? c->noise[at] : 0, da, entropy_coef / B);
+            c->dhead[row * (size_t)H + (size_t)i] = grad.dm + bc_coef / B * bc_grad.dm;
+            const real ds = passes ? grad.ds + bc_coef / B * bc_grad.ds : 0;
+            if (dlog_std) dlog_std[i] += ds;
+            else if (H == 2 * A) c->dhead[row * (size_t)H + (size_t)(A + i)] = ds;
+        }
+        bc_sum += bc;
+        loss_sum += (double)bc_coef * bc;
+        if (c->log_prob) log_prob_sum += c->log_prob[row];
+    }
+    add_metric(c->metrics, p, UF_METRIC_bc_loss, bc_sum / B);
+    add_metric(c->metrics, p, UF_METRIC_entropy, -log_prob_sum / B);
+    add_metric(c->metrics, p, UF_METRIC_actor_loss, (loss_sum + (double)entropy_coef * log_prob_sum) / B);
+}
+
+static void cpu_actor_loss(UfBackend* backend, real* dhead, real* dlog_std, const UfHeads* heads, const real* noise,
+                           const real* a_data, const real* weight, const real* dqda, int N, const real* alpha,
+                           const real* log_prob, double* metrics) {
+    ActorLoss c = {dhead, dlog_std, heads, noise, a_data, weight, dqda, N, alpha, log_prob, metrics};
+    uf_pool_run(backend->pool, heads->P, actor_loss_task, &c);
+}
+
+static void cpu_td_target(UfBackend* backend, real* y, const UfBatch* batch, const real* q, const real* v, UfActions next,
+                          const real* alpha, const real* log_prob, const UfHyper* hyper, int P, int N, int B, int A,
+                          double* metrics, double weight) {
+    (void)backend;
+    for (int p = 0; p < P; p++) {
+        const UfHyper* h = &hyper[p];
+        double sum = 0;
+        for (int b = 0; b < B; b++) {
+            const size_t row = (size_t)p * (size_t)B + (size_t)b;
+            const real* a = next.a + ((size_t)p * (size_t)next.total + (size_t)b) * (size_t)next.ld;
+            const real* a_data = batch->next_action + row * (size_t)A;
+            real value = v ? v[row] : min_q(q, p, N, B, b), distance = 0;
+            if (alpha) value -= h->critic_entropy_coef * alpha[p] * log_prob[row];
+            for (int i = 0; i < A; i++) distance += (a[i] - a_data[i]) * (a[i] - a_data[i]);
+            value -= h->critic_bc_coef * distance;
+            y[row] = uf_td_target(batch->reward[row], batch->done[row], h->gamma, value);
+            sum += y[row];
+        }
+        add_metric(metrics, p, UF_METRIC_target, weight * sum / B);
+    }
+}
+
+typedef struct QLoss {
+    real* dq;
+    const real *q, *y;
+    const UfHyper* hyper;
+    int N, B, total, num_data;
+    double* metrics;
+    double weight;
+} QLoss;
+
+static void q_loss_task(void* context, int p, int thread) {
+    const QLoss* c = context;
+    const UfHyper* h = &c->hyper[p];
+    const int B = c->B;
+    double error_sum = 0, cql_sum = 0;
+    (void)thread;
+    for (int n = 0; n < c->N; n++) {
+        const size_t at = ((size_t)p * (size_t)c->N + (size_t)n) * (size_t)c->total;
+        const real* q = c->q + at;
+        real* dq = c->dq + at;
+        for (int b = 0; b < B; b++) {
+            error_sum += uf_q_loss(q[b], c->y[(size_t)p * (size_t)B + (size_t)b], &dq[b]);
+            dq[b] /= B;
+            if (c->total == B) continue;
+            real values[4], soft[4];
+            for (int k = 0; k < 4; k++) values[k] = q[(size_t)k * (size_t)B + (size_t)b];
+            cql_sum += (double)uf_cql_logsumexp(values, 4, h->cql_temperature, soft) / B;
+            if (b < c->num_data) cql_sum -= (double)values[0] / c->num_data;
+            dq[b] += h->cql_min_q_weight * (soft[0] / B - (b < c->num_data ? (real)1 / c->num_data : 0));
+            for (int k = 1; k < 4; k++) dq[(size_t)k * (size_t)B + (size_t)b] = h->cql_min_q_weight * soft[k] / B;
+        }
+    }
+    add_metric(c->metrics, p, UF_METRIC_critic_loss, c->weight * (error_sum / B + (double)h->cql_min_q_weight * cql_sum));
+    add_metric(c->metrics, p, UF_METRIC_cql_loss, c->weight * cql_sum);
+}
+
+static void cpu_q_loss(UfBackend* backend, real* dq, const real* q, const real* y, const UfHyper* hyper, int P, int N, int B,
+                       int total, int num_data, double* metrics, double weight) {
+    QLoss c = {dq, q, y, hyper, N, B, total, num_data, metrics, weight};
+    uf_pool_run(backend->pool, P, q_loss_task, &c);
+}
+
+typedef struct Diversity {
+    real* tangent;
+    const real* dqda;
+    const UfHyper* hyper;
+    int N, B, total, A;
+    double* metrics;
+    double weight;
+} Diversity;
+
+static void diversity_task(void* context, int p, int thread) {
+    const Diversity* c = context;
+    const int N = c->N, B = c->B, A = c->A;
+    const size_t network = (size_t)c->total * (size_t)A, base = (size_t)p * (size_t)N * network;
+    const real scale = c->hyper[p].diversity_coef / B;
+    double loss = 0;
+    (void)thread;
+    for (int n = 0; n < N; n++)
+        memset(c->tangent + base + (size_t)n * network + (size_t)B * (size_t)A, 0, (size_t)(c->total - B) * (size_t)A * sizeof(real));
+    // D = 1/(N-1) (|sum_i g_i|^2 - sum_i |g_i|^2), dD/dg_i = 2/(N-1) (sum_j g_j - g_i). The tangent row first holds g_i.
+    for (int b = 0; b < B; b++) {
+        const size_t row = base + (size_t)b * (size_t)A;
+        double sum_squared = 0, squares = 0;
+        for (int n = 0; n < N; n++) {
+            const real* q = c->dqda + row + (size_t)n * network;
+            real norm = 0;
+            for (int i = 0; i < A; i++) norm += q[i] * q[i];
+            norm = sqrt(norm);
+            for (int i = 0; i < A; i++) c->tangent[row + (size_t)n * network + (size_t)i] = q[i] / (norm + (real)UF_DIVERSITY_EPS);
+        }
+        for (int i = 0; i < A; i++) {
+            real sum = 0;
+            for (int n = 0; n < N; n++) {
+                const real g = c->tangent[row + (size_t)n * network + (size_t)i];
+                sum += g;
+                squares += (double)g * g;
+            }
+            sum_squared += (double)sum * sum;
+            for (int n = 0; n < N; n++) {
+                real* g = &c->tangent[row + (size_t)n * network + (size_t)i];
+                *g = 2 * (sum - *g) / (N - 1);
+            }
+        }
+        for (int n = 0; n < N; n++) {
+            const real* q = c->dqda + row + (size_t)n * network;
+            real* y = c->tangent + row + (size_t)n * network;
+            real norm = 0, inner = 0;
+            for (int i = 0; i < A; i++) {
+                norm += q[i] * q[i];
+                inner += q[i] * y[i];
+            }
+            norm = sqrt(norm);
+            for (int i = 0; i < A; i++) y[i] = scale * uf_diversity_grad(q[i], y[i], norm, inner);
+        }
+        loss += (sum_squared - squares) / (N - 1);
+    }
+    add_metric(c->metrics, p, UF_METRIC_diversity_loss, c->weight * loss / B);
+    add_metric(c->metrics, p, UF_METRIC_critic_loss, c->weight * (double)c->hyper[p].diversity_coef * loss / B);
+}
+
+static void cpu_diversity_loss(UfBackend* backend, real* tangent, const real* dqda, const UfHyper* hyper, int P, int N, int B,
+                               int total, int A, double* metrics, double weight) {
+    Diversity c = {tangent, dqda, hyper, N, B, total, A, metrics, weight};
+    uf_pool_run(backend->pool, P, diversity_task, &c);
+}
+
+static void cpu_value_loss(UfBackend* backend, real* dv, const real* q, int q_total, const real* v, const UfHyper* hyper, int P,
+                           int N, int B, double* metrics) {
+    (void)backend;
+    for (int p = 0; p < P; p++) {
+        double sum = 0;
+        for (int b = 0; b < B; b++) {
+            const size_t row = (size_t)p * (size_t)B + (size_t)b;
+            sum += uf_value_loss(min_q(q, p, N, q_total, b), v[row], hyper[p].value_expectile, &dv[row]);
+            dv[row] /= B;
+        }
+        add_metric(metrics, p, UF_METRIC_value_loss, sum / B);
+    }
+}
+
+// ---- optimiser ----
+
+typedef struct Adam {
+    const UfGroup* group;
+    const real *lr, *polyak;
+    double lr_scale;
+    int64_t step;
+    int* bad;
+    int chunks;
+} Adam;
+
+enum { ADAM_CHUNK = 8192 };
+
+CLONES static real adam_chunk(real* restrict w, const real* restrict g, size_t block_stride, int num_blocks, real* restrict m,
+                              real* restrict v, size_t count, real step_size, real inv_sqrt_c2) {
+    const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2, eps = (real)UF_ADAM_EPS;
+    real check = 0;
+#pragma omp simd reduction(+ : check)
+    for (size_t i = 0; i < count; i++) {
+        real grad = g[i];
+        for (int k = 1; k < num_blocks; k++) grad += g[(size_t)k * block_stride + i];
+        m[i] = b1 * m[i] + (1 - b1) * grad;
+        v[i] = b2 * v[i] + (1 - b2) * grad * grad;
+        w[i] -= step_size * m[i] / (sqrt(v[i]) * inv_sqrt_c2 + eps);
+        check += w[i] * 0;  // NaN as soon as one parameter is not finite
+    }
+    return check;
+}
+
+CLONES static void polyak_chunk(real* restrict target, const real* restrict w, size_t count, real step) {
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) target[i] += step * (w[i] - target[i]);
+}
+
+static void adam_task(void* context, int task, int thread) {
+    const Adam* c = context;
+    const UfGroup* g = c->group;
+    const int p = task / c->chunks;
+    const size_t first = (size_t)(task % c->chunks) * ADAM_CHUNK, at = (size_t)p * g->count + first;
+    const size_t count = g->count - first < ADAM_CHUNK ? g->count - first : ADAM_CHUNK;
+    (void)thread;
+    if (c->step) {
+        const double c1 = 1 - pow(UF_ADAM_BETA1, (double)c->step), c2 = 1 - pow(UF_ADAM_BETA2, (double)c->step);
+        const real check = adam_chunk(g->params + at, g->grads + at, (size_t)g->P * g->count, g->num_blocks, g->m + at, g->v + at,
+                                      count, (real)(c->lr[p] * c->lr_scale / c1), (real)(1 / sqrt(c2)));
+        if (!(check == 0)) __atomic_store_n(&c->bad[p], 1, __ATOMIC_RELAXED);
+    }
+    if (c->polyak) polyak_chunk(g->target + at, g->params + at, count, c->polyak[p]);
+}
+
+static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, double lr_scale, int64_t step,
+                            const real* polyak, int* bad) {
+    Adam c = {group, lr, polyak, lr_scale, step, bad, (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
+    uf_pool_run(backend->pool, group->P * c.chunks, adam_task, &c);
+}
+
+// ---- backend ----
+
+static UfStatus cpu_reserve(UfBackend* backend, void** out, size_t bytes, const char* what) {
+    (void)backend;
+    return uf_alloc(out, bytes, 1, what);
+}
+
+static void cpu_release(UfBackend* backend, void* memory) {
+    (void)backend;
+    uf_free(memory);
+}
+
+static void cpu_upload(UfBackend* backend, void* device, const void* host, size_t bytes) {
+    (void)backend;
+    memcpy(device, host, bytes);
+}
+
+static void cpu_download(UfBackend* backend, void* host, const void* device, size_t bytes) {
+    (void)backend;
+    memcpy(host, device, bytes);
+}
+
+static UfStatus cpu_sync(UfBackend* backend) {
+    (void)backend;
+    return UF_OK;
+}
+
+static const UfBackend cpu_backend = {
+    .name = "cpu",
+    .reserve = cpu_reserve,
+    .release = cpu_release,
+    .upload = cpu_upload,
+    .download = cpu_download,
+    .sync = cpu_sync,
+    .plan = cpu_plan,
+    .random_index = cpu_random_index,
+    .random_normal = cpu_random_normal,
+    .random_uniform = cpu_random_uniform,
+    .gather = cpu_gather,
+    .network_input = cpu_network_input,
+    .mlp_forward = cpu_mlp_forward,
+    .mlp_backward = cpu_mlp_backward,
+    .mlp_backward_backward = cpu_mlp_backward_backward,
+    .policy_sample = cpu_policy_sample,
+    .entropy_coef_loss = cpu_entropy_coef_loss,
+    .entropy_coef = cpu_entropy_coef,
+    .awr_weight = cpu_awr_weight,
+    .actor_q_loss = cpu_actor_q_loss,
+    .actor_loss = cpu_actor_loss,
+    .td_target = cpu_td_target,
+    .q_loss = cpu_q_loss,
+    .diversity_loss = cpu_diversity_loss,
+    .value_loss = cpu_value_loss,
+    .adam_polyak = cpu_adam_polyak,
+};
+
+UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads) {
+    UfBackend* backend = NULL;
+    CpuState* state = NULL;
+    *out = NULL;
+    if (strcmp(name, "cpu") != 0)
+        return UF_FAIL(UF_ERR_UNSUPPORTED, "device '%s' is not in this build; expected cpu", name);
+    openblas_set_num_threads(1);  // our threads call it; its own would fight them for the cores
+    UF_TRY(UF_ALLOC(&backend, 1, "backend"));
+    *backend = cpu_backend;
+    UfStatus status = UF_ALLOC(&state, 1, "backend");
+    backend->state = state;
+    if (status == UF_OK) status = uf_pool_create(&backend->pool, num_threads);
+    if (status == UF_OK) status = UF_ALLOC(&state->scratch, uf_pool_num_threads(backend->pool), "scratch table");
+    if (status != UF_OK) {
+        uf_backend_close(backend);
+        return status;
+    }
+    *out = backend;
+    return UF_OK;
+}
+
+void uf_backend_close(UfBackend* backend) {
+    if (!backend) return;
+    CpuState* state = backend->state;
+    if (state && state->scratch)
+        for (int t = 0; t < uf_pool_num_threads(backend->pool); t++) uf_free(state->scratch[t]);
+    if (state) uf_free(state->scratch);
+    uf_free(state);
+    uf_pool_free(backend->pool);
+    uf_free(backend);
+}

@@ -1,0 +1,508 @@
+// main.c: the command line. A table of commands and a table of options; each command is one function.
+//
+// Exit status: 0 done; 1 refused or failed, one sentence on standard error; 2 misuse of the command line; 128 + signal when
+// stopped. All printing of the project happens here.
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>  // terminal width
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/bench.h"
+#include "core/config.h"
+#include "core/dataset.h"
+#include "core/envs.h"
+#include "core/h5.h"
+#include "core/run.h"
+#include "core/verify.h"
+
+enum { DONE = 0, FAILED = 1, MISUSE = 2 };
+
+// ---- options ----
+
+enum Option {
+    O_SET, O_SEED, O_OUT, O_RESUME, O_THREADS, O_DATASET, O_QUIET, O_ENV, O_EPISODES, O_WORKERS, O_JSON, O_POLICY, O_STEPS,
+    O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION, O_WINDOWS, NUM_OPTIONS,
+};
+
+typedef struct OptionRow {
+    const char *name, *value, *help;  // value NULL: a switch
+    int64_t low, high;                // high > 0: a whole number in this range
+} OptionRow;
+
+static const OptionRow options[NUM_OPTIONS] = {
+    [O_SET] = {"set", "NAME=VALUE", "set one hyperparameter; may be repeated", 0, 0},
+    [O_SEED] = {"seed", "N", "seed of everything random", 0, 4294967295},
+    [O_OUT] = {"out", "PATH", "where the result goes", 0, 0},
+    [O_RESUME] = {"resume", "DIR", "go on with the run in DIR", 0, 0},
+    [O_THREADS] = {"threads", "N", "threads; 0: all cores. Results do not depend on it", 0, 1024},
+    [O_DATASET] = {"dataset", "FILE", "HDF5 file to train on", 0, 0},
+    [O_QUIET] = {"quiet", NULL, "no progress", 0, 0},
+    [O_ENV] = {"env", "NAME", "environment", 0, 0},
+    [O_EPISODES] = {"episodes", "N", "episodes (default 100)", 1, 10000000},
+    [O_WORKERS] = {"workers", "N", "episodes side by side (default 8)", 1, 4096},
+    [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
+    [O_POLICY] = {"policy", "NAME", "random, medium, expert or replay", 0, 0},
+    [O_STEPS] = {"steps", "N", "steps to collect, or updates a window of bench (default 20)", 1, INT32_MAX},
+    [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
+    [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
+    [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
+    [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
+    [O_WINDOWS] = {"windows", "N", "timed windows (default 7)", 5, 100000},
+};
+
+typedef struct Args {
+    const char* values[NUM_OPTIONS];  // "" for a switch that is on; NULL: not given
+    const char** sets;
+    const char** files;
+    int num_sets, num_files;
+} Args;
+
+static int64_t number(const Args* args, enum Option option, int64_t otherwise) {
+    return args->values[option] ? strtoll(args->values[option], NULL, 10) : otherwise;  // the parser checked it
+}
+
+static int failed(void) {
+    fprintf(stderr, "error: %s\n", uf_error());
+    return FAILED;
+}
+
+// ---- progress ----
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int signal) { stop_signal = signal; }
+
+// The first signal asks to finish the update and save; SA_RESETHAND makes the second one immediate.
+static void catch_signals(void) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESETHAND | SA_RESTART};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+typedef struct Screen {
+    bool terminal, quiet;
+} Screen;
+
+static const char* duration(double seconds, char text[32]) {
+    if (!isfinite(seconds)) return "?";
+    long s = (long)(seconds + 0.5);
+    if (s < 3600) snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    else snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    return text;
+}
+
+static double metric(const UfRunEvent* e, const char* name) {
+    for (int i = 0; i < e->num_metrics; i++) {
+        if (!strcmp(e->names[i], name)) return e->values[i];
+    }
+    return NAN;
+}
+
+static size_t add_value(char* line, size_t length, size_t bytes, const char* name, const char* format, double value) {
+    if (!isfinite(value) || length >= bytes) return length;
+    length += (size_t)snprintf(line + length, bytes - length, "  %s ", name);
+    return length < bytes ? length + (size_t)snprintf(line + length, bytes - length, format, value) : length;
+}
+
+static size_t describe(const UfRunEvent* e, char* line, size_t bytes) {
+    char left[32];
+    size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f updates/s  %s left",
+                                100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second,
+                                duration(e->seconds_left, left));
+    n = add_value(line, n, bytes, "critic", "%.3g", metric(e, "critic_loss"));
+    n = add_value(line, n, bytes, "actor", "%.3g", metric(e, "actor_loss"));
+    if (isfinite(e->eval_score)) return add_value(line, n, bytes, "score", "%.1f", e->eval_score);
+    return add_value(line, n, bytes, "return", "%.1f", e->eval_return);
+}
+
+// A terminal has one line that is redrawn; elsewhere each interval is a plain line.
+static void on_progress(void* user, const UfRunEvent* e) {
+    const Screen* screen = user;
+    char line[512];
+    if (e->kind == UF_RUN_NOTE) {
+        fprintf(stderr, "%snote: %s\n", screen->terminal ? "\r\033[K" : "", e->text);
+    } else if (!screen->quiet && screen->terminal) {
+        struct winsize size = {.ws_col = 80};
+        ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+        int width = size.ws_col > 20 ? size.ws_col - 1 : 79, length = (int)describe(e, line, sizeof(line));
+        int bar = width - length - 3;
+        bar = bar < 0 ? 0 : bar > 30 ? 30 : bar;
+        int full = e->num_updates ? (int)(bar * e->update / e->num_updates) : 0;
+        fputs("\r\033[K", stderr);
+        if (bar >= 5) {
+            fputc('[', stderr);
+            for (int i = 0; i < bar; i++) fputc(i < full ? '=' : ' ', stderr);
+            fputs("] ", stderr);
+        }
+        fprintf(stderr, "%.*s", width, line);
+        fflush(stderr);
+    } else if (!screen->quiet && e->kind == UF_RUN_INTERVAL) {
+        describe(e, line, sizeof(line));
+        fprintf(stderr, "update %" PRId64 "  %s\n", e->update, line);
+    }
+}
+
+// ---- train ----
+
+static UfStatus train_config(const Args* args, UfConfig** out) {
+    const char* resume = args->values[O_RESUME];
+    char path[2048];
+    *out = NULL;
+    if (resume) snprintf(path, sizeof(path), "%s/config.json", resume);
+    if (resume && (access(path, F_OK) == 0 || !args->num_files)) UF_TRY(uf_run_config(out, resume));
+    else UF_TRY(uf_config_create(out));
+    if (args->num_files) UF_TRY(uf_config_load(*out, args->files[0]));
+    for (int i = 0; i < args->num_sets; i++) {
+        char name[256];
+        const char* equals = strchr(args->sets[i], '=');
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
+        UF_TRY(uf_config_set(*out, name, equals + 1));
+    }
+    if (args->values[O_SEED]) UF_TRY(uf_config_set(*out, "seed", args->values[O_SEED]));
+    if (args->values[O_THREADS]) UF_TRY(uf_config_set(*out, "num_threads", args->values[O_THREADS]));
+    if (args->values[O_DATASET]) UF_TRY(uf_config_set(*out, "dataset", args->values[O_DATASET]));
+    return UF_OK;
+}
+
+static void print_result(const UfRunResult* r) {
+    char path[UF_FOLDER_BYTES + 32];
+    if (r->num_episodes && isfinite(r->mean_score))
+        printf("normalised score  %.1f +- %.1f  (return %.1f, %" PRId64 " episodes of %s)\n", r->mean_score, r->stderr_score,
+               r->mean_return, r->num_episodes, r->env);
+    else if (r->num_episodes)
+        printf("return            %.2f +- %.2f  (%" PRId64 " episodes of %s)\n", r->mean_return, r->stderr_return,
+               r->num_episodes, r->env);
+    else
+        printf("normalised score  none: not evaluated\n");
+    snprintf(path, sizeof(path), "%s/learning_curve.png", r->folder);
+    if (r->has_chart) printf("learning curve    %s\n", path);
+    printf("results           %s/final.h5\n", r->folder);
+    printf("checkpoint        %s/checkpoint.h5\n", r->folder);
+}
+
+static int command_train(const Args* args) {
+    UfConfig* config = NULL;
+    UfRunResult result;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    if (train_config(args, &config) != UF_OK) {
+        uf_config_free(config);
+        return failed();
+    }
+    catch_signals();
+    UfRunOptions run = {.config = config, .out = args->values[O_OUT], .resume = args->values[O_RESUME], .stop = &stop_signal,
+                        .on_progress = on_progress, .user = &screen};
+    UfStatus status = uf_run_train(&run, &result);
+    uf_config_free(config);
+    if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "stopped at update %" PRId64 "; go on with: unifloral train --resume %s\n", result.update, result.folder);
+        return 128 + stop_signal;
+    }
+    if (status != UF_OK) return failed();
+    print_result(&result);
+    return DONE;
+}
+
+// ---- eval, info, verify ----
+
+static void print_number(const char* name, double value) {
+    printf(isfinite(value) ? ", \"%s\": %.9g" : ", \"%s\": null", name, value);
+}
+
+static int command_eval(const Args* args) {
+    UfEvaluation e;
+    const UfEnvSpec* spec = NULL;
+    UfRunEvalOptions eval = {.checkpoint = args->files[0], .env = args->values[O_ENV],
+                             .num_episodes = number(args, O_EPISODES, 100), .workers = (int)number(args, O_WORKERS, 8),
+                             .num_threads = (int)number(args, O_THREADS, 0), .seed = (uint64_t)number(args, O_SEED, 0)};
+    if (uf_run_eval(&eval, &e, &spec) != UF_OK) return failed();
+    double speed = e.seconds > 0 ? (double)e.num_steps / e.seconds : NAN;
+    if (args->values[O_JSON]) {
+        printf("{\"env\": \"%s\", \"episodes\": %" PRId64, spec->name, e.num_episodes);
+        print_number("return_mean", e.mean_return);
+        print_number("return_stderr", e.stderr_return);
+        print_number("score_mean", e.mean_score);
+        print_number("score_stderr", e.stderr_score);
+        print_number("length_mean", e.mean_length);
+        print_number("steps_per_second", speed);
+        printf(", \"nonfinite_actions\": %" PRId64 "}\n", e.num_nonfinite_actions);
+    } else {
+        printf("environment       %s, %" PRId64 " episodes\n", spec->name, e.num_episodes);
+        printf("return            %.3f +- %.3f\n", e.mean_return, e.stderr_return);
+        if (isfinite(e.mean_score)) printf("normalised score  %.2f +- %.2f\n", e.mean_score, e.stderr_score);
+        printf("length            %.1f\n", e.mean_length);
+        printf("speed             %.0f steps/s\n", speed);
+        if (e.num_nonfinite_actions)
+            printf("warning           %" PRId64 " actions were not finite and counted as 0\n", e.num_nonfinite_actions);
+    }
+    uf_evaluation_free(&e);
+    return DONE;
+}
+
+// A checkpoint says so in its attribute `kind`; everything else is taken for a dataset.
+static UfStatus file_info(const char* file, char** text) {
+    char path[2048];
+    struct stat info;
+    UfH5 h5;
+    char* kind = NULL;
+    bool folder = stat(file, &info) == 0 && S_ISDIR(info.st_mode), minari = false;
+    snprintf(path, sizeof(path), "%s/checkpoint.h5", file);
+    if (folder && access(path, F_OK)) minari = true;  // no run folder: a Minari data set, if anything
+    if (!folder || minari) snprintf(path, sizeof(path), "%s", file);
+    if (!minari) {
+        UF_TRY(uf_h5_open(&h5, path));
+        UfStatus status = UF_OK;
+        if (uf_h5_has_attribute(&h5, "/", "kind")) status = uf_h5_read_string(&h5, "/", "kind", &kind);
+        uf_h5_close(&h5);
+        UF_TRY(status);
+    }
+    bool checkpoint = kind && !strcmp(kind, "unifloral-checkpoint");
+    uf_free(kind);
+    return checkpoint ? uf_checkpoint_info(path, text) : uf_dataset_info(path, text);
+}
+
+static int command_info(const Args* args) {
+    for (int i = 0; i < args->num_files; i++) {
+        char* text;
+        if (file_info(args->files[i], &text) != UF_OK) return failed();
+        printf("%s%s", i ? "\n" : "", text);
+        uf_free(text);
+    }
+    return DONE;
+}
+
+// All files are checked, whatever one of them says.
+static int command_verify(const Args* args) {
+    int result = DONE;
+    for (int i = 0; i < args->num_files; i++) {
+        char* report = NULL;
+        bool passed = false;
+        if (uf_verify(args->files[i], &report, &passed) != UF_OK) failed();
+        else printf("%s", report);
+        fflush(stdout);
+        uf_free(report);
+        if (!passed) result = FAILED;
+    }
+    return result;
+}
+
+// ---- collect, convert, bench, envs ----
+
+static int command_collect(const Args* args) {
+    static const char* const names[] = {"random", "medium", "expert", "replay", NULL};
+    const char* policy = args->values[O_POLICY];
+    int index = 0;
+    while (names[index] && strcmp(names[index], policy)) index++;
+    if (!names[index]) {
+        fprintf(stderr, "error: --policy wants random, medium, expert or replay, not '%s'\n", policy);
+        return MISUSE;
+    }
+    if (uf_collect_scripted(args->values[O_ENV], (UfCollectPolicy)index, number(args, O_STEPS, 0), (uint64_t)number(args, O_SEED, 0),
+                            (int)number(args, O_THREADS, 0), args->values[O_OUT]) != UF_OK)
+        return failed();
+    printf("wrote %s\n", args->values[O_OUT]);
+    return DONE;
+}
+
+static int command_convert(const Args* args) {
+    if (uf_dataset_convert(args->files[0], args->files[1]) != UF_OK) return failed();
+    printf("wrote %s\n", args->files[1]);
+    return DONE;
+}
+
+static int command_bench(const Args* args) {
+    UfConfig* config = NULL;
+    char* json = NULL;
+    UfStatus status = uf_config_create(&config);
+    if (status == UF_OK && args->values[O_CONFIG]) status = uf_config_load(config, args->values[O_CONFIG]);
+    UfBenchOptions bench = {.config = config, .obs_dim = (int)number(args, O_OBS_DIM, 17),
+                            .action_dim = (int)number(args, O_ACTION_DIM, 6), .num_threads = (int)number(args, O_THREADS, 1),
+                            .num_steps = (int)number(args, O_STEPS, 20), .population = (int)number(args, O_POPULATION, 1),
+                            .num_windows = (int)number(args, O_WINDOWS, 7)};
+    if (status == UF_OK) status = uf_bench(&bench, &json);
+    uf_config_free(config);
+    if (status != UF_OK) return failed();
+    printf("%s\n", json);
+    uf_free(json);
+    return DONE;
+}
+
+static int command_envs(const Args* args) {
+    (void)args;
+    printf("%-28s %12s %8s %6s  %s\n", "environment", "observations", "actions", "steps", "returns of score 0 and 100");
+    for (int i = 0; i < uf_num_env_specs; i++) {
+        const UfEnvSpec* s = &uf_env_specs[i];
+        char actions[32], scores[64] = "none";
+        snprintf(actions, sizeof(actions), "%d%s", s->action_dim, s->discrete ? " kinds" : "");
+        if (s->has_scores) snprintf(scores, sizeof(scores), "%g %g", s->score_min, s->score_max);
+        printf("%-28s %12d %8s %6d  %s\n", s->name, s->obs_dim, actions, s->max_steps, scores);
+    }
+    return DONE;
+}
+
+// ---- commands ----
+
+#define BIT(option) (1u << (option))
+
+typedef struct Command {
+    const char* name;
+    int (*function)(const Args* args);
+    const char *usage, *help;
+    int min_files, max_files;   // -1: any number
+    unsigned allowed, required; // bits of options
+} Command;
+
+static const Command commands[] = {
+    {"train", command_train, "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE]",
+     "train by a JSON configuration, evaluate, keep checkpoints", 1, 1,
+     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET), 0},
+    {"eval", command_eval, "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
+     "evaluate the policy of a checkpoint (a file or a run folder)", 1, 1,
+     BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON), 0},
+    {"info", command_info, "FILE...", "describe datasets and checkpoints", 1, -1, 0, 0},
+    {"verify", command_verify, "FILE...", "replay recorded updates and traces; PASS or FAIL", 1, -1, 0, 0},
+    {"collect", command_collect, "--env NAME --policy NAME --steps N [--seed N] --out FILE",
+     "make a dataset with a scripted controller", 0, 0,
+     BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS),
+     BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_OUT)},
+    {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
+    {"bench", command_bench, "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
+     "time updates on random data; one line of JSON", 0, 0,
+     BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS), 0},
+    {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
+};
+#define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
+
+static int print_help(const Command* c) {
+    if (!c) {
+        printf("unifloral %s: offline reinforcement learning in one hyperparameter space\n\n", uf_version());
+        for (int i = 0; i < NUM_COMMANDS; i++) printf("  unifloral %-8s %s\n", commands[i].name, commands[i].help);
+        printf("\n`unifloral COMMAND --help` says more. Exit status: 0 done, 1 refused or failed, 2 misuse, 128+signal stopped.\n");
+        return DONE;
+    }
+    printf("usage: unifloral %s %s\n%s\n", c->name, c->usage, c->help);
+    if (c->allowed) printf("\n");
+    for (int i = 0; i < NUM_OPTIONS; i++) {
+        char name[64];
+        if (!(c->allowed & BIT(i))) continue;
+        snprintf(name, sizeof(name), "--%s%s%s", options[i].name, options[i].value ? " " : "", options[i].value ? options[i].value : "");
+        printf("  %-20s %s\n", name, options[i].help);
+    }
+    if (c->function == command_train) {
+        char* text;
+        if (uf_params_help(&text) != UF_OK) return failed();
+        printf("\nHyperparameters, in CONFIG as JSON or by --set (default < CONFIG < --set):\n%s", text);
+        uf_free(text);
+    }
+    return DONE;
+}
+
+static int misuse(const Command* c, const char* format, const char* what, const char* nearest) {
+    fputs("error: ", stderr);
+    fprintf(stderr, format, what);
+    if (nearest) fprintf(stderr, "; did you mean %s?", nearest);
+    fprintf(stderr, "; see: unifloral %s%s--help\n", c ? c->name : "", c ? " " : "");
+    return MISUSE;
+}
+
+static int unknown_option(const Command* c, const char* argument) {
+    const char* names[NUM_OPTIONS + 1] = {NULL};
+    char nearest[64];
+    int count = 0;
+    for (int i = 0; i < NUM_OPTIONS; i++) {
+        if (c->allowed & BIT(i)) names[count++] = options[i].name;
+    }
+    const char* name = uf_nearest_name(argument + strspn(argument, "-"), names);
+    if (name) snprintf(nearest, sizeof(nearest), "--%s", name);
+    return misuse(c, "unknown option '%s'", argument, name ? nearest : NULL);
+}
+
+static bool is_whole_number(const char* text, int64_t low, int64_t high) {
+    char* end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    return *text && *text != ' ' && !*end && !errno && value >= low && value <= high;
+}
+
+// Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
+static int parse(const Command* c, int argc, char** argv, Args* args) {
+    bool only_files = false;
+    char text[128];
+    for (int i = 0; i < argc; i++) {
+        const char* a = argv[i];
+        if (only_files || a[0] != '-' || !a[1]) {
+            if (c->max_files >= 0 && args->num_files == c->max_files) return misuse(c, "'%s' is one argument too many", a, NULL);
+            args->files[args->num_files++] = a;
+            continue;
+        }
+        if (!strcmp(a, "--")) {
+            only_files = true;
+            continue;
+        }
+        if (!strcmp(a, "--help") || !strcmp(a, "-h")) return print_help(c);
+        const char* equals = strchr(a, '=');
+        size_t length = equals ? (size_t)(equals - a) : strlen(a);
+        int o = 0;
+        while (o < NUM_OPTIONS && !((c->allowed & BIT(o)) && length == strlen(options[o].name) + 2 && !strncmp(a, "--", 2) &&
+                                    !strncmp(a + 2, options[o].name, length - 2)))
+            o++;
+        if (o == NUM_OPTIONS) return unknown_option(c, a);
+        const OptionRow* row = &options[o];
+        if (!row->value && equals) return misuse(c, "--%s takes no value", row->name, NULL);
+        const char* value = !row->value ? "" : equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
+        snprintf(text, sizeof(text), "--%s %s", row->name, row->value ? row->value : "");
+        if (!value || (row->value && !*value)) return misuse(c, "%s: the value is missing", text, NULL);
+        if (row->high && !is_whole_number(value, row->low, row->high)) {
+            snprintf(text, sizeof(text), "--%s wants a whole number from %" PRId64 " to %" PRId64 ", not '%%s'", row->name, row->low, row->high);
+            return misuse(c, text, value, NULL);
+        }
+        if (o == O_SET && (!strchr(value, '=') || *value == '=')) return misuse(c, "--set wants name=value, not '%s'", value, NULL);
+        if (o == O_SET) args->sets[args->num_sets++] = value;
+        args->values[o] = value;
+    }
+    for (int o = 0; o < NUM_OPTIONS; o++) {
+        if ((c->required & BIT(o)) && !args->values[o]) return misuse(c, "--%s is missing", options[o].name, NULL);
+    }
+    // A run to resume brings its own configuration.
+    bool resumed = c->function == command_train && args->values[O_RESUME];
+    if (args->num_files < c->min_files && !resumed) return misuse(c, "an argument is missing: %s", c->usage, NULL);
+    if (resumed && args->values[O_OUT]) return misuse(c, "%s contradict each other: a resumed run stays in its folder", "--resume and --out", NULL);
+    return -1;
+}
+
+int main(int argc, char** argv) {
+    const char* names[NUM_COMMANDS + 2] = {NULL};
+    const Command* command = NULL;
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) return misuse(NULL, "%s", "a command is missing", NULL);
+    if (!strcmp(argv[1], "--version")) return printf("unifloral %s\n", uf_version()) < 0;
+    bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
+    if (help && argc < 3) return print_help(NULL);
+
+    const char* name = argv[help ? 2 : 1];
+    for (int i = 0; i < NUM_COMMANDS; i++) {
+        names[i] = commands[i].name;
+        if (!strcmp(name, commands[i].name)) command = &commands[i];
+    }
+    names[NUM_COMMANDS] = "help";
+    if (!command) return misuse(NULL, "unknown command '%s'", name, uf_nearest_name(name, names));
+    if (help) return print_help(command);
+
+    Args args = {.sets = calloc((size_t)argc, sizeof(char*)), .files = calloc((size_t)argc, sizeof(char*))};
+    int status = args.sets && args.files ? parse(command, argc - 2, argv + 2, &args) : FAILED;
+    if (status < 0) status = command->function(&args);
+    free(args.sets);
+    free(args.files);
+    if ((fflush(stdout) || ferror(stdout)) && status == DONE && errno != EPIPE) {
+        fprintf(stderr, "error: cannot write the output: %s\n", strerror(errno));
+        status = FAILED;
+    }
+    return status;
+}

@@ -1,0 +1,187 @@
+// terms.h: each equation of the method once, as a scalar value with its derivative. Compiled by C, C++ and CUDA.
+//
+// Common subset of C11 and C++17. UF_REAL is float; tests set it to double and check each derivative by central differences.
+// Notation: b a row of the batch, i an action dimension, n a critic. d... is a derivative of the loss.
+// Sources: "A Clean Slate for Offline RL" (unifloral.py); EDAC (arXiv 2110.01548), CQL (2006.04779), IQL (2110.06169),
+// ReBRAC (2305.09836), SAC (1801.01290); LayerNorm (1607.06450).
+#ifndef UF_TERMS_H
+#define UF_TERMS_H
+
+#ifndef UF_REAL
+#define UF_REAL float
+#endif
+typedef UF_REAL real;
+
+#ifndef UF_HD
+#ifdef __CUDACC__
+#define UF_HD __host__ __device__
+#else
+#define UF_HD
+#endif
+#endif
+
+#ifdef __cplusplus
+#include <cmath>
+using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fabs;
+#else
+#include <stdbool.h>
+#include <tgmath.h>
+#endif
+
+#define UF_LAYER_NORM_EPS 1e-6
+#define UF_ADAM_BETA1 0.9
+#define UF_ADAM_BETA2 0.999
+#define UF_ADAM_EPS 1e-5
+#define UF_OBS_STD_EPS 1e-3
+#define UF_HALF_LOG_2PI 0.91893853320467274178
+#define UF_LOG_2 0.69314718055994530942
+// atanh of a dataset action: actions on the bound are taken as this close to it (atanh(1) is infinite).
+#define UF_ATANH_LIMIT 0.999999
+
+static inline UF_HD real uf_clip(real x, real low, real high) { return x < low ? low : x > high ? high : x; }
+static inline UF_HD real uf_softplus(real x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
+
+// ---- policy: one action dimension ----
+
+enum {
+    UF_POLICY_DETERMINISTIC,  // a = tanh(m)
+    UF_POLICY_GAUSSIAN,       // a = tanh(m) + exp(s) * eps, Gaussian density, no squashing
+    UF_POLICY_SQUASHED,       // a = tanh(m + exp(s) * eps), density with the change of variables
+};
+
+// log |d tanh(u) / du| = 2 * (log 2 - u - softplus(-2u))
+static inline UF_HD real uf_log_tanh_slope(real u) { return 2 * ((real)UF_LOG_2 - u - uf_softplus(-2 * u)); }
+
+typedef struct UfSample {
+    real action, log_prob;
+} UfSample;
+
+// m: output of the mean head; s: clipped log-std; eps: standard normal.
+static inline UF_HD UfSample uf_policy_sample(int kind, real m, real s, real eps) {
+    UfSample r;
+    if (kind == UF_POLICY_DETERMINISTIC) {
+        r.action = tanh(m);
+        r.log_prob = 0;
+        return r;
+    }
+    r.log_prob = (real)-0.5 * eps * eps - s - (real)UF_HALF_LOG_2PI;
+    if (kind == UF_POLICY_GAUSSIAN) {
+        r.action = tanh(m) + exp(s) * eps;
+    } else {
+        real u = m + exp(s) * eps;
+        r.action = tanh(u);
+        r.log_prob -= uf_log_tanh_slope(u);
+    }
+    return r;
+}
+
+typedef struct UfHeadGrad {
+    real dm, ds;  // with respect to the mean head's output and the clipped log-std
+} UfHeadGrad;
+
+// Chain rule through uf_policy_sample: da = dL/d action, dlp = dL/d log_prob.
+static inline UF_HD UfHeadGrad uf_policy_sample_grad(int kind, real m, real s, real eps, real da, real dlp) {
+    UfHeadGrad g;
+    if (kind == UF_POLICY_SQUASHED) {
+        real noise = exp(s) * eps, a = tanh(m + noise);
+        g.dm = da * (1 - a * a) + dlp * 2 * a;  // d log_prob / du = 2 tanh(u)
+        g.ds = g.dm * noise - dlp;
+    } else {
+        real mean = tanh(m);
+        g.dm = da * (1 - mean * mean);
+        g.ds = kind == UF_POLICY_GAUSSIAN ? da * exp(s) * eps - dlp : 0;
+    }
+    return g;
+}
+
+// Behaviour cloning of one action dimension: value, and derivative with respect to m and s.
+// Deterministic: (a - a_data)^2. Else -log pi(a_data | s).
+static inline UF_HD real uf_bc_loss(int kind, real m, real s, real a_data, UfHeadGrad* g) {
+    if (kind == UF_POLICY_DETERMINISTIC) {
+        real a = tanh(m), diff = a - a_data;
+        g->dm = 2 * diff * (1 - a * a);
+        g->ds = 0;
+        return diff * diff;
+    }
+    real inv_std = exp(-s), x, slope, log_volume;
+    if (kind == UF_POLICY_GAUSSIAN) {
+        real mean = tanh(m);
+        x = a_data - mean;
+        slope = 1 - mean * mean;
+        log_volume = 0;
+    } else {
+        real u = atanh(uf_clip(a_data, (real)-UF_ATANH_LIMIT, (real)UF_ATANH_LIMIT));
+        x = u - m;
+        slope = 1;
+        log_volume = uf_log_tanh_slope(u);
+    }
+    real z = x * inv_std;
+    g->dm = -z * inv_std * slope;
+    g->ds = 1 - z * z;
+    return (real)0.5 * z * z + s + (real)UF_HALF_LOG_2PI + log_volume;
+}
+
+// Clipped log-std; the gradient passes only inside the bounds.
+static inline UF_HD real uf_log_std(real raw, real low, real high, bool* passes) {
+    *passes = raw > low && raw < high;
+    return uf_clip(raw, low, high);
+}
+
+// ---- actor ----
+
+// Weight of behaviour cloning under AWR; no gradient flows through it.
+static inline UF_HD real uf_awr_weight(real advantage, real temperature, real clip) {
+    real w = exp(advantage * temperature);
+    return w < clip ? w : clip;
+}
+
+// 1 / (mean |Q| + 1e-7), no gradient.
+static inline UF_HD real uf_q_normaliser(real mean_abs_q) { return 1 / (mean_abs_q + (real)1e-7); }
+
+// Gradient of log_alpha: mean entropy - target entropy, the target being -A.
+static inline UF_HD real uf_entropy_coef_grad(real mean_log_prob, int action_dim) { return -mean_log_prob + action_dim; }
+
+// ---- critics ----
+
+// Target policy smoothing: a' + clip(policy_noise * n, +-noise_clip), clipped to [-1, 1].
+static inline UF_HD real uf_smoothed_action(real action, real policy_noise, real noise_clip, real n) {
+    return uf_clip(action + uf_clip(policy_noise * n, -noise_clip, noise_clip), -1, 1);
+}
+
+static inline UF_HD real uf_td_target(real reward, real done, real gamma, real next_v) {
+    return reward + gamma * (1 - done) * next_v;
+}
+
+// sum_N (Q - y)^2: one critic's term and its derivative.
+static inline UF_HD real uf_q_loss(real q, real y, real* dq) {
+    *dq = 2 * (q - y);
+    return (q - y) * (q - y);
+}
+
+// EDAC, one critic: g = q / (|q| + 1e-6) with q = dQ/da (A numbers).
+#define UF_DIVERSITY_EPS 1e-6
+// Chain rule of that: given y = dD/dg, writes c = dD/dq. inner = <q, y>, norm = |q|.
+static inline UF_HD real uf_diversity_grad(real q, real y, real norm, real inner) {
+    real scale = 1 / (norm + (real)UF_DIVERSITY_EPS);
+    return scale * y - (norm > 0 ? q * inner * scale * scale / norm : 0);
+}
+
+// CQL, one row and critic: T * logsumexp(q / T) over `count` values, and its derivative (the softmax) into dq.
+static inline UF_HD real uf_cql_logsumexp(const real* q, int count, real temperature, real* dq) {
+    real top = q[0], sum = 0;
+    for (int k = 1; k < count; k++) top = q[k] > top ? q[k] : top;
+    for (int k = 0; k < count; k++) sum += dq[k] = exp((q[k] - top) / temperature);
+    for (int k = 0; k < count; k++) dq[k] /= sum;
+    return top + temperature * log(sum);
+}
+
+// ---- value ----
+
+// Expectile regression |tau - 1(x < 0)| x^2 of x = min Q - V; derivative with respect to V.
+static inline UF_HD real uf_value_loss(real q_min, real v, real expectile, real* dv) {
+    real x = q_min - v, weight = x < 0 ? 1 - expectile : expectile;
+    *dv = -2 * weight * x;
+    return weight * x * x;
+}
+
+#endif

@@ -1,0 +1,136 @@
+// test_plot: charts in every format, odd data, and the errors.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/plot.h"
+
+static char folder[64];
+
+static int setup(void** state) {
+    (void)state;
+    strcpy(folder, "/tmp/unifloral-plot-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+static int teardown(void** state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
+    return system(command);
+}
+
+// Draws, checks that the file begins as it should, and returns its text.
+static char* written(const UfPlot* plot, const char* name, const char* magic) {
+    char path[128];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    UfStatus status = uf_plot_write(plot, path);
+#ifdef UF_NO_CAIRO
+    assert_int_equal(status, UF_ERR_UNSUPPORTED);
+    assert_non_null(strstr(uf_error(), "libcairo2-dev"));
+    skip();
+#endif
+    if (status != UF_OK) fail_msg("%s", uf_error());
+    char* data;
+    size_t num_bytes;
+    assert_int_equal(uf_read_file(path, &data, &num_bytes), UF_OK);
+    assert_true(num_bytes > 800);
+    assert_memory_equal(data, magic, strlen(magic));
+    return data;
+}
+
+enum { N = 60 };
+static double x[N], y[2][N], low[N], high[N];
+
+static UfPlot example(UfSeries* series) {
+    for (int i = 0; i < N; i++) {
+        x[i] = 2500.0 * (i + 1);
+        y[0][i] = 90 * (1 - exp(-i / 12.0)) + 3 * sin(i);
+        y[1][i] = 60 * (1 - exp(-i / 20.0)) + 2 * cos(i);
+        low[i] = y[0][i] - 9;
+        high[i] = y[0][i] + 9;
+    }
+    series[0] = (UfSeries){"TD3-AWR", N, x, y[0], low, high};
+    series[1] = (UfSeries){"behaviour cloning", N, x, y[1], NULL, NULL};
+    return (UfPlot){"pendulum-medium-replay", "updates", "normalised score", 2, series, false};
+}
+
+static void test_formats(void** state) {
+    (void)state;
+    UfSeries series[2];
+    UfPlot plot = example(series);
+    uf_free(written(&plot, "a.png", "\x89PNG\r\n"));
+    uf_free(written(&plot, "a.pdf", "%PDF-"));
+    char* svg = written(&plot, "a.svg", "<?xml");
+    // One filled band, more than one stroke, and the size that was promised.
+    assert_non_null(strstr(svg, "1000"));
+    assert_non_null(strstr(svg, "fill-opacity:0.2"));
+    uf_free(svg);
+    plot.log_x = true;
+    uf_free(written(&plot, "log.PNG", "\x89PNG\r\n"));
+}
+
+// A point that is not finite leaves no trace: not in the range, not in the line.
+static void test_gaps(void** state) {
+    (void)state;
+    double px[5] = {1, 2, 3, 4, 5}, py[5] = {1, NAN, 3, 2, 4}, without_x[4] = {1, 3, 4, 5}, without_y[4] = {1, 3, 2, 4};
+    UfSeries with = {"s", 5, px, py, NULL, NULL}, without = {"s", 4, without_x, without_y, NULL, NULL};
+    UfPlot a = {"t", "x", "y", 1, &with, false}, b = {"t", "x", "y", 1, &without, false};
+    char *first = written(&a, "gap.svg", "<?xml"), *second = written(&b, "nogap.svg", "<?xml");
+    const char *line = strstr(first, "stroke-width:2.5"), *other = strstr(second, "stroke-width:2.5");  // behind cairo's ids
+    assert_non_null(line);
+    assert_non_null(other);
+    assert_string_equal(line, other);
+    assert_null(strstr(first, "nan"));
+    uf_free(first);
+    uf_free(second);
+}
+
+static void test_odd_data(void** state) {
+    (void)state;
+    double one = 3, none = NAN, huge[2] = {-1e300, 1e300}, steps[2] = {0, 1}, zero[2] = {0, 0};
+    struct {
+        const char* name;
+        UfSeries series;
+        bool log_x;
+    } cases[] = {
+        {"nothing.svg", {"s", 0, &one, &one, NULL, NULL}, false}, {"one.svg", {"s", 1, &one, &one, &one, &one}, false},
+        {"nan.svg", {"s", 1, &none, &none, &none, &none}, false}, {"huge.svg", {NULL, 2, steps, huge, NULL, NULL}, false},
+        {"flat.svg", {"s", 2, steps, zero, NULL, NULL}, true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        UfPlot plot = {NULL, NULL, NULL, 1, &cases[i].series, cases[i].log_x};
+        uf_free(written(&plot, cases[i].name, "<?xml"));
+    }
+}
+
+static void test_errors(void** state) {
+    (void)state;
+    UfSeries series[2];
+    UfPlot plot = example(series);
+#ifdef UF_NO_CAIRO
+    skip();
+#endif
+    assert_int_equal(uf_plot_write(&plot, "chart.gif"), UF_ERR_ARGUMENT);
+    assert_non_null(strstr(uf_error(), "chart.gif"));
+    assert_int_equal(uf_plot_write(&plot, "/nowhere/at/all/chart.png"), UF_ERR_IO);
+    assert_non_null(strstr(uf_error(), "/nowhere/at/all/chart.png"));
+    assert_int_equal(uf_plot_write(&plot, "/nowhere/at/all/chart.svg"), UF_ERR_IO);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_odd_data),
+        cmocka_unit_test(test_errors),
+    };
+    return cmocka_run_group_tests_name("plot", tests, setup, teardown);
+}

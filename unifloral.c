@@ -1,0 +1,1253 @@
+// unifloral.c: the method. Offline RL algorithms as points of one hyperparameter space, after "A Clean Slate for Offline
+// Reinforcement Learning" (arXiv 2504.11453) and its code unifloral.py.
+//
+// One update (train_step, near the end), for a batch (s, a, r, s', a', done):
+//   1 entropy coefficient   log_alpha follows mean entropy + A
+//   2 actor                 bc_coef w L_bc - q_coef lambda agg_N Q(s, pi) + entropy_coef alpha log pi(pi|s)
+//                           w = min(exp(temperature (min_N Q(s,a) - V(s))), clip) under use_awr
+//   3 critics, U times      sum_N (Q(s,a) - y)^2 + diversity_coef D + cql_min_q_weight C
+//                           y = r + gamma (1 - done) (min_N Q_target(s',a~) or V(s') - entropy - critic_bc_coef |a~ - a'|^2)
+//   4 value                 expectile regression of V(s) on min_N Q(s,a)
+//   5 targets               target += polyak_step_size (online - target)
+// Each term is gated by its hyperparameter (params.def); each equation stands in terms.h; each batched operation in kernels.h.
+// What two terms need alike is computed once: Q(s,a) serves AWR and the first critic update, V(s) AWR and the value update, the
+// actor's forward pass on s the entropy coefficient and the actor, its pass on s' all U targets.
+//
+// Rooms: config check, tensors, memory, agent, noise and inputs, actor, critics, value and targets, train step, training loop,
+// checkpoint, policy. `grep -n '^// ---- ' unifloral.c` prints the contents. How it differs from the reference:
+// docs/deviations.md.
+#include "unifloral.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/agent.h"
+#include "core/h5.h"
+#include "core/policy.h"
+
+#define CHECKPOINT_KIND "unifloral-checkpoint"
+
+// ---- config check ----
+
+// Rules between fields. Every refusal names both sides and says what to do.
+UfStatus uf_config_check(const UfConfig* c) {
+    if (c->deterministic && !c->use_tanh_mean)
+        return UF_FAIL(UF_ERR_CONFIG, "deterministic true needs use_tanh_mean true, as actions must stay in [-1, 1]; set one of them");
+    if (c->use_entropy_loss && c->deterministic)
+        return UF_FAIL(UF_ERR_CONFIG, "use_entropy_loss true needs a stochastic actor; set deterministic to false");
+    if (c->diversity_coef > 0 && c->num_critics < 2)
+        return UF_FAIL(UF_ERR_CONFIG, "diversity_coef %g needs num_critics of at least 2, not %lld", c->diversity_coef,
+                       (long long)c->num_critics);
+    if (!c->deterministic && c->log_std_min > c->log_std_max)
+        return UF_FAIL(UF_ERR_CONFIG, "log_std_min %g is above log_std_max %g; swap them", c->log_std_min, c->log_std_max);
+    if (c->dataset_sample_ratio < 1 && !c->model_path[0])
+        return UF_FAIL(UF_ERR_CONFIG, "dataset_sample_ratio %g needs a trained model in model_path; set it to 1 for model-free training",
+                       c->dataset_sample_ratio);
+    if (c->model_path[0])
+        return UF_FAIL(UF_ERR_UNSUPPORTED, "model_path '%s': this version trains model-free only; remove it and set "
+                       "dataset_sample_ratio to 1", c->model_path);
+    return UF_OK;
+}
+
+static bool needs_value(const UfConfig* c) { return c->use_awr || c->use_value_target; }
+
+// ---- tensors ----
+
+enum { GROUP_ACTOR, GROUP_CRITIC, GROUP_VALUE, GROUP_ALPHA, NUM_GROUPS };
+
+enum { MAX_TENSORS = 512, MAX_REGIONS = 320 };
+
+// A list of arrays that will lie in one reservation.
+typedef struct Arena {
+    void* memory;
+    size_t bytes;
+    int num_regions;
+    struct {
+        void* pointer;  // address of the pointer to set
+        size_t offset;
+    } regions[MAX_REGIONS];
+} Arena;
+
+struct UfAgent {
+    UfBackend* backend;
+    UfConfig* configs;  // (P)
+    int P, O, A, H;     // H: outputs of the actor
+    int N, B, U;
+    int total;          // rows of a critic pass: B, or 4B under CQL
+    int ld;             // O + A: a critic input row
+    int policy_kind;
+    bool has_target_actor;
+    uint64_t* seeds;    // (P)
+    real* host_norm;    // (2, O) mean and std on the host
+    float* action_bounds;  // (2, A) low and high of the dataset's units; null: [-1, 1]
+    char dataset_hash[65];
+    char env_id[64];
+
+    UfMlp mlp[NUM_GROUPS];
+    int networks[NUM_GROUPS];  // N of each group, 0: absent
+    UfGroup groups[NUM_GROUPS];
+    UfTensor tensors[MAX_TENSORS];
+    int num_tensors;
+
+    // Constants of an update, on the device.
+    UfHyper* hyper;           // (P)
+    real *lr, *actor_lr, *polyak;  // (P)
+    real *norm_mean, *norm_std;    // (O) or null
+    real* ones;               // (P, N, total): seed of dQ/da
+
+    // What an update works on.
+    UfBatch batch;
+    UfNoise noise;
+    int64_t* index;  // (P, B)
+    real *x_data, *x_pi, *x_next;  // critic inputs (P, total, ld), (P, B, ld), (P, B, ld)
+    UfTape actor_tape, data_tape, pi_tape, value_tape;
+    real *actor_out, *next_out;    // heads (P, B, H) on s and s'
+    real *q_data, *q_pi, *q_next;  // (P, N, total), (P, used, B), (P, N, B)
+    real *v_data, *v_next;         // (P, B)
+    real *log_prob, *next_log_prob, *weight, *target, *alpha;
+    real *dq, *dq_pi, *dqda_pi, *dqda_data, *tangent, *dhead, *dv;
+
+    int* bad;         // (NUM_GROUPS, P)
+    double* metrics;  // (P, UF_NUM_METRICS) sums
+    int64_t metrics_count;
+    int num_logged;
+    int logged[UF_NUM_METRICS];
+    const char* logged_names[UF_NUM_METRICS];
+    double* logged_values;  // (UF_NUM_METRICS)
+
+    int64_t num_updates;
+    Arena parameters, scratch;
+};
+
+static size_t place(size_t* at, size_t count) {
+    size_t offset = *at;
+    *at += (count + 15) / 16 * 16;
+    return offset;
+}
+
+static UfMlp mlp_shape(int in, int width, int layers, int out, bool layer_norm, int log_std_count) {
+    UfMlp m = {.in = in, .width = width, .layers = layers, .out = out, .layer_norm = layer_norm};
+    size_t at = 0;
+    for (int l = 0; l < layers; l++) {
+        m.kernel[l] = place(&at, (size_t)(l ? width : in) * (size_t)width);
+        m.bias[l] = place(&at, (size_t)width);
+        if (layer_norm) m.scale[l] = place(&at, (size_t)width);
+        if (layer_norm) m.shift[l] = place(&at, (size_t)width);
+    }
+    m.kernel[layers] = place(&at, (size_t)width * (size_t)out);
+    m.bias[layers] = place(&at, (size_t)out);
+    m.log_std = place(&at, (size_t)log_std_count);
+    m.size = (at + 63) / 64 * 64;
+    return m;
+}
+
+// The shapes of all groups from the configuration.
+static void describe_networks(UfAgent* a) {
+    const UfConfig* c = &a->configs[0];
+    a->policy_kind = c->deterministic ? UF_POLICY_DETERMINISTIC : c->use_tanh_mean ? UF_POLICY_GAUSSIAN : UF_POLICY_SQUASHED;
+    const bool head = !c->deterministic && !c->use_log_std_param, param = !c->deterministic && c->use_log_std_param;
+    a->H = head ? 2 * a->A : a->A;
+    a->mlp[GROUP_ACTOR] = mlp_shape(a->O, (int)c->actor_layer_width, (int)c->actor_num_layers, a->H, c->actor_ln, param ? a->A : 0);
+    a->mlp[GROUP_CRITIC] = mlp_shape(a->ld, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
+    a->mlp[GROUP_VALUE] = mlp_shape(a->O, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
+    a->mlp[GROUP_ALPHA] = (UfMlp){.size = 64};
+    a->networks[GROUP_ACTOR] = 1;
+    a->networks[GROUP_CRITIC] = a->N;
+    a->networks[GROUP_VALUE] = needs_value(c) ? 1 : 0;
+    a->networks[GROUP_ALPHA] = c->use_entropy_loss ? 1 : 0;
+}
+
+static void add_tensor(UfAgent* a, int group, bool is_target, const char* net, const char* leaf, int layer, size_t offset, int rank,
+                       int rows, int columns, int ld) {
+    UfTensor* t = &a->tensors[a->num_tensors++];
+    *t = (UfTensor){.group = group, .is_target = is_target, .has_networks = group == GROUP_CRITIC,
+                    .num_networks = a->networks[group], .rank = rank, .rows = rows, .columns = columns, .ld = ld, .offset = offset,
+                    .network_size = a->mlp[group].size};
+    if (layer >= 0) snprintf(t->name, sizeof t->name, "%s/hidden/%d/%s", net, layer, leaf);
+    else if (leaf[0]) snprintf(t->name, sizeof t->name, "%s/%s", net, leaf);
+    else snprintf(t->name, sizeof t->name, "%s", net);
+}
+
+static void add_network_tensors(UfAgent* a, int group, bool is_target, const char* net) {
+    const UfMlp* m = &a->mlp[group];
+    const int L = m->layers, w = m->width;
+    for (int l = 0; l < L; l++) {
+        add_tensor(a, group, is_target, net, "kernel", l, m->kernel[l], 2, l ? w : m->in, w, w);
+        add_tensor(a, group, is_target, net, "bias", l, m->bias[l], 1, 1, w, w);
+        if (!m->layer_norm) continue;
+        add_tensor(a, group, is_target, net, "scale", l, m->scale[l], 1, 1, w, w);
+        add_tensor(a, group, is_target, net, "shift", l, m->shift[l], 1, 1, w, w);
+    }
+    if (group != GROUP_ACTOR) {
+        add_tensor(a, group, is_target, net, "out/kernel", -1, m->kernel[L], 2, w, m->out, m->out);
+        add_tensor(a, group, is_target, net, "out/bias", -1, m->bias[L], 1, 1, m->out, m->out);
+        return;
+    }
+    // The heads are columns of one output layer: mean, then log-std.
+    add_tensor(a, group, is_target, net, "mean/kernel", -1, m->kernel[L], 2, w, a->A, a->H);
+    add_tensor(a, group, is_target, net, "mean/bias", -1, m->bias[L], 1, 1, a->A, a->H);
+    if (a->H == 2 * a->A) {
+        add_tensor(a, group, is_target, net, "log_std/kernel", -1, m->kernel[L] + (size_t)a->A, 2, w, a->A, a->H);
+        add_tensor(a, group, is_target, net, "log_std/bias", -1, m->bias[L] + (size_t)a->A, 1, 1, a->A, a->H);
+    } else if (!a->configs[0].deterministic) {
+        add_tensor(a, group, is_target, net, "log_std_param", -1, m->log_std, 1, 1, a->A, a->A);
+    }
+}
+
+static void describe_tensors(UfAgent* a) {
+    add_network_tensors(a, GROUP_ACTOR, false, "actor");
+    if (a->has_target_actor) add_network_tensors(a, GROUP_ACTOR, true, "actor_target");
+    add_network_tensors(a, GROUP_CRITIC, false, "critic");
+    add_network_tensors(a, GROUP_CRITIC, true, "critic_target");
+    if (a->networks[GROUP_VALUE]) add_network_tensors(a, GROUP_VALUE, false, "value");
+    if (a->networks[GROUP_ALPHA]) add_tensor(a, GROUP_ALPHA, false, "log_alpha", "", -1, 0, 0, 1, 1, 1);
+}
+
+int uf_agent_num_tensors(const UfAgent* agent) { return agent->num_tensors; }
+const UfTensor* uf_agent_tensor(const UfAgent* agent, int index) { return &agent->tensors[index]; }
+size_t uf_tensor_count(const UfTensor* t) { return (size_t)t->num_networks * (size_t)t->rows * (size_t)t->columns; }
+
+// Copies between a dense tensor and one member's networks in a group's array on the device.
+static UfStatus move_tensor(UfAgent* a, const UfTensor* t, UfTensorKind kind, int member, real* dense, bool to_device) {
+    const UfGroup* g = &a->groups[t->group];
+    real* array = kind == UF_TENSOR_ADAM_M ? g->m : kind == UF_TENSOR_ADAM_V ? g->v : t->is_target ? g->target : g->params;
+    for (int n = 0; n < t->num_networks; n++)
+        for (int row = 0; row < t->rows; row++) {
+            real* device = array + (size_t)member * g->count + (size_t)n * t->network_size + t->offset + (size_t)row * (size_t)t->ld;
+            real* host = dense + ((size_t)n * (size_t)t->rows + (size_t)row) * (size_t)t->columns;
+            const size_t bytes = (size_t)t->columns * sizeof(real);
+            if (to_device) a->backend->upload(a->backend, device, host, bytes);
+            else a->backend->download(a->backend, host, device, bytes);
+        }
+    return a->backend->sync(a->backend);
+}
+
+UfStatus uf_agent_get_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member, real* out) {
+    return move_tensor(agent, tensor, kind, member, out, false);
+}
+
+UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member, const real* in) {
+    return move_tensor(agent, tensor, kind, member, (real*)in, true);
+}
+
+// ---- memory ----
+
+static void describe(Arena* arena, void* pointer, size_t count, size_t item_bytes) {
+    arena->regions[arena->num_regions].pointer = pointer;
+    arena->regions[arena->num_regions++].offset = arena->bytes;
+    arena->bytes += (count * item_bytes + UF_ALIGN - 1) / UF_ALIGN * UF_ALIGN;
+}
+
+static UfStatus reserve_and_bind(UfAgent* a, Arena* arena, const char* what) {
+    UF_TRY(a->backend->reserve(a->backend, &arena->memory, arena->bytes, what));
+    for (int i = 0; i < arena->num_regions; i++) {
+        void* start = (char*)arena->memory + arena->regions[i].offset;
+        memcpy(arena->regions[i].pointer, &start, sizeof start);
+    }
+    return UF_OK;
+}
+
+#define REALS(arena, field, count) describe((arena), &(field), (size_t)(count), sizeof(real))
+
+static void describe_tape(Arena* arena, UfTape* tape, const UfMlp* mlp, size_t rows) {
+    for (int l = 0; l < mlp->layers; l++) {
+        REALS(arena, tape->r[l], rows * (size_t)mlp->width);
+        if (!mlp->layer_norm) continue;
+        REALS(arena, tape->h[l], rows * (size_t)mlp->width);
+        REALS(arena, tape->stats[l], rows * 2);
+    }
+}
+
+static void bind_tape(UfTape* tape, const UfMlp* mlp) {
+    for (int l = 0; l < mlp->layers; l++)
+        if (!mlp->layer_norm) tape->h[l] = tape->r[l];
+}
+
+// Rows of a backward pass of each group.
+static int pass_rows(const UfAgent* a, int group) { return group == GROUP_CRITIC ? a->total : a->B; }
+
+static void describe_parameters(UfAgent* a) {
+    for (int k = 0; k < NUM_GROUPS; k++) {
+        UfGroup* g = &a->groups[k];
+        if (!a->networks[k]) continue;
+        g->P = a->P;
+        g->count = (size_t)a->networks[k] * a->mlp[k].size;
+        g->num_blocks = k == GROUP_ALPHA ? 1 : uf_num_blocks(pass_rows(a, k), a->networks[k]);
+        const size_t count = (size_t)a->P * g->count;
+        REALS(&a->parameters, g->params, count);
+        REALS(&a->parameters, g->grads, count * (size_t)g->num_blocks);
+        REALS(&a->parameters, g->m, count);
+        REALS(&a->parameters, g->v, count);
+        if (k == GROUP_CRITIC || (k == GROUP_ACTOR && a->has_target_actor)) REALS(&a->parameters, g->target, count);
+    }
+}
+
+static int critics_in_actor(const UfAgent* a) { return a->configs[0].aggregate_q == UF_AGGREGATE_FIRST ? 1 : a->N; }
+
+static bool any_positive(const UfAgent* a, size_t offset) {
+    for (int p = 0; p < a->P; p++)
+        if (*(const double*)((const char*)&a->configs[p] + offset) > 0) return true;
+    return false;
+}
+#define ANY_POSITIVE(agent, field) any_positive((agent), offsetof(UfConfig, field))
+
+static bool uses_cql(const UfAgent* a) { return a->total > a->B; }
+
+static void describe_scratch(UfAgent* a) {
+    const UfConfig* c = &a->configs[0];
+    Arena* s = &a->scratch;
+    const size_t P = (size_t)a->P, B = (size_t)a->B, N = (size_t)a->N, A = (size_t)a->A, O = (size_t)a->O, U = (size_t)a->U;
+    const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld, used = (size_t)critics_in_actor(a);
+    const bool stochastic = !c->deterministic;
+
+    describe(s, &a->hyper, P, sizeof(UfHyper));
+    REALS(s, a->lr, P);
+    REALS(s, a->actor_lr, P);
+    REALS(s, a->polyak, P);
+    if (c->norm_obs) REALS(s, a->norm_mean, O);
+    if (c->norm_obs) REALS(s, a->norm_std, O);
+
+    REALS(s, a->batch.obs, rows * O);
+    REALS(s, a->batch.action, rows * A);
+    REALS(s, a->batch.reward, rows);
+    REALS(s, a->batch.next_obs, rows * O);
+    REALS(s, a->batch.next_action, rows * A);
+    REALS(s, a->batch.done, rows);
+    describe(s, &a->index, rows, sizeof(int64_t));
+    if (c->use_entropy_loss) REALS(s, a->noise.alpha, rows * A);
+    if (stochastic) REALS(s, a->noise.actor, rows * A);
+    if (stochastic) REALS(s, a->noise.next_action, rows * A * U);
+    REALS(s, a->noise.smoothing, rows * A * U);
+    if (uses_cql(a)) {
+        REALS(s, a->noise.cql_random, rows * A * U);
+        REALS(s, a->noise.cql_pi, rows * A * U);
+        REALS(s, a->noise.cql_next, rows * A * U);
+    }
+
+    REALS(s, a->x_data, total * ld);
+    REALS(s, a->x_pi, rows * ld);
+    REALS(s, a->x_next, rows * ld);
+    describe_tape(s, &a->actor_tape, &a->mlp[GROUP_ACTOR], rows);
+    describe_tape(s, &a->data_tape, &a->mlp[GROUP_CRITIC], total * N);
+    if (ANY_POSITIVE(a, actor_q_coef)) {
+        describe_tape(s, &a->pi_tape, &a->mlp[GROUP_CRITIC], rows * used);
+        REALS(s, a->q_pi, rows * used);
+        REALS(s, a->dq_pi, rows * used);
+        REALS(s, a->dqda_pi, rows * used * A);
+    }
+    REALS(s, a->actor_out, rows * (size_t)a->H);
+    REALS(s, a->next_out, rows * (size_t)a->H);
+    REALS(s, a->q_data, total * N);
+    REALS(s, a->q_next, rows * N);
+    if (needs_value(c)) {
+        describe_tape(s, &a->value_tape, &a->mlp[GROUP_VALUE], rows);
+        REALS(s, a->v_data, rows);
+        REALS(s, a->v_next, rows);
+        REALS(s, a->dv, rows);
+    }
+    if (c->use_awr) REALS(s, a->weight, rows);
+    if (stochastic) REALS(s, a->log_prob, rows);
+    if (stochastic) REALS(s, a->next_log_prob, rows);
+    if (c->use_entropy_loss) REALS(s, a->alpha, P);
+    REALS(s, a->target, rows);
+    REALS(s, a->dq, total * N);
+    if (ANY_POSITIVE(a, diversity_coef)) {
+        REALS(s, a->ones, total * N);
+        REALS(s, a->dqda_data, total * N * A);
+        REALS(s, a->tangent, total * N * A);
+    }
+    REALS(s, a->dhead, rows * (size_t)a->H);
+    describe(s, &a->bad, (size_t)NUM_GROUPS * P, sizeof(int));
+    describe(s, &a->metrics, P * UF_NUM_METRICS, sizeof(double));
+}
+
+void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch) {
+    *parameters = agent->parameters.bytes;
+    *scratch = agent->scratch.bytes;
+}
+
+// ---- agent ----
+
+// A normal truncated at two sigma with variance 1/fan_in after truncation (LeCun).
+static void fill_lecun_normal(real* out, size_t count, int fan_in, UfRandom* random) {
+    const double std = 1 / sqrt((double)fan_in) / 0.87962566103423978;
+    for (size_t i = 0; i < count;) {
+        const float x = uf_random_normal(random);
+        if (x > -2 && x < 2) out[i++] = (real)(std * x);
+    }
+}
+
+static void fill_uniform(real* out, size_t count, double bound, UfRandom* random) {
+    for (size_t i = 0; i < count; i++) out[i] = (real)uf_random_uniform(random, -bound, bound);
+}
+
+// Draws one member's tensors in table order; targets copy.
+static UfStatus init_tensor(UfAgent* a, int index, int member, real* values) {
+    const UfTensor* t = &a->tensors[index];
+    const char* leaf = strrchr(t->name, '/');
+    leaf = leaf ? leaf + 1 : t->name;
+    const bool hidden = strstr(t->name, "/hidden/") != NULL;
+    const size_t count = uf_tensor_count(t);
+    UfRandom random = uf_random(a->seeds[member], UF_STREAM_INIT, (uint64_t)index);
+    if (t->group == GROUP_ALPHA) values[0] = (real)log(a->configs[member].ent_coef_init);
+    else if (strcmp(leaf, "log_std_param") == 0 || strcmp(leaf, "shift") == 0) memset(values, 0, count * sizeof(real));
+    else if (strcmp(leaf, "scale") == 0) for (size_t i = 0; i < count; i++) values[i] = 1;
+    else if (hidden && strcmp(leaf, "bias") == 0) for (size_t i = 0; i < count; i++) values[i] = (real)0.1;
+    else if (hidden) fill_lecun_normal(values, count, t->rows, &random);
+    else fill_uniform(values, count, t->group == GROUP_ACTOR ? 1e-3 : 3e-3, &random);
+    return uf_agent_set_tensor(a, t, UF_TENSOR_VALUE, member, values);
+}
+
+static UfStatus init_parameters(UfAgent* a) {
+    size_t largest = 0;
+    for (int i = 0; i < a->num_tensors; i++)
+        if (uf_tensor_count(&a->tensors[i]) > largest) largest = uf_tensor_count(&a->tensors[i]);
+    real* values = NULL;
+    UF_TRY(UF_ALLOC(&values, largest, "initial values of one tensor"));
+    UfStatus status = UF_OK;
+    for (int p = 0; p < a->P && status == UF_OK; p++)
+        for (int i = 0; i < a->num_tensors && status == UF_OK; i++)
+            if (!a->tensors[i].is_target) status = init_tensor(a, i, p, values);
+    uf_free(values);
+    UF_TRY(status);
+    // A Polyak step of 1 from zeros copies online parameters into targets.
+    real* one = a->lr;
+    for (int p = 0; p < a->P; p++) a->backend->upload(a->backend, one + p, &(real){1}, sizeof(real));
+    for (int k = 0; k < NUM_GROUPS; k++)
+        if (a->networks[k] && a->groups[k].target)
+            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, 0, 0, one, NULL);
+    return a->backend->sync(a->backend);
+}
+
+static void upload_constants(UfAgent* a) {
+    UfBackend* be = a->backend;
+    for (int p = 0; p < a->P; p++) {
+        const UfConfig* c = &a->configs[p];
+        UfHyper h;
+#define UF_COPY_RUN(name)
+#define UF_COPY_SHARED(name)
+#define UF_COPY_PER_MEMBER(name) h.name = (real)c->name;
+#define UF_GROUP(id, title)
+#define UF_INT(name, value, low, high, scope, help)
+#define UF_FLOAT(name, value, low, high, scope, help) UF_COPY_##scope(name)
+#define UF_BOOL(name, value, scope, help)
+#define UF_ENUM(name, value, choices, scope, help)
+#define UF_STRING(name, value, scope, help)
+#include "params.def"
+#undef UF_GROUP
+#undef UF_INT
+#undef UF_FLOAT
+#undef UF_BOOL
+#undef UF_ENUM
+#undef UF_STRING
+        be->upload(be, a->hyper + p, &h, sizeof h);
+        be->upload(be, a->lr + p, &h.lr, sizeof(real));
+        be->upload(be, a->actor_lr + p, &h.actor_lr, sizeof(real));
+        be->upload(be, a->polyak + p, &h.polyak_step_size, sizeof(real));
+    }
+    if (a->norm_mean) {
+        be->upload(be, a->norm_mean, a->host_norm, (size_t)a->O * sizeof(real));
+        be->upload(be, a->norm_std, a->host_norm + a->O, (size_t)a->O * sizeof(real));
+    }
+}
+
+static UfStatus upload_ones(UfAgent* a) {
+    const size_t count = (size_t)a->P * (size_t)a->N * (size_t)a->total;
+    real* ones = NULL;
+    if (!a->ones) return UF_OK;
+    UF_TRY(UF_ALLOC(&ones, count, "seeds of dQ/da"));
+    for (size_t i = 0; i < count; i++) ones[i] = 1;
+    a->backend->upload(a->backend, a->ones, ones, count * sizeof(real));
+    uf_free(ones);
+    return UF_OK;
+}
+
+static void choose_metrics(UfAgent* a) {
+    static const char* const names[UF_NUM_METRICS] = {
+#define X(name) #name,
+        UF_METRICS(X)
+#undef X
+    };
+    const UfConfig* c = &a->configs[0];
+    for (int m = 0; m < UF_NUM_METRICS; m++) {
+        const bool absent = (m == UF_METRIC_bc_loss && !ANY_POSITIVE(a, actor_bc_coef)) ||
+                            (m == UF_METRIC_actor_q && !ANY_POSITIVE(a, actor_q_coef)) || (m == UF_METRIC_adv && !c->use_awr) ||
+                            (m == UF_METRIC_entropy && c->deterministic) ||
+                            ((m == UF_METRIC_alpha || m == UF_METRIC_alpha_loss) && !c->use_entropy_loss) ||
+                            (m == UF_METRIC_diversity_loss && !a->tangent) || (m == UF_METRIC_cql_loss && !uses_cql(a)) ||
+                            (m == UF_METRIC_value_loss && !needs_value(c));
+        if (absent) continue;
+        a->logged[a->num_logged] = m;
+        a->logged_names[a->num_logged++] = names[m];
+    }
+}
+
+static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const real* obs_mean, const real* obs_std, int num_threads) {
+    UF_TRY(UF_ALLOC(&a->configs, a->P, "configurations"));
+    UF_TRY(UF_ALLOC(&a->seeds, a->P, "seeds"));
+    for (int p = 0; p < a->P; p++) {
+        UF_TRY(uf_config_check(configs[p]));
+        UF_TRY(uf_config_same_shape(configs[0], configs[p]));
+        a->configs[p] = *configs[p];
+        a->seeds[p] = (uint64_t)configs[p]->seed;
+    }
+    const UfConfig* c = &a->configs[0];
+    a->N = (int)c->num_critics;
+    a->B = (int)c->batch_size;
+    a->U = (int)c->num_critic_updates_per_step;
+    a->total = ANY_POSITIVE(a, cql_min_q_weight) ? 4 * a->B : a->B;
+    a->ld = a->O + a->A;
+    a->has_target_actor = c->use_target_actor;
+    UF_TRY(UF_ALLOC(&a->host_norm, 2 * a->O, "observation statistics"));
+    for (int i = 0; i < a->O; i++) {
+        a->host_norm[i] = obs_mean ? obs_mean[i] : 0;
+        a->host_norm[a->O + i] = obs_std ? obs_std[i] : 1;
+    }
+    UF_TRY(UF_ALLOC(&a->logged_values, UF_NUM_METRICS, "metrics"));
+    UF_TRY(uf_backend_open(&a->backend, "cpu", num_threads));
+    describe_networks(a);
+    describe_tensors(a);
+    describe_parameters(a);
+    describe_scratch(a);
+    UF_TRY(reserve_and_bind(a, &a->parameters, "parameters, gradients and optimiser state"));
+    UF_TRY(reserve_and_bind(a, &a->scratch, "batch, activations and scratch"));
+    bind_tape(&a->actor_tape, &a->mlp[GROUP_ACTOR]);
+    bind_tape(&a->data_tape, &a->mlp[GROUP_CRITIC]);
+    bind_tape(&a->pi_tape, &a->mlp[GROUP_CRITIC]);
+    bind_tape(&a->value_tape, &a->mlp[GROUP_VALUE]);
+    for (int k = 0; k < GROUP_ALPHA; k++)
+        if (a->networks[k]) UF_TRY(a->backend->plan(a->backend, &a->mlp[k], pass_rows(a, k), a->networks[k]));
+    if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->B, a->N));
+    choose_metrics(a);
+    UF_TRY(init_parameters(a));
+    upload_constants(a);
+    UF_TRY(upload_ones(a));
+    return a->backend->sync(a->backend);
+}
+
+UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim, int action_dim,
+                              const real* obs_mean, const real* obs_std, int num_threads) {
+    UfAgent* a = NULL;
+    *out = NULL;
+    if (population < 1 || obs_dim < 1 || action_dim < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "an agent needs population, obs_dim and action_dim of at least 1, not %d, %d and %d",
+                       population, obs_dim, action_dim);
+    UF_TRY(UF_ALLOC(&a, 1, "agent"));
+    a->P = population;
+    a->O = obs_dim;
+    a->A = action_dim;
+    UfStatus status = build_agent(a, configs, obs_mean, obs_std, num_threads);
+    if (status != UF_OK) {
+        uf_agent_free(a);
+        return status;
+    }
+    *out = a;
+    return UF_OK;
+}
+
+UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* configs, int population, const UfDataset* dataset,
+                                    int num_threads) {
+    if (!out) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_create: out is null");
+    *out = NULL;
+    if (!configs || !dataset || population < 1) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_create: needs configs and a dataset");
+    const int O = dataset->obs_dim, A = dataset->action_dim;
+    real* norm = NULL;
+    UF_TRY(UF_ALLOC(&norm, 2 * O, "observation statistics"));
+    for (int i = 0; i < O; i++) {
+        norm[i] = dataset->obs_mean[i];
+        norm[O + i] = dataset->obs_std[i];
+    }
+    UfAgent* a = NULL;
+    UfStatus status = uf_agent_create_bare(&a, configs, population, O, A, norm, norm + O, num_threads);
+    uf_free(norm);
+    UF_TRY(status);
+    snprintf(a->dataset_hash, sizeof a->dataset_hash, "%s", dataset->hash);
+    snprintf(a->env_id, sizeof a->env_id, "%s", dataset->env_id ? dataset->env_id : "");
+    if (dataset->action_low) {
+        status = UF_ALLOC(&a->action_bounds, 2 * A, "action bounds");
+        if (status != UF_OK) {
+            uf_agent_free(a);
+            return status;
+        }
+        memcpy(a->action_bounds, dataset->action_low, (size_t)A * sizeof(float));
+        memcpy(a->action_bounds + A, dataset->action_high, (size_t)A * sizeof(float));
+    }
+    *out = a;
+    return UF_OK;
+}
+
+UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfDataset* dataset, int num_threads) {
+    if (!config) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_create: config is null");
+    return uf_agent_create_population(out, &config, 1, dataset, num_threads);
+}
+
+void uf_agent_free(UfAgent* a) {
+    if (!a) return;
+    if (a->backend) {
+        a->backend->release(a->backend, a->parameters.memory);
+        a->backend->release(a->backend, a->scratch.memory);
+        uf_backend_close(a->backend);
+    }
+    uf_free(a->configs);
+    uf_free(a->seeds);
+    uf_free(a->host_norm);
+    uf_free(a->action_bounds);
+    uf_free(a->logged_values);
+    uf_free(a);
+}
+
+int64_t uf_agent_num_updates(const UfAgent* agent) { return agent->num_updates; }
+int uf_agent_population(const UfAgent* agent) { return agent->P; }
+const UfConfig* uf_agent_config(const UfAgent* agent, int member) { return &agent->configs[member]; }
+const char* uf_agent_dataset_hash(const UfAgent* agent) { return agent->dataset_hash; }
+UfBackend* uf_agent_backend(UfAgent* agent) { return agent->backend; }
+const UfBatch* uf_agent_batch(const UfAgent* agent) { return &agent->batch; }
+const UfNoise* uf_agent_noise(const UfAgent* agent) { return &agent->noise; }
+
+// ---- noise and inputs ----
+
+static size_t noise_count(const UfAgent* a) { return (size_t)a->P * (size_t)a->B * (size_t)a->A; }
+
+// Every number that chance gives to this update.
+static void draw_noise(UfAgent* a) {
+    UfBackend* be = a->backend;
+    const int64_t count = (int64_t)a->B * a->A;
+    const uint64_t t = (uint64_t)a->num_updates;
+    const bool smoothing = ANY_POSITIVE(a, policy_noise);
+    if (a->noise.alpha) be->random_normal(be, a->noise.alpha, a->P, count, a->seeds, UF_STREAM_ALPHA, t);
+    if (a->noise.actor) be->random_normal(be, a->noise.actor, a->P, count, a->seeds, UF_STREAM_ACTOR, t);
+    for (int u = 0; u < a->U; u++) {
+        const size_t at = (size_t)u * noise_count(a);
+        const uint64_t tu = t * (uint64_t)a->U + (uint64_t)u;
+        if (a->noise.next_action)
+            be->random_normal(be, a->noise.next_action + at, a->P, count, a->seeds, UF_STREAM_NEXT_ACTION, tu);
+        if (smoothing) be->random_normal(be, a->noise.smoothing + at, a->P, count, a->seeds, UF_STREAM_SMOOTHING, tu);
+        if (!uses_cql(a)) continue;
+        be->random_uniform(be, a->noise.cql_random + at, a->P, count, a->seeds, UF_STREAM_CQL_RANDOM, tu);
+        be->random_normal(be, a->noise.cql_pi + at, a->P, count, a->seeds, UF_STREAM_CQL_PI, tu);
+        be->random_normal(be, a->noise.cql_next + at, a->P, count, a->seeds, UF_STREAM_CQL_NEXT, tu);
+    }
+}
+
+static real* at_update(const UfAgent* a, real* noise, int u) { return noise ? noise + (size_t)u * noise_count(a) : NULL; }
+
+static void put_rows(UfAgent* a, real* x, int total, const real* obs, const real* action) {
+    a->backend->network_input(a->backend, x, a->ld, total, obs, action, a->norm_mean, a->norm_std, a->P, a->B, a->O, a->A);
+}
+
+// Normalised observations into every input; actions of the dataset where they belong.
+static void prepare_inputs(UfAgent* a, const UfBatch* batch) {
+    put_rows(a, a->x_data, a->total, batch->obs, batch->action);
+    put_rows(a, a->x_pi, a->B, batch->obs, NULL);
+    put_rows(a, a->x_next, a->B, batch->next_obs, NULL);
+    if (!uses_cql(a)) return;
+    const size_t group = (size_t)a->B * (size_t)a->ld;  // rows: data, random, pi, next pi
+    put_rows(a, a->x_data + group, a->total, batch->obs, NULL);
+    put_rows(a, a->x_data + 2 * group, a->total, batch->obs, NULL);
+    put_rows(a, a->x_data + 3 * group, a->total, batch->next_obs, NULL);
+}
+
+static UfNets nets_of(const UfAgent* a, int group, bool target) {
+    const UfGroup* g = &a->groups[group];
+    return (UfNets){&a->mlp[group], a->P, a->networks[group], a->networks[group], target ? g->target : g->params};
+}
+
+static UfInput input_of(const UfAgent* a, const real* x, int total) { return (UfInput){x, a->ld, total}; }
+static UfActions actions_of(const UfAgent* a, real* x, int total) { return (UfActions){x + a->O, a->ld, total}; }
+
+static UfHeads heads_of(const UfAgent* a, const real* head, bool target) {
+    const UfGroup* g = &a->groups[GROUP_ACTOR];
+    const real* params = target ? g->target : g->params;
+    const bool param = !a->configs[0].deterministic && a->H == a->A;
+    return (UfHeads){a->policy_kind, a->P, a->B, a->A, a->H, head, param ? params + a->mlp[GROUP_ACTOR].log_std : NULL,
+                     g->count, a->hyper};
+}
+
+// Learning rate factor of an optimiser that has done `done` of `total` steps.
+static double schedule(const UfAgent* a, int64_t done, int64_t total) {
+    if (a->configs[0].lr_schedule == UF_SCHEDULE_CONSTANT) return 1;
+    const double part = done < total ? (double)done / (double)total : 1;
+    return 0.5 * (1 + cos(3.14159265358979323846 * part));
+}
+
+static void optimise(UfAgent* a, int group, int64_t done, int64_t total, const real* polyak) {
+    a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr, schedule(a, done, total),
+                            done + 1, polyak, a->bad + group * a->P);
+}
+
+// Q(s, a_data) of the online critics, kept for the backward pass.
+static void forward_data_critics(UfAgent* a) {
+    const UfNets critic = nets_of(a, GROUP_CRITIC, false);
+    a->backend->mlp_forward(a->backend, &critic, a->q_data, &a->data_tape, input_of(a, a->x_data, a->total),
+                            (UfRows){0, a->B, a->total});
+}
+
+static void forward_value(UfAgent* a) {
+    const UfNets value = nets_of(a, GROUP_VALUE, false);
+    a->backend->mlp_forward(a->backend, &value, a->v_data, &a->value_tape, input_of(a, a->x_data, a->total),
+                            (UfRows){0, a->B, a->B});
+}
+
+// ---- actor ----
+
+static void update_entropy_coef(UfAgent* a, const UfNoise* z) {
+    UfBackend* be = a->backend;
+    const UfHeads heads = heads_of(a, a->actor_out, false);
+    const UfGroup* g = &a->groups[GROUP_ALPHA];
+    be->policy_sample(be, &heads, (UfActions){NULL, 0, 0}, a->log_prob, z->alpha, NULL);
+    be->entropy_coef_loss(be, g->grads, g->count, a->log_prob, g->params, a->P, a->B, a->A, a->metrics);
+    optimise(a, GROUP_ALPHA, a->num_updates, a->configs[0].num_updates, NULL);
+    be->entropy_coef(be, a->alpha, g->params, g->count, a->P, a->metrics);
+}
+
+// Weights of behaviour cloning. Returns whether Q(s, a_data) of the online critics is now known.
+static bool weigh_by_advantage(UfAgent* a) {
+    UfBackend* be = a->backend;
+    const bool target = a->configs[0].use_q_target_in_actor;
+    const real* q = a->q_data;
+    int q_total = a->total;
+    if (target) {
+        const UfNets critic = nets_of(a, GROUP_CRITIC, true);
+        be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, a->x_data, a->total), (UfRows){0, a->B, a->B});
+        q = a->q_next;
+        q_total = a->B;
+    } else {
+        forward_data_critics(a);
+    }
+    forward_value(a);
+    be->awr_weight(be, a->weight, q, q_total, a->v_data, a->hyper, a->P, a->N, a->B, a->metrics);
+    return !target;
+}
+
+// dQ/da of the aggregated critics at the policy's actions.
+static void backward_q_to_action(UfAgent* a) {
+    UfBackend* be = a->backend;
+    const UfConfig* c = &a->configs[0];
+    UfNets critic = nets_of(a, GROUP_CRITIC, c->use_q_target_in_actor);
+    critic.used = critics_in_actor(a);
+    const UfInput input = input_of(a, a->x_pi, a->B);
+    be->mlp_forward(be, &critic, a->q_pi, &a->pi_tape, input, (UfRows){0, a->B, a->B});
+    be->actor_q_loss(be, a->dq_pi, a->q_pi, c->aggregate_q, c->normalize_q_loss, a->hyper, a->P, critic.used, a->B, a->metrics);
+    be->mlp_backward(be, &critic, NULL, a->dqda_pi, a->O, a->A, &a->pi_tape, input, a->dq_pi, a->B);
+}
+
+static void update_actor(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
+    UfBackend* be = a->backend;
+    const UfNets actor = nets_of(a, GROUP_ACTOR, false);
+    const UfHeads heads = heads_of(a, a->actor_out, false);
+    UfGroup* g = &a->groups[GROUP_ACTOR];
+    be->policy_sample(be, &heads, actions_of(a, a->x_pi, a->B), a->log_prob, z->actor, NULL);
+    if (a->q_pi) backward_q_to_action(a);
+    // The free log-std's gradient goes to the first block, beside the network's.
+    be->actor_loss(be, a->dhead, heads.log_std ? g->grads + a->mlp[GROUP_ACTOR].log_std : NULL, &heads, z->actor, batch->action,
+                   a->weight, a->dqda_pi, critics_in_actor(a), a->alpha, a->log_prob, a->metrics);
+    be->mlp_backward(be, &actor, g->grads, NULL, 0, 0, &a->actor_tape, input_of(a, a->x_data, a->total), a->dhead, a->B);
+    optimise(a, GROUP_ACTOR, a->num_updates, a->configs[0].num_updates, NULL);
+}
+
+// ---- critics ----
+
+static void compute_target(UfAgent* a, const UfBatch* batch, const UfNoise* z, int u, double weight) {
+    UfBackend* be = a->backend;
+    const UfHeads heads = heads_of(a, a->next_out, a->has_target_actor);
+    const UfActions next = actions_of(a, a->x_next, a->B);
+    const bool from_value = a->configs[0].use_value_target;
+    be->policy_sample(be, &heads, next, a->next_log_prob, at_update(a, z->next_action, u), at_update(a, z->smoothing, u));
+    if (!from_value) {
+        const UfNets critic = nets_of(a, GROUP_CRITIC, true);
+        be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
+    }
+    be->td_target(be, a->target, batch, from_value ? NULL : a->q_next, from_value ? a->v_next : NULL, next, a->alpha,
+                  a->next_log_prob, a->hyper, a->P, a->N, a->B, a->A, a->metrics, weight);
+}
+
+// The three groups of rows that the conservative penalty compares with the data: random, pi(s) and pi(s') actions.
+static void forward_cql_rows(UfAgent* a, const UfNoise* z, int u) {
+    UfBackend* be = a->backend;
+    const size_t group = (size_t)a->B * (size_t)a->ld;
+    const UfNets actor = nets_of(a, GROUP_ACTOR, false), critic = nets_of(a, GROUP_CRITIC, false);
+    const UfBatch* batch = &a->batch;
+    const UfHeads heads = heads_of(a, a->dhead, false);  // dhead is free here: the actor's update is done
+    put_rows(a, a->x_data + group, a->total, batch->obs, at_update(a, z->cql_random, u));
+    for (int k = 2; k < 4; k++) {
+        real* x = a->x_data + (size_t)k * group;
+        be->mlp_forward(be, &actor, a->dhead, NULL, input_of(a, x, a->total), (UfRows){0, a->B, a->B});
+        be->policy_sample(be, &heads, actions_of(a, x, a->total), NULL, at_update(a, k == 2 ? z->cql_pi : z->cql_next, u), NULL);
+    }
+    be->mlp_forward(be, &critic, a->q_data, &a->data_tape, input_of(a, a->x_data, a->total), (UfRows){a->B, 3 * a->B, a->total});
+}
+
+static void update_critics(UfAgent* a, const UfBatch* batch, const UfNoise* z, int u, bool data_known, bool same_target) {
+    UfBackend* be = a->backend;
+    const UfNets critic = nets_of(a, GROUP_CRITIC, false);
+    const UfInput input = input_of(a, a->x_data, a->total);
+    UfGroup* g = &a->groups[GROUP_CRITIC];
+    const double weight = 1.0 / a->U;
+    if (u == 0 || !same_target) compute_target(a, batch, z, u, same_target ? 1 : weight);
+    if (!data_known) forward_data_critics(a);
+    if (uses_cql(a)) forward_cql_rows(a, z, u);
+    const UfConfig* c = &a->configs[0];
+    const int num_data = c->cql_data_only ? (int)floor(a->B * c->dataset_sample_ratio) : a->B;
+    be->q_loss(be, a->dq, a->q_data, a->target, a->hyper, a->P, a->N, a->B, a->total, num_data, a->metrics, weight);
+    if (a->tangent) {
+        be->mlp_backward(be, &critic, NULL, a->dqda_data, a->O, a->A, &a->data_tape, input, a->ones, a->total);
+        be->diversity_loss(be, a->tangent, a->dqda_data, a->hyper, a->P, a->N, a->B, a->total, a->A, a->metrics, weight);
+        be->mlp_backward_backward(be, &critic, g->grads, &a->data_tape, input, a->tangent, a->O, a->A, a->dq, a->total);
+    } else {
+        be->mlp_backward(be, &critic, g->grads, NULL, 0, 0, &a->data_tape, input, a->dq, a->total);
+    }
+    // Nothing reads the target critics after the last of the U updates: its Adam step takes Polyak's along.
+    optimise(a, GROUP_CRITIC, a->num_updates * a->U + u, a->configs[0].num_updates * a->U, u == a->U - 1 ? a->polyak : NULL);
+}
+
+// ---- value and targets ----
+
+static void update_value(UfAgent* a, bool value_known) {
+    UfBackend* be = a->backend;
+    const UfNets critic = nets_of(a, GROUP_CRITIC, false), value = nets_of(a, GROUP_VALUE, false);
+    UfGroup* g = &a->groups[GROUP_VALUE];
+    const UfInput input = input_of(a, a->x_data, a->total);
+    if (!value_known) forward_value(a);
+    be->mlp_forward(be, &critic, a->q_next, NULL, input, (UfRows){0, a->B, a->B});
+    be->value_loss(be, a->dv, a->q_next, a->B, a->v_data, a->hyper, a->P, a->N, a->B, a->metrics);
+    be->mlp_backward(be, &value, g->grads, NULL, 0, 0, &a->value_tape, input, a->dv, a->B);
+    optimise(a, GROUP_VALUE, a->num_updates, a->configs[0].num_updates, NULL);
+}
+
+// ---- train step ----
+
+// One update: a function of (agent, batch, noise) alone.
+static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
+    UfBackend* be = a->backend;
+    const UfConfig* c = &a->configs[0];
+    prepare_inputs(a, batch);
+
+    // The actor on s: one pass for the entropy coefficient and the actor.
+    const UfNets actor = nets_of(a, GROUP_ACTOR, false);
+    be->mlp_forward(be, &actor, a->actor_out, &a->actor_tape, input_of(a, a->x_data, a->total), (UfRows){0, a->B, a->B});
+    if (c->use_entropy_loss) update_entropy_coef(a, z);
+    bool data_known = c->use_awr && weigh_by_advantage(a);
+    update_actor(a, batch, z);
+
+    // The policy on s' and V(s') do not change during the U critic updates.
+    const UfNets next_actor = nets_of(a, GROUP_ACTOR, a->has_target_actor);
+    be->mlp_forward(be, &next_actor, a->next_out, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
+    if (c->use_value_target) {
+        const UfNets value = nets_of(a, GROUP_VALUE, false);
+        be->mlp_forward(be, &value, a->v_next, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
+    }
+    const bool same_target = c->deterministic && !ANY_POSITIVE(a, policy_noise);
+    for (int u = 0; u < a->U; u++) {
+        update_critics(a, batch, z, u, data_known, same_target);
+        data_known = false;
+    }
+    if (needs_value(c)) update_value(a, c->use_awr);
+    if (a->has_target_actor) be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, 0, 0, a->polyak, NULL);
+    a->num_updates++;
+    a->metrics_count++;
+    return be->sync(be);
+}
+
+UfStatus uf_agent_step(UfAgent* agent) { return train_step(agent, &agent->batch, &agent->noise); }
+
+// ---- training loop ----
+
+// A loss or parameter that is no number stops the run at the update that made it.
+static UfStatus check_finite(UfAgent* a) {
+    static const char* const groups[NUM_GROUPS] = {"actor", "critic", "value", "log_alpha"};
+    const long long update = (long long)a->num_updates;
+    for (int p = 0; p < a->P; p++) {
+        char member[32] = "";
+        if (a->P > 1) snprintf(member, sizeof member, " of member %d", p);
+        for (int i = 0; i < a->num_logged; i++)
+            if (!isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
+                return UF_FAIL(UF_ERR_NONFINITE, "update %lld: %s%s is not finite; try a smaller lr or look at the dataset's rewards",
+                               update, a->logged_names[i], member);
+        for (int k = 0; k < NUM_GROUPS; k++)
+            if (a->bad[k * a->P + p])
+                return UF_FAIL(UF_ERR_NONFINITE, "update %lld: a parameter of %s%s is not finite; try a smaller %s", update, groups[k],
+                               member, k == GROUP_ACTOR ? "actor_lr" : "lr");
+    }
+    return UF_OK;
+}
+
+UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update, void* user) {
+    if (!a || !dataset) return UF_FAIL(UF_ERR_ARGUMENT, "uf_train: agent or dataset is null");
+    if (dataset->obs_dim != a->O || dataset->action_dim != a->A)
+        return UF_FAIL(UF_ERR_ARGUMENT, "dataset has %d observation and %d action dimensions, the agent %d and %d", dataset->obs_dim,
+                       dataset->action_dim, a->O, a->A);
+    if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
+    const UfSource source = {dataset->records, dataset->next_obs, dataset->rows, dataset->num_rows,
+                             dataset->obs_dim, dataset->action_dim, dataset->stride};
+    const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
+    while (a->num_updates < end) {
+        UfBackend* be = a->backend;
+        be->random_index(be, a->index, a->P, a->B, source.num_rows, a->seeds, (uint64_t)a->num_updates);
+        be->gather(be, &a->batch, &source, a->index, a->P, a->B);
+        draw_noise(a);
+        UF_TRY(train_step(a, &a->batch, &a->noise));
+        UF_TRY(check_finite(a));
+        if (on_update && on_update(user, a, a->num_updates) != 0)
+            return UF_FAIL(UF_ERR_STOPPED, "stopped at update %lld", (long long)a->num_updates);
+    }
+    return UF_OK;
+}
+
+UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* const** names, const double** values) {
+    if (!a || member < 0 || member >= a->P) return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
+    for (int i = 0; i < a->num_logged; i++)
+        a->logged_values[i] = a->metrics_count
+                                  ? a->metrics[(size_t)member * UF_NUM_METRICS + (size_t)a->logged[i]] / (double)a->metrics_count
+                                  : NAN;
+    *num_metrics = a->num_logged;
+    *names = a->logged_names;
+    *values = a->logged_values;
+    return UF_OK;
+}
+
+void uf_agent_clear_metrics(UfAgent* a) {
+    memset(a->metrics, 0, (size_t)a->P * UF_NUM_METRICS * sizeof(double));
+    a->metrics_count = 0;
+}
+
+// ---- checkpoint ----
+
+// Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, dataset_hash, env; config/<p> (JSON bytes);
+// norm/{mean,std}; action/{low,high} where the dataset has units; metrics (P, M) and its attribute count; and for each tensor
+// of the table value/<name>, adam_m/<name>, adam_v/<name> with shape (P, [N,] rows, columns).
+static const UfH5Type h5_real = sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE;
+
+typedef UfStatus TensorVisit(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t, UfTensorKind kind, real* values);
+
+static UfStatus write_tensor(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t, UfTensorKind kind, real* values) {
+    int64_t dims[4] = {a->P};
+    int rank = 1;
+    if (t->has_networks) dims[rank++] = t->num_networks;
+    if (t->rank == 2) dims[rank++] = t->rows;
+    if (t->rank >= 1) dims[rank++] = t->columns;
+    for (int p = 0; p < a->P; p++) UF_TRY(uf_agent_get_tensor(a, t, kind, p, values + (size_t)p * uf_tensor_count(t)));
+    return uf_h5_write(h5, name, h5_real, values, rank, dims, 0, false);
+}
+
+static UfStatus read_tensor(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t, UfTensorKind kind, real* values) {
+    const size_t count = uf_tensor_count(t);
+    UF_TRY(uf_h5_read(h5, name, h5_real, values, (int64_t)((size_t)a->P * count)));
+    for (int p = 0; p < a->P; p++) UF_TRY(uf_agent_set_tensor(a, t, kind, p, values + (size_t)p * count));
+    return UF_OK;
+}
+
+static UfStatus visit_tensors(UfAgent* a, const UfH5* h5, TensorVisit* visit) {
+    static const char* const prefix[] = {"value", "adam_m", "adam_v"};
+    for (int i = 0; i < a->num_tensors; i++) {
+        const UfTensor* t = &a->tensors[i];
+        real* values = NULL;
+        UF_TRY(UF_ALLOC(&values, (size_t)a->P * uf_tensor_count(t), "one tensor of a checkpoint"));
+        UfStatus status = UF_OK;
+        for (int kind = 0; kind < (t->is_target ? 1 : 3) && status == UF_OK; kind++) {
+            char name[96];
+            snprintf(name, sizeof name, "%s/%s", prefix[kind], t->name);
+            status = visit(a, h5, name, t, (UfTensorKind)kind, values);
+        }
+        uf_free(values);
+        UF_TRY(status);
+    }
+    return UF_OK;
+}
+
+static UfStatus write_checkpoint(UfAgent* a, const UfH5* h5) {
+    UF_TRY(uf_h5_write_string(h5, "/", "kind", CHECKPOINT_KIND));
+    UF_TRY(uf_h5_write_string(h5, "/", "version", UF_VERSION));
+    UF_TRY(uf_h5_write_string(h5, "/", "dataset_hash", a->dataset_hash));
+    UF_TRY(uf_h5_write_string(h5, "/", "env", a->env_id));
+    UF_TRY(uf_h5_write_integer(h5, "/", "population", a->P));
+    UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", a->num_updates));
+    UF_TRY(uf_h5_write_integer(h5, "/", "obs_dim", a->O));
+    UF_TRY(uf_h5_write_integer(h5, "/", "action_dim", a->A));
+    for (int p = 0; p < a->P; p++) {
+        char name[32], *json = NULL;
+        snprintf(name, sizeof name, "config/%d", p);
+        UF_TRY(uf_config_json(&a->configs[p], &json));
+        UfStatus status = uf_h5_write(h5, name, UF_H5_UINT8, json, 1, &(int64_t){(int64_t)strlen(json)}, 0, false);
+        uf_free(json);
+        UF_TRY(status);
+    }
+    UF_TRY(uf_h5_write(h5, "norm/mean", h5_real, a->host_norm, 1, &(int64_t){a->O}, 0, false));
+    UF_TRY(uf_h5_write(h5, "norm/std", h5_real, a->host_norm + a->O, 1, &(int64_t){a->O}, 0, false));
+    if (a->action_bounds) {
+        UF_TRY(uf_h5_write(h5, "action/low", UF_H5_FLOAT, a->action_bounds, 1, &(int64_t){a->A}, 0, false));
+        UF_TRY(uf_h5_write(h5, "action/high", UF_H5_FLOAT, a->action_bounds + a->A, 1, &(int64_t){a->A}, 0, false));
+    }
+    UF_TRY(uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->metrics, 2, (int64_t[]){a->P, UF_NUM_METRICS}, 0, false));
+    UF_TRY(uf_h5_write_integer(h5, "/", "metrics_count", a->metrics_count));
+    return visit_tensors(a, h5, write_tensor);
+}
+
+UfStatus uf_agent_save(const UfAgent* agent, const char* path) {
+    if (!agent || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_save: agent or path is null");
+    char temporary[1024];
+    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the path is too long", path);
+    UfH5 h5;
+    UF_TRY(uf_h5_create(&h5, temporary));
+    UfStatus status = write_checkpoint((UfAgent*)agent, &h5);
+    if (status != UF_OK) {
+        uf_h5_close(&h5);
+        return status;
+    }
+    UF_TRY(uf_h5_close(&h5));
+    return uf_commit_file(temporary, path);
+}
+
+typedef struct CheckpointHeader {
+    int population, obs_dim, action_dim;
+    int64_t num_updates, metrics_count;
+} CheckpointHeader;
+
+static UfStatus read_integer(const UfH5* h5, const char* name, double lowest, double highest, int64_t* out) {
+    double value = 0;
+    UF_TRY(uf_h5_read_number(h5, "/", name, &value));
+    if (!(value >= lowest && value <= highest) || value != floor(value))
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is %g; the checkpoint is damaged", h5->path, name, value);
+    *out = (int64_t)value;
+    return UF_OK;
+}
+
+static UfStatus check_string(const UfH5* h5, const char* name, const char* expected) {
+    char* text = NULL;
+    if (!uf_h5_has_attribute(h5, "/", name))
+        return UF_FAIL(UF_ERR_FORMAT, "%s: no attribute '%s'; this is not a checkpoint of unifloral", h5->path, name);
+    UF_TRY(uf_h5_read_string(h5, "/", name, &text));
+    UfStatus status = UF_OK;
+    if (strcmp(text, expected) != 0)
+        status = UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is '%.40s', expected '%s'", h5->path, name, text, expected);
+    uf_free(text);
+    return status;
+}
+
+static UfStatus read_header(const UfH5* h5, CheckpointHeader* header) {
+    int64_t population = 0, obs_dim = 0, action_dim = 0;
+    UF_TRY(check_string(h5, "kind", CHECKPOINT_KIND));
+    UF_TRY(check_string(h5, "version", UF_VERSION));
+    UF_TRY(read_integer(h5, "population", 1, 1e6, &population));
+    UF_TRY(read_integer(h5, "obs_dim", 1, 1e6, &obs_dim));
+    UF_TRY(read_integer(h5, "action_dim", 1, 1e6, &action_dim));
+    UF_TRY(read_integer(h5, "num_updates", 0, 9e15, &header->num_updates));
+    UF_TRY(read_integer(h5, "metrics_count", 0, 9e15, &header->metrics_count));
+    header->population = (int)population;
+    header->obs_dim = (int)obs_dim;
+    header->action_dim = (int)action_dim;
+    return UF_OK;
+}
+
+static UfStatus read_config(const UfH5* h5, int member, UfConfig** out) {
+    char name[32], label[1100], *json = NULL;
+    UfH5Shape shape;
+    *out = NULL;
+    snprintf(name, sizeof name, "config/%d", member);
+    snprintf(label, sizeof label, "%s:%s", h5->path, name);
+    UF_TRY(uf_h5_shape(h5, name, &shape));
+    UF_TRY(UF_ALLOC(&json, shape.count + 1, "configuration of a checkpoint"));
+    UfStatus status = uf_h5_read(h5, name, UF_H5_UINT8, json, shape.count);
+    if (status == UF_OK) status = uf_config_create(out);
+    if (status == UF_OK) status = uf_config_parse(*out, json, label);
+    uf_free(json);
+    if (status != UF_OK) {
+        uf_config_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+static UfStatus read_optional_string(const UfH5* h5, const char* name, char* out, size_t bytes) {
+    char* text = NULL;
+    UF_TRY(uf_h5_read_string(h5, "/", name, &text));
+    snprintf(out, bytes, "%s", text);
+    uf_free(text);
+    return UF_OK;
+}
+
+// Units of the dataset's actions, (2, A), or null where they are [-1, 1].
+static UfStatus read_action_bounds(const UfH5* h5, int action_dim, float** bounds) {
+    if (!uf_h5_exists(h5, "action/low")) return UF_OK;
+    UF_TRY(UF_ALLOC(bounds, 2 * action_dim, "action bounds"));
+    UF_TRY(uf_h5_read(h5, "action/low", UF_H5_FLOAT, *bounds, action_dim));
+    return uf_h5_read(h5, "action/high", UF_H5_FLOAT, *bounds + action_dim, action_dim);
+}
+
+static UfStatus read_agent(const UfH5* h5, UfConfig** configs, const CheckpointHeader* header, int num_threads, UfAgent** out) {
+    for (int p = 0; p < header->population; p++) UF_TRY(read_config(h5, p, &configs[p]));
+    UF_TRY(uf_agent_create_bare(out, (const UfConfig* const*)configs, header->population, header->obs_dim, header->action_dim, NULL,
+                                NULL, num_threads));
+    UfAgent* a = *out;
+    UF_TRY(uf_h5_read(h5, "norm/mean", h5_real, a->host_norm, a->O));
+    UF_TRY(uf_h5_read(h5, "norm/std", h5_real, a->host_norm + a->O, a->O));
+    UF_TRY(read_action_bounds(h5, a->A, &a->action_bounds));
+    UF_TRY(read_optional_string(h5, "dataset_hash", a->dataset_hash, sizeof a->dataset_hash));
+    UF_TRY(read_optional_string(h5, "env", a->env_id, sizeof a->env_id));
+    UF_TRY(uf_h5_read(h5, "metrics", UF_H5_DOUBLE, a->metrics, (int64_t)a->P * UF_NUM_METRICS));
+    a->num_updates = header->num_updates;
+    a->metrics_count = header->metrics_count;
+    upload_constants(a);
+    return visit_tensors(a, h5, read_tensor);
+}
+
+UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
+    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load: out or path is null");
+    UfH5 h5;
+    CheckpointHeader header = {0};
+    UfConfig** configs = NULL;
+    *out = NULL;
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = read_header(&h5, &header);
+    if (status == UF_OK) status = UF_ALLOC(&configs, header.population, "configurations");
+    if (status == UF_OK) status = read_agent(&h5, configs, &header, num_threads, out);
+    for (int p = 0; configs && p < header.population; p++) uf_config_free(configs[p]);
+    uf_free(configs);
+    uf_h5_close(&h5);
+    if (status != UF_OK) {
+        uf_agent_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+UfStatus uf_checkpoint_info(const char* path, char** out) {
+    UfAgent* a = NULL;
+    UfConfig* defaults = NULL;
+    UfText text = {0};
+    UF_TRY(uf_agent_load(&a, path, 1));
+    UfStatus status = uf_config_create(&defaults);
+    if (status == UF_OK) {
+        const UfConfig* c = &a->configs[0];
+        size_t parameters = 0;
+        for (int i = 0; i < a->num_tensors; i++)
+            if (!a->tensors[i].is_target) parameters += uf_tensor_count(&a->tensors[i]);
+        uf_text_add(&text, "file            %s\nkind            %s, version %s\n", path, CHECKPOINT_KIND, UF_VERSION);
+        uf_text_add(&text, "updates         %lld of %lld\n", (long long)a->num_updates, (long long)c->num_updates);
+        uf_text_add(&text, "population      %d\ndimensions      %d observation, %d action\n", a->P, a->O, a->A);
+        uf_text_add(&text, "parameters      %zu a member, targets not counted\n", parameters);
+        uf_text_add(&text, "dataset SHA-256 %s\nenvironment     %s\n", a->dataset_hash, a->env_id[0] ? a->env_id : "not named");
+        uf_text_add(&text, "differs from the defaults%s\n", a->P > 1 ? " (member 0)" : "");
+        for (int i = 0; i < uf_num_params; i++) {
+            char value[UF_STRING_BYTES], usual[UF_STRING_BYTES];
+            if (uf_params[i].type == UF_TYPE_GROUP) continue;
+            uf_param_format(c, &uf_params[i], value, sizeof value);
+            uf_param_format(defaults, &uf_params[i], usual, sizeof usual);
+            if (strcmp(value, usual) != 0) uf_text_add(&text, "  %-28s %s\n", uf_params[i].name, value);
+        }
+        status = uf_text_finish(&text, out);
+    }
+    uf_config_free(defaults);
+    uf_agent_free(a);
+    return status;
+}
+
+// ---- policy ----
+
+struct UfPolicy {
+    int O, A, H, kind;
+    UfMlp mlp;
+    bool deterministic_eval, norm_obs;
+    real log_std_min, log_std_max;
+    real* params;        // one network
+    real* norm;          // (2, O)
+    float* action_bounds;  // (2, A) or null
+};
+
+UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
+    if (!out) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_create: out is null");
+    *out = NULL;
+    if (!a || member < 0 || member >= a->P) return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
+    const UfConfig* c = &a->configs[member];
+    UfPolicy* policy = NULL;
+    UF_TRY(UF_ALLOC(&policy, 1, "policy"));
+    policy->O = a->O;
+    policy->A = a->A;
+    policy->H = a->H;
+    policy->kind = a->policy_kind;
+    policy->mlp = a->mlp[GROUP_ACTOR];
+    policy->deterministic_eval = c->deterministic_eval;
+    policy->norm_obs = c->norm_obs;
+    policy->log_std_min = (real)c->log_std_min;
+    policy->log_std_max = (real)c->log_std_max;
+    UfStatus status = UF_ALLOC(&policy->params, policy->mlp.size, "policy parameters");
+    if (status == UF_OK) status = UF_ALLOC(&policy->norm, 2 * a->O, "policy statistics");
+    if (status == UF_OK && a->action_bounds) status = UF_ALLOC(&policy->action_bounds, 2 * a->A, "action bounds");
+    if (status == UF_OK) {
+        const UfGroup* g = &a->groups[GROUP_ACTOR];
+        a->backend->download(a->backend, policy->params, g->params + (size_t)member * g->count, policy->mlp.size * sizeof(real));
+        memcpy(policy->norm, a->host_norm, 2 * (size_t)a->O * sizeof(real));
+        if (a->action_bounds) memcpy(policy->action_bounds, a->action_bounds, 2 * (size_t)a->A * sizeof(float));
+        status = a->backend->sync(a->backend);
+    }
+    if (status != UF_OK) {
+        uf_policy_free(policy);
+        return status;
+    }
+    *out = policy;
+    return UF_OK;
+}
+
+UfStatus uf_policy_load(UfPolicy** out, const char* path, int member) {
+    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_load: out or path is null");
+    UfAgent* agent = NULL;
+    *out = NULL;
+    UF_TRY(uf_agent_load(&agent, path, 1));
+    UfStatus status = uf_policy_create(out, agent, member);
+    uf_agent_free(agent);
+    return status;
+}
+
+int uf_policy_obs_dim(const UfPolicy* policy) { return policy->O; }
+int uf_policy_action_dim(const UfPolicy* policy) { return policy->A; }
+bool uf_policy_deterministic_eval(const UfPolicy* policy) { return policy->deterministic_eval; }
+
+enum { POLICY_ROWS = 64 };  // rows a pass, so that scratch stays small
+
+static void act_rows(const UfPolicy* p, float* actions, const float* obs, int rows, const float* noise, real* scratch) {
+    real *x = scratch, *head = x + POLICY_ROWS * (size_t)p->O, *layers = head + POLICY_ROWS * (size_t)p->H;
+    for (int b = 0; b < rows; b++)
+        for (int i = 0; i < p->O; i++) {
+            const real o = obs[(size_t)b * (size_t)p->O + (size_t)i];
+            x[(size_t)b * (size_t)p->O + (size_t)i] = p->norm_obs ? (o - p->norm[i]) / (p->norm[p->O + i] + (real)UF_OBS_STD_EPS) : o;
+        }
+    uf_mlp_forward_host(&p->mlp, p->params, head, x, p->O, rows, layers);
+    for (int b = 0; b < rows; b++)
+        for (int i = 0; i < p->A; i++) {
+            const real* m = head + (size_t)b * (size_t)p->H;
+            const real raw = p->kind == UF_POLICY_DETERMINISTIC ? 0 : p->H == 2 * p->A ? m[p->A + i] : p->params[p->mlp.log_std + (size_t)i];
+            const size_t at = (size_t)b * (size_t)p->A + (size_t)i;
+            actions[at] = (float)uf_policy_sample(p->kind, m[i], uf_clip(raw, p->log_std_min, p->log_std_max), noise ? noise[at] : 0).action;
+        }
+}
+
+UfStatus uf_policy_act_normalised(const UfPolicy* p, float* actions, const float* obs, int64_t n, const float* noise) {
+    real* scratch = NULL;
+    UF_TRY(UF_ALLOC(&scratch, POLICY_ROWS * (size_t)(p->O + p->H + 2 * p->mlp.width), "scratch of a policy"));
+    for (int64_t b = 0; b < n; b += POLICY_ROWS) {
+        const int rows = n - b < POLICY_ROWS ? (int)(n - b) : POLICY_ROWS;
+        act_rows(p, actions + b * p->A, obs + b * p->O, rows, noise ? noise + b * p->A : NULL, scratch);
+    }
+    uf_free(scratch);
+    return UF_OK;
+}
+
+UfStatus uf_policy_act(const UfPolicy* p, float* actions, const float* obs, int64_t n, const float* noise) {
+    if (!p || n < 0 || (n > 0 && (!actions || !obs))) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_act: needs a policy, actions and obs");
+    UF_TRY(uf_policy_act_normalised(p, actions, obs, n, noise));
+    if (!p->action_bounds) return UF_OK;
+    for (int64_t i = 0; i < n * p->A; i++) {
+        const float low = p->action_bounds[i % p->A], high = p->action_bounds[p->A + i % p->A];
+        actions[i] = low + (actions[i] + 1) / 2 * (high - low);
+    }
+    return UF_OK;
+}
+
+void uf_policy_free(UfPolicy* policy) {
+    if (!policy) return;
+    uf_free(policy->params);
+    uf_free(policy->norm);
+    uf_free(policy->action_bounds);
+    uf_free(policy);
+}
