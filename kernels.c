@@ -887,12 +887,11 @@ static void diversity_task(void* context, int p, int thread) {
             const real* q = c->dqda + row + (size_t)n * network;
             real* y = c->tangent + row + (size_t)n * network;
             real norm = 0, inner = 0;
-            for (int i = 0; i < A; i++) {
-                norm += q[i] * q[i];
-                inner += q[i] * y[i];
-            }
+            for (int i = 0; i < A; i++) norm += q[i] * q[i];
             norm = sqrt(norm);
-            for (int i = 0; i < A; i++) y[i] = scale * uf_diversity_grad(q[i], y[i], norm, inner);
+            const real divisor = norm > 0 ? norm : 1;  // at q = 0 the norm's derivative is taken as 0
+            for (int i = 0; i < A; i++) inner += q[i] / divisor * y[i];
+            for (int i = 0; i < A; i++) y[i] = scale * uf_diversity_grad(q[i] / divisor, y[i], norm, inner);
         }
         loss += (sum_squared - squares) / (N - 1);
     }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/agent.h"
 #include "core/bench.h"
 #include "core/config.h"
 #include "core/dataset.h"

@@ -160,10 +160,11 @@ static inline UF_HD real uf_q_loss(real q, real y, real* dq) {
 
 // EDAC, one critic: g = q / (|q| + 1e-6) with q = dQ/da (A numbers).
 #define UF_DIVERSITY_EPS 1e-6
-// Chain rule of that: given y = dD/dg, writes c = dD/dq. inner = <q, y>, norm = |q|.
-static inline UF_HD real uf_diversity_grad(real q, real y, real norm, real inner) {
+// Chain rule of that: given y = dD/dg, c = dD/dq = scale (y - e <e, y>) + scale^2 eps e <e, y> with e = q/|q|, split so that
+// the part across q is not the difference of large numbers (with one action dimension it is zero).
+static inline UF_HD real uf_diversity_grad(real e, real y, real norm, real inner) {
     real scale = 1 / (norm + (real)UF_DIVERSITY_EPS);
-    return scale * y - (norm > 0 ? q * inner * scale * scale / norm : 0);
+    return scale * (y - e * inner) + scale * scale * (real)UF_DIVERSITY_EPS * e * inner;
 }
 
 // CQL, one row and critic: T * logsumexp(q / T) over `count` values, and its derivative (the softmax) into dq.

@@ -62,8 +62,8 @@ static void pendulum_control(const UfEnv* env, const float* obs, float* action) 
     (void)env;
     double angle = atan2(obs[1], obs[0]), speed = obs[2];
     double missing = 15 * (1 - obs[0]) - 0.5 * speed * speed;  // energy of the upright rest, minus what there is
-    double balance = -(10 * angle + 3 * speed);
-    bool near = fabs(angle) < 0.6 && fabs(balance) < 4;
+    double balance = -(11 * angle + 3.1 * speed);
+    bool near = fabs(angle) < 1.5 && fabs(balance) < 5;
     action[0] = (float)clip(near ? balance : missing * speed, -2, 2);
 }
 

@@ -1,8 +1,8 @@
 // config.c: the hyperparameter table at work: JSON, --set, help and README tables are loops over uf_params.
 //
-// cJSON reads the values. Before it, the text is checked against RFC 8259 here: cJSON lets pass what other readers
-// refuse or read otherwise (duplicate names, 01, 1e999, raw control characters, bad UTF-8, \u0000, a byte order
-// mark), and messages want line, name and what would be right.
+// cJSON reads the values. Before it, the text is checked against RFC 8259 here: cJSON lets pass what other
+// readers refuse or read otherwise (duplicate names, 01, 1e999, raw control characters, bad UTF-8, \u0000, a
+// byte order mark), and messages want the line, the name and what would be right.
 // Sources: the names are those of unifloral.py; redis src/config.c for a table with ranges and choices.
 #include "config.h"
 
@@ -57,8 +57,8 @@ static UfStatus unknown_name(const char* name) {
     const char* nearest = uf_nearest_name(name, names);
     if (nearest)
         return UF_FAIL(UF_ERR_CONFIG, "'%s' is not a hyperparameter; did you mean '%s'?", name, nearest);
-    return UF_FAIL(UF_ERR_CONFIG, "'%s' is not a hyperparameter; unifloral train --help lists them (names of notes "
-                   "begin with _)", name);
+    return UF_FAIL(UF_ERR_CONFIG, "'%s' is not a hyperparameter; unifloral train --help lists them (names of "
+                   "notes begin with _)", name);
 }
 
 // Walks "a|b|c": the next choice and its length, or NULL at the end.
@@ -385,9 +385,9 @@ static UfStatus scan_expected(const Scan* scan, const char* expected) {
     if (*scan->c == 0)
         snprintf(reason, sizeof reason, "the text ends too early; expected %s", expected);
     else if (*scan->c == '/' || *scan->c == '#')
-        snprintf(reason, sizeof reason, "JSON has no comments; expected notes as strings, \"_note\": \"...\"");
+        snprintf(reason, sizeof reason, "JSON has no comments; expected \"_note\": \"...\"");
     else
-        snprintf(reason, sizeof reason, "broken JSON at %s; expected %s", piece.text, expected);
+        snprintf(reason, sizeof reason, "broken JSON at '%s'; expected %s", piece.text, expected);
     return scan_fail(scan, scan->c, reason);
 }
 
@@ -408,7 +408,7 @@ static UfStatus scan_string(Scan* scan) {
         const char* c = scan->c;
         if (*c == 0) return scan_fail(scan, opening, "a string without an end; expected a closing quote");
         if ((unsigned char)*c < ' ')
-            return scan_fail(scan, c, "a line break or tab in a string; expected \\n or \\t, or a closing quote");
+            return scan_fail(scan, c, "a line break or tab in a string; expected \\n, \\t or a closing quote");
         if (*c != '\\') continue;
         int code = c[1] == 'u' ? hex4(c + 2) : -1;
         bool high = code >= 0xD800 && code < 0xDC00, low = code >= 0xDC00 && code < 0xE000;
@@ -456,7 +456,7 @@ static UfStatus scan_members(Scan* scan, int depth) {
 static UfStatus scan_value(Scan* scan, int depth) {
     enum { MAX_DEPTH = 100, MAX_DIGITS = 60 };  // cJSON: 1000 and 63
     const char* c = scan->c;
-    if (depth > MAX_DEPTH) return scan_fail(scan, c, "lists inside lists, more than 100 deep; expected one value");
+    if (depth > MAX_DEPTH) return scan_fail(scan, c, "lists more than 100 deep; expected one value");
     if (*c == '"') return scan_string(scan);
     if (*c == '{' || *c == '[') return scan_members(scan, depth);
     size_t length = strcspn(c, " \t\r\n,:{}[]\"");
@@ -472,10 +472,10 @@ static UfStatus scan_value(Scan* scan, int depth) {
 // One value and nothing after it.
 static UfStatus scan_all(Scan* scan) {
     scan->c = skip_space(scan->source->text);
-    if (*scan->c == 0) return scan_expected(scan, "{ \"name\": value, ... }");
+    if (*scan->c == 0) return scan_expected(scan, "{ \"name\": value }");
     UF_TRY(scan_value(scan, 0));
     scan->c = skip_space(scan->c);
-    scan->name = piece_of("", 0);
+    scan->name = (Piece){""};
     return *scan->c ? scan_expected(scan, "nothing after the closing brace") : UF_OK;
 }
 
@@ -553,7 +553,7 @@ static UfStatus parse_source(UfConfig* config, const Source* source) {
     UfConfig changed = *config;  // a failing file changes nothing
     UfStatus status = cJSON_IsObject(root)
                           ? read_members(&changed, source, root)
-                          : fail_at(source, skip_space(source->text), "no object; expected { \"name\": value, ... }");
+                          : fail_at(source, skip_space(source->text), "no object; expected { \"name\": value }");
     cJSON_Delete(root);
     if (status == UF_OK) *config = changed;
     return status;

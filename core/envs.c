@@ -100,16 +100,20 @@ static UfStatus fail_unknown(const char* what, const char* name, const char* con
                    near ? near : "", near ? "'?" : "", list);
 }
 
+UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name) {
+    const char* known[sizeof uf_env_specs / sizeof uf_env_specs[0] + 1] = {0};
+    *out = uf_env_find(name);
+    if (*out) return UF_OK;
+    for (int i = 0; i < uf_num_env_specs; i++) known[i] = uf_env_specs[i].alias;
+    return fail_unknown("environment", name ? name : "", known);
+}
+
 // ---- interface ----
 
 UfStatus uf_env_create(UfEnv** out, const char* name) {
+    const UfEnvSpec* spec;
     *out = NULL;
-    const UfEnvSpec* spec = uf_env_find(name);
-    if (!spec) {
-        const char* known[sizeof uf_env_specs / sizeof uf_env_specs[0] + 1] = {0};
-        for (int i = 0; i < uf_num_env_specs; i++) known[i] = uf_env_specs[i].alias;
-        return fail_unknown("environment", name ? name : "", known);
-    }
+    UF_TRY(uf_env_lookup(&spec, name));
     if (spec->ops->create) UF_TRY(spec->ops->create(out, spec));
     else UF_TRY(UF_ALLOC(out, 1, spec->name));
     (*out)->spec = spec;
@@ -185,4 +189,111 @@ UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float*
     for (int i = 0; i < spec->action_dim; i++)
         action[i] = (float)(share * action[i] + (1 - share) * uf_random_uniform(random, spec->action_low, spec->action_high));
     return UF_OK;
+}
+
+// ---- termination rules ----
+//
+// Of model rollouts: whether next_obs `z` (the mazes: obs) ends an episode. Source: unifloral termination_fns.py. What is not
+// finite ends every rule that looks at it.
+
+static bool never(const float* obs, const float* z, int obs_dim) {
+    (void)obs, (void)z, (void)obs_dim;
+    return false;
+}
+
+static bool all_below_100(const float* z, int count) {
+    for (int i = 0; i < count; i++)
+        if (!(fabsf(z[i]) < 100)) return false;
+    return true;
+}
+
+static bool all_finite(const float* z, int count) {
+    for (int i = 0; i < count; i++)
+        if (!isfinite(z[i])) return false;
+    return true;
+}
+
+static bool half_cheetah(const float* obs, const float* z, int obs_dim) {
+    (void)obs;
+    return !all_below_100(z, obs_dim);
+}
+
+static bool hopper(const float* obs, const float* z, int obs_dim) {
+    (void)obs;
+    return !(isfinite(z[0]) && all_below_100(z + 1, obs_dim - 1) && z[0] > 0.7f && fabsf(z[1]) < 0.2f);
+}
+
+static bool walker2d(const float* obs, const float* z, int obs_dim) {
+    (void)obs;
+    return !(all_below_100(z, obs_dim) && z[0] > 0.8f && z[0] < 2 && fabsf(z[1]) < 1);
+}
+
+static bool ant(const float* obs, const float* z, int obs_dim) {
+    (void)obs;
+    return !(all_finite(z, obs_dim) && z[0] >= 0.2f && z[0] <= 1);
+}
+
+static bool humanoid(const float* obs, const float* z, int obs_dim) {
+    (void)obs, (void)obs_dim;
+    return !(z[0] >= 1 && z[0] <= 2);
+}
+
+static bool pen(const float* obs, const float* z, int obs_dim) {
+    (void)obs;
+    return obs_dim > 26 && !(z[26] >= 0.075f);
+}
+
+static bool near_goal(const float* obs, float x, float y) { return !(hypotf(obs[0] - x, obs[1] - y) >= 0.5f); }
+#define MAZE_RULE(NAME, X, Y)                                      \
+    static bool NAME(const float* obs, const float* z, int dim) {  \
+        (void)z, (void)dim;                                        \
+        return near_goal(obs, X, Y);                               \
+    }
+MAZE_RULE(maze2d_open, 2, 3)
+MAZE_RULE(maze2d_umaze, 1, 1)
+MAZE_RULE(maze2d_medium, 6, 6)
+MAZE_RULE(maze2d_large, 7, 9)
+
+// Ours, the same as in the environments.
+static bool mountain_car(const float* obs, const float* z, int obs_dim) {
+    (void)obs, (void)obs_dim;
+    return !(z[0] < 0.5f || z[1] < 0);
+}
+
+static bool mountain_car_continuous(const float* obs, const float* z, int obs_dim) {
+    (void)obs, (void)obs_dim;
+    return !(z[0] < 0.45f || z[1] < 0);
+}
+
+static bool cart_pole(const float* obs, const float* z, int obs_dim) {
+    (void)obs, (void)obs_dim;
+    return !(fabsf(z[0]) <= 2.4f && fabsf(z[2]) <= 0.20943951f);
+}
+
+static bool acrobot(const float* obs, const float* z, int obs_dim) {
+    (void)obs, (void)obs_dim;
+    return !(-z[0] - (z[0] * z[2] - z[1] * z[3]) <= 1);
+}
+
+static const struct {
+    const char* name;
+    UfTerminationRule* rule;
+} rules[] = {
+    {"never", never}, {"halfcheetah", half_cheetah}, {"halfcheetahvel", never}, {"hopper", hopper},
+    {"walker2d", walker2d}, {"ant", ant}, {"humanoid", humanoid}, {"pen", pen}, {"door", never}, {"hammer", never},
+    {"relocate", never}, {"kitchen", never}, {"maze2d-open", maze2d_open}, {"maze2d-umaze", maze2d_umaze},
+    {"maze2d-medium", maze2d_medium}, {"maze2d-large", maze2d_large}, {"point2d", never}, {"antmaze", never},
+    {"pendulum", never}, {"mountaincarcontinuous", mountain_car_continuous}, {"mountaincar", mountain_car},
+    {"cartpole", cart_pole}, {"acrobot", acrobot}, {"pointmaze", never},
+};
+
+UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule) {
+    enum { NUM_RULES = sizeof rules / sizeof rules[0] };
+    const char* known[NUM_RULES + 1] = {0};
+    *rule = NULL;
+    for (int i = 0; i < NUM_RULES; i++) {
+        known[i] = rules[i].name;
+        if (name && leading_word(file_name(name), known[i])) *rule = rules[i].rule;
+    }
+    return *rule ? UF_OK : fail_unknown("task for a termination rule", name ? name : "", known);
 }

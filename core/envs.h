@@ -31,7 +31,8 @@ extern const int uf_num_env_specs;
 
 // By name or alias, case-insensitive; "name" may be a dataset's ("pendulum-medium-replay.hdf5"). NULL: unknown.
 const UfEnvSpec* uf_env_find(const char* name);
-// The sentence for an unknown environment lists the known ones.
+// The same, but unknown is an error whose sentence lists the known ones.
+UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name);
 UfStatus uf_env_create(UfEnv** out, const char* name);
 const UfEnvSpec* uf_env_spec(const UfEnv* env);
 // Starts an episode. Its start state and any noise inside depend on (seed, episode) alone.
@@ -45,7 +46,8 @@ void uf_env_free(UfEnv* env);
 
 // 100 * (ret - score_min) / (score_max - score_min); NaN without scores.
 double uf_env_score(const UfEnvSpec* spec, double ret);
-// Maps a policy's action in [-1, 1] to the environment's units, clipped (discrete: arg max). env_action: action_dim floats or 1.
+// Maps a policy's action in [-1, 1] to the environment's units, clipped (discrete: arg max). env_action: action_dim floats or 1; may be
+// `action` itself.
 void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_action);
 
 // Scripted controllers of tunable skill, for making datasets: 0 random .. 1 the best the script can. Output in env units.

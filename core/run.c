@@ -151,37 +151,35 @@ static const char* file_stem(const char* path, char* stem, size_t bytes) {
     return stem;
 }
 
+static bool env_fits(const UfEnvSpec* spec, int obs_dim, int action_dim) {
+    return spec->obs_dim == obs_dim && spec->action_dim == action_dim;
+}
+
 // The environment that the configuration or else the dataset names.
-// One that was asked for must exist and fit; one that the dataset merely names may be missing, then *env is NULL.
-static UfStatus find_env(Run* run, const UfEnvSpec** env) {
+// One that was asked for must exist and fit; one that the dataset merely names may be missing, then *spec is NULL.
+static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     const UfDataset* d = run->dataset;
     char stem[UF_STRING_BYTES], text[1024];
-    bool asked = run->config.env[0] != 0;
-    const char* name = asked ? run->config.env : d->env_id && d->env_id[0] ? d->env_id : file_stem(d->path, stem, sizeof(stem));
-    *env = uf_env_find(name);
-    if (!*env && !asked && name != stem) *env = uf_env_find(file_stem(d->path, stem, sizeof(stem)));
-    if (!*env && asked) {
-        UfEnv* none;
-        UfStatus status = uf_env_create(&none, name);  // for its sentence, which lists the known ones
-        if (status == UF_OK) uf_env_free(none);
-        return status != UF_OK ? status : UF_FAIL(UF_ERR_CONFIG, "env: '%s' is not known", name);
-    }
-    bool fits = *env && (*env)->obs_dim == d->obs_dim && (*env)->action_dim == d->action_dim;
-    if (*env && !fits) {
-        snprintf(text, sizeof(text), "environment %s has %d observations and %d actions, the dataset %d and %d",
-                 (*env)->name, (*env)->obs_dim, (*env)->action_dim, d->obs_dim, d->action_dim);
-        if (asked) return UF_FAIL(UF_ERR_CONFIG, "env: %s; leave env empty to train without evaluation", text);
-        *env = NULL;
-    } else if (!*env) {
+    const bool asked = run->config.env[0] != 0;
+    file_stem(d->path, stem, sizeof(stem));
+    const char* name = asked ? run->config.env : d->env_id && d->env_id[0] ? d->env_id : stem;
+    *spec = uf_env_find(name);
+    if (!*spec && !asked) *spec = uf_env_find(stem);
+
+    if (!*spec) {
         snprintf(text, sizeof(text), "environment '%s' is not built in", name);
-    }
-    if (*env) {
-        snprintf(run->config.env, sizeof(run->config.env), "%s", (*env)->name);
-        snprintf(run->result->env, sizeof(run->result->env), "%s", (*env)->name);
+    } else if (!env_fits(*spec, d->obs_dim, d->action_dim)) {
+        snprintf(text, sizeof(text), "environment %s has %d observations and %d actions, the dataset %d and %d",
+                 (*spec)->name, (*spec)->obs_dim, (*spec)->action_dim, d->obs_dim, d->action_dim);
+        *spec = NULL;
     } else {
-        strncat(text, "; training without evaluation", sizeof(text) - strlen(text) - 1);
-        note(run, text);
+        snprintf(run->config.env, sizeof(run->config.env), "%s", (*spec)->name);
+        snprintf(run->result->env, sizeof(run->result->env), "%s", (*spec)->name);
+        return UF_OK;
     }
+    if (asked) return UF_FAIL(UF_ERR_CONFIG, "env: %s; leave env empty to train without evaluation", text);
+    strncat(text, "; training without evaluation", sizeof(text) - strlen(text) - 1);
+    note(run, text);
     return UF_OK;
 }
 
@@ -565,51 +563,38 @@ UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
     return status;
 }
 
-// The configuration that a checkpoint carries.
-static UfStatus checkpoint_config(UfConfig** out, const char* path) {
-    UfH5 h5 = {.file = -1};
-    char* json = NULL;
-    *out = NULL;
-    UF_TRY(uf_h5_open(&h5, path));
-    UfStatus status = uf_h5_read_string(&h5, "/", "config", &json);
-    uf_h5_close(&h5);
-    if (status == UF_OK) status = uf_config_create(out);
-    if (status == UF_OK) status = uf_config_parse(*out, json, path);
-    uf_free(json);
-    return status;
-}
-
 UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
     char path[PATH_BYTES], stem[UF_STRING_BYTES];
     struct stat info;
-    UfConfig* config = NULL;
+    UfAgent* agent = NULL;
     UfPolicy* policy = NULL;
     UfPool* pool = NULL;
+    UfEnv* env = NULL;
     *out = (UfEvaluation){0};
     bool folder = stat(options->checkpoint, &info) == 0 && S_ISDIR(info.st_mode);
     if (snprintf(path, sizeof(path), "%s%s", options->checkpoint, folder ? "/checkpoint.h5" : "") >= (int)sizeof(path))
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", options->checkpoint);
 
-    UfStatus status = uf_policy_load(&policy, path, 0);
-    if (status == UF_OK) status = checkpoint_config(&config, path);
+    UF_TRY(uf_agent_load(&agent, path, 1));
+    const UfConfig* c = uf_agent_config(agent, 0);
+    const char* name = options->env ? options->env : c->env;
+    if (!name[0]) name = file_stem(c->dataset, stem, sizeof(stem));
+    UfStatus status = uf_env_create(&env, name);
     if (status == UF_OK) {
-        const char* name = options->env       ? options->env
-                           : config->env[0]   ? config->env
-                                              : file_stem(config->dataset, stem, sizeof(stem));
-        UfEnv* env;
-        *spec = uf_env_find(name);
-        status = uf_env_create(&env, name);
-        if (status == UF_OK) uf_env_free(env);
+        *spec = uf_env_spec(env);
+        status = uf_policy_create(&policy, agent, 0);
     }
-    if (status == UF_OK && ((*spec)->obs_dim != uf_policy_obs_dim(policy) || (*spec)->action_dim != uf_policy_action_dim(policy)))
+    if (status == UF_OK && !env_fits(*spec, uf_policy_obs_dim(policy), uf_policy_action_dim(policy)))
         status = UF_FAIL(UF_ERR_ARGUMENT, "%s: the policy has %d observations and %d actions, environment %s %d and %d", path,
-                         uf_policy_obs_dim(policy), uf_policy_action_dim(policy), (*spec)->name, (*spec)->obs_dim, (*spec)->action_dim);
+                         uf_policy_obs_dim(policy), uf_policy_action_dim(policy), (*spec)->name, (*spec)->obs_dim,
+                         (*spec)->action_dim);
     if (status == UF_OK) status = uf_pool_create(&pool, options->num_threads);
     if (status == UF_OK)
         status = uf_evaluate(out, policy, *spec, options->num_episodes, options->workers, options->seed,
-                             config->deterministic || config->deterministic_eval, pool);
+                             c->deterministic || c->deterministic_eval, pool);
+    uf_env_free(env);
     uf_pool_free(pool);
     uf_policy_free(policy);
-    uf_config_free(config);
+    uf_agent_free(agent);
     return status;
 }

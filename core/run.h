@@ -66,7 +66,4 @@ typedef struct UfRunEvalOptions {
 } UfRunEvalOptions;
 UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec);
 
-// What `unifloral info` prints about a checkpoint (unifloral.c).
-UfStatus uf_checkpoint_info(const char* path, char** text);
-
 #endif

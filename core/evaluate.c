@@ -1,0 +1,179 @@
+// evaluate.c: episodes of a policy in an environment, on threads, with a batched policy.
+//
+// A group of `workers` episodes runs in lockstep on one thread: one call of the policy a step, for all of them. The matrix
+// keeps its shape to the end (a finished episode repeats its last observation, a last group that is short runs episodes that
+// nobody asked for), because BLAS may round a row differently in a smaller matrix. So a return depends on workers, seed and
+// episode alone, not on threads or on when the others end.
+// Source: unifloral/evaluation.py and unifloral.py `eval_agent`.
+#include "evaluate.h"
+
+#include <math.h>
+
+#include "policy.h"
+
+typedef struct Job {  // what all groups share
+    const UfPolicy* policy;
+    const UfEnvSpec* spec;
+    UfEvaluation* out;
+    int workers;
+    uint64_t seed;
+    bool deterministic;
+    struct GroupResult* results;
+} Job;
+
+typedef struct GroupResult {
+    UfStatus status;
+    char* message;  // of a failure: the sentence is thread-local, so it travels by hand
+    int64_t num_nonfinite;
+} GroupResult;
+
+typedef struct Group {
+    UfEnv** envs;               // (workers)
+    UfRandom* random;           // (workers): of the action noise
+    bool* done;                 // (workers)
+    double* returns;            // (workers)
+    int32_t* lengths;           // (workers)
+    float *obs, *actions, *noise;  // (workers, O), (workers, A), (workers, A)
+} Group;
+
+static void group_free(Group* g, int workers) {
+    for (int i = 0; g->envs && i < workers; i++) uf_env_free(g->envs[i]);
+    void* all[] = {g->envs, g->random, g->done, g->returns, g->lengths, g->obs, g->actions, g->noise};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
+}
+
+// One row: takes the policy's action (not finite: 0, and counted) to the environment.
+static void step_row(const UfEnvSpec* spec, Group* g, int row, int64_t* num_nonfinite) {
+    float* action = g->actions + (size_t)row * spec->action_dim;
+    float* obs = g->obs + (size_t)row * spec->obs_dim;
+    double reward;
+    bool terminated, truncated;
+    int bad = 0;
+    for (int i = 0; i < spec->action_dim; i++) {
+        if (isfinite(action[i])) continue;
+        action[i] = 0;
+        bad = 1;
+    }
+    *num_nonfinite += bad;
+    uf_env_scale_action(spec, action, action);
+    uf_env_step(g->envs[row], action, obs, &reward, &terminated, &truncated);
+    g->returns[row] += reward;
+    g->lengths[row]++;
+    g->done[row] = terminated || truncated;
+}
+
+static UfStatus run_group(const Job* job, Group* g, int group, int64_t* num_nonfinite) {
+    const UfEnvSpec* spec = job->spec;
+    int workers = job->workers, num_actions = spec->action_dim;
+    int64_t first = (int64_t)group * workers, wanted = job->out->num_episodes - first;
+    int num_real = wanted < workers ? (int)wanted : workers, running = num_real;
+    UF_TRY(UF_ALLOC(&g->envs, workers, "environments"));
+    UF_TRY(UF_ALLOC(&g->random, workers, "random numbers"));
+    UF_TRY(UF_ALLOC(&g->done, workers, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->returns, workers, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->lengths, workers, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->obs, (size_t)workers * spec->obs_dim, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->actions, (size_t)workers * num_actions, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->noise, (size_t)workers * num_actions, "evaluation"));
+    for (int i = 0; i < workers; i++) {
+        UF_TRY(uf_env_create(&g->envs[i], spec->name));
+        g->random[i] = uf_random(job->seed, UF_STREAM_EVAL_ACTION, (uint64_t)(first + i));
+        uf_env_reset(g->envs[i], job->seed, (uint64_t)(first + i), g->obs + (size_t)i * spec->obs_dim);
+    }
+    while (running > 0) {
+        if (!job->deterministic)
+            for (int i = 0; i < workers * num_actions; i++)
+                g->noise[i] = g->done[i / num_actions] ? 0 : uf_random_normal(&g->random[i / num_actions]);
+        UF_TRY(uf_policy_act_normalised(job->policy, g->actions, g->obs, workers, job->deterministic ? NULL : g->noise));
+        running = 0;
+        for (int i = 0; i < workers; i++) {
+            int64_t ignored = 0;
+            if (!g->done[i]) step_row(spec, g, i, i < num_real ? num_nonfinite : &ignored);
+            running += i < num_real && !g->done[i];
+        }
+    }
+    for (int i = 0; i < num_real; i++) {
+        job->out->returns[first + i] = g->returns[i];
+        job->out->lengths[first + i] = g->lengths[i];
+    }
+    return UF_OK;
+}
+
+static void group_task(void* context, int task, int thread) {
+    (void)thread;
+    const Job* job = context;
+    GroupResult* result = &job->results[task];
+    Group group = {0};
+    result->status = run_group(job, &group, task, &result->num_nonfinite);
+    if (result->status != UF_OK && uf_strdup(&result->message, uf_error()) != UF_OK) result->message = NULL;
+    group_free(&group, job->workers);
+}
+
+// Mean and error of the mean, in episode order.
+static void summarise(UfEvaluation* out, const UfEnvSpec* spec) {
+    double n = (double)out->num_episodes, sum = 0, squares = 0;
+    for (int64_t e = 0; e < out->num_episodes; e++) {
+        sum += out->returns[e];
+        out->num_steps += out->lengths[e];
+    }
+    out->mean_return = sum / n;
+    for (int64_t e = 0; e < out->num_episodes; e++) {
+        double d = out->returns[e] - out->mean_return;
+        squares += d * d;
+    }
+    out->std_return = sqrt(squares / n);
+    out->stderr_return = out->std_return / sqrt(n);
+    out->mean_score = uf_env_score(spec, out->mean_return);
+    out->stderr_score = fabs(uf_env_score(spec, out->mean_return + out->stderr_return) - out->mean_score);
+    out->mean_length = (double)out->num_steps / n;
+}
+
+static UfStatus check_arguments(const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes, int workers) {
+    if (num_episodes < 1 || workers < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "evaluation of %lld episodes on %d workers; at least 1 of each is needed",
+                       (long long)num_episodes, workers);
+    int obs_dim = uf_policy_obs_dim(policy), action_dim = uf_policy_action_dim(policy);
+    if (obs_dim != spec->obs_dim || action_dim != spec->action_dim)
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "the policy is for %d observations and %d actions, %s has %d and %d; was it trained on another task?",
+                       obs_dim, action_dim, spec->name, spec->obs_dim, spec->action_dim);
+    if (num_episodes / workers >= INT32_MAX)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%lld episodes in groups of %d are too many; raise the workers",
+                       (long long)num_episodes, workers);
+    return UF_OK;
+}
+
+UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes, int workers,
+                     uint64_t seed, bool deterministic, UfPool* pool) {
+    double start = uf_now();
+    *out = (UfEvaluation){.num_episodes = num_episodes};
+    UF_TRY(check_arguments(policy, spec, num_episodes, workers));
+    Job job = {policy, spec, out, workers, seed, deterministic, NULL};
+    int num_groups = (int)((num_episodes + workers - 1) / workers);
+    UfStatus status = UF_ALLOC(&job.results, num_groups, "evaluation");
+    if (status == UF_OK) status = UF_ALLOC(&out->returns, num_episodes, "returns");
+    if (status == UF_OK) status = UF_ALLOC(&out->lengths, num_episodes, "episode lengths");
+    if (status != UF_OK) goto done;
+
+    uf_pool_run(pool, num_groups, group_task, &job);
+    for (int i = 0; i < num_groups; i++) {
+        const GroupResult* result = &job.results[i];
+        out->num_nonfinite_actions += result->num_nonfinite;
+        if (result->status != UF_OK && status == UF_OK)
+            status = UF_FAIL(result->status, "%s", result->message ? result->message : "out of memory while evaluating");
+    }
+    if (status == UF_OK) summarise(out, spec);
+    out->seconds = uf_now() - start;
+done:
+    for (int i = 0; job.results && i < num_groups; i++) uf_free(job.results[i].message);
+    uf_free(job.results);
+    if (status != UF_OK) uf_evaluation_free(out);
+    return status;
+}
+
+void uf_evaluation_free(UfEvaluation* evaluation) {
+    if (!evaluation) return;
+    uf_free(evaluation->returns);
+    uf_free(evaluation->lengths);
+    *evaluation = (UfEvaluation){0};
+}

@@ -1,0 +1,25 @@
+// replay.h: a recorded update file through the train step, in the precision of this compilation of it.
+#ifndef UF_REPLAY_H
+#define UF_REPLAY_H
+
+#include "core.h"
+
+// One tensor after one step, against the recording.
+typedef struct UfReplayed {
+    char tensor[64];
+    int step;
+    double max_error;    // |ours - expected|; NaN where ours is no number
+    double max_change;   // |expected - expected before this step|
+    double allowed;      // 1e-6 + 2e-3 * max_change
+    int64_t num_elements, num_outside;  // outside: error > allowed
+} UfReplayed;
+
+typedef struct UfReplay {
+    UfReplayed* tensors;  // steps x tensors, free with uf_free
+    int num_tensors, num_steps;
+} UfReplay;
+
+UfStatus uf_replay_update(const char* path, UfReplay* replay);         // float32: what trains
+UfStatus uf_replay_update_double(const char* path, UfReplay* replay);  // the same sources compiled with UF_REAL=double
+
+#endif

@@ -1,0 +1,198 @@
+#!/usr/bin/env bash
+# test_cli: what scripts rely on: exit statuses, one-line errors, and runs that survive being stopped and killed.
+# Prints "ok name", "not ok name" or "skip name" for each case. Environment: UNIFLORAL (the program), BUILD.
+set -uo pipefail
+U=${UNIFLORAL:-./unifloral}
+same=${BUILD:-build}/tests/same_h5
+T=$(mktemp -d /tmp/unifloral-cli-XXXXXX)
+trap 'rm -rf "$T"' EXIT
+bad=0
+
+ok() { echo "ok $1"; }
+not_ok() {
+    echo "not ok $1"
+    sed 's/^/    /' "$T/err" | head -n 5
+    bad=1
+}
+check() { # NAME COMMAND...: passes if the command does
+    local name=$1
+    shift
+    if "$@" >"$T/out" 2>"$T/err"; then ok "$name"; else not_ok "$name"; fi
+}
+refused() { # NAME STATUS PATTERN ARGUMENTS...: this status, and one line on stderr that matches
+    local name=$1 status=$2 pattern=$3 got
+    shift 3
+    "$U" "$@" >"$T/out" 2>"$T/err" </dev/null
+    got=$?
+    if ((got == status)) && [ "$(wc -l <"$T/err")" = 1 ] && grep -Eq "^error: .*($pattern)" "$T/err"; then
+        ok "$name"
+    else
+        echo "    wanted status $status and one line with '$pattern', got status $got:"
+        not_ok "$name"
+    fi
+}
+numbers() { sed -E 's/"seconds": [^,]*, "updates_per_second": [^,]*, //' "$1/log.jsonl"; } # all but the clock
+wait_for() { # FILE: until it is there, 20 s at most
+    for _ in $(seq 400); do
+        [ -s "$1" ] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+same_run() { # A B: checkpoints, results and logs
+    "$same" "$1/checkpoint.h5" "$2/checkpoint.h5" && "$same" "$1/final.h5" "$2/final.h5" &&
+        diff <(numbers "$1") <(numbers "$2")
+}
+
+# ---- help and misuse ----
+
+check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
+check help grep -q 'unifloral train' <("$U" help)
+for c in train eval info verify collect convert bench envs; do
+    check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
+done
+"$U" train --help >"$T/help"
+rows=$(grep -cE '^UF_(INT|FLOAT|BOOL|ENUM|STRING) *\(' params.def)
+found=0
+for name in $(sed -nE 's/^UF_(INT|FLOAT|BOOL|ENUM|STRING) *\(([a-z_0-9]+),.*/\2/p' params.def); do
+    grep -qw "$name" "$T/help" && found=$((found + 1))
+done
+check "train --help has all $rows hyperparameters" test "$found" = "$rows"
+
+refused "no command" 2 "command is missing"
+refused "unknown command" 2 "unknown command 'trian'; did you mean train" trian
+refused "unknown option" 2 "unknown option '--sed'; did you mean --seed" train x.json --sed 3
+refused "option of another command" 2 "unknown option '--episodes'" train x.json --episodes 3
+refused "missing value" 2 "--seed N: the value is missing" train x.json --seed
+refused "not a number" 2 "--seed wants a whole number .* not '3x'" train x.json --seed 3x
+refused "set without =" 2 "--set wants name=value" train x.json --set lr
+refused "no config" 2 "argument is missing" train
+refused "two configs" 2 "one argument too many" train a.json b.json
+refused "info without file" 2 "argument is missing" info
+refused "collect without policy" 2 "--policy is missing" collect --env pendulum --steps 5 --out x.hdf5
+refused "unknown policy" 2 "--policy wants random" collect --env pendulum --policy best --steps 5 --out "$T/x.hdf5"
+
+# ---- refusals ----
+
+D=$T/pendulum-random.hdf5
+check collect "$U" collect --env pendulum --policy random --steps 3000 --seed 1 --out "$D"
+check "info of a dataset" "$U" info "$D"
+cat >"$T/small.json" <<JSON
+{"dataset": "$D", "batch_size": 32, "actor_num_layers": 2, "actor_layer_width": 32, "critic_num_layers": 2,
+ "critic_layer_width": 32, "use_awr": true, "num_updates": 3000, "eval_interval": 200, "eval_workers": 2,
+ "eval_final_episodes": 6, "checkpoint_interval": 270}
+JSON
+S=$T/small.json
+refused "no such config" 1 "nowhere.json" train "$T/nowhere.json"
+refused "unknown hyperparameter" 1 "learning_rate" train "$S" --set learning_rate=1 --out "$T/r"
+refused "out of range" 1 "gamma.*2" train "$S" --set gamma=2 --out "$T/r"
+refused "contradiction" 1 "entropy" train "$S" --set use_entropy_loss=true --out "$T/r"
+refused "no such dataset" 1 "nowhere.hdf5" train "$S" --dataset "$T/nowhere.hdf5" --out "$T/r"
+refused "not a dataset" 1 "small.json" train "$S" --dataset "$S" --out "$T/r"
+refused "unknown environment" 1 "nonsense" train "$S" --set env=nonsense --out "$T/r"
+refused "another environment" 1 "observations" train "$S" --set env=MountainCarContinuous-v0 --out "$T/r"
+refused "no folder to write in" 1 "/dev/null/x" train "$S" --out /dev/null/x
+refused "nothing to resume" 1 "holds no run" train --resume "$T/r"
+refused "resume and out" 2 "contradict" train --resume "$T/r" --out "$T/r2"
+check "refused runs leave no folder" test ! -e "$T/r"
+refused "info of no file" 1 "nowhere" info "$T/nowhere"
+refused "info of another file" 1 "small.json" info "$S"
+refused "verify of no file" 1 "nowhere" verify "$T/nowhere"
+refused "eval of a dataset" 1 "pendulum-random" eval "$D"
+refused "convert of another file" 1 "small.json" convert "$S" "$T/c.hdf5"
+
+# ---- a run ----
+
+check train "$U" train "$S" --out "$T/straight" --threads 1
+for f in config.json log.jsonl log.csv checkpoint.h5 final.h5; do
+    check "run folder has $f" test -s "$T/straight/$f"
+done
+if grep -q UF_NO_CAIRO "${BUILD:-build}/flags"; then
+    echo "skip learning curve: built without cairo"
+else
+    check "run folder has the learning curve" test -s "$T/straight/learning_curve.png" -a -s "$T/straight/learning_curve.svg"
+fi
+check "a log line each interval" test "$(wc -l <"$T/straight/log.jsonl")" = 15 -a "$(wc -l <"$T/straight/log.csv")" = 16
+refused "folder in use" 1 "already holds a run.*--resume" train "$S" --out "$T/straight"
+check "info of a checkpoint" grep -q 3000 <("$U" info "$T/straight/checkpoint.h5")
+check eval grep -q '"episodes": 5,' <("$U" eval "$T/straight" --episodes 5 --threads 1 --json)
+check "eval does not depend on threads and workers" diff \
+    <("$U" eval "$T/straight" --episodes 5 --threads 1 --json | sed 's/"steps_per.*//') \
+    <("$U" eval "$T/straight/checkpoint.h5" --episodes 5 --threads 2 --workers 2 --json | sed 's/"steps_per.*//')
+refused "eval elsewhere" 1 "observations" eval "$T/straight" --env MountainCarContinuous-v0
+check "train with two threads" "$U" train "$S" --out "$T/two" --threads 2
+check "two threads, same bits" eval "$same $T/straight/checkpoint.h5 $T/two/checkpoint.h5 value/ &&
+    $same $T/straight/checkpoint.h5 $T/two/checkpoint.h5 adam_ && $same $T/straight/final.h5 $T/two/final.h5 &&
+    diff <(numbers $T/straight) <(numbers $T/two)"
+check "another seed" "$U" train "$S" --out "$T/seed" --threads 1 --seed 7 --set num_updates=200
+check "another seed, other bits" eval "! $same $T/straight/checkpoint.h5 $T/seed/checkpoint.h5 value/"
+(cd "$T" && cp "$D" unknown-task.hdf5)
+check "unknown environment in the dataset's name trains" "$U" train "$S" --set num_updates=50 --out "$T/default" --dataset "$D"
+
+# ---- stopped ----
+
+"$U" train "$S" --out "$T/stopped" --threads 1 >/dev/null 2>"$T/err" &
+pid=$!
+wait_for "$T/stopped/log.jsonl"
+kill -INT $pid
+wait $pid
+status=$?
+check "Ctrl-C ends with 130" test $status = 130
+check "and says how to go on" grep -Eq '^stopped at update [0-9]+; go on with: unifloral train --resume ' "$T/err"
+refused "a resumed run keeps its hyperparameters" 1 "lr: .*trained with 0.001" train --resume "$T/stopped" --set lr=0.5
+cp "$D" "$T/other.hdf5"
+"$U" collect --env pendulum --policy random --steps 3000 --seed 2 --out "$T/other.hdf5" >/dev/null
+refused "a resumed run keeps its dataset" 1 "is not the file that the run was trained on" train --resume "$T/stopped" --dataset "$T/other.hdf5"
+head -c "$(($(stat -c %s "$T/stopped/checkpoint.h5") / 2))" "$T/stopped/checkpoint.h5" >"$T/half.h5"
+mkdir "$T/half"
+cp "$T/stopped/config.json" "$T/half/"
+cp "$T/half.h5" "$T/half/checkpoint.h5"
+refused "a cut-off checkpoint is refused" 1 "checkpoint.h5" train --resume "$T/half"
+check "and left as it was" cmp "$T/half.h5" "$T/half/checkpoint.h5"
+check "resume after Ctrl-C" "$U" train --resume "$T/stopped" --threads 2
+check "same numbers as a straight run" eval "$same $T/straight/checkpoint.h5 $T/stopped/checkpoint.h5 value/ &&
+    $same $T/straight/final.h5 $T/stopped/final.h5 && diff <(numbers $T/straight) <(numbers $T/stopped)"
+check "resume of a finished run" "$U" train --resume "$T/straight"
+
+"$U" train "$S" --out "$T/busy" --threads 1 --set num_updates=1000000000 >/dev/null 2>&1 &
+pid=$!
+wait_for "$T/busy/config.json"
+sleep 0.2
+refused "a folder in use by another process" 1 "another process" train --resume "$T/busy"
+kill -TERM $pid
+wait $pid
+check "SIGTERM ends with 143" test $? = 143
+
+# ---- killed ----
+
+for round in 1 2 3; do
+    k=$T/killed$round kills=0
+    for _ in 1 2 3 4; do
+        if [ -e "$k/config.json" ]; then set -- --resume "$k"; else set -- "$S" --resume "$k"; fi
+        "$U" train "$@" --threads 1 >/dev/null 2>&1 &
+        pid=$!
+        sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
+        kill -9 $pid 2>/dev/null && kills=$((kills + 1))
+        wait $pid 2>/dev/null
+    done
+    check "round $round: resume after $kills kills" "$U" train "$S" --resume "$k"
+    check "round $round: same bits as a straight run" same_run "$T/straight" "$k"
+done
+
+# ---- trouble on the way ----
+
+refused "a run that diverges" 1 "update [0-9]+: .*not finite.*(checkpoint)" \
+    train "$S" --out "$T/nan" --quiet --set lr=1000 --set actor_lr=1000 --set gamma=1 --set critic_ln=false --set actor_ln=false
+# A file size limit stands for a full disk: writes fail in the middle of a checkpoint.
+(
+    trap '' XFSZ
+    ulimit -f 4
+    "$U" train "$S" --out "$T/full" --quiet >/dev/null 2>"$T/err"
+    echo $? >"$T/status"
+)
+check "a full disk is one sentence" test "$(cat "$T/status")" = 1 -a "$(wc -l <"$T/err")" = 1
+check "and leaves no broken checkpoint" test ! -e "$T/full/checkpoint.h5"
+check "and can be resumed" "$U" train --resume "$T/full" --quiet --threads 1
+check "to the same bits" eval "$same $T/straight/checkpoint.h5 $T/full/checkpoint.h5 value/"
+
+exit $bad
