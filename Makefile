@@ -38,7 +38,9 @@ MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO)
 
 CFLAGS   ?= -O3 -g
 CPPFLAGS += -D_GNU_SOURCE -I. $(if $(CAIRO),,-DUF_NO_CAIRO) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
-ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread $(CFLAGS)
+# No -ffast-math: a NaN must stay one. The two -fno- flags change no value; they let loops with sqrt and ?: become vectors.
+ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread -fopenmp-simd -fno-math-errno \
+            -fno-trapping-math $(CFLAGS)
 LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lm -pthread
 ifeq ($(NATIVE),1)        # portable x86-64 otherwise: the kernels pick their instructions at run time
 ALL_C    += -march=native
@@ -50,7 +52,9 @@ endif
 # ---- files ----
 
 LIBRARY_C := $(filter-out main.c,$(wildcard *.c)) $(wildcard core/*.c)
-OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o)
+OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o
+# The update once more in double precision, for `unifloral verify`: one object that shows a single function.
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c core/replay.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))
@@ -86,6 +90,14 @@ $(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(
 $(BUILD)/%.o: %.c $(BUILD)/flags | check
 	@mkdir -p $(@D)
 	$(CC) $(ALL_C) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/double/%.o: %.c $(BUILD)/flags | check
+	@mkdir -p $(@D)
+	$(CC) $(ALL_C) $(CPPFLAGS) -DUF_REAL=double -DUF_DOUBLE_COPY -MMD -MP -c -o $@ $<
+
+$(BUILD)/double.o: $(DOUBLE)
+	$(LD) -r -o $@ $^
+	objcopy --keep-global-symbol=uf_replay_update_double $@
 
 $(PROGRAM): $(BUILD)/main.o $(STATIC)
 	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)

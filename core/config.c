@@ -408,7 +408,7 @@ static UfStatus scan_string(Scan* scan) {
         const char* c = scan->c;
         if (*c == 0) return scan_fail(scan, opening, "a string without an end; expected a closing quote");
         if ((unsigned char)*c < ' ')
-            return scan_fail(scan, c, "a line break or tab in a string; expected \\n, \\t or a closing quote");
+            return scan_fail(scan, c, "a line break or tab in a string; expected \\n, \\t or a quote");
         if (*c != '\\') continue;
         int code = c[1] == 'u' ? hex4(c + 2) : -1;
         bool high = code >= 0xD800 && code < 0xDC00, low = code >= 0xDC00 && code < 0xE000;
@@ -551,9 +551,11 @@ static UfStatus parse_source(UfConfig* config, const Source* source) {
     cJSON* root = read_json(source);
     if (!root) return UF_FAIL(UF_ERR_MEMORY, "%s: out of memory while reading JSON", source->label);
     UfConfig changed = *config;  // a failing file changes nothing
-    UfStatus status = cJSON_IsObject(root)
-                          ? read_members(&changed, source, root)
-                          : fail_at(source, skip_space(source->text), "no object; expected { \"name\": value }");
+    UfStatus status = UF_OK;
+    if (cJSON_IsObject(root))
+        status = read_members(&changed, source, root);
+    else
+        status = fail_at(source, skip_space(source->text), "no object; expected { \"name\": value }");
     cJSON_Delete(root);
     if (status == UF_OK) *config = changed;
     return status;

@@ -14,7 +14,7 @@
 
 #include "dataset.h"
 
-#define MAX_COLUMNS (1 << 16)
+#define MAX_COLUMNS (1 << 14)
 #define DEFLATE_RATIO 1100  // deflate's best is 1032 : 1
 
 // ---- table ----
@@ -22,8 +22,8 @@
 typedef struct Table {  // what a file holds, as D4RL names it
     int64_t num_rows;
     int obs_dim, action_dim;
-    float *observations, *actions, *rewards, *next_observations;  // Nullable: next_observations
-    uint8_t *terminals, *timeouts;
+    float *observations, *actions, *rewards, *next_observations;
+    uint8_t *terminals, *timeouts;  // Nullable: next_observations, timeouts
 } Table;
 
 static void free_table(Table* t) {
@@ -33,7 +33,15 @@ static void free_table(Table* t) {
     *t = (Table){0};
 }
 
-static UfStatus alloc_table(Table* t, int64_t num_rows, int obs_dim, int action_dim, bool has_next) {
+// Text of a file that may go into a message stays on one line.
+static const char* printable(char* text) {
+    for (char* c = text; *c; c++)
+        if ((unsigned char)*c < ' ') *c = ' ';
+    return text;
+}
+
+static UfStatus alloc_table(Table* t, int64_t num_rows, int obs_dim, int action_dim, bool has_next,
+                            bool has_timeouts) {
     size_t rows = (size_t)num_rows;
     t->num_rows = num_rows;
     t->obs_dim = obs_dim;
@@ -42,7 +50,7 @@ static UfStatus alloc_table(Table* t, int64_t num_rows, int obs_dim, int action_
     UF_TRY(UF_ALLOC(&t->actions, rows * (size_t)action_dim, "actions"));
     UF_TRY(UF_ALLOC(&t->rewards, rows, "rewards"));
     UF_TRY(UF_ALLOC(&t->terminals, rows, "terminals"));
-    UF_TRY(UF_ALLOC(&t->timeouts, rows, "timeouts"));
+    if (has_timeouts) UF_TRY(UF_ALLOC(&t->timeouts, rows, "timeouts"));
     if (has_next) UF_TRY(UF_ALLOC(&t->next_observations, rows * (size_t)obs_dim, "next_observations"));
     return UF_OK;
 }
@@ -165,8 +173,9 @@ static UfStatus parse_header(Csv* csv, char* line, char* end) {
     for (int i = 0; i < csv->num_columns; i++) {
         char* cell = next_cell(&line, end);
         csv->columns[i] = (Column){-1, -1};
-        if (cell[0])
-            UF_TRY(place_column(csv, i, cell, parse_column(cell)));  // pandas' index column has no name
+        printable(cell);
+        if (!cell[0]) continue;  // pandas' index column has no name
+        UF_TRY(place_column(csv, i, cell, parse_column(cell)));
     }
     return check_header(csv);
 }
@@ -203,7 +212,7 @@ static UfStatus parse_row(const Csv* csv, Table* t, int64_t row, int64_t line, c
         if (place.field < 0) continue;
         if (!parse_number(csv, cell, place.field == TERMINAL || place.field == TIMEOUT, &value))
             return UF_FAIL(UF_ERR_FORMAT, "%s: line %lld, column %d (%s): '%.40s' is not a finite number",
-                           csv->path, (long long)line, i + 1, field_names[place.field], cell);
+                           csv->path, (long long)line, i + 1, field_names[place.field], printable(cell));
         store(t, row, place, value);
     }
     if (text)
@@ -231,7 +240,7 @@ static UfStatus parse_lines(Csv* csv, Table* t, char* text, char* end) {
     for (char* c = body; c < end; c = line_end(c, end) + 1) num_rows += !is_blank(c, line_end(c, end));
     if (!num_rows) return UF_FAIL(UF_ERR_FORMAT, "%s: there are no rows below the header", csv->path);
     UF_TRY(alloc_table(t, num_rows, csv->sizes[OBSERVATION], csv->sizes[ACTION],
-                       csv->sizes[NEXT_OBSERVATION] > 0));
+                       csv->sizes[NEXT_OBSERVATION] > 0, csv->sizes[TIMEOUT] > 0));
     for (char* c = body; c < end; c = stop + 1, line++) {
         stop = line_end(c, end);
         if (is_blank(c, stop)) continue;
@@ -439,11 +448,13 @@ static const char* header_value(const char* header, const char* key) {
     return found;
 }
 
+static bool is_one_of(char c, const char* set) { return c && strchr(set, c); }
+
 static UfStatus parse_type(const Archive* z, Array* a, const char* value) {
     if (value && (!strncmp(value, "'|O", 3) || !strncmp(value, "'O", 2)))
         return fail_npy(z, a, "holds pickled Python objects, which are not read; save it as plain numbers");
-    bool known = value && value[0] == '\'' && strchr("<|=", value[1]) && strchr("fiub", value[2]) &&
-                 strchr("1248", value[3]) && value[4] == '\'';
+    bool known = value && value[0] == '\'' && is_one_of(value[1], "<|=") && is_one_of(value[2], "fiub") &&
+                 is_one_of(value[3], "1248") && value[4] == '\'';
     if (known) {
         a->kind = value[2];
         a->item_bytes = value[3] - '0';
@@ -483,6 +494,7 @@ static UfStatus parse_npy(const Archive* z, Array* a, uint64_t size) {
     if (!inside(b, start, length) || length >= sizeof header) return fail_npy(z, a, "has a damaged header");
     memcpy(header, b.data + start, length);
     header[length] = 0;
+    printable(header);
     const char* fortran = header_value(header, "'fortran_order'");
     UF_TRY(parse_type(z, a, header_value(header, "'descr'")));
     UF_TRY(parse_shape(z, a, header_value(header, "'shape'")));
@@ -625,7 +637,8 @@ static UfStatus copy_row(const Source* s, const Array* a, float* out, int64_t ro
 
 static bool flag_at(const Array* a, int64_t row) { return a && item_at(a, row, 0, 1) != 0; }
 
-// Whether a trajectory starts at a row, after NeoRL's index; rows of index need not be sorted to be found.
+// NeoRL's index holds the rows where trajectories start: the rows before them, and the last, are cut unless
+// terminal.
 static void mark_starts(const Source* s, Table* t) {
     t->timeouts[t->num_rows - 1] = !t->terminals[t->num_rows - 1];
     for (int64_t i = 0; i < s->index->dims[0]; i++) {
@@ -646,7 +659,7 @@ static bool is_final_state(const Source* s, int64_t row) {
 static void set_flags(const Source* s, Table* t, int64_t out, int64_t row) {
     if (!s->is_ogbench) {
         t->terminals[out] = flag_at(s->terminals, row);
-        t->timeouts[out] = flag_at(s->timeouts, row);
+        if (s->timeouts) t->timeouts[out] = flag_at(s->timeouts, row);
         return;
     }
     bool cut = s->next_observations ? flag_at(s->terminals, row) : is_final_state(s, row + 1);
@@ -683,7 +696,7 @@ static UfStatus build_table(const Archive* z, Table* t) {
     if (s.observations->dims[1] > INT32_MAX || s.actions->dims[1] > INT32_MAX)
         return UF_FAIL(UF_ERR_FORMAT, "%s: the arrays have an absurd number of columns", z->path);
     UF_TRY(alloc_table(t, kept, (int)s.observations->dims[1], (int)s.actions->dims[1],
-                       s.next_observations || shifted));
+                       s.next_observations || shifted, s.timeouts || s.is_ogbench || s.index));
     return fill_table(&s, t);
 }
 

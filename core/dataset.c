@@ -841,9 +841,9 @@ UfStatus uf_dataset_write(const char* path, const UfDatasetWriter* arrays) {
     char temporary[PATH_BYTES];
     UfH5 h5;
     const UfDatasetWriter* w = arrays;
-    if (!w->observations || !w->actions || !w->rewards || !w->terminals || !w->timeouts)
-        return UF_FAIL(UF_ERR_ARGUMENT,
-                       "%s: a dataset needs observations, actions, rewards, terminals and timeouts", path);
+    if (!w->observations || !w->actions || !w->rewards || !w->terminals)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: a dataset needs observations, actions, rewards and terminals",
+                       path);
     if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp", path) >= sizeof temporary)
         return UF_FAIL(UF_ERR_ARGUMENT, "'%.64s...': the path is longer than %d bytes", path, PATH_BYTES - 5);
     UF_TRY(uf_h5_create(&h5, temporary));

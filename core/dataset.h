@@ -40,12 +40,12 @@ UfStatus uf_dataset_info(const char* path, char** text);
 // `unifloral convert IN OUT`: CSV or .npz (D4RL names, or NeoRL's obs/next_obs/action/reward/done/index, or OGBench's
 // terminals on the extra state) to D4RL-layout HDF5.
 UfStatus uf_dataset_convert(const char* input, const char* output);
-// Writes D4RL layout: observations, actions, rewards, terminals, timeouts (+ next_observations), attribute env_id.
+// Writes D4RL layout: observations, actions, rewards, terminals (+ timeouts, next_observations), attribute env_id.
 typedef struct UfDatasetWriter {
     int64_t num_rows;
     int obs_dim, action_dim;
     const float *observations, *actions, *rewards, *next_observations;  // Nullable: next_observations
-    const uint8_t *terminals, *timeouts;
+    const uint8_t *terminals, *timeouts;  // Nullable: timeouts (then readers go by the step limit)
     const char* env_id;   // Nullable
     const char* recipe;   // how it was made, stored as attribute "recipe".   Nullable
 } UfDatasetWriter;

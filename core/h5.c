@@ -361,7 +361,7 @@ static UfStatus enlarge_cache(const UfH5* h5, const char* name, Opened* o) {
 // One block through `buffer` to its places.
 static UfStatus read_block(const UfH5* h5, const char* name, const Opened* o, float* buffer,
                            const hsize_t start[2], const hsize_t count[2], float* data, int64_t stride) {
-    hid_t memory = H5Screate_simple(o->shape.rank, count, NULL);  // of equal rank: others are mapped item by item
+    hid_t memory = H5Screate_simple(o->shape.rank, count, NULL);  // spaces of unequal rank are slow
     bool good = memory >= 0 && H5Sselect_hyperslab(o->space, H5S_SELECT_SET, start, NULL, count, NULL) >= 0 &&
                 H5Dread(o->dataset, H5T_NATIVE_FLOAT, memory, o->space, H5P_DEFAULT, buffer) >= 0;
     UfStatus status = good ? UF_OK : fail_read(h5, name);

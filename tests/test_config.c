@@ -63,18 +63,21 @@ static void test_round_trip(void** state) {
     assert_int_equal(config->lr_schedule, UF_SCHEDULE_CONSTANT);
 
     // Change every field, write, read: every value returns to the bit, and the text is the same.
-    static const double odd[] = {0.1, 1.0 / 3, 5e-324, 1e-5, 2.5e-7, 0.9999999999999999, 0.30000000000000004, 123.456};
+    static const double odd[] = {0.1,    1.0 / 3,            5e-324,              1e-5,
+                                 2.5e-7, 0.9999999999999999, 0.30000000000000004, 123.456};
     for (int round = 0; round < 9; round++) {
         for (int i = 0; i < uf_num_params && round > 0; i++) {
             const UfParam* param = &uf_params[i];
             char* field = (char*)config + param->offset;
             double value = odd[(i + round) % 8];
-            bool fits = !(param->low.limited && value < param->low.value) && !(param->high.limited && value >= param->high.value);
+            bool fits = !(param->low.limited && value < param->low.value) &&
+                        !(param->high.limited && value >= param->high.value);
             if (param->type == UF_TYPE_INT) *(int64_t*)field = (int64_t)param->low.value + round;
             if (param->type == UF_TYPE_FLOAT && fits) *(double*)field = value;
             if (param->type == UF_TYPE_BOOL) *(bool*)field = (i + round) % 2;
             if (param->type == UF_TYPE_ENUM) *(int*)field = (i + round) % 2;
-            if (param->type == UF_TYPE_STRING) snprintf(field, UF_STRING_BYTES, "/a \"b\"\\c/\n\x01 \xc3\xa4 %d", i);
+            if (param->type == UF_TYPE_STRING)
+                snprintf(field, UF_STRING_BYTES, "/a \"b\"\\c/\n\x01 \xc3\xa4 %d", i);
         }
         char *json, *json_again;
         assert_int_equal(uf_config_json(config, &json), UF_OK);
@@ -93,8 +96,9 @@ static void test_round_trip(void** state) {
 static void test_numbers_as_text(void** state) {
     (void)state;
     static const struct { const char *set, *get; } cases[] = {
-        {"0.1", "0.1"}, {"1e-3", "0.001"}, {"1E-05", "1e-5"}, {"0.30000000000000004", "0.30000000000000004"}, {"2", "2"},
-        {"100", "100"}, {"1.0", "1"}, {"2.5e+1", "25"}, {"3e-4", "0.0003"},
+        {"0.1", "0.1"}, {"1e-3", "0.001"}, {"1E-05", "1e-5"}, {"0.30000000000000004", "0.30000000000000004"},
+        {"2", "2"},     {"100", "100"},    {"1.0", "1"},      {"2.5e+1", "25"},
+        {"3e-4", "0.0003"},
     };
     char text[64];
     UfConfig* config = defaults();
@@ -132,7 +136,7 @@ static void test_errors(void** state) {
         // names
         {"{\"seed\": 1,\n \"batchsize\": 3}", {"run.json:2: ", "'batchsize'", "did you mean 'batch_size'?"}},
         {"{\"Lr\": 1}", {"run.json:1: ", "'Lr'", "did you mean 'lr'?"}},
-        {"{\"momentum\": 1}", {"run.json:1: ", "'momentum' is not a hyperparameter", "train --help", "notes begin with _"}},
+        {"{\"momentum\": 1}", {"run.json:1: 'momentum' is not a hyper", "train --help", "begin with _"}},
         {"{\n\"lr\": 1,\n\n\"l\\u0072\": 2}", {"run.json:4: lr: 2 ", "line 2", "with 1"}},
         {"{\"_a\": \"x\",\n\"_a\": \"y\"}", {"run.json:2: _a: \"y\" ", "line 1", "\"x\""}},
         {"{\"_source\": 3}", {"run.json:1: _source: 3 is not a string"}},
@@ -151,7 +155,7 @@ static void test_errors(void** state) {
         {"{\"batch_size\": 1.5}", {"batch_size: 1.5 is not an integer", "expected an integer 1 to 1048576"}},
         // lists
         {"{\"seed\": 1,\n \"lr\": [1e-3,\n  3e-4]}",
-         {"run.json:2: lr: [1e-3,   3e-4] is a list", "an axis of a sweep", "needs one value", "expected a number > 0"}},
+         {"run.json:2: lr: [1e-3,   3e-4] is a list", "axis of a sweep", "one value", "a number > 0"}},
         {"{\"dataset\": []}", {"dataset: [] is a list", "expected a string"}},
         // ranges
         {"{\"lr\": 0}", {"run.json:1: lr: 0 is out of range", "expected > 0 and <= 1000"}},
@@ -161,7 +165,7 @@ static void test_errors(void** state) {
         {"{\"num_updates\": 0}", {"num_updates: 0 is out of range", "expected >= 1"}},
         {"{\"log_std_max\": 41}", {"log_std_max: 41 is out of range", "expected <= 40"}},
         {"{\"batch_size\": -1}", {"batch_size: -1 is out of range", "expected 1 to 1048576"}},
-        {"{\"num_updates\": 9007199254740993}", {"num_updates: 9007199254740993", "at most 9007199254740991"}},
+        {"{\"num_updates\": 9007199254740993}", {": 9007199254740993 is out", "at most 9007199254740991"}},
         {"{\"log_std_min\":\n-1e999}", {"run.json:1: log_std_min: -1e999 is too large", "expected a number"}},
         {"{\"num_updates\": 1e999}", {"num_updates: 1e999 is too large", "expected an integer >= 1"}},
         // numbers that cJSON would take
@@ -197,6 +201,7 @@ static void test_errors(void** state) {
         {"\xef\xbb\xbf{}", {"run.json:1:1: ", "byte order mark"}},
         {"{\"dataset\":\n\"a\xff\"}", {"run.json:2:3: byte 0xff is not UTF-8"}},
         {"{\"dataset\": \"\xc0\x80\"}", {"byte 0xc0 is not UTF-8"}},      // overlong
+        {"{\"dataset\": \"\xe0\x9f\xbf\"}", {"byte 0xe0 is not UTF-8"}},  // overlong
         {"{\"dataset\": \"\xed\xa0\x80\"}", {"byte 0xed is not UTF-8"}},  // a surrogate
         {"{\"dataset\": \"\xf4\x90\x80\x80\"}", {"byte 0xf4 is not UTF-8"}},
         {"{\"dataset\": \"\xe2\x82\"}", {"byte 0xe2 is not UTF-8"}},
@@ -212,12 +217,13 @@ static void test_errors(void** state) {
     };
     UfConfig *config = defaults(), *before = defaults();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (uf_config_parse(config, cases[i].json, "run.json") != UF_ERR_CONFIG) fail_msg("taken: %s", cases[i].json);
+        UfStatus status = uf_config_parse(config, cases[i].json, "run.json");
+        if (status != UF_ERR_CONFIG) fail_msg("status %d: %s", (int)status, cases[i].json);
         assert_pieces(cases[i].json, cases[i].pieces);
         assert_null(strchr(uf_error(), '\n'));
     }
     // A failing text changes nothing, not even what stood before the error.
-    assert_int_equal(uf_config_parse(config, "{\"seed\": 7, \"gamma\": 0.5, \"lr\": 0}", NULL), UF_ERR_CONFIG);
+    assert_int_equal(uf_config_parse(config, "{\"seed\": 7, \"use_awr\": 1}", NULL), UF_ERR_CONFIG);
     assert_true(same(config, before));
     // Lists too deep for anybody's stack.
     char deep[4001];
@@ -229,7 +235,8 @@ static void test_errors(void** state) {
     char text[700];
     for (int length = UF_STRING_BYTES - 1; length <= UF_STRING_BYTES; length++) {
         snprintf(text, sizeof text, "{\"dataset\": \"%0*d\"}", length, 0);
-        assert_int_equal(uf_config_parse(config, text, "run.json"), length < UF_STRING_BYTES ? UF_OK : UF_ERR_CONFIG);
+        UfStatus expected = length < UF_STRING_BYTES ? UF_OK : UF_ERR_CONFIG;
+        assert_int_equal(uf_config_parse(config, text, "run.json"), expected);
     }
     assert_error("run.json:1: dataset: ", "512 bytes", "at most 511");
     assert_int_equal(uf_config_parse(NULL, "{}", "x"), UF_ERR_ARGUMENT);
@@ -242,12 +249,13 @@ static void test_taken(void** state) {
     (void)state;
     UfConfig* config = defaults();
     assert_int_equal(uf_config_parse(config, "\r\n{ }\n", "run.json"), UF_OK);
-    assert_int_equal(uf_config_parse(config, "{\"_source\": \"[1, 2]\", \"_\": \"\", \"lr\":5e-1,\"batch_size\":1e3}", "x"),
-                     UF_OK);
+    static const char notes[] = "{\"_source\": \"[1, 2]\", \"_\": \"\", \"lr\":5e-1,\"batch_size\":1e3}";
+    static const char escapes[] = "{\"dataset\": \"\\ud83d\\ude00 \\\"\\\\ \\u00e4\", "
+                                  "\"lr_schedule\": \"cosine\", \"log_std_min\": -0}";
+    assert_int_equal(uf_config_parse(config, notes, "x"), UF_OK);
     assert_true(config->lr == 0.5);
     assert_int_equal(config->batch_size, 1000);
-    assert_int_equal(uf_config_parse(config, "{\"dataset\": \"\\ud83d\\ude00 \\\"\\\\ \\u00e4\", \"lr_schedule\": \"cosine\", "
-                                     "\"log_std_min\": -0}", "x"), UF_OK);
+    assert_int_equal(uf_config_parse(config, escapes, "x"), UF_OK);
     assert_string_equal(config->dataset, "\xf0\x9f\x98\x80 \"\\ \xc3\xa4");
     assert_int_equal(config->lr_schedule, UF_SCHEDULE_COSINE);
     assert_true(config->log_std_min == 0);
@@ -269,7 +277,7 @@ static void test_set(void** state) {
         {"lr", "0x1p-3", {"--set: lr: 0x1p-3 is not a number"}},
         {"lr", "1 2", {"--set: lr: 1 2 is not a number"}},
         {"lr", "[1,2]", {"--set: lr: [1,2] is a list", "an axis of a sweep"}},
-        {"batch_size", "1.5", {"--set: batch_size: 1.5 is not an integer", "expected an integer 1 to 1048576"}},
+        {"batch_size", "1.5", {"--set: batch_size: 1.5 is not an integer", "an integer 1 to 1048576"}},
         {"batch_size", "true", {"--set: batch_size: true is a truth value"}},
         {"use_awr", "1", {"--set: use_awr: 1 is a number", "expected true or false"}},
         {"use_awr", "yes", {"--set: use_awr: yes is not a truth value", "expected true or false"}},
@@ -279,7 +287,8 @@ static void test_set(void** state) {
     };
     UfConfig *config = defaults(), *before = defaults();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (uf_config_set(config, cases[i].name, cases[i].value) != UF_ERR_CONFIG) fail_msg("taken: %s", cases[i].value);
+        UfStatus status = uf_config_set(config, cases[i].name, cases[i].value);
+        if (status != UF_ERR_CONFIG) fail_msg("status %d: %s", (int)status, cases[i].value);
         assert_pieces(cases[i].value, cases[i].pieces);
         assert_true(same(config, before));
     }
@@ -310,8 +319,8 @@ static void test_set(void** state) {
     uf_config_free(before);
 }
 
-// Mutations of a valid config: every one is taken or refused with a sentence, nothing crashes, and what is taken can be
-// written and read again. Run under the sanitizers too.
+// Mutations of a valid config: every one is taken or refused with a sentence, nothing crashes, and what is
+// taken can be written and read again. Run under the sanitizers too.
 static void test_mutations(void** state) {
     (void)state;
     static const char pool[] = "{}[]\",:\\u0000 truefalsn 0123456789.eE+-\n\t\x01\xc3\xa4\xff_/'";
@@ -346,7 +355,7 @@ static void test_mutations(void** state) {
         free(exact);
         if (status != UF_OK) {
             assert_int_equal(status, UF_ERR_CONFIG);
-            assert_memory_equal(uf_error(), "mutant:1", 7);
+            assert_memory_equal(uf_error(), "mutant:", 7);
             continue;
         }
         taken++;
@@ -370,7 +379,8 @@ static void test_load(void** state) {
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/run.json", folder);
     UfConfig *config = defaults(), *before = defaults();
-    static const char good[] = "{\n  \"lr\": 0.5\n}\n", bad[] = "{\n  \"lr\": -1\n}\n", cut[] = "{\n  \"lr\": 0.5\0}\n";
+    static const char good[] = "{\n  \"lr\": 0.5\n}\n", bad[] = "{\n  \"lr\": -1\n}\n";
+    static const char cut[] = "{\n  \"lr\": 0.5\0}\n";
     assert_int_equal(uf_write_file(path, bad, sizeof bad - 1), UF_OK);
     assert_int_equal(uf_config_load(config, path), UF_ERR_CONFIG);
     assert_memory_equal(uf_error(), path, strlen(path));
@@ -421,7 +431,8 @@ static int check_preset(const char* path, const struct stat* facts, int kind, st
 
 static void test_presets(void** state) {
     (void)state;
-    static const char* const names[] = {"bc", "td3_bc", "rebrac", "td3_awr", "iql", "sac_n", "edac", "cql", NULL};
+    static const char* const names[] = {"bc",  "td3_bc", "rebrac", "td3_awr",
+                                        "iql", "sac_n",  "edac",   "cql", NULL};
     assert_int_equal(nftw("configs", check_preset, 8, FTW_PHYS), 0);
     assert_true(presets >= 17);
     for (int i = 0; names[i]; i++) {
@@ -509,10 +520,12 @@ static void test_same_shape(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),     cmocka_unit_test(test_round_trip), cmocka_unit_test(test_numbers_as_text),
-        cmocka_unit_test(test_errors),    cmocka_unit_test(test_taken),      cmocka_unit_test(test_set),
-        cmocka_unit_test(test_mutations), cmocka_unit_test(test_load),       cmocka_unit_test(test_presets),
-        cmocka_unit_test(test_help),      cmocka_unit_test(test_readme),     cmocka_unit_test(test_same_shape),
+        cmocka_unit_test(test_table),           cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_numbers_as_text), cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_taken),           cmocka_unit_test(test_set),
+        cmocka_unit_test(test_mutations),       cmocka_unit_test(test_load),
+        cmocka_unit_test(test_presets),         cmocka_unit_test(test_help),
+        cmocka_unit_test(test_readme),          cmocka_unit_test(test_same_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }

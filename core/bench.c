@@ -1,0 +1,232 @@
+// bench.c: how fast an update is against the bare matrix products it needs, in one run on one machine.
+//
+// The products are noted while one update runs (kernels.h, UfTrace): one entry for each product of the mathematics over the whole
+// batch, whatever pieces the backend cuts it into. Windows of updates and windows of bare cblas_sgemm calls alternate, so that
+// both see the same machine.
+#include "bench.h"
+
+#include <cblas.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+
+char* openblas_get_config(void);
+char* openblas_get_corename(void);
+
+enum { BENCH_ROWS = 100000, MAX_PRODUCTS = 65536, MAX_WINDOWS = 1000, MIN_WINDOWS = 5 };
+
+typedef struct Bench {
+    const UfBenchOptions* options;
+    UfDataset* dataset;
+    UfConfig** members;
+    UfAgent* agent;
+    UfTrace trace;
+    double *update_ms, *bare_ms;  // (windows)
+    float *a, *b, **c;            // operands of bare products; a result a thread
+    double flop;                  // an update of the population
+} Bench;
+
+// ---- random data ----
+
+static void fill(float* out, int64_t count, bool normal, uint64_t seed) {
+    UfRandom random = uf_random(seed, UF_STREAM_CONTROLLER, 0);
+    for (int64_t i = 0; i < count; i++)
+        out[i] = normal ? uf_random_normal(&random) : (float)uf_random_uniform(&random, -1, 1);
+}
+
+static UfStatus make_dataset(Bench* b) {
+    const int64_t O = b->options->obs_dim, A = b->options->action_dim, T = BENCH_ROWS;
+    float *obs = NULL, *actions = NULL, *rewards = NULL;
+    uint8_t* terminals = NULL;
+    UfStatus status = UF_ALLOC(&obs, T * O, "random observations");
+    if (status == UF_OK) status = UF_ALLOC(&actions, T * A, "random actions");
+    if (status == UF_OK) status = UF_ALLOC(&rewards, T, "random rewards");
+    if (status == UF_OK) status = UF_ALLOC(&terminals, T, "terminals");
+    if (status == UF_OK) {
+        fill(obs, T * O, true, 1);
+        fill(actions, T * A, false, 2);
+        fill(rewards, T, true, 3);
+        const UfArrays arrays = {.num_rows = T, .obs_dim = (int)O, .action_dim = (int)A, .observations = obs, .actions = actions,
+                                 .rewards = rewards, .terminals = terminals};
+        status = uf_dataset_from_arrays(&b->dataset, &arrays);
+    }
+    uf_free(obs);
+    uf_free(actions);
+    uf_free(rewards);
+    uf_free(terminals);
+    return status;
+}
+
+static UfStatus make_agent(Bench* b) {
+    const int P = b->options->population;
+    UF_TRY(UF_ALLOC(&b->members, P, "configurations"));
+    for (int p = 0; p < P; p++) {
+        UF_TRY(uf_config_create(&b->members[p]));
+        *b->members[p] = *b->options->config;
+        b->members[p]->seed += p;
+    }
+    return uf_agent_create_population(&b->agent, (const UfConfig* const*)b->members, P, b->dataset, b->options->num_threads);
+}
+
+// ---- products ----
+
+static UfStatus note_products(Bench* b) {
+    UfBackend* be = uf_agent_backend(b->agent);
+    size_t largest = 1;
+    b->trace.capacity = MAX_PRODUCTS;
+    UF_TRY(UF_ALLOC(&b->trace.products, MAX_PRODUCTS, "list of products"));
+    UF_TRY(UF_ALLOC(&b->trace.gemm_seconds, uf_pool_num_threads(be->pool), "clocks"));
+    UF_TRY(uf_train(b->agent, b->dataset, 1, NULL, NULL));
+    be->trace = &b->trace;
+    UF_TRY(uf_train(b->agent, b->dataset, 1, NULL, NULL));
+    be->trace = NULL;
+    if (b->trace.num_products == MAX_PRODUCTS)
+        return UF_FAIL(UF_ERR_ARGUMENT, "an update of this configuration has over %d products; lower num_critic_updates_per_step",
+                       MAX_PRODUCTS);
+    for (int i = 0; i < b->trace.num_products; i++) {
+        const UfProduct* p = &b->trace.products[i];
+        const size_t m = (size_t)p->m, n = (size_t)p->n, k = (size_t)p->k;
+        if (m * k > largest) largest = m * k;
+        if (n * k > largest) largest = n * k;
+        if (m * n > largest) largest = m * n;
+        b->flop += 2.0 * (double)m * (double)n * (double)k * p->count;
+    }
+    UF_TRY(UF_ALLOC(&b->a, largest, "operand"));
+    UF_TRY(UF_ALLOC(&b->b, largest, "operand"));
+    fill(b->a, (int64_t)largest, true, 4);  // zeros would let some cores clock higher
+    fill(b->b, (int64_t)largest, true, 5);
+    UF_TRY(UF_ALLOC(&b->c, uf_pool_num_threads(be->pool), "results"));
+    for (int t = 0; t < uf_pool_num_threads(be->pool); t++) UF_TRY(UF_ALLOC(&b->c[t], largest, "result"));
+    return UF_OK;
+}
+
+typedef struct Bare {
+    const Bench* bench;
+    const UfProduct* product;
+} Bare;
+
+static void bare_task(void* context, int task, int thread) {
+    const Bare* bare = context;
+    const UfProduct* p = bare->product;
+    (void)task;
+    cblas_sgemm(CblasRowMajor, p->trans_a ? CblasTrans : CblasNoTrans, p->trans_b ? CblasTrans : CblasNoTrans, p->m, p->n, p->k, 1,
+                bare->bench->a, p->trans_a ? p->m : p->k, bare->bench->b, p->trans_b ? p->k : p->n, 0, bare->bench->c[thread], p->n);
+}
+
+static void run_products(const Bench* b) {
+    for (int i = 0; i < b->trace.num_products; i++) {
+        Bare bare = {b, &b->trace.products[i]};
+        uf_pool_run(uf_agent_backend(b->agent)->pool, bare.product->count, bare_task, &bare);
+    }
+}
+
+// ---- timing ----
+
+static int ascending(const void* a, const void* b) {
+    const double x = *(const double*)a, y = *(const double*)b;
+    return x < y ? -1 : x > y;
+}
+
+static UfStatus time_windows(Bench* b) {
+    const UfBenchOptions* o = b->options;
+    const double scale = 1e3 / o->num_steps / o->population;
+    for (int w = 0; w < o->num_windows; w++) {
+        double start = uf_now();
+        UF_TRY(uf_train(b->agent, b->dataset, o->num_steps, NULL, NULL));
+        b->update_ms[w] = (uf_now() - start) * scale;
+        start = uf_now();
+        for (int s = 0; s < o->num_steps; s++) run_products(b);
+        b->bare_ms[w] = (uf_now() - start) * scale;
+    }
+    qsort(b->update_ms, (size_t)o->num_windows, sizeof(double), ascending);
+    qsort(b->bare_ms, (size_t)o->num_windows, sizeof(double), ascending);
+    return UF_OK;
+}
+
+// Share of the threads' time that a window of updates spends inside products.
+static UfStatus time_share(Bench* b, double* share) {
+    UfBackend* be = uf_agent_backend(b->agent);
+    const int threads = uf_pool_num_threads(be->pool);
+    double inside = 0;
+    b->trace.clock = true;
+    b->trace.capacity = 0;
+    be->trace = &b->trace;
+    const double start = uf_now();
+    UfStatus status = uf_train(b->agent, b->dataset, b->options->num_steps, NULL, NULL);
+    const double wall = uf_now() - start;
+    be->trace = NULL;
+    for (int t = 0; t < threads; t++) inside += b->trace.gemm_seconds[t];
+    *share = inside / (wall * threads);
+    return status;
+}
+
+static void cpu_name(char* out, size_t bytes) {
+    char line[256];
+    snprintf(out, bytes, "unknown CPU");
+    FILE* file = fopen("/proc/cpuinfo", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        char* value = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !value) continue;
+        value[strcspn(value, "\n")] = 0;
+        snprintf(out, bytes, "%s", value + 2);
+        break;
+    }
+    if (file) fclose(file);
+    for (char* c = out; *c; c++)
+        if (*c == '"' || *c == '\\') *c = ' ';
+}
+
+static UfStatus run_bench(Bench* b, char** json_line) {
+    const UfBenchOptions* o = b->options;
+    char cpu[256];
+    double share = 0;
+    UF_TRY(UF_ALLOC(&b->update_ms, o->num_windows, "timings"));
+    UF_TRY(UF_ALLOC(&b->bare_ms, o->num_windows, "timings"));
+    UF_TRY(make_dataset(b));
+    UF_TRY(make_agent(b));
+    UF_TRY(note_products(b));
+    UF_TRY(time_windows(b));
+    UF_TRY(time_share(b, &share));
+    cpu_name(cpu, sizeof cpu);
+    const int middle = o->num_windows / 2, last = o->num_windows - 1;
+    const double gflop = b->flop / o->population * 1e-9;
+    UfText text = {0};
+    uf_text_add(&text, "{\"algorithm\": \"%s\", \"obs_dim\": %d, \"action_dim\": %d, \"batch_size\": %lld, \"population\": %d, ",
+                o->config->algorithm, o->obs_dim, o->action_dim, (long long)o->config->batch_size, o->population);
+    uf_text_add(&text, "\"threads\": %d, \"steps\": %d, \"windows\": %d, ", uf_pool_num_threads(uf_agent_backend(b->agent)->pool),
+                o->num_steps, o->num_windows);
+    uf_text_add(&text, "\"ms_per_update\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, ", b->update_ms[0], b->update_ms[middle],
+                b->update_ms[last]);
+    uf_text_add(&text, "\"bare_gemm_ms\": %.4g, \"speed_vs_bare_gemm\": %.3f, \"gemm_share_of_time\": %.3f, ", b->bare_ms[middle],
+                b->bare_ms[middle] / b->update_ms[middle], share);
+    uf_text_add(&text, "\"gflop_per_update\": %.3f, \"gflops\": %.1f, \"bare_gemm_gflops\": %.1f, ", gflop,
+                gflop / b->update_ms[middle] * 1e3, gflop / b->bare_ms[middle] * 1e3);
+    uf_text_add(&text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", \"blas\": \"%s, kernels %s\"}", cpu,
+                uf_agent_backend(b->agent)->name, UF_VERSION, openblas_get_config(), openblas_get_corename());
+    return uf_text_finish(&text, json_line);
+}
+
+UfStatus uf_bench(const UfBenchOptions* options, char** json_line) {
+    Bench b = {.options = options};
+    *json_line = NULL;
+    if (options->population < 1 || options->num_steps < 1 || options->num_windows < MIN_WINDOWS || options->num_windows > MAX_WINDOWS)
+        return UF_FAIL(UF_ERR_ARGUMENT, "bench: population %d, steps %d, windows %d; expected at least 1, 1 and %d", options->population,
+                       options->num_steps, options->num_windows, MIN_WINDOWS);
+    UfStatus status = run_bench(&b, json_line);
+    if (b.c)
+        for (int t = 0; t < uf_pool_num_threads(uf_agent_backend(b.agent)->pool); t++) uf_free(b.c[t]);
+    for (int p = 0; b.members && p < options->population; p++) uf_config_free(b.members[p]);
+    uf_free(b.members);
+    uf_free(b.c);
+    uf_free(b.a);
+    uf_free(b.b);
+    uf_free(b.update_ms);
+    uf_free(b.bare_ms);
+    uf_free(b.trace.products);
+    uf_free(b.trace.gemm_seconds);
+    uf_agent_free(b.agent);
+    uf_dataset_free(b.dataset);
+    return status;
+}
