@@ -145,7 +145,7 @@ DATA = datasets/pendulum-medium-replay.hdf5
 
 demo: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) all
-	@[ -e $(DATA) ] || ./unifloral collect --env pendulum --policy replay --steps 40000 --seed 0 --out $(DATA)
+	@mkdir -p $(dir $(DATA)); [ -e $(DATA) ] || ./unifloral collect --env pendulum --policy replay --steps 40000 --seed 0 --out $(DATA)
 	@rm -rf runs/demo
 	@./unifloral train configs/demo.json --out runs/demo
 

@@ -1,7 +1,9 @@
-// classic.c: Pendulum, CartPole, MountainCar (discrete and continuous) and Acrobot, with a script that solves each.
+// classic.c: Pendulum, CartPole, MountainCar (discrete and continuous) and Acrobot, with a script that solves
+// each.
 //
-// They follow gymnasium to the bit, which means following where numpy rounds to float32: an open-loop replay of a swing-up
-// amplifies a difference of 1e-8 in one step until the whole episode differs. Sources: gymnasium/envs/classic_control/*.py.
+// They follow gymnasium to the bit, which means following where numpy rounds to float32: an open-loop replay
+// of a swing-up amplifies a difference of 1e-8 in one step until the whole episode differs. Sources:
+// gymnasium/envs/classic_control/*.py.
 #include <math.h>
 
 #include "envs.h"
@@ -61,7 +63,7 @@ static void pendulum_observe(const UfEnv* env, float* obs) {
 static void pendulum_control(const UfEnv* env, const float* obs, float* action) {
     (void)env;
     double angle = atan2(obs[1], obs[0]), speed = obs[2];
-    double missing = 15 * (1 - obs[0]) - 0.5 * speed * speed;  // energy of the upright rest, minus what there is
+    double missing = 15 * (1 - obs[0]) - 0.5 * speed * speed;  // energy of standing upright less what there is
     double balance = -(11 * angle + 3.1 * speed);
     bool near = fabs(angle) < 1.5 && fabs(balance) < 5;
     action[0] = (float)clip(near ? balance : missing * speed, -2, 2);
@@ -73,11 +75,13 @@ const UfEnvOps uf_pendulum_ops = {.reset = reset_uniform, .step = pendulum_step,
 // ---- cart pole ----
 
 static void cart_pole_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
-    const double gravity = 9.8, pole_mass = 0.1, mass = 0.1 + 1.0, length = 0.5, pole_moment = 0.1 * 0.5, dt = 0.02;
+    const double gravity = 9.8, pole_mass = 0.1, mass = 0.1 + 1.0, length = 0.5, pole_moment = 0.1 * 0.5;
+    const double dt = 0.02;
     double* s = env->state;
     double force = discrete_action(env, action) == 1 ? 10.0 : -10.0, cosine = cos(s[2]), sine = sin(s[2]);
     double push = (force + pole_moment * (s[3] * s[3]) * sine) / mass;
-    double turn = (gravity * sine - cosine * push) / (length * (4.0 / 3.0 - pole_mass * (cosine * cosine) / mass));
+    double turn = (gravity * sine - cosine * push) /
+                  (length * (4.0 / 3.0 - pole_mass * (cosine * cosine) / mass));
     double pull = push - pole_moment * turn * cosine / mass;
     // explicit Euler: every rate is the old one
     s[0] += dt * s[1];
@@ -100,7 +104,8 @@ const UfEnvOps uf_cart_pole_ops = {.reset = reset_uniform, .step = cart_pole_ste
 
 static void mountain_car_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
     double position = env->state[0], speed = env->state[1];
-    speed = clip(speed + ((discrete_action(env, action) - 1) * 0.001 + cos(3 * position) * -0.0025), -0.07, 0.07);
+    double push = (discrete_action(env, action) - 1) * 0.001;
+    speed = clip(speed + (push + cos(3 * position) * -0.0025), -0.07, 0.07);
     position = clip(position + speed, -1.2, 0.6);
     if (position == -1.2 && speed < 0) speed = 0;
     env->state[0] = position;
@@ -114,13 +119,13 @@ static void mountain_car_control(const UfEnv* env, const float* obs, float* acti
     action[0] = obs[1] < 0 ? 0 : 2;
 }
 
-const UfEnvOps uf_mountain_car_ops = {.reset = reset_uniform, .step = mountain_car_step, .observe = observe_state,
-                                      .control = mountain_car_control};
+const UfEnvOps uf_mountain_car_ops = {.reset = reset_uniform, .step = mountain_car_step,
+                                      .observe = observe_state, .control = mountain_car_control};
 
 static double rounded(double x, bool to_single) { return to_single ? (float)x : x; }
 
-// gymnasium stores the state as float32 after each step but starts from float64, and a clipped action is a Python float
-// where another is a numpy.float32; both decide what is rounded.
+// gymnasium stores the state as float32 after each step but starts from float64, and a clipped action is a
+// Python float where another is a numpy.float32; both decide what is rounded.
 static void mountain_car_continuous_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
     bool single = env->steps > 0, beyond = action[0] < -1 || action[0] > 1;
     double position = env->state[0], speed = env->state[1];
@@ -141,12 +146,14 @@ static void mountain_car_continuous_control(const UfEnv* env, const float* obs, 
     action[0] = obs[1] < 0 ? -0.2f : 0.2f;
 }
 
-const UfEnvOps uf_mountain_car_continuous_ops = {.reset = reset_uniform, .step = mountain_car_continuous_step,
-                                                 .observe = observe_state, .control = mountain_car_continuous_control};
+const UfEnvOps uf_mountain_car_continuous_ops = {
+    .reset = reset_uniform, .step = mountain_car_continuous_step, .observe = observe_state,
+    .control = mountain_car_continuous_control};
 
 // ---- acrobot ----
 
-// Where Python writes x**2, numpy calls pow, which is not x * x in the last bit; a constant 2 would let the compiler fold it.
+// Where Python writes x**2, numpy calls pow, which is not x * x in the last bit; a constant 2 would let the
+// compiler fold it.
 static double power_2(double x) {
     volatile double two = 2;
     return pow(x, two);
@@ -161,7 +168,8 @@ static void acrobot_rates(double rates[4], const double s[4], double torque) {
     double f2 = lc2 * g * cos(th1 + th2 - PI / 2);
     double f1 = -l1 * lc2 * power_2(w2) * sin(th2) - 2 * l1 * lc2 * w2 * w1 * sin(th2) +
                 (lc1 + l1) * g * cos(th1 - PI / 2) + f2;
-    double a2 = (torque + d2 / d1 * f1 - l1 * lc2 * power_2(w1) * sin(th2) - f2) / (lc2 * lc2 + i2 - power_2(d2) / d1);
+    double a2 = (torque + d2 / d1 * f1 - l1 * lc2 * power_2(w1) * sin(th2) - f2) /
+                (lc2 * lc2 + i2 - power_2(d2) / d1);
     rates[0] = w1;
     rates[1] = w2;
     rates[2] = -(d2 * a2 + f1) / d1;

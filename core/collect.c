@@ -1,7 +1,7 @@
 // collect.c: `unifloral collect`: datasets in D4RL layout from the scripted controllers.
 //
-// Episodes run in rounds of ROUND, in parallel inside a round; what an episode does depends on the seed, its number and the
-// rows collected before its round, so the file is the same for any number of threads.
+// Episodes run in rounds of ROUND, in parallel inside a round; what an episode does depends on the seed, its
+// number and the rows collected before its round, so the file is the same for any number of threads.
 #include <math.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 
 #define ROUND 32
 #define MEDIUM_SKILL 0.5
-#define REPLAY_SKILL 0.7  // where a replay file ends: then its average is medium, and cloning it scores 40 to 60 in Pendulum
+#define REPLAY_SKILL 0.7  // where a replay file ends: its average is medium then, and cloning Pendulum's scores 40 to 60
 
 static const char* const policy_names[] = {"random", "medium", "expert", "replay"};
 
@@ -40,7 +40,8 @@ typedef struct Rows {  // the dataset as it grows
 static UfStatus run_episode(const Round* round, Episode* episode, uint64_t number) {
     const UfEnvSpec* spec = round->spec;
     int num_obs = spec->obs_dim, num_actions = spec->action_dim;
-    float middle = 0.5f * (spec->action_low + spec->action_high), half = 0.5f * (spec->action_high - spec->action_low);
+    float middle = 0.5f * (spec->action_low + spec->action_high);
+    float half = 0.5f * (spec->action_high - spec->action_low);
     UfRandom random = uf_random(round->seed, UF_STREAM_CONTROLLER, number);
     bool terminated = false, truncated = false;
     UfStatus status = UF_OK;
@@ -55,7 +56,8 @@ static UfStatus run_episode(const Round* round, Episode* episode, uint64_t numbe
         status = uf_env_controller(spec, env, obs, episode->skill, &random, env_action);
         if (status != UF_OK) break;
         // The environment sees what the file says, scaled back: exactly the recorded action.
-        for (int i = 0; i < num_actions; i++) action[i] = fminf(fmaxf((env_action[i] - middle) / half, -1), 1);
+        for (int i = 0; i < num_actions; i++)
+            action[i] = fminf(fmaxf((env_action[i] - middle) / half, -1), 1);
         uf_env_scale_action(spec, action, env_action);
         uf_env_step(env, env_action, next_obs, &reward, &terminated, &truncated);
         episode->rewards[t] = (float)reward;
@@ -70,7 +72,8 @@ static void episode_task(void* context, int task, int thread) {
     Round* round = context;
     Episode* episode = &round->episodes[task];
     episode->status = run_episode(round, episode, round->first_episode + (uint64_t)task);
-    if (episode->status != UF_OK && uf_strdup(&episode->message, uf_error()) != UF_OK) episode->message = NULL;
+    if (episode->status != UF_OK && uf_strdup(&episode->message, uf_error()) != UF_OK)
+        episode->message = NULL;
 }
 
 // ---- all of them ----
@@ -85,12 +88,15 @@ static double skill_of(UfCollectPolicy policy, double progress) {
     }
 }
 
-// Appends an episode, cut where the dataset is full: that one then ends without a flag, as the last of D4RL's files do.
+// Appends an episode, cut where the dataset is full: that one then ends without a flag, as the last of D4RL's
+// files do.
 static void append(Rows* rows, const Episode* episode, const UfEnvSpec* spec) {
-    int64_t at = rows->count, space = rows->capacity - at, n = episode->length < space ? episode->length : space;
+    int64_t at = rows->count, space = rows->capacity - at;
+    int64_t n = episode->length < space ? episode->length : space;
     if (n == 0) return;
     memcpy(rows->obs + at * spec->obs_dim, episode->obs, (size_t)(n * spec->obs_dim) * sizeof(float));
-    memcpy(rows->actions + at * spec->action_dim, episode->actions, (size_t)(n * spec->action_dim) * sizeof(float));
+    memcpy(rows->actions + at * spec->action_dim, episode->actions,
+           (size_t)(n * spec->action_dim) * sizeof(float));
     memcpy(rows->rewards + at, episode->rewards, (size_t)n * sizeof(float));
     rows->count += n;
     if (n < episode->length) return;
@@ -140,22 +146,23 @@ static UfStatus write_rows(const Rows* rows, const UfEnvSpec* spec, UfCollectPol
     uf_text_add(&text, "unifloral collect --env %s --policy %s --steps %lld --seed %llu", spec->alias,
                 policy_names[policy], (long long)rows->count, (unsigned long long)seed);
     UF_TRY(uf_text_finish(&text, &recipe));
-    UfDatasetWriter arrays = {.num_rows = rows->count, .obs_dim = spec->obs_dim, .action_dim = spec->action_dim,
-                              .observations = rows->obs, .actions = rows->actions, .rewards = rows->rewards,
-                              .terminals = rows->terminals, .timeouts = rows->timeouts, .env_id = spec->name,
-                              .recipe = recipe};
+    UfDatasetWriter arrays = {.num_rows = rows->count, .obs_dim = spec->obs_dim,
+                              .action_dim = spec->action_dim, .observations = rows->obs,
+                              .actions = rows->actions, .rewards = rows->rewards,
+                              .terminals = rows->terminals, .timeouts = rows->timeouts,
+                              .env_id = spec->name, .recipe = recipe};
     UfStatus status = uf_dataset_write(output, &arrays);
     uf_free(recipe);
     return status;
 }
 
-UfStatus uf_collect_scripted(const char* env_name, UfCollectPolicy policy, int64_t num_steps, uint64_t seed, int num_threads,
-                             const char* output) {
+UfStatus uf_collect_scripted(const char* env_name, UfCollectPolicy policy, int64_t num_steps, uint64_t seed,
+                             int num_threads, const char* output) {
     const UfEnvSpec* spec;
     UF_TRY(uf_env_lookup(&spec, env_name));
     if (spec->discrete)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "%s has discrete actions; discrete datasets come with the gridworld work",
-                       spec->name);
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "%s has discrete actions; discrete datasets come with the gridworld work", spec->name);
     if (num_steps < 1 || num_steps > INT64_C(1) << 32)
         return UF_FAIL(UF_ERR_ARGUMENT, "%lld steps to collect; 1 to 2^32 can be", (long long)num_steps);
     Rows rows = {.capacity = num_steps};

@@ -20,37 +20,39 @@ static const UfResetBounds acrobot_reset = {{-0.1, -0.1, -0.1, -0.1}, {0.1, 0.1,
 #define OPEN_ROWS "#######\n#OOOOO#\n#OOGOO#\n#OOOOO#\n#######"
 #define UMAZE_ROWS "#####\n#GOO#\n###O#\n#OOO#\n#####"
 #define MEDIUM_ROWS "########\n#OO##OO#\n#OO#OOO#\n##OOO###\n#OO#OOO#\n#O#OO#O#\n#OOO#OG#\n########"
-#define LARGE_ROWS                                                                                              \
-    "############\n#OOOO#OOOOO#\n#O##O#O#O#O#\n#OOOOOO#OOO#\n#O####O###O#\n#OO#O#OOOOO#\n##O#O#O#O###\n"        \
-    "#OO#OOO#OGO#\n############"
+#define LARGE_ROWS                                                                      \
+    "############\n#OOOO#OOOOO#\n#O##O#O#O#O#\n#OOOOOO#OOO#\n#O####O###O#\n#OO#O#OOOOO#\n" \
+    "##O#O#O#O###\n#OO#OOO#OGO#\n############"
 static const UfMaze open_maze = {OPEN_ROWS, false}, open_dense = {OPEN_ROWS, true};
 static const UfMaze umaze = {UMAZE_ROWS, false}, umaze_dense = {UMAZE_ROWS, true};
 static const UfMaze medium_maze = {MEDIUM_ROWS, false}, medium_dense = {MEDIUM_ROWS, true};
 static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS, true};
 
-#define MAZE_ROW(NAME, MAX_STEPS, MIN, MAX, MAZE)                                                              \
-    {.name = "PointMaze-" NAME, .alias = "pointmaze-" NAME, .obs_dim = 4, .action_dim = 2, .action_low = -1,   \
-     .action_high = 1, .max_steps = MAX_STEPS, .state_dim = 4, .has_scores = true, .score_min = MIN,           \
-     .score_max = MAX, .termination_rule = "never", .skill_power = 2, .ops = &uf_maze_ops, .details = &(MAZE)}
+#define MAZE_ROW(NAME, MAX_STEPS, MIN, MAX, MAZE)                                                  \
+    {.name = "PointMaze-" NAME, .alias = "pointmaze-" NAME, .obs_dim = 4, .action_dim = 2,         \
+     .action_low = -1, .action_high = 1, .max_steps = MAX_STEPS, .state_dim = 4,                   \
+     .has_scores = true, .score_min = MIN, .score_max = MAX, .termination_rule = "never",          \
+     .skill_power = 2, .ops = &uf_maze_ops, .details = &(MAZE)}
 
-// Reference scores: mean returns of 10,000 episodes (resets of seed 12345) of uniformly random actions and of the script at
-// skill 1; standard errors are below 0.3 % of the range. A good policy may pass 100.
+// Reference scores: mean returns of 10,000 episodes (resets of seed 12345) of uniformly random actions and of
+// the script at skill 1; standard errors are below 0.3 % of the range. A good policy may pass 100.
 const UfEnvSpec uf_env_specs[] = {
-    {.name = "Pendulum-v1", .alias = "pendulum", .obs_dim = 3, .action_dim = 1, .action_low = -2, .action_high = 2,
-     .max_steps = 200, .state_dim = 2, .has_scores = true, .score_min = -1229.41, .score_max = -149.19,
+    {.name = "Pendulum-v1", .alias = "pendulum", .obs_dim = 3, .action_dim = 1, .action_low = -2,
+     .action_high = 2, .max_steps = 200, .state_dim = 2, .has_scores = true, .score_min = -1229.41, .score_max = -149.19,
      .termination_rule = "pendulum", .skill_power = 1, .ops = &uf_pendulum_ops, .details = &pendulum_reset},
     {.name = "MountainCarContinuous-v0", .alias = "mountaincarcontinuous", .obs_dim = 2, .action_dim = 1,
-     .action_low = -1, .action_high = 1, .max_steps = 999, .state_dim = 2, .has_scores = true, .score_min = -33.09,
-     .score_max = 98.59, .termination_rule = "mountaincarcontinuous", .skill_power = 0.6,
+     .action_low = -1, .action_high = 1, .max_steps = 999, .state_dim = 2, .has_scores = true,
+     .score_min = -33.09, .score_max = 98.59, .termination_rule = "mountaincarcontinuous", .skill_power = 0.6,
      .ops = &uf_mountain_car_continuous_ops, .details = &mountain_car_reset},
-    {.name = "CartPole-v1", .alias = "cartpole", .obs_dim = 4, .action_dim = 2, .discrete = true, .action_high = 1,
-     .max_steps = 500, .state_dim = 4, .has_scores = true, .score_min = 22.31, .score_max = 500,
+    {.name = "CartPole-v1", .alias = "cartpole", .obs_dim = 4, .action_dim = 2, .discrete = true,
+     .action_high = 1, .max_steps = 500, .state_dim = 4, .has_scores = true, .score_min = 22.31, .score_max = 500,
      .termination_rule = "cartpole", .skill_power = 1, .ops = &uf_cart_pole_ops, .details = &cart_pole_reset},
     {.name = "MountainCar-v0", .alias = "mountaincar", .obs_dim = 2, .action_dim = 3, .discrete = true,
-     .action_high = 2, .max_steps = 200, .state_dim = 2, .has_scores = true, .score_min = -200, .score_max = -119.44,
-     .termination_rule = "mountaincar", .skill_power = 0.5, .ops = &uf_mountain_car_ops, .details = &mountain_car_reset},
-    {.name = "Acrobot-v1", .alias = "acrobot", .obs_dim = 6, .action_dim = 3, .discrete = true, .action_high = 2,
-     .max_steps = 500, .state_dim = 4, .has_scores = true, .score_min = -498.86, .score_max = -84.75,
+     .action_high = 2, .max_steps = 200, .state_dim = 2, .has_scores = true, .score_min = -200,
+     .score_max = -119.44, .termination_rule = "mountaincar", .skill_power = 0.5, .ops = &uf_mountain_car_ops,
+     .details = &mountain_car_reset},
+    {.name = "Acrobot-v1", .alias = "acrobot", .obs_dim = 6, .action_dim = 3, .discrete = true,
+     .action_high = 2, .max_steps = 500, .state_dim = 4, .has_scores = true, .score_min = -498.86, .score_max = -84.75,
      .termination_rule = "acrobot", .skill_power = 1.5, .ops = &uf_acrobot_ops, .details = &acrobot_reset},
     MAZE_ROW("open", 150, 8.30, 110.85, open_maze),
     MAZE_ROW("open-dense", 150, 37.99, 116.44, open_dense),
@@ -85,7 +87,9 @@ const UfEnvSpec* uf_env_find(const char* name) {
         size_t by_name = leading_word(file_name(name), spec->name);
         size_t by_alias = leading_word(file_name(name), spec->alias);
         size_t length = by_name > by_alias ? by_name : by_alias;
-        if (length > best_length) best = spec, best_length = length;  // "pointmaze-umaze-dense" before "pointmaze-umaze"
+        if (length <= best_length) continue;  // "pointmaze-umaze-dense" goes before "pointmaze-umaze"
+        best = spec;
+        best_length = length;
     }
     return best;
 }
@@ -98,8 +102,8 @@ static UfStatus fail_unknown(const char* what, const char* name, const char* con
         strncat(list, known[i], sizeof list - strlen(list) - 1);
     }
     const char* near = uf_nearest_name(name, known);
-    return UF_FAIL(UF_ERR_ARGUMENT, "unknown %s '%s'%s%s%s; known: %s", what, name, near ? "; did you mean '" : "",
-                   near ? near : "", near ? "'?" : "", list);
+    return UF_FAIL(UF_ERR_ARGUMENT, "unknown %s '%s'%s%s%s; known: %s", what, name,
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", list);
 }
 
 UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name) {
@@ -131,7 +135,8 @@ void uf_env_reset(UfEnv* env, uint64_t seed, uint64_t episode, float* obs) {
     env->spec->ops->observe(env, obs);
 }
 
-void uf_env_step(UfEnv* env, const float* action, float* obs, double* reward, bool* terminated, bool* truncated) {
+void uf_env_step(UfEnv* env, const float* action, float* obs, double* reward, bool* terminated,
+                 bool* truncated) {
     env->spec->ops->step(env, action, reward, terminated);
     env->steps++;
     *truncated = env->steps >= env->spec->max_steps;
@@ -156,7 +161,8 @@ void uf_env_free(UfEnv* env) {
 }
 
 double uf_env_score(const UfEnvSpec* spec, double ret) {
-    return spec->has_scores ? 100 * (ret - spec->score_min) / (spec->score_max - spec->score_min) : (double)NAN;
+    if (!spec->has_scores) return (double)NAN;
+    return 100 * (ret - spec->score_min) / (spec->score_max - spec->score_min);
 }
 
 void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_action) {
@@ -167,19 +173,22 @@ void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_
         env_action[0] = (float)best;
         return;
     }
-    float middle = 0.5f * (spec->action_low + spec->action_high), half = 0.5f * (spec->action_high - spec->action_low);
+    float middle = 0.5f * (spec->action_low + spec->action_high);
+    float half = 0.5f * (spec->action_high - spec->action_low);
     for (int i = 0; i < spec->action_dim; i++) {
         float clipped = action[i] < -1 ? -1 : action[i] > 1 ? 1 : action[i];
         env_action[i] = middle + half * clipped;
     }
 }
 
-UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill, UfRandom* random,
-                           float* action) {
+UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,
+                           UfRandom* random, float* action) {
     if (!spec->ops->control)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "%s has no scripted controller; collect with a trained policy", spec->name);
+        return UF_FAIL(UF_ERR_UNSUPPORTED, "%s has no scripted controller; collect with a trained policy",
+                       spec->name);
     if (!(skill >= 0 && skill <= 1))
-        return UF_FAIL(UF_ERR_ARGUMENT, "skill is %g; it goes from 0 (random) to 1 (the best the script can)", skill);
+        return UF_FAIL(UF_ERR_ARGUMENT, "skill is %g; it goes from 0 (random) to 1 (the best the script can)",
+                       skill);
     double share = pow(skill, spec->skill_power);  // of the script; the rest is uniform noise
     spec->ops->control(env, obs, action);
     if (spec->discrete) {
@@ -188,15 +197,17 @@ UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float*
         if (!keep) action[0] = (float)other;
         return UF_OK;
     }
-    for (int i = 0; i < spec->action_dim; i++)
-        action[i] = (float)(share * action[i] + (1 - share) * uf_random_uniform(random, spec->action_low, spec->action_high));
+    for (int i = 0; i < spec->action_dim; i++) {
+        double noise = uf_random_uniform(random, spec->action_low, spec->action_high);
+        action[i] = (float)(share * action[i] + (1 - share) * noise);
+    }
     return UF_OK;
 }
 
 // ---- termination rules ----
 //
-// Of model rollouts: whether next_obs `z` (the mazes: obs) ends an episode. Source: unifloral termination_fns.py. What is not
-// finite ends every rule that looks at it.
+// Of model rollouts: whether next_obs `z` (the mazes: obs) ends an episode. Source: unifloral
+// termination_fns.py. What is not finite ends every rule that looks at it.
 
 static bool never(const float* obs, const float* z, int obs_dim) {
     (void)obs, (void)z, (void)obs_dim;
@@ -245,11 +256,10 @@ static bool pen(const float* obs, const float* z, int obs_dim) {
     return obs_dim > 26 && !(z[26] >= 0.075f);
 }
 
-static bool near_goal(const float* obs, float x, float y) { return !(hypotf(obs[0] - x, obs[1] - y) >= 0.5f); }
-#define MAZE_RULE(NAME, X, Y)                                      \
-    static bool NAME(const float* obs, const float* z, int dim) {  \
-        (void)z, (void)dim;                                        \
-        return near_goal(obs, X, Y);                               \
+#define MAZE_RULE(NAME, X, Y)                                              \
+    static bool NAME(const float* obs, const float* z, int obs_dim) {      \
+        (void)z, (void)obs_dim;                                            \
+        return !(hypotf(obs[0] - (X), obs[1] - (Y)) >= 0.5f);              \
     }
 MAZE_RULE(maze2d_open, 2, 3)
 MAZE_RULE(maze2d_umaze, 1, 1)
@@ -282,8 +292,8 @@ static const struct {
     UfTerminationRule* rule;
 } rules[] = {
     {"never", never}, {"halfcheetah", half_cheetah}, {"halfcheetahvel", never}, {"hopper", hopper},
-    {"walker2d", walker2d}, {"ant", ant}, {"humanoid", humanoid}, {"pen", pen}, {"door", never}, {"hammer", never},
-    {"relocate", never}, {"kitchen", never}, {"maze2d-open", maze2d_open}, {"maze2d-umaze", maze2d_umaze},
+    {"walker2d", walker2d}, {"ant", ant}, {"humanoid", humanoid}, {"pen", pen}, {"door", never},
+    {"hammer", never}, {"relocate", never}, {"kitchen", never}, {"maze2d-open", maze2d_open}, {"maze2d-umaze", maze2d_umaze},
     {"maze2d-medium", maze2d_medium}, {"maze2d-large", maze2d_large}, {"point2d", never}, {"antmaze", never},
     {"pendulum", never}, {"mountaincarcontinuous", mountain_car_continuous}, {"mountaincar", mountain_car},
     {"cartpole", cart_pole}, {"acrobot", acrobot}, {"pointmaze", never},

@@ -21,7 +21,7 @@ typedef struct UfEnvSpec {
     bool has_scores;
     double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
     const char* termination_rule; // of model rollouts: a name that uf_termination_rule knows
-    double skill_power;    // controllers mix skill^skill_power of the script with noise, so that returns rise evenly
+    double skill_power;    // controllers mix skill^skill_power of the script with noise: returns rise evenly
     const UfEnvOps* ops;   // what it does, from its own file
     const void* details;   // what ops want to know: a maze, reset bounds.   Nullable
 } UfEnvSpec;
@@ -29,7 +29,8 @@ typedef struct UfEnvSpec {
 extern const UfEnvSpec uf_env_specs[];
 extern const int uf_num_env_specs;
 
-// By name or alias, case-insensitive; "name" may be a dataset's ("pendulum-medium-replay.hdf5"). NULL: unknown.
+// By name or alias, case-insensitive; "name" may be a dataset's ("pendulum-medium-replay.hdf5"). NULL:
+// unknown.
 const UfEnvSpec* uf_env_find(const char* name);
 // The same, but unknown is an error whose sentence lists the known ones.
 UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name);
@@ -38,7 +39,8 @@ const UfEnvSpec* uf_env_spec(const UfEnv* env);
 // Starts an episode. Its start state and any noise inside depend on (seed, episode) alone.
 void uf_env_reset(UfEnv* env, uint64_t seed, uint64_t episode, float* obs);
 // action in the environment's own units; values beyond the bounds are treated as gymnasium does.
-void uf_env_step(UfEnv* env, const float* action, float* obs, double* reward, bool* terminated, bool* truncated);
+void uf_env_step(UfEnv* env, const float* action, float* obs, double* reward, bool* terminated,
+                 bool* truncated);
 void uf_env_get_state(const UfEnv* env, double* state);
 // Sets the state as if the episode had just been reset to it (step count 0); obs may be NULL.
 void uf_env_set_state(UfEnv* env, const double* state, float* obs);
@@ -46,24 +48,32 @@ void uf_env_free(UfEnv* env);
 
 // 100 * (ret - score_min) / (score_max - score_min); NaN without scores.
 double uf_env_score(const UfEnvSpec* spec, double ret);
-// Maps a policy's action in [-1, 1] to the environment's units, clipped (discrete: arg max). env_action: action_dim floats or 1; may be
-// `action` itself.
+// Maps a policy's action in [-1, 1] to the environment's units, clipped (discrete: arg max). env_action:
+// action_dim floats or 1; may be `action` itself.
 void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_action);
 
-// Scripted controllers of tunable skill, for making datasets: 0 random .. 1 the best the script can. Output in env units.
-UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill, UfRandom* random, float* action);
+// Scripted controllers of tunable skill, for making datasets: 0 random .. 1 the best the script can. Output
+// in env units.
+UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,
+                           UfRandom* random, float* action);
 
 // Termination rules of model rollouts by name (spec section 5).
 typedef bool UfTerminationRule(const float* obs, const float* next_obs, int obs_dim);
 UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule);
 
-// `unifloral verify` of kind classic-traces: prints nothing, returns its lines as text and whether all passed.
+// `unifloral verify` of kind classic-traces: prints nothing, returns its lines as text and whether all
+// passed.
 UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed);
 
 // `unifloral collect --env E --policy P`: a D4RL-layout dataset from scripted controllers.
-typedef enum UfCollectPolicy { UF_COLLECT_RANDOM, UF_COLLECT_MEDIUM, UF_COLLECT_EXPERT, UF_COLLECT_REPLAY } UfCollectPolicy;
-UfStatus uf_collect_scripted(const char* env_name, UfCollectPolicy policy, int64_t num_steps, uint64_t seed, int num_threads,
-                             const char* output);
+typedef enum UfCollectPolicy {
+    UF_COLLECT_RANDOM,
+    UF_COLLECT_MEDIUM,
+    UF_COLLECT_EXPERT,
+    UF_COLLECT_REPLAY,
+} UfCollectPolicy;
+UfStatus uf_collect_scripted(const char* env_name, UfCollectPolicy policy, int64_t num_steps, uint64_t seed,
+                             int num_threads, const char* output);
 
 // ---- for the files that supply environments ----
 
@@ -92,12 +102,14 @@ typedef struct UfResetBounds {
 } UfResetBounds;
 
 typedef struct UfMaze {
-    const char* rows;  // '#' wall, 'O' free, 'G' goal; rows parted by '\n'. x counts rows, y columns, as in D4RL
+    const char* rows;  // '#' wall, 'O' free, 'G' goal; a newline between rows. x counts rows, y columns (D4RL)
     bool dense;
 } UfMaze;
 
-extern const UfEnvOps uf_pendulum_ops, uf_cart_pole_ops, uf_mountain_car_ops, uf_mountain_car_continuous_ops;  // classic.c
-extern const UfEnvOps uf_acrobot_ops;                                                                         // classic.c
-extern const UfEnvOps uf_maze_ops;                                                                            // maze.c
+// classic.c
+extern const UfEnvOps uf_pendulum_ops, uf_mountain_car_continuous_ops, uf_cart_pole_ops, uf_mountain_car_ops;
+extern const UfEnvOps uf_acrobot_ops;
+// maze.c
+extern const UfEnvOps uf_maze_ops;
 
 #endif

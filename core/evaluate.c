@@ -1,9 +1,9 @@
 // evaluate.c: episodes of a policy in an environment, on threads, with a batched policy.
 //
-// A group of `workers` episodes runs in lockstep on one thread: one call of the policy a step, for all of them. The matrix
-// keeps its shape to the end (a finished episode repeats its last observation, a last group that is short runs episodes that
-// nobody asked for), because BLAS may round a row differently in a smaller matrix. So a return depends on workers, seed and
-// episode alone, not on threads or on when the others end.
+// A group of `workers` episodes runs in lockstep on one thread: one call of the policy a step, for all of
+// them. The matrix keeps its shape to the end (a finished episode repeats its last observation, a last group
+// that is short runs episodes that nobody asked for), because BLAS may round a row differently in a smaller
+// matrix. So a return depends on workers, seed and episode alone, not on threads or on when the others end.
 // Source: unifloral/evaluation.py and unifloral.py `eval_agent`.
 #include "evaluate.h"
 
@@ -84,7 +84,8 @@ static UfStatus run_group(const Job* job, Group* g, int group, int64_t* num_nonf
         if (!job->deterministic)
             for (int i = 0; i < workers * num_actions; i++)
                 g->noise[i] = g->done[i / num_actions] ? 0 : uf_random_normal(&g->random[i / num_actions]);
-        UF_TRY(uf_policy_act_normalised(job->policy, g->actions, g->obs, workers, job->deterministic ? NULL : g->noise));
+        const float* noise = job->deterministic ? NULL : g->noise;
+        UF_TRY(uf_policy_act_normalised(job->policy, g->actions, g->obs, workers, noise));
         running = 0;
         for (int i = 0; i < workers; i++) {
             int64_t ignored = 0;
@@ -128,23 +129,25 @@ static void summarise(UfEvaluation* out, const UfEnvSpec* spec) {
     out->mean_length = (double)out->num_steps / n;
 }
 
-static UfStatus check_arguments(const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes, int workers) {
+static UfStatus check_arguments(const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes,
+                                int workers) {
     if (num_episodes < 1 || workers < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "evaluation of %lld episodes on %d workers; at least 1 of each is needed",
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "evaluation of %lld episodes on %d workers; at least 1 of each is needed",
                        (long long)num_episodes, workers);
     int obs_dim = uf_policy_obs_dim(policy), action_dim = uf_policy_action_dim(policy);
     if (obs_dim != spec->obs_dim || action_dim != spec->action_dim)
         return UF_FAIL(UF_ERR_ARGUMENT,
-                       "the policy is for %d observations and %d actions, %s has %d and %d; was it trained on another task?",
-                       obs_dim, action_dim, spec->name, spec->obs_dim, spec->action_dim);
+                       "the policy is for %d observations and %d actions, %s has %d and %d; was it trained on "
+                       "another task?", obs_dim, action_dim, spec->name, spec->obs_dim, spec->action_dim);
     if (num_episodes / workers >= INT32_MAX)
         return UF_FAIL(UF_ERR_ARGUMENT, "%lld episodes in groups of %d are too many; raise the workers",
                        (long long)num_episodes, workers);
     return UF_OK;
 }
 
-UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes, int workers,
-                     uint64_t seed, bool deterministic, UfPool* pool) {
+UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes,
+                     int workers, uint64_t seed, bool deterministic, UfPool* pool) {
     double start = uf_now();
     *out = (UfEvaluation){.num_episodes = num_episodes};
     UF_TRY(check_arguments(policy, spec, num_episodes, workers));
@@ -160,7 +163,8 @@ UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec*
         const GroupResult* result = &job.results[i];
         out->num_nonfinite_actions += result->num_nonfinite;
         if (result->status != UF_OK && status == UF_OK)
-            status = UF_FAIL(result->status, "%s", result->message ? result->message : "out of memory while evaluating");
+            status = UF_FAIL(result->status, "%s",
+                             result->message ? result->message : "out of memory while evaluating");
     }
     if (status == UF_OK) summarise(out, spec);
     out->seconds = uf_now() - start;

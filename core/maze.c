@@ -1,9 +1,10 @@
-// maze.c: a point mass that is pushed through a maze, after D4RL's maze2d: its layouts, goals, rewards, step limits, mass,
-// motor and damping. The physics are our own (D4RL's are MuJoCo's), so D4RL's reference scores do not apply.
+// maze.c: a point mass that is pushed through a maze, after D4RL's maze2d: its layouts, goals, rewards, step
+// limits, mass, motor and damping. The physics are our own (D4RL's are MuJoCo's), so D4RL's reference scores
+// do not apply.
 //
-// The mass is a disc of radius 0.1 in a grid of unit cells; cell (i, j) covers [i - 0.5, i + 0.5] x [j - 0.5, j + 0.5].
-// Walls are hard and smooth: a step that would enter one ends on its surface and loses the speed into it.
-// Source: d4rl/pointmaze/maze_model.py.
+// The mass is a disc of radius 0.1 in a grid of unit cells; cell (i, j) covers [i - 0.5, i + 0.5] x [j - 0.5,
+// j + 0.5]. Walls are hard and smooth: a step that would enter one ends on its surface and loses the speed
+// into it. Source: d4rl/pointmaze/maze_model.py.
 #include <math.h>
 #include <string.h>
 
@@ -29,10 +30,12 @@ typedef struct MazeEnv {
 // ---- grid ----
 
 static bool is_wall(const MazeEnv* maze, int row, int column) {
-    return row < 0 || column < 0 || row >= maze->num_rows || column >= maze->num_columns || maze->wall[row][column];
+    return row < 0 || column < 0 || row >= maze->num_rows || column >= maze->num_columns ||
+           maze->wall[row][column];
 }
 
-static int cell_of(double x) { return (int)fmin(fmax(floor(x + 0.5), -1), MAX_SIDE); }  // NaN counts as -1: a wall
+// NaN counts as -1: a wall.
+static int cell_of(double x) { return (int)fmin(fmax(floor(x + 0.5), -1), MAX_SIDE); }
 
 static const int neighbours[4][2] = {{1, 0}, {-1, 0}, {0, 1}, {0, -1}};
 
@@ -169,5 +172,5 @@ static void maze_control(const UfEnv* env, const float* obs, float* action) {
     }
 }
 
-const UfEnvOps uf_maze_ops = {.create = maze_create, .reset = maze_reset, .step = maze_step, .observe = maze_observe,
-                              .control = maze_control};
+const UfEnvOps uf_maze_ops = {.create = maze_create, .reset = maze_reset, .step = maze_step,
+                              .observe = maze_observe, .control = maze_control};

@@ -97,13 +97,13 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
     if (status == UF_OK) status = uf_agent_get_tensor(r->agent, t, UF_TENSOR_VALUE, 0, ours);
     for (int64_t k = 0; status == UF_OK && k < count; k++) {
         const double c = fabs(expected[k] - r->before[index][k]);
-        if (!(c <= change)) change = c;
+        if (c > change || isnan(c)) change = c;
         r->before[index][k] = expected[k];
     }
     result->allowed = 1e-6 + 2e-3 * change;
     for (int64_t k = 0; status == UF_OK && k < count; k++) {
         const double e = fabs((double)ours[k] - expected[k]);
-        if (!(e <= error)) error = e;  // a NaN stays
+        if (e > error || isnan(e)) error = e;  // a NaN stays
         if (!(e <= result->allowed)) result->num_outside++;
     }
     snprintf(result->tensor, sizeof result->tensor, "%s", t->name);

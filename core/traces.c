@@ -1,7 +1,7 @@
 // traces.c: `unifloral verify` of kind classic-traces: recorded gymnasium episodes against classic.c.
 //
-// Each environment is checked from every recorded state (one step), over whole episodes driven by the recorded actions alone
-// (replay), and in the distribution of its resets.
+// Each environment is checked from every recorded state (one step), over whole episodes driven by the
+// recorded actions alone (replay), and in the distribution of its resets.
 #include <math.h>
 #include <stdio.h>  // snprintf
 #include <string.h>
@@ -9,8 +9,8 @@
 #include "envs.h"
 #include "h5.h"
 
-static const char* const names[] = {"Pendulum-v1", "MountainCarContinuous-v0", "CartPole-v1", "MountainCar-v0",
-                                    "Acrobot-v1", NULL};
+static const char* const names[] = {"Pendulum-v1",    "MountainCarContinuous-v0", "CartPole-v1",
+                                    "MountainCar-v0", "Acrobot-v1",               NULL};
 
 // ---- file ----
 
@@ -29,27 +29,30 @@ typedef struct Trace {
 } Trace;
 
 static void trace_free(Trace* t) {
-    void* all[] = {t->length, t->forced, t->returns, t->state0, t->obs0, t->actions, t->states, t->rewards, t->obs,
-                   t->terminated, t->truncated, t->resets};
+    void* all[] = {t->length, t->forced,  t->returns, t->state0,     t->obs0,      t->actions,
+                   t->states, t->rewards, t->obs,     t->terminated, t->truncated, t->resets};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
 }
 
-// Reads dataset `name` of the environment's group into fresh memory: (*rows) or (*rows, columns). *rows < 0: as many as it has.
+// Reads dataset `name` of the environment's group into fresh memory: (*rows) or (*rows, columns). *rows < 0:
+// as many as it has.
 static UfStatus read_array(const UfH5* h5, const UfEnvSpec* spec, const char* name, UfH5Type type, void* out,
                            int64_t* rows, int64_t columns) {
-    static const size_t item_bytes[] = {[UF_H5_FLOAT] = 4, [UF_H5_DOUBLE] = 8, [UF_H5_INT32] = 4, [UF_H5_UINT8] = 1};
+    static const size_t item_bytes[] = {
+        [UF_H5_FLOAT] = 4, [UF_H5_DOUBLE] = 8, [UF_H5_INT32] = 4, [UF_H5_UINT8] = 1};
     char path[128];
     UfH5Shape shape;
     snprintf(path, sizeof path, "%s/%s", spec->name, name);
     UF_TRY(uf_h5_shape(h5, path, &shape));
     int rank = columns ? 2 : 1;
     if (shape.rank != rank)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has rank %d; %d expected", h5->path, path, shape.rank, rank);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has rank %d; %d expected", h5->path, path, shape.rank,
+                       rank);
     if (*rows < 0) *rows = shape.dims[0];
     if (shape.dims[0] != *rows || (columns && shape.dims[1] != columns))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has %lld rows of %lld; %lld of %lld expected", h5->path, path,
-                       (long long)shape.dims[0], (long long)(columns ? shape.dims[1] : 1), (long long)*rows,
-                       (long long)(columns ? columns : 1));
+        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has %lld rows of %lld; %lld of %lld expected",
+                       h5->path, path, (long long)shape.dims[0], (long long)(columns ? shape.dims[1] : 1),
+                       (long long)*rows, (long long)(columns ? columns : 1));
     void* data;
     UF_TRY(uf_alloc(&data, (size_t)shape.count, item_bytes[type], path));
     UfStatus status = uf_h5_read(h5, path, type, data, shape.count);
@@ -63,8 +66,8 @@ static UfStatus check_attribute(const UfH5* h5, const UfEnvSpec* spec, const cha
     double value;
     UF_TRY(uf_h5_read_number(h5, spec->name, name, &value));
     if (value != expected)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' of %s is %g; %g expected", h5->path, name, spec->name, value,
-                       expected);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' of %s is %g; %g expected", h5->path, name,
+                       spec->name, value, expected);
     return UF_OK;
 }
 
@@ -89,12 +92,13 @@ static UfStatus trace_read(Trace* t, const UfH5* h5, const UfEnvSpec* spec) {
     int64_t sum = 0;
     for (int64_t e = 0; e < *episodes; e++) {
         if (t->length[e] < 1)
-            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' has a length of %d", h5->path, spec->name, t->length[e]);
+            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' has a length of %d; at least 1 expected", h5->path,
+                           spec->name, t->length[e]);
         sum += t->length[e];
     }
     if (sum != *steps)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' adds up to %lld steps, 'actions' has %lld", h5->path,
-                       spec->name, (long long)sum, (long long)*steps);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' adds up to %lld steps, 'actions' has %lld",
+                       h5->path, spec->name, (long long)sum, (long long)*steps);
     return UF_OK;
 }
 
@@ -121,7 +125,8 @@ static int differing(const float* a, const float* b, int n) {
     return count;
 }
 
-// Acrobot starts in float32, and there numpy takes cosine and sine in float32: the last bit may differ from ours.
+// Acrobot starts in float32, and there numpy takes cosine and sine in float32: the last bit may differ from
+// ours.
 static int differing_starts(const float* a, const float* b, int n) {
     int count = 0;
     for (int i = 0; i < n; i++) count += !(fabsf(a[i] - b[i]) <= 1.2e-7f * fmaxf(1, fabsf(b[i])));
@@ -160,7 +165,8 @@ static void compare_episodes(UfEnv* env, const Trace* t, Worst* worst) {
         const float* obs0 = t->obs0 + e * o;
         float obs[8];
         double sum = 0;
-        for (int64_t k = 0; k < t->length[e]; k++) {  // every recorded state; what a step does may depend on its number
+        // from every recorded state; what a step does may depend on its number
+        for (int64_t k = 0; k < t->length[e]; k++) {
             uf_env_set_state(env, k ? t->states + (first + k - 1) * n : state0, NULL);
             env->steps = (int)k;
             compare_step(env, t, first + k, worst, &worst->one_step);
@@ -176,9 +182,10 @@ static void compare_episodes(UfEnv* env, const Trace* t, Worst* worst) {
     }
 }
 
-// Start states against the uniform distribution: mean and variance in standard errors, and how far the extremes stay from
-// the bounds in units of the gap one expects. Infinite where one is outside.
-static void compare_resets(const UfEnvSpec* spec, const double* states, int64_t count, double* sigmas, double* gaps) {
+// Start states against the uniform distribution: mean and variance in standard errors, and how far the
+// extremes stay from the bounds in units of the gap one expects. Infinite where one is outside.
+static void compare_resets(const UfEnvSpec* spec, const double* states, int64_t count, double* sigmas,
+                           double* gaps) {
     const UfResetBounds* bounds = spec->details;
     int n = spec->state_dim;
     *sigmas = *gaps = 0;
@@ -238,7 +245,8 @@ static UfStatus check_environment(Report* report, const UfH5* h5, const char* na
 
     compare_episodes(env, &trace, &worst);
     add_line(report, name, "one step: states", worst.one_step, 1e-12);  // rounding of another libm
-    // 0 with glibc; one bit of difference in a sine grows up to 1e9 times in a swing-up. Changed files fail the one step above.
+    // 0 with glibc; one bit of difference in a sine grows up to 1e9 times in a swing-up. Changed files fail
+    // the one step above.
     add_line(report, name, "replay: states", worst.replay, 1e-6);
     add_line(report, name, "rewards and returns", worst.reward, 1e-9);
     add_line(report, name, "observations (float32s that differ)", worst.observations, 0);
@@ -267,8 +275,8 @@ static UfStatus check_file(Report* report, const UfH5* h5) {
         bool known = false;
         for (int k = 0; names[k]; k++) known = known || strcmp(groups[i], names[k]) == 0;
         if (!known)
-            status = UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no environment of classic control that we know", h5->path,
-                             groups[i]);
+            status = UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no environment of classic control that we know",
+                             h5->path, groups[i]);
     }
     uf_h5_list_free(groups, count);
     for (int k = 0; names[k] && status == UF_OK; k++) status = check_environment(report, h5, names[k]);

@@ -10,8 +10,9 @@ model-free point of the configuration space; every gradient comes from jax.grad.
 label and the seed.  `replay` exits 1 above --limit.
 
 The ten recorded files came from unrounded doubles but hold init, batch and noise rounded to float32, so no replay of
-them can be closer than about 2e-7.  Undoing the rounding (solving for inputs within half a float32 ulp of the stored
-ones) takes the worst error to 1e-12 and below.  Files made here hold exactly the inputs used, and replay to 1e-14.
+them can be closer than about 2e-7.  Solving for inputs that round to the stored ones brought step 0 of rebrac, td3_bc
+and td3_awr to about 1e-12 on outputs the solver had not seen.  Files made here hold exactly the inputs used: they
+replay to 1e-14 on the same machine (edac_det_ln_1000, one action dimension, is ill-conditioned: 1e-10 elsewhere).
 
 Scalars in step<t>/losses (mean = mean over the B batch rows; "U-mean" = further averaged over the U critic
 updates of the step; a scalar is there only when its condition holds):

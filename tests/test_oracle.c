@@ -1,0 +1,224 @@
+// test_oracle.c: recorded updates are reproduced, and a recording with a changed value is not.
+#include <dirent.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+// cmocka needs the four above
+#include <cmocka.h>
+
+#include "../core/h5.h"
+#include "../core/replay.h"
+#include "../core/verify.h"
+
+// ---- replay ----
+
+typedef void FileCheck(const char* path);
+
+// Runs check on every update_*.h5 of a folder; the number of files.
+static int each_recording(const char* folder, FileCheck* check) {
+    struct dirent** entries = NULL;
+    int count = scandir(folder, &entries, NULL, alphasort), seen = 0;
+    for (int i = 0; i < count; i++) {
+        const char* ending = strrchr(entries[i]->d_name, '.');
+        if (strncmp(entries[i]->d_name, "update_", 7) == 0 && ending && strcmp(ending, ".h5") == 0) {
+            char path[512];
+            snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name);
+            check(path);
+            seen++;
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return seen;
+}
+
+static void check_passes(const char* path) {
+    char* report = NULL;
+    bool passed = false;
+    if (uf_verify(path, &report, &passed) != UF_OK) fail_msg("%s", uf_error());
+    if (!passed) fail_msg("%s", report);
+    uf_free(report);
+}
+
+// In double precision only the recording's own rounding is left: initial parameters are stored as float32, which moves values of
+// order 1 by 3e-8, and Adam can enlarge that a few times. A recording whose initial values are exact agrees far closer.
+static void check_double(const char* path) {
+    UfReplay replay;
+    if (uf_replay_update_double(path, &replay) != UF_OK) fail_msg("%s", uf_error());
+    for (int i = 0; i < replay.num_tensors; i++)
+        if (!(replay.tensors[i].max_error < 3e-7))
+            fail_msg("%s: %s, step %d: error %g in double", path, replay.tensors[i].tensor, replay.tensors[i].step,
+                     replay.tensors[i].max_error);
+    uf_free(replay.tensors);
+}
+
+static void test_recordings_pass(void** state) {
+    (void)state;
+    assert_in_range(each_recording("tests/data", check_passes), 10, 1000);
+}
+
+static void test_recordings_pass_in_double(void** state) {
+    (void)state;
+    assert_in_range(each_recording("tests/data", check_double), 10, 1000);
+}
+
+static void test_shared_recordings_pass(void** state) {
+    (void)state;
+    if (each_recording("../shared/oracle/unifloral", check_passes) == 0) {
+        print_message("SKIP test_shared_recordings_pass: ../shared/oracle/unifloral not there\n");
+        skip();
+    }
+}
+
+// ---- changed recordings ----
+
+static char folder[] = "/tmp/uf_oracle_XXXXXX";
+
+static void copy_file(const char* from, const char* to) {
+    char* data = NULL;
+    size_t bytes = 0;
+    assert_int_equal(uf_read_file(from, &data, &bytes), UF_OK);
+    assert_int_equal(uf_write_file(to, data, bytes), UF_OK);
+    uf_free(data);
+}
+
+// Adds delta to one element of a dataset of doubles or floats.
+static void change_element(const char* path, const char* name, int64_t index, double delta) {
+    UfH5 h5 = {0};
+    UfH5Shape shape;
+    double* values = NULL;
+    assert_int_equal(uf_h5_open(&h5, path), UF_OK);
+    assert_int_equal(uf_h5_shape(&h5, name, &shape), UF_OK);
+    assert_int_equal(UF_ALLOC(&values, shape.count, "values"), UF_OK);
+    assert_int_equal(uf_h5_read(&h5, name, UF_H5_DOUBLE, values, shape.count), UF_OK);
+    assert_int_equal(uf_h5_close(&h5), UF_OK);
+    values[index % shape.count] += delta;
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), data = H5Dopen2(file, name, H5P_DEFAULT);
+    assert_true(file >= 0 && data >= 0);
+    assert_true(H5Dwrite(data, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    H5Dclose(data);
+    H5Fclose(file);
+    uf_free(values);
+}
+
+static bool passes(const char* path) {
+    char* report = NULL;
+    bool passed = false;
+    if (uf_verify(path, &report, &passed) != UF_OK) fail_msg("%s", uf_error());
+    uf_free(report);
+    return passed;
+}
+
+// One changed element of any network's expected values is found, in either step, and so is NaN.
+static void test_changed_values_fail(void** state) {
+    (void)state;
+    static const struct {
+        const char *file, *dataset;
+    } cases[] = {
+        {"td3_awr", "step0/after/actor/hidden/1/kernel"},  {"td3_awr", "step1/after/actor/mean/bias"},
+        {"td3_awr", "step1/after/critic/hidden/0/scale"},  {"td3_awr", "step0/after/critic_target/out/kernel"},
+        {"td3_awr", "step0/after/actor_target/mean/kernel"}, {"td3_awr", "step1/after/value/hidden/2/shift"},
+        {"cql", "step0/after/log_alpha"},                  {"cql", "step1/after/critic/out/bias"},
+        {"iql", "step1/after/actor/log_std_param"},        {"edac_layernorm", "step1/after/critic/hidden/2/kernel"},
+    };
+    char path[256], source[256];
+    snprintf(path, sizeof path, "%s/changed.h5", folder);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int k = 0; k < 2; k++) {
+            snprintf(source, sizeof source, "tests/data/update_%s.h5", cases[i].file);
+            copy_file(source, path);
+            change_element(path, cases[i].dataset, 5, k == 0 ? 2e-5 : NAN);
+            if (passes(path)) fail_msg("%s: a change of %s went unnoticed", cases[i].file, cases[i].dataset);
+        }
+}
+
+// A changed input moves many expected values.
+static void test_changed_inputs_fail(void** state) {
+    (void)state;
+    static const char* const datasets[] = {"step0/batch/reward", "step0/batch/next_action", "step1/batch/obs", "step0/batch/done",
+                                           "step0/noise/smoothing", "init/critic_target/hidden/0/kernel"};
+    char path[256];
+    snprintf(path, sizeof path, "%s/input.h5", folder);
+    for (size_t i = 0; i < sizeof datasets / sizeof *datasets; i++) {
+        copy_file("tests/data/update_td3_awr.h5", path);
+        change_element(path, datasets[i], 3, 0.5);
+        if (passes(path)) fail_msg("a change of %s went unnoticed", datasets[i]);
+    }
+}
+
+// ---- files that cannot be checked ----
+
+static void expect_error(const char* path, const char* piece) {
+    char* report = NULL;
+    bool passed = true;
+    assert_int_not_equal(uf_verify(path, &report, &passed), UF_OK);
+    assert_null(report);
+    assert_false(passed);
+    if (!strstr(uf_error(), piece)) fail_msg("'%s' does not say '%s'", uf_error(), piece);
+    assert_null(strchr(uf_error(), '\n'));
+}
+
+static void delete_link(const char* path, const char* name) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_true(file >= 0 && H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+}
+
+static void test_bad_recordings(void** state) {
+    (void)state;
+    static const char* const missing[] = {"step1/after/critic/hidden/1/bias", "step0/noise/next_action", "init/actor", "norm/std",
+                                          "step0/batch/done"};
+    char path[256];
+    snprintf(path, sizeof path, "%s/bad.h5", folder);
+    expect_error("tests/data/none.h5", "none.h5");
+    expect_error("unifloral.h", "unifloral.h");
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
+        copy_file("tests/data/update_sac_n.h5", path);
+        delete_link(path, missing[i]);
+        expect_error(path, missing[i]);
+    }
+    copy_file("tests/data/update_sac_n.h5", path);
+    delete_link(path, "step0");
+    expect_error(path, "step0");
+    // A network that the configuration does not have.
+    copy_file("tests/data/update_bc.h5", path);
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t group = H5Gcreate2(file, "init/value", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    H5Gclose(group);
+    H5Fclose(file);
+    expect_error(path, "value");
+    // Cut off.
+    char* data = NULL;
+    size_t bytes = 0;
+    assert_int_equal(uf_read_file("tests/data/update_bc.h5", &data, &bytes), UF_OK);
+    assert_int_equal(uf_write_file(path, data, bytes / 2), UF_OK);
+    uf_free(data);
+    expect_error(path, path);
+}
+
+static int setup(void** state) {
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int teardown(void** state) {
+    (void)state;
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_recordings_pass),     cmocka_unit_test(test_recordings_pass_in_double),
+        cmocka_unit_test(test_shared_recordings_pass), cmocka_unit_test(test_changed_values_fail),
+        cmocka_unit_test(test_changed_inputs_fail), cmocka_unit_test(test_bad_recordings),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
