@@ -18,7 +18,7 @@
 #include "core/config.h"
 #include "core/dataset.h"
 #include "core/envs.h"
-#include "core/h5.h"
+#include "core/h5.h"      // and <hdf5.h>
 #include "core/run.h"
 #include "core/verify.h"
 
@@ -482,6 +482,7 @@ int main(int argc, char** argv) {
     const char* names[NUM_COMMANDS + 2] = {NULL};
     const Command* command = NULL;
     signal(SIGPIPE, SIG_IGN);
+    H5dont_atexit();  // HDF5 1.10 crashes at exit over a file that it could not write: the disk was full
     if (argc < 2) return misuse(NULL, "%s", "a command is missing", NULL);
     if (!strcmp(argv[1], "--version")) return printf("unifloral %s\n", uf_version()) < 0;
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");

@@ -1,5 +1,4 @@
-// classic.c: Pendulum, CartPole, MountainCar (discrete and continuous) and Acrobot, with a script that solves
-// each.
+// classic.c: Pendulum, CartPole, both MountainCars and Acrobot, and a script that solves each.
 //
 // They follow gymnasium to the bit, which means following where numpy rounds to float32: an open-loop replay
 // of a swing-up amplifies a difference of 1e-8 in one step until the whole episode differs. Sources:
@@ -63,7 +62,7 @@ static void pendulum_observe(const UfEnv* env, float* obs) {
 static void pendulum_control(const UfEnv* env, const float* obs, float* action) {
     (void)env;
     double angle = atan2(obs[1], obs[0]), speed = obs[2];
-    double missing = 15 * (1 - obs[0]) - 0.5 * speed * speed;  // energy of standing upright less what there is
+    double missing = 15 * (1 - obs[0]) - 0.5 * speed * speed;  // energy of standing upright, less the present
     double balance = -(11 * angle + 3.1 * speed);
     bool near = fabs(angle) < 1.5 && fabs(balance) < 5;
     action[0] = (float)clip(near ? balance : missing * speed, -2, 2);

@@ -10,7 +10,8 @@
 
 #define ROUND 32
 #define MEDIUM_SKILL 0.5
-#define REPLAY_SKILL 0.7  // where a replay file ends: its average is medium then, and cloning Pendulum's scores 40 to 60
+// Where a replay file ends: its average is medium then, and cloning Pendulum's scores 40 to 60.
+#define REPLAY_SKILL 0.7
 
 static const char* const policy_names[] = {"random", "medium", "expert", "replay"};
 

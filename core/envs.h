@@ -29,8 +29,7 @@ typedef struct UfEnvSpec {
 extern const UfEnvSpec uf_env_specs[];
 extern const int uf_num_env_specs;
 
-// By name or alias, case-insensitive; "name" may be a dataset's ("pendulum-medium-replay.hdf5"). NULL:
-// unknown.
+// By name or alias, case-insensitive; may be a dataset's ("pendulum-medium-replay.hdf5"). NULL: unknown.
 const UfEnvSpec* uf_env_find(const char* name);
 // The same, but unknown is an error whose sentence lists the known ones.
 UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name);
@@ -52,8 +51,7 @@ double uf_env_score(const UfEnvSpec* spec, double ret);
 // action_dim floats or 1; may be `action` itself.
 void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_action);
 
-// Scripted controllers of tunable skill, for making datasets: 0 random .. 1 the best the script can. Output
-// in env units.
+// Scripted controllers of tunable skill, for datasets: 0 random .. 1 the best the script can. In env units.
 UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,
                            UfRandom* random, float* action);
 
@@ -61,8 +59,7 @@ UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float*
 typedef bool UfTerminationRule(const float* obs, const float* next_obs, int obs_dim);
 UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule);
 
-// `unifloral verify` of kind classic-traces: prints nothing, returns its lines as text and whether all
-// passed.
+// `unifloral verify` of kind classic-traces: its lines as text (free with uf_free) and whether all passed.
 UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed);
 
 // `unifloral collect --env E --policy P`: a D4RL-layout dataset from scripted controllers.
@@ -102,7 +99,7 @@ typedef struct UfResetBounds {
 } UfResetBounds;
 
 typedef struct UfMaze {
-    const char* rows;  // '#' wall, 'O' free, 'G' goal; a newline between rows. x counts rows, y columns (D4RL)
+    const char* rows;  // '#' wall, 'O' free, 'G' goal; newlines between. x counts rows, y columns, as in D4RL
     bool dense;
 } UfMaze;
 

@@ -138,8 +138,8 @@ static UfStatus check_arguments(const UfPolicy* policy, const UfEnvSpec* spec, i
     int obs_dim = uf_policy_obs_dim(policy), action_dim = uf_policy_action_dim(policy);
     if (obs_dim != spec->obs_dim || action_dim != spec->action_dim)
         return UF_FAIL(UF_ERR_ARGUMENT,
-                       "the policy is for %d observations and %d actions, %s has %d and %d; was it trained on "
-                       "another task?", obs_dim, action_dim, spec->name, spec->obs_dim, spec->action_dim);
+                       "the policy is for %d observations and %d actions, %s has %d and %d; was it trained "
+                       "on another task?", obs_dim, action_dim, spec->name, spec->obs_dim, spec->action_dim);
     if (num_episodes / workers >= INT32_MAX)
         return UF_FAIL(UF_ERR_ARGUMENT, "%lld episodes in groups of %d are too many; raise the workers",
                        (long long)num_episodes, workers);

@@ -92,8 +92,8 @@ static UfStatus trace_read(Trace* t, const UfH5* h5, const UfEnvSpec* spec) {
     int64_t sum = 0;
     for (int64_t e = 0; e < *episodes; e++) {
         if (t->length[e] < 1)
-            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' has a length of %d; at least 1 expected", h5->path,
-                           spec->name, t->length[e]);
+            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' has a length of %d; at least 1 expected",
+                           h5->path, spec->name, t->length[e]);
         sum += t->length[e];
     }
     if (sum != *steps)
@@ -275,7 +275,7 @@ static UfStatus check_file(Report* report, const UfH5* h5) {
         bool known = false;
         for (int k = 0; names[k]; k++) known = known || strcmp(groups[i], names[k]) == 0;
         if (!known)
-            status = UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no environment of classic control that we know",
+            status = UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no classic-control environment that we know",
                              h5->path, groups[i]);
     }
     uf_h5_list_free(groups, count);

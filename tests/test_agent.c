@@ -1,0 +1,477 @@
+// test_agent.c: what an agent promises: bits independent of threads, population and interruption; clean refusals.
+#include <math.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+// cmocka needs the four above
+#include <cmocka.h>
+
+#include "../core/agent.h"
+#include "../core/h5.h"
+
+static char folder[] = "/tmp/uf_agent_XXXXXX";
+
+// ---- small agents ----
+
+// One configuration for each family of terms, small enough for a test.
+static const char* const families[] = {
+    "{\"use_awr\": true, \"awr_temperature\": 3}",
+    "{\"deterministic\": false, \"use_tanh_mean\": false, \"use_entropy_loss\": true, \"actor_entropy_coef\": 1,"
+    " \"critic_entropy_coef\": 1, \"num_critics\": 5, \"diversity_coef\": 1, \"use_target_actor\": false}",
+    "{\"deterministic\": false, \"use_tanh_mean\": false, \"use_entropy_loss\": true, \"actor_entropy_coef\": 1,"
+    " \"critic_entropy_coef\": 1, \"num_critics\": 3, \"cql_min_q_weight\": 5, \"critic_ln\": false}",
+    "{\"deterministic\": false, \"use_log_std_param\": true, \"use_awr\": true, \"use_value_target\": true, \"actor_q_coef\": 0,"
+    " \"lr_schedule\": \"cosine\", \"num_updates\": 40, \"policy_noise\": 0}",
+    "{\"aggregate_q\": \"first\", \"use_q_target_in_actor\": true, \"use_awr\": true, \"batch_size\": 300}",
+};
+enum { NUM_FAMILIES = sizeof families / sizeof *families, OBS = 5, ACT = 2, ROWS = 400 };
+
+static void check(UfStatus status) {
+    if (status != UF_OK) fail_msg("%s", uf_error());
+}
+
+static UfConfig* small_config(int family) {
+    UfConfig* config = NULL;
+    check(uf_config_create(&config));
+    check(uf_config_parse(config,
+                          "{\"batch_size\": 64, \"actor_layer_width\": 37, \"critic_layer_width\": 24, \"actor_num_layers\": 2,"
+                          " \"critic_num_layers\": 2, \"num_updates\": 100}",
+                          "small"));
+    check(uf_config_parse(config, families[family], "family"));
+    return config;
+}
+
+static UfDataset* small_dataset(float reward_scale) {
+    static float obs[ROWS * OBS], actions[ROWS * ACT], rewards[ROWS];
+    static uint8_t terminals[ROWS];
+    UfRandom random = uf_random(7, UF_STREAM_CONTROLLER, 0);
+    for (int i = 0; i < ROWS * OBS; i++) obs[i] = uf_random_normal(&random);
+    for (int i = 0; i < ROWS * ACT; i++) actions[i] = (float)uf_random_uniform(&random, -1, 1);
+    for (int i = 0; i < ROWS; i++) rewards[i] = reward_scale * uf_random_normal(&random);
+    for (int i = 0; i < ROWS; i++) terminals[i] = i % 50 == 49;
+    const UfArrays arrays = {.num_rows = ROWS, .obs_dim = OBS, .action_dim = ACT, .observations = obs, .actions = actions,
+                             .rewards = rewards, .terminals = terminals};
+    UfDataset* dataset = NULL;
+    check(uf_dataset_from_arrays(&dataset, &arrays));
+    return dataset;
+}
+
+// Every number of a member: parameters, targets, moments.
+static void assert_same_member(UfAgent* a, int member_a, UfAgent* b, int member_b) {
+    assert_int_equal(uf_agent_num_tensors(a), uf_agent_num_tensors(b));
+    for (int i = 0; i < uf_agent_num_tensors(a); i++) {
+        const UfTensor* t = uf_agent_tensor(a, i);
+        const size_t bytes = uf_tensor_count(t) * sizeof(real);
+        real *x = test_malloc(bytes), *y = test_malloc(bytes);
+        for (int kind = 0; kind < (t->is_target ? 1 : 3); kind++) {
+            check(uf_agent_get_tensor(a, t, (UfTensorKind)kind, member_a, x));
+            check(uf_agent_get_tensor(b, t, (UfTensorKind)kind, member_b, y));
+            if (memcmp(x, y, bytes) != 0) fail_msg("%s differs (kind %d)", t->name, kind);
+        }
+        test_free(x);
+        test_free(y);
+    }
+    int count_a = 0, count_b = 0;
+    const char* const* names = NULL;
+    const double *values_a = NULL, *values_b = NULL;
+    check(uf_agent_metrics(a, member_a, &count_a, &names, &values_a));
+    check(uf_agent_metrics(b, member_b, &count_b, &names, &values_b));
+    assert_int_equal(count_a, count_b);
+    assert_memory_equal(values_a, values_b, (size_t)count_a * sizeof(double));
+}
+
+static UfAgent* trained(const UfConfig* config, const UfDataset* data, int64_t updates, int threads) {
+    UfAgent* agent = NULL;
+    check(uf_agent_create(&agent, config, data, threads));
+    check(uf_train(agent, data, updates, NULL, NULL));
+    return agent;
+}
+
+// ---- invariants ----
+
+static void test_threads(void** state) {
+    (void)state;
+    UfDataset* data = small_dataset(1);
+    for (int f = 0; f < NUM_FAMILIES; f++) {
+        UfConfig* config = small_config(f);
+        config->batch_size = 300;  // two blocks of rows
+        UfAgent *one = trained(config, data, 5, 1), *three = trained(config, data, 5, 3);
+        assert_same_member(one, 0, three, 0);
+        uf_agent_free(one);
+        uf_agent_free(three);
+        uf_config_free(config);
+    }
+    uf_dataset_free(data);
+}
+
+static void test_resume(void** state) {
+    (void)state;
+    char path[128];
+    snprintf(path, sizeof path, "%s/resume.h5", folder);
+    UfDataset* data = small_dataset(1);
+    for (int f = 0; f < NUM_FAMILIES; f++) {
+        UfConfig* config = small_config(f);
+        UfAgent *straight = trained(config, data, 12, 1), *first = trained(config, data, 7, 1), *second = NULL;
+        check(uf_agent_save(first, path));
+        check(uf_agent_load(&second, path, 2));
+        assert_int_equal(uf_agent_num_updates(second), 7);
+        assert_same_member(first, 0, second, 0);
+        check(uf_train(second, data, 5, NULL, NULL));
+        assert_same_member(straight, 0, second, 0);
+        uf_agent_free(straight);
+        uf_agent_free(first);
+        uf_agent_free(second);
+        uf_config_free(config);
+    }
+    uf_dataset_free(data);
+}
+
+// Members with their own seeds, rates and coefficients end with the bits of single runs, and so after a resume.
+static void test_population(void** state) {
+    (void)state;
+    enum { P = 3 };
+    char path[128];
+    snprintf(path, sizeof path, "%s/population.h5", folder);
+    UfDataset* data = small_dataset(1);
+    for (int f = 0; f < NUM_FAMILIES; f++) {
+        UfConfig* configs[P];
+        UfAgent *population = NULL, *loaded = NULL;
+        for (int p = 0; p < P; p++) {
+            configs[p] = small_config(f);
+            configs[p]->seed = 10 + p;
+            configs[p]->lr = 1e-3 * (p + 1);
+            configs[p]->awr_temperature = 1 + p;
+            configs[p]->gamma = 0.9 + 0.03 * p;
+            configs[p]->critic_bc_coef = 0.01 * p;
+            configs[p]->diversity_coef *= p + 1;
+            configs[p]->policy_noise *= p;  // without noise in one member, with it in others
+        }
+        check(uf_agent_create_population(&population, (const UfConfig* const*)configs, P, data, 2));
+        check(uf_train(population, data, 3, NULL, NULL));
+        check(uf_agent_save(population, path));
+        check(uf_agent_load(&loaded, path, 1));
+        check(uf_train(loaded, data, 2, NULL, NULL));
+        for (int p = 0; p < P; p++) {
+            UfAgent* single = trained(configs[p], data, 5, 1);
+            assert_same_member(loaded, p, single, 0);
+            uf_agent_free(single);
+            uf_config_free(configs[p]);
+        }
+        uf_agent_free(population);
+        uf_agent_free(loaded);
+    }
+    uf_dataset_free(data);
+}
+
+typedef struct Job {
+    UfConfig* config;
+    const UfDataset* data;
+    UfAgent* agent;
+} Job;
+
+static void* train_job(void* user) {
+    Job* job = user;
+    if (uf_agent_create(&job->agent, job->config, job->data, 2) == UF_OK) uf_train(job->agent, job->data, 10, NULL, NULL);
+    return NULL;
+}
+
+static void test_two_agents_in_two_threads(void** state) {
+    (void)state;
+    UfDataset* data = small_dataset(1);
+    Job jobs[2] = {{small_config(0), data, NULL}, {small_config(2), data, NULL}};
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, train_job, &jobs[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(threads[i], NULL);
+        UfAgent* alone = trained(jobs[i].config, data, 10, 1);
+        assert_same_member(alone, 0, jobs[i].agent, 0);
+        uf_agent_free(alone);
+        uf_agent_free(jobs[i].agent);
+        uf_config_free(jobs[i].config);
+    }
+    uf_dataset_free(data);
+}
+
+// ---- training ----
+
+static int stop_at(void* user, UfAgent* agent, int64_t update) {
+    (void)agent;
+    return update == *(int64_t*)user;
+}
+
+static void test_stop(void** state) {
+    (void)state;
+    UfDataset* data = small_dataset(1);
+    UfConfig* config = small_config(0);
+    UfAgent *agent = NULL, *straight = trained(config, data, 9, 1);
+    int64_t at = 4;
+    check(uf_agent_create(&agent, config, data, 1));
+    assert_int_equal(uf_train(agent, data, 9, stop_at, &at), UF_ERR_STOPPED);
+    assert_int_equal(uf_agent_num_updates(agent), 4);
+    check(uf_train(agent, data, 5, NULL, NULL));
+    assert_same_member(straight, 0, agent, 0);
+    uf_agent_free(agent);
+    uf_agent_free(straight);
+    uf_config_free(config);
+    uf_dataset_free(data);
+}
+
+// num_updates 0 goes to the configuration's end, and no further.
+static void test_train_to_the_end(void** state) {
+    (void)state;
+    UfDataset* data = small_dataset(1);
+    UfConfig* config = small_config(3);
+    UfAgent* agent = NULL;
+    check(uf_agent_create(&agent, config, data, 1));
+    check(uf_train(agent, data, 0, NULL, NULL));
+    assert_int_equal(uf_agent_num_updates(agent), config->num_updates);
+    check(uf_train(agent, data, 0, NULL, NULL));
+    assert_int_equal(uf_agent_num_updates(agent), config->num_updates);
+    uf_agent_free(agent);
+    uf_config_free(config);
+    uf_dataset_free(data);
+}
+
+static void test_not_finite(void** state) {
+    (void)state;
+    UfDataset *huge = small_dataset(1e30f), *data = small_dataset(1);
+    UfConfig* config = small_config(0);
+    UfAgent* agent = NULL;
+    check(uf_agent_create(&agent, config, huge, 1));
+    assert_int_equal(uf_train(agent, huge, 50, NULL, NULL), UF_ERR_NONFINITE);
+    assert_non_null(strstr(uf_error(), "update 1: "));
+    assert_non_null(strstr(uf_error(), "critic"));
+    uf_agent_free(agent);
+    // A parameter that is no number is found in the update that meets it.
+    check(uf_agent_create(&agent, config, data, 1));
+    check(uf_train(agent, data, 2, NULL, NULL));
+    for (int i = 0; i < uf_agent_num_tensors(agent); i++) {
+        const UfTensor* t = uf_agent_tensor(agent, i);
+        if (strcmp(t->name, "value/hidden/1/kernel") != 0) continue;
+        real* values = test_calloc(uf_tensor_count(t), sizeof(real));
+        values[3] = NAN;
+        check(uf_agent_set_tensor(agent, t, UF_TENSOR_VALUE, 0, values));
+        test_free(values);
+    }
+    assert_int_equal(uf_train(agent, data, 1, NULL, NULL), UF_ERR_NONFINITE);
+    assert_non_null(strstr(uf_error(), "update 3: "));
+    uf_agent_free(agent);
+    uf_config_free(config);
+    uf_dataset_free(huge);
+    uf_dataset_free(data);
+}
+
+static void test_metrics(void** state) {
+    (void)state;
+    UfDataset* data = small_dataset(1);
+    UfConfig* config = small_config(1);
+    UfAgent* agent = NULL;
+    int count = 0;
+    const char* const* names = NULL;
+    const double* values = NULL;
+    bool diversity = false;
+    check(uf_agent_create(&agent, config, data, 1));
+    check(uf_agent_metrics(agent, 0, &count, &names, &values));
+    assert_true(isnan(values[0]));
+    check(uf_train(agent, data, 3, NULL, NULL));
+    check(uf_agent_metrics(agent, 0, &count, &names, &values));
+    for (int i = 0; i < count; i++) {
+        assert_true(isfinite(values[i]));
+        diversity |= strcmp(names[i], "diversity_loss") == 0;
+        assert_string_not_equal(names[i], "value_loss");  // no value function here
+    }
+    assert_true(diversity);
+    uf_agent_clear_metrics(agent);
+    check(uf_agent_metrics(agent, 0, &count, &names, &values));
+    assert_true(isnan(values[0]));
+    assert_int_not_equal(uf_agent_metrics(agent, 1, &count, &names, &values), UF_OK);
+    uf_agent_free(agent);
+    uf_config_free(config);
+    uf_dataset_free(data);
+}
+
+// ---- refusals ----
+
+static void test_contradictions(void** state) {
+    (void)state;
+    static const struct {
+        const char *json, *first, *second;
+    } cases[] = {
+        {"{\"use_tanh_mean\": false}", "deterministic", "use_tanh_mean"},
+        {"{\"use_entropy_loss\": true}", "use_entropy_loss", "deterministic"},
+        {"{\"diversity_coef\": 1, \"num_critics\": 1}", "diversity_coef", "num_critics"},
+        {"{\"deterministic\": false, \"log_std_min\": 3}", "log_std_min", "log_std_max"},
+        {"{\"dataset_sample_ratio\": 0.5}", "dataset_sample_ratio", "model_path"},
+        {"{\"model_path\": \"model.h5\"}", "model_path", "dataset_sample_ratio"},
+    };
+    UfDataset* data = small_dataset(1);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        UfConfig* config = NULL;
+        UfAgent* agent = (UfAgent*)1;
+        check(uf_config_create(&config));
+        check(uf_config_parse(config, cases[i].json, "case"));
+        assert_int_not_equal(uf_agent_create(&agent, config, data, 1), UF_OK);
+        assert_null(agent);
+        if (!strstr(uf_error(), cases[i].first) || !strstr(uf_error(), cases[i].second)) fail_msg("unclear: %s", uf_error());
+        uf_config_free(config);
+    }
+    uf_dataset_free(data);
+}
+
+static void test_shapes_of_a_population(void** state) {
+    (void)state;
+    UfDataset* data = small_dataset(1);
+    UfConfig* configs[2] = {small_config(0), small_config(0)};
+    UfAgent* agent = NULL;
+    configs[1]->batch_size = 32;
+    assert_int_equal(uf_agent_create_population(&agent, (const UfConfig* const*)configs, 2, data, 1), UF_ERR_CONFIG);
+    assert_non_null(strstr(uf_error(), "batch_size"));
+    for (int i = 0; i < 2; i++) uf_config_free(configs[i]);
+    uf_dataset_free(data);
+}
+
+// ---- checkpoints ----
+
+static void save_small(const char* path) {
+    UfDataset* data = small_dataset(1);
+    UfConfig* config = small_config(0);
+    UfAgent* agent = trained(config, data, 1, 1);
+    check(uf_agent_save(agent, path));
+    uf_agent_free(agent);
+    uf_config_free(config);
+    uf_dataset_free(data);
+}
+
+static void expect_refused(const char* path, const char* piece) {
+    UfAgent* agent = (UfAgent*)1;
+    UfPolicy* policy = (UfPolicy*)1;
+    assert_int_not_equal(uf_agent_load(&agent, path, 1), UF_OK);
+    if (!strstr(uf_error(), piece)) fail_msg("'%s' does not name '%s'", uf_error(), piece);
+    assert_null(strchr(uf_error(), '\n'));
+    assert_null(agent);
+    assert_int_not_equal(uf_policy_load(&policy, path, 0), UF_OK);
+    assert_null(policy);
+}
+
+static void test_damaged_checkpoints(void** state) {
+    (void)state;
+    char whole[128], part[128], *data = NULL;
+    size_t bytes = 0;
+    snprintf(whole, sizeof whole, "%s/whole.h5", folder);
+    snprintf(part, sizeof part, "%s/part.h5", folder);
+    save_small(whole);
+    check(uf_read_file(whole, &data, &bytes));
+    for (int i = 0; i < 25; i++) {  // cut off anywhere
+        check(uf_write_file(part, data, bytes * (size_t)i / 25));
+        expect_refused(part, part);
+    }
+    UfRandom random = uf_random(3, UF_STREAM_CONTROLLER, 0);
+    for (int i = 0; i < 150; i++) {  // a flipped byte: refused or harmless, never a crash
+        UfAgent* agent = NULL;
+        const size_t at = uf_random_u32(&random) % bytes;
+        data[at] ^= (char)(1 << i % 8);
+        check(uf_write_file(part, data, bytes));
+        data[at] ^= (char)(1 << i % 8);
+        if (uf_agent_load(&agent, part, 1) != UF_OK) assert_null(agent);
+        uf_agent_free(agent);
+    }
+    uf_free(data);
+    // Missing, of another kind, of another version.
+    expect_refused("none.h5", "none.h5");
+    expect_refused("tests/data/update_bc.h5", "kind");
+    static const char* const missing[] = {"value/critic/hidden/0/kernel", "adam_v/actor/mean/bias", "config/0", "norm/std", "metrics"};
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
+        save_small(whole);
+        hid_t file = H5Fopen(whole, H5F_ACC_RDWR, H5P_DEFAULT);
+        assert_true(H5Ldelete(file, missing[i], H5P_DEFAULT) >= 0);
+        H5Fclose(file);
+        expect_refused(whole, missing[i]);
+    }
+}
+
+static void test_unwritable_checkpoint(void** state) {
+    (void)state;
+    UfDataset* data = small_dataset(1);
+    UfConfig* config = small_config(0);
+    UfAgent* agent = trained(config, data, 1, 1);
+    assert_int_not_equal(uf_agent_save(agent, "/nonexistent/folder/checkpoint.h5"), UF_OK);
+    assert_non_null(strstr(uf_error(), "/nonexistent/folder"));
+    uf_agent_free(agent);
+    uf_config_free(config);
+    uf_dataset_free(data);
+}
+
+// ---- policies ----
+
+static void test_policy(void** state) {
+    (void)state;
+    enum { N = 150 };
+    char path[128];
+    snprintf(path, sizeof path, "%s/policy.h5", folder);
+    UfDataset* data = small_dataset(1);
+    for (int f = 0; f < NUM_FAMILIES; f++) {
+        UfConfig* config = small_config(f);
+        UfAgent* agent = trained(config, data, 3, 1);
+        UfPolicy *policy = NULL, *loaded = NULL;
+        float obs[N * OBS], noise[N * ACT], mean[N * ACT], sampled[N * ACT], again[N * ACT];
+        UfRandom random = uf_random(5, UF_STREAM_CONTROLLER, 0);
+        for (int i = 0; i < N * OBS; i++) obs[i] = uf_random_normal(&random);
+        for (int i = 0; i < N * ACT; i++) noise[i] = uf_random_normal(&random);
+        check(uf_policy_create(&policy, agent, 0));
+        check(uf_agent_save(agent, path));
+        check(uf_policy_load(&loaded, path, 0));
+        assert_int_equal(uf_policy_obs_dim(loaded), OBS);
+        assert_int_equal(uf_policy_action_dim(loaded), ACT);
+        check(uf_policy_act(policy, mean, obs, N, NULL));
+        check(uf_policy_act(loaded, again, obs, N, NULL));
+        assert_memory_equal(mean, again, sizeof mean);
+        check(uf_policy_act(policy, sampled, obs, N, noise));
+        if (config->deterministic) assert_memory_equal(mean, sampled, sizeof mean);
+        else assert_memory_not_equal(mean, sampled, sizeof mean);
+        for (int i = 0; i < N * ACT; i++) assert_true(mean[i] >= -1 && mean[i] <= 1);
+        check(uf_policy_act(policy, mean, obs, 0, NULL));
+        assert_int_not_equal(uf_policy_create(&policy, agent, 1), UF_OK);
+        assert_null(policy);
+        uf_policy_free(loaded);
+        uf_agent_free(agent);
+        uf_config_free(config);
+    }
+    uf_dataset_free(data);
+}
+
+static int setup(void** state) {
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int teardown(void** state) {
+    (void)state;
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_population),
+        cmocka_unit_test(test_two_agents_in_two_threads),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_train_to_the_end),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_contradictions),
+        cmocka_unit_test(test_shapes_of_a_population),
+        cmocka_unit_test(test_damaged_checkpoints),
+        cmocka_unit_test(test_unwritable_checkpoint),
+        cmocka_unit_test(test_policy),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
