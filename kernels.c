@@ -751,7 +751,7 @@ static void actor_loss_task(void* context, int p, int thread) {
             const size_t at = row * (size_t)A + (size_t)i;
             const real s = clipped_log_std(heads, head, p, i, &passes);
             UfHeadGrad bc_grad = {0, 0};
-            if (h->actor_bc_coef > 0) bc += uf_bc_loss(heads->kind, head.m[i], s, c->a_data[at], &bc_grad);
+            if (h->actor_bc_coef > 0 || c->weight) bc += uf_bc_loss(heads->kind, head.m[i], s, c->a_data[at], &bc_grad);
             real da = 0;  // already a mean over the batch
             if (c->dqda)
                 for (int n = 0; n < c->N; n++)

@@ -471,7 +471,7 @@ static void choose_metrics(UfAgent* a) {
     };
     const UfConfig* c = &a->configs[0];
     for (int m = 0; m < UF_NUM_METRICS; m++) {
-        const bool absent = (m == UF_METRIC_bc_loss && !ANY_POSITIVE(a, actor_bc_coef)) ||
+        const bool absent = (m == UF_METRIC_bc_loss && !ANY_POSITIVE(a, actor_bc_coef) && !c->use_awr) ||
                             (m == UF_METRIC_actor_q && !ANY_POSITIVE(a, actor_q_coef)) || (m == UF_METRIC_adv && !c->use_awr) ||
                             (m == UF_METRIC_entropy && c->deterministic) ||
                             ((m == UF_METRIC_alpha || m == UF_METRIC_alpha_loss) && !c->use_entropy_loss) ||

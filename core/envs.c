@@ -298,7 +298,8 @@ static const struct {
     {"walker2d", walker2d}, {"ant", ant}, {"humanoid", humanoid}, {"pen", pen}, {"door", never},
     {"hammer", never}, {"relocate", never}, {"kitchen", never}, {"maze2d-open", maze2d_open},
     {"maze2d-umaze", maze2d_umaze}, {"maze2d-medium", maze2d_medium}, {"maze2d-large", maze2d_large},
-    {"point2d", never}, {"antmaze", never}, {"pendulum", never}, {"mountaincarcontinuous", mountain_car_continuous}, {"mountaincar", mountain_car},
+    {"point2d", never}, {"antmaze", never}, {"pendulum", never},
+    {"mountaincarcontinuous", mountain_car_continuous}, {"mountaincar", mountain_car},
     {"cartpole", cart_pole}, {"acrobot", acrobot}, {"pointmaze", never},
 };
 

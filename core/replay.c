@@ -16,6 +16,7 @@ typedef struct Replay {
     int B, O, A, U;
     double** before;  // expected values of each tensor before this step
     UfReplay* out;
+    int capacity;     // results that out holds
 } Replay;
 
 static UfStatus read_reals(Replay* r, const char* name, real* out, int64_t count) {
@@ -166,6 +167,45 @@ static UfStatus create_agent(Replay* r) {
     return status;
 }
 
+// Our mean of the logged loss `name`, if there is one.
+static bool find_loss(Replay* r, const char* name, double* value) {
+    int count = 0;
+    const char* const* names = NULL;
+    const double* values = NULL;
+    if (uf_agent_metrics(r->agent, 0, &count, &names, &values) != UF_OK) return false;
+    for (int i = 0; i < count; i++)
+        if (strcmp(names[i], name) == 0) {
+            *value = values[i];
+            return true;
+        }
+    return false;
+}
+
+static UfStatus compare_losses(Replay* r, int step) {
+    char group[32], **names = NULL;
+    int count = 0;
+    snprintf(group, sizeof group, "step%d/losses", step);
+    if (!uf_h5_exists(&r->h5, group)) return UF_OK;
+    UF_TRY(uf_h5_list(&r->h5, group, &names, &count));
+    UfStatus status = UF_OK;
+    for (int i = 0; i < count && status == UF_OK && r->out->num_tensors < r->capacity; i++) {
+        char path[128];
+        double ours = 0, expected = 0;
+        if (!find_loss(r, names[i], &ours)) continue;  // recordings may hold scalars that we do not log
+        snprintf(path, sizeof path, "%s/%s", group, names[i]);
+        status = uf_h5_read(&r->h5, path, UF_H5_DOUBLE, &expected, 1);
+        UfReplayed* result = &r->out->tensors[r->out->num_tensors++];
+        snprintf(result->tensor, sizeof result->tensor, "losses/%.40s", names[i]);
+        result->step = step;
+        result->num_elements = 1;
+        result->max_error = fabs(ours - expected);
+        result->allowed = 1e-5 + 2e-3 * fabs(expected);
+        result->num_outside = !(result->max_error <= result->allowed);
+    }
+    uf_h5_list_free(names, count);
+    return status;
+}
+
 static UfStatus count_steps(Replay* r) {
     char name[32];
     for (;; r->out->num_steps++) {
@@ -182,12 +222,15 @@ static UfStatus replay_file(Replay* r) {
     UF_TRY(count_steps(r));
     const int num_tensors = uf_agent_num_tensors(r->agent);
     UF_TRY(UF_ALLOC(&r->before, num_tensors, "recorded tensors"));
-    UF_TRY(UF_ALLOC(&r->out->tensors, (size_t)num_tensors * (size_t)r->out->num_steps, "results of a replay"));
+    r->capacity = (num_tensors + UF_NUM_METRICS) * r->out->num_steps;
+    UF_TRY(UF_ALLOC(&r->out->tensors, r->capacity, "results of a replay"));
     UF_TRY(load_parameters(r));
     for (int step = 0; step < r->out->num_steps; step++) {
         UF_TRY(load_step(r, step));
+        uf_agent_clear_metrics(r->agent);
         UF_TRY(uf_agent_step(r->agent));
         for (int i = 0; i < num_tensors; i++) UF_TRY(compare_tensor(r, step, i));
+        UF_TRY(compare_losses(r, step));
     }
     return UF_OK;
 }

@@ -4,18 +4,18 @@
 
 #include "core.h"
 
-// One tensor after one step, against the recording.
+// One tensor after one step, or one loss of it ("losses/<name>": then allowed is relative to the loss), against the recording.
 typedef struct UfReplayed {
     char tensor[64];
     int step;
     double max_error;    // |ours - expected|; NaN where ours is no number
     double max_change;   // |expected - expected before this step|
-    double allowed;      // 1e-6 + 2e-3 * max_change
+    double allowed;      // 1e-6 + 2e-3 * max_change; of a loss 1e-5 + 2e-3 * |loss|
     int64_t num_elements, num_outside;  // outside: error > allowed
 } UfReplayed;
 
 typedef struct UfReplay {
-    UfReplayed* tensors;  // steps x tensors, free with uf_free
+    UfReplayed* tensors;  // free with uf_free
     int num_tensors, num_steps;
 } UfReplay;
 

@@ -3,6 +3,7 @@
 // A file of kind unifloral-update records a configuration, initial parameters and, for each step, batch, noise and every
 // parameter after it, computed in double precision. Measure, for each tensor and step:
 //   |ours - expected| <= 1e-6 + 2e-3 * max |expected change|         the change being this step's own
+// and for each recorded loss |ours - expected| <= 1e-5 + 2e-3 |expected|.
 // It is applied to two replays. In double precision to every element: the rule is right. In float32, which is what trains,
 // likewise, but for one thing that no float32 implementation can avoid: where a gradient is smaller than its own rounding, Adam
 // divides it by its own size and turns the rounding into a step of up to lr. So where the double replay is inside, 1 % of the

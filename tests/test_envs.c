@@ -1,4 +1,4 @@
-// test_envs.c: gymnasium's recorded episodes, the maze, the table, termination rules, scripts and scripted datasets.
+// test_envs.c: gymnasium's recorded episodes, the table, the maze, termination rules, scripted datasets.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +59,7 @@ static void test_traces(void** state) {
 
 // Opens a fresh copy of the recorded file for writing.
 static hid_t open_copy(const char** path) {
-    char *data;
+    char* data;
     size_t bytes;
     *path = in_folder("traces.h5");
     assert_ok(uf_read_file(TRACES, &data, &bytes));
@@ -118,7 +118,8 @@ static void test_traces_altered(void** state) {
             snprintf(line, sizeof line, "%.*s", (int)strcspn(at, "\n"), at);
             if (strstr(line, "FAIL")) break;
         }
-        if (!strstr(line, "FAIL")) fail_msg("%s changed, but '%s' does not say so", cases[i].dataset, cases[i].check);
+        if (!strstr(line, "FAIL"))
+            fail_msg("%s changed, but '%s' does not say so", cases[i].dataset, cases[i].check);
         uf_free(report);
     }
 }
@@ -190,7 +191,8 @@ static void test_table(void** state) {
         assert_ok(uf_env_create(&env, spec->name));
         assert_ptr_equal(uf_env_spec(env), spec);
         uf_env_free(env);
-        assert_true(spec->score_max > spec->score_min && spec->max_steps > 0 && spec->state_dim <= UF_ENV_STATE);
+        assert_true(spec->score_max > spec->score_min);
+        assert_true(spec->max_steps > 0 && spec->state_dim <= UF_ENV_STATE);
         assert_true(fabs(uf_env_score(spec, spec->score_max) - 100) < 1e-9);
         assert_true(fabs(uf_env_score(spec, spec->score_min)) < 1e-9);
     }
@@ -282,8 +284,8 @@ static void test_controllers(void** state) {
         // the reference scores are what they are said to be, and more skill is more return
         if (!(fabs(scores[0]) < 8 && fabs(scores[3] - 100) < 8 && scores[1] > scores[0] - 1 &&
               scores[2] > scores[1] + 5 && scores[3] > scores[2] - 1))
-            fail_msg("%s: scores at skill 0, 1/3, 2/3, 1: %g %g %g %g", spec->name, scores[0], scores[1], scores[2],
-                     scores[3]);
+            fail_msg("%s: scores at skill 0, 1/3, 2/3, 1: %g %g %g %g", spec->name, scores[0], scores[1],
+                     scores[2], scores[3]);
         uf_env_free(env);
     }
     UfRandom random = uf_random(0, UF_STREAM_CONTROLLER, 0);
@@ -331,7 +333,8 @@ static void test_maze_walls(void** state) {
                 uf_env_step(env, action, obs, &reward, &terminated, &truncated);
                 uf_env_get_state(env, at);
                 if (touches_wall(maze->rows, at[0], at[1]))
-                    fail_msg("%s: episode %d, step %d: in the wall at %.9g, %.9g", spec->name, e, t, at[0], at[1]);
+                    fail_msg("%s: episode %d, step %d: in the wall at %.9g, %.9g", spec->name, e, t, at[0],
+                             at[1]);
                 assert_false(terminated);
                 assert_true(fabs(at[2]) <= 5.25 && fabs(at[3]) <= 5.25);  // clipped to 5 before the last push
             }
@@ -422,7 +425,8 @@ static void test_termination(void** state) {
         bool ends = rule(cases[i].z, cases[i].z, 3);
         if (ends != cases[i].ends) fail_msg("case %zu, %s: %d", i, cases[i].name, ends);
     }
-    float obs[2] = {0, 0}, goal[2] = {1, 1};  // the mazes look at the observation before the step, as the reference does
+    // The mazes look at the observation before the step, as the reference does.
+    float obs[2] = {0, 0}, goal[2] = {1, 1};
     assert_ok(uf_termination_rule("maze2d-umaze", &rule));
     assert_false(rule(obs, goal, 2));
     assert_true(rule(goal, obs, 2));
@@ -468,7 +472,7 @@ static void test_collect(void** state) {
     assert_ok(uf_sha256_file(four, hashes[1]));
     assert_string_not_equal(hashes[0], hashes[1]);
 
-    // Every recorded transition is what the environment does; the last episode is cut and says so by having no flag.
+    // Every recorded transition is what the environment does; the last episode is cut and has no flag.
     UfH5 h5;
     char* text;
     static float obs[8100 * 3], actions[8100], rewards[8100];
@@ -533,7 +537,8 @@ static void test_collect_policies(void** state) {
     assert_int_equal(uf_collect_scripted("hoper", UF_COLLECT_EXPERT, 100, 0, 1, path), UF_ERR_ARGUMENT);
     assert_int_equal(uf_collect_scripted("pendulum", UF_COLLECT_EXPERT, 0, 0, 1, path), UF_ERR_ARGUMENT);
     assert_int_not_equal(access(path, F_OK), 0);
-    assert_int_equal(uf_collect_scripted("pendulum", UF_COLLECT_EXPERT, 9, 0, 1, in_folder("no/such/f")), UF_ERR_IO);
+    path = in_folder("no/such/folder.hdf5");
+    assert_int_equal(uf_collect_scripted("pendulum", UF_COLLECT_EXPERT, 9, 0, 1, path), UF_ERR_IO);
 }
 
 static int make_folder(void** state) {

@@ -1,5 +1,5 @@
-// test_evaluate.c: episodes of a policy in an environment. The policy is a linear one, made here: these definitions stand in
-// for unifloral.c's, which the linker then leaves in the archive.
+// test_evaluate.c: episodes of a policy in an environment. The policy is a linear one, made here: these
+// definitions stand in for unifloral.c's, which the linker then leaves in the archive.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -107,8 +107,8 @@ static void test_threads_and_groups(void** state) {
     assert_ok(uf_evaluate(&b, &policy, spec, 10, 4, 1, false, three));
     assert_memory_equal(a.returns, b.returns, 10 * sizeof(double));
     assert_memory_equal(a.lengths, b.lengths, 10 * sizeof(int32_t));
-    // Noise belongs to (episode, step): neither the groups nor the number of episodes change it. (A linear policy rounds
-    // the same in any matrix; a network on BLAS need not.)
+    // Noise belongs to (episode, step): neither the groups nor the number of episodes change it. (A linear
+    // policy rounds the same in any matrix; a network on BLAS need not.)
     policy.rows = 0;
     assert_ok(uf_evaluate(&c, &policy, spec, 7, 3, 1, false, three));
     assert_memory_equal(a.returns, c.returns, 7 * sizeof(double));
