@@ -69,8 +69,13 @@ PROGRAM := $(OUT)/unifloral
 STATIC  := $(OUT)/libunifloral.a
 SHARED  := $(OUT)/libunifloral.so.0
 
+# V=1 shows the commands themselves.
+Q   = $(if $(V),,@)
+say = @$(if $(V),:,echo "  $(1)")
+
 .PHONY: all check deps demo test run-tests examples asan tsan bench install uninstall clean help
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 # ---- build ----
 
@@ -89,34 +94,42 @@ $(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | check
 	@mkdir -p $(@D)
-	$(CC) $(ALL_C) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,cc $<)
+	$(Q)$(CC) $(ALL_C) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/double/%.o: %.c $(BUILD)/flags | check
 	@mkdir -p $(@D)
-	$(CC) $(ALL_C) $(CPPFLAGS) -DUF_REAL=double -DUF_DOUBLE_COPY -MMD -MP -c -o $@ $<
+	$(call say,cc $< (double))
+	$(Q)$(CC) $(ALL_C) $(CPPFLAGS) -DUF_REAL=double -DUF_DOUBLE_COPY -MMD -MP -c -o $@ $<
 
 $(BUILD)/double.o: $(DOUBLE)
-	$(LD) -r -o $@ $^
-	objcopy --keep-global-symbol=uf_replay_update_double $@
+	$(Q)$(LD) -r -o $@ $^
+	$(Q)objcopy --keep-global-symbol=uf_replay_update_double $@
 
 $(PROGRAM): $(BUILD)/main.o $(STATIC)
-	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
 
 $(STATIC): $(OBJECTS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,ar $@)
+	$(Q)$(AR) rcs $@ $^
 
 $(SHARED): $(OBJECTS)
-	$(CC) $(ALL_C) -shared -Wl,-soname,libunifloral.so.0 -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_C) -shared -Wl,-soname,libunifloral.so.0 -o $@ $^ $(LDFLAGS) $(LIBS)
 
 $(BUILD)/examples/%: $(BUILD)/examples/%.o $(STATIC)
-	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(STATIC)
-	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LDFLAGS_$*) -lcmocka $(LIBS)
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LDFLAGS_$*) -lcmocka $(LIBS)
 
 $(TEST_TOOL): $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o
-	$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(call say,ld $@)
+	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
 
 examples: $(EXAMPLES)
 
@@ -199,4 +212,4 @@ help:
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"
-	@echo "Variables: NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"
+	@echo "Variables: V=1 (show commands), NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

@@ -1,7 +1,7 @@
 // main.c: the command line. A table of commands and a table of options; each command is one function.
 //
-// Exit status: 0 done; 1 refused or failed, one sentence on standard error; 2 misuse of the command line; 128 + signal when
-// stopped. All printing of the project happens here.
+// Exit status: 0 done; 1 refused or failed, one sentence on standard error; 2 misuse of the command line; 128
+// + signal when stopped. All printing of the project happens here.
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -18,7 +18,7 @@
 #include "core/config.h"
 #include "core/dataset.h"
 #include "core/envs.h"
-#include "core/h5.h"      // and <hdf5.h>
+#include "core/h5.h"  // and <hdf5.h>
 #include "core/run.h"
 #include "core/verify.h"
 
@@ -27,8 +27,8 @@ enum { DONE = 0, FAILED = 1, MISUSE = 2 };
 // ---- options ----
 
 enum Option {
-    O_SET, O_SEED, O_OUT, O_RESUME, O_THREADS, O_DATASET, O_QUIET, O_ENV, O_EPISODES, O_WORKERS, O_JSON, O_POLICY, O_STEPS,
-    O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION, O_WINDOWS, NUM_OPTIONS,
+    O_SET, O_SEED, O_OUT, O_RESUME, O_THREADS, O_DATASET, O_QUIET, O_ENV, O_EPISODES, O_WORKERS, O_JSON,
+    O_POLICY, O_STEPS, O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION, O_WINDOWS, NUM_OPTIONS,
 };
 
 typedef struct OptionRow {
@@ -65,7 +65,8 @@ typedef struct Args {
 } Args;
 
 static int64_t number(const Args* args, enum Option option, int64_t otherwise) {
-    return args->values[option] ? strtoll(args->values[option], NULL, 10) : otherwise;  // the parser checked it
+    return args->values[option] ? strtoll(args->values[option], NULL, 10)
+                                : otherwise;  // the parser checked it
 }
 
 static int failed(void) {
@@ -106,7 +107,8 @@ static double metric(const UfRunEvent* e, const char* name) {
     return NAN;
 }
 
-static size_t add_value(char* line, size_t length, size_t bytes, const char* name, const char* format, double value) {
+static size_t add_value(char* line, size_t length, size_t bytes, const char* name, const char* format,
+                        double value) {
     if (!isfinite(value) || length >= bytes) return length;
     length += (size_t)snprintf(line + length, bytes - length, "  %s ", name);
     return length < bytes ? length + (size_t)snprintf(line + length, bytes - length, format, value) : length;
@@ -175,13 +177,12 @@ static UfStatus train_config(const Args* args, UfConfig** out) {
 static void print_result(const UfRunResult* r) {
     char path[UF_FOLDER_BYTES + 32];
     if (r->num_episodes && isfinite(r->mean_score))
-        printf("normalised score  %.1f +- %.1f  (return %.1f, %" PRId64 " episodes of %s)\n", r->mean_score, r->stderr_score,
-               r->mean_return, r->num_episodes, r->env);
+        printf("normalised score  %.1f +- %.1f  (return %.1f, %" PRId64 " episodes of %s)\n", r->mean_score,
+               r->stderr_score, r->mean_return, r->num_episodes, r->env);
     else if (r->num_episodes)
-        printf("return            %.2f +- %.2f  (%" PRId64 " episodes of %s)\n", r->mean_return, r->stderr_return,
-               r->num_episodes, r->env);
-    else
-        printf("normalised score  none: not evaluated\n");
+        printf("return            %.2f +- %.2f  (%" PRId64 " episodes of %s)\n", r->mean_return,
+               r->stderr_return, r->num_episodes, r->env);
+    else printf("normalised score  none: not evaluated\n");
     snprintf(path, sizeof(path), "%s/learning_curve.png", r->folder);
     if (r->has_chart) printf("learning curve    %s\n", path);
     printf("results           %s/final.h5\n", r->folder);
@@ -197,13 +198,18 @@ static int command_train(const Args* args) {
         return failed();
     }
     catch_signals();
-    UfRunOptions run = {.config = config, .out = args->values[O_OUT], .resume = args->values[O_RESUME], .stop = &stop_signal,
-                        .on_progress = on_progress, .user = &screen};
+    UfRunOptions run = {.config = config,
+                        .out = args->values[O_OUT],
+                        .resume = args->values[O_RESUME],
+                        .stop = &stop_signal,
+                        .on_progress = on_progress,
+                        .user = &screen};
     UfStatus status = uf_run_train(&run, &result);
     uf_config_free(config);
     if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
     if (status == UF_ERR_STOPPED) {
-        fprintf(stderr, "stopped at update %" PRId64 "; go on with: unifloral train --resume %s\n", result.update, result.folder);
+        fprintf(stderr, "stopped at update %" PRId64 "; go on with: unifloral train --resume %s\n",
+                result.update, result.folder);
         return 128 + stop_signal;
     }
     if (status != UF_OK) return failed();
@@ -220,9 +226,12 @@ static void print_number(const char* name, double value) {
 static int command_eval(const Args* args) {
     UfEvaluation e;
     const UfEnvSpec* spec = NULL;
-    UfRunEvalOptions eval = {.checkpoint = args->files[0], .env = args->values[O_ENV],
-                             .num_episodes = number(args, O_EPISODES, 100), .workers = (int)number(args, O_WORKERS, 8),
-                             .num_threads = (int)number(args, O_THREADS, 0), .seed = (uint64_t)number(args, O_SEED, 0)};
+    UfRunEvalOptions eval = {.checkpoint = args->files[0],
+                             .env = args->values[O_ENV],
+                             .num_episodes = number(args, O_EPISODES, 100),
+                             .workers = (int)number(args, O_WORKERS, 8),
+                             .num_threads = (int)number(args, O_THREADS, 0),
+                             .seed = (uint64_t)number(args, O_SEED, 0)};
     if (uf_run_eval(&eval, &e, &spec) != UF_OK) return failed();
     double speed = e.seconds > 0 ? (double)e.num_steps / e.seconds : NAN;
     if (args->values[O_JSON]) {
@@ -241,37 +250,40 @@ static int command_eval(const Args* args) {
         printf("length            %.1f\n", e.mean_length);
         printf("speed             %.0f steps/s\n", speed);
         if (e.num_nonfinite_actions)
-            printf("warning           %" PRId64 " actions were not finite and counted as 0\n", e.num_nonfinite_actions);
+            printf("warning           %" PRId64 " actions were not finite and counted as 0\n",
+                   e.num_nonfinite_actions);
     }
     uf_evaluation_free(&e);
     return DONE;
 }
 
-// A checkpoint says so in its attribute `kind`; everything else is taken for a dataset.
+// Checkpoints and results say so in their attribute `kind`; everything else is taken for a dataset.
+// A folder is a run, or else a Minari dataset.
 static UfStatus file_info(const char* file, char** text) {
-    char path[2048];
+    char path[2048], *kind = NULL;
     struct stat info;
     UfH5 h5;
-    char* kind = NULL;
-    bool folder = stat(file, &info) == 0 && S_ISDIR(info.st_mode), minari = false;
     snprintf(path, sizeof(path), "%s/checkpoint.h5", file);
-    if (folder && access(path, F_OK)) minari = true;  // no run folder: a Minari data set, if anything
-    if (!folder || minari) snprintf(path, sizeof(path), "%s", file);
-    if (!minari) {
-        UF_TRY(uf_h5_open(&h5, path));
-        UfStatus status = UF_OK;
-        if (uf_h5_has_attribute(&h5, "/", "kind")) status = uf_h5_read_string(&h5, "/", "kind", &kind);
-        uf_h5_close(&h5);
-        UF_TRY(status);
-    }
-    bool checkpoint = kind && !strcmp(kind, "unifloral-checkpoint");
+    bool folder = stat(file, &info) == 0 && S_ISDIR(info.st_mode), run = folder && access(path, F_OK) == 0;
+    if (folder && !run) return uf_dataset_info(file, text);
+    if (!run) snprintf(path, sizeof(path), "%s", file);
+
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = UF_OK;
+    bool known = uf_h5_has_attribute(&h5, "/", "kind");
+    if (known) status = uf_h5_read_string(&h5, "/", "kind", &kind);
+    bool result = kind && !strcmp(kind, "unifloral-result"),
+         checkpoint = kind && !strcmp(kind, "unifloral-checkpoint");
+    if (status == UF_OK && result) status = uf_run_result_info(&h5, text);
+    uf_h5_close(&h5);
     uf_free(kind);
+    if (status != UF_OK || result) return status;
     return checkpoint ? uf_checkpoint_info(path, text) : uf_dataset_info(path, text);
 }
 
 static int command_info(const Args* args) {
     for (int i = 0; i < args->num_files; i++) {
-        char* text;
+        char* text = NULL;
         if (file_info(args->files[i], &text) != UF_OK) return failed();
         printf("%s%s", i ? "\n" : "", text);
         uf_free(text);
@@ -305,8 +317,9 @@ static int command_collect(const Args* args) {
         fprintf(stderr, "error: --policy wants random, medium, expert or replay, not '%s'\n", policy);
         return MISUSE;
     }
-    if (uf_collect_scripted(args->values[O_ENV], (UfCollectPolicy)index, number(args, O_STEPS, 0), (uint64_t)number(args, O_SEED, 0),
-                            (int)number(args, O_THREADS, 0), args->values[O_OUT]) != UF_OK)
+    if (uf_collect_scripted(args->values[O_ENV], (UfCollectPolicy)index, number(args, O_STEPS, 0),
+                            (uint64_t)number(args, O_SEED, 0), (int)number(args, O_THREADS, 0),
+                            args->values[O_OUT]) != UF_OK)
         return failed();
     printf("wrote %s\n", args->values[O_OUT]);
     return DONE;
@@ -323,9 +336,12 @@ static int command_bench(const Args* args) {
     char* json = NULL;
     UfStatus status = uf_config_create(&config);
     if (status == UF_OK && args->values[O_CONFIG]) status = uf_config_load(config, args->values[O_CONFIG]);
-    UfBenchOptions bench = {.config = config, .obs_dim = (int)number(args, O_OBS_DIM, 17),
-                            .action_dim = (int)number(args, O_ACTION_DIM, 6), .num_threads = (int)number(args, O_THREADS, 1),
-                            .num_steps = (int)number(args, O_STEPS, 20), .population = (int)number(args, O_POPULATION, 1),
+    UfBenchOptions bench = {.config = config,
+                            .obs_dim = (int)number(args, O_OBS_DIM, 17),
+                            .action_dim = (int)number(args, O_ACTION_DIM, 6),
+                            .num_threads = (int)number(args, O_THREADS, 1),
+                            .num_steps = (int)number(args, O_STEPS, 20),
+                            .population = (int)number(args, O_POPULATION, 1),
                             .num_windows = (int)number(args, O_WINDOWS, 7)};
     if (status == UF_OK) status = uf_bench(&bench, &json);
     uf_config_free(config);
@@ -337,7 +353,8 @@ static int command_bench(const Args* args) {
 
 static int command_envs(const Args* args) {
     (void)args;
-    printf("%-28s %12s %8s %6s  %s\n", "environment", "observations", "actions", "steps", "returns of score 0 and 100");
+    printf("%-28s %12s %8s %6s  %s\n", "environment", "observations", "actions", "steps",
+           "returns of score 0 and 100");
     for (int i = 0; i < uf_num_env_specs; i++) {
         const UfEnvSpec* s = &uf_env_specs[i];
         char actions[32], scores[64] = "none";
@@ -356,27 +373,33 @@ typedef struct Command {
     const char* name;
     int (*function)(const Args* args);
     const char *usage, *help;
-    int min_files, max_files;   // -1: any number
-    unsigned allowed, required; // bits of options
+    int min_files, max_files;    // -1: any number
+    unsigned allowed, required;  // bits of options
 } Command;
 
 static const Command commands[] = {
-    {"train", command_train, "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE]",
+    {"train", command_train,
+     "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE]",
      "train by a JSON configuration, evaluate, keep checkpoints", 1, 1,
-     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET), 0},
-    {"eval", command_eval, "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
+     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET),
+     0},
+    {"eval", command_eval,
+     "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
      "evaluate the policy of a checkpoint (a file or a run folder)", 1, 1,
      BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON), 0},
-    {"info", command_info, "FILE...", "describe datasets and checkpoints", 1, -1, 0, 0},
+    {"info", command_info, "FILE...", "describe datasets, checkpoints and results", 1, -1, 0, 0},
     {"verify", command_verify, "FILE...", "replay recorded updates and traces; PASS or FAIL", 1, -1, 0, 0},
     {"collect", command_collect, "--env NAME --policy NAME --steps N [--seed N] --out FILE",
      "make a dataset with a scripted controller", 0, 0,
      BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS),
      BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
-    {"bench", command_bench, "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
+    {"bench", command_bench,
+     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
      "time updates on random data; one line of JSON", 0, 0,
-     BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS), 0},
+     BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) |
+         BIT(O_WINDOWS),
+     0},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
@@ -384,8 +407,11 @@ static const Command commands[] = {
 static int print_help(const Command* c) {
     if (!c) {
         printf("unifloral %s: offline reinforcement learning in one hyperparameter space\n\n", uf_version());
-        for (int i = 0; i < NUM_COMMANDS; i++) printf("  unifloral %-8s %s\n", commands[i].name, commands[i].help);
-        printf("\n`unifloral COMMAND --help` says more. Exit status: 0 done, 1 refused or failed, 2 misuse, 128+signal stopped.\n");
+        for (int i = 0; i < NUM_COMMANDS; i++)
+            printf("  unifloral %-8s %s\n", commands[i].name, commands[i].help);
+        printf(
+            "\n`unifloral COMMAND --help` says more. Exit status: 0 done, 1 refused or failed, 2 misuse, "
+            "128+signal stopped.\n");
         return DONE;
     }
     printf("usage: unifloral %s %s\n%s\n", c->name, c->usage, c->help);
@@ -393,7 +419,8 @@ static int print_help(const Command* c) {
     for (int i = 0; i < NUM_OPTIONS; i++) {
         char name[64];
         if (!(c->allowed & BIT(i))) continue;
-        snprintf(name, sizeof(name), "--%s%s%s", options[i].name, options[i].value ? " " : "", options[i].value ? options[i].value : "");
+        snprintf(name, sizeof(name), "--%s%s%s", options[i].name, options[i].value ? " " : "",
+                 options[i].value ? options[i].value : "");
         printf("  %-20s %s\n", name, options[i].help);
     }
     if (c->function == command_train) {
@@ -439,7 +466,8 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     for (int i = 0; i < argc; i++) {
         const char* a = argv[i];
         if (only_files || a[0] != '-' || !a[1]) {
-            if (c->max_files >= 0 && args->num_files == c->max_files) return misuse(c, "'%s' is one argument too many", a, NULL);
+            if (c->max_files >= 0 && args->num_files == c->max_files)
+                return misuse(c, "'%s' is one argument too many", a, NULL);
             args->files[args->num_files++] = a;
             continue;
         }
@@ -451,8 +479,8 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         const char* equals = strchr(a, '=');
         size_t length = equals ? (size_t)(equals - a) : strlen(a);
         int o = 0;
-        while (o < NUM_OPTIONS && !((c->allowed & BIT(o)) && length == strlen(options[o].name) + 2 && !strncmp(a, "--", 2) &&
-                                    !strncmp(a + 2, options[o].name, length - 2)))
+        while (o < NUM_OPTIONS && !((c->allowed & BIT(o)) && length == strlen(options[o].name) + 2 &&
+                                    !strncmp(a, "--", 2) && !strncmp(a + 2, options[o].name, length - 2)))
             o++;
         if (o == NUM_OPTIONS) return unknown_option(c, a);
         const OptionRow* row = &options[o];
@@ -461,20 +489,27 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         snprintf(text, sizeof(text), "--%s %s", row->name, row->value ? row->value : "");
         if (!value || (row->value && !*value)) return misuse(c, "%s: the value is missing", text, NULL);
         if (row->high && !is_whole_number(value, row->low, row->high)) {
-            snprintf(text, sizeof(text), "--%s wants a whole number from %" PRId64 " to %" PRId64 ", not '%%s'", row->name, row->low, row->high);
+            snprintf(text, sizeof(text),
+                     "--%s wants a whole number from %" PRId64 " to %" PRId64 ", not '%%s'", row->name,
+                     row->low, row->high);
             return misuse(c, text, value, NULL);
         }
-        if (o == O_SET && (!strchr(value, '=') || *value == '=')) return misuse(c, "--set wants name=value, not '%s'", value, NULL);
+        if (o == O_SET && (!strchr(value, '=') || *value == '='))
+            return misuse(c, "--set wants name=value, not '%s'", value, NULL);
         if (o == O_SET) args->sets[args->num_sets++] = value;
         args->values[o] = value;
     }
     for (int o = 0; o < NUM_OPTIONS; o++) {
-        if ((c->required & BIT(o)) && !args->values[o]) return misuse(c, "--%s is missing", options[o].name, NULL);
+        if ((c->required & BIT(o)) && !args->values[o])
+            return misuse(c, "--%s is missing", options[o].name, NULL);
     }
     // A run to resume brings its own configuration.
     bool resumed = c->function == command_train && args->values[O_RESUME];
-    if (args->num_files < c->min_files && !resumed) return misuse(c, "an argument is missing: %s", c->usage, NULL);
-    if (resumed && args->values[O_OUT]) return misuse(c, "%s contradict each other: a resumed run stays in its folder", "--resume and --out", NULL);
+    if (args->num_files < c->min_files && !resumed)
+        return misuse(c, "an argument is missing: %s", c->usage, NULL);
+    if (resumed && args->values[O_OUT])
+        return misuse(c, "%s contradict each other: a resumed run stays in its folder", "--resume and --out",
+                      NULL);
     return -1;
 }
 

@@ -83,7 +83,7 @@ static UfStatus run_group(const Job* job, Group* g, int group, int64_t* num_nonf
     while (running > 0) {
         if (!job->deterministic)
             for (int i = 0; i < workers * num_actions; i++)
-                g->noise[i] = g->done[i / num_actions] ? 0 : uf_random_normal(&g->random[i / num_actions]);
+                g->noise[i] = uf_random_normal(&g->random[i / num_actions]);
         const float* noise = job->deterministic ? NULL : g->noise;
         UF_TRY(uf_policy_act_normalised(job->policy, g->actions, g->obs, workers, noise));
         running = 0;

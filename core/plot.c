@@ -1,14 +1,16 @@
-// plot.c: line charts with bands. draw() knows cairo and no file format; uf_plot_write picks the surface by the ending.
+// plot.c: line charts with bands. draw() knows cairo and no file format; uf_plot_write picks the surface by
+// the ending.
 //
-// Sources: palette of Okabe and Ito, "Color Universal Design" (2008); ticks after Heckbert, "Nice numbers for graph labels",
-// Graphics Gems (1990).
+// Sources: palette of Okabe and Ito, "Color Universal Design" (2008); ticks after Heckbert, "Nice numbers for
+// graph labels", Graphics Gems (1990).
 #include "plot.h"
 
 #ifdef UF_NO_CAIRO
 
 UfStatus uf_plot_write(const UfPlot* plot, const char* path) {
     (void)plot;
-    return UF_FAIL(UF_ERR_UNSUPPORTED, "%s: this build draws no charts; install libcairo2-dev and build again", path);
+    return UF_FAIL(UF_ERR_UNSUPPORTED,
+                   "%s: this build draws no charts; install libcairo2-dev and build again", path);
 }
 
 #else
@@ -17,9 +19,9 @@ UfStatus uf_plot_write(const UfPlot* plot, const char* path) {
 #include <cairo-svg.h>
 #include <cairo.h>
 #include <math.h>
-#include <stdio.h>   // snprintf
+#include <stdio.h>  // snprintf
 #include <string.h>
-#include <strings.h> // strcasecmp
+#include <strings.h>  // strcasecmp
 
 #define WIDTH 1000
 #define HEIGHT 640
@@ -35,11 +37,11 @@ static const double palette[][3] = {
 // ---- axes ----
 
 typedef struct Axis {
-    double low, high;        // range shown; of a log axis: of log10
-    double from, to;         // pixels
+    double low, high;  // range shown; of a log axis: of log10
+    double from, to;   // pixels
     bool log;
     int num_ticks, decimals;
-    double ticks[MAX_TICKS]; // in the units of low and high
+    double ticks[MAX_TICKS];  // in the units of low and high
 } Axis;
 
 // The step 1, 2 or 5 times a power of ten that cuts the range into about `count` parts.
@@ -68,7 +70,8 @@ static void axis_fit(Axis* axis, double low, double high, int count, bool snap) 
     axis->high = snap ? ceil(high / step - 1e-9) * step : high;
     axis->decimals = (int)fmin(12, fmax(0, -floor(log10(step) + 1e-9)));
     axis->num_ticks = 0;
-    for (double i = floor(axis->low / step); i * step < axis->high + step / 2 && axis->num_ticks < MAX_TICKS; i++) {
+    for (double i = floor(axis->low / step); i * step < axis->high + step / 2 && axis->num_ticks < MAX_TICKS;
+         i++) {
         add_tick(axis, i * step);
         if (!axis->log || axis->high - axis->low > 2.5) continue;
         add_tick(axis, i + 0.30102999566398120);  // 2 and 5 of a short log axis
@@ -76,7 +79,9 @@ static void axis_fit(Axis* axis, double low, double high, int count, bool snap) 
     }
 }
 
-static bool axis_takes(const Axis* axis, double value) { return isfinite(value) && (!axis->log || value > 0); }
+static bool axis_takes(const Axis* axis, double value) {
+    return isfinite(value) && (!axis->log || value > 0);
+}
 
 static double axis_pixel(const Axis* axis, double value) {
     double v = axis->log ? log10(value) : value;
@@ -170,7 +175,8 @@ static void draw_band(cairo_t* c, const UfSeries* s, const Axis* ax, const Axis*
         for (; end < s->num_points && has_band(s, end, ax, ay); end++) {
             cairo_line_to(c, axis_pixel(ax, s->x[end]), axis_pixel(ay, s->low[end]));
         }
-        for (int i = end - 1; i >= start; i--) cairo_line_to(c, axis_pixel(ax, s->x[i]), axis_pixel(ay, s->high[i]));
+        for (int i = end - 1; i >= start; i--)
+            cairo_line_to(c, axis_pixel(ax, s->x[i]), axis_pixel(ay, s->high[i]));
         cairo_close_path(c);
         cairo_fill(c);
         start = end + 1;
@@ -280,7 +286,8 @@ UfStatus uf_plot_write(const UfPlot* plot, const char* path) {
     cairo_surface_finish(surface);  // writes the rest of an SVG or PDF
     if (status == CAIRO_STATUS_SUCCESS) status = cairo_surface_status(surface);
     cairo_surface_destroy(surface);
-    if (status == CAIRO_STATUS_NO_MEMORY) return UF_FAIL(UF_ERR_MEMORY, "%s: out of memory while drawing", path);
+    if (status == CAIRO_STATUS_NO_MEMORY)
+        return UF_FAIL(UF_ERR_MEMORY, "%s: out of memory while drawing", path);
     if (status != CAIRO_STATUS_SUCCESS) {
         return UF_FAIL(UF_ERR_IO, "%s: cannot write the chart: %s", path, cairo_status_to_string(status));
     }

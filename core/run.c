@@ -1,20 +1,21 @@
 // run.c: the run folder and the loop around uf_train.
 //
-// Why a killed run ends in the bits of one that was never stopped: batches and noise depend on (seed, update) alone, the
-// checkpoint holds the sums of the metrics that are not logged yet, at one update the log line is on disk before the
-// checkpoint is, and a resumed run first drops the log lines that are younger than its checkpoint.
+// Why a killed run ends in the bits of one that was never stopped: batches and noise depend on (seed, update)
+// alone, the checkpoint holds the sums of the metrics that are not logged yet, at one update the log line is
+// on disk before the checkpoint is, and a resumed run first drops the log lines that are younger than its
+// checkpoint.
 //
 // Rooms: paths and log, evaluation, result, folder, loop, API.
 #include "run.h"
 
-#include <cjson/cJSON.h> // log.jsonl for the chart
+#include <cjson/cJSON.h>  // log.jsonl for the chart
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>       // snprintf, sscanf
+#include <stdio.h>  // snprintf, sscanf
 #include <string.h>
-#include <sys/file.h>    // flock
+#include <sys/file.h>  // flock
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,15 +30,15 @@
 typedef struct Run {
     const UfRunOptions* options;
     UfRunResult* result;
-    UfConfig config;               // env filled in once it is known
+    UfConfig config;  // env filled in once it is known
     UfDataset* dataset;
     UfAgent* agent;
-    UfPool* pool;                  // of evaluation
-    const UfEnvSpec* env;          // NULL: no evaluation
-    int lock;                      // the folder, held against a second process; -1: none
-    bool made_folder, made_config; // by this call: taken back if the run is refused
-    double started, seconds_before; // wall clock of this process and of the ones before it
-    double trained, last_tick;     // seconds of training since the last log line
+    UfPool* pool;                    // of evaluation
+    const UfEnvSpec* env;            // NULL: no evaluation
+    int lock;                        // the folder, held against a second process; -1: none
+    bool made_folder, made_config;   // by this call: taken back if the run is refused
+    double started, seconds_before;  // wall clock of this process and of the ones before it
+    double trained, last_tick;       // seconds of training since the last log line
     int64_t first_update, interval_update;
     double eval_return, eval_score;
 } Run;
@@ -75,8 +76,8 @@ static UfStatus append_to_file(const char* path, const char* data, size_t num_by
     return status;
 }
 
-// Keeps the whole lines whose update, found by the scanf format, is at most last_update; the csv header has none and stays.
-// *seconds becomes the wall clock of the last line kept.
+// Keeps the whole lines whose update, found by the scanf format, is at most last_update; the csv header has
+// none and stays. *seconds becomes the wall clock of the last line kept.
 static UfStatus truncate_log(const char* path, const char* format, int64_t last_update, double* seconds) {
     char* data;
     size_t num_bytes, kept = 0;
@@ -100,7 +101,8 @@ static UfStatus truncate_logs(Run* run, int64_t last_update) {
     run_path(run, "log.csv", path);
     UF_TRY(truncate_log(path, "%" SCNd64 ",%lf", last_update, &run->seconds_before));
     run_path(run, "log.jsonl", path);
-    return truncate_log(path, "{\"update\": %" SCNd64 ", \"seconds\": %lf", last_update, &run->seconds_before);
+    return truncate_log(path, "{\"update\": %" SCNd64 ", \"seconds\": %lf", last_update,
+                        &run->seconds_before);
 }
 
 typedef struct LogLine {
@@ -125,7 +127,9 @@ static UfStatus log_finish(const Run* run, LogLine* line) {
                          uf_text_finish(&line->header, &header)};
     UfStatus result = status[0] ? status[0] : status[1] ? status[1] : status[2];
     run_path(run, "log.csv", path);
-    if (result == UF_OK && !file_exists(path)) result = append_to_file(path, header, strlen(header));
+    struct stat info;
+    bool fresh = stat(path, &info) != 0 || info.st_size == 0;
+    if (result == UF_OK && fresh) result = append_to_file(path, header, strlen(header));
     if (result == UF_OK) result = append_to_file(path, csv, strlen(csv));
     run_path(run, "log.jsonl", path);
     if (result == UF_OK) result = append_to_file(path, json, strlen(json));
@@ -156,7 +160,8 @@ static bool env_fits(const UfEnvSpec* spec, int obs_dim, int action_dim) {
 }
 
 // The environment that the configuration or else the dataset names.
-// One that was asked for must exist and fit; one that the dataset merely names may be missing, then *spec is NULL.
+// One that was asked for must exist and fit; one that the dataset merely names may be missing, then *spec is
+// NULL.
 static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     const UfDataset* d = run->dataset;
     char stem[UF_STRING_BYTES], text[1024];
@@ -169,8 +174,9 @@ static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     if (!*spec) {
         snprintf(text, sizeof(text), "environment '%s' is not built in", name);
     } else if (!env_fits(*spec, d->obs_dim, d->action_dim)) {
-        snprintf(text, sizeof(text), "environment %s has %d observations and %d actions, the dataset %d and %d",
-                 (*spec)->name, (*spec)->obs_dim, (*spec)->action_dim, d->obs_dim, d->action_dim);
+        snprintf(text, sizeof(text),
+                 "environment %s has %d observations and %d actions, the dataset %d and %d", (*spec)->name,
+                 (*spec)->obs_dim, (*spec)->action_dim, d->obs_dim, d->action_dim);
         *spec = NULL;
     } else {
         snprintf(run->config.env, sizeof(run->config.env), "%s", (*spec)->name);
@@ -187,13 +193,14 @@ static UfStatus evaluate(Run* run, int64_t num_episodes, int64_t update, UfEvalu
     UfPolicy* policy;
     UF_TRY(uf_policy_create(&policy, run->agent, 0));
     UfStatus status = uf_evaluate(out, policy, run->env, num_episodes, (int)run->config.eval_workers,
-                                  eval_seed(&run->config, update), run->config.deterministic || run->config.deterministic_eval,
-                                  run->pool);
+                                  eval_seed(&run->config, update),
+                                  run->config.deterministic || run->config.deterministic_eval, run->pool);
     uf_policy_free(policy);
     if (status != UF_OK) return status;
     if (out->num_nonfinite_actions > 0) {
         char text[128];
-        snprintf(text, sizeof(text), "%" PRId64 " actions were not finite and counted as 0", out->num_nonfinite_actions);
+        snprintf(text, sizeof(text), "%" PRId64 " actions were not finite and counted as 0",
+                 out->num_nonfinite_actions);
         note(run, text);
     }
     return UF_OK;
@@ -214,7 +221,8 @@ static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5*
     UF_TRY(uf_h5_write_integer(h5, "/", "seed", run->config.seed));
     UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", uf_agent_num_updates(run->agent)));
     UF_TRY(uf_h5_write_string(h5, "/", "env", run->env ? run->env->name : ""));
-    if (!e->num_episodes) return uf_h5_write_string(h5, "/", "evaluation", "none: no environment, or eval_final_episodes 0");
+    if (!e->num_episodes)
+        return uf_h5_write_string(h5, "/", "evaluation", "none: no environment, or eval_final_episodes 0");
     UF_TRY(uf_h5_write_number(h5, "/", "return_mean", e->mean_return));
     UF_TRY(uf_h5_write_number(h5, "/", "return_stderr", e->stderr_return));
     UF_TRY(uf_h5_write_number(h5, "/", "score_mean", e->mean_score));
@@ -226,7 +234,8 @@ static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5*
     status = uf_h5_write(h5, "returns", UF_H5_DOUBLE, e->returns, 1, &e->num_episodes, 4, false);
     if (status == UF_OK && run->env->has_scores)
         status = uf_h5_write(h5, "scores", UF_H5_DOUBLE, scores, 1, &e->num_episodes, 4, false);
-    if (status == UF_OK) status = uf_h5_write(h5, "lengths", UF_H5_INT32, e->lengths, 1, &e->num_episodes, 4, false);
+    if (status == UF_OK)
+        status = uf_h5_write(h5, "lengths", UF_H5_INT32, e->lengths, 1, &e->num_episodes, 4, false);
     uf_free(scores);
     return status;
 }
@@ -236,7 +245,8 @@ static UfStatus final_results(Run* run) {
     UfEvaluation e = {0};
     UfRunResult* result = run->result;
     char path[PATH_BYTES], temporary[PATH_BYTES + 8];
-    if (run->env && run->config.eval_final_episodes > 0) UF_TRY(evaluate(run, run->config.eval_final_episodes, -1, &e));
+    if (run->env && run->config.eval_final_episodes > 0)
+        UF_TRY(evaluate(run, run->config.eval_final_episodes, -1, &e));
     run_path(run, "final.h5", path);
     snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     UfH5 h5 = {.file = -1};
@@ -254,6 +264,32 @@ static UfStatus final_results(Run* run) {
     result->mean_score = run->env ? e.mean_score : NAN;
     result->stderr_score = run->env ? e.stderr_score : NAN;
     uf_evaluation_free(&e);
+    return status;
+}
+
+UfStatus uf_run_result_info(const UfH5* h5, char** out) {
+    static const char* const numbers[] = {"seed",          "num_updates", "return_mean",
+                                          "return_stderr", "score_mean",  "score_stderr"};
+    static const char* const strings[] = {"kind", "version", "env", "dataset", "dataset_hash"};
+    UfText text = {0};
+    UfStatus status = UF_OK;
+    uf_text_add(&text, "%-14s %s\n", "file", h5->path);
+    for (size_t i = 0; status == UF_OK && i < sizeof(strings) / sizeof(strings[0]); i++) {
+        char* value = NULL;
+        status = uf_h5_read_string(h5, "/", strings[i], &value);
+        if (status == UF_OK) uf_text_add(&text, "%-14s %s\n", strings[i], value);
+        uf_free(value);
+    }
+    for (size_t i = 0; status == UF_OK && i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        double value;
+        if (!uf_h5_has_attribute(h5, "/", numbers[i])) continue;  // not evaluated
+        status = uf_h5_read_number(h5, "/", numbers[i], &value);
+        if (status == UF_OK) uf_text_add(&text, "%-14s %.9g\n", numbers[i], value);
+    }
+    UfStatus finished = uf_text_finish(&text, out);
+    if (status == UF_OK || finished != UF_OK) return finished;
+    uf_free(*out);
+    *out = NULL;
     return status;
 }
 
@@ -290,7 +326,8 @@ static UfStatus learning_curve(Run* run) {
     }
     uf_free(data);
     if (status == UF_OK && num_points > 0) {
-        snprintf(title, sizeof(title), "%s on %s", run->config.algorithm, file_stem(run->config.dataset, stem, sizeof(stem)));
+        snprintf(title, sizeof(title), "%s on %s", run->config.algorithm,
+                 file_stem(run->config.dataset, stem, sizeof(stem)));
         UfSeries series = {run->config.algorithm, num_points, x, y, low, high};
         UfPlot plot = {title, "updates", scores ? "normalised score" : "return", 1, &series, false};
         run_path(run, "learning_curve.png", path);
@@ -312,8 +349,10 @@ static UfStatus learning_curve(Run* run) {
 static UfStatus lock_folder(Run* run) {
     run->lock = open(run->result->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (run->lock < 0) return system_failure(run->result->folder, "open the run folder");
-    if (flock(run->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)  // other failures: a file system without locks
-        return UF_FAIL(UF_ERR_IO, "%s: another process trains in this folder; wait for it or stop it", run->result->folder);
+    if (flock(run->lock, LOCK_EX | LOCK_NB) &&
+        errno == EWOULDBLOCK)  // other failures: a file system without locks
+        return UF_FAIL(UF_ERR_IO, "%s: another process trains in this folder; wait for it or stop it",
+                       run->result->folder);
     return UF_OK;
 }
 
@@ -321,13 +360,15 @@ static UfStatus make_run_folder(Run* run, const char* folder) {
     snprintf(run->result->folder, sizeof(run->result->folder), "%s", folder);
     struct stat info;
     bool there = stat(folder, &info) == 0;
-    if (there && !S_ISDIR(info.st_mode)) return UF_FAIL(UF_ERR_IO, "%s: is a file; --out wants a folder", folder);
+    if (there && !S_ISDIR(info.st_mode))
+        return UF_FAIL(UF_ERR_IO, "%s: is a file; --out wants a folder", folder);
     if (!there) UF_TRY(uf_make_folder(folder));
     run->made_folder = !there;
     return UF_OK;
 }
 
-// runs/<algorithm>_<dataset>_<seed>, then _2, _3, ...: mkdir decides between runs that start at the same time.
+// runs/<algorithm>_<dataset>_<seed>, then _2, _3, ...: mkdir decides between runs that start at the same
+// time.
 static UfStatus make_default_folder(Run* run) {
     char stem[UF_STRING_BYTES], name[2 * UF_STRING_BYTES + 64];
     UF_TRY(uf_make_folder("runs"));
@@ -340,7 +381,8 @@ static UfStatus make_default_folder(Run* run) {
         char* folder = run->result->folder;
         int needed = i == 1 ? snprintf(folder, UF_FOLDER_BYTES, "runs/%s", name)
                             : snprintf(folder, UF_FOLDER_BYTES, "runs/%s_%d", name, i);
-        if (needed >= UF_FOLDER_BYTES) return UF_FAIL(UF_ERR_IO, "runs/%s: the name is too long; give --out DIR", name);
+        if (needed >= UF_FOLDER_BYTES)
+            return UF_FAIL(UF_ERR_IO, "runs/%s: the name is too long; give --out DIR", name);
         run->made_folder = mkdir(folder, 0777) == 0;
         if (run->made_folder) return UF_OK;
         if (errno != EEXIST) return system_failure(folder, "make the run folder");
@@ -359,14 +401,15 @@ static UfStatus write_config(Run* run) {
     return status;
 }
 
-// Makes the folder of a new run or takes that of an old one. config.json comes first, so that a run killed from here on can
-// be resumed.
+// Makes the folder of a new run or takes that of an old one. config.json comes first, so that a run killed
+// from here on can be resumed.
 static UfStatus open_folder(Run* run) {
     const UfRunOptions* o = run->options;
     const char* wanted = o->resume ? o->resume : o->out;
     char path[PATH_BYTES];
     if (wanted && strlen(wanted) >= UF_FOLDER_BYTES)
-        return UF_FAIL(UF_ERR_ARGUMENT, "the folder's name has %zu characters; at most %d fit", strlen(wanted), UF_FOLDER_BYTES - 1);
+        return UF_FAIL(UF_ERR_ARGUMENT, "the folder's name has %zu characters; at most %d fit",
+                       strlen(wanted), UF_FOLDER_BYTES - 1);
     UF_TRY(wanted ? make_run_folder(run, wanted) : make_default_folder(run));
     UF_TRY(lock_folder(run));
     run_path(run, "config.json", path);
@@ -375,7 +418,9 @@ static UfStatus open_folder(Run* run) {
         if (!file_exists(path)) return write_config(run);
     }
     if (o->resume) return UF_OK;
-    return UF_FAIL(UF_ERR_ARGUMENT, "%s: already holds a run; give another --out, or go on with it by --resume %s", wanted, wanted);
+    return UF_FAIL(UF_ERR_ARGUMENT,
+                   "%s: already holds a run; give another --out, or go on with it by --resume %s", wanted,
+                   wanted);
 }
 
 // A run that was refused before its first update leaves nothing behind.
@@ -389,14 +434,18 @@ static void take_back_folder(Run* run) {
 // ---- loop ----
 
 static void progress(Run* run, UfRunEventKind kind, int64_t update) {
-    UfRunEvent event = {.kind = kind, .update = update, .num_updates = run->config.num_updates,
-                        .eval_return = run->eval_return, .eval_score = run->eval_score};
+    UfRunEvent event = {.kind = kind,
+                        .update = update,
+                        .num_updates = run->config.num_updates,
+                        .eval_return = run->eval_return,
+                        .eval_score = run->eval_score};
     if (!run->options->on_progress) return;
     double elapsed = uf_now() - run->started;
     int64_t done = update - run->first_update;
     event.updates_per_second = elapsed > 0 ? (double)done / elapsed : 0;
     event.seconds_left = done > 0 ? elapsed / (double)done * (double)(event.num_updates - update) : NAN;
-    if (uf_agent_metrics(run->agent, 0, &event.num_metrics, &event.names, &event.values) != UF_OK) event.num_metrics = 0;
+    if (uf_agent_metrics(run->agent, 0, &event.num_metrics, &event.names, &event.values) != UF_OK)
+        event.num_metrics = 0;
     run->options->on_progress(run->options->user, &event);
 }
 
@@ -415,7 +464,8 @@ static int on_update(void* user, UfAgent* agent, int64_t update) {
 // Interim evaluation and log line; the metrics' sums start again.
 static UfStatus end_interval(Run* run, int64_t update) {
     LogLine line = {.json.data = NULL};
-    UfEvaluation e = {.mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
+    UfEvaluation e = {
+        .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
     double speed = run->trained > 0 ? (double)(update - run->interval_update) / run->trained : NAN;
     if (run->env) UF_TRY(evaluate(run, run->config.eval_workers, update, &e));
     run->eval_return = e.mean_return;
@@ -459,13 +509,15 @@ static UfStatus train_loop(Run* run) {
     run_path(run, "checkpoint.h5", checkpoint);
     int64_t update = uf_agent_num_updates(run->agent), saved = update;
     while (update < c->num_updates) {
-        int64_t next = next_multiple(update, c->eval_interval, next_multiple(update, c->checkpoint_interval, c->num_updates));
+        int64_t next = next_multiple(update, c->eval_interval,
+                                     next_multiple(update, c->checkpoint_interval, c->num_updates));
         double start = uf_now();
         UfStatus status = uf_train(run->agent, run->dataset, next - update, on_update, run);
         run->trained += uf_now() - start;
         update = run->result->update = uf_agent_num_updates(run->agent);
         if (status == UF_ERR_NONFINITE) {
-            return saved > 0 ? UF_FAIL(status, "%s; the last good checkpoint, update %" PRId64 ", is %s", uf_error(), saved, checkpoint)
+            return saved > 0 ? UF_FAIL(status, "%s; the last good checkpoint, update %" PRId64 ", is %s",
+                                       uf_error(), saved, checkpoint)
                              : UF_FAIL(status, "%s; there was no checkpoint yet", uf_error());
         }
         if (status != UF_OK && status != UF_ERR_STOPPED) return status;
@@ -475,7 +527,8 @@ static UfStatus train_loop(Run* run) {
             UF_TRY(uf_agent_save(run->agent, checkpoint));
             saved = update;
         }
-        if (stopped) return UF_FAIL(UF_ERR_STOPPED, "%s: stopped at update %" PRId64, run->result->folder, update);
+        if (stopped)
+            return UF_FAIL(UF_ERR_STOPPED, "%s: stopped at update %" PRId64, run->result->folder, update);
     }
     return UF_OK;
 }
@@ -489,7 +542,9 @@ static UfStatus same_hyperparameters(const UfConfig* saved, const UfConfig* now)
         uf_param_format(saved, p, a, sizeof(a));
         uf_param_format(now, p, b, sizeof(b));
         if (strcmp(a, b))
-            return UF_FAIL(UF_ERR_CONFIG, "%s: the run to resume was trained with %s, not %s; start a new run to change it", p->name, a, b);
+            return UF_FAIL(UF_ERR_CONFIG,
+                           "%s: the run to resume was trained with %s, not %s; start a new run to change it",
+                           p->name, a, b);
     }
     return UF_OK;
 }
@@ -504,10 +559,12 @@ static UfStatus open_agent(Run* run) {
     }
     UF_TRY(uf_agent_load(&run->agent, path, (int)run->config.num_threads));
     if (uf_agent_population(run->agent) != 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: holds a population of %d; a run folder holds one agent", path, uf_agent_population(run->agent));
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: holds a population of %d; a run folder holds one agent", path,
+                       uf_agent_population(run->agent));
     UF_TRY(same_hyperparameters(uf_agent_config(run->agent, 0), &run->config));
     if (strcmp(uf_agent_dataset_hash(run->agent), run->dataset->hash))
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: is not the file that the run was trained on (SHA-256 %.12s..., then %.12s...)",
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: is not the file that the run was trained on (SHA-256 %.12s..., then %.12s...)",
                        run->config.dataset, run->dataset->hash, uf_agent_dataset_hash(run->agent));
     return truncate_logs(run, uf_agent_num_updates(run->agent));
 }
@@ -530,7 +587,8 @@ UfStatus uf_run_config(UfConfig** out, const char* folder) {
 static UfStatus run_all(Run* run) {
     UfConfig* c = &run->config;
     UF_TRY(uf_config_check(c));
-    if (!c->dataset[0]) return UF_FAIL(UF_ERR_CONFIG, "dataset: is empty; name an HDF5 file with --dataset FILE");
+    if (!c->dataset[0])
+        return UF_FAIL(UF_ERR_CONFIG, "dataset: is empty; name an HDF5 file with --dataset FILE");
     if (c->env[0]) {  // before a large file is read
         UfEnv* env;
         UF_TRY(uf_env_create(&env, c->env));
@@ -572,7 +630,8 @@ UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const U
     UfEnv* env = NULL;
     *out = (UfEvaluation){0};
     bool folder = stat(options->checkpoint, &info) == 0 && S_ISDIR(info.st_mode);
-    if (snprintf(path, sizeof(path), "%s%s", options->checkpoint, folder ? "/checkpoint.h5" : "") >= (int)sizeof(path))
+    if (snprintf(path, sizeof(path), "%s%s", options->checkpoint, folder ? "/checkpoint.h5" : "") >=
+        (int)sizeof(path))
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", options->checkpoint);
 
     UF_TRY(uf_agent_load(&agent, path, 1));
@@ -585,9 +644,10 @@ UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const U
         status = uf_policy_create(&policy, agent, 0);
     }
     if (status == UF_OK && !env_fits(*spec, uf_policy_obs_dim(policy), uf_policy_action_dim(policy)))
-        status = UF_FAIL(UF_ERR_ARGUMENT, "%s: the policy has %d observations and %d actions, environment %s %d and %d", path,
-                         uf_policy_obs_dim(policy), uf_policy_action_dim(policy), (*spec)->name, (*spec)->obs_dim,
-                         (*spec)->action_dim);
+        status = UF_FAIL(UF_ERR_ARGUMENT,
+                         "%s: the policy has %d observations and %d actions, environment %s %d and %d", path,
+                         uf_policy_obs_dim(policy), uf_policy_action_dim(policy), (*spec)->name,
+                         (*spec)->obs_dim, (*spec)->action_dim);
     if (status == UF_OK) status = uf_pool_create(&pool, options->num_threads);
     if (status == UF_OK)
         status = uf_evaluate(out, policy, *spec, options->num_episodes, options->workers, options->seed,

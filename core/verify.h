@@ -4,8 +4,9 @@
 
 #include "core.h"
 
-// Goes by the file's root attribute `kind`. *report (free with uf_free): one line a checked part and PASS or FAIL at the end.
-// A file that cannot be checked (missing, cut off, unknown kind) is an error, a wrong value is *passed = false.
+// Goes by the file's root attribute `kind`. *report (free with uf_free): one line a checked part and PASS or
+// FAIL at the end. A file that cannot be checked (missing, cut off, unknown kind) is an error, a wrong value
+// is *passed = false.
 UfStatus uf_verify(const char* path, char** report, bool* passed);
 
 #endif

@@ -2,7 +2,8 @@
 //
 //   cc train_arrays.c $(pkg-config --cflags --libs unifloral) -lm -o train_arrays && ./train_arrays point.h5
 //
-// The task: a point on a line, pushed by the action, is paid for being near 0. The data come from random pushes.
+// The task: a point on a line, pushed by the action, is paid for being near 0. The data come from
+// random pushes.
 #include <stdio.h>
 #include <stdlib.h>
 #include <unifloral.h>
@@ -50,8 +51,9 @@ int main(int argc, char** argv) {
     UfDataset* dataset = NULL;
     UfAgent* agent = NULL;
     const char* path = argc > 1 ? argv[1] : "checkpoint.h5";
-    const char* settings = "{\"batch_size\": 128, \"actor_layer_width\": 32, \"critic_layer_width\": 32,"
-                           " \"actor_num_layers\": 2, \"critic_num_layers\": 2, \"num_updates\": 200}";
+    const char* settings =
+        "{\"batch_size\": 128, \"actor_layer_width\": 32, \"critic_layer_width\": 32,"
+        " \"actor_num_layers\": 2, \"critic_num_layers\": 2, \"num_updates\": 200}";
     UfArrays arrays = {.num_rows = ROWS, .obs_dim = 2, .action_dim = 1, .observations = *observations,
                        .actions = *actions, .rewards = rewards, .terminals = terminals, .timeouts = timeouts};
     make_rows();

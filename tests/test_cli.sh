@@ -2,7 +2,7 @@
 # test_cli: what scripts rely on: exit statuses, one-line errors, and runs that survive being stopped and killed.
 # Prints "ok name", "not ok name" or "skip name" for each case. Environment: UNIFLORAL (the program), BUILD.
 set -uo pipefail
-U=${UNIFLORAL:-./unifloral}
+U=$(realpath "${UNIFLORAL:-./unifloral}")
 same=${BUILD:-build}/tests/same_h5
 T=$(mktemp -d /tmp/unifloral-cli-XXXXXX)
 trap 'rm -rf "$T"' EXIT
@@ -79,8 +79,8 @@ check collect "$U" collect --env pendulum --policy random --steps 3000 --seed 1 
 check "info of a dataset" "$U" info "$D"
 cat >"$T/small.json" <<JSON
 {"dataset": "$D", "batch_size": 32, "actor_num_layers": 2, "actor_layer_width": 32, "critic_num_layers": 2,
- "critic_layer_width": 32, "use_awr": true, "num_updates": 3000, "eval_interval": 200, "eval_workers": 2,
- "eval_final_episodes": 6, "checkpoint_interval": 270}
+ "critic_layer_width": 32, "use_awr": true, "num_updates": 6000, "eval_interval": 400, "eval_workers": 2,
+ "eval_final_episodes": 6, "checkpoint_interval": 540}
 JSON
 S=$T/small.json
 refused "no such config" 1 "nowhere.json" train "$T/nowhere.json"
@@ -114,7 +114,7 @@ else
 fi
 check "a log line each interval" test "$(wc -l <"$T/straight/log.jsonl")" = 15 -a "$(wc -l <"$T/straight/log.csv")" = 16
 refused "folder in use" 1 "already holds a run.*--resume" train "$S" --out "$T/straight"
-check "info of a checkpoint" grep -q 3000 <("$U" info "$T/straight/checkpoint.h5")
+check "info of a checkpoint" grep -q 6000 <("$U" info "$T/straight/checkpoint.h5")
 check eval grep -q '"episodes": 5,' <("$U" eval "$T/straight" --episodes 5 --threads 1 --json)
 check "eval does not depend on threads" diff \
     <("$U" eval "$T/straight" --episodes 5 --threads 1 --json | sed 's/"steps_per.*//') \
@@ -126,8 +126,17 @@ check "two threads, same bits" eval "$same $T/straight/checkpoint.h5 $T/two/chec
     diff <(numbers $T/straight) <(numbers $T/two)"
 check "another seed" "$U" train "$S" --out "$T/seed" --threads 1 --seed 7 --set num_updates=200
 check "another seed, other bits" eval "! $same $T/straight/checkpoint.h5 $T/seed/checkpoint.h5 value/"
-(cd "$T" && cp "$D" unknown-task.hdf5)
-check "unknown environment in the dataset's name trains" "$U" train "$S" --set num_updates=50 --out "$T/default" --dataset "$D"
+check "info of a result" grep -q 'score_mean' <("$U" info "$T/straight/final.h5")
+
+# Without an environment it trains all the same, in a folder of its own name; a second run gets a number.
+awk 'BEGIN { print "obs_0,obs_1,action_0,reward,terminal,timeout"
+    for (i = 0; i < 500; i++) printf "%g,%g,%g,-1,0,%d\n", sin(i), cos(i), sin(3 * i), i % 100 == 99 }' >"$T/plain.csv"
+check "convert from CSV" "$U" convert "$T/plain.csv" "$T/plain.hdf5"
+for folder in runs/toy_plain_0 runs/toy_plain_0_2; do
+    check "train to $folder" eval "(cd '$T' && '$U' train '$S' --dataset plain.hdf5 --set algorithm=toy --set num_updates=20 2>said)"
+    check "says that nothing evaluates" grep -q "note: environment 'plain' is not built in; training without evaluation" "$T/said"
+    check "results in $folder" test -s "$T/$folder/final.h5" -a -s "$T/$folder/checkpoint.h5"
+done
 
 # ---- stopped ----
 
@@ -181,8 +190,12 @@ done
 
 # ---- trouble on the way ----
 
+# One absurd reward among 3000: the loss is infinite once a batch draws it.
+awk 'BEGIN { print "obs_0,obs_1,obs_2,action_0,reward,terminal,timeout"
+    for (i = 0; i < 3000; i++) printf "%g,0,0,0.5,%s,0,%d\n", sin(i), i == 1500 ? "1e30" : "-1", i % 100 == 99 }' >"$T/absurd.csv"
+check "convert the absurd reward" "$U" convert "$T/absurd.csv" "$T/absurd.hdf5"
 refused "a run that diverges" 1 "update [0-9]+: .*not finite.*the last good checkpoint, update [0-9]+, is" train "$S" --out "$T/nan" \
-    --quiet --threads 1 --set lr=10 --set critic_num_layers=8 --set critic_ln=false --set checkpoint_interval=1
+    --quiet --dataset "$T/absurd.hdf5" --set env=pendulum --set checkpoint_interval=1
 check "and its last good checkpoint loads" "$U" info "$T/nan/checkpoint.h5"
 # A file size limit stands for a full disk: writes fail in the middle of a checkpoint.
 (

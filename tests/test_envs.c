@@ -50,10 +50,13 @@ static void test_traces(void** state) {
     for (const char* c = report; *c; c++) lines += *c == '\n';
     assert_int_equal(lines, 5 * 10);
     assert_non_null(strstr(report, "Acrobot-v1"));
-    // The float32 rules hold to the last bit: whole swing-ups are replayed without any error.
-    const char* replay = strstr(report, "Pendulum-v1               replay: states");
-    assert_non_null(replay);
-    assert_non_null(strstr(replay, "worst 0 "));
+    // The rules of rounding hold to the last bit: whole swing-ups are replayed without any error.
+    const char* replay = report;
+    for (int i = 0; i < 5; i++) {
+        replay = strstr(replay + 1, "replay: states");
+        assert_non_null(replay);
+        if (strncmp(strstr(replay, "worst"), "worst 0 ", 8)) fail_msg("%s", report);
+    }
     uf_free(report);
 }
 
@@ -459,18 +462,27 @@ static void test_termination(void** state) {
 
 // ---- scripted datasets ----
 
+// Whether two files hold the same transitions. (HDF5 may put the time of writing into a file.)
+static bool same_rows(const char* a_path, const char* b_path) {
+    UfDataset *a, *b;
+    assert_ok(uf_dataset_open(&a, a_path, NULL));
+    assert_ok(uf_dataset_open(&b, b_path, NULL));
+    size_t floats = (size_t)a->num_records * (size_t)a->stride;
+    bool same = a->num_records == b->num_records && a->num_timeouts == b->num_timeouts &&
+                memcmp(a->records, b->records, floats * sizeof *a->records) == 0;
+    uf_dataset_free(a);
+    uf_dataset_free(b);
+    return same;
+}
+
 static void test_collect(void** state) {
     (void)state;
     const char *one = in_folder("one.hdf5"), *four = in_folder("four.hdf5");
-    char hashes[2][65];
     assert_ok(uf_collect_scripted("pendulum", UF_COLLECT_REPLAY, 8100, 3, 1, one));
     assert_ok(uf_collect_scripted("Pendulum-v1", UF_COLLECT_REPLAY, 8100, 3, 4, four));
-    assert_ok(uf_sha256_file(one, hashes[0]));
-    assert_ok(uf_sha256_file(four, hashes[1]));
-    assert_string_equal(hashes[0], hashes[1]);
+    assert_true(same_rows(one, four));
     assert_ok(uf_collect_scripted("pendulum", UF_COLLECT_REPLAY, 8100, 4, 4, four));
-    assert_ok(uf_sha256_file(four, hashes[1]));
-    assert_string_not_equal(hashes[0], hashes[1]);
+    assert_false(same_rows(one, four));
 
     // Every recorded transition is what the environment does; the last episode is cut and has no flag.
     UfH5 h5;

@@ -80,11 +80,13 @@ static void test_formats(void** state) {
 // A point that is not finite leaves no trace: not in the range, not in the line.
 static void test_gaps(void** state) {
     (void)state;
-    double px[5] = {1, 2, 3, 4, 5}, py[5] = {1, NAN, 3, 2, 4}, without_x[4] = {1, 3, 4, 5}, without_y[4] = {1, 3, 2, 4};
+    double px[5] = {1, 2, 3, 4, 5}, py[5] = {1, NAN, 3, 2, 4}, without_x[4] = {1, 3, 4, 5},
+           without_y[4] = {1, 3, 2, 4};
     UfSeries with = {"s", 5, px, py, NULL, NULL}, without = {"s", 4, without_x, without_y, NULL, NULL};
     UfPlot a = {"t", "x", "y", 1, &with, false}, b = {"t", "x", "y", 1, &without, false};
     char *first = written(&a, "gap.svg", "<?xml"), *second = written(&b, "nogap.svg", "<?xml");
-    const char *line = strstr(first, "stroke-width:2.5"), *other = strstr(second, "stroke-width:2.5");  // behind cairo's ids
+    const char *line = strstr(first, "stroke-width:2.5"),
+               *other = strstr(second, "stroke-width:2.5");  // behind cairo's ids
     assert_non_null(line);
     assert_non_null(other);
     assert_string_equal(line, other);
@@ -101,8 +103,10 @@ static void test_odd_data(void** state) {
         UfSeries series;
         bool log_x;
     } cases[] = {
-        {"nothing.svg", {"s", 0, &one, &one, NULL, NULL}, false}, {"one.svg", {"s", 1, &one, &one, &one, &one}, false},
-        {"nan.svg", {"s", 1, &none, &none, &none, &none}, false}, {"huge.svg", {NULL, 2, steps, huge, NULL, NULL}, false},
+        {"nothing.svg", {"s", 0, &one, &one, NULL, NULL}, false},
+        {"one.svg", {"s", 1, &one, &one, &one, &one}, false},
+        {"nan.svg", {"s", 1, &none, &none, &none, &none}, false},
+        {"huge.svg", {NULL, 2, steps, huge, NULL, NULL}, false},
         {"flat.svg", {"s", 2, steps, zero, NULL, NULL}, true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -1,0 +1,394 @@
+// test_terms.c: the equations of terms.h in double: each derivative against differences of its value, densities against
+// integrals, corners against what they are by hand.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "core/philox.h"
+#define UF_REAL double
+#include "terms.h"
+
+enum { SEED = 20240607, POINTS = 400 };
+
+static UfRandom random_of(int which) { return uf_random(SEED, 0, (uint64_t)which); }
+static double draw(UfRandom* r, double low, double high) { return uf_random_uniform(r, low, high); }
+
+#define assert_close(got, want, bound) close_to(#got, (got), (want), (bound), __LINE__)
+static void close_to(const char* what, double got, double want, double bound, int line) {
+    if (fabs(got - want) <= bound) return;  // NaN is never close
+    fail_msg("line %d, seed %d: %s = %.17g, expected %.17g, off by %.3g (allowed %.3g)", line, SEED, what, got, want,
+             fabs(got - want), bound);
+}
+
+// df/dx by four points. Error: h^4 f'''''/30 + 1.5 u |f| / h with u = 1.1e-16.
+typedef double Function(const double* x, const void* context);
+static double slope(Function* f, const double* at, int count, int i, double h, const void* context) {
+    double x[32], value[4];
+    const double steps[4] = {-2, -1, 1, 2};
+    for (int k = 0; k < count; k++) x[k] = at[k];
+    for (int k = 0; k < 4; k++) {
+        x[i] = at[i] + steps[k] * h;
+        value[k] = f(x, context);
+    }
+    return (value[0] - 8 * value[1] + 8 * value[2] - value[3]) / (12 * h);
+}
+// With h = 1e-3 and fifth derivatives up to 1e3 (exp(s) eps runs up to 8 here) the first part is 3e-11; values up to 1e6 (a
+// narrow policy far from its action) add 2e-7 in the second, which is relative to the value.
+static const double STEP = 1e-3;
+static double tolerance(double value, double derivative) { return 1e-9 + 1e-9 * fabs(derivative) + 1e-12 * fabs(value); }
+
+// ---- policy ----
+
+typedef struct Policy {
+    int kind;
+    double eps, da, dlp, a_data;
+} Policy;
+
+static double sample_loss(const double* x, const void* context) {
+    const Policy* c = context;
+    const UfSample sample = uf_policy_sample(c->kind, x[0], x[1], c->eps);
+    return c->da * sample.action + c->dlp * sample.log_prob;
+}
+
+static void test_policy_sample(void** state) {
+    (void)state;
+    UfRandom r = random_of(1);
+    for (int k = 0; k < POINTS; k++)
+        for (int kind = UF_POLICY_DETERMINISTIC; kind <= UF_POLICY_SQUASHED; kind++) {
+            const double x[2] = {draw(&r, -3, 3), draw(&r, -5, 1)};
+            const Policy c = {kind, k % 10 ? draw(&r, -3, 3) : 0, draw(&r, -2, 2), k % 7 ? draw(&r, -2, 2) : 0, 0};
+            const UfHeadGrad g = uf_policy_sample_grad(kind, x[0], x[1], c.eps, c.da, c.dlp);
+            const double value = sample_loss(x, &c);
+            assert_close(g.dm, slope(sample_loss, x, 2, 0, STEP, &c), tolerance(value, g.dm));
+            assert_close(g.ds, slope(sample_loss, x, 2, 1, STEP, &c), tolerance(value, g.ds));
+
+            // The value by the textbook formula; 1 - tanh^2 keeps 1e-10 of itself up to |u| = 6.
+            const UfSample sample = uf_policy_sample(kind, x[0], x[1], c.eps);
+            const double u = x[0] + exp(x[1]) * c.eps, normal = -c.eps * c.eps / 2 - x[1] - log(2 * acos(-1)) / 2;
+            if (kind == UF_POLICY_DETERMINISTIC) {
+                assert_close(sample.action, tanh(x[0]), 0);
+                assert_close(sample.log_prob, 0, 0);
+                assert_close(g.ds, 0, 0);
+            } else if (kind == UF_POLICY_GAUSSIAN) {
+                assert_close(sample.action, tanh(x[0]) + exp(x[1]) * c.eps, 1e-14);
+                assert_close(sample.log_prob, normal, 1e-13);
+            } else {
+                assert_close(sample.action, tanh(u), 1e-15);
+                if (fabs(u) < 6) assert_close(sample.log_prob, normal - log(1 - tanh(u) * tanh(u)), 1e-9);
+            }
+        }
+}
+
+// Saturated policies: log-probabilities stay finite and linear in u where 1 - tanh^2 is 0 in floating point.
+static void test_saturation(void** state) {
+    (void)state;
+    for (double u = 20; u < 2e4; u *= 10)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            assert_close(uf_log_tanh_slope(sign * u), 2 * log(2) - 2 * u, 1e-15 * u);
+            const UfSample sample = uf_policy_sample(UF_POLICY_SQUASHED, sign * u, 0, 0);
+            assert_close(sample.action, sign, 1e-15);
+            assert_close(sample.log_prob, 2 * u - 2 * log(2) - log(2 * acos(-1)) / 2, 1e-14 * u);
+            const UfHeadGrad g = uf_policy_sample_grad(UF_POLICY_SQUASHED, sign * u, 0, 0, 1, 1);
+            assert_close(g.dm, 2 * sign, 1e-14);
+            assert_close(g.ds, -1, 0);
+        }
+    assert_close(uf_log_tanh_slope(0), 0, 1e-15);
+    assert_close(uf_softplus(0), log(2), 1e-16);
+    assert_close(uf_softplus(1e4), 1e4, 0);
+    assert_close(uf_softplus(-1e4), 0, 0);
+    assert_close(uf_softplus(2.5), log1p(exp(2.5)), 1e-15);
+}
+
+// Integral of exp(log_prob) over actions up to each node = normal distribution function of its eps: the density integrates to 1
+// and its mass is where the samples are. Trapezoids over 40000 nodes, whose widths come from the actions themselves; the
+// error is the step squared over 12: (16 / 40000)^2 / 12 times curvatures below 100.
+static void test_density(void** state) {
+    (void)state;
+    UfRandom r = random_of(2);
+    for (int k = 0; k < 20; k++)
+        for (int kind = UF_POLICY_GAUSSIAN; kind <= UF_POLICY_SQUASHED; kind++) {
+            const double m = draw(&r, -1.5, 1.5), s = draw(&r, -3, 0.3), low = -8;
+            const int nodes = 40000;
+            double total = 0, bc_total = 0, last_action = 0, last = 0, bc_last = 0;
+            for (int i = 0; i <= nodes; i++) {
+                const double eps = low - 2 * low * i / nodes;
+                const UfSample sample = uf_policy_sample(kind, m, s, eps);
+                UfHeadGrad g;
+                const double p = exp(sample.log_prob), bc = exp(-uf_bc_loss(kind, m, s, sample.action, &g));
+                const bool inside = kind == UF_POLICY_GAUSSIAN || fabs(sample.action) < UF_ATANH_LIMIT;
+                if (i) {
+                    total += (p + last) / 2 * (sample.action - last_action);
+                    bc_total += (bc + bc_last) / 2 * (sample.action - last_action);
+                }
+                // The last actions before +-1 are 1e-16 apart: their widths are rounded, their mass is below 1e-7 here.
+                if (i % 500 == 0) assert_close(total, erfc(-eps / sqrt(2)) / 2, 1e-6);
+                // atanh of an action near 1 has lost what 1 - a^2 has: 1e-16 / 2e-6, over the standard deviation, squared.
+                if (inside && fabs(eps) < 5) assert_close(bc / p, 1, 1e-6);
+                last_action = sample.action;
+                last = p;
+                bc_last = bc;
+            }
+            assert_close(total, 1, 1e-6);
+            // Behaviour cloning takes actions beyond the limit as the limit: that moves mass 1e-6 wide at most.
+            assert_close(bc_total, 1, 1e-4);
+        }
+}
+
+static double bc_loss(const double* x, const void* context) {
+    const Policy* c = context;
+    UfHeadGrad g;
+    return uf_bc_loss(c->kind, x[0], x[1], c->a_data, &g);
+}
+
+static void test_bc_loss(void** state) {
+    (void)state;
+    UfRandom r = random_of(3);
+    const double corners[] = {-1, 1, 0, UF_ATANH_LIMIT, -UF_ATANH_LIMIT, 1 + 1e-6, -1 - 1e-6};
+    for (int k = 0; k < POINTS; k++)
+        for (int kind = UF_POLICY_DETERMINISTIC; kind <= UF_POLICY_SQUASHED; kind++) {
+            const double x[2] = {draw(&r, -3, 3), k % 2 ? draw(&r, -5, 2) : draw(&r, -1, 1)};
+            const Policy c = {kind, 0, 0, 0, k % 3 ? draw(&r, -1, 1) : corners[k / 3 % 7]};
+            UfHeadGrad g;
+            const double value = uf_bc_loss(kind, x[0], x[1], c.a_data, &g);
+            assert_true(isfinite(value));
+            assert_close(g.dm, slope(bc_loss, x, 2, 0, STEP, &c), tolerance(value, g.dm));
+            assert_close(g.ds, slope(bc_loss, x, 2, 1, STEP, &c), tolerance(value, g.ds));
+            if (kind == UF_POLICY_DETERMINISTIC) {
+                assert_close(value, (tanh(x[0]) - c.a_data) * (tanh(x[0]) - c.a_data), 1e-15);
+                assert_close(g.ds, 0, 0);
+            }
+        }
+    // An action on the bound is the limit's; the policy's own mean is the best there is.
+    UfHeadGrad g;
+    assert_close(uf_bc_loss(UF_POLICY_SQUASHED, 0.3, -1, 1, &g), uf_bc_loss(UF_POLICY_SQUASHED, 0.3, -1, UF_ATANH_LIMIT, &g), 0);
+    assert_close(uf_bc_loss(UF_POLICY_GAUSSIAN, 0.3, -1, tanh(0.3), &g), -1 + log(2 * acos(-1)) / 2, 1e-15);
+    assert_close(g.dm, 0, 0);
+    assert_close(g.ds, 1, 0);
+}
+
+static void test_log_std(void** state) {
+    (void)state;
+    const double low = -5, high = 2;
+    const struct { double raw, value; bool passes; } rows[] = {
+        {-5.5, -5, false}, {-5, -5, false}, {-5 + 1e-9, -5 + 1e-9, true}, {0, 0, true}, {1.5, 1.5, true},
+        {2 - 1e-9, 2 - 1e-9, true}, {2, 2, false}, {7, 2, false}, {1e30, 2, false}, {-1e30, -5, false},
+    };
+    for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+        bool passes;
+        assert_close(uf_log_std(rows[k].raw, low, high, &passes), rows[k].value, 0);
+        assert_int_equal(passes, rows[k].passes);
+    }
+    bool passes;
+    assert_true(isnan(uf_log_std(NAN, low, high, &passes)));  // a broken network must not look like a clipped one
+    assert_true(isnan(uf_clip(NAN, -1, 1)));
+}
+
+// ---- actor ----
+
+static void test_actor_scalars(void** state) {
+    (void)state;
+    UfRandom r = random_of(4);
+    for (int k = 0; k < POINTS; k++) {
+        const double advantage = draw(&r, -3, 3), temperature = draw(&r, 0, 10), clip = draw(&r, 0.5, 100);
+        const double w = exp(advantage * temperature);
+        assert_close(uf_awr_weight(advantage, temperature, clip), fmin(w, clip), 1e-13 * clip);
+        const double mean_log_prob = draw(&r, -10, 10);
+        assert_close(uf_entropy_coef_grad(mean_log_prob, 6), -mean_log_prob + 6, 1e-14);
+    }
+    assert_close(uf_awr_weight(0, 3, 100), 1, 0);
+    assert_close(uf_awr_weight(2, 0, 100), 1, 0);
+    assert_close(uf_awr_weight(0, 1, 1), 1, 0);
+    assert_close(uf_awr_weight(1e4, 10, 100), 100, 0);
+    assert_close(uf_awr_weight(-1e4, 10, 100), 0, 0);
+    assert_close(uf_q_normaliser(0), 1e7, 1e-8);
+    assert_close(uf_q_normaliser(4), 1 / (4 + 1e-7), 1e-16);
+}
+
+// ---- critics ----
+
+static void test_target(void** state) {
+    (void)state;
+    assert_close(uf_smoothed_action(0.1, 0.2, 0.5, 1), 0.3, 1e-16);       // inside both clips
+    assert_close(uf_smoothed_action(0.1, 0.2, 0.5, 3), 0.6, 1e-16);       // noise clipped
+    assert_close(uf_smoothed_action(0.1, 0.2, 0.5, -3), -0.4, 1e-16);
+    assert_close(uf_smoothed_action(0.9, 0.2, 0.5, 1), 1, 0);             // sum clipped
+    assert_close(uf_smoothed_action(-0.9, 0.2, 0.5, -9), -1, 0);
+    assert_close(uf_smoothed_action(1.7, 0, 0.5, 2), 1, 0);               // a Gaussian action outside the bounds
+    assert_close(uf_smoothed_action(0.4, 3, 0, -2), 0.4, 0);
+    assert_close(uf_td_target(2, 0, 0.9, 10), 11, 1e-15);
+    assert_close(uf_td_target(2, 1, 0.9, 10), 2, 0);
+    assert_close(uf_td_target(-1, 0, 0, 1e6), -1, 0);
+}
+
+static double q_loss(const double* x, const void* context) {
+    double dq;
+    return uf_q_loss(x[0], *(const double*)context, &dq);
+}
+
+static void test_q_loss(void** state) {
+    (void)state;
+    UfRandom r = random_of(5);
+    for (int k = 0; k < POINTS; k++) {
+        const double q = draw(&r, -100, 100), y = k % 5 ? draw(&r, -100, 100) : q;
+        double dq;
+        const double value = uf_q_loss(q, y, &dq);
+        assert_close(value, (q - y) * (q - y), 0);
+        assert_close(dq, slope(q_loss, &q, 1, 0, STEP, &y), tolerance(value, dq));
+        if (q == y) assert_close(fabs(dq) + value, 0, 0);
+    }
+}
+
+// D of one row: 1/(N-1) sum_{i != j} <g_i, g_j>, g = q / (|q| + 1e-6).
+typedef struct Shape {
+    int N, A;
+} Shape;
+
+static double diversity(const double* q, const void* context) {
+    const Shape* c = context;
+    double g[32], sum = 0;
+    for (int n = 0; n < c->N; n++) {
+        double norm = 0;
+        for (int i = 0; i < c->A; i++) norm += q[n * c->A + i] * q[n * c->A + i];
+        for (int i = 0; i < c->A; i++) g[n * c->A + i] = q[n * c->A + i] / (sqrt(norm) + 1e-6);
+    }
+    for (int n = 0; n < c->N; n++)
+        for (int k = 0; k < c->N; k++)
+            for (int i = 0; i < c->A; i++) sum += n == k ? 0 : g[n * c->A + i] * g[k * c->A + i];
+    return sum / (c->N - 1);
+}
+
+static void diversity_grad(const double* q, Shape c, double* dq) {
+    double g[32], norm[32];
+    for (int n = 0; n < c.N; n++) {
+        norm[n] = 0;
+        for (int i = 0; i < c.A; i++) norm[n] += q[n * c.A + i] * q[n * c.A + i];
+        norm[n] = sqrt(norm[n]);
+        for (int i = 0; i < c.A; i++) g[n * c.A + i] = q[n * c.A + i] / (norm[n] + UF_DIVERSITY_EPS);
+    }
+    for (int n = 0; n < c.N; n++) {
+        double y[32] = {0}, inner = 0;
+        const double divisor = norm[n] > 0 ? norm[n] : 1;
+        for (int i = 0; i < c.A; i++) {
+            for (int k = 0; k < c.N; k++) y[i] += k == n ? 0 : 2 * g[k * c.A + i] / (c.N - 1);
+            inner += q[n * c.A + i] / divisor * y[i];
+        }
+        for (int i = 0; i < c.A; i++) dq[n * c.A + i] = uf_diversity_grad(q[n * c.A + i] / divisor, y[i], norm[n], inner);
+    }
+}
+
+static void test_diversity(void** state) {
+    (void)state;
+    UfRandom r = random_of(6);
+    for (int k = 0; k < POINTS; k++) {
+        const Shape c = {2 + k % 4, 1 + k / 4 % 6};
+        const double size = pow(10, draw(&r, -7, 3));  // on both sides of the 1e-6 in the denominator
+        double q[32], dq[32];
+        for (int i = 0; i < c.N * c.A; i++) q[i] = size * draw(&r, -1, 1);
+        for (int n = 0; n < c.N; n++) q[n * c.A] += q[n * c.A] < 0 ? -size / 4 : size / 4;  // no gradient near 0: kinks there
+        diversity_grad(q, c, dq);
+        for (int i = 0; i < c.N * c.A; i++) {
+            const double h = 1e-3 * size, expected = slope(diversity, q, c.N * c.A, i, h, &c);
+            // Values up to N: rounding 1.5 u N N / h; truncation: h^4 times the fifth derivative, 24 (4 / size)^5 and more.
+            assert_close(dq[i], expected, 1e-8 / size);
+            // One dimension: g is +-1 up to the 1e-6, so nothing across q is left and the rest has a closed form.
+            if (c.A == 1) {
+                double others = 0;
+                for (int n = 0; n < c.N; n++) others += n == i ? 0 : 2 * q[n] / (fabs(q[n]) + 1e-6) / (c.N - 1);
+                const double denominator = fabs(q[i]) + 1e-6;
+                assert_close(dq[i], others * 1e-6 / (denominator * denominator), 1e-12 * fabs(dq[i]));
+            }
+        }
+    }
+    // At q = 0 the term is q / 1e-6 to first order: differences far below 1e-6 are off by h / 1e-6.
+    const Shape c = {2, 2};
+    const double q[4] = {0, 0, 3, -4};
+    double dq[4];
+    diversity_grad(q, c, dq);
+    for (int i = 0; i < 2; i++) assert_close(dq[i], slope(diversity, q, 4, i, 1e-11, &c), 1e-4 * fabs(dq[i]));
+    assert_close(dq[0], 2 * 0.6e6, 10);
+}
+
+typedef struct Softmax {
+    int count;
+    double temperature;
+} Softmax;
+
+static double logsumexp(const double* q, const void* context) {
+    const Softmax* c = context;
+    double dq[8];
+    return uf_cql_logsumexp(q, c->count, c->temperature, dq);
+}
+
+static void test_cql(void** state) {
+    (void)state;
+    UfRandom r = random_of(7);
+    for (int k = 0; k < POINTS; k++) {
+        const Softmax c = {1 + k % 5, pow(10, draw(&r, -1, 1))};
+        double q[8], dq[8], sum = 0, plain = 0;
+        for (int i = 0; i < c.count; i++) q[i] = draw(&r, -5, 5);
+        if (k % 7 == 0) q[c.count - 1] = q[0];  // ties
+        const double value = uf_cql_logsumexp(q, c.count, c.temperature, dq);
+        for (int i = 0; i < c.count; i++) {
+            // Fifth derivatives grow as 1 / temperature^4: the step follows it.
+            assert_close(dq[i], slope(logsumexp, q, c.count, i, STEP * c.temperature, &c), 1e-9 / c.temperature);
+            sum += dq[i];
+            plain += exp(q[i] / c.temperature);
+        }
+        assert_close(sum, 1, 1e-14);
+        assert_close(value, c.temperature * log(plain), 1e-12);
+    }
+    // Values whose exponentials leave any range.
+    const double huge[3][4] = {{1e4, 1e4, 1e4, 1e4}, {1e4, -1e4, 0, 1e4 - 1}, {-1e4, -1e4, -2e4, -1e4}};
+    for (double temperature = 0.1; temperature < 11; temperature *= 10)
+        for (int k = 0; k < 3; k++) {
+            double dq[4], sum = 0;
+            const double value = uf_cql_logsumexp(huge[k], 4, temperature, dq);
+            assert_true(value >= huge[k][0] && value <= huge[k][0] + temperature * log(4) + 1e-11);
+            for (int i = 0; i < 4; i++) {
+                assert_true(dq[i] >= 0 && dq[i] <= 1);
+                sum += dq[i];
+            }
+            assert_close(sum, 1, 1e-15);
+            if (k == 0) assert_close(value, 1e4 + temperature * log(4), 1e-11);
+        }
+}
+
+// ---- value ----
+
+typedef struct Expectile {
+    double q, tau;
+} Expectile;
+
+static double value_loss(const double* x, const void* context) {
+    const Expectile* c = context;
+    double dv;
+    return uf_value_loss(c->q, x[0], c->tau, &dv);
+}
+
+static void test_value_loss(void** state) {
+    (void)state;
+    UfRandom r = random_of(8);
+    for (int k = 0; k < POINTS; k++) {
+        const Expectile c = {draw(&r, -10, 10), draw(&r, 0.01, 0.99)};
+        double v = draw(&r, -10, 10), dv;
+        if (fabs(c.q - v) < 3 * STEP) v += 1;  // the second derivative jumps where they meet
+        const double value = uf_value_loss(c.q, v, c.tau, &dv), x = c.q - v;
+        assert_close(value, (x < 0 ? 1 - c.tau : c.tau) * x * x, 1e-13);
+        assert_close(dv, slope(value_loss, &v, 1, 0, STEP, &c), tolerance(value, dv));
+        assert_close(uf_value_loss(c.q, c.q, c.tau, &dv), 0, 0);
+        assert_close(dv, 0, 0);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_policy_sample), cmocka_unit_test(test_saturation), cmocka_unit_test(test_density),
+        cmocka_unit_test(test_bc_loss), cmocka_unit_test(test_log_std), cmocka_unit_test(test_actor_scalars),
+        cmocka_unit_test(test_target), cmocka_unit_test(test_q_loss), cmocka_unit_test(test_diversity),
+        cmocka_unit_test(test_cql), cmocka_unit_test(test_value_loss),
+    };
+    return cmocka_run_group_tests_name("terms", tests, NULL, NULL);
+}
