@@ -692,11 +692,14 @@ UfStatus uf_h5_create(UfH5* h5, const char* path) {
     if (file < 0) return fail_system(path, "cannot be created");
     close(file);
     uf_h5_quiet();
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0)
-        h5->file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    // No time stamps, here and in create_dataset: the same datasets make the same file.
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
+    if (access >= 0 && creation >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
+        H5Pset_obj_track_times(creation, false) >= 0)
+        h5->file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
     UfStatus status = h5->file < 0 ? fail_write(h5, "/") : UF_OK;
     if (h5->file < 0) h5->file = -1;
+    if (creation >= 0) H5Pclose(creation);
     if (access >= 0) H5Pclose(access);
     return status;
 }
@@ -766,6 +769,7 @@ static UfStatus create_dataset(hid_t* dataset, const UfH5* h5, const char* name,
     hid_t links = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE);
     *dataset = -1;
     if (space >= 0 && links >= 0 && layout >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&
+        H5Pset_obj_track_times(layout, false) >= 0 &&
         set_layout(layout, rank, dims, H5Tget_size(type), compression) >= 0)
         *dataset = H5Dcreate2(h5->file, name, type, space, links, layout, H5P_DEFAULT);
     UfStatus status = *dataset < 0 ? fail_write(h5, name) : UF_OK;

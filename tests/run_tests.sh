@@ -5,7 +5,7 @@ set -uo pipefail
 BUILD=${BUILD:-build}
 export BUILD UNIFLORAL=${UNIFLORAL:-./unifloral} CC=${CC:-gcc} SANITIZE=${SANITIZE:-}
 export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp:print_suppressions=0"
-export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=1} UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
 mkdir -p "$BUILD/tests"
 
 passed=0 failed=0 skipped=0

@@ -617,9 +617,11 @@ static void test_info(void** state) {
                          .actions = s.actions,
                          .rewards = s.rewards,
                          .terminals = s.terminals,
-                         .timeouts = s.timeouts};
+                         .timeouts = s.timeouts,
+                         .env_id = "two\nlines"};
     assert_ok(uf_dataset_write(in_folder("wild.hdf5"), &w));
     assert_ok(uf_dataset_info(in_folder("wild.hdf5"), &text));
+    assert_line(text, "environment   two?lines\n");
     assert_line(text, "episodes      1 (the last is unfinished)");
     assert_line(text, "not finite    2 numbers; dataset 'observations' has NaN at row 2, column 1\n");
     assert_line(text, "out of range  1 numbers in actions beyond [-1, 1], the worst 3\n");
@@ -725,6 +727,16 @@ static void test_convert_npz(void** state) {
     assert_int_equal(d->num_episodes, 3);
     for (int i = 0; i < 3; i++) assert_int_equal(d->episode_lengths[i], lengths[i]);
     assert_true(d->num_terminals == 2 && d->num_timeouts == 1);
+    uf_dataset_free(d);
+
+    d = convert("tests/data/npz/ogbench_cut.npz");  // the last state is not marked: its row has no next one
+    assert_int_equal(d->num_rows, 10);
+    assert_int_equal(d->num_timeouts, 1);
+    uf_dataset_free(d);
+
+    d = convert("tests/data/npz/zip64.npz");  // neorl.npz with every size and place in zip64 fields
+    assert_int_equal(d->num_rows, 12);
+    assert_near(uf_record(d, 1)[4], -0.11123968, 1e-7);
     uf_dataset_free(d);
 
     assert_int_equal(uf_dataset_convert("tests/data/npz/pickled.npz", in_folder("x.hdf5")), UF_ERR_FORMAT);

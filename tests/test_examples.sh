@@ -40,7 +40,7 @@ export PKG_CONFIG_PATH=$T/stage/usr/lib/pkgconfig
 pc() { pkg-config --define-variable=prefix="$T/stage/usr" "$@" unifloral; }
 check "pkg-config knows the version" test "$(pc --modversion)" = "$(sed -n 's/.*UF_VERSION "\(.*\)".*/\1/p' unifloral.h)"
 check "act builds against the installed shared library" $CC -std=c11 examples/act.c $(pc --cflags --libs) -o "$T/act"
-check "it asks for libunifloral.so.0" eval "LD_LIBRARY_PATH= ldd '$T/act' | grep -q 'libunifloral.so.0'"
+check "it asks for libunifloral.so.0" grep -q 'libunifloral.so.0' <(LD_LIBRARY_PATH= ldd "$T/act")
 check "and gives the same actions" eval "LD_LIBRARY_PATH='$T/stage/usr/lib' '$T/act' '$T/point.h5' | cmp - '$T/actions'"
 check "act builds against the installed archive" $CC -std=c11 examples/act.c $(pc --cflags) "$T/stage/usr/lib/libunifloral.a" \
     $(pkg-config --libs $(pc --print-requires-private)) -lm -pthread -o "$T/act_static"
