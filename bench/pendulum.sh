@@ -4,7 +4,7 @@
 set -euo pipefail
 folder=${1:-runs/pendulum}
 data=datasets/pendulum-medium-replay.hdf5
-[ -e "$data" ] || ./unifloral collect --env pendulum --policy replay --steps 40000 --seed 0 --out "$data"
+[ -e "$data" ] || ./unifloral collect --env pendulum --policy replay --steps 40000 --seed 0 --out "$data" >&2
 echo "| algorithm | score, mean of 3 seeds | seed 0, 1, 2 (standard error over 100 episodes) | command |"
 echo "|---|---|---|---|"
 for algorithm in bc td3_bc rebrac td3_awr iql sac_n edac cql; do

@@ -126,6 +126,14 @@ check "two threads, same bits" eval "$same $T/straight/checkpoint.h5 $T/two/chec
     diff <(numbers $T/straight) <(numbers $T/two)"
 check "another seed" "$U" train "$S" --out "$T/seed" --threads 1 --seed 7 --set num_updates=200
 check "another seed, other bits" eval "! $same $T/straight/checkpoint.h5 $T/seed/checkpoint.h5 value/"
+# A log line holds the means since the line before.
+"$U" train "$S" --out "$T/each" --quiet --set num_updates=4 --set eval_interval=1 >/dev/null
+"$U" train "$S" --out "$T/pairs" --quiet --set num_updates=4 --set eval_interval=2 >/dev/null
+losses() { sed -E 's/.*"critic_loss": ([^,]*),.*/\1/' "$1/log.jsonl"; }
+check "log lines are means of their interval" awk '
+    NR <= 4 { mean[int((NR + 1) / 2)] += $1 / 2 }
+    NR > 4 { d = $1 - mean[NR - 4]; if (d * d > 1e-10 * $1 * $1) exit 1; seen++ }
+    END { exit seen != 2 }' <(losses "$T/each"; losses "$T/pairs")
 check "info of a result" grep -q 'score_mean' <("$U" info "$T/straight/final.h5")
 
 # Without an environment it trains all the same, in a folder of its own name; a second run gets a number.
