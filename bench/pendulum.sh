@@ -13,7 +13,7 @@ for algorithm in bc td3_bc rebrac td3_awr iql sac_n edac cql; do
         [ -e "$out/final.h5" ] || { rm -rf "$out"; ./unifloral train "configs/pendulum/$algorithm.json" --seed $seed --out "$out" --quiet >/dev/null; }
         ./unifloral eval "$out" --episodes 100 --seed 1000 --json
     done | awk -v name=$algorithm '
-        { match($0, /"score": [-0-9.]+/); score = substr($0, RSTART + 9, RLENGTH - 9)
+        { match($0, /"score_mean": [-0-9.]+/); score = substr($0, RSTART + 14, RLENGTH - 14)
           match($0, /"score_stderr": [-0-9.]+/); error = substr($0, RSTART + 16, RLENGTH - 16)
           sum += score; each = each (NR > 1 ? ", " : "") sprintf("%.1f (%.1f)", score, error) }
         END { printf "| %s | %.1f | %s | `./unifloral train configs/pendulum/%s.json --seed S` |\n", name, sum / NR, each, name }'

@@ -1,5 +1,5 @@
-// test_terms.c: the equations of terms.h in double: each derivative against differences of its value, densities against
-// integrals, corners against what they are by hand.
+// test_terms.c: the equations of terms.h in double: each derivative against differences of its value,
+// densities against integrals, corners against what they are by hand.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,8 +19,8 @@ static double draw(UfRandom* r, double low, double high) { return uf_random_unif
 #define assert_close(got, want, bound) close_to(#got, (got), (want), (bound), __LINE__)
 static void close_to(const char* what, double got, double want, double bound, int line) {
     if (fabs(got - want) <= bound) return;  // NaN is never close
-    fail_msg("line %d, seed %d: %s = %.17g, expected %.17g, off by %.3g (allowed %.3g)", line, SEED, what, got, want,
-             fabs(got - want), bound);
+    fail_msg("line %d, seed %d: %s = %.17g, expected %.17g, off by %.3g (allowed %.3g)", line, SEED, what,
+             got, want, fabs(got - want), bound);
 }
 
 // df/dx by four points. Error: h^4 f'''''/30 + 1.5 u |f| / h with u = 1.1e-16.
@@ -35,10 +35,13 @@ static double slope(Function* f, const double* at, int count, int i, double h, c
     }
     return (value[0] - 8 * value[1] + 8 * value[2] - value[3]) / (12 * h);
 }
-// With h = 1e-3 and fifth derivatives up to 1e3 (exp(s) eps runs up to 8 here) the first part is 3e-11; values up to 1e6 (a
-// narrow policy far from its action) add 2e-7 in the second, which is relative to the value.
+// With h = 1e-3 and fifth derivatives up to 1e3 (exp(s) eps runs up to 8 here) the first part is 3e-11;
+// values up to 1e6 (a narrow policy far from its action) add 2e-7 in the second, which is relative to the
+// value.
 static const double STEP = 1e-3;
-static double tolerance(double value, double derivative) { return 1e-9 + 1e-9 * fabs(derivative) + 1e-12 * fabs(value); }
+static double tolerance(double value, double derivative) {
+    return 1e-9 + 1e-9 * fabs(derivative) + 1e-12 * fabs(value);
+}
 
 // ---- policy ----
 
@@ -59,7 +62,8 @@ static void test_policy_sample(void** state) {
     for (int k = 0; k < POINTS; k++)
         for (int kind = UF_POLICY_DETERMINISTIC; kind <= UF_POLICY_SQUASHED; kind++) {
             const double x[2] = {draw(&r, -3, 3), draw(&r, -5, 1)};
-            const Policy c = {kind, k % 10 ? draw(&r, -3, 3) : 0, draw(&r, -2, 2), k % 7 ? draw(&r, -2, 2) : 0, 0};
+            const Policy c = {kind, k % 10 ? draw(&r, -3, 3) : 0, draw(&r, -2, 2),
+                              k % 7 ? draw(&r, -2, 2) : 0, 0};
             const UfHeadGrad g = uf_policy_sample_grad(kind, x[0], x[1], c.eps, c.da, c.dlp);
             const double value = sample_loss(x, &c);
             assert_close(g.dm, slope(sample_loss, x, 2, 0, STEP, &c), tolerance(value, g.dm));
@@ -67,7 +71,8 @@ static void test_policy_sample(void** state) {
 
             // The value by the textbook formula; 1 - tanh^2 keeps 1e-10 of itself up to |u| = 6.
             const UfSample sample = uf_policy_sample(kind, x[0], x[1], c.eps);
-            const double u = x[0] + exp(x[1]) * c.eps, normal = -c.eps * c.eps / 2 - x[1] - log(2 * acos(-1)) / 2;
+            const double u = x[0] + exp(x[1]) * c.eps,
+                         normal = -c.eps * c.eps / 2 - x[1] - log(2 * acos(-1)) / 2;
             if (kind == UF_POLICY_DETERMINISTIC) {
                 assert_close(sample.action, tanh(x[0]), 0);
                 assert_close(sample.log_prob, 0, 0);
@@ -102,9 +107,10 @@ static void test_saturation(void** state) {
     assert_close(uf_softplus(2.5), log1p(exp(2.5)), 1e-15);
 }
 
-// Integral of exp(log_prob) over actions up to each node = normal distribution function of its eps: the density integrates to 1
-// and its mass is where the samples are. Trapezoids over 40000 nodes, whose widths come from the actions themselves; the
-// error is the step squared over 12: (16 / 40000)^2 / 12 times curvatures below 100.
+// Integral of exp(log_prob) over actions up to each node = normal distribution function of its eps: the
+// density integrates to 1 and its mass is where the samples are. Trapezoids over 40000 nodes, whose widths
+// come from the actions themselves; the error is the step squared over 12: (16 / 40000)^2 / 12 times
+// curvatures below 100.
 static void test_density(void** state) {
     (void)state;
     UfRandom r = random_of(2);
@@ -123,16 +129,19 @@ static void test_density(void** state) {
                     total += (p + last) / 2 * (sample.action - last_action);
                     bc_total += (bc + bc_last) / 2 * (sample.action - last_action);
                 }
-                // The last actions before +-1 are 1e-16 apart: their widths are rounded, their mass is below 1e-7 here.
+                // The last actions before +-1 are 1e-16 apart: their widths are rounded, their mass is below
+                // 1e-7 here.
                 if (i % 500 == 0) assert_close(total, erfc(-eps / sqrt(2)) / 2, 1e-6);
-                // atanh of an action near 1 has lost what 1 - a^2 has: 1e-16 / 2e-6, over the standard deviation, squared.
+                // atanh of an action near 1 has lost what 1 - a^2 has: 1e-16 / 2e-6, over the standard
+                // deviation, squared.
                 if (inside && fabs(eps) < 5) assert_close(bc / p, 1, 1e-6);
                 last_action = sample.action;
                 last = p;
                 bc_last = bc;
             }
             assert_close(total, 1, 1e-6);
-            // Behaviour cloning takes actions beyond the limit as the limit: that moves mass 1e-6 wide at most.
+            // Behaviour cloning takes actions beyond the limit as the limit: that moves mass 1e-6 wide at
+            // most.
             assert_close(bc_total, 1, 1e-4);
         }
 }
@@ -163,7 +172,8 @@ static void test_bc_loss(void** state) {
         }
     // An action on the bound is the limit's; the policy's own mean is the best there is.
     UfHeadGrad g;
-    assert_close(uf_bc_loss(UF_POLICY_SQUASHED, 0.3, -1, 1, &g), uf_bc_loss(UF_POLICY_SQUASHED, 0.3, -1, UF_ATANH_LIMIT, &g), 0);
+    assert_close(uf_bc_loss(UF_POLICY_SQUASHED, 0.3, -1, 1, &g),
+                 uf_bc_loss(UF_POLICY_SQUASHED, 0.3, -1, UF_ATANH_LIMIT, &g), 0);
     assert_close(uf_bc_loss(UF_POLICY_GAUSSIAN, 0.3, -1, tanh(0.3), &g), -1 + log(2 * acos(-1)) / 2, 1e-15);
     assert_close(g.dm, 0, 0);
     assert_close(g.ds, 1, 0);
@@ -172,9 +182,14 @@ static void test_bc_loss(void** state) {
 static void test_log_std(void** state) {
     (void)state;
     const double low = -5, high = 2;
-    const struct { double raw, value; bool passes; } rows[] = {
-        {-5.5, -5, false}, {-5, -5, false}, {-5 + 1e-9, -5 + 1e-9, true}, {0, 0, true}, {1.5, 1.5, true},
-        {2 - 1e-9, 2 - 1e-9, true}, {2, 2, false}, {7, 2, false}, {1e30, 2, false}, {-1e30, -5, false},
+    const struct {
+        double raw, value;
+        bool passes;
+    } rows[] = {
+        {-5.5, -5, false},  {-5, -5, false},  {-5 + 1e-9, -5 + 1e-9, true},
+        {0, 0, true},       {1.5, 1.5, true}, {2 - 1e-9, 2 - 1e-9, true},
+        {2, 2, false},      {7, 2, false},    {1e30, 2, false},
+        {-1e30, -5, false},
     };
     for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
         bool passes;
@@ -182,7 +197,8 @@ static void test_log_std(void** state) {
         assert_int_equal(passes, rows[k].passes);
     }
     bool passes;
-    assert_true(isnan(uf_log_std(NAN, low, high, &passes)));  // a broken network must not look like a clipped one
+    assert_true(
+        isnan(uf_log_std(NAN, low, high, &passes)));  // a broken network must not look like a clipped one
     assert_true(isnan(uf_clip(NAN, -1, 1)));
 }
 
@@ -211,12 +227,12 @@ static void test_actor_scalars(void** state) {
 
 static void test_target(void** state) {
     (void)state;
-    assert_close(uf_smoothed_action(0.1, 0.2, 0.5, 1), 0.3, 1e-16);       // inside both clips
-    assert_close(uf_smoothed_action(0.1, 0.2, 0.5, 3), 0.6, 1e-16);       // noise clipped
+    assert_close(uf_smoothed_action(0.1, 0.2, 0.5, 1), 0.3, 1e-16);  // inside both clips
+    assert_close(uf_smoothed_action(0.1, 0.2, 0.5, 3), 0.6, 1e-16);  // noise clipped
     assert_close(uf_smoothed_action(0.1, 0.2, 0.5, -3), -0.4, 1e-16);
-    assert_close(uf_smoothed_action(0.9, 0.2, 0.5, 1), 1, 0);             // sum clipped
+    assert_close(uf_smoothed_action(0.9, 0.2, 0.5, 1), 1, 0);  // sum clipped
     assert_close(uf_smoothed_action(-0.9, 0.2, 0.5, -9), -1, 0);
-    assert_close(uf_smoothed_action(1.7, 0, 0.5, 2), 1, 0);               // a Gaussian action outside the bounds
+    assert_close(uf_smoothed_action(1.7, 0, 0.5, 2), 1, 0);  // a Gaussian action outside the bounds
     assert_close(uf_smoothed_action(0.4, 3, 0, -2), 0.4, 0);
     assert_close(uf_td_target(2, 0, 0.9, 10), 11, 1e-15);
     assert_close(uf_td_target(2, 1, 0.9, 10), 2, 0);
@@ -275,7 +291,8 @@ static void diversity_grad(const double* q, Shape c, double* dq) {
             for (int k = 0; k < c.N; k++) y[i] += k == n ? 0 : 2 * g[k * c.A + i] / (c.N - 1);
             inner += q[n * c.A + i] / divisor * y[i];
         }
-        for (int i = 0; i < c.A; i++) dq[n * c.A + i] = uf_diversity_grad(q[n * c.A + i] / divisor, y[i], norm[n], inner);
+        for (int i = 0; i < c.A; i++)
+            dq[n * c.A + i] = uf_diversity_grad(q[n * c.A + i] / divisor, y[i], norm[n], inner);
     }
 }
 
@@ -287,16 +304,20 @@ static void test_diversity(void** state) {
         const double size = pow(10, draw(&r, -7, 3));  // on both sides of the 1e-6 in the denominator
         double q[32], dq[32];
         for (int i = 0; i < c.N * c.A; i++) q[i] = size * draw(&r, -1, 1);
-        for (int n = 0; n < c.N; n++) q[n * c.A] += q[n * c.A] < 0 ? -size / 4 : size / 4;  // no gradient near 0: kinks there
+        for (int n = 0; n < c.N; n++)
+            q[n * c.A] += q[n * c.A] < 0 ? -size / 4 : size / 4;  // no gradient near 0: kinks there
         diversity_grad(q, c, dq);
         for (int i = 0; i < c.N * c.A; i++) {
             const double h = 1e-3 * size, expected = slope(diversity, q, c.N * c.A, i, h, &c);
-            // Values up to N: rounding 1.5 u N N / h; truncation: h^4 times the fifth derivative, 24 (4 / size)^5 and more.
+            // Values up to N: rounding 1.5 u N N / h; truncation: h^4 times the fifth derivative, 24 (4 /
+            // size)^5 and more.
             assert_close(dq[i], expected, 1e-8 / size);
-            // One dimension: g is +-1 up to the 1e-6, so nothing across q is left and the rest has a closed form.
+            // One dimension: g is +-1 up to the 1e-6, so nothing across q is left and the rest has a closed
+            // form.
             if (c.A == 1) {
                 double others = 0;
-                for (int n = 0; n < c.N; n++) others += n == i ? 0 : 2 * q[n] / (fabs(q[n]) + 1e-6) / (c.N - 1);
+                for (int n = 0; n < c.N; n++)
+                    others += n == i ? 0 : 2 * q[n] / (fabs(q[n]) + 1e-6) / (c.N - 1);
                 const double denominator = fabs(q[i]) + 1e-6;
                 assert_close(dq[i], others * 1e-6 / (denominator * denominator), 1e-12 * fabs(dq[i]));
             }
@@ -333,7 +354,8 @@ static void test_cql(void** state) {
         const double value = uf_cql_logsumexp(q, c.count, c.temperature, dq);
         for (int i = 0; i < c.count; i++) {
             // Fifth derivatives grow as 1 / temperature^4: the step follows it.
-            assert_close(dq[i], slope(logsumexp, q, c.count, i, STEP * c.temperature, &c), 1e-9 / c.temperature);
+            assert_close(dq[i], slope(logsumexp, q, c.count, i, STEP * c.temperature, &c),
+                         1e-9 / c.temperature);
             sum += dq[i];
             plain += exp(q[i] / c.temperature);
         }
@@ -385,10 +407,12 @@ static void test_value_loss(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policy_sample), cmocka_unit_test(test_saturation), cmocka_unit_test(test_density),
-        cmocka_unit_test(test_bc_loss), cmocka_unit_test(test_log_std), cmocka_unit_test(test_actor_scalars),
-        cmocka_unit_test(test_target), cmocka_unit_test(test_q_loss), cmocka_unit_test(test_diversity),
-        cmocka_unit_test(test_cql), cmocka_unit_test(test_value_loss),
+        cmocka_unit_test(test_policy_sample), cmocka_unit_test(test_saturation),
+        cmocka_unit_test(test_density),       cmocka_unit_test(test_bc_loss),
+        cmocka_unit_test(test_log_std),       cmocka_unit_test(test_actor_scalars),
+        cmocka_unit_test(test_target),        cmocka_unit_test(test_q_loss),
+        cmocka_unit_test(test_diversity),     cmocka_unit_test(test_cql),
+        cmocka_unit_test(test_value_loss),
     };
     return cmocka_run_group_tests_name("terms", tests, NULL, NULL);
 }

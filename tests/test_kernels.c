@@ -1,0 +1,1811 @@
+// test_kernels.c: every op of kernels.h, on every backend that opens, over one table of shapes.
+//
+// An op's test describes its arrays, sends them, calls the op, takes them back and compares with plain loops
+// in double. The harness does the rest, for every array: what lies behind it and what the op only reads must
+// be untouched; two backends of one name (threads) must agree to the bit; and each member alone (P = 1) must
+// give the bits it gave inside the population. Arrays are NaN where nothing was written, so what is left out,
+// or read though it should not be, shows. Source of the scheme: ggml tests/test-backend-ops.cpp (one table,
+// sentinels).
+//
+// Tolerances. u = 2^-24 is half a unit in the last place of float. A sum of n products is off by at most n u
+// times the sum of the absolute products, in any order; functions of the C library by 1 or 2 u. Where no
+// other reason stands, that is the bound.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels.h"
+
+#define U 5.9604644775390625e-8
+
+// ---- shapes and backends ----
+
+enum { MAX_P = 5, MAX_N = 5, MAX_LAYERS = 3, MAX_WIDTH = 256, MAX_OUT = 6 };
+
+// For networks: rows [before, before + rows) of before + rows + after, inputs with `pad` columns behind them.
+// For the terms B is rows, O is in, A is out, and before, after and pad surround actions that live inside
+// critic inputs.
+typedef struct Case {
+    int P, N, used, rows, before, after, in, pad, width, layers, out;
+    bool layer_norm;
+} Case;
+
+static const Case cases[] = {
+    // P  N  used rows bef aft in pad width L out LayerNorm
+    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, false},
+    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, true},
+    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},
+    {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},
+    {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},
+    {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},
+    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},
+    {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},
+    {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},
+    {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},
+    {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},
+    {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},
+    {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false},
+    {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true},
+    {1, 1, 1, 64, 0, 0, 17, 0, 256, 3, 1, true},
+};
+enum { NUM_CASES = sizeof cases / sizeof cases[0] };
+
+// Backends of one name stand together: the first is compared with the references, the others with the first's
+// bits.
+static struct Device {
+    const char* name;
+    int threads;
+    UfBackend* be;
+} devices[] = {{"cpu", 1, NULL}, {"cpu", 2, NULL}};
+enum { NUM_DEVICES = sizeof devices / sizeof devices[0] };
+
+static int open_devices(void** state) {
+    (void)state;
+    int open = 0;
+    for (int d = 0; d < NUM_DEVICES; d++) {
+        if (uf_backend_open(&devices[d].be, devices[d].name, devices[d].threads) == UF_OK) open++;
+        else print_message("SKIP %s: %s\n", devices[d].name, uf_error());
+    }
+    return open ? 0 : -1;
+}
+
+static int close_devices(void** state) {
+    (void)state;
+    for (int d = 0; d < NUM_DEVICES; d++) uf_backend_close(devices[d].be);
+    return 0;
+}
+
+// ---- harness ----
+
+enum { GUARD = 256, MAX_ARRAYS = 40, MAX_KEPT = 400 };
+static const uint32_t UNWRITTEN = 0x7FA5A5A5;  // a NaN as float and, twice, as double; a huge number as index
+
+// (outer, P, member) items; shared: (member) for all of the population.
+typedef struct Array {
+    const char* name;
+    size_t outer, member, item, bytes;
+    bool shared, written;           // written: the op may change it
+    unsigned char *before, *after;  // on the host: as sent, as taken back; GUARD bytes more than the items
+    void* device;
+} Array;
+
+// What a full population wrote, a member at a time, in order.
+typedef struct Kept {
+    const char* name;
+    size_t bytes;
+    unsigned char* data;
+} Kept;
+typedef struct Results {
+    int count[MAX_P];
+    Kept kept[MAX_P][MAX_KEPT];
+} Results;
+
+typedef struct Test {
+    const struct Device* device;
+    UfBackend* be;
+    const Case* c;
+    int P, first;    // members [first, first + P) of the case's population
+    bool reference;  // compare with the reference and keep the bits; else compare bits with what was kept
+    Array arrays[MAX_ARRAYS];
+    int num_arrays;
+    Results* results;
+    int next[MAX_P];  // of the kept results of each member
+    const char* variant;
+} Test;
+
+#define BEFORE(a) ((real*)(void*)(a)->before)
+#define AFTER(a) ((const real*)(const void*)(a)->after)
+#define DEV(a) ((real*)(a)->device)
+#define F(value) ((double)(value))
+
+static uint64_t seed_of(const Test* t, int p) {
+    return 0x123456789ABCu * (uint64_t)(t->c - cases + 1) + (uint64_t)(t->first + p);
+}
+
+static void explain(const Test* t, const char* sentence) {
+    fail_msg("%s %d thread(s), case %d %s, members %d..%d, seed of member 0 %llu: %s", t->device->name,
+             t->device->threads, (int)(t->c - cases), t->variant ? t->variant : "", t->first,
+             t->first + t->P - 1, (unsigned long long)seed_of(t, 0), sentence);
+}
+
+#define expect(t, what, i, got, want, bound) \
+    expect_near((t), (what), (size_t)(i), (double)(got), (want), (bound))
+static void expect_near(const Test* t, const char* what, size_t i, double got, double want, double bound) {
+    if (fabs(got - want) <= bound) return;  // NaN is never near
+    char sentence[200];
+    snprintf(sentence, sizeof sentence, "%s[%zu] = %.9g, expected %.9g, off by %.3g (allowed %.3g)", what, i,
+             got, want, fabs(got - want), bound);
+    explain(t, sentence);
+}
+
+static bool untouched(real value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits == UNWRITTEN;
+}
+
+static void expect_untouched(const Test* t, const char* what, size_t i, real value) {
+    if (!untouched(value)) expect_near(t, what, i, value, NAN, 0);
+}
+
+static void* must(void* memory) {
+    assert_non_null(memory);
+    return memory;
+}
+
+static Array* new_array(Test* t, const char* name, size_t outer, size_t member, size_t item, bool shared,
+                        bool written) {
+    assert_true(t->num_arrays < MAX_ARRAYS);
+    Array* a = &t->arrays[t->num_arrays++];
+    *a = (Array){
+        .name = name, .outer = outer, .member = member, .item = item, .shared = shared, .written = written};
+    a->bytes = outer * (shared ? 1 : t->P) * member * item;
+    a->before = must(malloc(a->bytes + GUARD));
+    a->after = must(malloc(a->bytes + GUARD));
+    for (size_t k = 0; k + sizeof UNWRITTEN <= a->bytes + GUARD; k += sizeof UNWRITTEN)
+        memcpy(a->before + k, &UNWRITTEN, sizeof UNWRITTEN);
+    assert_int_equal(t->be->reserve(t->be, &a->device, a->bytes + GUARD, name), UF_OK);
+    return a;
+}
+
+// What the op writes: `member` reals for each member.
+static Array* output(Test* t, const char* name, size_t member) {
+    return new_array(t, name, 1, member, sizeof(real), false, true);
+}
+
+// A generator for one member's part of an array.
+static UfRandom random_of(const Test* t, int p, int outer) {
+    return uf_random(seed_of(t, p), (uint32_t)(t->num_arrays % 50), (uint64_t)outer);
+}
+
+// Normal numbers: shift + scale * n. A member's numbers do not depend on who else is there.
+static Array* normals_outer(Test* t, const char* name, size_t outer, size_t member, double scale,
+                            double shift) {
+    Array* a = new_array(t, name, outer, member, sizeof(real), false, false);
+    for (size_t o = 0; o < outer; o++)
+        for (int p = 0; p < t->P; p++) {
+            UfRandom r = random_of(t, p, (int)o);
+            real* x = BEFORE(a) + (o * t->P + p) * member;
+            for (size_t i = 0; i < member; i++) x[i] = (real)(shift + scale * uf_random_normal(&r));
+        }
+    return a;
+}
+static Array* normals(Test* t, const char* name, size_t member, double scale, double shift) {
+    return normals_outer(t, name, 1, member, scale, shift);
+}
+
+// Normal numbers in rows [b * total + first, + rows) and columns [0, columns) of blocks (total, ld); the rest
+// stays NaN.
+static Array* padded(Test* t, const char* name, int blocks, int total, int ld, int first, int rows,
+                     int columns) {
+    Array* a = new_array(t, name, 1, blocks * total * ld, sizeof(real), false, false);
+    for (int p = 0; p < t->P; p++) {
+        UfRandom r = random_of(t, p, 0);
+        for (int k = 0; k < blocks; k++)
+            for (int row = first; row < first + rows; row++) {
+                real* x = BEFORE(a) + p * a->member + (k * total + row) * ld;
+                for (int i = 0; i < columns; i++) x[i] = uf_random_normal(&r);
+            }
+    }
+    return a;
+}
+
+static void send(Test* t) {
+    for (Array* a = t->arrays; a < t->arrays + t->num_arrays; a++)
+        t->be->upload(t->be, a->device, a->before, a->bytes + GUARD);
+}
+
+// One member's part of a written array: kept, or compared with what was kept.
+static void keep(Test* t, const Array* a, int p) {
+    const int member = t->first + p, at = t->next[member]++;
+    const size_t part = a->member * a->item;
+    assert_true(at < MAX_KEPT && member < MAX_P);
+    Kept* k = &t->results->kept[member][at];
+    if (t->reference) {
+        *k = (Kept){a->name, a->outer * part, must(malloc(a->outer * part + 1))};
+        t->results->count[member] = at + 1;
+    }
+    assert_true(at < t->results->count[member]);
+    assert_string_equal(k->name, a->name);
+    assert_int_equal(k->bytes, a->outer * part);
+    for (size_t o = 0; o < a->outer; o++) {
+        const unsigned char* now = a->after + (o * t->P + p) * part;
+        unsigned char* then = k->data + o * part;
+        if (t->reference) memcpy(then, now, part);
+        for (size_t i = 0; memcmp(then, now, part) != 0 && i < a->member; i++)
+            if (memcmp(then + i * a->item, now + i * a->item, a->item) != 0) {
+                char sentence[160];
+                real was = NAN, is = NAN;  // unless the items are numbers
+                if (a->item == sizeof(real)) memcpy(&was, then + i * a->item, sizeof was);
+                if (a->item == sizeof(real)) memcpy(&is, now + i * a->item, sizeof is);
+                snprintf(sentence, sizeof sentence, "%s[%zu] of member %d is %.9g, in the first run %.9g",
+                         a->name, o * a->member + i, member, F(is), F(was));
+                explain(t, sentence);
+            }
+    }
+}
+
+static void receive(Test* t) {
+    for (Array* a = t->arrays; a < t->arrays + t->num_arrays; a++) {
+        t->be->download(t->be, a->after, a->device, a->bytes + GUARD);
+        assert_int_equal(t->be->sync(t->be), UF_OK);
+        const size_t from = a->written ? a->bytes : 0;
+        if (memcmp(a->after + from, a->before + from, a->bytes + GUARD - from) != 0) {
+            char sentence[100];
+            snprintf(sentence, sizeof sentence, "%s %s",
+                     a->written ? "written behind the end of" : "changed its input", a->name);
+            explain(t, sentence);
+        }
+        if (a->written)
+            for (int p = 0; p < t->P; p++) keep(t, a, p);
+    }
+}
+
+static void clear(Test* t) {
+    for (Array* a = t->arrays; a < t->arrays + t->num_arrays; a++) {
+        t->be->release(t->be, a->device);
+        free(a->before);
+        free(a->after);
+    }
+    t->num_arrays = 0;
+    t->variant = NULL;
+}
+
+typedef void Op(Test* t);
+
+// Every backend with the whole population, then each member alone.
+static void run_case(const Case* c, Op* op) {
+    Results* results = must(calloc(1, sizeof *results));
+    const char* name = NULL;
+    for (int d = 0; d < NUM_DEVICES; d++) {
+        if (!devices[d].be) continue;
+        Test t = {.device = &devices[d], .be = devices[d].be, .c = c, .P = c->P, .results = results};
+        t.reference = !name || strcmp(name, devices[d].name) != 0;
+        name = devices[d].name;
+        if (t.reference)
+            for (int p = 0; p < MAX_P; p++)
+                for (int k = 0; k < results->count[p]; k++) free(results->kept[p][k].data);
+        op(&t);
+        for (int p = 0; p < c->P && c->P > 1; p++) {
+            Test alone = {
+                .device = &devices[d], .be = devices[d].be, .c = c, .P = 1, .first = p, .results = results};
+            op(&alone);
+        }
+    }
+    for (int p = 0; p < MAX_P; p++)
+        for (int k = 0; k < results->count[p]; k++) free(results->kept[p][k].data);
+    free(results);
+}
+
+// ---- what terms share ----
+
+// Hyperparameters that differ between members.
+static Array* hypers(Test* t) {
+    Array* a = new_array(t, "hyper", 1, 1, sizeof(UfHyper), false, false);
+    for (int p = 0; p < t->P; p++) {
+        UfHyper h;
+        real* field = (real*)(void*)&h;
+        UfRandom r = random_of(t, p, 0);
+        for (size_t i = 0; i < sizeof h / sizeof(real); i++) field[i] = (real)uf_random_uniform(&r, 0.1, 0.9);
+        h.log_std_min = (real)uf_random_uniform(&r, -2, -1);
+        h.log_std_max = (real)uf_random_uniform(&r, 0.2, 0.6);
+        h.awr_temperature = (real)uf_random_uniform(&r, 0.5, 3);
+        h.awr_exp_adv_clip = 20;
+        h.cql_temperature = (real)pow(10, uf_random_uniform(&r, -1, 1));
+        h.lr = (real)uf_random_uniform(&r, 1e-4, 1e-2);
+        ((UfHyper*)(void*)a->before)[p] = h;
+    }
+    return a;
+}
+#define HYPER(a) ((const UfHyper*)(const void*)(a)->before)
+#define HYPER_DEV(a) ((const UfHyper*)(a)->device)
+
+// Running sums that the ops add to.
+static Array* new_metrics(Test* t) {
+    Array* a = new_array(t, "metrics", 1, UF_NUM_METRICS, sizeof(double), false, true);
+    for (int i = 0; i < t->P * UF_NUM_METRICS; i++)
+        ((double*)(void*)a->before)[i] = 0.25 * (i % UF_NUM_METRICS);
+    return a;
+}
+#define METRICS_DEV(a) ((double*)(a)->device)
+
+typedef struct Metrics {
+    double add[UF_NUM_METRICS], bound[UF_NUM_METRICS];
+} Metrics;
+
+// What was to be added; a metric without a bound must not have moved.
+static void expect_metrics(const Test* t, const Array* a, int p, const Metrics* m) {
+    for (int i = 0; i < UF_NUM_METRICS; i++)
+        expect(t, "metrics", p * UF_NUM_METRICS + i,
+               ((const double*)(const void*)a->after)[p * UF_NUM_METRICS + i], 0.25 * i + m->add[i],
+               m->bound[i]);
+}
+
+// Index (p, n, row) into (P, N, rows).
+static size_t at3(int p, int N, int n, int rows, int row) { return (p * N + n) * rows + row; }
+
+static double naive_min(const real* q, int p, int N, int total, int b) {
+    double low = q[at3(p, N, 0, total, b)];
+    for (int n = 1; n < N; n++) low = fmin(low, q[at3(p, N, n, total, b)]);
+    return low;
+}
+
+// df/dx by four points; h is small against what f varies over, so what is left is its rounding, far below
+// float's.
+typedef double Function(double x, const void* context);
+static double slope(Function* f, double x, double h, const void* context) {
+    return (f(x - 2 * h, context) - 8 * f(x - h, context) + 8 * f(x + h, context) - f(x + 2 * h, context)) /
+           (12 * h);
+}
+
+// ---- networks: layout and reference ----
+
+// As in the agent, but with a gap behind every tensor: gaps are NaN and stay it.
+static size_t place(size_t* at, size_t count) {
+    const size_t offset = *at;
+    *at += (count / 16 + 1) * 16;
+    return offset;
+}
+
+static UfMlp shape_of(const Case* c, int out) {
+    UfMlp m = {.in = c->in, .width = c->width, .layers = c->layers, .out = out, .layer_norm = c->layer_norm};
+    const size_t in = c->in, width = c->width;
+    size_t at = 0;
+    for (int l = 0; l < m.layers; l++) {
+        m.kernel[l] = place(&at, (l ? width : in) * width);
+        m.bias[l] = place(&at, width);
+        if (m.layer_norm) m.scale[l] = place(&at, width);
+        if (m.layer_norm) m.shift[l] = place(&at, width);
+    }
+    m.kernel[m.layers] = place(&at, width * out);
+    m.bias[m.layers] = place(&at, out);
+    m.log_std = place(&at, out);
+    m.size = (at + 63) / 64 * 64;
+    return m;
+}
+
+typedef struct Tensor {
+    size_t offset, count;
+    double scale, shift;  // of its random values
+} Tensor;
+
+static int tensors_of(const UfMlp* m, Tensor out[4 * MAX_LAYERS + 2]) {
+    const size_t first_in = m->in, width = m->width;
+    int count = 0;
+    for (int l = 0; l < m->layers; l++) {
+        const size_t in = l ? width : first_in;
+        out[count++] = (Tensor){m->kernel[l], in * width, 1 / sqrt((double)in), 0};
+        out[count++] = (Tensor){m->bias[l], width, 0.3, 0.1};
+        if (m->layer_norm) out[count++] = (Tensor){m->scale[l], width, 0.2, 1};
+        if (m->layer_norm) out[count++] = (Tensor){m->shift[l], width, 0.2, 0};
+    }
+    out[count++] = (Tensor){m->kernel[m->layers], width * m->out, 1 / sqrt((double)width), 0};
+    out[count++] = (Tensor){m->bias[m->layers], m->out, 0.3, 0.1};
+    return count;
+}
+
+static Array* parameters(Test* t, const UfMlp* m) {
+    Array* a = new_array(t, "params", 1, t->c->N * m->size, sizeof(real), false, false);
+    Tensor tensors[4 * MAX_LAYERS + 2];
+    const int count = tensors_of(m, tensors);
+    for (int p = 0; p < t->P; p++) {
+        UfRandom r = random_of(t, p, 0);
+        for (int n = 0; n < t->c->used; n++)
+            for (const Tensor* k = tensors; k < tensors + count; k++) {
+                real* x = BEFORE(a) + (p * t->c->N + n) * m->size + k->offset;
+                for (size_t i = 0; i < k->count; i++)
+                    x[i] = (real)(k->shift + k->scale * uf_random_normal(&r));
+            }
+    }
+    return a;
+}
+
+typedef struct TapeArrays {
+    Array *r[MAX_LAYERS], *h[MAX_LAYERS], *stats[MAX_LAYERS];
+    UfTape tape;
+} TapeArrays;
+
+static TapeArrays new_tape(Test* t, const UfMlp* m, int total) {
+    TapeArrays a = {0};
+    const size_t rows = t->c->used * total;
+    for (int l = 0; l < m->layers; l++) {
+        a.h[l] = a.r[l] = output(t, "tape r", rows * m->width);
+        if (m->layer_norm) a.h[l] = output(t, "tape h", rows * m->width);
+        if (m->layer_norm) a.stats[l] = output(t, "tape stats", rows * 2);
+        a.tape.r[l] = DEV(a.r[l]);
+        a.tape.h[l] = DEV(a.h[l]);
+        a.tape.stats[l] = m->layer_norm ? DEV(a.stats[l]) : NULL;
+    }
+    return a;
+}
+
+// One row through one network in double. The signs of ReLU come from outside (the tape), so that what the
+// reference differentiates is smooth and takes the same side as the op where a unit is within rounding of 0.
+typedef struct Row {
+    bool live[MAX_LAYERS][MAX_WIDTH];
+    double xhat[MAX_LAYERS][MAX_WIDTH], h[MAX_LAYERS][MAX_WIDTH], inv_std[MAX_LAYERS], out[MAX_OUT];
+} Row;
+
+static void naive_forward(const UfMlp* m, const real* w, const double* x, Row* row) {
+    for (int l = 0; l <= m->layers; l++) {
+        const int in = l ? m->width : m->in, out = l < m->layers ? m->width : m->out;
+        double* y = l < m->layers ? row->h[l] : row->out;
+        for (int j = 0; j < out; j++) y[j] = w[m->bias[l] + j];
+        for (int i = 0; i < in; i++)
+            for (int j = 0; j < out; j++) y[j] += x[i] * F(w[m->kernel[l] + (i * out + j)]);
+        if (l == m->layers) return;
+        double mean = 0, variance = 0;
+        for (int j = 0; j < out; j++) mean += (y[j] = row->live[l][j] ? y[j] : 0) / out;
+        for (int j = 0; j < out; j++) variance += (y[j] - mean) * (y[j] - mean) / out;
+        row->inv_std[l] = 1 / sqrt(variance + 1e-6);
+        for (int j = 0; j < out && m->layer_norm; j++) {
+            row->xhat[l][j] = (y[j] - mean) * row->inv_std[l];
+            y[j] = row->xhat[l][j] * F(w[m->scale[l] + j]) + F(w[m->shift[l] + j]);
+        }
+        x = row->h[l];
+    }
+}
+
+// Adds the gradient of <seed, out> to grads (size) and writes that with respect to x to dx (in).
+static void naive_backward(const UfMlp* m, const real* w, const double* x, const Row* row, const double* seed,
+                           double* grads, double* dx) {
+    double d[MAX_WIDTH], next[MAX_WIDTH];
+    for (int j = 0; j < m->out; j++) d[j] = seed[j];
+    for (int l = m->layers; l >= 0; l--) {
+        const int in = l ? m->width : m->in, out = l < m->layers ? m->width : m->out;
+        const double* input = l ? row->h[l - 1] : x;
+        if (l < m->layers) {
+            double s1 = 0, s2 = 0;
+            for (int j = 0; j < out && m->layer_norm; j++) {
+                grads[m->scale[l] + j] += d[j] * row->xhat[l][j];
+                grads[m->shift[l] + j] += d[j];
+                d[j] *= F(w[m->scale[l] + j]);
+                s1 += d[j] / out;
+                s2 += d[j] * row->xhat[l][j] / out;
+            }
+            for (int j = 0; j < out; j++) {
+                if (m->layer_norm) d[j] = row->inv_std[l] * (d[j] - s1 - row->xhat[l][j] * s2);
+                if (!row->live[l][j]) d[j] = 0;
+            }
+        }
+        for (int j = 0; j < out; j++) grads[m->bias[l] + j] += d[j];
+        for (int i = 0; i < in; i++) {
+            next[i] = 0;
+            for (int j = 0; j < out; j++) {
+                grads[m->kernel[l] + (i * out + j)] += input[i] * d[j];
+                next[i] += d[j] * F(w[m->kernel[l] + (i * out + j)]);
+            }
+        }
+        memcpy(l ? d : dx, next, in * sizeof(double));
+    }
+}
+
+static void take_signs(Row* row, const TapeArrays* tape, const UfMlp* m, size_t tape_row) {
+    for (int l = 0; l < m->layers; l++)
+        for (int j = 0; j < m->width; j++) row->live[l][j] = AFTER(tape->r[l])[tape_row * m->width + j] > 0;
+}
+
+// ---- forward ----
+
+// One row of a recorded forward pass, a layer at a time from the numbers it recorded itself: errors do not
+// pile up.
+static void check_forward_row(const Test* t, const UfMlp* m, const real* w, const real* x,
+                              const TapeArrays* tape, const real* out, size_t row) {
+    const int width = m->width;
+    for (int l = 0; l <= m->layers; l++) {
+        const int in = l ? width : m->in, count = l < m->layers ? width : m->out;
+        const real* r = l < m->layers ? AFTER(tape->r[l]) + row * width : out + row * m->out;
+        for (int j = 0; j < count; j++) {
+            const double bias = w[m->bias[l] + j];
+            double z = bias, size = fabs(bias);
+            for (int i = 0; i < in; i++) {
+                const double product = F(x[i]) * F(w[m->kernel[l] + (i * count + j)]);
+                z += product;
+                size += fabs(product);
+            }
+            if (l < m->layers && z < 0) z = 0;
+            expect(t, l < m->layers ? "r" : "out", (int)row * count + j, r[j], z, (in + 2) * U * size);
+        }
+        if (l == m->layers) return;
+        x = AFTER(tape->h[l]) + row * width;
+        if (!m->layer_norm) continue;
+        double mean = 0, variance = 0;
+        for (int j = 0; j < width; j++) mean += F(r[j]) / width;
+        for (int j = 0; j < width; j++) variance += (r[j] - mean) * (r[j] - mean) / width;
+        const double inv_std = 1 / sqrt(variance + UF_LAYER_NORM_EPS), rounding = (width + 8) * U;
+        const real* stats = AFTER(tape->stats[l]) + 2 * row;
+        expect(t, "mean", row, stats[0], mean, rounding * mean);
+        expect(t, "1/std", row, stats[1], inv_std, rounding * inv_std);
+        for (int j = 0; j < width; j++) {
+            const double scale = w[m->scale[l] + j], shift = w[m->shift[l] + j];
+            const double size = (r[j] + mean) * inv_std * fabs(scale) + fabs(shift);
+            expect(t, "h", (int)row * width + j, x[j], (r[j] - mean) * inv_std * scale + shift,
+                   rounding * size);
+        }
+    }
+}
+
+static void op_mlp_forward(Test* t) {
+    const Case* c = t->c;
+    const UfMlp m = shape_of(c, c->out);
+    const int total = c->before + c->rows + c->after, ld = c->in + c->pad;
+    Array* params = parameters(t, &m);
+    Array* x = padded(t, "x", 1, total, ld, c->before, c->rows, c->in);
+    Array* out = output(t, "out", c->used * total * c->out);
+    Array* plain = output(t, "out without tape", c->used * total * c->out);
+    const TapeArrays tape = new_tape(t, &m, total);
+    const UfNets nets = {&m, t->P, c->N, c->used, DEV(params)};
+    const UfInput input = {DEV(x), ld, total};
+    const UfRows rows = {c->before, c->rows, total};
+    assert_int_equal(t->be->plan(t->be, &m, c->rows, c->N), UF_OK);
+    send(t);
+    t->be->mlp_forward(t->be, &nets, DEV(out), &tape.tape, input, rows);
+    t->be->mlp_forward(t->be, &nets, DEV(plain), NULL, input, rows);
+    receive(t);
+    assert_memory_equal(out->after, plain->after, out->bytes);
+    real* scratch = must(malloc(2 * c->rows * c->width * sizeof(real)));
+    real* host = must(malloc(c->rows * c->out * sizeof(real)));
+    for (int p = 0; p < t->P && t->reference; p++)
+        for (int n = 0; n < c->used; n++) {
+            const real* w = BEFORE(params) + (p * c->N + n) * m.size;
+            const size_t first = at3(p, c->used, n, total, 0);
+            for (int b = 0; b < total; b++) {
+                const size_t row = first + b;
+                if (b >= c->before && b < c->before + c->rows) {
+                    check_forward_row(t, &m, w, BEFORE(x) + (p * total + b) * ld, &tape, AFTER(out), row);
+                    continue;
+                }
+                for (int j = 0; j < c->out; j++)
+                    expect_untouched(t, "out", row, AFTER(out)[row * c->out + j]);
+                for (int l = 0; l < c->layers; l++)
+                    for (int j = 0; j < c->width; j++) {
+                        expect_untouched(t, "r", row, AFTER(tape.r[l])[row * c->width + j]);
+                        expect_untouched(t, "h", row, AFTER(tape.h[l])[row * c->width + j]);
+                    }
+            }
+            // The host's pass over the same blocks of rows is the same sums.
+            const int block = uf_block_rows(c->rows, c->N);
+            for (int b = 0; b < c->rows; b += block)
+                uf_mlp_forward_host(&m, w, host + b * c->out, BEFORE(x) + (p * total + c->before + b) * ld,
+                                    ld, c->rows - b < block ? c->rows - b : block, scratch);
+            const real* here = AFTER(out) + (first + c->before) * c->out;
+            if (strcmp(t->be->name, "cpu") == 0)
+                assert_memory_equal(host, here, (c->rows * c->out) * sizeof(real));
+        }
+    free(scratch);
+    free(host);
+    clear(t);
+}
+
+// A NaN in one input row reaches every output of that row and no other; a NaN in a bias reaches every row.
+static void op_nan(Test* t) {
+    const Case* c = t->c;
+    const UfMlp m = shape_of(c, c->out);
+    for (int kind = 0; kind < 2; kind++) {
+        Array* params = parameters(t, &m);
+        Array* x = padded(t, "x", 1, c->rows, c->in, 0, c->rows, c->in);
+        Array* out = output(t, "out", c->used * c->rows * c->out);
+        const int bad = c->rows / 2;
+        for (int p = 0; p < t->P; p++) {
+            if (kind == 0) BEFORE(x)[(p * c->rows + bad) * c->in + c->in - 1] = NAN;
+            for (int n = 0; n < c->used && kind == 1; n++)
+                BEFORE(params)[(p * c->N + n) * m.size + m.bias[0] + (c->width - 1)] = NAN;
+        }
+        const UfNets nets = {&m, t->P, c->N, c->used, DEV(params)};
+        assert_int_equal(t->be->plan(t->be, &m, c->rows, c->N), UF_OK);
+        send(t);
+        t->be->mlp_forward(t->be, &nets, DEV(out), NULL, (UfInput){DEV(x), c->in, c->rows},
+                           (UfRows){0, c->rows, c->rows});
+        receive(t);
+        for (int k = 0; k < t->P * c->used * c->rows * c->out; k++)
+            if (isnan(AFTER(out)[k]) != (kind == 1 || k / c->out % c->rows == bad))
+                expect_near(t, kind ? "out of a NaN bias" : "out of a NaN input", k, AFTER(out)[k], NAN, 0);
+        clear(t);
+    }
+}
+
+// ---- backward ----
+
+// Sums over rows of what one network's gradient should be, and of its absolute parts.
+typedef struct Expected {
+    double *sum, *size, *row;
+} Expected;
+
+static Expected new_expected(size_t count) {
+    return (Expected){must(calloc(count, sizeof(double))), must(calloc(count, sizeof(double))),
+                      must(calloc(count, sizeof(double)))};
+}
+
+static void add_row(Expected* e, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        e->sum[i] += e->row[i];
+        e->size[i] += fabs(e->row[i]);
+    }
+    memset(e->row, 0, count * sizeof(double));
+}
+
+static void free_expected(Expected* e) {
+    free(e->sum);
+    free(e->size);
+    free(e->row);
+}
+
+// Rounding of a pass up and down L layers, relative to a tensor's largest sum of absolute row parts: each
+// layer is a sum of at most `width` products and the sums of LayerNorm, whose roundings add like sqrt(terms)
+// u and are handed on to the next layer; 4 for the two directions and LayerNorm's 1/std. Sums over rows are
+// of independent errors. LayerNorm over few units cancels nearly everything (what is left is of the order of
+// eps / variance): there the measure is the whole network's largest sum, times 8 for what 1/std makes of the
+// difference.
+static double pass_rounding(const UfMlp* m) { return 4 * (m->layers + 1) * sqrt(m->width + 8) * U; }
+static bool cancels(const UfMlp* m) { return m->layer_norm && m->width < 16; }
+
+static void check_gradient(const Test* t, const UfMlp* m, const Array* grads, int p, int n,
+                           const Expected* e) {
+    const Case* c = t->c;
+    const size_t stride = c->N * m->size, at = p * stride + n * m->size;
+    Tensor tensors[4 * MAX_LAYERS + 2];
+    const int count = tensors_of(m, tensors);
+    double largest[4 * MAX_LAYERS + 2] = {0}, overall = 0;
+    size_t next = 0;
+    for (int k = 0; k < count; k++) {
+        for (size_t i = 0; i < tensors[k].count; i++)
+            largest[k] = fmax(largest[k], e->size[tensors[k].offset + i]);
+        overall = fmax(overall, largest[k]);
+    }
+    for (int k = 0; k < count; k++) {
+        const double size = cancels(m) ? 8 * overall : largest[k];
+        for (size_t i = 0; i < tensors[k].count; i++) {
+            double sum = 0;
+            for (size_t block = 0; block < grads->outer; block++)
+                sum += AFTER(grads)[block * t->P * stride + at + tensors[k].offset + i];
+            expect(t, "gradient", tensors[k].offset + i, sum, e->sum[tensors[k].offset + i],
+                   pass_rounding(m) * size);
+        }
+    }
+    for (int k = 0; k <= count; k++) {  // between the tensors
+        const size_t end = k < count ? tensors[k].offset : m->size;
+        for (size_t block = 0; block < grads->outer; block++)
+            for (size_t i = next; i < end; i++)
+                expect_untouched(t, "gap of gradient", i, AFTER(grads)[block * t->P * stride + at + i]);
+        if (k < count) next = tensors[k].offset + tensors[k].count;
+    }
+}
+
+static Array* gradients(Test* t, const char* name, const UfMlp* m, int total) {
+    return new_array(t, name, uf_num_blocks(total, t->c->N), t->c->N * m->size, sizeof(real), false, true);
+}
+
+// Forward in two parts, as the data rows and the others of a critic pass, so that the backward pass finds its
+// rows of both.
+static void forward_in_parts(Test* t, const UfNets* nets, real* out, const UfTape* tape, UfInput input) {
+    const int part = input.total / 4;
+    assert_int_equal(t->be->plan(t->be, nets->mlp, input.total, nets->N), UF_OK);
+    if (part) t->be->mlp_forward(t->be, nets, out, tape, input, (UfRows){0, part, input.total});
+    t->be->mlp_forward(t->be, nets, out, tape, input, (UfRows){part, input.total - part, input.total});
+}
+
+static void op_mlp_backward(Test* t) {
+    const Case* c = t->c;
+    const UfMlp m = shape_of(c, c->out);
+    const int total = c->rows, ld = c->in + c->pad, dx_first = c->in / 3,
+              dx_count = c->in - dx_first > 3 ? 3 : c->in - dx_first;
+    Array* params = parameters(t, &m);
+    Array* x = padded(t, "x", 1, total, ld, 0, total, c->in);
+    Array* dout = normals(t, "dout", c->used * total * c->out, 1, 0);
+    Array* out = output(t, "out", c->used * total * c->out);
+    const TapeArrays tape = new_tape(t, &m, total);
+    Array* grads = gradients(t, "grads", &m, total);
+    Array* grads_only = gradients(t, "grads without dx", &m, total);
+    const size_t dx_size = (c->used * total * dx_count);
+    Array *dx = output(t, "dx", dx_size), *dx_only = output(t, "dx without grads", dx_size);
+    const UfNets nets = {&m, t->P, c->N, c->used, DEV(params)};
+    const UfInput input = {DEV(x), ld, total};
+    send(t);
+    forward_in_parts(t, &nets, DEV(out), &tape.tape, input);
+    t->be->mlp_backward(t->be, &nets, DEV(grads), DEV(dx), dx_first, dx_count, &tape.tape, input, DEV(dout),
+                        total);
+    t->be->mlp_backward(t->be, &nets, DEV(grads_only), NULL, 0, 0, &tape.tape, input, DEV(dout), total);
+    t->be->mlp_backward(t->be, &nets, NULL, DEV(dx_only), dx_first, dx_count, &tape.tape, input, DEV(dout),
+                        total);
+    receive(t);
+    assert_memory_equal(grads->after, grads_only->after, grads->bytes);
+    assert_memory_equal(dx->after, dx_only->after, dx->bytes);
+    Expected e = new_expected(m.size);
+    double* expected_dx = must(calloc(total * c->in, sizeof(double)));
+    for (int p = 0; p < t->P && t->reference; p++)
+        for (int n = 0; n < c->N; n++) {
+            const real* w = BEFORE(params) + (p * c->N + n) * m.size;
+            double largest = 0;
+            memset(e.sum, 0, m.size * sizeof(double));
+            memset(e.size, 0, m.size * sizeof(double));
+            for (size_t i = 0; i < m.size && n >= c->used; i++)
+                expect_untouched(t, "gradient of an unused network", i,
+                                 AFTER(grads)[(p * c->N + n) * m.size + i]);
+            if (n >= c->used) continue;
+            for (int b = 0; b < total; b++) {
+                static Row row;
+                double input_row[64], seed[MAX_OUT];
+                const size_t at = at3(p, c->used, n, total, b);
+                for (int i = 0; i < c->in; i++) input_row[i] = BEFORE(x)[(p * total + b) * ld + i];
+                for (int j = 0; j < c->out; j++) seed[j] = BEFORE(dout)[at * c->out + j];
+                take_signs(&row, &tape, &m, at);
+                naive_forward(&m, w, input_row, &row);
+                naive_backward(&m, w, input_row, &row, seed, e.row, expected_dx + b * c->in);
+                add_row(&e, m.size);
+                for (int i = 0; i < c->in; i++) largest = fmax(largest, fabs(expected_dx[b * c->in + i]));
+            }
+            for (size_t i = 0; i < m.size && cancels(&m); i++) largest = fmax(largest, 8 * e.size[i]);
+            check_gradient(t, &m, grads, p, n, &e);
+            for (int k = 0; k < total * dx_count; k++)
+                expect(t, "dx", k, AFTER(dx)[at3(p, c->used, n, total * dx_count, k)],
+                       expected_dx[k / dx_count * c->in + dx_first + k % dx_count],
+                       pass_rounding(&m) * largest);
+        }
+    free(expected_dx);
+    free_expected(&e);
+    clear(t);
+}
+
+// ---- second order ----
+
+typedef struct SecondOrder {
+    const UfMlp* m;
+    real* w;  // a copy of one network; the parameter that moves is *moving
+    double* scratch;
+    const TapeArrays* tape;
+    const real *x, *tangent, *dout;
+    int ld, first, count, rows;
+    size_t tape_row;
+} SecondOrder;
+
+// The function itself: sum over rows of dout * out + <tangent, d out / d x>.
+static double second_order_value(const SecondOrder* s) {
+    double value = 0;
+    for (int b = 0; b < s->rows; b++) {
+        static Row row;
+        double x[64], dx[64];
+        const double one = 1;
+        for (int i = 0; i < s->m->in; i++) x[i] = s->x[b * s->ld + i];
+        take_signs(&row, s->tape, s->m, s->tape_row + b);
+        naive_forward(s->m, s->w, x, &row);
+        naive_backward(s->m, s->w, x, &row, &one, s->scratch, dx);
+        value += F(s->dout[b]) * row.out[0];
+        for (int i = 0; i < s->count; i++) value += F(s->tangent[b * s->count + i]) * dx[s->first + i];
+    }
+    return value;
+}
+
+// Its gradient: that of <tangent, dQ/dx> is the derivative of Q's own gradient as x moves along the tangent.
+// Steps of 1e-5 keep the four-point rule's error (h^4 over the fourth power of LayerNorm's smallest std,
+// 1e-3) and its rounding near 1e-9.
+static void second_order_gradient(const SecondOrder* s, Expected* e) {
+    const double h = 1e-5, steps[5] = {0, -2, -1, 1, 2}, weights[5] = {0, 1, -8, 8, -1};
+    for (int b = 0; b < s->rows; b++) {
+        static Row row;
+        double x[64], dx[64];
+        take_signs(&row, s->tape, s->m, s->tape_row + b);
+        for (int k = 0; k < 5; k++) {
+            const double seed = k ? weights[k] / (12 * h) : F(s->dout[b]);
+            for (int i = 0; i < s->m->in; i++) x[i] = s->x[b * s->ld + i];
+            for (int i = 0; i < s->count; i++)
+                x[s->first + i] += steps[k] * h * F(s->tangent[b * s->count + i]);
+            naive_forward(s->m, s->w, x, &row);
+            naive_backward(s->m, s->w, x, &row, &seed, e->row, dx);
+        }
+        add_row(e, s->m->size);
+    }
+}
+
+static void op_mlp_backward_backward(Test* t) {
+    const Case* c = t->c;
+    const UfMlp m = shape_of(c, 1);
+    const int total = c->rows, ld = c->in + c->pad, first = c->in / 3,
+              count = c->in - first > 6 ? 6 : c->in - first;
+    Array* params = parameters(t, &m);
+    Array* x = padded(t, "x", 1, total, ld, 0, total, c->in);
+    Array* dout = normals(t, "dout", c->used * total, 1, 0);
+    Array* tangent = normals(t, "tangent", c->used * total * count, 1, 0);
+    Array* out = output(t, "out", c->used * total);
+    const TapeArrays tape = new_tape(t, &m, total);
+    Array* grads = gradients(t, "grads", &m, total);
+    const UfNets nets = {&m, t->P, c->N, c->used, DEV(params)};
+    const UfInput input = {DEV(x), ld, total};
+    send(t);
+    forward_in_parts(t, &nets, DEV(out), &tape.tape, input);
+    t->be->mlp_backward_backward(t->be, &nets, DEV(grads), &tape.tape, input, DEV(tangent), first, count,
+                                 DEV(dout), total);
+    receive(t);
+    Expected e = new_expected(m.size);
+    real* w = must(malloc(m.size * sizeof(real)));
+    double* scratch = must(calloc(m.size, sizeof(double)));
+    Tensor tensors[4 * MAX_LAYERS + 2];
+    const int num_tensors = tensors_of(&m, tensors);
+    for (int p = 0; p < t->P && t->reference; p++)
+        for (int n = 0; n < c->used; n++) {
+            const size_t row = at3(p, c->used, n, total, 0);
+            const SecondOrder s = {&m,
+                                   w,
+                                   scratch,
+                                   &tape,
+                                   BEFORE(x) + p * total * ld,
+                                   BEFORE(tangent) + row * count,
+                                   BEFORE(dout) + row,
+                                   ld,
+                                   first,
+                                   count,
+                                   total,
+                                   row};
+            memcpy(w, BEFORE(params) + (p * c->N + n) * m.size, m.size * sizeof(real));
+            memset(e.sum, 0, m.size * sizeof(double));
+            memset(e.size, 0, m.size * sizeof(double));
+            second_order_gradient(&s, &e);
+            check_gradient(t, &m, grads, p, n, &e);
+            // And the reference against differences of the function, in one number of each tensor. Parameters
+            // are float here, so the step is whatever is left after rounding; two points: h^2 times third
+            // derivatives (1/std to the third) over value.
+            for (int k = 0; k < num_tensors && p == 0 && n == 0 && c->width >= 16 && c->width < 100; k++) {
+                const size_t at = tensors[k].offset + (7 * k) % tensors[k].count;
+                const real middle = w[at], step = (real)0x1p-12;
+                w[at] = middle + step;
+                const double up = second_order_value(&s), high = w[at];
+                w[at] = middle - step;
+                const double down = second_order_value(&s), low = w[at];
+                w[at] = middle;
+                expect(t, "reference of gradient", at, e.sum[at], (up - down) / (high - low),
+                       1e-5 * e.size[at] + 1e-5);
+            }
+        }
+    free(w);
+    free(scratch);
+    free_expected(&e);
+    clear(t);
+}
+
+static void test_blocks(void** state) {
+    (void)state;
+    for (int networks = 1; networks < 20; networks++)
+        for (int rows = 1; rows < 3000; rows++) {
+            const int block = uf_block_rows(rows, networks), blocks = uf_num_blocks(rows, networks);
+            if (block < 1 || block > 512 || blocks * block < rows || (blocks - 1) * block >= rows)
+                fail_msg("%d rows of %d networks: %d blocks of %d", rows, networks, blocks, block);
+        }
+}
+
+// ---- policy ----
+
+static const char* const kind_names[] = {"deterministic", "gaussian", "squashed"};
+
+// One action dimension in double: log-density by the change of variables, written for large |u| as well.
+static double naive_log_tanh_slope(double u) { return 2 * (log(2) - fabs(u) - log1p(exp(-2 * fabs(u)))); }
+
+static void naive_sample(int kind, double m, double s, double eps, double* action, double* log_prob) {
+    const double u = m + exp(s) * eps, normal = -eps * eps / 2 - s - log(2 * acos(-1)) / 2;
+    *action = kind == UF_POLICY_DETERMINISTIC ? tanh(m)
+              : kind == UF_POLICY_GAUSSIAN    ? tanh(m) + exp(s) * eps
+                                              : tanh(u);
+    *log_prob = kind == UF_POLICY_DETERMINISTIC ? 0
+                : kind == UF_POLICY_GAUSSIAN    ? normal
+                                                : normal - naive_log_tanh_slope(u);
+}
+
+static double naive_bc(int kind, double m, double s, double a) {
+    if (kind == UF_POLICY_DETERMINISTIC) return (tanh(m) - a) * (tanh(m) - a);
+    // The bound is float's 0.999999: 1 - that is off by a hundredth of itself in float, which atanh shows.
+    const double limit = (float)UF_ATANH_LIMIT, u = atanh(fmin(fmax(a, -limit), limit));
+    const double z = (kind == UF_POLICY_GAUSSIAN ? a - tanh(m) : u - m) * exp(-s);
+    return z * z / 2 + s + log(2 * acos(-1)) / 2 + (kind == UF_POLICY_GAUSSIAN ? 0 : naive_log_tanh_slope(u));
+}
+
+typedef struct HeadArrays {
+    Array *head, *log_std, *hyper;
+    UfHeads heads;
+} HeadArrays;
+
+// source 0: deterministic; 1: a log-std head; 2: a free log-std.
+static HeadArrays new_heads(Test* t, int kind, int source) {
+    const Case* c = t->c;
+    HeadArrays a = {0};
+    const int B = c->rows, A = c->out, H = source == 1 ? 2 * A : A, stride = A + 3;
+    a.hyper = hypers(t);
+    a.head = normals(t, "head", B * H, 1, 0);
+    if (source == 2) a.log_std = normals(t, "log_std", stride, 1, 0);
+    a.heads = (UfHeads){
+        kind, t->P, B, A, H, DEV(a.head), source == 2 ? DEV(a.log_std) : NULL, stride, HYPER_DEV(a.hyper)};
+    for (int p = 0; p < t->P && source; p++) {  // the first log-std on its bound, the last far outside
+        real* s = source == 1 ? BEFORE(a.head) + p * B * H + A : BEFORE(a.log_std) + p * stride;
+        s[0] = (t->first + p) % 2 ? HYPER(a.hyper)[p].log_std_max : HYPER(a.hyper)[p].log_std_min;
+        if (A > 1) s[A - 1] = 30;
+    }
+    return a;
+}
+
+static double raw_log_std(const HeadArrays* a, int p, int b, int i) {
+    const UfHeads* h = &a->heads;
+    if (a->log_std) return BEFORE(a->log_std)[p * h->log_std_stride + i];
+    return h->H == 2 * h->A ? BEFORE(a->head)[(p * h->B + b) * h->H + h->A + i] : 0;
+}
+
+static void op_policy_sample(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, A = c->out, ld = c->in + A + c->pad, total = B + c->after;
+    for (int k = 0; k < 5 * 8; k++) {
+        const int kind = k % 5 == 0  ? UF_POLICY_DETERMINISTIC
+                         : k % 5 < 3 ? UF_POLICY_GAUSSIAN
+                                     : UF_POLICY_SQUASHED;
+        const bool has_noise = k / 5 & 1, has_smoothing = k / 5 & 2, has_log_prob = k / 5 & 4;
+        const HeadArrays heads = new_heads(t, kind, k % 5 == 0 ? 0 : k % 5 % 2 ? 1 : 2);
+        t->variant = kind_names[kind];
+        Array* noise = normals(t, "noise", B * A, 1, 0);
+        Array* smoothing = normals(t, "smoothing", B * A, 1, 0);
+        Array *x = output(t, "x", total * ld), *log_prob = output(t, "log_prob", B);
+        send(t);
+        t->be->policy_sample(t->be, &heads.heads, (UfActions){DEV(x) + c->in, ld, total},
+                             has_log_prob ? DEV(log_prob) : NULL, has_noise ? DEV(noise) : NULL,
+                             has_smoothing ? DEV(smoothing) : NULL);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const UfHyper* h = &HYPER(heads.hyper)[p];
+            for (int b = 0; b < total; b++) {
+                const real* row = AFTER(x) + (p * total + b) * ld;
+                double sum = 0, size = 0;
+                for (int i = 0; i < ld; i++)
+                    if (b >= B || i < c->in || i >= c->in + A)
+                        expect_untouched(t, "x", ((p * total + b) * ld + i), row[i]);
+                for (int i = 0; i < A && b < B; i++) {
+                    const int at = (p * B + b) * A + i;
+                    const double m = BEFORE(heads.head)[(p * B + b) * heads.heads.H + i],
+                                 eps = has_noise ? BEFORE(noise)[at] : 0;
+                    const double s = fmin(fmax(raw_log_std(&heads, p, b, i), h->log_std_min), h->log_std_max);
+                    double action, lp, spread = fabs(exp(s) * eps);
+                    naive_sample(kind, m, s, eps, &action, &lp);
+                    if (has_smoothing) {
+                        const double n = F(h->policy_noise) * F(BEFORE(smoothing)[at]), limit = h->noise_clip;
+                        action = fmin(fmax(action + fmin(fmax(n, -limit), limit), -1), 1);
+                    }
+                    expect(t, "action", at, row[c->in + i], action, 8 * U * (1 + fabs(m) + spread));
+                    sum += lp;
+                    size += eps * eps / 2 + fabs(s) + 4 * (fabs(m) + spread) + 4;
+                }
+                if (b < B && has_log_prob)
+                    expect(t, "log_prob", p * B + b, AFTER(log_prob)[p * B + b], sum, (8 + A) * U * size);
+                if (b < B && !has_log_prob)
+                    expect_untouched(t, "log_prob", p * B + b, AFTER(log_prob)[p * B + b]);
+            }
+        }
+        clear(t);
+    }
+    // Only the log-probability is wanted.
+    const HeadArrays heads = new_heads(t, UF_POLICY_GAUSSIAN, 1);
+    Array* log_prob = output(t, "log_prob", B);
+    send(t);
+    t->be->policy_sample(t->be, &heads.heads, (UfActions){NULL, 0, 0}, DEV(log_prob), NULL, NULL);
+    receive(t);
+    for (int k = 0; k < t->P * B; k++) assert_false(isnan(AFTER(log_prob)[k]));
+    clear(t);
+}
+
+static void op_entropy_coef(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, A = c->out;
+    const size_t stride = 64;
+    Array* log_prob = normals(t, "log_prob", B, 2, -1);
+    Array* log_alpha = normals(t, "log_alpha", stride, 1, 0);
+    Array *grads = output(t, "grads", stride), *alpha = output(t, "alpha", 1), *metrics = new_metrics(t);
+    send(t);
+    t->be->entropy_coef_loss(t->be, DEV(grads), stride, DEV(log_prob), DEV(log_alpha), t->P, B, A,
+                             METRICS_DEV(metrics));
+    t->be->entropy_coef(t->be, DEV(alpha), DEV(log_alpha), stride, t->P, METRICS_DEV(metrics));
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++) {
+        double sum = 0, size = 0;
+        for (int b = 0; b < B; b++) {
+            sum += BEFORE(log_prob)[p * B + b];
+            size += fabs(BEFORE(log_prob)[p * B + b]);
+        }
+        const double want = -sum / B + A, bound = 4 * U * (size / B + A),
+                     value = BEFORE(log_alpha)[p * stride];
+        expect(t, "gradient of log_alpha", p, AFTER(grads)[p * stride], want, bound);
+        for (size_t i = 1; i < stride; i++) expect_untouched(t, "grads", i, AFTER(grads)[p * stride + i]);
+        expect(t, "alpha", p, AFTER(alpha)[p], exp(value), 4 * U * exp(value));
+        Metrics m = {0};
+        m.add[UF_METRIC_alpha_loss] = value * want;
+        m.bound[UF_METRIC_alpha_loss] = fabs(value) * bound + 1e-14;
+        m.add[UF_METRIC_alpha] = exp(value);
+        m.bound[UF_METRIC_alpha] = 4 * U * exp(value);
+        expect_metrics(t, metrics, p, &m);
+    }
+    clear(t);
+}
+
+// ---- actor ----
+
+static void op_awr_weight(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, N = c->used, total = B + c->after;
+    Array* hyper = hypers(t);
+    Array *q = padded(t, "q", N, total, 1, 0, B, 1), *v = normals(t, "v", B, 1, -0.5);
+    Array *weight = output(t, "weight", B), *metrics = new_metrics(t);
+    send(t);
+    t->be->awr_weight(t->be, DEV(weight), DEV(q), total, DEV(v), HYPER_DEV(hyper), t->P, N, B,
+                      METRICS_DEV(metrics));
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++) {
+        const double T = HYPER(hyper)[p].awr_temperature;
+        double sum = 0, size = 0;
+        for (int b = 0; b < B; b++) {
+            const double low = naive_min(BEFORE(q), p, N, total, b), value = BEFORE(v)[p * B + b],
+                         advantage = low - value;
+            // The exponent's rounding is the weight's relative error.
+            const double exponent = 2 * T * (fabs(low) + fabs(value)), want = fmin(exp(T * advantage), 20);
+            expect(t, "weight", p * B + b, AFTER(weight)[p * B + b], want, (4 + exponent) * U * want);
+            sum += advantage;
+            size += fabs(low) + fabs(value);
+        }
+        Metrics m = {0};
+        m.add[UF_METRIC_adv] = sum / B;
+        m.bound[UF_METRIC_adv] = 2 * U * size / B;
+        expect_metrics(t, metrics, p, &m);
+    }
+    clear(t);
+}
+
+static void op_actor_q_loss(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows;
+    static const char* const names[] = {"min", "mean", "first"};
+    for (int k = 0; k < 6; k++) {
+        const int aggregate = k / 2, N = aggregate == 2 ? 1 : c->used;
+        const bool normalise = k % 2;
+        t->variant = names[aggregate];
+        Array *hyper = hypers(t), *q = normals(t, "q", N * B, 3, 1);
+        Array *dq = output(t, "dq", N * B), *metrics = new_metrics(t);
+        send(t);
+        t->be->actor_q_loss(t->be, DEV(dq), DEV(q), aggregate, normalise, HYPER_DEV(hyper), t->P, N, B,
+                            METRICS_DEV(metrics));
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            double sum = 0, size = 0, norm = 0;
+            for (int b = 0; b < B; b++) {
+                double value = 0;
+                for (int n = 0; n < N; n++) {
+                    value += F(BEFORE(q)[at3(p, N, n, B, b)]) / N;
+                    size += fabs(BEFORE(q)[at3(p, N, n, B, b)]);
+                }
+                if (aggregate != 1) value = naive_min(BEFORE(q), p, N, B, b);
+                sum += value;
+                norm += fabs(value) / B;
+            }
+            const double coef = HYPER(hyper)[p].actor_q_coef, lambda = normalise ? 1 / (norm + 1e-7) : 1;
+            // A mean of critics near 0 in every row would make lambda as uncertain as size / norm; sizes here
+            // are alike.
+            const double rounding = (8 + N) * U * (normalise ? 1 + size / B / N / norm : 1);
+            for (int b = 0; b < B; b++)
+                for (int n = 0; n < N; n++) {
+                    const size_t at = at3(p, N, n, B, b);
+                    const double share =
+                        aggregate == 1 ? 1.0 / N : BEFORE(q)[at] == naive_min(BEFORE(q), p, N, B, b);
+                    expect(t, "dq", at, AFTER(dq)[at], -coef * lambda / B * share,
+                           rounding * coef * lambda / B);
+                }
+            Metrics m = {0};
+            m.add[UF_METRIC_actor_q] = sum / B;
+            m.bound[UF_METRIC_actor_q] = (4 + N) * U * size / B + 1e-14;
+            m.add[UF_METRIC_actor_loss] = -coef * lambda * sum / B;
+            m.bound[UF_METRIC_actor_loss] = rounding * coef * lambda * size / B + 1e-14;
+            expect_metrics(t, metrics, p, &m);
+        }
+        clear(t);
+    }
+}
+
+// One action dimension's part of the actor's loss.
+typedef struct HeadTerm {
+    int kind;
+    double m, s, eps, a_data, bc, da, dlp;
+} HeadTerm;
+
+static double head_loss(const HeadTerm* h) {
+    double action, log_prob;
+    naive_sample(h->kind, h->m, h->s, h->eps, &action, &log_prob);
+    return h->bc * naive_bc(h->kind, h->m, h->s, h->a_data) + h->da * action + h->dlp * log_prob;
+}
+static double loss_of_mean(double m, const void* context) {
+    HeadTerm h = *(const HeadTerm*)context;
+    h.m = m;
+    return head_loss(&h);
+}
+static double loss_of_log_std(double s, const void* context) {
+    HeadTerm h = *(const HeadTerm*)context;
+    h.s = s;
+    return head_loss(&h);
+}
+
+static void op_actor_loss(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, A = c->out, N = c->used;
+    for (int k = 0; k < 5 * 3; k++) {
+        const int kind = k % 5 == 0  ? UF_POLICY_DETERMINISTIC
+                         : k % 5 < 3 ? UF_POLICY_GAUSSIAN
+                                     : UF_POLICY_SQUASHED;
+        const int source = k % 5 == 0 ? 0 : k % 5 % 2 ? 1 : 2;
+        const bool has_weight = k / 5 != 1, has_q = k / 5 != 2,
+                   has_entropy = k / 5 != 1 && kind != UF_POLICY_DETERMINISTIC;
+        const HeadArrays heads = new_heads(t, kind, source);
+        const int H = heads.heads.H;
+        const size_t stride = heads.heads.log_std_stride;
+        t->variant = kind_names[kind];
+        Array *noise = normals(t, "noise", B * A, 1, 0), *a_data = normals(t, "a_data", B * A, 1, 0);
+        for (int i = 0; i < t->P * B * A; i++) {
+            const int corner = i % (B * A) % 22;  // now and then an action on its bound
+            BEFORE(a_data)[i] = corner % 11 ? (real)tanh(BEFORE(a_data)[i]) : corner ? 1 : -1;
+        }
+        Array *weight = normals(t, "weight", B, 0.2, 1), *dqda = normals(t, "dqda", N * B * A, 1.0 / B, 0);
+        Array *alpha = normals(t, "alpha", 1, 0.1, 1), *log_prob = normals(t, "log_prob", B, 1, 0);
+        Array *dhead = output(t, "dhead", B * H), *dlog_std = output(t, "dlog_std", stride),
+              *metrics = new_metrics(t);
+        send(t);
+        t->be->actor_loss(t->be, DEV(dhead), source == 2 ? DEV(dlog_std) : NULL, &heads.heads, DEV(noise),
+                          DEV(a_data), has_weight ? DEV(weight) : NULL, has_q ? DEV(dqda) : NULL, N,
+                          has_entropy ? DEV(alpha) : NULL, has_entropy ? DEV(log_prob) : NULL,
+                          METRICS_DEV(metrics));
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const UfHyper* h = &HYPER(heads.hyper)[p];
+            const double entropy = has_entropy ? F(h->actor_entropy_coef) * F(BEFORE(alpha)[p]) : 0;
+            double free_sum[MAX_OUT] = {0}, free_size[MAX_OUT] = {0}, bc = 0, bc_size = 0, loss = 0,
+                   log_probs = 0, log_size = 0;
+            for (int b = 0; b < B; b++) {
+                const int row = p * B + b;
+                const double coef = F(h->actor_bc_coef) * (has_weight ? F(BEFORE(weight)[row]) : 1);
+                for (int i = 0; i < A; i++) {
+                    const int at = row * A + i;
+                    const double raw = raw_log_std(&heads, p, b, i),
+                                 s = source ? fmin(fmax(raw, h->log_std_min), h->log_std_max) : 0;
+                    HeadTerm term = {kind,
+                                     BEFORE(heads.head)[row * H + i],
+                                     s,
+                                     BEFORE(noise)[at],
+                                     BEFORE(a_data)[at],
+                                     coef / B,
+                                     0,
+                                     entropy / B};
+                    double da_size = 0;
+                    for (int n = 0; n < N && has_q; n++) {
+                        const double da = BEFORE(dqda)[at3(p, N, n, B, b) * A + i];
+                        term.da += da;
+                        da_size += fabs(da);
+                    }
+                    const bool passes = source && raw > F(h->log_std_min) && raw < F(h->log_std_max);
+                    // Sizes of what is added: distance over std for cloning, the pre-activation for tanh's
+                    // slope.
+                    const double spread = fabs(exp(s) * term.eps), u = 1 + fabs(term.m) + spread,
+                                 weight_bc = fabs(term.bc);
+                    const double x = (kind == UF_POLICY_SQUASHED ? fmin(fabs(atanh(term.a_data)), 8) : 1) +
+                                     fabs(term.m) + 1,
+                                 inverse = exp(-2 * s);
+                    const double size_m = weight_bc * (4 + x * inverse) + (da_size + 2 * fabs(term.dlp)) * u;
+                    const double size_s =
+                        weight_bc * (1 + x * x * inverse) + (da_size + 2 * fabs(term.dlp)) * u * (1 + spread);
+                    expect(t, "dhead", row * H + i, AFTER(dhead)[row * H + i],
+                           slope(loss_of_mean, term.m, 1e-4, &term), (16 + N) * U * size_m);
+                    const double ds = passes ? slope(loss_of_log_std, s, 1e-4, &term) : 0;
+                    if (source == 1)
+                        expect(t, "dhead", row * H + A + i, AFTER(dhead)[row * H + A + i], ds,
+                               (16 + N) * U * size_s);
+                    free_sum[i] += ds;
+                    free_size[i] += size_s;
+                    const double value = naive_bc(kind, term.m, s, term.a_data);
+                    bc += value;
+                    loss += coef * value;
+                    bc_size += 4 + x * x * inverse + 2 * x;
+                }
+                log_probs += has_entropy ? BEFORE(log_prob)[row] : 0;
+                log_size += has_entropy ? fabs(BEFORE(log_prob)[row]) : 0;
+            }
+            for (int i = 0; i < (int)stride; i++) {
+                const real got = AFTER(dlog_std)[p * stride + i];
+                if (source != 2 || i >= A) expect_untouched(t, "dlog_std", i, got);
+                else expect(t, "dlog_std", i, got, free_sum[i], (16 + N + B) * U * free_size[i]);
+            }
+            Metrics m = {0};
+            m.add[UF_METRIC_bc_loss] = bc / B;
+            m.bound[UF_METRIC_bc_loss] = (16 + A) * U * bc_size / B;
+            m.add[UF_METRIC_entropy] = -log_probs / B;
+            m.bound[UF_METRIC_entropy] = 4 * U * log_size / B + 1e-14;
+            m.add[UF_METRIC_actor_loss] = (loss + entropy * log_probs) / B;
+            m.bound[UF_METRIC_actor_loss] = (20 + A) * U * (2 * bc_size + fabs(entropy) * log_size) / B;
+            expect_metrics(t, metrics, p, &m);
+        }
+        clear(t);
+    }
+}
+
+// ---- critics and value ----
+
+static void op_td_target(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, A = c->out, N = c->used, ld = c->in + A + c->pad, total = B + c->after;
+    for (int k = 0; k < 4; k++) {
+        const bool from_v = k & 1, has_entropy = k & 2;
+        Array *hyper = hypers(t), *q = normals(t, "q", N * B, 5, 0), *v = normals(t, "v", B, 5, 0);
+        Array *x = padded(t, "x", 1, total, ld, 0, B, ld),
+              *next_action = normals(t, "next_action", B * A, 1, 0);
+        Array *reward = normals(t, "reward", B, 1, 0), *done = normals(t, "done", B, 1, -1);
+        for (int i = 0; i < t->P * B; i++) BEFORE(done)[i] = BEFORE(done)[i] > 0;
+        Array *alpha = normals(t, "alpha", 1, 0.1, 1), *log_prob = normals(t, "log_prob", B, 1, 0);
+        Array *y = output(t, "y", B), *metrics = new_metrics(t);
+        const UfBatch batch = {.next_action = DEV(next_action), .reward = DEV(reward), .done = DEV(done)};
+        send(t);
+        t->be->td_target(t->be, DEV(y), &batch, from_v ? NULL : DEV(q), from_v ? DEV(v) : NULL,
+                         (UfActions){DEV(x) + c->in, ld, total}, has_entropy ? DEV(alpha) : NULL,
+                         has_entropy ? DEV(log_prob) : NULL, HYPER_DEV(hyper), t->P, N, B, A,
+                         METRICS_DEV(metrics), 0.5);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const UfHyper* h = &HYPER(hyper)[p];
+            double sum = 0, sizes = 0;
+            for (int b = 0; b < B; b++) {
+                const int row = p * B + b;
+                double value = from_v ? BEFORE(v)[row] : naive_min(BEFORE(q), p, N, B, b), size = fabs(value);
+                const double penalty =
+                    has_entropy ? F(h->critic_entropy_coef) * F(BEFORE(alpha)[p]) * F(BEFORE(log_prob)[row])
+                                : 0;
+                value -= penalty;
+                size += fabs(penalty);
+                for (int i = 0; i < A; i++) {
+                    const double a = BEFORE(x)[(p * total + b) * ld + c->in + i],
+                                 data = BEFORE(next_action)[row * A + i];
+                    value -= F(h->critic_bc_coef) * (a - data) * (a - data);
+                    size += F(h->critic_bc_coef) * (a - data) * (a - data);
+                }
+                const double want = BEFORE(reward)[row] + F(h->gamma) * (1 - F(BEFORE(done)[row])) * value;
+                size = fabs(BEFORE(reward)[row]) + F(h->gamma) * size;
+                expect(t, "y", row, AFTER(y)[row], want, (8 + A) * U * size);
+                sum += want;
+                sizes += size;
+            }
+            Metrics m = {0};
+            m.add[UF_METRIC_target] = 0.5 * sum / B;
+            m.bound[UF_METRIC_target] = (8 + A) * U * sizes / B;
+            expect_metrics(t, metrics, p, &m);
+        }
+        clear(t);
+    }
+}
+
+static void op_q_loss(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, N = c->used;
+    const int num_data[] = {B, B, B * 3 / 5, 0};  // the first: no conservative penalty
+    for (int k = 0; k < 4; k++) {
+        const int total = k ? 4 * B : B;
+        Array *hyper = hypers(t), *q = normals(t, "q", N * total, 5, 0), *y = normals(t, "y", B, 5, 0);
+        Array *dq = output(t, "dq", N * total), *metrics = new_metrics(t);
+        if (k == 1)  // values whose plain exponentials overflow
+            for (int i = 0; i < t->P * N * total; i++) BEFORE(q)[i] *= i % (N * total) % 3 ? 1 : 1000;
+        send(t);
+        t->be->q_loss(t->be, DEV(dq), DEV(q), DEV(y), HYPER_DEV(hyper), t->P, N, B, total, num_data[k],
+                      METRICS_DEV(metrics), 0.5);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const double weight = HYPER(hyper)[p].cql_min_q_weight, T = HYPER(hyper)[p].cql_temperature;
+            double error = 0, cql = 0, error_size = 0, cql_size = 0;
+            for (int n = 0; n < N; n++)
+                for (int b = 0; b < B; b++) {
+                    double values[4] = {0}, top = -INFINITY, sum = 0, size = 0;
+                    const double target = BEFORE(y)[p * B + b];
+                    const bool data = b < num_data[k];
+                    for (int g = 0; g < 4 && g * B < total; g++) {
+                        values[g] = BEFORE(q)[at3(p, N, n, total, g * B + b)];
+                        top = fmax(top, values[g]);
+                        size = fmax(size, fabs(values[g]));
+                    }
+                    for (int g = 0; g < 4 && k; g++) sum += exp((values[g] - top) / T);
+                    for (int g = 0; g < 4 && g * B < total; g++) {
+                        const size_t at = at3(p, N, n, total, g * B + b);
+                        const double share = k ? exp((values[g] - top) / T) / sum : 0;
+                        const double subtracted = k && g == 0 && data ? weight / num_data[k] : 0;
+                        const double squared = g ? 0 : 2 * (values[0] - target) / B;
+                        // A softmax's relative error is that of its exponents: their size over T, for itself
+                        // and the sum.
+                        const double spread = 8 + 2 * (top - values[g]) / T;
+                        expect(t, "dq", at, AFTER(dq)[at], squared + weight * share / B - subtracted,
+                               8 * U * (fabs(squared) + subtracted) + U * (spread + 16) * weight * share / B +
+                                   1e-30);
+                    }
+                    error += (values[0] - target) * (values[0] - target);
+                    error_size += (fabs(values[0]) + fabs(target)) * (fabs(values[0]) + fabs(target));
+                    if (k) cql += (top + T * log(sum)) / B - (data ? values[0] / num_data[k] : 0);
+                    cql_size += size / B + 2 * T / B + (data ? fabs(values[0]) / num_data[k] : 0);
+                }
+            Metrics m = {0};
+            m.add[UF_METRIC_critic_loss] = 0.5 * (error / B + (k ? weight * cql : 0));
+            m.bound[UF_METRIC_critic_loss] = 8 * U * (error_size / B + cql_size);
+            m.add[UF_METRIC_cql_loss] = 0.5 * cql;
+            m.bound[UF_METRIC_cql_loss] = 8 * U * cql_size;
+            expect_metrics(t, metrics, p, &m);
+        }
+        clear(t);
+    }
+}
+
+// D of one row as a function of one number of dQ/da.
+typedef struct DiversityRow {
+    double q[MAX_N][MAX_OUT];
+    int N, A, n, i;
+} DiversityRow;
+
+static double naive_diversity(const DiversityRow* d) {
+    double g[MAX_N][MAX_OUT], sum = 0;
+    for (int n = 0; n < d->N; n++) {
+        double norm = 0;
+        for (int i = 0; i < d->A; i++) norm += d->q[n][i] * d->q[n][i];
+        for (int i = 0; i < d->A; i++) g[n][i] = d->q[n][i] / (sqrt(norm) + 1e-6);
+    }
+    for (int n = 0; n < d->N; n++)
+        for (int k = 0; k < d->N; k++)
+            for (int i = 0; i < d->A && k != n; i++) sum += g[n][i] * g[k][i];
+    return sum / (d->N - 1);
+}
+static double diversity_of(double x, const void* context) {
+    DiversityRow d = *(const DiversityRow*)context;
+    d.q[d.n][d.i] = x;
+    return naive_diversity(&d);
+}
+
+static void op_diversity_loss(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, A = c->out, N = c->used;
+    if (N < 2) return;  // refused by the configuration: there is no pair
+    for (int groups = 1; groups <= 4; groups += 3) {
+        const int total = groups * B;
+        Array *hyper = hypers(t), *dqda = normals(t, "dqda", N * total * A, 1, 0);
+        for (int p = 0; p < t->P; p++)  // no gradient at all in the first row of the first critic
+            for (int i = 0; i < A; i++) BEFORE(dqda)[at3(p, N, 0, total, 0) * A + i] = 0;
+        Array *tangent = output(t, "tangent", N * total * A), *metrics = new_metrics(t);
+        send(t);
+        t->be->diversity_loss(t->be, DEV(tangent), DEV(dqda), HYPER_DEV(hyper), t->P, N, B, total, A,
+                              METRICS_DEV(metrics), 0.5);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const double coef = HYPER(hyper)[p].diversity_coef;
+            double sum = 0;
+            for (int b = 0; b < total; b++) {
+                DiversityRow d = {.N = N, .A = A};
+                for (int n = 0; n < N; n++)
+                    for (int i = 0; i < A; i++) d.q[n][i] = BEFORE(dqda)[at3(p, N, n, total, b) * A + i];
+                if (b < B) sum += naive_diversity(&d);
+                for (d.n = 0; d.n < N; d.n++) {
+                    double norm = 0;
+                    for (int i = 0; i < A; i++) norm += d.q[d.n][i] * d.q[d.n][i];
+                    norm = sqrt(norm);
+                    for (d.i = 0; d.i < A; d.i++) {
+                        const size_t at = at3(p, N, d.n, total, b) * A + d.i;
+                        const double h = norm > 0 ? 1e-3 * norm : 1e-11,
+                                     want = b < B ? coef / B * slope(diversity_of, d.q[d.n][d.i], h, &d) : 0;
+                        // |dD/dg| is at most 2 N / (N - 1), over |q|; at 0 differences are off by h / 1e-6.
+                        const double size = b < B ? coef / B * 2 * N / (N - 1) / (norm + 1e-6) : 0;
+                        expect(t, "tangent", at, AFTER(tangent)[at], want,
+                               (16 + N + A) * U * size + (norm > 0 ? 0 : 1e-4 * size));
+                    }
+                }
+            }
+            Metrics m = {0};
+            m.add[UF_METRIC_diversity_loss] = 0.5 * sum / B;
+            m.add[UF_METRIC_critic_loss] = 0.5 * coef * sum / B;
+            m.bound[UF_METRIC_critic_loss] = m.bound[UF_METRIC_diversity_loss] = (8 + N + A) * U * 2 * N;
+            expect_metrics(t, metrics, p, &m);
+        }
+        clear(t);
+    }
+}
+
+static void op_value_loss(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, N = c->used, total = B + c->after;
+    Array *hyper = hypers(t), *q = padded(t, "q", N, total, 1, 0, B, 1), *v = normals(t, "v", B, 1, -0.5);
+    for (int p = 0; p < t->P; p++)
+        BEFORE(v)[p * B] = (real)naive_min(BEFORE(q), p, N, total, 0);  // the corner
+    Array *dv = output(t, "dv", B), *metrics = new_metrics(t);
+    send(t);
+    t->be->value_loss(t->be, DEV(dv), DEV(q), total, DEV(v), HYPER_DEV(hyper), t->P, N, B,
+                      METRICS_DEV(metrics));
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++) {
+        double sum = 0, sizes = 0;
+        for (int b = 0; b < B; b++) {
+            const double low = naive_min(BEFORE(q), p, N, total, b), x = low - BEFORE(v)[p * B + b],
+                         tau = HYPER(hyper)[p].value_expectile;
+            const double weight = x < 0 ? 1 - tau : tau, size = fabs(low) + fabs(BEFORE(v)[p * B + b]);
+            expect(t, "dv", p * B + b, AFTER(dv)[p * B + b], -2 * weight * x / B, 8 * U * size / B);
+            sum += weight * x * x;
+            sizes += size * size;
+        }
+        Metrics m = {0};
+        m.add[UF_METRIC_value_loss] = sum / B;
+        m.bound[UF_METRIC_value_loss] = 8 * U * sizes / B;
+        expect_metrics(t, metrics, p, &m);
+    }
+    clear(t);
+}
+
+// ---- optimiser ----
+
+enum { ADAM_ONLY, ADAM_AND_POLYAK, POLYAK_ONLY, ADAM_NAN, ADAM_INFINITE, NUM_ADAM };
+
+static void op_adam_polyak(Test* t) {
+    const Case* c = t->c;
+    const UfMlp m = shape_of(c, c->out);
+    const size_t count = c->N * m.size;
+    static const int64_t steps[] = {1, 2, 0, 1000, 3};
+    static const char* const names[] = {"adam", "adam and polyak", "polyak", "adam, NaN gradient",
+                                        "adam, infinite gradient"};
+    for (int k = 0; k < NUM_ADAM; k++) {
+        const bool adam = k != POLYAK_ONLY, polyak = k == ADAM_AND_POLYAK || k == POLYAK_ONLY;
+        const int num_blocks = 1 + k % 3, bad_member = c->P - 1;
+        t->variant = names[k];
+        Array *params = normals(t, "params", count, 1, 0), *target = normals(t, "target", count, 1, 0);
+        Array *grads = normals_outer(t, "grads", num_blocks, count, 0.1, 0),
+              *mean = normals(t, "m", count, 0.1, 0);
+        Array *square = normals(t, "v", count, 0.1, 0), *lr = normals(t, "lr", 1, 1e-3, 1e-2),
+              *step_size = normals(t, "polyak", 1, 0.01, 0.1);
+        Array* bad = new_array(t, "bad", 1, 1, sizeof(int), false, true);
+        for (size_t i = 0; i < t->P * count; i++) BEFORE(square)[i] *= i % count % 5 ? BEFORE(square)[i] : 0;
+        for (int p = 0; p < t->P; p++) {
+            ((int*)(void*)bad->before)[p] = 0;
+            real* last_block = BEFORE(grads) + ((num_blocks - 1) * t->P + p) * count;
+            if (t->first + p == bad_member && k >= ADAM_NAN)
+                last_block[count / 2] = k == ADAM_NAN ? NAN : INFINITY;
+        }
+        params->written = mean->written = square->written = adam;
+        target->written = polyak;
+        const UfGroup group = {DEV(params), DEV(grads), DEV(mean), DEV(square), polyak ? DEV(target) : NULL,
+                               t->P,        num_blocks, count};
+        send(t);
+        t->be->adam_polyak(t->be, &group, adam ? DEV(lr) : NULL, 0.37, steps[k],
+                           polyak ? DEV(step_size) : NULL, adam ? bad->device : NULL);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const int flag = ((const int*)(const void*)bad->after)[p];
+            if ((flag != 0) != (k >= ADAM_NAN && p == bad_member)) expect_near(t, "bad", p, flag, !flag, 0);
+            for (size_t i = p * count; i < (p + 1) * count; i++) {
+                double g = 0, g_size = 0;
+                for (int block = 0; block < num_blocks; block++) {
+                    const double part = BEFORE(grads)[block * t->P * count + i];
+                    g += part;
+                    g_size += fabs(part);
+                }
+                double w = BEFORE(params)[i], w_bound = 0;
+                if (adam && !isfinite(g)) {
+                    if (isfinite(AFTER(params)[i]))
+                        expect_near(t, "parameter of a broken gradient", i, AFTER(params)[i], NAN, 0);
+                    continue;
+                }
+                if (adam) {
+                    const double m0 = BEFORE(mean)[i], v0 = BEFORE(square)[i], m1 = 0.9 * m0 + 0.1 * g,
+                                 v1 = 0.999 * v0 + 0.001 * g * g;
+                    const double m_bound = 4 * U * (fabs(m0) + g_size),
+                                 v_bound = 4 * U * (v0 + 0.001 * g_size * g_size) +
+                                           num_blocks * U * 0.002 * fabs(g) * g_size;
+                    const double c1 = 1 - pow(0.9, (double)steps[k]), c2 = 1 - pow(0.999, (double)steps[k]);
+                    const double divisor = sqrt(v1 / c2) + 1e-5,
+                                 step = F(BEFORE(lr)[p]) * 0.37 / c1 / divisor;
+                    w -= step * m1;
+                    // What v is off by moves sqrt(v) by half of it over sqrt(v).
+                    const double slack = v1 > 0 ? v_bound / (2 * sqrt(v1 * c2)) / divisor : 0;
+                    w_bound = 2 * U * fabs(w) + step * (m_bound + (8 * U + slack) * fabs(m1));
+                    expect(t, "m", i, AFTER(mean)[i], m1, m_bound);
+                    expect(t, "v", i, AFTER(square)[i], v1, v_bound);
+                    expect(t, "params", i, AFTER(params)[i], w, w_bound);
+                }
+                if (!polyak) continue;
+                const double old = BEFORE(target)[i], part = BEFORE(step_size)[p];
+                expect(t, "target", i, AFTER(target)[i], old + part * (w - old),
+                       4 * U * (fabs(old) + fabs(w)) + w_bound);
+            }
+        }
+        clear(t);
+    }
+}
+
+// ---- random numbers ----
+
+static void test_philox(void** state) {
+    (void)state;
+    // Known answers of Random123 (kat_vectors, philox4x32 10): counter and key all 0, all 1, digits of pi.
+    const UfPhilox zero = uf_philox(0, 0, 0, 0), ones = uf_philox(UINT64_MAX, 0, UINT64_MAX, UINT64_MAX);
+    const UfPhilox pi = uf_philox(0x299f31d0a4093822, 0, 0x0370734413198a2e, 0x85a308d3243f6a88);
+    const uint32_t want[3][4] = {{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
+                                 {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+                                 {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+    assert_memory_equal(zero.v, want[0], sizeof want[0]);
+    assert_memory_equal(ones.v, want[1], sizeof want[1]);
+    assert_memory_equal(pi.v, want[2], sizeof want[2]);
+}
+
+// The seeds of the members, on the host.
+static const uint64_t* seeds_of(const Test* t, uint64_t seeds[MAX_P]) {
+    for (int p = 0; p < t->P; p++) seeds[p] = seed_of(t, p) << 20 | 5;
+    return seeds;
+}
+
+static void op_random(Test* t) {
+    uint64_t space[MAX_P];
+    const uint64_t* seeds = seeds_of(t, space);
+    const int B = t->c->rows;
+    static const int64_t sizes[] = {1, 7, 1000003, (int64_t)1 << 40};
+    for (int k = 0; k < 4; k++) {
+        Array* index = new_array(t, "index", 1, B, sizeof(int64_t), false, true);
+        send(t);
+        t->be->random_index(t->be, index->device, t->P, B, sizes[k], seeds, 77);
+        receive(t);
+        for (int i = 0; i < t->P * B; i++) {
+            const int64_t got = ((const int64_t*)(const void*)index->after)[i];
+            if (got < 0 || got >= sizes[k])
+                expect_near(t, "index", i, (double)got, (double)sizes[k] / 2, (double)sizes[k] / 2);
+        }
+        clear(t);
+    }
+    const int64_t count = B % 2 ? B : 5000 + B % 7;  // less and more than a task's share
+    for (int k = 0; k < 2; k++) {
+        const int stream = k ? UF_STREAM_CQL_RANDOM : UF_STREAM_ACTOR;
+        const uint64_t update = 0x100000003;
+        Array* out = output(t, k ? "uniform" : "normal", count);
+        send(t);
+        (k ? t->be->random_uniform : t->be->random_normal)(t->be, DEV(out), t->P, count, seeds, stream,
+                                                           update);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int64_t i = 0; i < count; i++) {
+                // Number i is word i % 4 of block i / 4, normals in pairs: an addressable part of every
+                // recorded run.
+                const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, update, (uint64_t)i / 4);
+                const double a = ((w.v[i % 4 / 2 * 2] >> 9) + 0.5) / 8388608,
+                             b = ((w.v[i % 4 / 2 * 2 + 1] >> 9) + 0.5) / 8388608;
+                const double radius = sqrt(-2 * log(a)), angle = 2 * acos(-1) * b;
+                const double want = k ? 2 * ((w.v[i % 4] >> 9) + 0.5) / 8388608 - 1
+                                      : radius * (i % 2 ? sin(angle) : cos(angle));
+                // Box-Muller in float: an angle up to 2 pi is off by 6 u; near a = 1 the radius keeps half of
+                // a's digits.
+                expect(t, out->name, p * count + i, AFTER(out)[p * count + i], want,
+                       k ? 2 * U : 16 * U * radius + 2 * U / fmax(radius, 1e-4));
+            }
+        clear(t);
+    }
+}
+
+// Moments and frequencies on every backend; bounds are five standard deviations, and the seed is fixed.
+static void test_distributions(void** state) {
+    (void)state;
+    enum { COUNT = 65536, BINS = 64 };
+    const uint64_t seeds[2] = {1, 2};
+    for (int d = 0; d < NUM_DEVICES; d++) {
+        UfBackend* be = devices[d].be;
+        if (!be) continue;
+        real *x = must(malloc(2 * COUNT * sizeof(real))), *first = must(malloc(2 * COUNT * sizeof(real)));
+        int64_t* index = must(malloc(2 * COUNT * sizeof(int64_t)));
+        void* device;
+        assert_int_equal(be->reserve(be, &device, 2 * COUNT * sizeof(int64_t), "numbers"), UF_OK);
+        for (int k = 0; k < 5; k++) {  // normal; uniform; normal of another stream, of another update; index
+            const char* names[] = {"normal", "uniform", "normal, other stream", "normal, other update"};
+            if (k == 4) break;
+            if (k == 1) be->random_uniform(be, device, 2, COUNT, seeds, UF_STREAM_CQL_RANDOM, 5);
+            else
+                be->random_normal(be, device, 2, COUNT, seeds, k == 2 ? UF_STREAM_ALPHA : UF_STREAM_ACTOR,
+                                  k == 3 ? 6 : 5);
+            be->download(be, x, device, 2 * COUNT * sizeof(real));
+            assert_int_equal(be->sync(be), UF_OK);
+            double sum = 0, squares = 0, fourth = 0, lag = 0, members = 0, earlier = 0;
+            for (int i = 0; i < COUNT; i++) {
+                sum += x[i];
+                squares += F(x[i]) * x[i];
+                fourth += F(x[i]) * x[i] * x[i] * x[i];
+                lag += i ? F(x[i]) * x[i - 1] : 0;
+                members += F(x[i]) * x[COUNT + i];
+                earlier += k ? F(x[i]) * first[i] : 0;
+                if (k == 1 && !(x[i] > -1 && x[i] < 1)) fail_msg("uniform[%d] = %g", i, F(x[i]));
+            }
+            const double variance = k == 1 ? 1.0 / 3 : 1, n = COUNT, sd = 5 / sqrt(n);
+            const struct {
+                const char* what;
+                double got, want, bound;
+            } facts[] = {
+                {"mean", sum / n, 0, sd * sqrt(variance)},
+                {"variance", squares / n, variance, sd * (k == 1 ? sqrt(4.0 / 45) : sqrt(2))},
+                {"fourth moment", fourth / n, k == 1 ? 0.2 : 3,
+                 sd * (k == 1 ? sqrt(1.0 / 9 - 0.04) : sqrt(96))},
+                {"correlation with the number before", lag / n, 0, sd * variance},
+                {"correlation of two seeds", members / n, 0, sd * variance},
+                {"correlation with the first stream", earlier / n, 0, sd * sqrt(variance)},
+            };
+            for (size_t f = 0; f < sizeof facts / sizeof facts[0]; f++)
+                if (!(fabs(facts[f].got - facts[f].want) <= facts[f].bound))
+                    fail_msg("%s, %s: %g, expected %g within %g", names[k], facts[f].what, facts[f].got,
+                             facts[f].want, facts[f].bound);
+            if (k == 0) memcpy(first, x, 2 * COUNT * sizeof(real));
+        }
+        be->random_index(be, device, 2, COUNT, BINS, seeds, 5);
+        be->download(be, index, device, 2 * COUNT * sizeof(int64_t));
+        assert_int_equal(be->sync(be), UF_OK);
+        for (int p = 0; p < 2; p++) {
+            int counts[BINS] = {0};
+            double chi = 0;
+            for (int i = 0; i < COUNT; i++) counts[index[p * COUNT + i]]++;
+            for (int i = 0; i < BINS; i++)
+                chi += (counts[i] - COUNT / BINS) * (counts[i] - COUNT / BINS) / (double)(COUNT / BINS);
+            // 63 degrees of freedom: mean 63, standard deviation 11.2.
+            if (!(chi > 63 - 4 * 11.2 && chi < 63 + 5 * 11.2))
+                fail_msg("chi-square of indices %g, expected about 63", chi);
+        }
+        be->release(be, device);
+        free(x);
+        free(first);
+        free(index);
+    }
+}
+
+// ---- rows ----
+
+static void op_gather(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, O = c->in, A = c->out, stride = O + A + 3, records = 50, num_rows = 31;
+    for (int k = 0; k < 4; k++) {
+        const bool has_next_obs = k & 1, has_rows = k & 2;
+        Array* data = new_array(t, "records", 1, records * stride, sizeof(float), true, false);
+        Array* next_obs = new_array(t, "next_obs", 1, records * O, sizeof(float), true, false);
+        Array* rows = new_array(t, "rows", 1, num_rows, sizeof(int64_t), true, false);
+        Array* index = new_array(t, "index", 1, B, sizeof(int64_t), false, false);
+        UfRandom r = uf_random(7, 0, 0);
+        for (int i = 0; i < records * stride; i++) BEFORE(data)[i] = uf_random_normal(&r);
+        for (int i = 0; i < records * O; i++) BEFORE(next_obs)[i] = uf_random_normal(&r);
+        for (int i = 0; i < records; i++) {
+            BEFORE(data)[i * stride + O + A + 1] = i % 5 == 0;
+            BEFORE(data)[i * stride + O + A + 2] = i % 3 != 0;
+        }
+        int64_t *of_row = (int64_t*)(void*)rows->before, *picked = (int64_t*)(void*)index->before;
+        for (int i = 0; i < num_rows; i++) of_row[i] = i + i / 3 + 2;
+        for (int p = 0; p < t->P; p++) {
+            UfRandom member = uf_random(seed_of(t, p), 1, 0);
+            for (int b = 0; b < B; b++)
+                picked[p * B + b] = b == 0 ? num_rows - 1 : uf_random_u32(&member) % (uint32_t)num_rows;
+        }
+        Array *obs = output(t, "obs", B * O), *action = output(t, "action", B * A),
+              *reward = output(t, "reward", B);
+        Array *next = output(t, "batch next_obs", B * O), *next_action = output(t, "next_action", B * A);
+        Array* done = output(t, "done", B);
+        const UfBatch batch = {DEV(obs), DEV(action), DEV(reward), DEV(next), DEV(next_action), DEV(done)};
+        const UfSource source = {data->device,
+                                 has_next_obs ? next_obs->device : NULL,
+                                 has_rows ? rows->device : NULL,
+                                 num_rows,
+                                 O,
+                                 A,
+                                 stride};
+        send(t);
+        t->be->gather(t->be, &batch, &source, index->device, t->P, B);
+        receive(t);
+        for (int i = 0; i < t->P * B && t->reference; i++) {
+            const int64_t record = has_rows ? of_row[picked[i]] : picked[i];
+            const real *here = BEFORE(data) + record * stride,
+                       *after = here[O + A + 2] > 0 ? here + stride : here;
+            for (int j = 0; j < O; j++) {
+                expect(t, "obs", i * O + j, AFTER(obs)[i * O + j], here[j], 0);
+                expect(t, "next_obs", i * O + j, AFTER(next)[i * O + j],
+                       has_next_obs ? BEFORE(next_obs)[record * O + j] : here[stride + j], 0);
+            }
+            for (int j = 0; j < A; j++) {
+                expect(t, "action", i * A + j, AFTER(action)[i * A + j], here[O + j], 0);
+                expect(t, "next_action", i * A + j, AFTER(next_action)[i * A + j], after[O + j], 0);
+            }
+            expect(t, "reward", i, AFTER(reward)[i], here[O + A], 0);
+            expect(t, "done", i, AFTER(done)[i], here[O + A + 1], 0);
+        }
+        clear(t);
+    }
+}
+
+static void op_network_input(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, O = c->in, A = c->out, total = B + c->after, ld = O + A + c->pad;
+    for (int k = 0; k < 4; k++) {
+        const bool has_norm = k & 1, has_action = k & 2;
+        Array* mean = new_array(t, "mean", 1, O, sizeof(real), true, false);
+        Array* std = new_array(t, "std", 1, O, sizeof(real), true, false);
+        UfRandom r = uf_random(8, 0, 0);
+        for (int i = 0; i < O; i++) {
+            BEFORE(mean)[i] = uf_random_normal(&r);
+            const real spread = (real)fabs(uf_random_normal(&r));
+            BEFORE(std)[i] = i % 4 ? spread : 0;  // 0: a column that is constant in the data
+        }
+        Array *obs = normals(t, "obs", B * O, 2, 1), *action = normals(t, "action", B * A, 1, 0);
+        Array* out = output(t, "out", total * ld);
+        send(t);
+        t->be->network_input(t->be, DEV(out), ld, total, DEV(obs), has_action ? DEV(action) : NULL,
+                             has_norm ? DEV(mean) : NULL, has_norm ? DEV(std) : NULL, t->P, B, O, A);
+        receive(t);
+        for (int i = 0; i < t->P * total * ld && t->reference; i++) {
+            const int p = i / ld / total, b = i / ld % total, j = i % ld;
+            const real got = AFTER(out)[i];
+            if (b < B && j < O) {
+                const double o = BEFORE(obs)[(p * B + b) * O + j], m = BEFORE(mean)[j],
+                             divisor = BEFORE(std)[j] + 1e-3;
+                expect(t, "out", i, got, has_norm ? (o - m) / divisor : o,
+                       has_norm ? 4 * U * (fabs(o) + fabs(m)) / divisor : 0);
+            } else if (b < B && j < O + A && has_action) {
+                expect(t, "out", i, got, BEFORE(action)[(p * B + b) * A + j - O], 0);
+            } else {
+                expect_untouched(t, "out", i, got);
+            }
+        }
+        clear(t);
+    }
+}
+
+// ---- all of them ----
+
+static const struct NamedOp {
+    const char* name;
+    Op* op;
+} ops[] = {
+    {"mlp_forward", op_mlp_forward},
+    {"nan", op_nan},
+    {"mlp_backward", op_mlp_backward},
+    {"mlp_backward_backward", op_mlp_backward_backward},
+    {"policy_sample", op_policy_sample},
+    {"entropy_coef", op_entropy_coef},
+    {"awr_weight", op_awr_weight},
+    {"actor_q_loss", op_actor_q_loss},
+    {"actor_loss", op_actor_loss},
+    {"td_target", op_td_target},
+    {"q_loss", op_q_loss},
+    {"diversity_loss", op_diversity_loss},
+    {"value_loss", op_value_loss},
+    {"adam_polyak", op_adam_polyak},
+    {"random", op_random},
+    {"gather", op_gather},
+    {"network_input", op_network_input},
+};
+enum { NUM_OPS = sizeof ops / sizeof ops[0] };
+
+static void test_op(void** state) {
+    const struct NamedOp* named = *state;
+    for (int k = 0; k < NUM_CASES; k++) run_case(&cases[k], named->op);
+}
+
+int main(void) {
+    struct CMUnitTest tests[NUM_OPS + 3] = {
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_philox),
+        cmocka_unit_test(test_distributions),
+    };
+    for (int k = 0; k < NUM_OPS; k++)
+        tests[3 + k] = (struct CMUnitTest){ops[k].name, test_op, NULL, NULL, (void*)&ops[k]};
+    return cmocka_run_group_tests_name("kernels", tests, open_devices, close_devices);
+}
