@@ -73,7 +73,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan bench install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan bench readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -179,6 +179,12 @@ tsan:
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
 
+# The hyperparameter table of README.md from params.def; a test compares the two.
+readme: all
+	@./unifloral help --markdown >$(BUILD)/params.md
+	@sed -i -e '/^<!-- params -->$$/,/^<!-- \/params -->$$/{/^<!-- params -->$$/r $(BUILD)/params.md' \
+		-e '/^<!-- /!d}' README.md
+
 # ---- install ----
 
 ROOT = $(DESTDIR)$(PREFIX)
@@ -210,6 +216,7 @@ help:
 	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       tests with threads under the thread sanitizer"
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
+	@echo "make readme     README.md's table of hyperparameters from params.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"
 	@echo "Variables: V=1 (show commands), NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

@@ -1,11 +1,14 @@
-// kernels.c: the op set on the CPU. OpenBLAS does the products, our own threads the rest; this version is the specification.
+// kernels.c: the op set on the CPU. OpenBLAS does the products, our own threads the rest; this version is the
+// specification.
 //
-// A pass over a network is cut into tasks (member, network, block of rows). A task takes its rows through all layers, so what a
-// layer writes is still in cache when the next reads it, and a backward pass has no barrier: each task sums its own rows' weight
-// gradient into its own block, and the optimiser adds the blocks in order. The cut depends on shapes alone (uf_block_rows), so
-// results are the same for any number of threads, and a member of a population computes what it computes alone.
+// A pass over a network is cut into tasks (member, network, block of rows). A task takes its rows through all
+// layers, so what a layer writes is still in cache when the next reads it, and a backward pass has no
+// barrier: each task sums its own rows' weight gradient into its own block, and the optimiser adds the blocks
+// in order. The cut depends on shapes alone (uf_block_rows), so results are the same for any number of
+// threads, and a member of a population computes what it computes alone.
 //
-// Rooms: row functions, products, forward, backward, second order, random numbers, rows, terms, optimiser, backend.
+// Rooms: row functions, products, forward, backward, second order, random numbers, rows, terms, optimiser,
+// backend.
 #include "kernels.h"
 
 #include <cblas.h>
@@ -22,9 +25,10 @@ void openblas_set_num_threads(int num_threads);  // cblas.h of some builds lacks
 
 // ---- row functions ----
 
-// z -> relu(z + bias) into r, in place; with LayerNorm its output into h (which may be r) and (mean, 1/std) into stats.
-CLONES static void rows_forward(real* r, real* h, real* stats, const real* bias, const real* scale, const real* shift, int rows,
-                                int width) {
+// z -> relu(z + bias) into r, in place; with LayerNorm its output into h (which may be r) and (mean, 1/std)
+// into stats.
+CLONES static void rows_forward(real* r, real* h, real* stats, const real* bias, const real* scale,
+                                const real* shift, int rows, int width) {
     for (int b = 0; b < rows; b++, r += width, h += width) {
         real sum = 0, squares = 0;
 #pragma omp simd reduction(+ : sum)
@@ -49,8 +53,8 @@ CLONES static void rows_forward(real* r, real* h, real* stats, const real* bias,
 }
 
 // dL/dh -> dL/dz in place. Adds to dbias (and dscale, dshift), unless null.
-CLONES static void rows_backward(real* d, const real* r, const real* stats, const real* scale, real* dbias, real* dscale,
-                                 real* dshift, int rows, int width) {
+CLONES static void rows_backward(real* d, const real* r, const real* stats, const real* scale, real* dbias,
+                                 real* dscale, real* dshift, int rows, int width) {
     for (int b = 0; b < rows; b++, d += width, r += width) {
         if (scale) {
             const real mean = stats[2 * b], inv_std = stats[2 * b + 1];
@@ -85,9 +89,10 @@ CLONES static void rows_backward(real* d, const real* r, const real* stats, cons
     }
 }
 
-// Tangent of rows_forward: dz/dt -> dh/dt in place. Keeps u = centred dr/dt and, a row, mean(xhat * u) in `projection`.
-CLONES static void rows_tangent(real* t, real* u, real* projection, const real* r, const real* stats, const real* scale, int rows,
-                                int width) {
+// Tangent of rows_forward: dz/dt -> dh/dt in place. Keeps u = centred dr/dt and, a row, mean(xhat * u) in
+// `projection`.
+CLONES static void rows_tangent(real* t, real* u, real* projection, const real* r, const real* stats,
+                                const real* scale, int rows, int width) {
     for (int b = 0; b < rows; b++, t += width, r += width) {
         real sum = 0, p = 0;
 #pragma omp simd reduction(+ : sum)
@@ -111,14 +116,14 @@ CLONES static void rows_tangent(real* t, real* u, real* projection, const real* 
     }
 }
 
-// Reverse of rows_forward and rows_tangent together: alpha = adjoint of dh/dt, beta = adjoint of h -> adjoints of dz/dt and z.
-// With s = 1/std, xhat = s (r - mean), dxhat/dt = s (u - xhat p), n the width:
+// Reverse of rows_forward and rows_tangent together: alpha = adjoint of dh/dt, beta = adjoint of h ->
+// adjoints of dz/dt and z. With s = 1/std, xhat = s (r - mean), dxhat/dt = s (u - xhat p), n the width:
 //   adj u    = s (a - xhat mean(a xhat)),           a = alpha * scale
 //   adj xhat = beta * scale - s (a p + mean(a xhat) u)
 //   adj s    = sum a (u - xhat p) + sum(xhat adj xhat) / s,  and s depends on r through the variance.
-CLONES static void rows_backward_backward(real* alpha, real* beta, const real* u, const real* projection, const real* r,
-                                          const real* stats, const real* scale, real* dbias, real* dscale, real* dshift, int rows,
-                                          int width) {
+CLONES static void rows_backward_backward(real* alpha, real* beta, const real* u, const real* projection,
+                                          const real* r, const real* stats, const real* scale, real* dbias,
+                                          real* dscale, real* dshift, int rows, int width) {
     for (int b = 0; b < rows; b++, alpha += width, beta += width, r += width) {
         if (scale) {
             const real mean = stats[2 * b], s = stats[2 * b + 1], p = projection[b];
@@ -178,15 +183,18 @@ typedef struct CpuState {
 } CpuState;
 
 // c (m, n) = op(a) op(b) + beta c
-static void product(UfBackend* backend, int thread, bool trans_a, bool trans_b, int m, int n, int k, const real* a, int lda,
-                    const real* b, int ldb, real beta, real* c, int ldc) {
+static void product(UfBackend* backend, int thread, bool trans_a, bool trans_b, int m, int n, int k,
+                    const real* a, int lda, const real* b, int ldb, real beta, real* c, int ldc) {
     const UfTrace* trace = backend ? backend->trace : NULL;
     const double start = trace && trace->clock ? uf_now() : 0;
-    const enum CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans, tb = trans_b ? CblasTrans : CblasNoTrans;
+    const enum CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans,
+                               tb = trans_b ? CblasTrans : CblasNoTrans;
     if (sizeof(real) == sizeof(float))
-        cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const float*)a, lda, (const float*)b, ldb, (float)beta, (float*)c, ldc);
+        cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const float*)a, lda, (const float*)b, ldb,
+                    (float)beta, (float*)c, ldc);
     else
-        cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const double*)a, lda, (const double*)b, ldb, beta, (double*)c, ldc);
+        cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const double*)a, lda, (const double*)b, ldb, beta,
+                    (double*)c, ldc);
     if (trace && trace->clock) trace->gemm_seconds[thread] += uf_now() - start;
 }
 
@@ -211,7 +219,8 @@ int uf_num_blocks(int rows, int networks) {
     return (rows + block - 1) / block;
 }
 
-// Reals of scratch that the largest task of a pass needs: second order keeps two arrays a layer and four more.
+// Reals of scratch that the largest task of a pass needs: second order keeps two arrays a layer and four
+// more.
 static size_t scratch_needed(const UfMlp* mlp, int block) {
     return (size_t)block * (size_t)mlp->width * (size_t)(2 * mlp->layers + 4) + (size_t)block * UF_MAX_LAYERS;
 }
@@ -250,7 +259,9 @@ static Task cut(const UfNets* nets, UfRows rows, int task) {
     return t;
 }
 
-static int num_tasks(const UfNets* nets, UfRows rows) { return nets->P * nets->used * uf_num_blocks(rows.count, nets->N); }
+static int num_tasks(const UfNets* nets, UfRows rows) {
+    return nets->P * nets->used * uf_num_blocks(rows.count, nets->N);
+}
 
 static const real* input_rows(UfInput input, const Task* t) {
     return input.x + ((size_t)t->p * (size_t)input.total + (size_t)t->first) * (size_t)input.ld;
@@ -267,27 +278,32 @@ typedef struct Forward {
     UfRows rows;
 } Forward;
 
-// Layers of one network over `rows` rows. Keeps activations in r, h, stats where given; else in two scratch arrays.
-static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const real* params, real* out, const UfTape* tape,
-                         size_t tape_row, const real* x, int ld, int rows, real* scratch) {
+// Layers of one network over `rows` rows. Keeps activations in r, h, stats where given; else in two scratch
+// arrays.
+static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const real* params, real* out,
+                         const UfTape* tape, size_t tape_row, const real* x, int ld, int rows,
+                         real* scratch) {
     const int width = mlp->width;
     for (int l = 0; l < mlp->layers; l++) {
         const size_t at = tape_row * (size_t)width;
         real* r = tape ? tape->r[l] + at : scratch + (size_t)(l % 2) * (size_t)rows * (size_t)width;
         real* h = tape ? tape->h[l] + at : r;
         real* stats = tape && mlp->layer_norm ? tape->stats[l] + 2 * tape_row : NULL;
-        product(backend, thread, false, false, rows, width, l ? width : mlp->in, x, ld, params + mlp->kernel[l], width, 0, r, width);
+        product(backend, thread, false, false, rows, width, l ? width : mlp->in, x, ld,
+                params + mlp->kernel[l], width, 0, r, width);
         rows_forward(r, h, stats, params + mlp->bias[l], mlp->layer_norm ? params + mlp->scale[l] : NULL,
                      mlp->layer_norm ? params + mlp->shift[l] : NULL, rows, width);
         x = h;
         ld = width;
     }
     const int L = mlp->layers;
-    product(backend, thread, false, false, rows, mlp->out, width, x, ld, params + mlp->kernel[L], mlp->out, 0, out, mlp->out);
+    product(backend, thread, false, false, rows, mlp->out, width, x, ld, params + mlp->kernel[L], mlp->out, 0,
+            out, mlp->out);
     rows_add(out, params + mlp->bias[L], rows, mlp->out);
 }
 
-void uf_mlp_forward_host(const UfMlp* mlp, const real* params, real* out, const real* x, int ld, int rows, real* scratch) {
+void uf_mlp_forward_host(const UfMlp* mlp, const real* params, real* out, const real* x, int ld, int rows,
+                         real* scratch) {
     forward_rows(NULL, 0, mlp, params, out, NULL, 0, x, ld, rows, scratch);
 }
 
@@ -295,17 +311,18 @@ static void forward_task(void* context, int task, int thread) {
     const Forward* f = context;
     const UfMlp* mlp = f->nets->mlp;
     const Task t = cut(f->nets, f->rows, task);
-    forward_rows(f->backend, thread, mlp, f->nets->params + t.network * mlp->size, f->out + t.rows * (size_t)mlp->out, f->tape,
-                 t.rows, input_rows(f->input, &t), f->input.ld, t.count,
-                 ((CpuState*)f->backend->state)->scratch[thread]);
+    forward_rows(f->backend, thread, mlp, f->nets->params + t.network * mlp->size,
+                 f->out + t.rows * (size_t)mlp->out, f->tape, t.rows, input_rows(f->input, &t), f->input.ld,
+                 t.count, ((CpuState*)f->backend->state)->scratch[thread]);
 }
 
-static void cpu_mlp_forward(UfBackend* backend, const UfNets* nets, real* out, const UfTape* tape, UfInput input, UfRows rows) {
+static void cpu_mlp_forward(UfBackend* backend, const UfNets* nets, real* out, const UfTape* tape,
+                            UfInput input, UfRows rows) {
     Forward f = {backend, nets, out, tape, input, rows};
     const UfMlp* mlp = nets->mlp;
     for (int l = 0; l <= mlp->layers; l++)
-        note(backend, false, false, rows.count, l < mlp->layers ? mlp->width : mlp->out, l ? mlp->width : mlp->in,
-             nets->P * nets->used);
+        note(backend, false, false, rows.count, l < mlp->layers ? mlp->width : mlp->out,
+             l ? mlp->width : mlp->in, nets->P * nets->used);
     uf_pool_run(backend->pool, num_tasks(nets, rows), forward_task, &f);
 }
 
@@ -324,7 +341,8 @@ typedef struct Backward {
 
 // This task's block of the gradient: (num_blocks, P, N, size).
 static real* gradient_block(const Backward* c, const Task* t) {
-    return c->grads + ((size_t)t->block * (size_t)(c->nets->P * c->nets->N) + t->network) * c->nets->mlp->size;
+    return c->grads +
+           ((size_t)t->block * (size_t)(c->nets->P * c->nets->N) + t->network) * c->nets->mlp->size;
 }
 
 // Clears what row functions add to.
@@ -351,11 +369,12 @@ static void backward_task(void* context, int task, int thread) {
     // Output layer.
     const real* dout = c->dout + t.rows * (size_t)mlp->out;
     if (grads) {
-        product(be, thread, true, false, width, mlp->out, rows, c->tape->h[L - 1] + t.rows * (size_t)width, width, dout, mlp->out, 0,
-                grads + mlp->kernel[L], mlp->out);
+        product(be, thread, true, false, width, mlp->out, rows, c->tape->h[L - 1] + t.rows * (size_t)width,
+                width, dout, mlp->out, 0, grads + mlp->kernel[L], mlp->out);
         rows_sum(grads + mlp->bias[L], dout, rows, mlp->out);
     }
-    product(be, thread, false, true, rows, width, mlp->out, dout, mlp->out, params + mlp->kernel[L], mlp->out, 0, d, width);
+    product(be, thread, false, true, rows, width, mlp->out, dout, mlp->out, params + mlp->kernel[L], mlp->out,
+            0, d, width);
 
     for (int l = L - 1; l >= 0; l--) {
         const size_t at = t.rows * (size_t)width;
@@ -366,18 +385,19 @@ static void backward_task(void* context, int task, int thread) {
                       grads && mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows, width);
         if (grads) {
             const real* x = l ? c->tape->h[l - 1] + at : input_rows(c->input, &t);
-            product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, d, width, 0,
-                    grads + mlp->kernel[l], width);
+            product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, d,
+                    width, 0, grads + mlp->kernel[l], width);
         }
         if (l) {
-            product(be, thread, false, true, rows, width, width, d, width, params + mlp->kernel[l], width, 0, next, width);
+            product(be, thread, false, true, rows, width, width, d, width, params + mlp->kernel[l], width, 0,
+                    next, width);
             real* swap = d;
             d = next;
             next = swap;
         } else if (c->dx) {
             product(be, thread, false, true, rows, c->dx_count, width, d, width,
-                    params + mlp->kernel[0] + (size_t)c->dx_first * (size_t)width, width, 0, c->dx + t.rows * (size_t)c->dx_count,
-                    c->dx_count);
+                    params + mlp->kernel[0] + (size_t)c->dx_first * (size_t)width, width, 0,
+                    c->dx + t.rows * (size_t)c->dx_count, c->dx_count);
         }
     }
 }
@@ -392,8 +412,8 @@ static void note_backward(UfBackend* backend, const UfNets* nets, bool grads, in
     }
 }
 
-static void cpu_mlp_backward(UfBackend* backend, const UfNets* nets, real* grads, real* dx, int dx_first, int dx_count,
-                             const UfTape* tape, UfInput input, const real* dout, int total) {
+static void cpu_mlp_backward(UfBackend* backend, const UfNets* nets, real* grads, real* dx, int dx_first,
+                             int dx_count, const UfTape* tape, UfInput input, const real* dout, int total) {
     Backward c = {backend, nets, grads, dx, dx_first, dx_count, tape, input, dout, NULL, {0, total, total}};
     note_backward(backend, nets, grads != NULL, dx ? dx_count : 0, total);
     uf_pool_run(backend->pool, num_tasks(nets, c.rows), backward_task, &c);
@@ -401,9 +421,9 @@ static void cpu_mlp_backward(UfBackend* backend, const UfNets* nets, real* grads
 
 // ---- second order ----
 
-// <tangent, dQ/dx> is the derivative of Q along the tangent, so its gradient is one reverse pass over a forward pass that
-// carries tangents (forward over reverse): two adjoint streams, alpha for tangents and beta for values. The first-order loss
-// enters through beta's seed.
+// <tangent, dQ/dx> is the derivative of Q along the tangent, so its gradient is one reverse pass over a
+// forward pass that carries tangents (forward over reverse): two adjoint streams, alpha for tangents and beta
+// for values. The first-order loss enters through beta's seed.
 static void backward_backward_task(void* context, int task, int thread) {
     const Backward* c = context;
     UfBackend* be = c->backend;
@@ -422,21 +442,24 @@ static void backward_backward_task(void* context, int task, int thread) {
         u[l] = scratch + (size_t)(2 * l + 1) * area;
         projection[l] = scratch + (size_t)(2 * L + 4) * area + (size_t)l * (size_t)rows;
     }
-    real *alpha = scratch + (size_t)(2 * L) * area, *beta = alpha + area, *alpha_next = beta + area, *beta_next = alpha_next + area;
+    real *alpha = scratch + (size_t)(2 * L) * area, *beta = alpha + area, *alpha_next = beta + area,
+         *beta_next = alpha_next + area;
 
     // Tangents forward.
     for (int l = 0; l < L; l++) {
         const real* w = params + mlp->kernel[l] + (l ? 0 : (size_t)c->dx_first * (size_t)width);
-        product(be, thread, false, false, rows, width, l ? width : cols, l ? dh[l - 1] : tangent, l ? width : cols, w, width, 0,
-                dh[l], width);
-        rows_tangent(dh[l], u[l], projection[l], c->tape->r[l] + at, mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
+        product(be, thread, false, false, rows, width, l ? width : cols, l ? dh[l - 1] : tangent,
+                l ? width : cols, w, width, 0, dh[l], width);
+        rows_tangent(dh[l], u[l], projection[l], c->tape->r[l] + at,
+                     mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
                      mlp->layer_norm ? params + mlp->scale[l] : NULL, rows, width);
     }
 
     // Output layer: Q = h w + b, dQ/dt = (dh/dt) w.
     const real* w = params + mlp->kernel[L];
     rows_sum(grads + mlp->kernel[L], dh[L - 1], rows, width);
-    product(be, thread, true, false, width, 1, rows, c->tape->h[L - 1] + at, width, dout, 1, 1, grads + mlp->kernel[L], 1);
+    product(be, thread, true, false, width, 1, rows, c->tape->h[L - 1] + at, width, dout, 1, 1,
+            grads + mlp->kernel[L], 1);
     rows_sum(grads + mlp->bias[L], dout, rows, 1);
     for (int b = 0; b < rows; b++) {
         memcpy(alpha + (size_t)b * (size_t)width, w, (size_t)width * sizeof(real));
@@ -449,15 +472,18 @@ static void backward_backward_task(void* context, int task, int thread) {
         rows_backward_backward(alpha, beta, u[l], projection[l], c->tape->r[l] + at,
                                mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
                                mlp->layer_norm ? params + mlp->scale[l] : NULL, grads + mlp->bias[l],
-                               mlp->layer_norm ? grads + mlp->scale[l] : NULL, mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows,
-                               width);
+                               mlp->layer_norm ? grads + mlp->scale[l] : NULL,
+                               mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows, width);
         real* dw = grads + mlp->kernel[l];
         const real* x = l ? c->tape->h[l - 1] + at : input_rows(c->input, &t);
-        product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, beta, width, 0, dw, width);
+        product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, beta,
+                width, 0, dw, width);
         if (l) {
-            product(be, thread, true, false, width, width, rows, dh[l - 1], width, alpha, width, 1, dw, width);
+            product(be, thread, true, false, width, width, rows, dh[l - 1], width, alpha, width, 1, dw,
+                    width);
             const real* wl = params + mlp->kernel[l];
-            product(be, thread, false, true, rows, width, width, alpha, width, wl, width, 0, alpha_next, width);
+            product(be, thread, false, true, rows, width, width, alpha, width, wl, width, 0, alpha_next,
+                    width);
             product(be, thread, false, true, rows, width, width, beta, width, wl, width, 0, beta_next, width);
             real *swap_a = alpha, *swap_b = beta;
             alpha = alpha_next;
@@ -471,9 +497,11 @@ static void backward_backward_task(void* context, int task, int thread) {
     }
 }
 
-static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, real* grads, const UfTape* tape, UfInput input,
-                                      const real* tangent, int tangent_first, int tangent_count, const real* dout, int total) {
-    Backward c = {backend, nets, grads, NULL, tangent_first, tangent_count, tape, input, dout, tangent, {0, total, total}};
+static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, real* grads, const UfTape* tape,
+                                      UfInput input, const real* tangent, int tangent_first,
+                                      int tangent_count, const real* dout, int total) {
+    Backward c = {backend, nets,  grads, NULL,    tangent_first,    tangent_count,
+                  tape,    input, dout,  tangent, {0, total, total}};
     const UfMlp* mlp = nets->mlp;
     const int count = nets->P * nets->used, width = mlp->width;
     note_backward(backend, nets, true, 0, total);
@@ -490,14 +518,16 @@ static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, re
 
 __extension__ typedef unsigned __int128 uint128;
 
-static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, int64_t n, const uint64_t* seeds, uint64_t update) {
+static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, int64_t n,
+                             const uint64_t* seeds, uint64_t update) {
     (void)backend;
     for (int p = 0; p < P; p++)
         for (int b = 0; b < B; b += 2) {
             const UfPhilox w = uf_philox(seeds[p], UF_STREAM_INDEX, update, (uint64_t)b / 2);
             for (int i = 0; i < 2 && b + i < B; i++) {
                 const uint64_t bits = (uint64_t)w.v[2 * i] << 32 | w.v[2 * i + 1];
-                index[(size_t)p * (size_t)B + (size_t)(b + i)] = (int64_t)(((uint128)bits * (uint64_t)n) >> 64);
+                index[(size_t)p * (size_t)B + (size_t)(b + i)] =
+                    (int64_t)(((uint128)bits * (uint64_t)n) >> 64);
             }
         }
 }
@@ -539,14 +569,14 @@ static void random_fill(UfBackend* backend, Random c, int P) {
     uf_pool_run(backend->pool, P * c.chunks, random_task, &c);
 }
 
-static void cpu_random_normal(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                              uint64_t update) {
+static void cpu_random_normal(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds,
+                              int stream, uint64_t update) {
     random_fill(backend, (Random){out, count, seeds, stream, update, 0, true}, P);
 }
 
 // Uniform in (-1, 1).
-static void cpu_random_uniform(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                               uint64_t update) {
+static void cpu_random_uniform(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds,
+                               int stream, uint64_t update) {
     random_fill(backend, (Random){out, count, seeds, stream, update, 0, false}, P);
 }
 
@@ -556,7 +586,8 @@ static void copy_row(real* out, const float* in, int count) {
     for (int i = 0; i < count; i++) out[i] = in[i];
 }
 
-static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource* source, const int64_t* index, int P, int B) {
+static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource* source, const int64_t* index,
+                       int P, int B) {
     (void)backend;
     const int O = source->obs_dim, A = source->action_dim;
     const size_t stride = (size_t)source->stride;
@@ -567,22 +598,25 @@ static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource*
         const float* next = tail[2] > 0 ? record + stride : record;
         copy_row(batch->obs + i * (size_t)O, record, O);
         copy_row(batch->action + i * (size_t)A, record + O, A);
-        copy_row(batch->next_obs + i * (size_t)O, source->next_obs ? source->next_obs + (size_t)row * (size_t)O : record + stride, O);
+        copy_row(batch->next_obs + i * (size_t)O,
+                 source->next_obs ? source->next_obs + (size_t)row * (size_t)O : record + stride, O);
         copy_row(batch->next_action + i * (size_t)A, next + O, A);
         batch->reward[i] = tail[0];
         batch->done[i] = tail[1];
     }
 }
 
-static void cpu_network_input(UfBackend* backend, real* out, int ld, int total, const real* obs, const real* action,
-                              const real* mean, const real* std, int P, int B, int O, int A) {
+static void cpu_network_input(UfBackend* backend, real* out, int ld, int total, const real* obs,
+                              const real* action, const real* mean, const real* std, int P, int B, int O,
+                              int A) {
     (void)backend;
     for (int p = 0; p < P; p++)
         for (int b = 0; b < B; b++) {
             const size_t row = (size_t)p * (size_t)B + (size_t)b;
             real* x = out + ((size_t)p * (size_t)total + (size_t)b) * (size_t)ld;
             const real* o = obs + row * (size_t)O;
-            for (int i = 0; i < O; i++) x[i] = mean ? (o[i] - mean[i]) / (std[i] + (real)UF_OBS_STD_EPS) : o[i];
+            for (int i = 0; i < O; i++)
+                x[i] = mean ? (o[i] - mean[i]) / (std[i] + (real)UF_OBS_STD_EPS) : o[i];
             if (action) memcpy(x + O, action + row * (size_t)A, (size_t)A * sizeof(real));
         }
 }
@@ -590,7 +624,9 @@ static void cpu_network_input(UfBackend* backend, real* out, int ld, int total, 
 // ---- terms ----
 
 // Terms handle a few numbers a row; one task a member keeps sums in one order.
-static void add_metric(double* metrics, int p, int metric, double value) { metrics[(size_t)p * UF_NUM_METRICS + (size_t)metric] += value; }
+static void add_metric(double* metrics, int p, int metric, double value) {
+    metrics[(size_t)p * UF_NUM_METRICS + (size_t)metric] += value;
+}
 
 typedef struct HeadRow {
     const real *m, *s;  // mean outputs and raw log-stds of a row; s null: deterministic
@@ -624,30 +660,34 @@ static void policy_sample_task(void* context, int p, int thread) {
     for (int b = 0; b < heads->B; b++) {
         const HeadRow row = head_row(heads, p, b);
         const size_t at = ((size_t)p * (size_t)heads->B + (size_t)b) * (size_t)heads->A;
-        real* a = c->actions.a ? c->actions.a + ((size_t)p * (size_t)c->actions.total + (size_t)b) * (size_t)c->actions.ld : NULL;
+        real* a = c->actions.a ? c->actions.a + ((size_t)p * (size_t)c->actions.total + (size_t)b) *
+                                                    (size_t)c->actions.ld
+                               : NULL;
         real log_prob = 0;
         for (int i = 0; i < heads->A; i++) {
             bool passes;
             const real s = clipped_log_std(heads, row, p, i, &passes);
-            const UfSample sample = uf_policy_sample(heads->kind, row.m[i], s, c->noise ? c->noise[at + (size_t)i] : 0);
+            const UfSample sample =
+                uf_policy_sample(heads->kind, row.m[i], s, c->noise ? c->noise[at + (size_t)i] : 0);
             const UfHyper* h = &heads->hyper[p];
             log_prob += sample.log_prob;
             if (a)
-                a[i] = c->smoothing ? uf_smoothed_action(sample.action, h->policy_noise, h->noise_clip, c->smoothing[at + (size_t)i])
+                a[i] = c->smoothing ? uf_smoothed_action(sample.action, h->policy_noise, h->noise_clip,
+                                                         c->smoothing[at + (size_t)i])
                                     : sample.action;
         }
         if (c->log_prob) c->log_prob[(size_t)p * (size_t)heads->B + (size_t)b] = log_prob;
     }
 }
 
-static void cpu_policy_sample(UfBackend* backend, const UfHeads* heads, UfActions actions, real* log_prob, const real* noise,
-                              const real* smoothing) {
+static void cpu_policy_sample(UfBackend* backend, const UfHeads* heads, UfActions actions, real* log_prob,
+                              const real* noise, const real* smoothing) {
     PolicySample c = {heads, actions, log_prob, noise, smoothing};
     uf_pool_run(backend->pool, heads->P, policy_sample_task, &c);
 }
 
-static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride, const real* log_prob, const real* log_alpha,
-                                  int P, int B, int A, double* metrics) {
+static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride, const real* log_prob,
+                                  const real* log_alpha, int P, int B, int A, double* metrics) {
     (void)backend;
     for (int p = 0; p < P; p++) {
         double sum = 0;
@@ -658,7 +698,8 @@ static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride
     }
 }
 
-static void cpu_entropy_coef(UfBackend* backend, real* alpha, const real* log_alpha, size_t stride, int P, double* metrics) {
+static void cpu_entropy_coef(UfBackend* backend, real* alpha, const real* log_alpha, size_t stride, int P,
+                             double* metrics) {
     (void)backend;
     for (int p = 0; p < P; p++) {
         alpha[p] = exp(log_alpha[(size_t)p * stride]);
@@ -670,12 +711,12 @@ static void cpu_entropy_coef(UfBackend* backend, real* alpha, const real* log_al
 static real min_q(const real* q, int p, int N, int total, int b) {
     const real* column = q + (size_t)p * (size_t)N * (size_t)total + (size_t)b;
     real low = column[0];
-    for (int n = 1; n < N; n++) low = column[(size_t)n * (size_t)total] < low ? column[(size_t)n * (size_t)total] : low;
+    for (int n = 1; n < N; n++) low = uf_min(column[(size_t)n * (size_t)total], low);
     return low;
 }
 
-static void cpu_awr_weight(UfBackend* backend, real* weight, const real* q, int q_total, const real* v, const UfHyper* hyper, int P,
-                           int N, int B, double* metrics) {
+static void cpu_awr_weight(UfBackend* backend, real* weight, const real* q, int q_total, const real* v,
+                           const UfHyper* hyper, int P, int N, int B, double* metrics) {
     (void)backend;
     for (int p = 0; p < P; p++) {
         double sum = 0;
@@ -689,8 +730,8 @@ static void cpu_awr_weight(UfBackend* backend, real* weight, const real* q, int 
     }
 }
 
-static void cpu_actor_q_loss(UfBackend* backend, real* dq, const real* q, int aggregate, bool normalise, const UfHyper* hyper, int P,
-                             int N, int B, double* metrics) {
+static void cpu_actor_q_loss(UfBackend* backend, real* dq, const real* q, int aggregate, bool normalise,
+                             const UfHyper* hyper, int P, int N, int B, double* metrics) {
     (void)backend;
     for (int p = 0; p < P; p++) {
         const real* qp = q + (size_t)p * (size_t)N * (size_t)B;
@@ -706,8 +747,10 @@ static void cpu_actor_q_loss(UfBackend* backend, real* dq, const real* q, int ag
                 }
             } else {  // min, or first: N is 1 there
                 int lowest = 0;
-                for (int n = 1; n < N; n++)
-                    if (qp[(size_t)n * (size_t)B + (size_t)b] < qp[(size_t)lowest * (size_t)B + (size_t)b]) lowest = n;
+                for (int n = 1; n < N; n++)  // a NaN wins and is found
+                    if (!(qp[(size_t)n * (size_t)B + (size_t)b] >=
+                          qp[(size_t)lowest * (size_t)B + (size_t)b]))
+                        lowest = n;
                 value = qp[(size_t)lowest * (size_t)B + (size_t)b];
                 dqp[(size_t)lowest * (size_t)B + (size_t)b] = 1;
             }
@@ -751,16 +794,22 @@ static void actor_loss_task(void* context, int p, int thread) {
             const size_t at = row * (size_t)A + (size_t)i;
             const real s = clipped_log_std(heads, head, p, i, &passes);
             UfHeadGrad bc_grad = {0, 0};
-            if (h->actor_bc_coef > 0 || c->weight) bc += uf_bc_loss(heads->kind, head.m[i], s, c->a_data[at], &bc_grad);
+            if (h->actor_bc_coef > 0 || c->weight)
+                bc += uf_bc_loss(heads->kind, head.m[i], s, c->a_data[at], &bc_grad);
             real da = 0;  // already a mean over the batch
             if (c->dqda)
                 for (int n = 0; n < c->N; n++)
-                    da += c->dqda[(((size_t)p * (size_t)c->N + (size_t)n) * (size_t)B + (size_t)b) * (size_t)A + (size_t)i];
-            const UfHeadGrad grad = uf_policy_sample_grad(heads->kind, head.m[i], s, c->noise ? c->noise[at] : 0, da, entropy_coef / B);
+                    da +=
+                        c->dqda[(((size_t)p * (size_t)c->N + (size_t)n) * (size_t)B + (size_t)b) * (size_t)A +
+                                (size_t)i];
+            const UfHeadGrad grad = uf_policy_sample_grad(heads->kind, head.m[i], s,
+                                                          c->noise ? c->noise[at] : 0, da, entropy_coef / B);
             c->dhead[row * (size_t)H + (size_t)i] = grad.dm + bc_coef / B * bc_grad.dm;
             const real ds = passes ? grad.ds + bc_coef / B * bc_grad.ds : 0;
-            if (dlog_std) dlog_std[i] += ds;
-            else if (H == 2 * A) c->dhead[row * (size_t)H + (size_t)(A + i)] = ds;
+            if (dlog_std)
+                dlog_std[i] += ds;
+            else if (H == 2 * A)
+                c->dhead[row * (size_t)H + (size_t)(A + i)] = ds;
         }
         bc_sum += bc;
         loss_sum += (double)bc_coef * bc;
@@ -771,16 +820,16 @@ static void actor_loss_task(void* context, int p, int thread) {
     add_metric(c->metrics, p, UF_METRIC_actor_loss, (loss_sum + (double)entropy_coef * log_prob_sum) / B);
 }
 
-static void cpu_actor_loss(UfBackend* backend, real* dhead, real* dlog_std, const UfHeads* heads, const real* noise,
-                           const real* a_data, const real* weight, const real* dqda, int N, const real* alpha,
-                           const real* log_prob, double* metrics) {
+static void cpu_actor_loss(UfBackend* backend, real* dhead, real* dlog_std, const UfHeads* heads,
+                           const real* noise, const real* a_data, const real* weight, const real* dqda, int N,
+                           const real* alpha, const real* log_prob, double* metrics) {
     ActorLoss c = {dhead, dlog_std, heads, noise, a_data, weight, dqda, N, alpha, log_prob, metrics};
     uf_pool_run(backend->pool, heads->P, actor_loss_task, &c);
 }
 
-static void cpu_td_target(UfBackend* backend, real* y, const UfBatch* batch, const real* q, const real* v, UfActions next,
-                          const real* alpha, const real* log_prob, const UfHyper* hyper, int P, int N, int B, int A,
-                          double* metrics, double weight) {
+static void cpu_td_target(UfBackend* backend, real* y, const UfBatch* batch, const real* q, const real* v,
+                          UfActions next, const real* alpha, const real* log_prob, const UfHyper* hyper,
+                          int P, int N, int B, int A, double* metrics, double weight) {
     (void)backend;
     for (int p = 0; p < P; p++) {
         const UfHyper* h = &hyper[p];
@@ -828,15 +877,17 @@ static void q_loss_task(void* context, int p, int thread) {
             cql_sum += (double)uf_cql_logsumexp(values, 4, h->cql_temperature, soft) / B;
             if (b < c->num_data) cql_sum -= (double)values[0] / c->num_data;
             dq[b] += h->cql_min_q_weight * (soft[0] / B - (b < c->num_data ? (real)1 / c->num_data : 0));
-            for (int k = 1; k < 4; k++) dq[(size_t)k * (size_t)B + (size_t)b] = h->cql_min_q_weight * soft[k] / B;
+            for (int k = 1; k < 4; k++)
+                dq[(size_t)k * (size_t)B + (size_t)b] = h->cql_min_q_weight * soft[k] / B;
         }
     }
-    add_metric(c->metrics, p, UF_METRIC_critic_loss, c->weight * (error_sum / B + (double)h->cql_min_q_weight * cql_sum));
+    add_metric(c->metrics, p, UF_METRIC_critic_loss,
+               c->weight * (error_sum / B + (double)h->cql_min_q_weight * cql_sum));
     add_metric(c->metrics, p, UF_METRIC_cql_loss, c->weight * cql_sum);
 }
 
-static void cpu_q_loss(UfBackend* backend, real* dq, const real* q, const real* y, const UfHyper* hyper, int P, int N, int B,
-                       int total, int num_data, double* metrics, double weight) {
+static void cpu_q_loss(UfBackend* backend, real* dq, const real* q, const real* y, const UfHyper* hyper,
+                       int P, int N, int B, int total, int num_data, double* metrics, double weight) {
     QLoss c = {dq, q, y, hyper, N, B, total, num_data, metrics, weight};
     uf_pool_run(backend->pool, P, q_loss_task, &c);
 }
@@ -858,8 +909,10 @@ static void diversity_task(void* context, int p, int thread) {
     double loss = 0;
     (void)thread;
     for (int n = 0; n < N; n++)
-        memset(c->tangent + base + (size_t)n * network + (size_t)B * (size_t)A, 0, (size_t)(c->total - B) * (size_t)A * sizeof(real));
-    // D = 1/(N-1) (|sum_i g_i|^2 - sum_i |g_i|^2), dD/dg_i = 2/(N-1) (sum_j g_j - g_i). The tangent row first holds g_i.
+        memset(c->tangent + base + (size_t)n * network + (size_t)B * (size_t)A, 0,
+               (size_t)(c->total - B) * (size_t)A * sizeof(real));
+    // D = 1/(N-1) (|sum_i g_i|^2 - sum_i |g_i|^2), dD/dg_i = 2/(N-1) (sum_j g_j - g_i). The tangent row first
+    // holds g_i.
     for (int b = 0; b < B; b++) {
         const size_t row = base + (size_t)b * (size_t)A;
         double sum_squared = 0, squares = 0;
@@ -868,7 +921,8 @@ static void diversity_task(void* context, int p, int thread) {
             real norm = 0;
             for (int i = 0; i < A; i++) norm += q[i] * q[i];
             norm = sqrt(norm);
-            for (int i = 0; i < A; i++) c->tangent[row + (size_t)n * network + (size_t)i] = q[i] / (norm + (real)UF_DIVERSITY_EPS);
+            for (int i = 0; i < A; i++)
+                c->tangent[row + (size_t)n * network + (size_t)i] = q[i] / (norm + (real)UF_DIVERSITY_EPS);
         }
         for (int i = 0; i < A; i++) {
             real sum = 0;
@@ -896,17 +950,18 @@ static void diversity_task(void* context, int p, int thread) {
         loss += (sum_squared - squares) / (N - 1);
     }
     add_metric(c->metrics, p, UF_METRIC_diversity_loss, c->weight * loss / B);
-    add_metric(c->metrics, p, UF_METRIC_critic_loss, c->weight * (double)c->hyper[p].diversity_coef * loss / B);
+    add_metric(c->metrics, p, UF_METRIC_critic_loss,
+               c->weight * (double)c->hyper[p].diversity_coef * loss / B);
 }
 
-static void cpu_diversity_loss(UfBackend* backend, real* tangent, const real* dqda, const UfHyper* hyper, int P, int N, int B,
-                               int total, int A, double* metrics, double weight) {
+static void cpu_diversity_loss(UfBackend* backend, real* tangent, const real* dqda, const UfHyper* hyper,
+                               int P, int N, int B, int total, int A, double* metrics, double weight) {
     Diversity c = {tangent, dqda, hyper, N, B, total, A, metrics, weight};
     uf_pool_run(backend->pool, P, diversity_task, &c);
 }
 
-static void cpu_value_loss(UfBackend* backend, real* dv, const real* q, int q_total, const real* v, const UfHyper* hyper, int P,
-                           int N, int B, double* metrics) {
+static void cpu_value_loss(UfBackend* backend, real* dv, const real* q, int q_total, const real* v,
+                           const UfHyper* hyper, int P, int N, int B, double* metrics) {
     (void)backend;
     for (int p = 0; p < P; p++) {
         double sum = 0;
@@ -932,18 +987,21 @@ typedef struct Adam {
 
 enum { ADAM_CHUNK = 8192 };
 
-CLONES static real adam_chunk(real* restrict w, const real* restrict g, size_t block_stride, int num_blocks, real* restrict m,
-                              real* restrict v, size_t count, real step_size, real inv_sqrt_c2) {
+CLONES static real adam_chunk(real* restrict w, const real* restrict g, size_t block_stride, int num_blocks,
+                              real* restrict m, real* restrict v, size_t count, real step_size,
+                              real inv_sqrt_c2) {
     const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2, eps = (real)UF_ADAM_EPS;
+    const real a1 = (real)(1 - UF_ADAM_BETA1),
+               a2 = (real)(1 - UF_ADAM_BETA2);  // in double: 1 - 0.999f is off by 1e-5
     real check = 0;
 #pragma omp simd reduction(+ : check)
     for (size_t i = 0; i < count; i++) {
         real grad = g[i];
         for (int k = 1; k < num_blocks; k++) grad += g[(size_t)k * block_stride + i];
-        m[i] = b1 * m[i] + (1 - b1) * grad;
-        v[i] = b2 * v[i] + (1 - b2) * grad * grad;
+        m[i] = b1 * m[i] + a1 * grad;
+        v[i] = b2 * v[i] + a2 * grad * grad;
         w[i] -= step_size * m[i] / (sqrt(v[i]) * inv_sqrt_c2 + eps);
-        check += w[i] * 0;  // NaN as soon as one parameter is not finite
+        check += w[i] * 0 + v[i] * 0;  // NaN as soon as one parameter or moment is not finite
     }
     return check;
 }
@@ -961,16 +1019,18 @@ static void adam_task(void* context, int task, int thread) {
     const size_t count = g->count - first < ADAM_CHUNK ? g->count - first : ADAM_CHUNK;
     (void)thread;
     if (c->step) {
-        const double c1 = 1 - pow(UF_ADAM_BETA1, (double)c->step), c2 = 1 - pow(UF_ADAM_BETA2, (double)c->step);
-        const real check = adam_chunk(g->params + at, g->grads + at, (size_t)g->P * g->count, g->num_blocks, g->m + at, g->v + at,
-                                      count, (real)(c->lr[p] * c->lr_scale / c1), (real)(1 / sqrt(c2)));
+        const double c1 = 1 - pow(UF_ADAM_BETA1, (double)c->step),
+                     c2 = 1 - pow(UF_ADAM_BETA2, (double)c->step);
+        const real check =
+            adam_chunk(g->params + at, g->grads + at, (size_t)g->P * g->count, g->num_blocks, g->m + at,
+                       g->v + at, count, (real)(c->lr[p] * c->lr_scale / c1), (real)(1 / sqrt(c2)));
         if (!(check == 0)) __atomic_store_n(&c->bad[p], 1, __ATOMIC_RELAXED);
     }
     if (c->polyak) polyak_chunk(g->target + at, g->params + at, count, c->polyak[p]);
 }
 
-static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, double lr_scale, int64_t step,
-                            const real* polyak, int* bad) {
+static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, double lr_scale,
+                            int64_t step, const real* polyak, int* bad) {
     Adam c = {group, lr, polyak, lr_scale, step, bad, (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
     uf_pool_run(backend->pool, group->P * c.chunks, adam_task, &c);
 }
@@ -1043,7 +1103,8 @@ UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads) {
     UfStatus status = UF_ALLOC(&state, 1, "backend");
     backend->state = state;
     if (status == UF_OK) status = uf_pool_create(&backend->pool, num_threads);
-    if (status == UF_OK) status = UF_ALLOC(&state->scratch, uf_pool_num_threads(backend->pool), "scratch table");
+    if (status == UF_OK)
+        status = UF_ALLOC(&state->scratch, uf_pool_num_threads(backend->pool), "scratch table");
     if (status != UF_OK) {
         uf_backend_close(backend);
         return status;

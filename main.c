@@ -27,8 +27,25 @@ enum { DONE = 0, FAILED = 1, MISUSE = 2 };
 // ---- options ----
 
 enum Option {
-    O_SET, O_SEED, O_OUT, O_RESUME, O_THREADS, O_DATASET, O_QUIET, O_ENV, O_EPISODES, O_WORKERS, O_JSON,
-    O_POLICY, O_STEPS, O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION, O_WINDOWS, NUM_OPTIONS,
+    O_SET,
+    O_SEED,
+    O_OUT,
+    O_RESUME,
+    O_THREADS,
+    O_DATASET,
+    O_QUIET,
+    O_ENV,
+    O_EPISODES,
+    O_WORKERS,
+    O_JSON,
+    O_POLICY,
+    O_STEPS,
+    O_CONFIG,
+    O_OBS_DIM,
+    O_ACTION_DIM,
+    O_POPULATION,
+    O_WINDOWS,
+    NUM_OPTIONS,
 };
 
 typedef struct OptionRow {
@@ -95,8 +112,10 @@ typedef struct Screen {
 static const char* duration(double seconds, char text[32]) {
     if (!isfinite(seconds)) return "?";
     long s = (long)(seconds + 0.5);
-    if (s < 3600) snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
-    else snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    if (s < 3600)
+        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    else
+        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
     return text;
 }
 
@@ -159,8 +178,10 @@ static UfStatus train_config(const Args* args, UfConfig** out) {
     char path[2048];
     *out = NULL;
     if (resume) snprintf(path, sizeof(path), "%s/config.json", resume);
-    if (resume && (access(path, F_OK) == 0 || !args->num_files)) UF_TRY(uf_run_config(out, resume));
-    else UF_TRY(uf_config_create(out));
+    if (resume && (access(path, F_OK) == 0 || !args->num_files))
+        UF_TRY(uf_run_config(out, resume));
+    else
+        UF_TRY(uf_config_create(out));
     if (args->num_files) UF_TRY(uf_config_load(*out, args->files[0]));
     for (int i = 0; i < args->num_sets; i++) {
         char name[256];
@@ -182,7 +203,8 @@ static void print_result(const UfRunResult* r) {
     else if (r->num_episodes)
         printf("return            %.2f +- %.2f  (%" PRId64 " episodes of %s)\n", r->mean_return,
                r->stderr_return, r->num_episodes, r->env);
-    else printf("normalised score  none: not evaluated\n");
+    else
+        printf("normalised score  none: not evaluated\n");
     snprintf(path, sizeof(path), "%s/learning_curve.png", r->folder);
     if (r->has_chart) printf("learning curve    %s\n", path);
     printf("results           %s/final.h5\n", r->folder);
@@ -297,8 +319,10 @@ static int command_verify(const Args* args) {
     for (int i = 0; i < args->num_files; i++) {
         char* report = NULL;
         bool passed = false;
-        if (uf_verify(args->files[i], &report, &passed) != UF_OK) failed();
-        else printf("%s", report);
+        if (uf_verify(args->files[i], &report, &passed) != UF_OK)
+            failed();
+        else
+            printf("%s", report);
         fflush(stdout);
         uf_free(report);
         if (!passed) result = FAILED;
@@ -432,6 +456,15 @@ static int print_help(const Command* c) {
     return DONE;
 }
 
+// The hyperparameter table as README.md holds it.
+static int print_markdown(void) {
+    char* text;
+    if (uf_params_markdown(&text) != UF_OK) return failed();
+    fputs(text, stdout);
+    uf_free(text);
+    return DONE;
+}
+
 static int misuse(const Command* c, const char* format, const char* what, const char* nearest) {
     fputs("error: ", stderr);
     fprintf(stderr, format, what);
@@ -522,6 +555,7 @@ int main(int argc, char** argv) {
     if (!strcmp(argv[1], "--version")) return printf("unifloral %s\n", uf_version()) < 0;
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
     if (help && argc < 3) return print_help(NULL);
+    if (help && !strcmp(argv[2], "--markdown")) return print_markdown();
 
     const char* name = argv[help ? 2 : 1];
     for (int i = 0; i < NUM_COMMANDS; i++) {

@@ -1,9 +1,10 @@
-// terms.h: each equation of the method once, as a scalar value with its derivative. Compiled by C, C++ and CUDA.
+// terms.h: each equation of the method once, as a scalar value with its derivative, for C, C++ and CUDA.
 //
-// Common subset of C11 and C++17. UF_REAL is float; tests set it to double and check each derivative by central differences.
+// Common subset of C11 and C++17. UF_REAL is float; tests set it to double and check each derivative by
+// central differences.
 // Notation: b a row of the batch, i an action dimension, n a critic. d... is a derivative of the loss.
-// Sources: "A Clean Slate for Offline RL" (unifloral.py); EDAC (arXiv 2110.01548), CQL (2006.04779), IQL (2110.06169),
-// ReBRAC (2305.09836), SAC (1801.01290); LayerNorm (1607.06450).
+// Sources: "A Clean Slate for Offline RL" (unifloral.py); EDAC (arXiv 2110.01548), CQL (2006.04779),
+// IQL (2110.06169), ReBRAC (2305.09836), SAC (1801.01290); LayerNorm (1607.06450).
 #ifndef UF_TERMS_H
 #define UF_TERMS_H
 
@@ -39,6 +40,8 @@ using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fab
 #define UF_ATANH_LIMIT 0.999999
 
 static inline UF_HD real uf_clip(real x, real low, real high) { return x < low ? low : x > high ? high : x; }
+// The smaller one; NaN if either is.
+static inline UF_HD real uf_min(real x, real y) { return x < y || x != x ? x : y; }
 static inline UF_HD real uf_softplus(real x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
 
 // ---- policy: one action dimension ----
@@ -132,14 +135,16 @@ static inline UF_HD real uf_log_std(real raw, real low, real high, bool* passes)
 // Weight of behaviour cloning under AWR; no gradient flows through it.
 static inline UF_HD real uf_awr_weight(real advantage, real temperature, real clip) {
     real w = exp(advantage * temperature);
-    return w < clip ? w : clip;
+    return w > clip ? clip : w;  // NaN stays NaN
 }
 
 // 1 / (mean |Q| + 1e-7), no gradient.
 static inline UF_HD real uf_q_normaliser(real mean_abs_q) { return 1 / (mean_abs_q + (real)1e-7); }
 
 // Gradient of log_alpha: mean entropy - target entropy, the target being -A.
-static inline UF_HD real uf_entropy_coef_grad(real mean_log_prob, int action_dim) { return -mean_log_prob + action_dim; }
+static inline UF_HD real uf_entropy_coef_grad(real mean_log_prob, int action_dim) {
+    return -mean_log_prob + action_dim;
+}
 
 // ---- critics ----
 
@@ -160,14 +165,16 @@ static inline UF_HD real uf_q_loss(real q, real y, real* dq) {
 
 // EDAC, one critic: g = q / (|q| + 1e-6) with q = dQ/da (A numbers).
 #define UF_DIVERSITY_EPS 1e-6
-// Chain rule of that: given y = dD/dg, c = dD/dq = scale (y - e <e, y>) + scale^2 eps e <e, y> with e = q/|q|, split so that
-// the part across q is not the difference of large numbers (with one action dimension it is zero).
+// Chain rule of that: given y = dD/dg, c = dD/dq = scale (y - e <e, y>) + scale^2 eps e <e, y> with e =
+// q/|q|, split so that the part across q is not the difference of large numbers (with one action dimension it
+// is zero).
 static inline UF_HD real uf_diversity_grad(real e, real y, real norm, real inner) {
     real scale = 1 / (norm + (real)UF_DIVERSITY_EPS);
     return scale * (y - e * inner) + scale * scale * (real)UF_DIVERSITY_EPS * e * inner;
 }
 
-// CQL, one row and critic: T * logsumexp(q / T) over `count` values, and its derivative (the softmax) into dq.
+// CQL, one row and critic: T * logsumexp(q / T) over `count` values, and its derivative (the softmax) into
+// dq.
 static inline UF_HD real uf_cql_logsumexp(const real* q, int count, real temperature, real* dq) {
     real top = q[0], sum = 0;
     for (int k = 1; k < count; k++) top = q[k] > top ? q[k] : top;

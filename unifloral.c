@@ -1,21 +1,23 @@
-// unifloral.c: the method. Offline RL algorithms as points of one hyperparameter space, after "A Clean Slate for Offline
-// Reinforcement Learning" (arXiv 2504.11453) and its code unifloral.py.
+// unifloral.c: the method. Offline RL algorithms as points of one hyperparameter space, after "A Clean Slate
+// for Offline Reinforcement Learning" (arXiv 2504.11453) and its code unifloral.py.
 //
 // One update (train_step, near the end), for a batch (s, a, r, s', a', done):
 //   1 entropy coefficient   log_alpha follows mean entropy + A
 //   2 actor                 bc_coef w L_bc - q_coef lambda agg_N Q(s, pi) + entropy_coef alpha log pi(pi|s)
 //                           w = min(exp(temperature (min_N Q(s,a) - V(s))), clip) under use_awr
 //   3 critics, U times      sum_N (Q(s,a) - y)^2 + diversity_coef D + cql_min_q_weight C
-//                           y = r + gamma (1 - done) (min_N Q_target(s',a~) or V(s') - entropy - critic_bc_coef |a~ - a'|^2)
+//                           y = r + gamma (1 - done) (min_N Q_target(s',a~) or V(s')
+//                               - entropy - critic_bc_coef |a~ - a'|^2)
 //   4 value                 expectile regression of V(s) on min_N Q(s,a)
 //   5 targets               target += polyak_step_size (online - target)
-// Each term is gated by its hyperparameter (params.def); each equation stands in terms.h; each batched operation in kernels.h.
-// What two terms need alike is computed once: Q(s,a) serves AWR and the first critic update, V(s) AWR and the value update, the
-// actor's forward pass on s the entropy coefficient and the actor, its pass on s' all U targets.
+// Each term is gated by its hyperparameter (params.def); each equation stands in terms.h; each batched
+// operation in kernels.h. What two terms need alike is computed once: Q(s,a) serves AWR and the first critic
+// update, V(s) AWR and the value update, the actor's forward pass on s the entropy coefficient and the actor,
+// its pass on s' all U targets.
 //
-// Rooms: config check, tensors, memory, agent, noise and inputs, actor, critics, value and targets, train step, training loop,
-// checkpoint, policy. `grep -n '^// ---- ' unifloral.c` prints the contents. How it differs from the reference:
-// docs/deviations.md.
+// Rooms: config check, tensors, memory, agent, noise and inputs, actor, critics, value and targets, train
+// step, training loop, checkpoint, policy. `grep -n '^// ---- ' unifloral.c` prints the contents.
+// How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
 #include <math.h>
@@ -33,20 +35,28 @@
 // Rules between fields. Every refusal names both sides and says what to do.
 UfStatus uf_config_check(const UfConfig* c) {
     if (c->deterministic && !c->use_tanh_mean)
-        return UF_FAIL(UF_ERR_CONFIG, "deterministic true needs use_tanh_mean true, as actions must stay in [-1, 1]; set one of them");
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "deterministic true needs use_tanh_mean true, as actions must stay in [-1, 1]; set one of them");
     if (c->use_entropy_loss && c->deterministic)
-        return UF_FAIL(UF_ERR_CONFIG, "use_entropy_loss true needs a stochastic actor; set deterministic to false");
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "use_entropy_loss true needs a stochastic actor; set deterministic to false");
     if (c->diversity_coef > 0 && c->num_critics < 2)
-        return UF_FAIL(UF_ERR_CONFIG, "diversity_coef %g needs num_critics of at least 2, not %lld", c->diversity_coef,
-                       (long long)c->num_critics);
+        return UF_FAIL(UF_ERR_CONFIG, "diversity_coef %g needs num_critics of at least 2, not %lld",
+                       c->diversity_coef, (long long)c->num_critics);
     if (!c->deterministic && c->log_std_min > c->log_std_max)
-        return UF_FAIL(UF_ERR_CONFIG, "log_std_min %g is above log_std_max %g; swap them", c->log_std_min, c->log_std_max);
+        return UF_FAIL(UF_ERR_CONFIG, "log_std_min %g is above log_std_max %g; swap them", c->log_std_min,
+                       c->log_std_max);
     if (c->dataset_sample_ratio < 1 && !c->model_path[0])
-        return UF_FAIL(UF_ERR_CONFIG, "dataset_sample_ratio %g needs a trained model in model_path; set it to 1 for model-free training",
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "dataset_sample_ratio %g needs a trained model in model_path; set it to 1 for "
+                       "model-free training",
                        c->dataset_sample_ratio);
     if (c->model_path[0])
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "model_path '%s': this version trains model-free only; remove it and set "
-                       "dataset_sample_ratio to 1", c->model_path);
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "model_path '%s': this version trains model-free only; remove it and set "
+                       "dataset_sample_ratio to 1",
+                       c->model_path);
     return UF_OK;
 }
 
@@ -74,12 +84,12 @@ struct UfAgent {
     UfConfig* configs;  // (P)
     int P, O, A, H;     // H: outputs of the actor
     int N, B, U;
-    int total;          // rows of a critic pass: B, or 4B under CQL
-    int ld;             // O + A: a critic input row
+    int total;  // rows of a critic pass: B, or 4B under CQL
+    int ld;     // O + A: a critic input row
     int policy_kind;
     bool has_target_actor;
-    uint64_t* seeds;    // (P)
-    real* host_norm;    // (2, O) mean and std on the host
+    uint64_t* seeds;       // (P)
+    real* host_norm;       // (2, O) mean and std on the host
     float* action_bounds;  // (2, A) low and high of the dataset's units; null: [-1, 1]
     char dataset_hash[65];
     char env_id[64];
@@ -91,15 +101,15 @@ struct UfAgent {
     int num_tensors;
 
     // Constants of an update, on the device.
-    UfHyper* hyper;           // (P)
+    UfHyper* hyper;                // (P)
     real *lr, *actor_lr, *polyak;  // (P)
     real *norm_mean, *norm_std;    // (O) or null
-    real* ones;               // (P, N, total): seed of dQ/da
+    real* ones;                    // (P, N, total): seed of dQ/da
 
     // What an update works on.
     UfBatch batch;
     UfNoise noise;
-    int64_t* index;  // (P, B)
+    int64_t* index;                // (P, B)
     real *x_data, *x_pi, *x_next;  // critic inputs (P, total, ld), (P, B, ld), (P, B, ld)
     UfTape actor_tape, data_tape, pi_tape, value_tape;
     real *actor_out, *next_out;    // heads (P, B, H) on s and s'
@@ -145,12 +155,18 @@ static UfMlp mlp_shape(int in, int width, int layers, int out, bool layer_norm, 
 // The shapes of all groups from the configuration.
 static void describe_networks(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
-    a->policy_kind = c->deterministic ? UF_POLICY_DETERMINISTIC : c->use_tanh_mean ? UF_POLICY_GAUSSIAN : UF_POLICY_SQUASHED;
-    const bool head = !c->deterministic && !c->use_log_std_param, param = !c->deterministic && c->use_log_std_param;
+    a->policy_kind = c->deterministic   ? UF_POLICY_DETERMINISTIC
+                     : c->use_tanh_mean ? UF_POLICY_GAUSSIAN
+                                        : UF_POLICY_SQUASHED;
+    const bool head = !c->deterministic && !c->use_log_std_param,
+               param = !c->deterministic && c->use_log_std_param;
     a->H = head ? 2 * a->A : a->A;
-    a->mlp[GROUP_ACTOR] = mlp_shape(a->O, (int)c->actor_layer_width, (int)c->actor_num_layers, a->H, c->actor_ln, param ? a->A : 0);
-    a->mlp[GROUP_CRITIC] = mlp_shape(a->ld, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
-    a->mlp[GROUP_VALUE] = mlp_shape(a->O, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
+    a->mlp[GROUP_ACTOR] = mlp_shape(a->O, (int)c->actor_layer_width, (int)c->actor_num_layers, a->H,
+                                    c->actor_ln, param ? a->A : 0);
+    a->mlp[GROUP_CRITIC] =
+        mlp_shape(a->ld, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
+    a->mlp[GROUP_VALUE] =
+        mlp_shape(a->O, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
     a->mlp[GROUP_ALPHA] = (UfMlp){.size = 64};
     a->networks[GROUP_ACTOR] = 1;
     a->networks[GROUP_CRITIC] = a->N;
@@ -158,15 +174,25 @@ static void describe_networks(UfAgent* a) {
     a->networks[GROUP_ALPHA] = c->use_entropy_loss ? 1 : 0;
 }
 
-static void add_tensor(UfAgent* a, int group, bool is_target, const char* net, const char* leaf, int layer, size_t offset, int rank,
-                       int rows, int columns, int ld) {
+static void add_tensor(UfAgent* a, int group, bool is_target, const char* net, const char* leaf, int layer,
+                       size_t offset, int rank, int rows, int columns, int ld) {
     UfTensor* t = &a->tensors[a->num_tensors++];
-    *t = (UfTensor){.group = group, .is_target = is_target, .has_networks = group == GROUP_CRITIC,
-                    .num_networks = a->networks[group], .rank = rank, .rows = rows, .columns = columns, .ld = ld, .offset = offset,
+    *t = (UfTensor){.group = group,
+                    .is_target = is_target,
+                    .has_networks = group == GROUP_CRITIC,
+                    .num_networks = a->networks[group],
+                    .rank = rank,
+                    .rows = rows,
+                    .columns = columns,
+                    .ld = ld,
+                    .offset = offset,
                     .network_size = a->mlp[group].size};
-    if (layer >= 0) snprintf(t->name, sizeof t->name, "%s/hidden/%d/%s", net, layer, leaf);
-    else if (leaf[0]) snprintf(t->name, sizeof t->name, "%s/%s", net, leaf);
-    else snprintf(t->name, sizeof t->name, "%s", net);
+    if (layer >= 0)
+        snprintf(t->name, sizeof t->name, "%s/hidden/%d/%s", net, layer, leaf);
+    else if (leaf[0])
+        snprintf(t->name, sizeof t->name, "%s/%s", net, leaf);
+    else
+        snprintf(t->name, sizeof t->name, "%s", net);
 }
 
 static void add_network_tensors(UfAgent* a, int group, bool is_target, const char* net) {
@@ -188,7 +214,8 @@ static void add_network_tensors(UfAgent* a, int group, bool is_target, const cha
     add_tensor(a, group, is_target, net, "mean/kernel", -1, m->kernel[L], 2, w, a->A, a->H);
     add_tensor(a, group, is_target, net, "mean/bias", -1, m->bias[L], 1, 1, a->A, a->H);
     if (a->H == 2 * a->A) {
-        add_tensor(a, group, is_target, net, "log_std/kernel", -1, m->kernel[L] + (size_t)a->A, 2, w, a->A, a->H);
+        add_tensor(a, group, is_target, net, "log_std/kernel", -1, m->kernel[L] + (size_t)a->A, 2, w, a->A,
+                   a->H);
         add_tensor(a, group, is_target, net, "log_std/bias", -1, m->bias[L] + (size_t)a->A, 1, 1, a->A, a->H);
     } else if (!a->configs[0].deterministic) {
         add_tensor(a, group, is_target, net, "log_std_param", -1, m->log_std, 1, 1, a->A, a->A);
@@ -206,28 +233,39 @@ static void describe_tensors(UfAgent* a) {
 
 int uf_agent_num_tensors(const UfAgent* agent) { return agent->num_tensors; }
 const UfTensor* uf_agent_tensor(const UfAgent* agent, int index) { return &agent->tensors[index]; }
-size_t uf_tensor_count(const UfTensor* t) { return (size_t)t->num_networks * (size_t)t->rows * (size_t)t->columns; }
+size_t uf_tensor_count(const UfTensor* t) {
+    return (size_t)t->num_networks * (size_t)t->rows * (size_t)t->columns;
+}
 
 // Copies between a dense tensor and one member's networks in a group's array on the device.
-static UfStatus move_tensor(UfAgent* a, const UfTensor* t, UfTensorKind kind, int member, real* dense, bool to_device) {
+static UfStatus move_tensor(UfAgent* a, const UfTensor* t, UfTensorKind kind, int member, real* dense,
+                            bool to_device) {
     const UfGroup* g = &a->groups[t->group];
-    real* array = kind == UF_TENSOR_ADAM_M ? g->m : kind == UF_TENSOR_ADAM_V ? g->v : t->is_target ? g->target : g->params;
+    real* array = kind == UF_TENSOR_ADAM_M   ? g->m
+                  : kind == UF_TENSOR_ADAM_V ? g->v
+                  : t->is_target             ? g->target
+                                             : g->params;
     for (int n = 0; n < t->num_networks; n++)
         for (int row = 0; row < t->rows; row++) {
-            real* device = array + (size_t)member * g->count + (size_t)n * t->network_size + t->offset + (size_t)row * (size_t)t->ld;
+            real* device = array + (size_t)member * g->count + (size_t)n * t->network_size + t->offset +
+                           (size_t)row * (size_t)t->ld;
             real* host = dense + ((size_t)n * (size_t)t->rows + (size_t)row) * (size_t)t->columns;
             const size_t bytes = (size_t)t->columns * sizeof(real);
-            if (to_device) a->backend->upload(a->backend, device, host, bytes);
-            else a->backend->download(a->backend, host, device, bytes);
+            if (to_device)
+                a->backend->upload(a->backend, device, host, bytes);
+            else
+                a->backend->download(a->backend, host, device, bytes);
         }
     return a->backend->sync(a->backend);
 }
 
-UfStatus uf_agent_get_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member, real* out) {
+UfStatus uf_agent_get_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member,
+                             real* out) {
     return move_tensor(agent, tensor, kind, member, out, false);
 }
 
-UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member, const real* in) {
+UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member,
+                             const real* in) {
     return move_tensor(agent, tensor, kind, member, (real*)in, true);
 }
 
@@ -279,11 +317,14 @@ static void describe_parameters(UfAgent* a) {
         REALS(&a->parameters, g->grads, count * (size_t)g->num_blocks);
         REALS(&a->parameters, g->m, count);
         REALS(&a->parameters, g->v, count);
-        if (k == GROUP_CRITIC || (k == GROUP_ACTOR && a->has_target_actor)) REALS(&a->parameters, g->target, count);
+        if (k == GROUP_CRITIC || (k == GROUP_ACTOR && a->has_target_actor))
+            REALS(&a->parameters, g->target, count);
     }
 }
 
-static int critics_in_actor(const UfAgent* a) { return a->configs[0].aggregate_q == UF_AGGREGATE_FIRST ? 1 : a->N; }
+static int critics_in_actor(const UfAgent* a) {
+    return a->configs[0].aggregate_q == UF_AGGREGATE_FIRST ? 1 : a->N;
+}
 
 static bool any_positive(const UfAgent* a, size_t offset) {
     for (int p = 0; p < a->P; p++)
@@ -297,8 +338,10 @@ static bool uses_cql(const UfAgent* a) { return a->total > a->B; }
 static void describe_scratch(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
     Arena* s = &a->scratch;
-    const size_t P = (size_t)a->P, B = (size_t)a->B, N = (size_t)a->N, A = (size_t)a->A, O = (size_t)a->O, U = (size_t)a->U;
-    const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld, used = (size_t)critics_in_actor(a);
+    const size_t P = (size_t)a->P, B = (size_t)a->B, N = (size_t)a->N, A = (size_t)a->A, O = (size_t)a->O,
+                 U = (size_t)a->U;
+    const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld,
+                 used = (size_t)critics_in_actor(a);
     const bool stochastic = !c->deterministic;
 
     describe(s, &a->hyper, P, sizeof(UfHyper));
@@ -390,12 +433,18 @@ static UfStatus init_tensor(UfAgent* a, int index, int member, real* values) {
     const bool hidden = strstr(t->name, "/hidden/") != NULL;
     const size_t count = uf_tensor_count(t);
     UfRandom random = uf_random(a->seeds[member], UF_STREAM_INIT, (uint64_t)index);
-    if (t->group == GROUP_ALPHA) values[0] = (real)log(a->configs[member].ent_coef_init);
-    else if (strcmp(leaf, "log_std_param") == 0 || strcmp(leaf, "shift") == 0) memset(values, 0, count * sizeof(real));
-    else if (strcmp(leaf, "scale") == 0) for (size_t i = 0; i < count; i++) values[i] = 1;
-    else if (hidden && strcmp(leaf, "bias") == 0) for (size_t i = 0; i < count; i++) values[i] = (real)0.1;
-    else if (hidden) fill_lecun_normal(values, count, t->rows, &random);
-    else fill_uniform(values, count, t->group == GROUP_ACTOR ? 1e-3 : 3e-3, &random);
+    if (t->group == GROUP_ALPHA)
+        values[0] = (real)log(a->configs[member].ent_coef_init);
+    else if (strcmp(leaf, "log_std_param") == 0 || strcmp(leaf, "shift") == 0)
+        memset(values, 0, count * sizeof(real));
+    else if (strcmp(leaf, "scale") == 0)
+        for (size_t i = 0; i < count; i++) values[i] = 1;
+    else if (hidden && strcmp(leaf, "bias") == 0)
+        for (size_t i = 0; i < count; i++) values[i] = (real)0.1;
+    else if (hidden)
+        fill_lecun_normal(values, count, t->rows, &random);
+    else
+        fill_uniform(values, count, t->group == GROUP_ACTOR ? 1e-3 : 3e-3, &random);
     return uf_agent_set_tensor(a, t, UF_TENSOR_VALUE, member, values);
 }
 
@@ -471,19 +520,21 @@ static void choose_metrics(UfAgent* a) {
     };
     const UfConfig* c = &a->configs[0];
     for (int m = 0; m < UF_NUM_METRICS; m++) {
-        const bool absent = (m == UF_METRIC_bc_loss && !ANY_POSITIVE(a, actor_bc_coef) && !c->use_awr) ||
-                            (m == UF_METRIC_actor_q && !ANY_POSITIVE(a, actor_q_coef)) || (m == UF_METRIC_adv && !c->use_awr) ||
-                            (m == UF_METRIC_entropy && c->deterministic) ||
-                            ((m == UF_METRIC_alpha || m == UF_METRIC_alpha_loss) && !c->use_entropy_loss) ||
-                            (m == UF_METRIC_diversity_loss && !a->tangent) || (m == UF_METRIC_cql_loss && !uses_cql(a)) ||
-                            (m == UF_METRIC_value_loss && !needs_value(c));
+        const bool absent =
+            (m == UF_METRIC_bc_loss && !ANY_POSITIVE(a, actor_bc_coef) && !c->use_awr) ||
+            (m == UF_METRIC_actor_q && !ANY_POSITIVE(a, actor_q_coef)) ||
+            (m == UF_METRIC_adv && !c->use_awr) || (m == UF_METRIC_entropy && c->deterministic) ||
+            ((m == UF_METRIC_alpha || m == UF_METRIC_alpha_loss) && !c->use_entropy_loss) ||
+            (m == UF_METRIC_diversity_loss && !a->tangent) || (m == UF_METRIC_cql_loss && !uses_cql(a)) ||
+            (m == UF_METRIC_value_loss && !needs_value(c));
         if (absent) continue;
         a->logged[a->num_logged] = m;
         a->logged_names[a->num_logged++] = names[m];
     }
 }
 
-static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const real* obs_mean, const real* obs_std, int num_threads) {
+static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const real* obs_mean,
+                            const real* obs_std, int num_threads) {
     UF_TRY(UF_ALLOC(&a->configs, a->P, "configurations"));
     UF_TRY(UF_ALLOC(&a->seeds, a->P, "seeds"));
     for (int p = 0; p < a->P; p++) {
@@ -526,12 +577,13 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     return a->backend->sync(a->backend);
 }
 
-UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim, int action_dim,
-                              const real* obs_mean, const real* obs_std, int num_threads) {
+UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
+                              int action_dim, const real* obs_mean, const real* obs_std, int num_threads) {
     UfAgent* a = NULL;
     *out = NULL;
     if (population < 1 || obs_dim < 1 || action_dim < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "an agent needs population, obs_dim and action_dim of at least 1, not %d, %d and %d",
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "an agent needs population, obs_dim and action_dim of at least 1, not %d, %d and %d",
                        population, obs_dim, action_dim);
     UF_TRY(UF_ALLOC(&a, 1, "agent"));
     a->P = population;
@@ -546,11 +598,12 @@ UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int
     return UF_OK;
 }
 
-UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* configs, int population, const UfDataset* dataset,
-                                    int num_threads) {
+UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* configs, int population,
+                                    const UfDataset* dataset, int num_threads) {
     if (!out) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_create: out is null");
     *out = NULL;
-    if (!configs || !dataset || population < 1) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_create: needs configs and a dataset");
+    if (!configs || !dataset || population < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_create: needs configs and a dataset");
     const int O = dataset->obs_dim, A = dataset->action_dim;
     real* norm = NULL;
     UF_TRY(UF_ALLOC(&norm, 2 * O, "observation statistics"));
@@ -621,8 +674,10 @@ static void draw_noise(UfAgent* a) {
         const size_t at = (size_t)u * noise_count(a);
         const uint64_t tu = t * (uint64_t)a->U + (uint64_t)u;
         if (a->noise.next_action)
-            be->random_normal(be, a->noise.next_action + at, a->P, count, a->seeds, UF_STREAM_NEXT_ACTION, tu);
-        if (smoothing) be->random_normal(be, a->noise.smoothing + at, a->P, count, a->seeds, UF_STREAM_SMOOTHING, tu);
+            be->random_normal(be, a->noise.next_action + at, a->P, count, a->seeds, UF_STREAM_NEXT_ACTION,
+                              tu);
+        if (smoothing)
+            be->random_normal(be, a->noise.smoothing + at, a->P, count, a->seeds, UF_STREAM_SMOOTHING, tu);
         if (!uses_cql(a)) continue;
         be->random_uniform(be, a->noise.cql_random + at, a->P, count, a->seeds, UF_STREAM_CQL_RANDOM, tu);
         be->random_normal(be, a->noise.cql_pi + at, a->P, count, a->seeds, UF_STREAM_CQL_PI, tu);
@@ -630,10 +685,13 @@ static void draw_noise(UfAgent* a) {
     }
 }
 
-static real* at_update(const UfAgent* a, real* noise, int u) { return noise ? noise + (size_t)u * noise_count(a) : NULL; }
+static real* at_update(const UfAgent* a, real* noise, int u) {
+    return noise ? noise + (size_t)u * noise_count(a) : NULL;
+}
 
 static void put_rows(UfAgent* a, real* x, int total, const real* obs, const real* action) {
-    a->backend->network_input(a->backend, x, a->ld, total, obs, action, a->norm_mean, a->norm_std, a->P, a->B, a->O, a->A);
+    a->backend->network_input(a->backend, x, a->ld, total, obs, action, a->norm_mean, a->norm_std, a->P, a->B,
+                              a->O, a->A);
 }
 
 // Normalised observations into every input; actions of the dataset where they belong.
@@ -650,18 +708,22 @@ static void prepare_inputs(UfAgent* a, const UfBatch* batch) {
 
 static UfNets nets_of(const UfAgent* a, int group, bool target) {
     const UfGroup* g = &a->groups[group];
-    return (UfNets){&a->mlp[group], a->P, a->networks[group], a->networks[group], target ? g->target : g->params};
+    return (UfNets){&a->mlp[group], a->P, a->networks[group], a->networks[group],
+                    target ? g->target : g->params};
 }
 
 static UfInput input_of(const UfAgent* a, const real* x, int total) { return (UfInput){x, a->ld, total}; }
-static UfActions actions_of(const UfAgent* a, real* x, int total) { return (UfActions){x + a->O, a->ld, total}; }
+static UfActions actions_of(const UfAgent* a, real* x, int total) {
+    return (UfActions){x + a->O, a->ld, total};
+}
 
 static UfHeads heads_of(const UfAgent* a, const real* head, bool target) {
     const UfGroup* g = &a->groups[GROUP_ACTOR];
     const real* params = target ? g->target : g->params;
     const bool param = !a->configs[0].deterministic && a->H == a->A;
-    return (UfHeads){a->policy_kind, a->P, a->B, a->A, a->H, head, param ? params + a->mlp[GROUP_ACTOR].log_std : NULL,
-                     g->count, a->hyper};
+    return (UfHeads){
+        a->policy_kind, a->P,    a->B, a->A, a->H, head, param ? params + a->mlp[GROUP_ACTOR].log_std : NULL,
+        g->count,       a->hyper};
 }
 
 // Learning rate factor of an optimiser that has done `done` of `total` steps.
@@ -672,8 +734,8 @@ static double schedule(const UfAgent* a, int64_t done, int64_t total) {
 }
 
 static void optimise(UfAgent* a, int group, int64_t done, int64_t total, const real* polyak) {
-    a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr, schedule(a, done, total),
-                            done + 1, polyak, a->bad + group * a->P);
+    a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr,
+                            schedule(a, done, total), done + 1, polyak, a->bad + group * a->P);
 }
 
 // Q(s, a_data) of the online critics, kept for the backward pass.
@@ -709,7 +771,8 @@ static bool weigh_by_advantage(UfAgent* a) {
     int q_total = a->total;
     if (target) {
         const UfNets critic = nets_of(a, GROUP_CRITIC, true);
-        be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, a->x_data, a->total), (UfRows){0, a->B, a->B});
+        be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, a->x_data, a->total),
+                        (UfRows){0, a->B, a->B});
         q = a->q_next;
         q_total = a->B;
     } else {
@@ -728,7 +791,8 @@ static void backward_q_to_action(UfAgent* a) {
     critic.used = critics_in_actor(a);
     const UfInput input = input_of(a, a->x_pi, a->B);
     be->mlp_forward(be, &critic, a->q_pi, &a->pi_tape, input, (UfRows){0, a->B, a->B});
-    be->actor_q_loss(be, a->dq_pi, a->q_pi, c->aggregate_q, c->normalize_q_loss, a->hyper, a->P, critic.used, a->B, a->metrics);
+    be->actor_q_loss(be, a->dq_pi, a->q_pi, c->aggregate_q, c->normalize_q_loss, a->hyper, a->P, critic.used,
+                     a->B, a->metrics);
     be->mlp_backward(be, &critic, NULL, a->dqda_pi, a->O, a->A, &a->pi_tape, input, a->dq_pi, a->B);
 }
 
@@ -740,29 +804,34 @@ static void update_actor(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     be->policy_sample(be, &heads, actions_of(a, a->x_pi, a->B), a->log_prob, z->actor, NULL);
     if (a->q_pi) backward_q_to_action(a);
     // The free log-std's gradient goes to the first block, beside the network's.
-    be->actor_loss(be, a->dhead, heads.log_std ? g->grads + a->mlp[GROUP_ACTOR].log_std : NULL, &heads, z->actor, batch->action,
-                   a->weight, a->dqda_pi, critics_in_actor(a), a->alpha, a->log_prob, a->metrics);
-    be->mlp_backward(be, &actor, g->grads, NULL, 0, 0, &a->actor_tape, input_of(a, a->x_data, a->total), a->dhead, a->B);
+    be->actor_loss(be, a->dhead, heads.log_std ? g->grads + a->mlp[GROUP_ACTOR].log_std : NULL, &heads,
+                   z->actor, batch->action, a->weight, a->dqda_pi, critics_in_actor(a), a->alpha, a->log_prob,
+                   a->metrics);
+    be->mlp_backward(be, &actor, g->grads, NULL, 0, 0, &a->actor_tape, input_of(a, a->x_data, a->total),
+                     a->dhead, a->B);
     optimise(a, GROUP_ACTOR, a->num_updates, a->configs[0].num_updates, NULL);
 }
 
 // ---- critics ----
 
-static void compute_target(UfAgent* a, const UfBatch* batch, const UfNoise* z, int u, double weight) {
+static void compute_target(UfAgent* a, const UfBatch* batch, const UfNoise* z, int u) {
     UfBackend* be = a->backend;
     const UfHeads heads = heads_of(a, a->next_out, a->has_target_actor);
     const UfActions next = actions_of(a, a->x_next, a->B);
     const bool from_value = a->configs[0].use_value_target;
-    be->policy_sample(be, &heads, next, a->next_log_prob, at_update(a, z->next_action, u), at_update(a, z->smoothing, u));
+    be->policy_sample(be, &heads, next, a->next_log_prob, at_update(a, z->next_action, u),
+                      at_update(a, z->smoothing, u));
     if (!from_value) {
         const UfNets critic = nets_of(a, GROUP_CRITIC, true);
         be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
     }
-    be->td_target(be, a->target, batch, from_value ? NULL : a->q_next, from_value ? a->v_next : NULL, next, a->alpha,
-                  a->next_log_prob, a->hyper, a->P, a->N, a->B, a->A, a->metrics, weight);
+    be->td_target(be, a->target, batch, from_value ? NULL : a->q_next, from_value ? a->v_next : NULL, next,
+                  a->alpha, a->next_log_prob, a->hyper, a->P, a->N, a->B, a->A, a->metrics,
+                  u == 0);  // the first target is logged
 }
 
-// The three groups of rows that the conservative penalty compares with the data: random, pi(s) and pi(s') actions.
+// The three groups of rows that the conservative penalty compares with the data: random, pi(s) and pi(s')
+// actions.
 static void forward_cql_rows(UfAgent* a, const UfNoise* z, int u) {
     UfBackend* be = a->backend;
     const size_t group = (size_t)a->B * (size_t)a->ld;
@@ -773,32 +842,40 @@ static void forward_cql_rows(UfAgent* a, const UfNoise* z, int u) {
     for (int k = 2; k < 4; k++) {
         real* x = a->x_data + (size_t)k * group;
         be->mlp_forward(be, &actor, a->dhead, NULL, input_of(a, x, a->total), (UfRows){0, a->B, a->B});
-        be->policy_sample(be, &heads, actions_of(a, x, a->total), NULL, at_update(a, k == 2 ? z->cql_pi : z->cql_next, u), NULL);
+        be->policy_sample(be, &heads, actions_of(a, x, a->total), NULL,
+                          at_update(a, k == 2 ? z->cql_pi : z->cql_next, u), NULL);
     }
-    be->mlp_forward(be, &critic, a->q_data, &a->data_tape, input_of(a, a->x_data, a->total), (UfRows){a->B, 3 * a->B, a->total});
+    be->mlp_forward(be, &critic, a->q_data, &a->data_tape, input_of(a, a->x_data, a->total),
+                    (UfRows){a->B, 3 * a->B, a->total});
 }
 
-static void update_critics(UfAgent* a, const UfBatch* batch, const UfNoise* z, int u, bool data_known, bool same_target) {
+static void update_critics(UfAgent* a, const UfBatch* batch, const UfNoise* z, int u, bool data_known,
+                           bool same_target) {
     UfBackend* be = a->backend;
     const UfNets critic = nets_of(a, GROUP_CRITIC, false);
     const UfInput input = input_of(a, a->x_data, a->total);
     UfGroup* g = &a->groups[GROUP_CRITIC];
     const double weight = 1.0 / a->U;
-    if (u == 0 || !same_target) compute_target(a, batch, z, u, same_target ? 1 : weight);
+    if (u == 0 || !same_target) compute_target(a, batch, z, u);
     if (!data_known) forward_data_critics(a);
     if (uses_cql(a)) forward_cql_rows(a, z, u);
     const UfConfig* c = &a->configs[0];
     const int num_data = c->cql_data_only ? (int)floor(a->B * c->dataset_sample_ratio) : a->B;
-    be->q_loss(be, a->dq, a->q_data, a->target, a->hyper, a->P, a->N, a->B, a->total, num_data, a->metrics, weight);
+    be->q_loss(be, a->dq, a->q_data, a->target, a->hyper, a->P, a->N, a->B, a->total, num_data, a->metrics,
+               weight);
     if (a->tangent) {
-        be->mlp_backward(be, &critic, NULL, a->dqda_data, a->O, a->A, &a->data_tape, input, a->ones, a->total);
-        be->diversity_loss(be, a->tangent, a->dqda_data, a->hyper, a->P, a->N, a->B, a->total, a->A, a->metrics, weight);
-        be->mlp_backward_backward(be, &critic, g->grads, &a->data_tape, input, a->tangent, a->O, a->A, a->dq, a->total);
+        be->mlp_backward(be, &critic, NULL, a->dqda_data, a->O, a->A, &a->data_tape, input, a->ones,
+                         a->total);
+        be->diversity_loss(be, a->tangent, a->dqda_data, a->hyper, a->P, a->N, a->B, a->total, a->A,
+                           a->metrics, weight);
+        be->mlp_backward_backward(be, &critic, g->grads, &a->data_tape, input, a->tangent, a->O, a->A, a->dq,
+                                  a->total);
     } else {
         be->mlp_backward(be, &critic, g->grads, NULL, 0, 0, &a->data_tape, input, a->dq, a->total);
     }
     // Nothing reads the target critics after the last of the U updates: its Adam step takes Polyak's along.
-    optimise(a, GROUP_CRITIC, a->num_updates * a->U + u, a->configs[0].num_updates * a->U, u == a->U - 1 ? a->polyak : NULL);
+    optimise(a, GROUP_CRITIC, a->num_updates * a->U + u, a->configs[0].num_updates * a->U,
+             u == a->U - 1 ? a->polyak : NULL);
 }
 
 // ---- value and targets ----
@@ -825,14 +902,16 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
 
     // The actor on s: one pass for the entropy coefficient and the actor.
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
-    be->mlp_forward(be, &actor, a->actor_out, &a->actor_tape, input_of(a, a->x_data, a->total), (UfRows){0, a->B, a->B});
+    be->mlp_forward(be, &actor, a->actor_out, &a->actor_tape, input_of(a, a->x_data, a->total),
+                    (UfRows){0, a->B, a->B});
     if (c->use_entropy_loss) update_entropy_coef(a, z);
     bool data_known = c->use_awr && weigh_by_advantage(a);
     update_actor(a, batch, z);
 
     // The policy on s' and V(s') do not change during the U critic updates.
     const UfNets next_actor = nets_of(a, GROUP_ACTOR, a->has_target_actor);
-    be->mlp_forward(be, &next_actor, a->next_out, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
+    be->mlp_forward(be, &next_actor, a->next_out, NULL, input_of(a, a->x_next, a->B),
+                    (UfRows){0, a->B, a->B});
     if (c->use_value_target) {
         const UfNets value = nets_of(a, GROUP_VALUE, false);
         be->mlp_forward(be, &value, a->v_next, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
@@ -862,23 +941,29 @@ static UfStatus check_finite(UfAgent* a) {
         if (a->P > 1) snprintf(member, sizeof member, " of member %d", p);
         for (int i = 0; i < a->num_logged; i++)
             if (!isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
-                return UF_FAIL(UF_ERR_NONFINITE, "update %lld: %s%s is not finite; try a smaller lr or look at the dataset's rewards",
-                               update, a->logged_names[i], member);
+                return UF_FAIL(
+                    UF_ERR_NONFINITE,
+                    "update %lld: %s%s is not finite; try a smaller lr or look at the dataset's rewards",
+                    update, a->logged_names[i], member);
         for (int k = 0; k < NUM_GROUPS; k++)
             if (a->bad[k * a->P + p])
-                return UF_FAIL(UF_ERR_NONFINITE, "update %lld: a parameter of %s%s is not finite; try a smaller %s", update, groups[k],
-                               member, k == GROUP_ACTOR ? "actor_lr" : "lr");
+                return UF_FAIL(
+                    UF_ERR_NONFINITE,
+                    "update %lld: a parameter of %s%s, or its gradient, is not finite; try a smaller %s",
+                    update, groups[k], member, k == GROUP_ACTOR ? "actor_lr" : "lr");
     }
     return UF_OK;
 }
 
-UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update, void* user) {
+UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update,
+                  void* user) {
     if (!a || !dataset) return UF_FAIL(UF_ERR_ARGUMENT, "uf_train: agent or dataset is null");
     if (dataset->obs_dim != a->O || dataset->action_dim != a->A)
-        return UF_FAIL(UF_ERR_ARGUMENT, "dataset has %d observation and %d action dimensions, the agent %d and %d", dataset->obs_dim,
-                       dataset->action_dim, a->O, a->A);
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "dataset has %d observation and %d action dimensions, the agent %d and %d",
+                       dataset->obs_dim, dataset->action_dim, a->O, a->A);
     if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
-    const UfSource source = {dataset->records, dataset->next_obs, dataset->rows, dataset->num_rows,
+    const UfSource source = {dataset->records, dataset->next_obs,   dataset->rows,  dataset->num_rows,
                              dataset->obs_dim, dataset->action_dim, dataset->stride};
     const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
     while (a->num_updates < end) {
@@ -894,11 +979,14 @@ UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfU
     return UF_OK;
 }
 
-UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* const** names, const double** values) {
-    if (!a || member < 0 || member >= a->P) return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
+UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* const** names,
+                          const double** values) {
+    if (!a || member < 0 || member >= a->P)
+        return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
     for (int i = 0; i < a->num_logged; i++)
         a->logged_values[i] = a->metrics_count
-                                  ? a->metrics[(size_t)member * UF_NUM_METRICS + (size_t)a->logged[i]] / (double)a->metrics_count
+                                  ? a->metrics[(size_t)member * UF_NUM_METRICS + (size_t)a->logged[i]] /
+                                        (double)a->metrics_count
                                   : NAN;
     *num_metrics = a->num_logged;
     *names = a->logged_names;
@@ -913,24 +1001,29 @@ void uf_agent_clear_metrics(UfAgent* a) {
 
 // ---- checkpoint ----
 
-// Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, dataset_hash, env; config/<p> (JSON bytes);
-// norm/{mean,std}; action/{low,high} where the dataset has units; metrics (P, M) and its attribute count; and for each tensor
-// of the table value/<name>, adam_m/<name>, adam_v/<name> with shape (P, [N,] rows, columns).
+// Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, dataset_hash, env;
+// config/<p> (JSON bytes); norm/{mean,std}; action/{low,high} where the dataset has units; metrics (P, M) and
+// its attribute count; and for each tensor of the table value/<name>, adam_m/<name>, adam_v/<name> with shape
+// (P, [N,] rows, columns).
 static const UfH5Type h5_real = sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE;
 
-typedef UfStatus TensorVisit(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t, UfTensorKind kind, real* values);
+typedef UfStatus TensorVisit(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t,
+                             UfTensorKind kind, real* values);
 
-static UfStatus write_tensor(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t, UfTensorKind kind, real* values) {
+static UfStatus write_tensor(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t,
+                             UfTensorKind kind, real* values) {
     int64_t dims[4] = {a->P};
     int rank = 1;
     if (t->has_networks) dims[rank++] = t->num_networks;
     if (t->rank == 2) dims[rank++] = t->rows;
     if (t->rank >= 1) dims[rank++] = t->columns;
-    for (int p = 0; p < a->P; p++) UF_TRY(uf_agent_get_tensor(a, t, kind, p, values + (size_t)p * uf_tensor_count(t)));
+    for (int p = 0; p < a->P; p++)
+        UF_TRY(uf_agent_get_tensor(a, t, kind, p, values + (size_t)p * uf_tensor_count(t)));
     return uf_h5_write(h5, name, h5_real, values, rank, dims, 0, false);
 }
 
-static UfStatus read_tensor(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t, UfTensorKind kind, real* values) {
+static UfStatus read_tensor(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t,
+                            UfTensorKind kind, real* values) {
     const size_t count = uf_tensor_count(t);
     UF_TRY(uf_h5_read(h5, name, h5_real, values, (int64_t)((size_t)a->P * count)));
     for (int p = 0; p < a->P; p++) UF_TRY(uf_agent_set_tensor(a, t, kind, p, values + (size_t)p * count));
@@ -968,7 +1061,8 @@ static UfStatus write_checkpoint(UfAgent* a, const UfH5* h5) {
         char name[32], *json = NULL;
         snprintf(name, sizeof name, "config/%d", p);
         UF_TRY(uf_config_json(&a->configs[p], &json));
-        UfStatus status = uf_h5_write(h5, name, UF_H5_UINT8, json, 1, &(int64_t){(int64_t)strlen(json)}, 0, false);
+        UfStatus status =
+            uf_h5_write(h5, name, UF_H5_UINT8, json, 1, &(int64_t){(int64_t)strlen(json)}, 0, false);
         uf_free(json);
         UF_TRY(status);
     }
@@ -976,9 +1070,11 @@ static UfStatus write_checkpoint(UfAgent* a, const UfH5* h5) {
     UF_TRY(uf_h5_write(h5, "norm/std", h5_real, a->host_norm + a->O, 1, &(int64_t){a->O}, 0, false));
     if (a->action_bounds) {
         UF_TRY(uf_h5_write(h5, "action/low", UF_H5_FLOAT, a->action_bounds, 1, &(int64_t){a->A}, 0, false));
-        UF_TRY(uf_h5_write(h5, "action/high", UF_H5_FLOAT, a->action_bounds + a->A, 1, &(int64_t){a->A}, 0, false));
+        UF_TRY(uf_h5_write(h5, "action/high", UF_H5_FLOAT, a->action_bounds + a->A, 1, &(int64_t){a->A}, 0,
+                           false));
     }
-    UF_TRY(uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->metrics, 2, (int64_t[]){a->P, UF_NUM_METRICS}, 0, false));
+    UF_TRY(
+        uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->metrics, 2, (int64_t[]){a->P, UF_NUM_METRICS}, 0, false));
     UF_TRY(uf_h5_write_integer(h5, "/", "metrics_count", a->metrics_count));
     return visit_tensors(a, h5, write_tensor);
 }
@@ -991,12 +1087,11 @@ UfStatus uf_agent_save(const UfAgent* agent, const char* path) {
     UfH5 h5;
     UF_TRY(uf_h5_create(&h5, temporary));
     UfStatus status = write_checkpoint((UfAgent*)agent, &h5);
-    if (status != UF_OK) {
-        uf_h5_close(&h5);
-        return status;
-    }
-    UF_TRY(uf_h5_close(&h5));
-    return uf_commit_file(temporary, path);
+    UfStatus closed = uf_h5_close(&h5);
+    if (status == UF_OK) status = closed;
+    if (status == UF_OK) return uf_commit_file(temporary, path);
+    remove(temporary);
+    return status;
 }
 
 typedef struct CheckpointHeader {
@@ -1008,7 +1103,8 @@ static UfStatus read_integer(const UfH5* h5, const char* name, double lowest, do
     double value = 0;
     UF_TRY(uf_h5_read_number(h5, "/", name, &value));
     if (!(value >= lowest && value <= highest) || value != floor(value))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is %g; the checkpoint is damaged", h5->path, name, value);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is %g; the checkpoint is damaged", h5->path, name,
+                       value);
     *out = (int64_t)value;
     return UF_OK;
 }
@@ -1016,11 +1112,13 @@ static UfStatus read_integer(const UfH5* h5, const char* name, double lowest, do
 static UfStatus check_string(const UfH5* h5, const char* name, const char* expected) {
     char* text = NULL;
     if (!uf_h5_has_attribute(h5, "/", name))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: no attribute '%s'; this is not a checkpoint of unifloral", h5->path, name);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: no attribute '%s'; this is not a checkpoint of unifloral",
+                       h5->path, name);
     UF_TRY(uf_h5_read_string(h5, "/", name, &text));
     UfStatus status = UF_OK;
     if (strcmp(text, expected) != 0)
-        status = UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is '%.40s', expected '%s'", h5->path, name, text, expected);
+        status = UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is '%.40s', expected '%s'", h5->path, name, text,
+                         expected);
     uf_free(text);
     return status;
 }
@@ -1075,10 +1173,11 @@ static UfStatus read_action_bounds(const UfH5* h5, int action_dim, float** bound
     return uf_h5_read(h5, "action/high", UF_H5_FLOAT, *bounds + action_dim, action_dim);
 }
 
-static UfStatus read_agent(const UfH5* h5, UfConfig** configs, const CheckpointHeader* header, int num_threads, UfAgent** out) {
+static UfStatus read_agent(const UfH5* h5, UfConfig** configs, const CheckpointHeader* header,
+                           int num_threads, UfAgent** out) {
     for (int p = 0; p < header->population; p++) UF_TRY(read_config(h5, p, &configs[p]));
-    UF_TRY(uf_agent_create_bare(out, (const UfConfig* const*)configs, header->population, header->obs_dim, header->action_dim, NULL,
-                                NULL, num_threads));
+    UF_TRY(uf_agent_create_bare(out, (const UfConfig* const*)configs, header->population, header->obs_dim,
+                                header->action_dim, NULL, NULL, num_threads));
     UfAgent* a = *out;
     UF_TRY(uf_h5_read(h5, "norm/mean", h5_real, a->host_norm, a->O));
     UF_TRY(uf_h5_read(h5, "norm/std", h5_real, a->host_norm + a->O, a->O));
@@ -1123,11 +1222,15 @@ UfStatus uf_checkpoint_info(const char* path, char** out) {
         size_t parameters = 0;
         for (int i = 0; i < a->num_tensors; i++)
             if (!a->tensors[i].is_target) parameters += uf_tensor_count(&a->tensors[i]);
-        uf_text_add(&text, "file            %s\nkind            %s, version %s\n", path, CHECKPOINT_KIND, UF_VERSION);
-        uf_text_add(&text, "updates         %lld of %lld\n", (long long)a->num_updates, (long long)c->num_updates);
-        uf_text_add(&text, "population      %d\ndimensions      %d observation, %d action\n", a->P, a->O, a->A);
+        uf_text_add(&text, "file            %s\nkind            %s, version %s\n", path, CHECKPOINT_KIND,
+                    UF_VERSION);
+        uf_text_add(&text, "updates         %lld of %lld\n", (long long)a->num_updates,
+                    (long long)c->num_updates);
+        uf_text_add(&text, "population      %d\ndimensions      %d observation, %d action\n", a->P, a->O,
+                    a->A);
         uf_text_add(&text, "parameters      %zu a member, targets not counted\n", parameters);
-        uf_text_add(&text, "dataset SHA-256 %s\nenvironment     %s\n", a->dataset_hash, a->env_id[0] ? a->env_id : "not named");
+        uf_text_add(&text, "dataset SHA-256 %s\nenvironment     %s\n", a->dataset_hash,
+                    a->env_id[0] ? a->env_id : "not named");
         uf_text_add(&text, "differs from the defaults%s\n", a->P > 1 ? " (member 0)" : "");
         for (int i = 0; i < uf_num_params; i++) {
             char value[UF_STRING_BYTES], usual[UF_STRING_BYTES];
@@ -1150,15 +1253,16 @@ struct UfPolicy {
     UfMlp mlp;
     bool deterministic_eval, norm_obs;
     real log_std_min, log_std_max;
-    real* params;        // one network
-    real* norm;          // (2, O)
+    real* params;          // one network
+    real* norm;            // (2, O)
     float* action_bounds;  // (2, A) or null
 };
 
 UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
     if (!out) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_create: out is null");
     *out = NULL;
-    if (!a || member < 0 || member >= a->P) return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
+    if (!a || member < 0 || member >= a->P)
+        return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
     const UfConfig* c = &a->configs[member];
     UfPolicy* policy = NULL;
     UF_TRY(UF_ALLOC(&policy, 1, "policy"));
@@ -1173,12 +1277,15 @@ UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
     policy->log_std_max = (real)c->log_std_max;
     UfStatus status = UF_ALLOC(&policy->params, policy->mlp.size, "policy parameters");
     if (status == UF_OK) status = UF_ALLOC(&policy->norm, 2 * a->O, "policy statistics");
-    if (status == UF_OK && a->action_bounds) status = UF_ALLOC(&policy->action_bounds, 2 * a->A, "action bounds");
+    if (status == UF_OK && a->action_bounds)
+        status = UF_ALLOC(&policy->action_bounds, 2 * a->A, "action bounds");
     if (status == UF_OK) {
         const UfGroup* g = &a->groups[GROUP_ACTOR];
-        a->backend->download(a->backend, policy->params, g->params + (size_t)member * g->count, policy->mlp.size * sizeof(real));
+        a->backend->download(a->backend, policy->params, g->params + (size_t)member * g->count,
+                             policy->mlp.size * sizeof(real));
         memcpy(policy->norm, a->host_norm, 2 * (size_t)a->O * sizeof(real));
-        if (a->action_bounds) memcpy(policy->action_bounds, a->action_bounds, 2 * (size_t)a->A * sizeof(float));
+        if (a->action_bounds)
+            memcpy(policy->action_bounds, a->action_bounds, 2 * (size_t)a->A * sizeof(float));
         status = a->backend->sync(a->backend);
     }
     if (status != UF_OK) {
@@ -1205,24 +1312,31 @@ bool uf_policy_deterministic_eval(const UfPolicy* policy) { return policy->deter
 
 enum { POLICY_ROWS = 64 };  // rows a pass, so that scratch stays small
 
-static void act_rows(const UfPolicy* p, float* actions, const float* obs, int rows, const float* noise, real* scratch) {
+static void act_rows(const UfPolicy* p, float* actions, const float* obs, int rows, const float* noise,
+                     real* scratch) {
     real *x = scratch, *head = x + POLICY_ROWS * (size_t)p->O, *layers = head + POLICY_ROWS * (size_t)p->H;
     for (int b = 0; b < rows; b++)
         for (int i = 0; i < p->O; i++) {
             const real o = obs[(size_t)b * (size_t)p->O + (size_t)i];
-            x[(size_t)b * (size_t)p->O + (size_t)i] = p->norm_obs ? (o - p->norm[i]) / (p->norm[p->O + i] + (real)UF_OBS_STD_EPS) : o;
+            x[(size_t)b * (size_t)p->O + (size_t)i] =
+                p->norm_obs ? (o - p->norm[i]) / (p->norm[p->O + i] + (real)UF_OBS_STD_EPS) : o;
         }
     uf_mlp_forward_host(&p->mlp, p->params, head, x, p->O, rows, layers);
     for (int b = 0; b < rows; b++)
         for (int i = 0; i < p->A; i++) {
             const real* m = head + (size_t)b * (size_t)p->H;
-            const real raw = p->kind == UF_POLICY_DETERMINISTIC ? 0 : p->H == 2 * p->A ? m[p->A + i] : p->params[p->mlp.log_std + (size_t)i];
+            const real raw = p->kind == UF_POLICY_DETERMINISTIC ? 0
+                             : p->H == 2 * p->A                 ? m[p->A + i]
+                                                                : p->params[p->mlp.log_std + (size_t)i];
             const size_t at = (size_t)b * (size_t)p->A + (size_t)i;
-            actions[at] = (float)uf_policy_sample(p->kind, m[i], uf_clip(raw, p->log_std_min, p->log_std_max), noise ? noise[at] : 0).action;
+            actions[at] = (float)uf_policy_sample(p->kind, m[i], uf_clip(raw, p->log_std_min, p->log_std_max),
+                                                  noise ? noise[at] : 0)
+                              .action;
         }
 }
 
-UfStatus uf_policy_act_normalised(const UfPolicy* p, float* actions, const float* obs, int64_t n, const float* noise) {
+UfStatus uf_policy_act_normalised(const UfPolicy* p, float* actions, const float* obs, int64_t n,
+                                  const float* noise) {
     real* scratch = NULL;
     UF_TRY(UF_ALLOC(&scratch, POLICY_ROWS * (size_t)(p->O + p->H + 2 * p->mlp.width), "scratch of a policy"));
     for (int64_t b = 0; b < n; b += POLICY_ROWS) {
@@ -1234,7 +1348,8 @@ UfStatus uf_policy_act_normalised(const UfPolicy* p, float* actions, const float
 }
 
 UfStatus uf_policy_act(const UfPolicy* p, float* actions, const float* obs, int64_t n, const float* noise) {
-    if (!p || n < 0 || (n > 0 && (!actions || !obs))) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_act: needs a policy, actions and obs");
+    if (!p || n < 0 || (n > 0 && (!actions || !obs)))
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_act: needs a policy, actions and obs");
     UF_TRY(uf_policy_act_normalised(p, actions, obs, n, noise));
     if (!p->action_bounds) return UF_OK;
     for (int64_t i = 0; i < n * p->A; i++) {

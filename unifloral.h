@@ -9,10 +9,12 @@
 //   UfPolicy   a frozen copy of one member's actor, for acting; needs neither agent nor dataset
 //
 // Rules of the house
-//   * Every function that can fail returns a UfStatus; UF_OK is 0. The sentence is in uf_error(), which is thread-local and
-//     valid until the next call on that thread. The library never prints, exits or aborts.
+//   * Every function that can fail returns a UfStatus; UF_OK is 0. The sentence is in uf_error(), which is
+//     thread-local and valid until the next call on that thread. The library never prints, exits or aborts.
 //   * Handles are opaque. uf_*_create/open/load write NULL to *out on failure; uf_*_free(NULL) does nothing.
-//   * Arrays are row-major float32 unless said otherwise. Shape letters: P population, B batch, O observation, A action.
+//   * Arrays are row-major float32 unless said otherwise. Shape letters: P population, B batch,
+//     O observation, A action.
+//   * One process-wide effect: OpenBLAS is set to one thread, as the library's own threads call it.
 //   * Two agents may be used from two threads at once. One agent is used by one thread at a time.
 //   * UfConfig and UfDataset are read-only while an agent trains and may be shared by many agents.
 #ifndef UNIFLORAL_H
@@ -62,8 +64,9 @@ UF_API void uf_free(void* memory);
 
 // A config that holds the default of every hyperparameter.
 UF_API UfStatus uf_config_create(UfConfig** out);
-// Reads a JSON file over what the config holds. Unknown or duplicate names, wrong types, values out of range, lists and
-// malformed JSON are UF_ERR_CONFIG, and the sentence names file, line, key, value and what would be right.
+// Reads a JSON file over what the config holds. Unknown or duplicate names, wrong types, values out of range,
+// lists and malformed JSON are UF_ERR_CONFIG, and the sentence names file, line, key, value and what would be
+// right.
 UF_API UfStatus uf_config_load(UfConfig* config, const char* path);
 // The same from text; `label` stands for the file name in messages.
 UF_API UfStatus uf_config_parse(UfConfig* config, const char* json, const char* label);
@@ -79,23 +82,26 @@ UF_API void uf_config_free(UfConfig* config);
 
 // ---- dataset ----
 
-// Transitions as arrays of the caller, copied by uf_dataset_from_arrays. Rows are in time order, episode after episode.
+// Transitions as arrays of the caller, copied by uf_dataset_from_arrays. Rows are in time order, episode
+// after episode.
 typedef struct UfArrays {
-    int64_t num_rows;               // T
-    int obs_dim, action_dim;        // O, A
-    const float* observations;      // (T, O)
-    const float* actions;           // (T, A), in [-1, 1]
-    const float* rewards;           // (T)
-    const uint8_t* terminals;       // (T) 1 where the episode ended by itself
-    const uint8_t* timeouts;        // (T) 1 where it was cut; Nullable: then episodes end at terminals or step_limit
-    const float* next_observations; // (T, O); Nullable: then the next row of the same episode is used
-    int64_t step_limit;             // used where timeouts is null; 0: none
+    int64_t num_rows;           // T
+    int obs_dim, action_dim;    // O, A
+    const float* observations;  // (T, O)
+    const float* actions;       // (T, A), in [-1, 1]
+    const float* rewards;       // (T)
+    const uint8_t* terminals;   // (T) 1 where the episode ended by itself
+    const uint8_t*
+        timeouts;  // (T) 1 where it was cut; Nullable: then episodes end at terminals or step_limit
+    const float* next_observations;  // (T, O); Nullable: then the next row of the same episode is used
+    int64_t step_limit;              // used where timeouts is null; 0: none
 } UfArrays;
 
-// Reads a D4RL-style HDF5 file (observations, actions, rewards, terminals, optional timeouts and next_observations; float32
-// or float64) or a Minari main_data.hdf5. Holds the arrays as float32 once.
-// task: environment name, for the step limit where a file has no timeouts.   Nullable: task (then the file's env_id or name)
-// Errors: UF_ERR_IO, UF_ERR_FORMAT, UF_ERR_MEMORY.   Source: d4rl/__init__.py qlearning_dataset; spec of Minari files.
+// Reads a D4RL-style HDF5 file (observations, actions, rewards, terminals, optional timeouts and
+// next_observations; float32 or float64) or a Minari main_data.hdf5. Holds the arrays as float32 once. task:
+// environment name, for the step limit where a file has no timeouts.   Nullable: task (then the file's env_id
+// or name) Errors: UF_ERR_IO, UF_ERR_FORMAT, UF_ERR_MEMORY.   Source: d4rl/__init__.py qlearning_dataset;
+// spec of Minari files.
 UF_API UfStatus uf_dataset_open(UfDataset** out, const char* path, const char* task);
 UF_API UfStatus uf_dataset_from_arrays(UfDataset** out, const UfArrays* arrays);
 // Transitions that can be sampled (rows without a known next state are not counted).
@@ -106,24 +112,28 @@ UF_API void uf_dataset_free(UfDataset* dataset);
 
 // ---- agent ----
 
-// Called after every update (on a device: after every captured block of updates). Return 0 to go on; anything else stops
-// training after this update with UF_ERR_STOPPED; the agent stays usable and can be saved.
+// Called after every update (on a device: after every captured block of updates). Return 0 to go on; anything
+// else stops training after this update with UF_ERR_STOPPED; the agent stays usable and can be saved.
 typedef int UfUpdateFn(void* user, UfAgent* agent, int64_t update);
 
 // An agent with fresh parameters for the dataset's dimensions and statistics. num_threads 0: all cores.
 // Errors: UF_ERR_CONFIG (contradictions), UF_ERR_MEMORY.
-UF_API UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfDataset* dataset, int num_threads);
-// The same for a population: configs[p] for each of P members. Fields marked "per member" in the table and the seed may
-// differ; the others must be equal. Member p ends with the bits that a population of one with configs[p] ends with.
+UF_API UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfDataset* dataset,
+                                int num_threads);
+// The same for a population: configs[p] for each of P members. Fields marked "per member" in the table and
+// the seed may differ; the others must be equal. Member p ends with the bits that a population of one with
+// configs[p] ends with.
 UF_API UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* configs, int population,
                                            const UfDataset* dataset, int num_threads);
-// Trains for num_updates updates (0: up to the config's num_updates). Resumable; bit-exact with an uninterrupted run on the
-// same machine, for any number of threads.   Nullable: on_update, user
-// Errors: UF_ERR_NONFINITE (update and term in uf_error()), UF_ERR_STOPPED, UF_ERR_ARGUMENT (dimensions differ).
+// Trains for num_updates updates (0: up to the config's num_updates). Resumable; bit-exact with an
+// uninterrupted run on the same machine, for any number of threads.   Nullable: on_update, user Errors:
+// UF_ERR_NONFINITE (update and term in uf_error()), UF_ERR_STOPPED, UF_ERR_ARGUMENT (dimensions differ).
 // Source: unifloral.py, main loop.
-UF_API UfStatus uf_train(UfAgent* agent, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update, void* user);
-// Means of the logged losses since the last uf_agent_clear_metrics, for one member. *names and *values (num_metrics each)
-// belong to the agent and are valid until its next call. Before the first update values are NaN.
+UF_API UfStatus uf_train(UfAgent* agent, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update,
+                         void* user);
+// Means of the logged losses since the last uf_agent_clear_metrics, for one member. *names and *values
+// (num_metrics each) belong to the agent and are valid until its next call. Before the first update values
+// are NaN.
 UF_API UfStatus uf_agent_metrics(UfAgent* agent, int member, int* num_metrics, const char* const** names,
                                  const double** values);
 UF_API void uf_agent_clear_metrics(UfAgent* agent);
@@ -148,9 +158,10 @@ UF_API UfStatus uf_policy_create(UfPolicy** out, const UfAgent* agent, int membe
 UF_API UfStatus uf_policy_load(UfPolicy** out, const char* path, int member);
 UF_API int uf_policy_obs_dim(const UfPolicy* policy);
 UF_API int uf_policy_action_dim(const UfPolicy* policy);
-// actions (n, A) for obs (n, O), in the units of the dataset's actions. noise (n, A) standard normals: the policy is sampled;
-// null: its mean. May be called from many threads at once on one policy.   Nullable: noise
-UF_API UfStatus uf_policy_act(const UfPolicy* policy, float* actions, const float* obs, int64_t n, const float* noise);
+// actions (n, A) for obs (n, O), in the units of the dataset's actions. noise (n, A) standard normals: the
+// policy is sampled; null: its mean. May be called from many threads at once on one policy.   Nullable: noise
+UF_API UfStatus uf_policy_act(const UfPolicy* policy, float* actions, const float* obs, int64_t n,
+                              const float* noise);
 UF_API void uf_policy_free(UfPolicy* policy);
 
 #ifdef __cplusplus

@@ -1,12 +1,13 @@
-// agent.h: the inside of an agent for the library's other parts: replaying recorded updates, measuring, acting.
+// agent.h: the inside of an agent for the library's other parts: replaying recorded updates, measuring,
+// acting.
 #ifndef UF_AGENT_H
 #define UF_AGENT_H
 
 #include "../kernels.h"
 #include "config.h"
 
-// Standard normals of one update before any scaling (cql_random: uniform in (-1, 1)). Arrays of the U critic updates are
-// (U, P, B, A), the others (P, B, A). An array that no term of the configuration reads is null.
+// Standard normals of one update before any scaling (cql_random: uniform in (-1, 1)). Arrays of the U critic
+// updates are (U, P, B, A), the others (P, B, A). An array that no term of the configuration reads is null.
 typedef struct UfNoise {
     real *alpha, *actor, *next_action, *smoothing, *cql_random, *cql_pi, *cql_next;
 } UfNoise;
@@ -16,24 +17,26 @@ typedef enum UfTensorKind { UF_TENSOR_VALUE, UF_TENSOR_ADAM_M, UF_TENSOR_ADAM_V 
 
 // One named parameter tensor of every member: (rows, columns) for each of N networks.
 typedef struct UfTensor {
-    char name[64];     // "critic/hidden/0/kernel"
-    int group;         // index of the optimiser group
-    bool is_target;    // the target copy: no optimiser state of its own
-    bool has_networks; // leading axis N
+    char name[64];           // "critic/hidden/0/kernel"
+    int group;               // index of the optimiser group
+    bool is_target;          // the target copy: no optimiser state of its own
+    bool has_networks;       // leading axis N
     int num_networks, rank;  // rank of one network's tensor: 0, 1 or 2
     int rows, columns, ld;
     size_t offset, network_size;
 } UfTensor;
 
 // An agent for given dimensions and statistics (O reals each, null: zeros and ones) instead of a dataset's.
-UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim, int action_dim,
-                              const real* obs_mean, const real* obs_std, int num_threads);
+UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
+                              int action_dim, const real* obs_mean, const real* obs_std, int num_threads);
 int uf_agent_num_tensors(const UfAgent* agent);
 const UfTensor* uf_agent_tensor(const UfAgent* agent, int index);
 size_t uf_tensor_count(const UfTensor* tensor);  // N * rows * columns
 // Dense (N, rows, columns) of one member.
-UfStatus uf_agent_get_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member, real* out);
-UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member, const real* in);
+UfStatus uf_agent_get_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member,
+                             real* out);
+UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member,
+                             const real* in);
 UfBackend* uf_agent_backend(UfAgent* agent);
 // The agent's own batch and noise arrays, to be filled by upload before uf_agent_step.
 const UfBatch* uf_agent_batch(const UfAgent* agent);

@@ -1,8 +1,8 @@
 // bench.c: how fast an update is against the bare matrix products it needs, in one run on one machine.
 //
-// The products are noted while one update runs (kernels.h, UfTrace): one entry for each product of the mathematics over the whole
-// batch, whatever pieces the backend cuts it into. Windows of updates and windows of bare cblas_sgemm calls alternate, so that
-// both see the same machine.
+// The products are noted while one update runs (kernels.h, UfTrace): one entry for each product of the
+// mathematics over the whole batch, whatever pieces the backend cuts it into. Windows of updates and windows
+// of bare cblas_sgemm calls alternate, so that both see the same machine.
 #include "bench.h"
 
 #include <cblas.h>
@@ -48,8 +48,13 @@ static UfStatus make_dataset(Bench* b) {
         fill(obs, T * O, true, 1);
         fill(actions, T * A, false, 2);
         fill(rewards, T, true, 3);
-        const UfArrays arrays = {.num_rows = T, .obs_dim = (int)O, .action_dim = (int)A, .observations = obs, .actions = actions,
-                                 .rewards = rewards, .terminals = terminals};
+        const UfArrays arrays = {.num_rows = T,
+                                 .obs_dim = (int)O,
+                                 .action_dim = (int)A,
+                                 .observations = obs,
+                                 .actions = actions,
+                                 .rewards = rewards,
+                                 .terminals = terminals};
         status = uf_dataset_from_arrays(&b->dataset, &arrays);
     }
     uf_free(obs);
@@ -67,7 +72,8 @@ static UfStatus make_agent(Bench* b) {
         *b->members[p] = *b->options->config;
         b->members[p]->seed += p;
     }
-    return uf_agent_create_population(&b->agent, (const UfConfig* const*)b->members, P, b->dataset, b->options->num_threads);
+    return uf_agent_create_population(&b->agent, (const UfConfig* const*)b->members, P, b->dataset,
+                                      b->options->num_threads);
 }
 
 // ---- products ----
@@ -83,8 +89,10 @@ static UfStatus note_products(Bench* b) {
     UF_TRY(uf_train(b->agent, b->dataset, 1, NULL, NULL));
     be->trace = NULL;
     if (b->trace.num_products == MAX_PRODUCTS)
-        return UF_FAIL(UF_ERR_ARGUMENT, "an update of this configuration has over %d products; lower num_critic_updates_per_step",
-                       MAX_PRODUCTS);
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "an update of this configuration has over %d products; lower num_critic_updates_per_step",
+            MAX_PRODUCTS);
     for (int i = 0; i < b->trace.num_products; i++) {
         const UfProduct* p = &b->trace.products[i];
         const size_t m = (size_t)p->m, n = (size_t)p->n, k = (size_t)p->k;
@@ -111,8 +119,9 @@ static void bare_task(void* context, int task, int thread) {
     const Bare* bare = context;
     const UfProduct* p = bare->product;
     (void)task;
-    cblas_sgemm(CblasRowMajor, p->trans_a ? CblasTrans : CblasNoTrans, p->trans_b ? CblasTrans : CblasNoTrans, p->m, p->n, p->k, 1,
-                bare->bench->a, p->trans_a ? p->m : p->k, bare->bench->b, p->trans_b ? p->k : p->n, 0, bare->bench->c[thread], p->n);
+    cblas_sgemm(CblasRowMajor, p->trans_a ? CblasTrans : CblasNoTrans, p->trans_b ? CblasTrans : CblasNoTrans,
+                p->m, p->n, p->k, 1, bare->bench->a, p->trans_a ? p->m : p->k, bare->bench->b,
+                p->trans_b ? p->k : p->n, 0, bare->bench->c[thread], p->n);
 }
 
 static void run_products(const Bench* b) {
@@ -193,27 +202,33 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     const int middle = o->num_windows / 2, last = o->num_windows - 1;
     const double gflop = b->flop / o->population * 1e-9;
     UfText text = {0};
-    uf_text_add(&text, "{\"algorithm\": \"%s\", \"obs_dim\": %d, \"action_dim\": %d, \"batch_size\": %lld, \"population\": %d, ",
-                o->config->algorithm, o->obs_dim, o->action_dim, (long long)o->config->batch_size, o->population);
-    uf_text_add(&text, "\"threads\": %d, \"steps\": %d, \"windows\": %d, ", uf_pool_num_threads(uf_agent_backend(b->agent)->pool),
-                o->num_steps, o->num_windows);
-    uf_text_add(&text, "\"ms_per_update\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, ", b->update_ms[0], b->update_ms[middle],
-                b->update_ms[last]);
-    uf_text_add(&text, "\"bare_gemm_ms\": %.4g, \"speed_vs_bare_gemm\": %.3f, \"gemm_share_of_time\": %.3f, ", b->bare_ms[middle],
-                b->bare_ms[middle] / b->update_ms[middle], share);
+    uf_text_add(&text,
+                "{\"algorithm\": \"%s\", \"obs_dim\": %d, \"action_dim\": %d, \"batch_size\": %lld, "
+                "\"population\": %d, ",
+                o->config->algorithm, o->obs_dim, o->action_dim, (long long)o->config->batch_size,
+                o->population);
+    uf_text_add(&text, "\"threads\": %d, \"steps\": %d, \"windows\": %d, ",
+                uf_pool_num_threads(uf_agent_backend(b->agent)->pool), o->num_steps, o->num_windows);
+    uf_text_add(&text, "\"ms_per_update\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, ",
+                b->update_ms[0], b->update_ms[middle], b->update_ms[last]);
+    uf_text_add(&text, "\"bare_gemm_ms\": %.4g, \"speed_vs_bare_gemm\": %.3f, \"gemm_share_of_time\": %.3f, ",
+                b->bare_ms[middle], b->bare_ms[middle] / b->update_ms[middle], share);
     uf_text_add(&text, "\"gflop_per_update\": %.3f, \"gflops\": %.1f, \"bare_gemm_gflops\": %.1f, ", gflop,
                 gflop / b->update_ms[middle] * 1e3, gflop / b->bare_ms[middle] * 1e3);
-    uf_text_add(&text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", \"blas\": \"%s, kernels %s\"}", cpu,
-                uf_agent_backend(b->agent)->name, UF_VERSION, openblas_get_config(), openblas_get_corename());
+    uf_text_add(
+        &text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", \"blas\": \"%s, kernels %s\"}",
+        cpu, uf_agent_backend(b->agent)->name, UF_VERSION, openblas_get_config(), openblas_get_corename());
     return uf_text_finish(&text, json_line);
 }
 
 UfStatus uf_bench(const UfBenchOptions* options, char** json_line) {
     Bench b = {.options = options};
     *json_line = NULL;
-    if (options->population < 1 || options->num_steps < 1 || options->num_windows < MIN_WINDOWS || options->num_windows > MAX_WINDOWS)
-        return UF_FAIL(UF_ERR_ARGUMENT, "bench: population %d, steps %d, windows %d; expected at least 1, 1 and %d", options->population,
-                       options->num_steps, options->num_windows, MIN_WINDOWS);
+    if (options->population < 1 || options->num_steps < 1 || options->num_windows < MIN_WINDOWS ||
+        options->num_windows > MAX_WINDOWS)
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "bench: population %d, steps %d, windows %d; expected at least 1, 1 and %d",
+                       options->population, options->num_steps, options->num_windows, MIN_WINDOWS);
     UfStatus status = run_bench(&b, json_line);
     if (b.c)
         for (int t = 0; t < uf_pool_num_threads(uf_agent_backend(b.agent)->pool); t++) uf_free(b.c[t]);

@@ -68,8 +68,8 @@ static void pendulum_control(const UfEnv* env, const float* obs, float* action) 
     action[0] = (float)clip(near ? balance : missing * speed, -2, 2);
 }
 
-const UfEnvOps uf_pendulum_ops = {.reset = reset_uniform, .step = pendulum_step, .observe = pendulum_observe,
-                                  .control = pendulum_control};
+const UfEnvOps uf_pendulum_ops = {
+    .reset = reset_uniform, .step = pendulum_step, .observe = pendulum_observe, .control = pendulum_control};
 
 // ---- cart pole ----
 
@@ -79,8 +79,8 @@ static void cart_pole_step(UfEnv* env, const float* action, double* reward, bool
     double* s = env->state;
     double force = discrete_action(env, action) == 1 ? 10.0 : -10.0, cosine = cos(s[2]), sine = sin(s[2]);
     double push = (force + pole_moment * (s[3] * s[3]) * sine) / mass;
-    double turn = (gravity * sine - cosine * push) /
-                  (length * (4.0 / 3.0 - pole_mass * (cosine * cosine) / mass));
+    double turn =
+        (gravity * sine - cosine * push) / (length * (4.0 / 3.0 - pole_mass * (cosine * cosine) / mass));
     double pull = push - pole_moment * turn * cosine / mass;
     // explicit Euler: every rate is the old one
     s[0] += dt * s[1];
@@ -96,8 +96,8 @@ static void cart_pole_control(const UfEnv* env, const float* obs, float* action)
     action[0] = 0.1f * obs[0] + 0.3f * obs[1] + 2 * obs[2] + obs[3] > 0;
 }
 
-const UfEnvOps uf_cart_pole_ops = {.reset = reset_uniform, .step = cart_pole_step, .observe = observe_state,
-                                   .control = cart_pole_control};
+const UfEnvOps uf_cart_pole_ops = {
+    .reset = reset_uniform, .step = cart_pole_step, .observe = observe_state, .control = cart_pole_control};
 
 // ---- mountain car ----
 
@@ -118,8 +118,10 @@ static void mountain_car_control(const UfEnv* env, const float* obs, float* acti
     action[0] = obs[1] < 0 ? 0 : 2;
 }
 
-const UfEnvOps uf_mountain_car_ops = {.reset = reset_uniform, .step = mountain_car_step,
-                                      .observe = observe_state, .control = mountain_car_control};
+const UfEnvOps uf_mountain_car_ops = {.reset = reset_uniform,
+                                      .step = mountain_car_step,
+                                      .observe = observe_state,
+                                      .control = mountain_car_control};
 
 static double rounded(double x, bool to_single) { return to_single ? (float)x : x; }
 
@@ -145,9 +147,10 @@ static void mountain_car_continuous_control(const UfEnv* env, const float* obs, 
     action[0] = obs[1] < 0 ? -0.2f : 0.2f;
 }
 
-const UfEnvOps uf_mountain_car_continuous_ops = {
-    .reset = reset_uniform, .step = mountain_car_continuous_step, .observe = observe_state,
-    .control = mountain_car_continuous_control};
+const UfEnvOps uf_mountain_car_continuous_ops = {.reset = reset_uniform,
+                                                 .step = mountain_car_continuous_step,
+                                                 .observe = observe_state,
+                                                 .control = mountain_car_continuous_control};
 
 // ---- acrobot ----
 
@@ -222,5 +225,5 @@ static void acrobot_control(const UfEnv* env, const float* obs, float* action) {
     action[0] = obs[4] > 0 ? 0 : 2;
 }
 
-const UfEnvOps uf_acrobot_ops = {.reset = acrobot_reset, .step = acrobot_step, .observe = acrobot_observe,
-                                 .control = acrobot_control};
+const UfEnvOps uf_acrobot_ops = {
+    .reset = acrobot_reset, .step = acrobot_step, .observe = acrobot_observe, .control = acrobot_control};

@@ -82,10 +82,10 @@ static void episode_task(void* context, int task, int thread) {
 // A replay buffer grows from random upwards while its agent learns. The others keep one skill.
 static double skill_of(UfCollectPolicy policy, double progress) {
     switch (policy) {
-    case UF_COLLECT_RANDOM: return 0;
-    case UF_COLLECT_MEDIUM: return MEDIUM_SKILL;
-    case UF_COLLECT_EXPERT: return 1;
-    default: return REPLAY_SKILL * fmin(progress, 1);
+        case UF_COLLECT_RANDOM: return 0;
+        case UF_COLLECT_MEDIUM: return MEDIUM_SKILL;
+        case UF_COLLECT_EXPERT: return 1;
+        default: return REPLAY_SKILL * fmin(progress, 1);
     }
 }
 
@@ -101,8 +101,10 @@ static void append(Rows* rows, const Episode* episode, const UfEnvSpec* spec) {
     memcpy(rows->rewards + at, episode->rewards, (size_t)n * sizeof(float));
     rows->count += n;
     if (n < episode->length) return;
-    if (episode->terminated) rows->terminals[rows->count - 1] = 1;
-    else rows->timeouts[rows->count - 1] = 1;
+    if (episode->terminated)
+        rows->terminals[rows->count - 1] = 1;
+    else
+        rows->timeouts[rows->count - 1] = 1;
 }
 
 static UfStatus collect_rows(Rows* rows, Round* round, UfCollectPolicy policy, UfPool* pool) {
@@ -147,11 +149,16 @@ static UfStatus write_rows(const Rows* rows, const UfEnvSpec* spec, UfCollectPol
     uf_text_add(&text, "unifloral collect --env %s --policy %s --steps %lld --seed %llu", spec->alias,
                 policy_names[policy], (long long)rows->count, (unsigned long long)seed);
     UF_TRY(uf_text_finish(&text, &recipe));
-    UfDatasetWriter arrays = {.num_rows = rows->count, .obs_dim = spec->obs_dim,
-                              .action_dim = spec->action_dim, .observations = rows->obs,
-                              .actions = rows->actions, .rewards = rows->rewards,
-                              .terminals = rows->terminals, .timeouts = rows->timeouts,
-                              .env_id = spec->name, .recipe = recipe};
+    UfDatasetWriter arrays = {.num_rows = rows->count,
+                              .obs_dim = spec->obs_dim,
+                              .action_dim = spec->action_dim,
+                              .observations = rows->obs,
+                              .actions = rows->actions,
+                              .rewards = rows->rewards,
+                              .terminals = rows->terminals,
+                              .timeouts = rows->timeouts,
+                              .env_id = spec->name,
+                              .recipe = recipe};
     UfStatus status = uf_dataset_write(output, &arrays);
     uf_free(recipe);
     return status;

@@ -15,11 +15,16 @@
 
 // ---- table ----
 
-#define AT_LEAST(x) {(x), true, false}
-#define ABOVE(x) {(x), true, true}
-#define AT_MOST(x) {(x), true, false}
-#define BELOW(x) {(x), true, true}
-#define NO_LIMIT {0, false, false}
+#define AT_LEAST(x) \
+    { (x), true, false }
+#define ABOVE(x) \
+    { (x), true, true }
+#define AT_MOST(x) \
+    { (x), true, false }
+#define BELOW(x) \
+    { (x), true, true }
+#define NO_LIMIT \
+    { 0, false, false }
 #define FIELD(kind, id, range) \
     .name = #id, .type = UF_TYPE_##kind, .scope = UF_SCOPE_##range, .offset = offsetof(struct UfConfig, id)
 
@@ -39,13 +44,13 @@ const UfParam uf_params[] = {
 enum { NUM_PARAMS = sizeof uf_params / sizeof *uf_params };
 const int uf_num_params = NUM_PARAMS;
 
-#define FOR_EACH_PARAM(param)                                                              \
-    for (const UfParam* param = uf_params; param < uf_params + NUM_PARAMS; param++)        \
+#define FOR_EACH_PARAM(param)                                                       \
+    for (const UfParam* param = uf_params; param < uf_params + NUM_PARAMS; param++) \
         if (param->type != UF_TYPE_GROUP)
 
 const UfParam* uf_param_find(const char* name) {
     FOR_EACH_PARAM(param)
-        if (strcmp(param->name, name) == 0) return param;
+    if (strcmp(param->name, name) == 0) return param;
     return NULL;
 }
 
@@ -57,8 +62,10 @@ static UfStatus unknown_name(const char* name) {
     const char* nearest = uf_nearest_name(name, names);
     if (nearest)
         return UF_FAIL(UF_ERR_CONFIG, "'%s' is not a hyperparameter; did you mean '%s'?", name, nearest);
-    return UF_FAIL(UF_ERR_CONFIG, "'%s' is not a hyperparameter; unifloral train --help lists them (names of "
-                   "notes begin with _)", name);
+    return UF_FAIL(UF_ERR_CONFIG,
+                   "'%s' is not a hyperparameter; unifloral train --help lists them (names of "
+                   "notes begin with _)",
+                   name);
 }
 
 // Walks "a|b|c": the next choice and its length, or NULL at the end.
@@ -144,18 +151,18 @@ static void choices_text(const UfParam* param, const char* separator, char* out,
 static void expected_text(const UfParam* param, char* out, size_t bytes) {
     char range[128];
     switch (param->type) {
-    case UF_TYPE_INT:
-    case UF_TYPE_FLOAT:
-        range_text(param, range, sizeof range);
-        snprintf(out, bytes, "%s%s%s", param->type == UF_TYPE_INT ? "an integer" : "a number",
-                 *range ? " " : "", range);
-        break;
-    case UF_TYPE_BOOL: snprintf(out, bytes, "true or false"); break;
-    case UF_TYPE_ENUM:
-        choices_text(param, ", ", range, sizeof range);
-        snprintf(out, bytes, "one of %s", range);
-        break;
-    default: snprintf(out, bytes, "a string"); break;
+        case UF_TYPE_INT:
+        case UF_TYPE_FLOAT:
+            range_text(param, range, sizeof range);
+            snprintf(out, bytes, "%s%s%s", param->type == UF_TYPE_INT ? "an integer" : "a number",
+                     *range ? " " : "", range);
+            break;
+        case UF_TYPE_BOOL: snprintf(out, bytes, "true or false"); break;
+        case UF_TYPE_ENUM:
+            choices_text(param, ", ", range, sizeof range);
+            snprintf(out, bytes, "one of %s", range);
+            break;
+        default: snprintf(out, bytes, "a string"); break;
     }
 }
 
@@ -165,11 +172,11 @@ void uf_param_describe(const UfParam* param, char* type_and_range, size_t bytes,
     range_text(param, range, sizeof range);
     const char* space = *range ? " " : "";
     switch (param->type) {
-    case UF_TYPE_INT: snprintf(type_and_range, bytes, "int%s%s", space, range); break;
-    case UF_TYPE_FLOAT: snprintf(type_and_range, bytes, "float%s%s", space, range); break;
-    case UF_TYPE_BOOL: snprintf(type_and_range, bytes, "bool"); break;
-    case UF_TYPE_ENUM: choices_text(param, ", ", type_and_range, bytes); break;
-    default: snprintf(type_and_range, bytes, "string"); break;
+        case UF_TYPE_INT: snprintf(type_and_range, bytes, "int%s%s", space, range); break;
+        case UF_TYPE_FLOAT: snprintf(type_and_range, bytes, "float%s%s", space, range); break;
+        case UF_TYPE_BOOL: snprintf(type_and_range, bytes, "bool"); break;
+        case UF_TYPE_ENUM: choices_text(param, ", ", type_and_range, bytes); break;
+        default: snprintf(type_and_range, bytes, "string"); break;
     }
     if (param->type == UF_TYPE_INT || param->type == UF_TYPE_FLOAT)
         format_double(param->default_number, default_text, default_bytes);
@@ -184,23 +191,25 @@ void uf_param_format(const UfConfig* config, const UfParam* param, char* buffer,
     const char* choices = param->choices;
     int length = 0;
     switch (param->type) {
-    case UF_TYPE_INT: snprintf(buffer, bytes, "%" PRId64, *(const int64_t*)value); break;
-    case UF_TYPE_FLOAT: format_double(*(const double*)value, buffer, bytes); break;
-    case UF_TYPE_BOOL: snprintf(buffer, bytes, "%s", *(const bool*)value ? "true" : "false"); break;
-    case UF_TYPE_ENUM: {
-        const char* choice = next_choice(&choices, &length);
-        for (int i = 0; i < *(const int*)value && choice; i++) choice = next_choice(&choices, &length);
-        snprintf(buffer, bytes, "%.*s", length, choice ? choice : "");
-        break;
-    }
-    default: snprintf(buffer, bytes, "%s", (const char*)value); break;
+        case UF_TYPE_INT: snprintf(buffer, bytes, "%" PRId64, *(const int64_t*)value); break;
+        case UF_TYPE_FLOAT: format_double(*(const double*)value, buffer, bytes); break;
+        case UF_TYPE_BOOL: snprintf(buffer, bytes, "%s", *(const bool*)value ? "true" : "false"); break;
+        case UF_TYPE_ENUM: {
+            const char* choice = next_choice(&choices, &length);
+            for (int i = 0; i < *(const int*)value && choice; i++) choice = next_choice(&choices, &length);
+            snprintf(buffer, bytes, "%.*s", length, choice ? choice : "");
+            break;
+        }
+        default: snprintf(buffer, bytes, "%s", (const char*)value); break;
     }
 }
 
 // ---- one value ----
 
 // A piece of the text, for messages: at most 60 bytes, on one line.
-typedef struct Piece { char text[72]; } Piece;
+typedef struct Piece {
+    char text[72];
+} Piece;
 
 static Piece piece_of(const char* text, size_t length) {
     Piece piece;
@@ -260,8 +269,10 @@ static UfStatus set_item(UfConfig* config, const UfParam* param, const cJSON* it
     if (cJSON_IsArray(item)) {
         char expected[200];
         expected_text(param, expected, sizeof expected);
-        return UF_FAIL(UF_ERR_CONFIG, "%s: %s is a list, which is an axis of a sweep; a run needs one value: "
-                       "expected %s", param->name, value.text, expected);
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "%s: %s is a list, which is an axis of a sweep; a run needs one value: "
+                       "expected %s",
+                       param->name, value.text, expected);
     }
     if (cJSON_IsObject(item)) return wrong_type(param, value, "an object");
     if (cJSON_IsNull(item)) return wrong_type(param, value, "no value");
@@ -366,8 +377,8 @@ static bool is_json_number(const char* c, size_t length) {
 // The grammar of JSON (RFC 8259) over a text that ends with a 0.
 typedef struct Scan {
     const Source* source;
-    const char* c;     // the next byte
-    Piece name;        // of the member of the outermost object that it belongs to; "" before the first
+    const char* c;  // the next byte
+    Piece name;     // of the member of the outermost object that it belongs to; "" before the first
 } Scan;
 
 static UfStatus scan_value(Scan* scan, int depth);
@@ -685,8 +696,10 @@ UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b) {
         uf_param_format(a, param, in_a, sizeof in_a);
         uf_param_format(b, param, in_b, sizeof in_b);
         if (strcmp(in_a, in_b) != 0)
-            return UF_FAIL(UF_ERR_CONFIG, "%s is %s in one member and %s in another; expected one value in "
-                           "the whole population", param->name, in_a, in_b);
+            return UF_FAIL(UF_ERR_CONFIG,
+                           "%s is %s in one member and %s in another; expected one value in "
+                           "the whole population",
+                           param->name, in_a, in_b);
     }
     return UF_OK;
 }

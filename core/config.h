@@ -26,7 +26,14 @@ struct UfConfig {
 enum { UF_SCHEDULE_CONSTANT, UF_SCHEDULE_COSINE };
 enum { UF_AGGREGATE_MIN, UF_AGGREGATE_MEAN, UF_AGGREGATE_FIRST };
 
-typedef enum UfParamType { UF_TYPE_GROUP, UF_TYPE_INT, UF_TYPE_FLOAT, UF_TYPE_BOOL, UF_TYPE_ENUM, UF_TYPE_STRING } UfParamType;
+typedef enum UfParamType {
+    UF_TYPE_GROUP,
+    UF_TYPE_INT,
+    UF_TYPE_FLOAT,
+    UF_TYPE_BOOL,
+    UF_TYPE_ENUM,
+    UF_TYPE_STRING
+} UfParamType;
 typedef enum UfParamScope { UF_SCOPE_RUN, UF_SCOPE_SHARED, UF_SCOPE_PER_MEMBER } UfParamScope;
 
 typedef struct UfBound {
@@ -38,11 +45,11 @@ typedef struct UfParam {
     const char* name;  // of a group: its id
     UfParamType type;
     UfParamScope scope;
-    size_t offset;            // into UfConfig
-    UfBound low, high;        // int and float
-    double default_number;    // int, float, bool
-    const char* default_text; // enum and string; of a group: its title
-    const char* choices;      // enum: "a|b|c"
+    size_t offset;             // into UfConfig
+    UfBound low, high;         // int and float
+    double default_number;     // int, float, bool
+    const char* default_text;  // enum and string; of a group: its title
+    const char* choices;       // enum: "a|b|c"
     const char* help;
 } UfParam;
 
@@ -52,7 +59,8 @@ extern const int uf_num_params;
 
 const UfParam* uf_param_find(const char* name);  // NULL: no such hyperparameter
 // Type, default, range and scope of one row as text: "float > 0", "0.001", ...
-void uf_param_describe(const UfParam* param, char* type_and_range, size_t bytes, char* default_text, size_t default_bytes);
+void uf_param_describe(const UfParam* param, char* type_and_range, size_t bytes, char* default_text,
+                       size_t default_bytes);
 // Value of one field as text.
 void uf_param_format(const UfConfig* config, const UfParam* param, char* buffer, size_t bytes);
 // `unifloral train --help`'s table and README.md's table, both generated from uf_params.

@@ -192,12 +192,12 @@ static bool parse_number(const Csv* csv, const char* cell, bool is_flag, double*
 static void store(Table* t, int64_t row, Column place, double value) {
     size_t i = (size_t)row;
     switch (place.field) {
-    case OBSERVATION: t->observations[i * (size_t)t->obs_dim + (size_t)place.index] = (float)value; break;
-    case ACTION: t->actions[i * (size_t)t->action_dim + (size_t)place.index] = (float)value; break;
-    case REWARD: t->rewards[i] = (float)value; break;
-    case TERMINAL: t->terminals[i] = value != 0; break;
-    case TIMEOUT: t->timeouts[i] = value != 0; break;
-    default: t->next_observations[i * (size_t)t->obs_dim + (size_t)place.index] = (float)value; break;
+        case OBSERVATION: t->observations[i * (size_t)t->obs_dim + (size_t)place.index] = (float)value; break;
+        case ACTION: t->actions[i * (size_t)t->action_dim + (size_t)place.index] = (float)value; break;
+        case REWARD: t->rewards[i] = (float)value; break;
+        case TERMINAL: t->terminals[i] = value != 0; break;
+        case TIMEOUT: t->timeouts[i] = value != 0; break;
+        default: t->next_observations[i * (size_t)t->obs_dim + (size_t)place.index] = (float)value; break;
     }
 }
 
@@ -302,8 +302,8 @@ static UfStatus open_zip(Zip* zip, const char* path, const char* data, size_t si
     uint64_t length = number_at(b, at + 12, 4), start = number_at(b, at + 16, 4);
     if (start == 0xFFFFFFFF ||
         length == 0xFFFFFFFF) {  // zip64: a locator before this record points to another
-        uint64_t record = at >= 20 && number_at(b, at - 20, 4) == 0x07064b50 ? number_at(b, at - 12, 8)
-                                                                             : size;
+        uint64_t record =
+            at >= 20 && number_at(b, at - 20, 4) == 0x07064b50 ? number_at(b, at - 12, 8) : size;
         if (!inside(b, record, 56) || number_at(b, record, 4) != 0x06064b50)
             return fail_zip(zip, "the zip archive has no directory");
         length = number_at(b, record + 40, 8);

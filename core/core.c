@@ -5,18 +5,18 @@
 #include "core.h"
 
 #include <errno.h>
-#include <fcntl.h>      // open
+#include <fcntl.h>  // open
 #include <pthread.h>
-#include <sched.h>      // sched_getaffinity
-#include <signal.h>     // pthread_sigmask
+#include <sched.h>   // sched_getaffinity
+#include <signal.h>  // pthread_sigmask
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>      // vsnprintf, rename
+#include <stdio.h>  // vsnprintf, rename
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>   // mkdir, fstat
+#include <sys/stat.h>  // mkdir, fstat
 #include <time.h>
-#include <unistd.h>     // read, write, fsync
+#include <unistd.h>  // read, write, fsync
 
 const char* uf_version(void) { return UF_VERSION; }
 
@@ -296,8 +296,7 @@ static const uint32_t sha_constants[64] = {
     0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
     0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
     0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2
-};
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
 static inline uint32_t rotate(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
@@ -324,8 +323,8 @@ static void sha_block(uint32_t state[8], const uint8_t* p) {
 }
 
 static void sha_start(Sha256* sha) {
-    *sha = (Sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                              0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+    *sha = (Sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c,
+                              0x1f83d9ab, 0x5be0cd19}};
 }
 
 static void sha_add(Sha256* sha, const uint8_t* data, size_t num_bytes) {
@@ -431,7 +430,10 @@ struct UfPool {
 };
 
 // The pool and thread a task of which runs on this thread, for uf_pool_run inside uf_pool_run.
-static _Thread_local struct { const UfPool* pool; int thread; } running;
+static _Thread_local struct {
+    const UfPool* pool;
+    int thread;
+} running;
 
 static inline void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)

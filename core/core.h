@@ -10,12 +10,13 @@
 
 // ---- errors ----
 
-// Writes the sentence of this thread's last failure and returns `code`. Use as: return UF_FAIL(UF_ERR_FORMAT, "...", ...);
+// Writes the sentence of this thread's last failure and returns `code`. Use as: return UF_FAIL(UF_ERR_FORMAT,
+// "...", ...);
 #define UF_FAIL(code, ...) uf_fail_((code), __VA_ARGS__)
-#define UF_TRY(call)                                  \
-    do {                                              \
-        UfStatus uf_status_ = (call);                 \
-        if (uf_status_ != UF_OK) return uf_status_;   \
+#define UF_TRY(call)                                \
+    do {                                            \
+        UfStatus uf_status_ = (call);               \
+        if (uf_status_ != UF_OK) return uf_status_; \
     } while (0)
 UfStatus uf_fail_(UfStatus code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 // Puts "prefix: " in front of the sentence there is (a file name, say) and returns `code`.
@@ -42,14 +43,16 @@ void uf_text_add(UfText* text, const char* format, ...) __attribute__((format(pr
 // Hands over the string (free with uf_free) or the first failure.
 UfStatus uf_text_finish(UfText* text, char** out);
 
-// The name in `names` that is nearest to `name` by edit distance, or NULL when none is near. Ends at a NULL entry.
+// The name in `names` that is nearest to `name` by edit distance, or NULL when none is near. Ends at a NULL
+// entry.
 const char* uf_nearest_name(const char* name, const char* const* names);
 
 // ---- files ----
 
 // Reads a whole file into *data (one extra 0 byte at the end); free with uf_free.
 UfStatus uf_read_file(const char* path, char** data, size_t* num_bytes);
-// Writes a file so that a reader sees the old or the new content, never a part: path.tmp, fsync, rename, fsync of the folder.
+// Writes a file so that a reader sees the old or the new content, never a part: path.tmp, fsync, rename,
+// fsync of the folder.
 UfStatus uf_write_file(const char* path, const void* data, size_t num_bytes);
 // The last half of that, for files other libraries wrote at path.tmp.
 UfStatus uf_commit_file(const char* temporary_path, const char* path);
@@ -71,7 +74,8 @@ typedef void UfTask(void* context, int task, int thread);
 UfStatus uf_pool_create(UfPool** out, int num_threads);
 int uf_pool_num_threads(const UfPool* pool);
 // Runs tasks 0..num_tasks-1, each once, on any thread in any order, and returns when all are done.
-// Callers cut the work into tasks by its size alone, never by the number of threads: that keeps results independent of it.
+// Callers cut the work into tasks by its size alone, never by the number of threads: that keeps results
+// independent of it.
 void uf_pool_run(UfPool* pool, int num_tasks, UfTask* task, void* context);
 void uf_pool_free(UfPool* pool);
 

@@ -1,4 +1,5 @@
-// dataset.h: transitions in memory. One record a time step holds all that a batch needs of it, so a draw touches one place.
+// dataset.h: transitions in memory. One record a time step holds all that a batch needs of it, so a draw
+// touches one place.
 #ifndef UF_DATASET_H
 #define UF_DATASET_H
 
@@ -6,7 +7,7 @@
 
 // Record i: observation (O) | action (A) | reward | done | has_next. Record i + 1 is the next time step.
 //   next observation of i = next_obs[i] if that array is there, else the observation of record i + 1
-//   next action of i      = the action of record i + has_next  (has_next 0: nothing follows in this episode; own action)
+//   next action of i      = the action of record i + has_next  (0: nothing follows in this episode, own action)
 // Rows are the records that can be sampled: rows[k] is a record (rows NULL: all of them in order).
 struct UfDataset {
     int obs_dim, action_dim, stride;  // stride in floats: O + A + 3
@@ -18,12 +19,12 @@ struct UfDataset {
     float* obs_std;     // (O) population standard deviation
     float* action_low;  // (A) of the file's action units; NULL: [-1, 1], actions as they are
     float* action_high;
-    char* path;         // as given; "" for arrays
-    char* env_id;       // what the file says of its environment; "" if nothing
-    char hash[65];      // SHA-256 of the file's bytes (of the arrays' bytes for uf_dataset_from_arrays)
+    char* path;     // as given; "" for arrays
+    char* env_id;   // what the file says of its environment; "" if nothing
+    char hash[65];  // SHA-256 of the file's bytes (of the arrays' bytes for uf_dataset_from_arrays)
     // Facts for `unifloral info`, kept from loading.
-    int64_t num_episodes;      // a trailing unfinished one counts
-    int64_t num_dropped;       // records that are no rows: no next state known
+    int64_t num_episodes;  // a trailing unfinished one counts
+    int64_t num_dropped;   // records that are no rows: no next state known
     int64_t num_terminals, num_timeouts;
     bool has_timeouts, is_minari, unfinished_tail;
     int file_item_bytes;       // 4 or 8: of the observations in the file
@@ -35,19 +36,21 @@ static inline const float* uf_record(const UfDataset* d, int64_t row) {
     return d->records + (size_t)(d->rows ? d->rows[row] : row) * (size_t)d->stride;
 }
 
-// What `unifloral info FILE` prints about a dataset file, as text (never fails on NaN or out-of-range actions: it counts them).
+// What `unifloral info FILE` prints about a dataset file, as text (never fails on NaN or out-of-range
+// actions: it counts them).
 UfStatus uf_dataset_info(const char* path, char** text);
-// `unifloral convert IN OUT`: CSV or .npz (D4RL names, or NeoRL's obs/next_obs/action/reward/done/index, or OGBench's
-// terminals on the extra state) to D4RL-layout HDF5.
+// `unifloral convert IN OUT`: CSV or .npz (D4RL names, or NeoRL's obs/next_obs/action/reward/done/index, or
+// OGBench's terminals on the extra state) to D4RL-layout HDF5.
 UfStatus uf_dataset_convert(const char* input, const char* output);
-// Writes D4RL layout: observations, actions, rewards, terminals (+ timeouts, next_observations), attribute env_id.
+// Writes D4RL layout: observations, actions, rewards, terminals (+ timeouts, next_observations), attribute
+// env_id.
 typedef struct UfDatasetWriter {
     int64_t num_rows;
     int obs_dim, action_dim;
     const float *observations, *actions, *rewards, *next_observations;  // Nullable: next_observations
     const uint8_t *terminals, *timeouts;  // Nullable: timeouts (then readers go by the step limit)
-    const char* env_id;   // Nullable
-    const char* recipe;   // how it was made, stored as attribute "recipe".   Nullable
+    const char* env_id;                   // Nullable
+    const char* recipe;                   // how it was made, stored as attribute "recipe".   Nullable
 } UfDatasetWriter;
 UfStatus uf_dataset_write(const char* path, const UfDatasetWriter* arrays);
 

@@ -20,7 +20,7 @@ static const UfResetBounds acrobot_reset = {{-0.1, -0.1, -0.1, -0.1}, {0.1, 0.1,
 #define OPEN_ROWS "#######\n#OOOOO#\n#OOGOO#\n#OOOOO#\n#######"
 #define UMAZE_ROWS "#####\n#GOO#\n###O#\n#OOO#\n#####"
 #define MEDIUM_ROWS "########\n#OO##OO#\n#OO#OOO#\n##OOO###\n#OO#OOO#\n#O#OO#O#\n#OOO#OG#\n########"
-#define LARGE_ROWS                                                                      \
+#define LARGE_ROWS                                                                         \
     "############\n#OOOO#OOOOO#\n#O##O#O#O#O#\n#OOOOOO#OOO#\n#O####O###O#\n#OO#O#OOOOO#\n" \
     "##O#O#O#O###\n#OO#OOO#OGO#\n############"
 static const UfMaze open_maze = {OPEN_ROWS, false}, open_dense = {OPEN_ROWS, true};
@@ -28,35 +28,92 @@ static const UfMaze umaze = {UMAZE_ROWS, false}, umaze_dense = {UMAZE_ROWS, true
 static const UfMaze medium_maze = {MEDIUM_ROWS, false}, medium_dense = {MEDIUM_ROWS, true};
 static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS, true};
 
-#define MAZE_ROW(NAME, MAX_STEPS, MIN, MAX, MAZE)                                                  \
-    {.name = "PointMaze-" NAME, .alias = "pointmaze-" NAME, .obs_dim = 4, .action_dim = 2,         \
-     .action_low = -1, .action_high = 1, .max_steps = MAX_STEPS, .state_dim = 4,                   \
-     .has_scores = true, .score_min = MIN, .score_max = MAX, .termination_rule = "never",          \
-     .skill_power = 2, .ops = &uf_maze_ops, .details = &(MAZE)}
+#define MAZE_ROW(NAME, MAX_STEPS, MIN, MAX, MAZE)                                                       \
+    {                                                                                                   \
+        .name = "PointMaze-" NAME, .alias = "pointmaze-" NAME, .obs_dim = 4, .action_dim = 2,           \
+        .action_low = -1, .action_high = 1, .max_steps = MAX_STEPS, .state_dim = 4, .has_scores = true, \
+        .score_min = MIN, .score_max = MAX, .termination_rule = "never", .skill_power = 2,              \
+        .ops = &uf_maze_ops, .details = &(MAZE)                                                         \
+    }
 
 // Reference scores: mean returns of 10,000 episodes (resets of seed 12345) of uniformly random actions and of
 // the script at skill 1; standard errors are below 0.3 % of the range. A good policy may pass 100.
 const UfEnvSpec uf_env_specs[] = {
-    {.name = "Pendulum-v1", .alias = "pendulum", .obs_dim = 3, .action_dim = 1, .action_low = -2,
-     .action_high = 2, .max_steps = 200, .state_dim = 2, .has_scores = true,
-     .score_min = -1229.41, .score_max = -149.19, .termination_rule = "pendulum", .skill_power = 1,
-     .ops = &uf_pendulum_ops, .details = &pendulum_reset},
-    {.name = "MountainCarContinuous-v0", .alias = "mountaincarcontinuous", .obs_dim = 2, .action_dim = 1,
-     .action_low = -1, .action_high = 1, .max_steps = 999, .state_dim = 2, .has_scores = true,
-     .score_min = -33.09, .score_max = 98.59, .termination_rule = "mountaincarcontinuous", .skill_power = 0.6,
-     .ops = &uf_mountain_car_continuous_ops, .details = &mountain_car_reset},
-    {.name = "CartPole-v1", .alias = "cartpole", .obs_dim = 4, .action_dim = 2, .discrete = true,
-     .action_high = 1, .max_steps = 500, .state_dim = 4, .has_scores = true,
-     .score_min = 22.31, .score_max = 500, .termination_rule = "cartpole", .skill_power = 1,
-     .ops = &uf_cart_pole_ops, .details = &cart_pole_reset},
-    {.name = "MountainCar-v0", .alias = "mountaincar", .obs_dim = 2, .action_dim = 3, .discrete = true,
-     .action_high = 2, .max_steps = 200, .state_dim = 2, .has_scores = true, .score_min = -200,
-     .score_max = -119.44, .termination_rule = "mountaincar", .skill_power = 0.5, .ops = &uf_mountain_car_ops,
+    {.name = "Pendulum-v1",
+     .alias = "pendulum",
+     .obs_dim = 3,
+     .action_dim = 1,
+     .action_low = -2,
+     .action_high = 2,
+     .max_steps = 200,
+     .state_dim = 2,
+     .has_scores = true,
+     .score_min = -1229.41,
+     .score_max = -149.19,
+     .termination_rule = "pendulum",
+     .skill_power = 1,
+     .ops = &uf_pendulum_ops,
+     .details = &pendulum_reset},
+    {.name = "MountainCarContinuous-v0",
+     .alias = "mountaincarcontinuous",
+     .obs_dim = 2,
+     .action_dim = 1,
+     .action_low = -1,
+     .action_high = 1,
+     .max_steps = 999,
+     .state_dim = 2,
+     .has_scores = true,
+     .score_min = -33.09,
+     .score_max = 98.59,
+     .termination_rule = "mountaincarcontinuous",
+     .skill_power = 0.6,
+     .ops = &uf_mountain_car_continuous_ops,
      .details = &mountain_car_reset},
-    {.name = "Acrobot-v1", .alias = "acrobot", .obs_dim = 6, .action_dim = 3, .discrete = true,
-     .action_high = 2, .max_steps = 500, .state_dim = 4, .has_scores = true,
-     .score_min = -498.86, .score_max = -84.75, .termination_rule = "acrobot", .skill_power = 1.5,
-     .ops = &uf_acrobot_ops, .details = &acrobot_reset},
+    {.name = "CartPole-v1",
+     .alias = "cartpole",
+     .obs_dim = 4,
+     .action_dim = 2,
+     .discrete = true,
+     .action_high = 1,
+     .max_steps = 500,
+     .state_dim = 4,
+     .has_scores = true,
+     .score_min = 22.31,
+     .score_max = 500,
+     .termination_rule = "cartpole",
+     .skill_power = 1,
+     .ops = &uf_cart_pole_ops,
+     .details = &cart_pole_reset},
+    {.name = "MountainCar-v0",
+     .alias = "mountaincar",
+     .obs_dim = 2,
+     .action_dim = 3,
+     .discrete = true,
+     .action_high = 2,
+     .max_steps = 200,
+     .state_dim = 2,
+     .has_scores = true,
+     .score_min = -200,
+     .score_max = -119.44,
+     .termination_rule = "mountaincar",
+     .skill_power = 0.5,
+     .ops = &uf_mountain_car_ops,
+     .details = &mountain_car_reset},
+    {.name = "Acrobot-v1",
+     .alias = "acrobot",
+     .obs_dim = 6,
+     .action_dim = 3,
+     .discrete = true,
+     .action_high = 2,
+     .max_steps = 500,
+     .state_dim = 4,
+     .has_scores = true,
+     .score_min = -498.86,
+     .score_max = -84.75,
+     .termination_rule = "acrobot",
+     .skill_power = 1.5,
+     .ops = &uf_acrobot_ops,
+     .details = &acrobot_reset},
     MAZE_ROW("open", 150, 8.30, 110.85, open_maze),
     MAZE_ROW("open-dense", 150, 37.99, 116.44, open_dense),
     MAZE_ROW("umaze", 300, 39.62, 237.38, umaze),
@@ -123,8 +180,10 @@ UfStatus uf_env_create(UfEnv** out, const char* name) {
     const UfEnvSpec* spec;
     *out = NULL;
     UF_TRY(uf_env_lookup(&spec, name));
-    if (spec->ops->create) UF_TRY(spec->ops->create(out, spec));
-    else UF_TRY(UF_ALLOC(out, 1, spec->name));
+    if (spec->ops->create)
+        UF_TRY(spec->ops->create(out, spec));
+    else
+        UF_TRY(UF_ALLOC(out, 1, spec->name));
     (*out)->spec = spec;
     return UF_OK;
 }
@@ -147,20 +206,26 @@ void uf_env_step(UfEnv* env, const float* action, float* obs, double* reward, bo
 }
 
 void uf_env_get_state(const UfEnv* env, double* state) {
-    if (env->spec->ops->get_state) env->spec->ops->get_state(env, state);
-    else memcpy(state, env->state, (size_t)env->spec->state_dim * sizeof *state);
+    if (env->spec->ops->get_state)
+        env->spec->ops->get_state(env, state);
+    else
+        memcpy(state, env->state, (size_t)env->spec->state_dim * sizeof *state);
 }
 
 void uf_env_set_state(UfEnv* env, const double* state, float* obs) {
     env->steps = 0;
-    if (env->spec->ops->set_state) env->spec->ops->set_state(env, state);
-    else memcpy(env->state, state, (size_t)env->spec->state_dim * sizeof *state);
+    if (env->spec->ops->set_state)
+        env->spec->ops->set_state(env, state);
+    else
+        memcpy(env->state, state, (size_t)env->spec->state_dim * sizeof *state);
     if (obs) env->spec->ops->observe(env, obs);
 }
 
 void uf_env_free(UfEnv* env) {
-    if (env && env->spec->ops->free) env->spec->ops->free(env);
-    else uf_free(env);
+    if (env && env->spec->ops->free)
+        env->spec->ops->free(env);
+    else
+        uf_free(env);
 }
 
 double uf_env_score(const UfEnvSpec* spec, double ret) {
@@ -259,10 +324,10 @@ static bool pen(const float* obs, const float* z, int obs_dim) {
     return obs_dim > 26 && !(z[26] >= 0.075f);
 }
 
-#define MAZE_RULE(NAME, X, Y)                                              \
-    static bool NAME(const float* obs, const float* z, int obs_dim) {      \
-        (void)z, (void)obs_dim;                                            \
-        return !(hypotf(obs[0] - (X), obs[1] - (Y)) >= 0.5f);              \
+#define MAZE_RULE(NAME, X, Y)                                         \
+    static bool NAME(const float* obs, const float* z, int obs_dim) { \
+        (void)z, (void)obs_dim;                                       \
+        return !(hypotf(obs[0] - (X), obs[1] - (Y)) >= 0.5f);         \
     }
 MAZE_RULE(maze2d_open, 2, 3)
 MAZE_RULE(maze2d_umaze, 1, 1)
@@ -294,13 +359,30 @@ static const struct {
     const char* name;
     UfTerminationRule* rule;
 } rules[] = {
-    {"never", never}, {"halfcheetah", half_cheetah}, {"halfcheetahvel", never}, {"hopper", hopper},
-    {"walker2d", walker2d}, {"ant", ant}, {"humanoid", humanoid}, {"pen", pen}, {"door", never},
-    {"hammer", never}, {"relocate", never}, {"kitchen", never}, {"maze2d-open", maze2d_open},
-    {"maze2d-umaze", maze2d_umaze}, {"maze2d-medium", maze2d_medium}, {"maze2d-large", maze2d_large},
-    {"point2d", never}, {"antmaze", never}, {"pendulum", never},
-    {"mountaincarcontinuous", mountain_car_continuous}, {"mountaincar", mountain_car},
-    {"cartpole", cart_pole}, {"acrobot", acrobot}, {"pointmaze", never},
+    {"never", never},
+    {"halfcheetah", half_cheetah},
+    {"halfcheetahvel", never},
+    {"hopper", hopper},
+    {"walker2d", walker2d},
+    {"ant", ant},
+    {"humanoid", humanoid},
+    {"pen", pen},
+    {"door", never},
+    {"hammer", never},
+    {"relocate", never},
+    {"kitchen", never},
+    {"maze2d-open", maze2d_open},
+    {"maze2d-umaze", maze2d_umaze},
+    {"maze2d-medium", maze2d_medium},
+    {"maze2d-large", maze2d_large},
+    {"point2d", never},
+    {"antmaze", never},
+    {"pendulum", never},
+    {"mountaincarcontinuous", mountain_car_continuous},
+    {"mountaincar", mountain_car},
+    {"cartpole", cart_pole},
+    {"acrobot", acrobot},
+    {"pointmaze", never},
 };
 
 UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule) {

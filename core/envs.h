@@ -10,20 +10,20 @@ typedef struct UfEnvOps UfEnvOps;
 
 // One row an environment: everything there is to know about it without making one.
 typedef struct UfEnvSpec {
-    const char* name;      // "Pendulum-v1"
-    const char* alias;     // "pendulum": also matched in dataset names
+    const char* name;   // "Pendulum-v1"
+    const char* alias;  // "pendulum": also matched in dataset names
     int obs_dim;
-    int action_dim;        // continuous: size; discrete: number of actions
-    bool discrete;         // then step reads action[0] as the index
+    int action_dim;  // continuous: size; discrete: number of actions
+    bool discrete;   // then step reads action[0] as the index
     float action_low, action_high;
     int max_steps;
-    int state_dim;         // doubles of get/set state, internal clock excluded
+    int state_dim;  // doubles of get/set state, internal clock excluded
     bool has_scores;
-    double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
-    const char* termination_rule; // of model rollouts: a name that uf_termination_rule knows
-    double skill_power;    // controllers mix skill^skill_power of the script with noise: returns rise evenly
-    const UfEnvOps* ops;   // what it does, from its own file
-    const void* details;   // what ops want to know: a maze, reset bounds.   Nullable
+    double score_min, score_max;   // returns of score 0 (random) and 100 (expert)
+    const char* termination_rule;  // of model rollouts: a name that uf_termination_rule knows
+    double skill_power;   // controllers mix skill^skill_power of the script with noise: returns rise evenly
+    const UfEnvOps* ops;  // what it does, from its own file
+    const void* details;  // what ops want to know: a maze, reset bounds.   Nullable
 } UfEnvSpec;
 
 extern const UfEnvSpec uf_env_specs[];

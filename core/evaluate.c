@@ -28,11 +28,11 @@ typedef struct GroupResult {
 } GroupResult;
 
 typedef struct Group {
-    UfEnv** envs;               // (workers)
-    UfRandom* random;           // (workers): of the action noise
-    bool* done;                 // (workers)
-    double* returns;            // (workers)
-    int32_t* lengths;           // (workers)
+    UfEnv** envs;                  // (workers)
+    UfRandom* random;              // (workers): of the action noise
+    bool* done;                    // (workers)
+    double* returns;               // (workers)
+    int32_t* lengths;              // (workers)
     float *obs, *actions, *noise;  // (workers, O), (workers, A), (workers, A)
 } Group;
 
@@ -139,7 +139,8 @@ static UfStatus check_arguments(const UfPolicy* policy, const UfEnvSpec* spec, i
     if (obs_dim != spec->obs_dim || action_dim != spec->action_dim)
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "the policy is for %d observations and %d actions, %s has %d and %d; was it trained "
-                       "on another task?", obs_dim, action_dim, spec->name, spec->obs_dim, spec->action_dim);
+                       "on another task?",
+                       obs_dim, action_dim, spec->name, spec->obs_dim, spec->action_dim);
     if (num_episodes / workers >= INT32_MAX)
         return UF_FAIL(UF_ERR_ARGUMENT, "%lld episodes in groups of %d are too many; raise the workers",
                        (long long)num_episodes, workers);

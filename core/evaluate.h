@@ -7,14 +7,14 @@
 
 typedef struct UfEvaluation {
     int64_t num_episodes;
-    double* returns;      // (num_episodes)
-    int32_t* lengths;     // (num_episodes)
+    double* returns;   // (num_episodes)
+    int32_t* lengths;  // (num_episodes)
     double mean_return, std_return, stderr_return;
     double mean_score, stderr_score;  // NaN without reference scores
     double mean_length;
     int64_t num_steps;
     double seconds;
-    int64_t num_nonfinite_actions;    // replaced by 0, as the reference does, but counted
+    int64_t num_nonfinite_actions;  // replaced by 0, as the reference does, but counted
 } UfEvaluation;
 
 // Episode e starts and acts from (seed, e) alone: the same returns for any number of threads. Episodes run in

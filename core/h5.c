@@ -93,18 +93,19 @@ static LinkState link_state(const UfH5* h5, const char* name) {
 
 static UfStatus check_link(const UfH5* h5, const char* name) {
     switch (link_state(h5, name)) {
-    case LINK_HARD: return UF_OK;
-    case LINK_BROKEN: return fail_read(h5, name);
-    case LINK_SOFT:
-        return UF_FAIL(UF_ERR_FORMAT,
-                       "%s: '%s' is a soft link, which is not followed; copy the data into its place",
-                       h5->path, name);
-    case LINK_EXTERNAL:
-        return UF_FAIL(UF_ERR_FORMAT,
-                       "%s: '%s' is a link to another file, which is not followed; copy the data into this "
-                       "file",
-                       h5->path, name);
-    default: return UF_FAIL(UF_ERR_FORMAT, "%s: there is no '%s' in the file", h5->path, name);
+        case LINK_HARD: return UF_OK;
+        case LINK_BROKEN: return fail_read(h5, name);
+        case LINK_SOFT:
+            return UF_FAIL(UF_ERR_FORMAT,
+                           "%s: '%s' is a soft link, which is not followed; copy the data into its place",
+                           h5->path, name);
+        case LINK_EXTERNAL:
+            return UF_FAIL(
+                UF_ERR_FORMAT,
+                "%s: '%s' is a link to another file, which is not followed; copy the data into this "
+                "file",
+                h5->path, name);
+        default: return UF_FAIL(UF_ERR_FORMAT, "%s: there is no '%s' in the file", h5->path, name);
     }
 }
 
@@ -211,8 +212,8 @@ static UfStatus check_filters(const UfH5* h5, const char* name, const Opened* o)
         char label[64] = "";
         unsigned flags = 0, config = 0;
         size_t num_values = 0;
-        H5Z_filter_t id = H5Pget_filter2(o->layout, (unsigned)i, &flags, &num_values, NULL, sizeof label,
-                                         label, &config);
+        H5Z_filter_t id =
+            H5Pget_filter2(o->layout, (unsigned)i, &flags, &num_values, NULL, sizeof label, label, &config);
         if (id < 0) return fail_read(h5, name);
         if (H5Zfilter_avail(id) > 0) continue;
         for (char* c = label; *c; c++)
@@ -240,8 +241,8 @@ static UfStatus check_storage(const UfH5* h5, const char* name, Opened* o) {
     bool absurd = false;
     for (int i = 0; i < o->shape.rank; i++) {
         o->chunk[i] = (int64_t)chunk[i];
-        absurd |= o->chunk[i] <= 0 || __builtin_mul_overflow(bytes, o->chunk[i], &bytes) ||
-                  bytes > MAX_CHUNK_BYTES;
+        absurd |=
+            o->chunk[i] <= 0 || __builtin_mul_overflow(bytes, o->chunk[i], &bytes) || bytes > MAX_CHUNK_BYTES;
     }
     if (absurd)
         return UF_FAIL(UF_ERR_FORMAT,
@@ -296,11 +297,11 @@ UfStatus uf_h5_shape(const UfH5* h5, const char* name, UfH5Shape* shape) {
 
 static hid_t memory_type(UfH5Type type) {
     switch (type) {
-    case UF_H5_FLOAT: return H5T_NATIVE_FLOAT;
-    case UF_H5_DOUBLE: return H5T_NATIVE_DOUBLE;
-    case UF_H5_INT32: return H5T_NATIVE_INT32;
-    case UF_H5_INT64: return H5T_NATIVE_INT64;
-    default: return H5T_NATIVE_UINT8;
+        case UF_H5_FLOAT: return H5T_NATIVE_FLOAT;
+        case UF_H5_DOUBLE: return H5T_NATIVE_DOUBLE;
+        case UF_H5_INT32: return H5T_NATIVE_INT32;
+        case UF_H5_INT64: return H5T_NATIVE_INT64;
+        default: return H5T_NATIVE_UINT8;
     }
 }
 
@@ -556,8 +557,8 @@ static herr_t add_name(hid_t group, const char* name, const H5L_info_t* info, vo
     if (list->count >= list->capacity) return 1;
     for (const char* c = name; *c; c++)
         if ((unsigned char)*c < ' ')
-            list->status = UF_FAIL(UF_ERR_FORMAT,
-                                   "a name in the file has control characters; is the file damaged?");
+            list->status =
+                UF_FAIL(UF_ERR_FORMAT, "a name in the file has control characters; is the file damaged?");
     if (list->status == UF_OK) list->status = uf_strdup(&list->names[list->count], name);
     if (list->status != UF_OK) return 1;
     list->count++;
@@ -717,11 +718,11 @@ UfStatus uf_h5_close(UfH5* h5) {
 
 static hid_t file_type(UfH5Type type) {
     switch (type) {
-    case UF_H5_FLOAT: return H5T_IEEE_F32LE;
-    case UF_H5_DOUBLE: return H5T_IEEE_F64LE;
-    case UF_H5_INT32: return H5T_STD_I32LE;
-    case UF_H5_INT64: return H5T_STD_I64LE;
-    default: return H5T_STD_U8LE;
+        case UF_H5_FLOAT: return H5T_IEEE_F32LE;
+        case UF_H5_DOUBLE: return H5T_IEEE_F64LE;
+        case UF_H5_INT32: return H5T_STD_I32LE;
+        case UF_H5_INT64: return H5T_STD_I64LE;
+        default: return H5T_STD_U8LE;
     }
 }
 

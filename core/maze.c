@@ -13,9 +13,9 @@
 #define MAX_SIDE 16
 #define RADIUS 0.1
 #define STEP_SECONDS 0.01
-#define SUB_STEPS 4                     // at 5 cells a second: 1/8 radius each
+#define SUB_STEPS 4                                                   // at 5 cells a second: 1/8 radius each
 #define MASS (4.18879020478639098 * RADIUS * RADIUS * RADIUS * 1000)  // MuJoCo's ball of density 1000
-#define MOTOR 100.0                     // force of action 1
+#define MOTOR 100.0                                                   // force of action 1
 #define DAMPING 1.0
 #define MAX_SPEED 5.0
 
@@ -99,7 +99,7 @@ static void collide(const MazeEnv* maze, double* position, double* velocity) {
     const double room = 0.5 - RADIUS;
     int cell[2] = {cell_of(position[0]), cell_of(position[1])};
     if (is_wall(maze, cell[0], cell[1])) return;  // only a state set by hand is inside a wall; it may leave
-    for (int k = 0; k < 4; k++) {  // faces
+    for (int k = 0; k < 4; k++) {                 // faces
         int axis = k / 2, side = neighbours[k][axis];
         if (!is_wall(maze, cell[0] + neighbours[k][0], cell[1] + neighbours[k][1])) continue;
         if (side * (position[axis] - cell[axis]) <= room) continue;
@@ -172,5 +172,8 @@ static void maze_control(const UfEnv* env, const float* obs, float* action) {
     }
 }
 
-const UfEnvOps uf_maze_ops = {.create = maze_create, .reset = maze_reset, .step = maze_step,
-                              .observe = maze_observe, .control = maze_control};
+const UfEnvOps uf_maze_ops = {.create = maze_create,
+                              .reset = maze_reset,
+                              .step = maze_step,
+                              .observe = maze_observe,
+                              .control = maze_control};

@@ -1,6 +1,7 @@
 // philox.h: counter-based random numbers (Philox4x32-10), the same on CPU and GPU.
-// A number is a pure function of (seed, stream, update, index), so runs resume and populations equal single runs bit for bit.
-// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11 (constants and rounds from there).
+// A number is a pure function of (seed, stream, update, index), so runs resume and populations equal single
+// runs bit for bit.
+// Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11 (constants and rounds).
 #ifndef UF_PHILOX_H
 #define UF_PHILOX_H
 
@@ -54,7 +55,9 @@ static inline UF_HD UfPhilox uf_philox(uint64_t seed, uint32_t stream, uint64_t 
 }
 
 // Uniform in (0, 1): never 0 or 1, so logarithms are safe.
-static inline UF_HD float uf_uniform(uint32_t bits) { return ((float)(bits >> 9) + 0.5f) * (1.0f / 8388608.0f); }
+static inline UF_HD float uf_uniform(uint32_t bits) {
+    return ((float)(bits >> 9) + 0.5f) * (1.0f / 8388608.0f);
+}
 
 static inline UF_HD double uf_uniform_double(uint32_t high, uint32_t low) {
     return ((double)(((uint64_t)high << 20) | (low >> 12)) + 0.5) * (1.0 / 4503599627370496.0);
@@ -67,7 +70,8 @@ static inline UF_HD void uf_normal_pair(uint32_t a, uint32_t b, float out[2]) {
     out[1] = radius * sinf(angle);
 }
 
-// A sequential view of one (seed, stream, update): for environments and controllers, where numbers are drawn one by one.
+// A sequential view of one (seed, stream, update): for environments and controllers, where numbers are drawn
+// one by one.
 typedef struct UfRandom {
     uint64_t seed, update, block;
     uint32_t stream, used;

@@ -92,12 +92,18 @@ static void axis_label(const Axis* axis, int tick, char* text, size_t bytes) {
     double v = axis->log ? pow(10, axis->ticks[tick]) : axis->ticks[tick], size = fabs(v);
     double largest = fmax(fabs(axis->low), fabs(axis->high));
     if (axis->log) largest = size;
-    if (size == 0) snprintf(text, bytes, "0");
-    else if (largest >= 1e6 && largest < 1e9) snprintf(text, bytes, "%.6gM", v / 1e6);
-    else if (largest >= 1e4 && largest < 1e6) snprintf(text, bytes, "%.6gk", v / 1e3);
-    else if (largest >= 1e9 || largest < 1e-4) snprintf(text, bytes, "%.4g", v);
-    else if (axis->log) snprintf(text, bytes, "%g", v);
-    else snprintf(text, bytes, "%.*f", axis->decimals, v);
+    if (size == 0)
+        snprintf(text, bytes, "0");
+    else if (largest >= 1e6 && largest < 1e9)
+        snprintf(text, bytes, "%.6gM", v / 1e6);
+    else if (largest >= 1e4 && largest < 1e6)
+        snprintf(text, bytes, "%.6gk", v / 1e3);
+    else if (largest >= 1e9 || largest < 1e-4)
+        snprintf(text, bytes, "%.4g", v);
+    else if (axis->log)
+        snprintf(text, bytes, "%g", v);
+    else
+        snprintf(text, bytes, "%.*f", axis->decimals, v);
 }
 
 // ---- drawing ----

@@ -18,8 +18,8 @@ typedef struct UfPlot {
     bool log_x;
 } UfPlot;
 
-// Writes a chart; the ending of path (.png, .svg, .pdf) decides the format. Points that are not finite are skipped.
-// Errors: UF_ERR_UNSUPPORTED where cairo was not there at build time, UF_ERR_IO, UF_ERR_ARGUMENT.
+// Writes a chart; the ending of path (.png, .svg, .pdf) decides the format. Points that are not finite are
+// skipped. Errors: UF_ERR_UNSUPPORTED where cairo was not there at build time, UF_ERR_IO, UF_ERR_ARGUMENT.
 UfStatus uf_plot_write(const UfPlot* plot, const char* path);
 
 #endif

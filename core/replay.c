@@ -1,6 +1,7 @@
 // replay.c: replays a recorded update file (kind unifloral-update) through the library's own train step.
 //
-// Compiled twice: in float32, and in double precision together with its own copy of unifloral.c and kernels.c (Makefile, f64.o).
+// Compiled twice: in float32, and in double precision together with its own copy of unifloral.c and kernels.c
+// (Makefile, double.o).
 #include "replay.h"
 
 #include <math.h>
@@ -16,7 +17,7 @@ typedef struct Replay {
     int B, O, A, U;
     double** before;  // expected values of each tensor before this step
     UfReplay* out;
-    int capacity;     // results that out holds
+    int capacity;  // results that out holds
 } Replay;
 
 static UfStatus read_reals(Replay* r, const char* name, real* out, int64_t count) {
@@ -131,7 +132,8 @@ static UfStatus check_networks(Replay* r) {
             known |= strncmp(tensor, names[i], length) == 0 && (tensor[length] == '/' || tensor[length] == 0);
         }
         if (!known)
-            status = UF_FAIL(UF_ERR_FORMAT, "%s: records network '%s', which its configuration does not have", r->h5.path, names[i]);
+            status = UF_FAIL(UF_ERR_FORMAT, "%s: records network '%s', which its configuration does not have",
+                             r->h5.path, names[i]);
     }
     uf_h5_list_free(names, count);
     return status;
@@ -147,7 +149,8 @@ static UfStatus create_agent(Replay* r) {
     if (status == UF_OK) status = uf_h5_read_number(&r->h5, "/", "obs_dim", &obs_dim);
     if (status == UF_OK) status = uf_h5_read_number(&r->h5, "/", "action_dim", &action_dim);
     if (status == UF_OK && !(obs_dim >= 1 && obs_dim < 1e6 && action_dim >= 1 && action_dim < 1e6))
-        status = UF_FAIL(UF_ERR_FORMAT, "%s: obs_dim %g and action_dim %g; expected at least 1", r->h5.path, obs_dim, action_dim);
+        status = UF_FAIL(UF_ERR_FORMAT, "%s: obs_dim %g and action_dim %g; expected at least 1", r->h5.path,
+                         obs_dim, action_dim);
     if (status == UF_OK) status = uf_config_create(&config);
     if (status == UF_OK) status = uf_config_parse(config, json, label);
     if (status == UF_OK) {
@@ -160,7 +163,8 @@ static UfStatus create_agent(Replay* r) {
     if (status == UF_OK) status = read_reals(r, "norm/mean", norm, r->O);
     if (status == UF_OK) status = read_reals(r, "norm/std", norm + r->O, r->O);
     if (status == UF_OK)
-        status = uf_agent_create_bare(&r->agent, (const UfConfig* const*)&config, 1, r->O, r->A, norm, norm + r->O, 0);
+        status = uf_agent_create_bare(&r->agent, (const UfConfig* const*)&config, 1, r->O, r->A, norm,
+                                      norm + r->O, 0);
     uf_free(json);
     uf_free(norm);
     uf_config_free(config);
@@ -212,7 +216,8 @@ static UfStatus count_steps(Replay* r) {
         snprintf(name, sizeof name, "step%d", r->out->num_steps);
         if (!uf_h5_exists(&r->h5, name)) break;
     }
-    if (r->out->num_steps == 0) return UF_FAIL(UF_ERR_FORMAT, "%s: no recorded step; expected a group step0", r->h5.path);
+    if (r->out->num_steps == 0)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: no recorded step; expected a group step0", r->h5.path);
     return UF_OK;
 }
 

@@ -4,13 +4,14 @@
 
 #include "core.h"
 
-// One tensor after one step, or one loss of it ("losses/<name>": then allowed is relative to the loss), against the recording.
+// One tensor after one step, or one loss of it ("losses/<name>": then allowed is relative to the loss),
+// against the recording.
 typedef struct UfReplayed {
     char tensor[64];
     int step;
-    double max_error;    // |ours - expected|; NaN where ours is no number
-    double max_change;   // |expected - expected before this step|
-    double allowed;      // 1e-6 + 2e-3 * max_change; of a loss 1e-5 + 2e-3 * |loss|
+    double max_error;                   // |ours - expected|; NaN where ours is no number
+    double max_change;                  // |expected - expected before this step|
+    double allowed;                     // 1e-6 + 2e-3 * max_change; of a loss 1e-5 + 2e-3 * |loss|
     int64_t num_elements, num_outside;  // outside: error > allowed
 } UfReplayed;
 
@@ -19,7 +20,8 @@ typedef struct UfReplay {
     int num_tensors, num_steps;
 } UfReplay;
 
-UfStatus uf_replay_update(const char* path, UfReplay* replay);         // float32: what trains
-UfStatus uf_replay_update_double(const char* path, UfReplay* replay);  // the same sources compiled with UF_REAL=double
+UfStatus uf_replay_update(const char* path, UfReplay* replay);  // float32: what trains
+UfStatus uf_replay_update_double(const char* path,
+                                 UfReplay* replay);  // the same sources compiled with UF_REAL=double
 
 #endif

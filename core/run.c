@@ -256,8 +256,10 @@ static UfStatus final_results(Run* run) {
         UfStatus closed = uf_h5_close(&h5);
         if (status == UF_OK) status = closed;
     }
-    if (status == UF_OK) status = uf_commit_file(temporary, path);
-    else unlink(temporary);
+    if (status == UF_OK)
+        status = uf_commit_file(temporary, path);
+    else
+        unlink(temporary);
     result->num_episodes = e.num_episodes;
     result->mean_return = e.mean_return;
     result->stderr_return = e.stderr_return;

@@ -9,23 +9,23 @@
 #include "envs.h"
 #include "h5.h"
 
-static const char* const names[] = {"Pendulum-v1",    "MountainCarContinuous-v0", "CartPole-v1",
-                                    "MountainCar-v0", "Acrobot-v1",               NULL};
+static const char* const names[] = {
+    "Pendulum-v1", "MountainCarContinuous-v0", "CartPole-v1", "MountainCar-v0", "Acrobot-v1", NULL};
 
 // ---- file ----
 
 typedef struct Trace {
     const UfEnvSpec* spec;
     int64_t num_episodes, num_steps, num_resets;
-    int32_t* length;                   // (episodes)
-    uint8_t* forced;                   // (episodes) 1: start set by hand
-    double *returns, *state0;          // (episodes), (episodes, n)
-    float* obs0;                       // (episodes, o)
-    float* actions;                    // (steps)
-    double *states, *rewards;          // (steps, n), (steps): after each action
-    float* obs;                        // (steps, o)
-    uint8_t *terminated, *truncated;   // (steps)
-    double* resets;                    // (resets, n)
+    int32_t* length;                  // (episodes)
+    uint8_t* forced;                  // (episodes) 1: start set by hand
+    double *returns, *state0;         // (episodes), (episodes, n)
+    float* obs0;                      // (episodes, o)
+    float* actions;                   // (steps)
+    double *states, *rewards;         // (steps, n), (steps): after each action
+    float* obs;                       // (steps, o)
+    uint8_t *terminated, *truncated;  // (steps)
+    double* resets;                   // (resets, n)
 } Trace;
 
 static void trace_free(Trace* t) {
@@ -56,8 +56,10 @@ static UfStatus read_array(const UfH5* h5, const UfEnvSpec* spec, const char* na
     void* data;
     UF_TRY(uf_alloc(&data, (size_t)shape.count, item_bytes[type], path));
     UfStatus status = uf_h5_read(h5, path, type, data, shape.count);
-    if (status == UF_OK) memcpy(out, &data, sizeof data);
-    else uf_free(data);
+    if (status == UF_OK)
+        memcpy(out, &data, sizeof data);
+    else
+        uf_free(data);
     return status;
 }
 
@@ -176,8 +178,10 @@ static void compare_episodes(UfEnv* env, const Trace* t, Worst* worst) {
         }
         keep_worst(&worst->reward, fabs(sum - t->returns[e]));
         uf_env_set_state(env, state0, obs);
-        if (!t->forced[e]) worst->starts += out_of_bounds(t->spec, state0) + differing_starts(obs, obs0, o);
-        else for (int i = 0; i < o; i++) worst->starts += !isnan(obs0[i]);
+        if (!t->forced[e])
+            worst->starts += out_of_bounds(t->spec, state0) + differing_starts(obs, obs0, o);
+        else
+            for (int i = 0; i < o; i++) worst->starts += !isnan(obs0[i]);
         for (int64_t k = 0; k < t->length[e]; k++) compare_step(env, t, first + k, worst, &worst->replay);
     }
 }

@@ -1,13 +1,14 @@
 // verify.c: replays recordings and judges them. The kinds it knows are at the end.
 //
-// A file of kind unifloral-update records a configuration, initial parameters and, for each step, batch, noise and every
-// parameter after it, computed in double precision. Measure, for each tensor and step:
+// A file of kind unifloral-update records a configuration, initial parameters and, for each step, batch,
+// noise and every parameter after it, computed in double precision. Measure, for each tensor and step:
 //   |ours - expected| <= 1e-6 + 2e-3 * max |expected change|         the change being this step's own
 // and for each recorded loss |ours - expected| <= 1e-5 + 2e-3 |expected|.
-// It is applied to two replays. In double precision to every element: the rule is right. In float32, which is what trains,
-// likewise, but for one thing that no float32 implementation can avoid: where a gradient is smaller than its own rounding, Adam
-// divides it by its own size and turns the rounding into a step of up to lr. So where the double replay is inside, 1 % of the
-// elements of a float32 tensor (one element, from ten on) may lie outside by no more than a step; the report then says how many.
+// It is applied to two replays. In double precision to every element: the rule is right. In float32, which is
+// what trains, likewise, but for one thing that no float32 implementation can avoid: where a gradient is
+// smaller than its own rounding, Adam divides it by its own size and turns the rounding into a step of up to
+// lr. So where the double replay is inside, 1 % of the elements of a float32 tensor (one element, from ten
+// on) may lie outside by no more than a step; the report then says how many.
 #include "verify.h"
 
 #include <math.h>
@@ -32,7 +33,8 @@ typedef struct Worst {
 } Worst;
 
 static bool explained_by_rounding(const UfReplayed* t) {
-    return t->num_outside <= t->num_elements / 100 + (t->num_elements >= 10) && t->max_error <= 1e-6 + 2 * t->max_change;
+    return t->num_outside <= t->num_elements / 100 + (t->num_elements >= 10) &&
+           t->max_error <= 1e-6 + 2 * t->max_change;
 }
 
 // A NaN passes no comparison.
@@ -73,9 +75,11 @@ static void judge_update(const UfReplay* single, const UfReplay* exact, UfText* 
         const Worst* w = &worst[i];
         const bool ok = w->double_ratio <= 1 && !w->too_many;
         *passed &= ok;
-        uf_text_add(report, "  %-14s %s  float32 %.1e, double %.1e, allowed %.1e  (%s, step %d)", w->network, ok ? "PASS" : "FAIL",
-                    w->single.max_error, w->double_error, w->single.allowed, w->single.tensor, w->single.step);
-        if (w->num_outside) uf_text_add(report, "; %lld elements outside in float32", (long long)w->num_outside);
+        uf_text_add(report, "  %-14s %s  float32 %.1e, double %.1e, allowed %.1e  (%s, step %d)", w->network,
+                    ok ? "PASS" : "FAIL", w->single.max_error, w->double_error, w->single.allowed,
+                    w->single.tensor, w->single.step);
+        if (w->num_outside)
+            uf_text_add(report, "; %lld elements outside in float32", (long long)w->num_outside);
         uf_text_add(report, "\n");
     }
     uf_text_add(report, "  %d step%s replayed\n", single->num_steps, single->num_steps == 1 ? "" : "s");
@@ -125,8 +129,10 @@ UfStatus uf_verify(const char* path, char** report, bool* passed) {
             return status;
         }
     } else {
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-                       "expected unifloral-update or classic-traces", path, kind);
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
+                       "expected unifloral-update or classic-traces",
+                       path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);
     return uf_text_finish(&text, report);

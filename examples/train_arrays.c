@@ -2,8 +2,7 @@
 //
 //   cc train_arrays.c $(pkg-config --cflags --libs unifloral) -lm -o train_arrays && ./train_arrays point.h5
 //
-// The task: a point on a line, pushed by the action, is paid for being near 0. The data come from
-// random pushes.
+// The task: a point on a line, pushed by the action, is paid for being near 0. The data are random pushes.
 #include <stdio.h>
 #include <stdlib.h>
 #include <unifloral.h>
@@ -54,8 +53,12 @@ int main(int argc, char** argv) {
     const char* settings =
         "{\"batch_size\": 128, \"actor_layer_width\": 32, \"critic_layer_width\": 32,"
         " \"actor_num_layers\": 2, \"critic_num_layers\": 2, \"num_updates\": 200}";
-    UfArrays arrays = {.num_rows = ROWS, .obs_dim = 2, .action_dim = 1, .observations = *observations,
-                       .actions = *actions, .rewards = rewards, .terminals = terminals, .timeouts = timeouts};
+    UfArrays arrays = {.num_rows = ROWS, .obs_dim = 2, .action_dim = 1};
+    arrays.observations = *observations;
+    arrays.actions = *actions;
+    arrays.rewards = rewards;
+    arrays.terminals = terminals;
+    arrays.timeouts = timeouts;
     make_rows();
 
     UfStatus status = uf_config_create(&config);
@@ -64,8 +67,10 @@ int main(int argc, char** argv) {
     if (status == UF_OK) status = uf_agent_create(&agent, config, dataset, 0);
     if (status == UF_OK) status = uf_train(agent, dataset, 0, on_update, NULL);
     if (status == UF_OK) status = uf_agent_save(agent, path);
-    if (status == UF_OK) printf("checkpoint: %s\n", path);
-    else fprintf(stderr, "error: %s\n", uf_error());
+    if (status == UF_OK)
+        printf("checkpoint: %s\n", path);
+    else
+        fprintf(stderr, "error: %s\n", uf_error());
 
     uf_agent_free(agent);
     uf_dataset_free(dataset);

@@ -1,4 +1,5 @@
-// test_agent.c: what an agent promises: bits independent of threads, population and interruption; clean refusals.
+// test_agent.c: what an agent promises: bits independent of threads, population and interruption; clean
+// refusals.
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -22,11 +23,14 @@ static char folder[] = "/tmp/uf_agent_XXXXXX";
 // One configuration for each family of terms, small enough for a test.
 static const char* const families[] = {
     "{\"use_awr\": true, \"awr_temperature\": 3}",
-    "{\"deterministic\": false, \"use_tanh_mean\": false, \"use_entropy_loss\": true, \"actor_entropy_coef\": 1,"
+    "{\"deterministic\": false, \"use_tanh_mean\": false, \"use_entropy_loss\": true, "
+    "\"actor_entropy_coef\": 1,"
     " \"critic_entropy_coef\": 1, \"num_critics\": 5, \"diversity_coef\": 1, \"use_target_actor\": false}",
-    "{\"deterministic\": false, \"use_tanh_mean\": false, \"use_entropy_loss\": true, \"actor_entropy_coef\": 1,"
+    "{\"deterministic\": false, \"use_tanh_mean\": false, \"use_entropy_loss\": true, "
+    "\"actor_entropy_coef\": 1,"
     " \"critic_entropy_coef\": 1, \"num_critics\": 3, \"cql_min_q_weight\": 5, \"critic_ln\": false}",
-    "{\"deterministic\": false, \"use_log_std_param\": true, \"use_awr\": true, \"use_value_target\": true, \"actor_q_coef\": 0,"
+    "{\"deterministic\": false, \"use_log_std_param\": true, \"use_awr\": true, \"use_value_target\": true, "
+    "\"actor_q_coef\": 0,"
     " \"lr_schedule\": \"cosine\", \"num_updates\": 40, \"policy_noise\": 0}",
     "{\"aggregate_q\": \"first\", \"use_q_target_in_actor\": true, \"use_awr\": true, \"batch_size\": 300}",
 };
@@ -39,10 +43,11 @@ static void check(UfStatus status) {
 static UfConfig* small_config(int family) {
     UfConfig* config = NULL;
     check(uf_config_create(&config));
-    check(uf_config_parse(config,
-                          "{\"batch_size\": 64, \"actor_layer_width\": 37, \"critic_layer_width\": 24, \"actor_num_layers\": 2,"
-                          " \"critic_num_layers\": 2, \"num_updates\": 100}",
-                          "small"));
+    check(uf_config_parse(
+        config,
+        "{\"batch_size\": 64, \"actor_layer_width\": 37, \"critic_layer_width\": 24, \"actor_num_layers\": 2,"
+        " \"critic_num_layers\": 2, \"num_updates\": 100}",
+        "small"));
     check(uf_config_parse(config, families[family], "family"));
     return config;
 }
@@ -55,8 +60,13 @@ static UfDataset* small_dataset(float reward_scale) {
     for (int i = 0; i < ROWS * ACT; i++) actions[i] = (float)uf_random_uniform(&random, -1, 1);
     for (int i = 0; i < ROWS; i++) rewards[i] = reward_scale * uf_random_normal(&random);
     for (int i = 0; i < ROWS; i++) terminals[i] = i % 50 == 49;
-    const UfArrays arrays = {.num_rows = ROWS, .obs_dim = OBS, .action_dim = ACT, .observations = obs, .actions = actions,
-                             .rewards = rewards, .terminals = terminals};
+    const UfArrays arrays = {.num_rows = ROWS,
+                             .obs_dim = OBS,
+                             .action_dim = ACT,
+                             .observations = obs,
+                             .actions = actions,
+                             .rewards = rewards,
+                             .terminals = terminals};
     UfDataset* dataset = NULL;
     check(uf_dataset_from_arrays(&dataset, &arrays));
     return dataset;
@@ -117,7 +127,8 @@ static void test_resume(void** state) {
     UfDataset* data = small_dataset(1);
     for (int f = 0; f < NUM_FAMILIES; f++) {
         UfConfig* config = small_config(f);
-        UfAgent *straight = trained(config, data, 12, 1), *first = trained(config, data, 7, 1), *second = NULL;
+        UfAgent *straight = trained(config, data, 12, 1), *first = trained(config, data, 7, 1),
+                *second = NULL;
         check(uf_agent_save(first, path));
         check(uf_agent_load(&second, path, 2));
         assert_int_equal(uf_agent_num_updates(second), 7);
@@ -132,7 +143,8 @@ static void test_resume(void** state) {
     uf_dataset_free(data);
 }
 
-// Members with their own seeds, rates and coefficients end with the bits of single runs, and so after a resume.
+// Members with their own seeds, rates and coefficients end with the bits of single runs, and so after a
+// resume.
 static void test_population(void** state) {
     (void)state;
     enum { P = 3 };
@@ -177,7 +189,8 @@ typedef struct Job {
 
 static void* train_job(void* user) {
     Job* job = user;
-    if (uf_agent_create(&job->agent, job->config, job->data, 2) == UF_OK) uf_train(job->agent, job->data, 10, NULL, NULL);
+    if (uf_agent_create(&job->agent, job->config, job->data, 2) == UF_OK)
+        uf_train(job->agent, job->data, 10, NULL, NULL);
     return NULL;
 }
 
@@ -318,7 +331,8 @@ static void test_contradictions(void** state) {
         check(uf_config_parse(config, cases[i].json, "case"));
         assert_int_not_equal(uf_agent_create(&agent, config, data, 1), UF_OK);
         assert_null(agent);
-        if (!strstr(uf_error(), cases[i].first) || !strstr(uf_error(), cases[i].second)) fail_msg("unclear: %s", uf_error());
+        if (!strstr(uf_error(), cases[i].first) || !strstr(uf_error(), cases[i].second))
+            fail_msg("unclear: %s", uf_error());
         uf_config_free(config);
     }
     uf_dataset_free(data);
@@ -330,7 +344,8 @@ static void test_shapes_of_a_population(void** state) {
     UfConfig* configs[2] = {small_config(0), small_config(0)};
     UfAgent* agent = NULL;
     configs[1]->batch_size = 32;
-    assert_int_equal(uf_agent_create_population(&agent, (const UfConfig* const*)configs, 2, data, 1), UF_ERR_CONFIG);
+    assert_int_equal(uf_agent_create_population(&agent, (const UfConfig* const*)configs, 2, data, 1),
+                     UF_ERR_CONFIG);
     assert_non_null(strstr(uf_error(), "batch_size"));
     for (int i = 0; i < 2; i++) uf_config_free(configs[i]);
     uf_dataset_free(data);
@@ -385,7 +400,8 @@ static void test_damaged_checkpoints(void** state) {
     // Missing, of another kind, of another version.
     expect_refused("none.h5", "none.h5");
     expect_refused("tests/data/update_bc.h5", "kind");
-    static const char* const missing[] = {"value/critic/hidden/0/kernel", "adam_v/actor/mean/bias", "config/0", "norm/std", "metrics"};
+    static const char* const missing[] = {"value/critic/hidden/0/kernel", "adam_v/actor/mean/bias",
+                                          "config/0", "norm/std", "metrics"};
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
         save_small(whole);
         hid_t file = H5Fopen(whole, H5F_ACC_RDWR, H5P_DEFAULT);
@@ -432,8 +448,10 @@ static void test_policy(void** state) {
         check(uf_policy_act(loaded, again, obs, N, NULL));
         assert_memory_equal(mean, again, sizeof mean);
         check(uf_policy_act(policy, sampled, obs, N, noise));
-        if (config->deterministic) assert_memory_equal(mean, sampled, sizeof mean);
-        else assert_memory_not_equal(mean, sampled, sizeof mean);
+        if (config->deterministic)
+            assert_memory_equal(mean, sampled, sizeof mean);
+        else
+            assert_memory_not_equal(mean, sampled, sizeof mean);
         for (int i = 0; i < N * ACT; i++) assert_true(mean[i] >= -1 && mean[i] <= 1);
         check(uf_policy_act(policy, mean, obs, 0, NULL));
         assert_int_not_equal(uf_policy_create(&policy, agent, 1), UF_OK);

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include <cjson/cJSON.h>
-#include <ftw.h>     // nftw
+#include <ftw.h>  // nftw
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -63,8 +63,8 @@ static void test_round_trip(void** state) {
     assert_int_equal(config->lr_schedule, UF_SCHEDULE_CONSTANT);
 
     // Change every field, write, read: every value returns to the bit, and the text is the same.
-    static const double odd[] = {0.1,    1.0 / 3,            5e-324,              1e-5,
-                                 2.5e-7, 0.9999999999999999, 0.30000000000000004, 123.456};
+    static const double odd[] = {
+        0.1, 1.0 / 3, 5e-324, 1e-5, 2.5e-7, 0.9999999999999999, 0.30000000000000004, 123.456};
     for (int round = 0; round < 9; round++) {
         for (int i = 0; i < uf_num_params && round > 0; i++) {
             const UfParam* param = &uf_params[i];
@@ -95,9 +95,13 @@ static void test_round_trip(void** state) {
 
 static void test_numbers_as_text(void** state) {
     (void)state;
-    static const struct { const char *set, *get; } cases[] = {
-        {"0.1", "0.1"}, {"1e-3", "0.001"}, {"1E-05", "1e-5"}, {"0.30000000000000004", "0.30000000000000004"},
-        {"2", "2"},     {"100", "100"},    {"1.0", "1"},      {"2.5e+1", "25"},
+    static const struct {
+        const char *set, *get;
+    } cases[] = {
+        {"0.1", "0.1"},     {"1e-3", "0.001"},
+        {"1E-05", "1e-5"},  {"0.30000000000000004", "0.30000000000000004"},
+        {"2", "2"},         {"100", "100"},
+        {"1.0", "1"},       {"2.5e+1", "25"},
         {"3e-4", "0.0003"},
     };
     char text[64];
@@ -132,7 +136,10 @@ static void test_numbers_as_text(void** state) {
 
 static void test_errors(void** state) {
     (void)state;
-    static const struct { const char* json; const char* pieces[5]; } cases[] = {
+    static const struct {
+        const char* json;
+        const char* pieces[5];
+    } cases[] = {
         // names
         {"{\"seed\": 1,\n \"batchsize\": 3}", {"run.json:2: ", "'batchsize'", "did you mean 'batch_size'?"}},
         {"{\"Lr\": 1}", {"run.json:1: ", "'Lr'", "did you mean 'lr'?"}},
@@ -250,8 +257,9 @@ static void test_taken(void** state) {
     UfConfig* config = defaults();
     assert_int_equal(uf_config_parse(config, "\r\n{ }\n", "run.json"), UF_OK);
     static const char notes[] = "{\"_source\": \"[1, 2]\", \"_\": \"\", \"lr\":5e-1,\"batch_size\":1e3}";
-    static const char escapes[] = "{\"dataset\": \"\\ud83d\\ude00 \\\"\\\\ \\u00e4\", "
-                                  "\"lr_schedule\": \"cosine\", \"log_std_min\": -0}";
+    static const char escapes[] =
+        "{\"dataset\": \"\\ud83d\\ude00 \\\"\\\\ \\u00e4\", "
+        "\"lr_schedule\": \"cosine\", \"log_std_min\": -0}";
     assert_int_equal(uf_config_parse(config, notes, "x"), UF_OK);
     assert_true(config->lr == 0.5);
     assert_int_equal(config->batch_size, 1000);
@@ -264,7 +272,10 @@ static void test_taken(void** state) {
 
 static void test_set(void** state) {
     (void)state;
-    static const struct { const char *name, *value; const char* pieces[5]; } cases[] = {
+    static const struct {
+        const char *name, *value;
+        const char* pieces[5];
+    } cases[] = {
         {"batchsize", "3", {"--set: 'batchsize'", "did you mean 'batch_size'?"}},
         {"_source", "x", {"--set: '_source'"}},
         {"", "x", {"--set: ''"}},
@@ -340,13 +351,19 @@ static void test_mutations(void** state) {
             random = random * 1664525 + 1013904223;
             char c = pool[(random >> 8) % (sizeof pool - 1)];
             switch (random >> 29) {
-            case 0: case 1: case 2: text[place] = c; break;
-            case 3: case 4:  // one more
-                memmove(text + place + 1, text + place, length - place + 1);
-                text[place] = c;
-                break;
-            case 5: case 6: memmove(text + place, text + place + 1, length - place); break;  // one fewer
-            default: if (length > 100) text[place] = 0; break;                               // cut off
+                case 0:
+                case 1:
+                case 2: text[place] = c; break;
+                case 3:
+                case 4:  // one more
+                    memmove(text + place + 1, text + place, length - place + 1);
+                    text[place] = c;
+                    break;
+                case 5:
+                case 6: memmove(text + place, text + place + 1, length - place); break;  // one fewer
+                default:
+                    if (length > 100) text[place] = 0;
+                    break;  // cut off
             }
             if (!*text) break;
         }
@@ -431,8 +448,8 @@ static int check_preset(const char* path, const struct stat* facts, int kind, st
 
 static void test_presets(void** state) {
     (void)state;
-    static const char* const names[] = {"bc",  "td3_bc", "rebrac", "td3_awr",
-                                        "iql", "sac_n",  "edac",   "cql", NULL};
+    static const char* const names[] = {"bc",    "td3_bc", "rebrac", "td3_awr", "iql",
+                                        "sac_n", "edac",   "cql",    NULL};
     assert_int_equal(nftw("configs", check_preset, 8, FTW_PHYS), 0);
     assert_true(presets >= 17);
     for (int i = 0; names[i]; i++) {

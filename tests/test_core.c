@@ -28,8 +28,8 @@ static const char* in_folder(const char* name) {
     return path;
 }
 
-#define assert_error(piece)                                                          \
-    do {                                                                             \
+#define assert_error(piece)                                                                \
+    do {                                                                                   \
         if (!strstr(uf_error(), piece)) fail_msg("'%s' is not in: %s", piece, uf_error()); \
     } while (0)
 
@@ -116,8 +116,8 @@ static void test_text(void** state) {
 
 static void test_nearest(void** state) {
     (void)state;
-    static const char* const names[] = {"lr",   "actor_lr",      "batch_size",
-                                        "seed", "actor_bc_coef", "critic_bc_coef", NULL};
+    static const char* const names[] = {
+        "lr", "actor_lr", "batch_size", "seed", "actor_bc_coef", "critic_bc_coef", NULL};
     static const char* const none[] = {NULL};
     assert_string_equal(uf_nearest_name("batchsize", names), "batch_size");
     assert_string_equal(uf_nearest_name("Lr", names), "lr");
@@ -215,7 +215,10 @@ static void test_files(void** state) {
 
 static void test_sha256(void** state) {
     (void)state;
-    static const struct { const char *text, *hex; } cases[] = {  // FIPS 180-4's examples
+    static const struct {
+        const char *text, *hex;
+    } cases[] = {
+        // FIPS 180-4's examples
         {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
         {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
         {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
@@ -251,9 +254,9 @@ static void test_sha256(void** state) {
 typedef struct Region {
     UfPool* pool;
     int num_tasks, num_threads;
-    _Atomic int runs[300];    // of each task
-    _Atomic int inside[16];   // tasks that run as one thread at this moment: never two
-    long plain[300];          // not atomic: the pool's own ordering must make it visible
+    _Atomic int runs[300];   // of each task
+    _Atomic int inside[16];  // tasks that run as one thread at this moment: never two
+    long plain[300];         // not atomic: the pool's own ordering must make it visible
     int nested;
 } Region;
 
@@ -327,7 +330,10 @@ static void test_pool_reuse(void** state) {
 }
 
 // A pool inside a task of another one, and two pools from two threads at once.
-typedef struct Two { UfPool *outer, *inner; long sums[4][20]; } Two;
+typedef struct Two {
+    UfPool *outer, *inner;
+    long sums[4][20];
+} Two;
 static void outer_task(void* context, int task, int thread) {
     (void)thread;
     Two* two = context;
@@ -373,9 +379,9 @@ int main(void) {
     strcpy(folder, "/tmp/unifloral-core-XXXXXX");
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_alloc),      cmocka_unit_test(test_text),
-        cmocka_unit_test(test_nearest), cmocka_unit_test(test_files),     cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_pool),   cmocka_unit_test(test_pool_reuse), cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_errors),  cmocka_unit_test(test_alloc),      cmocka_unit_test(test_text),
+        cmocka_unit_test(test_nearest), cmocka_unit_test(test_files),      cmocka_unit_test(test_sha256),
+        cmocka_unit_test(test_pool),    cmocka_unit_test(test_pool_reuse), cmocka_unit_test(test_pools),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char command[128];

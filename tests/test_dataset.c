@@ -697,8 +697,8 @@ static void test_convert_csv_errors(void** state) {
 // All three files hold the same 12 rows of 3 observations and 2 actions.
 static void test_convert_npz(void** state) {
     (void)state;
-    UfDataset*
-        d = convert("tests/data/npz/d4rl.npz");  // float64, Fortran order, (N, 1), int64 flags; deflated
+    UfDataset* d =
+        convert("tests/data/npz/d4rl.npz");  // float64, Fortran order, (N, 1), int64 flags; deflated
     const float* r = uf_record(d, 1);
     assert_int_equal(d->num_records, 12);
     assert_int_equal(d->num_rows, 10);

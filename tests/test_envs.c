@@ -28,8 +28,8 @@ static const char* in_folder(const char* name) {
     return path;
 }
 
-#define assert_ok(call)                                            \
-    do {                                                           \
+#define assert_ok(call)                                             \
+    do {                                                            \
         if ((call) != UF_OK) fail_msg("%s: %s", #call, uf_error()); \
     } while (0)
 
@@ -405,22 +405,38 @@ static void test_termination(void** state) {
         float z[3];
         bool ends;
     } cases[] = {
-        {"halfcheetah-medium-v2", {99, -99, 0}, false}, {"halfcheetah", {0, -100, 0}, true},
-        {"halfcheetahvel", {500, 0, 0}, false},         {"hopper", {0.71f, 0.19f, 0}, false},
-        {"hopper", {0.7f, 0, 0}, true},                 {"hopper", {150, 0, 0}, false},
-        {"hopper", {1, -0.2f, 0}, true},                {"hopper", {1, 0, 100}, true},
-        {"hopper", {1, 0, (float)NAN}, true},           {"walker2d", {0.81f, 0.99f, 0}, false},
-        {"walker2d", {0.8f, 0, 0}, true},               {"walker2d", {2, 0, 0}, true},
-        {"walker2d", {1, -1, 0}, true},                 {"walker2d", {1, 0, 100}, true},
-        {"ant", {0.2f, 500, 0}, false},                 {"ant", {1.1f, 0, 0}, true},
-        {"ant", {0.5f, 0, (float)INFINITY}, true},      {"humanoid", {1, 0, 0}, false},
-        {"humanoid", {2.1f, 0, 0}, true},               {"pendulum", {1, 0, 8}, false},
-        {"maze2d-open", {2, 3.4f, 0}, true},            {"maze2d-umaze-v1", {1, 1.6f, 0}, false},
-        {"maze2d-medium", {6, 6, 0}, true},             {"maze2d-large-dense-v1", {7, 9, 0}, true},
-        {"antmaze-umaze", {0, 0, 0}, false},            {"kitchen", {0, 0, 0}, false},
-        {"mountaincarcontinuous", {0.46f, 0, 0}, true}, {"mountaincarcontinuous", {0.46f, -0.01f, 0}, false},
-        {"mountaincar", {0.46f, 0, 0}, false},          {"cartpole", {0, 0, 0.21f}, true},
-        {"cartpole", {2.3f, 9, 0.2f}, false},           {"never", {(float)NAN, 0, 0}, false},
+        {"halfcheetah-medium-v2", {99, -99, 0}, false},
+        {"halfcheetah", {0, -100, 0}, true},
+        {"halfcheetahvel", {500, 0, 0}, false},
+        {"hopper", {0.71f, 0.19f, 0}, false},
+        {"hopper", {0.7f, 0, 0}, true},
+        {"hopper", {150, 0, 0}, false},
+        {"hopper", {1, -0.2f, 0}, true},
+        {"hopper", {1, 0, 100}, true},
+        {"hopper", {1, 0, (float)NAN}, true},
+        {"walker2d", {0.81f, 0.99f, 0}, false},
+        {"walker2d", {0.8f, 0, 0}, true},
+        {"walker2d", {2, 0, 0}, true},
+        {"walker2d", {1, -1, 0}, true},
+        {"walker2d", {1, 0, 100}, true},
+        {"ant", {0.2f, 500, 0}, false},
+        {"ant", {1.1f, 0, 0}, true},
+        {"ant", {0.5f, 0, (float)INFINITY}, true},
+        {"humanoid", {1, 0, 0}, false},
+        {"humanoid", {2.1f, 0, 0}, true},
+        {"pendulum", {1, 0, 8}, false},
+        {"maze2d-open", {2, 3.4f, 0}, true},
+        {"maze2d-umaze-v1", {1, 1.6f, 0}, false},
+        {"maze2d-medium", {6, 6, 0}, true},
+        {"maze2d-large-dense-v1", {7, 9, 0}, true},
+        {"antmaze-umaze", {0, 0, 0}, false},
+        {"kitchen", {0, 0, 0}, false},
+        {"mountaincarcontinuous", {0.46f, 0, 0}, true},
+        {"mountaincarcontinuous", {0.46f, -0.01f, 0}, false},
+        {"mountaincar", {0.46f, 0, 0}, false},
+        {"cartpole", {0, 0, 0.21f}, true},
+        {"cartpole", {2.3f, 9, 0.2f}, false},
+        {"never", {(float)NAN, 0, 0}, false},
     };
     UfTerminationRule* rule;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -568,12 +584,12 @@ static int remove_folder(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_traces),      cmocka_unit_test(test_traces_altered),
+        cmocka_unit_test(test_traces),           cmocka_unit_test(test_traces_altered),
         cmocka_unit_test(test_traces_malformed), cmocka_unit_test(test_table),
-        cmocka_unit_test(test_scale_action), cmocka_unit_test(test_interface),
-        cmocka_unit_test(test_controllers), cmocka_unit_test(test_maze_walls),
-        cmocka_unit_test(test_maze_physics), cmocka_unit_test(test_termination),
-        cmocka_unit_test(test_collect),     cmocka_unit_test(test_collect_policies),
+        cmocka_unit_test(test_scale_action),     cmocka_unit_test(test_interface),
+        cmocka_unit_test(test_controllers),      cmocka_unit_test(test_maze_walls),
+        cmocka_unit_test(test_maze_physics),     cmocka_unit_test(test_termination),
+        cmocka_unit_test(test_collect),          cmocka_unit_test(test_collect_policies),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

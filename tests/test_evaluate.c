@@ -17,7 +17,7 @@
 struct UfPolicy {
     int obs_dim, action_dim;
     float weights[2][6], noise_scale;
-    float nan_above;       // observation 0 beyond this gives a NaN action; 0: never
+    float nan_above;  // observation 0 beyond this gives a NaN action; 0: never
     bool fails;
     _Atomic int64_t rows;  // of the latest call; -1: two calls differed
 };

@@ -328,8 +328,8 @@ static void test_odd_shapes(void** state) {
     refused(file, path, "dataset 'next_observations' has 2 columns, 'observations' has 3");
     file = create_without(path, "observations");
     hid_t space = H5Screate_simple(2, (hsize_t[]){0, 3}, NULL);
-    H5Dclose(H5Dcreate2(file, "observations", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, H5P_DEFAULT,
-                        H5P_DEFAULT));
+    H5Dclose(
+        H5Dcreate2(file, "observations", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     H5Sclose(space);
     refused(file, path, "dataset 'observations' is empty: its shape is (0, 3)");
     file = create_without(path, "rewards");
@@ -408,8 +408,8 @@ static void test_odd_storage(void** state) {
     layout = H5Pcreate(H5P_DATASET_CREATE);
     H5Pset_chunk(layout, 2, (hsize_t[]){64, 3});
     H5Pset_filter(layout, 32000, H5Z_FLAG_OPTIONAL, 0, NULL);
-    hid_t dataset = H5Dcreate2(file, "observations", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, layout,
-                               H5P_DEFAULT);
+    hid_t dataset =
+        H5Dcreate2(file, "observations", H5T_NATIVE_FLOAT, space, H5P_DEFAULT, layout, H5P_DEFAULT);
     assert_true(H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, observations) >= 0);
     H5Dclose(dataset);
     H5Pclose(layout);
@@ -439,8 +439,8 @@ static void test_absurd_claims(void** state) {
             int rank = i < 2 ? 2 : 1;
             hid_t space = H5Screate_simple(rank, dims, most), layout = H5Pcreate(H5P_DATASET_CREATE);
             assert_true(H5Pset_chunk(layout, rank, chunk) >= 0);
-            hid_t dataset = H5Dcreate2(file, names[i], H5T_NATIVE_FLOAT, space, H5P_DEFAULT, layout,
-                                       H5P_DEFAULT);
+            hid_t dataset =
+                H5Dcreate2(file, names[i], H5T_NATIVE_FLOAT, space, H5P_DEFAULT, layout, H5P_DEFAULT);
             assert_true(dataset >= 0);
             H5Dclose(dataset);
             H5Pclose(layout);
@@ -494,8 +494,8 @@ static void test_npz_checksum(void** state) {
 
 static void test_spoilt_csv(void** state) {
     (void)state;
-    static const char
-        good[] = "obs_0,obs_1,action_0,reward,done,timeout\n1,2,0.5,3,0,0\n4,5,-0.5,6,true,0\n7,8,1,9,0,1\n";
+    static const char good[] =
+        "obs_0,obs_1,action_0,reward,done,timeout\n1,2,0.5,3,0,0\n4,5,-0.5,6,true,0\n7,8,1,9,0,1\n";
     char data[sizeof good - 1];
     uint64_t seed = 4;
     for (int i = 0; i < 500; i++) {

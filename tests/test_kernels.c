@@ -39,20 +39,13 @@ typedef struct Case {
 
 static const Case cases[] = {
     // P  N  used rows bef aft in pad width L out LayerNorm
-    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, false},
-    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, true},
-    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},
-    {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},
-    {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},
-    {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},
-    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},
-    {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},
-    {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},
-    {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},
-    {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},
-    {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},
-    {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false},
-    {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true},
+    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, false},     {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, true},
+    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},      {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},
+    {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},    {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},
+    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},  {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},
+    {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},  {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},
+    {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},  {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},
+    {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false}, {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true},
     {1, 1, 1, 64, 0, 0, 17, 0, 256, 3, 1, true},
 };
 enum { NUM_CASES = sizeof cases / sizeof cases[0] };
@@ -70,8 +63,10 @@ static int open_devices(void** state) {
     (void)state;
     int open = 0;
     for (int d = 0; d < NUM_DEVICES; d++) {
-        if (uf_backend_open(&devices[d].be, devices[d].name, devices[d].threads) == UF_OK) open++;
-        else print_message("SKIP %s: %s\n", devices[d].name, uf_error());
+        if (uf_backend_open(&devices[d].be, devices[d].name, devices[d].threads) == UF_OK)
+            open++;
+        else
+            print_message("SKIP %s: %s\n", devices[d].name, uf_error());
     }
     return open ? 0 : -1;
 }
@@ -1231,8 +1226,10 @@ static void op_actor_loss(Test* t) {
             }
             for (int i = 0; i < (int)stride; i++) {
                 const real got = AFTER(dlog_std)[p * stride + i];
-                if (source != 2 || i >= A) expect_untouched(t, "dlog_std", i, got);
-                else expect(t, "dlog_std", i, got, free_sum[i], (16 + N + B) * U * free_size[i]);
+                if (source != 2 || i >= A)
+                    expect_untouched(t, "dlog_std", i, got);
+                else
+                    expect(t, "dlog_std", i, got, free_sum[i], (16 + N + B) * U * free_size[i]);
             }
             Metrics m = {0};
             m.add[UF_METRIC_bc_loss] = bc / B;
@@ -1616,7 +1613,8 @@ static void test_distributions(void** state) {
         for (int k = 0; k < 5; k++) {  // normal; uniform; normal of another stream, of another update; index
             const char* names[] = {"normal", "uniform", "normal, other stream", "normal, other update"};
             if (k == 4) break;
-            if (k == 1) be->random_uniform(be, device, 2, COUNT, seeds, UF_STREAM_CQL_RANDOM, 5);
+            if (k == 1)
+                be->random_uniform(be, device, 2, COUNT, seeds, UF_STREAM_CQL_RANDOM, 5);
             else
                 be->random_normal(be, device, 2, COUNT, seeds, k == 2 ? UF_STREAM_ALPHA : UF_STREAM_ACTOR,
                                   k == 3 ? 6 : 5);

@@ -46,15 +46,16 @@ static void check_passes(const char* path) {
     uf_free(report);
 }
 
-// In double precision only the recording's own rounding is left: initial parameters are stored as float32, which moves values of
-// order 1 by 3e-8, and Adam can enlarge that a few times. A recording whose initial values are exact agrees far closer.
+// In double precision only the recording's own rounding is left: initial parameters are stored as float32,
+// which moves values of order 1 by 3e-8, and Adam can enlarge that a few times. A recording whose initial
+// values are exact agrees far closer.
 static void check_double(const char* path) {
     UfReplay replay;
     if (uf_replay_update_double(path, &replay) != UF_OK) fail_msg("%s", uf_error());
     for (int i = 0; i < replay.num_tensors; i++)
         if (!(replay.tensors[i].max_error < 3e-7))
-            fail_msg("%s: %s, step %d: error %g in double", path, replay.tensors[i].tensor, replay.tensors[i].step,
-                     replay.tensors[i].max_error);
+            fail_msg("%s: %s, step %d: error %g in double", path, replay.tensors[i].tensor,
+                     replay.tensors[i].step, replay.tensors[i].max_error);
     uf_free(replay.tensors);
 }
 
@@ -121,11 +122,16 @@ static void test_changed_values_fail(void** state) {
     static const struct {
         const char *file, *dataset;
     } cases[] = {
-        {"td3_awr", "step0/after/actor/hidden/1/kernel"},  {"td3_awr", "step1/after/actor/mean/bias"},
-        {"td3_awr", "step1/after/critic/hidden/0/scale"},  {"td3_awr", "step0/after/critic_target/out/kernel"},
-        {"td3_awr", "step0/after/actor_target/mean/kernel"}, {"td3_awr", "step1/after/value/hidden/2/shift"},
-        {"cql", "step0/after/log_alpha"},                  {"cql", "step1/after/critic/out/bias"},
-        {"iql", "step1/after/actor/log_std_param"},        {"edac_layernorm", "step1/after/critic/hidden/2/kernel"},
+        {"td3_awr", "step0/after/actor/hidden/1/kernel"},
+        {"td3_awr", "step1/after/actor/mean/bias"},
+        {"td3_awr", "step1/after/critic/hidden/0/scale"},
+        {"td3_awr", "step0/after/critic_target/out/kernel"},
+        {"td3_awr", "step0/after/actor_target/mean/kernel"},
+        {"td3_awr", "step1/after/value/hidden/2/shift"},
+        {"cql", "step0/after/log_alpha"},
+        {"cql", "step1/after/critic/out/bias"},
+        {"iql", "step1/after/actor/log_std_param"},
+        {"edac_layernorm", "step1/after/critic/hidden/2/kernel"},
     };
     char path[256], source[256];
     snprintf(path, sizeof path, "%s/changed.h5", folder);
@@ -141,7 +147,8 @@ static void test_changed_values_fail(void** state) {
 // A changed input moves many expected values.
 static void test_changed_inputs_fail(void** state) {
     (void)state;
-    static const char* const datasets[] = {"step0/batch/reward", "step0/batch/next_action", "step1/batch/obs", "step0/batch/done",
+    static const char* const datasets[] = {"step0/batch/reward",    "step0/batch/next_action",
+                                           "step1/batch/obs",       "step0/batch/done",
                                            "step0/noise/smoothing", "init/critic_target/hidden/0/kernel"};
     char path[256];
     snprintf(path, sizeof path, "%s/input.h5", folder);
@@ -172,8 +179,8 @@ static void delete_link(const char* path, const char* name) {
 
 static void test_bad_recordings(void** state) {
     (void)state;
-    static const char* const missing[] = {"step1/after/critic/hidden/1/bias", "step0/noise/next_action", "init/actor", "norm/std",
-                                          "step0/batch/done"};
+    static const char* const missing[] = {"step1/after/critic/hidden/1/bias", "step0/noise/next_action",
+                                          "init/actor", "norm/std", "step0/batch/done"};
     char path[256];
     snprintf(path, sizeof path, "%s/bad.h5", folder);
     expect_error("tests/data/none.h5", "none.h5");
@@ -216,9 +223,9 @@ static int teardown(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recordings_pass),     cmocka_unit_test(test_recordings_pass_in_double),
+        cmocka_unit_test(test_recordings_pass),        cmocka_unit_test(test_recordings_pass_in_double),
         cmocka_unit_test(test_shared_recordings_pass), cmocka_unit_test(test_changed_values_fail),
-        cmocka_unit_test(test_changed_inputs_fail), cmocka_unit_test(test_bad_recordings),
+        cmocka_unit_test(test_changed_inputs_fail),    cmocka_unit_test(test_bad_recordings),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

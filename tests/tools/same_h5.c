@@ -1,5 +1,6 @@
-// same_h5 A B [PREFIX]: says whether two HDF5 files hold the same datasets, to the bit. Attributes are left out: they hold
-// names and times. With PREFIX only datasets below it count ("value/" of checkpoints). Status 0 same, 1 different, 2 trouble.
+// same_h5 A B [PREFIX]: says whether two HDF5 files hold the same datasets, to the bit. Attributes are left
+// out: they hold names and times. With PREFIX only datasets below it count ("value/" of checkpoints). Status
+// 0 same, 1 different, 2 trouble.
 #include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,20 +46,23 @@ static herr_t visit(hid_t file, const char* name, const H5O_info_t* info, void* 
 static herr_t count(hid_t file, const char* name, const H5O_info_t* info, void* user) {
     Walk* walk = user;
     (void)file;
-    walk->num_datasets += info->type == H5O_TYPE_DATASET && !strncmp(name, walk->prefix, strlen(walk->prefix));
+    walk->num_datasets +=
+        info->type == H5O_TYPE_DATASET && !strncmp(name, walk->prefix, strlen(walk->prefix));
     return 0;
 }
 
 int main(int argc, char** argv) {
     if (argc < 3) return 2;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t a = H5Fopen(argv[1], H5F_ACC_RDONLY, H5P_DEFAULT), b = H5Fopen(argv[2], H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t a = H5Fopen(argv[1], H5F_ACC_RDONLY, H5P_DEFAULT),
+          b = H5Fopen(argv[2], H5F_ACC_RDONLY, H5P_DEFAULT);
     Walk walk = {b, argc > 3 ? argv[3] : "", 0, 0}, back = {a, walk.prefix, 0, 0};
     if (a < 0 || b < 0 || H5Ovisit(a, H5_INDEX_NAME, H5_ITER_INC, visit, &walk) < 0 ||
         H5Ovisit(b, H5_INDEX_NAME, H5_ITER_INC, count, &back) < 0)
         return 2;
     H5Fclose(a);
     H5Fclose(b);
-    printf("%d datasets, %d in the other file, %d different\n", walk.num_datasets, back.num_datasets, walk.num_different);
+    printf("%d datasets, %d in the other file, %d different\n", walk.num_datasets, back.num_datasets,
+           walk.num_different);
     return walk.num_datasets == 0 || walk.num_datasets != back.num_datasets || walk.num_different > 0;
 }
