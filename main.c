@@ -192,7 +192,12 @@ static UfStatus train_config(const Args* args, UfConfig** out) {
     if (args->values[O_SEED]) UF_TRY(uf_config_set(*out, "seed", args->values[O_SEED]));
     if (args->values[O_THREADS]) UF_TRY(uf_config_set(*out, "num_threads", args->values[O_THREADS]));
     if (args->values[O_DATASET]) UF_TRY(uf_config_set(*out, "dataset", args->values[O_DATASET]));
-    return UF_OK;
+    UfStatus status = uf_config_check(*out);
+    if (status == UF_OK) return UF_OK;
+    char label[1200];
+    snprintf(label, sizeof(label), "%s%s", args->num_files ? args->files[0] : resume,
+             args->num_sets ? " with --set" : "");
+    return uf_fail_prefix(status, label);
 }
 
 static void print_result(const UfRunResult* r) {

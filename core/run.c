@@ -172,7 +172,10 @@ static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     if (!*spec && !asked) *spec = uf_env_find(stem);
 
     if (!*spec) {
-        snprintf(text, sizeof(text), "environment '%s' is not built in", name);
+        snprintf(text, sizeof(text),
+                 name == stem ? "the dataset names no environment, nor does its file name ('%s')"
+                              : "environment '%s' is not built in",
+                 name);
     } else if (!env_fits(*spec, d->obs_dim, d->action_dim)) {
         snprintf(text, sizeof(text),
                  "environment %s has %d observations and %d actions, the dataset %d and %d", (*spec)->name,
