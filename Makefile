@@ -37,7 +37,7 @@ MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO)
 # ---- flags ----
 
 CFLAGS   ?= -O3 -g
-CPPFLAGS += -D_GNU_SOURCE -I. $(if $(CAIRO),,-DUF_NO_CAIRO) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
+CPPFLAGS += -D_GNU_SOURCE -I. -Itests $(if $(CAIRO),,-DUF_NO_CAIRO) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
 # No -ffast-math: a NaN must stay one. The two -fno- flags change no value; they let loops with sqrt and ?: become vectors.
 ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread -fopenmp-simd -fno-math-errno \
             -fno-trapping-math $(CFLAGS)

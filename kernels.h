@@ -79,12 +79,6 @@ typedef struct UfHyper {
 #define UF_ENUM(name, value, choices, scope, help)
 #define UF_STRING(name, value, scope, help)
 #include "params.def"
-#undef UF_GROUP
-#undef UF_INT
-#undef UF_FLOAT
-#undef UF_BOOL
-#undef UF_ENUM
-#undef UF_STRING
 } UfHyper;
 
 // Rows of a dataset or rollout buffer on the device: see core/dataset.h for the record.

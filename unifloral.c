@@ -484,12 +484,6 @@ static void upload_constants(UfAgent* a) {
 #define UF_ENUM(name, value, choices, scope, help)
 #define UF_STRING(name, value, scope, help)
 #include "params.def"
-#undef UF_GROUP
-#undef UF_INT
-#undef UF_FLOAT
-#undef UF_BOOL
-#undef UF_ENUM
-#undef UF_STRING
         be->upload(be, a->hyper + p, &h, sizeof h);
         be->upload(be, a->lr + p, &h.lr, sizeof(real));
         be->upload(be, a->actor_lr + p, &h.actor_lr, sizeof(real));

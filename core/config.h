@@ -14,12 +14,6 @@ struct UfConfig {
 #define UF_ENUM(name, value, choices, scope, help) int name;
 #define UF_STRING(name, value, scope, help) char name[UF_STRING_BYTES];
 #include "../params.def"
-#undef UF_GROUP
-#undef UF_INT
-#undef UF_FLOAT
-#undef UF_BOOL
-#undef UF_ENUM
-#undef UF_STRING
 };
 
 // Indices into the choices of the enums.

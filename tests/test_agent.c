@@ -1,22 +1,12 @@
 // test_agent.c: what an agent promises: bits independent of threads, population and interruption; clean
 // refusals.
+#include "support.h"
+
 #include <math.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-// cmocka needs the four above
-#include <cmocka.h>
 
 #include "../core/agent.h"
 #include "../core/h5.h"
-
-static char folder[] = "/tmp/uf_agent_XXXXXX";
 
 // ---- small agents ----
 
@@ -36,19 +26,15 @@ static const char* const families[] = {
 };
 enum { NUM_FAMILIES = sizeof families / sizeof *families, OBS = 5, ACT = 2, ROWS = 400 };
 
-static void check(UfStatus status) {
-    if (status != UF_OK) fail_msg("%s", uf_error());
-}
-
 static UfConfig* small_config(int family) {
     UfConfig* config = NULL;
-    check(uf_config_create(&config));
-    check(uf_config_parse(
+    assert_ok(uf_config_create(&config));
+    assert_ok(uf_config_parse(
         config,
         "{\"batch_size\": 64, \"actor_layer_width\": 37, \"critic_layer_width\": 24, \"actor_num_layers\": 2,"
         " \"critic_num_layers\": 2, \"num_updates\": 100}",
         "small"));
-    check(uf_config_parse(config, families[family], "family"));
+    assert_ok(uf_config_parse(config, families[family], "family"));
     return config;
 }
 
@@ -68,7 +54,7 @@ static UfDataset* small_dataset(float reward_scale) {
                              .rewards = rewards,
                              .terminals = terminals};
     UfDataset* dataset = NULL;
-    check(uf_dataset_from_arrays(&dataset, &arrays));
+    assert_ok(uf_dataset_from_arrays(&dataset, &arrays));
     return dataset;
 }
 
@@ -80,8 +66,8 @@ static void assert_same_member(UfAgent* a, int member_a, UfAgent* b, int member_
         const size_t bytes = uf_tensor_count(t) * sizeof(real);
         real *x = test_malloc(bytes), *y = test_malloc(bytes);
         for (int kind = 0; kind < (t->is_target ? 1 : 3); kind++) {
-            check(uf_agent_get_tensor(a, t, (UfTensorKind)kind, member_a, x));
-            check(uf_agent_get_tensor(b, t, (UfTensorKind)kind, member_b, y));
+            assert_ok(uf_agent_get_tensor(a, t, (UfTensorKind)kind, member_a, x));
+            assert_ok(uf_agent_get_tensor(b, t, (UfTensorKind)kind, member_b, y));
             if (memcmp(x, y, bytes) != 0) fail_msg("%s differs (kind %d)", t->name, kind);
         }
         test_free(x);
@@ -90,16 +76,16 @@ static void assert_same_member(UfAgent* a, int member_a, UfAgent* b, int member_
     int count_a = 0, count_b = 0;
     const char* const* names = NULL;
     const double *values_a = NULL, *values_b = NULL;
-    check(uf_agent_metrics(a, member_a, &count_a, &names, &values_a));
-    check(uf_agent_metrics(b, member_b, &count_b, &names, &values_b));
+    assert_ok(uf_agent_metrics(a, member_a, &count_a, &names, &values_a));
+    assert_ok(uf_agent_metrics(b, member_b, &count_b, &names, &values_b));
     assert_int_equal(count_a, count_b);
     assert_memory_equal(values_a, values_b, (size_t)count_a * sizeof(double));
 }
 
 static UfAgent* trained(const UfConfig* config, const UfDataset* data, int64_t updates, int threads) {
     UfAgent* agent = NULL;
-    check(uf_agent_create(&agent, config, data, threads));
-    check(uf_train(agent, data, updates, NULL, NULL));
+    assert_ok(uf_agent_create(&agent, config, data, threads));
+    assert_ok(uf_train(agent, data, updates, NULL, NULL));
     return agent;
 }
 
@@ -122,18 +108,17 @@ static void test_threads(void** state) {
 
 static void test_resume(void** state) {
     (void)state;
-    char path[128];
-    snprintf(path, sizeof path, "%s/resume.h5", folder);
+    const char* path = in_folder("resume.h5");
     UfDataset* data = small_dataset(1);
     for (int f = 0; f < NUM_FAMILIES; f++) {
         UfConfig* config = small_config(f);
         UfAgent *straight = trained(config, data, 12, 1), *first = trained(config, data, 7, 1),
                 *second = NULL;
-        check(uf_agent_save(first, path));
-        check(uf_agent_load(&second, path, 2));
+        assert_ok(uf_agent_save(first, path));
+        assert_ok(uf_agent_load(&second, path, 2));
         assert_int_equal(uf_agent_num_updates(second), 7);
         assert_same_member(first, 0, second, 0);
-        check(uf_train(second, data, 5, NULL, NULL));
+        assert_ok(uf_train(second, data, 5, NULL, NULL));
         assert_same_member(straight, 0, second, 0);
         uf_agent_free(straight);
         uf_agent_free(first);
@@ -148,8 +133,7 @@ static void test_resume(void** state) {
 static void test_population(void** state) {
     (void)state;
     enum { P = 3 };
-    char path[128];
-    snprintf(path, sizeof path, "%s/population.h5", folder);
+    const char* path = in_folder("population.h5");
     UfDataset* data = small_dataset(1);
     for (int f = 0; f < NUM_FAMILIES; f++) {
         UfConfig* configs[P];
@@ -164,11 +148,11 @@ static void test_population(void** state) {
             configs[p]->diversity_coef *= p + 1;
             configs[p]->policy_noise *= p;  // without noise in one member, with it in others
         }
-        check(uf_agent_create_population(&population, (const UfConfig* const*)configs, P, data, 2));
-        check(uf_train(population, data, 3, NULL, NULL));
-        check(uf_agent_save(population, path));
-        check(uf_agent_load(&loaded, path, 1));
-        check(uf_train(loaded, data, 2, NULL, NULL));
+        assert_ok(uf_agent_create_population(&population, (const UfConfig* const*)configs, P, data, 2));
+        assert_ok(uf_train(population, data, 3, NULL, NULL));
+        assert_ok(uf_agent_save(population, path));
+        assert_ok(uf_agent_load(&loaded, path, 1));
+        assert_ok(uf_train(loaded, data, 2, NULL, NULL));
         for (int p = 0; p < P; p++) {
             UfAgent* single = trained(configs[p], data, 5, 1);
             assert_same_member(loaded, p, single, 0);
@@ -224,10 +208,10 @@ static void test_stop(void** state) {
     UfConfig* config = small_config(0);
     UfAgent *agent = NULL, *straight = trained(config, data, 9, 1);
     int64_t at = 4;
-    check(uf_agent_create(&agent, config, data, 1));
+    assert_ok(uf_agent_create(&agent, config, data, 1));
     assert_int_equal(uf_train(agent, data, 9, stop_at, &at), UF_ERR_STOPPED);
     assert_int_equal(uf_agent_num_updates(agent), 4);
-    check(uf_train(agent, data, 5, NULL, NULL));
+    assert_ok(uf_train(agent, data, 5, NULL, NULL));
     assert_same_member(straight, 0, agent, 0);
     uf_agent_free(agent);
     uf_agent_free(straight);
@@ -241,10 +225,10 @@ static void test_train_to_the_end(void** state) {
     UfDataset* data = small_dataset(1);
     UfConfig* config = small_config(3);
     UfAgent* agent = NULL;
-    check(uf_agent_create(&agent, config, data, 1));
-    check(uf_train(agent, data, 0, NULL, NULL));
+    assert_ok(uf_agent_create(&agent, config, data, 1));
+    assert_ok(uf_train(agent, data, 0, NULL, NULL));
     assert_int_equal(uf_agent_num_updates(agent), config->num_updates);
-    check(uf_train(agent, data, 0, NULL, NULL));
+    assert_ok(uf_train(agent, data, 0, NULL, NULL));
     assert_int_equal(uf_agent_num_updates(agent), config->num_updates);
     uf_agent_free(agent);
     uf_config_free(config);
@@ -256,20 +240,20 @@ static void test_not_finite(void** state) {
     UfDataset *huge = small_dataset(1e30f), *data = small_dataset(1);
     UfConfig* config = small_config(0);
     UfAgent* agent = NULL;
-    check(uf_agent_create(&agent, config, huge, 1));
+    assert_ok(uf_agent_create(&agent, config, huge, 1));
     assert_int_equal(uf_train(agent, huge, 50, NULL, NULL), UF_ERR_NONFINITE);
     assert_non_null(strstr(uf_error(), "update 1: "));
     assert_non_null(strstr(uf_error(), "critic"));
     uf_agent_free(agent);
     // A parameter that is no number is found in the update that meets it.
-    check(uf_agent_create(&agent, config, data, 1));
-    check(uf_train(agent, data, 2, NULL, NULL));
+    assert_ok(uf_agent_create(&agent, config, data, 1));
+    assert_ok(uf_train(agent, data, 2, NULL, NULL));
     for (int i = 0; i < uf_agent_num_tensors(agent); i++) {
         const UfTensor* t = uf_agent_tensor(agent, i);
         if (strcmp(t->name, "value/hidden/1/kernel") != 0) continue;
         real* values = test_calloc(uf_tensor_count(t), sizeof(real));
         values[3] = NAN;
-        check(uf_agent_set_tensor(agent, t, UF_TENSOR_VALUE, 0, values));
+        assert_ok(uf_agent_set_tensor(agent, t, UF_TENSOR_VALUE, 0, values));
         test_free(values);
     }
     assert_int_equal(uf_train(agent, data, 1, NULL, NULL), UF_ERR_NONFINITE);
@@ -289,11 +273,11 @@ static void test_metrics(void** state) {
     const char* const* names = NULL;
     const double* values = NULL;
     bool diversity = false;
-    check(uf_agent_create(&agent, config, data, 1));
-    check(uf_agent_metrics(agent, 0, &count, &names, &values));
+    assert_ok(uf_agent_create(&agent, config, data, 1));
+    assert_ok(uf_agent_metrics(agent, 0, &count, &names, &values));
     assert_true(isnan(values[0]));
-    check(uf_train(agent, data, 3, NULL, NULL));
-    check(uf_agent_metrics(agent, 0, &count, &names, &values));
+    assert_ok(uf_train(agent, data, 3, NULL, NULL));
+    assert_ok(uf_agent_metrics(agent, 0, &count, &names, &values));
     for (int i = 0; i < count; i++) {
         assert_true(isfinite(values[i]));
         diversity |= strcmp(names[i], "diversity_loss") == 0;
@@ -301,7 +285,7 @@ static void test_metrics(void** state) {
     }
     assert_true(diversity);
     uf_agent_clear_metrics(agent);
-    check(uf_agent_metrics(agent, 0, &count, &names, &values));
+    assert_ok(uf_agent_metrics(agent, 0, &count, &names, &values));
     assert_true(isnan(values[0]));
     assert_int_not_equal(uf_agent_metrics(agent, 1, &count, &names, &values), UF_OK);
     uf_agent_free(agent);
@@ -327,8 +311,8 @@ static void test_contradictions(void** state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         UfConfig* config = NULL;
         UfAgent* agent = (UfAgent*)1;
-        check(uf_config_create(&config));
-        check(uf_config_parse(config, cases[i].json, "case"));
+        assert_ok(uf_config_create(&config));
+        assert_ok(uf_config_parse(config, cases[i].json, "case"));
         assert_int_not_equal(uf_agent_create(&agent, config, data, 1), UF_OK);
         assert_null(agent);
         if (!strstr(uf_error(), cases[i].first) || !strstr(uf_error(), cases[i].second))
@@ -357,7 +341,7 @@ static void save_small(const char* path) {
     UfDataset* data = small_dataset(1);
     UfConfig* config = small_config(0);
     UfAgent* agent = trained(config, data, 1, 1);
-    check(uf_agent_save(agent, path));
+    assert_ok(uf_agent_save(agent, path));
     uf_agent_free(agent);
     uf_config_free(config);
     uf_dataset_free(data);
@@ -381,9 +365,9 @@ static void test_damaged_checkpoints(void** state) {
     snprintf(whole, sizeof whole, "%s/whole.h5", folder);
     snprintf(part, sizeof part, "%s/part.h5", folder);
     save_small(whole);
-    check(uf_read_file(whole, &data, &bytes));
+    assert_ok(uf_read_file(whole, &data, &bytes));
     for (int i = 0; i < 25; i++) {  // cut off anywhere
-        check(uf_write_file(part, data, bytes * (size_t)i / 25));
+        assert_ok(uf_write_file(part, data, bytes * (size_t)i / 25));
         expect_refused(part, part);
     }
     UfRandom random = uf_random(3, UF_STREAM_CONTROLLER, 0);
@@ -391,7 +375,7 @@ static void test_damaged_checkpoints(void** state) {
         UfAgent* agent = NULL;
         const size_t at = uf_random_u32(&random) % bytes;
         data[at] ^= (char)(1 << i % 8);
-        check(uf_write_file(part, data, bytes));
+        assert_ok(uf_write_file(part, data, bytes));
         data[at] ^= (char)(1 << i % 8);
         if (uf_agent_load(&agent, part, 1) != UF_OK) assert_null(agent);
         uf_agent_free(agent);
@@ -428,8 +412,7 @@ static void test_unwritable_checkpoint(void** state) {
 static void test_policy(void** state) {
     (void)state;
     enum { N = 150 };
-    char path[128];
-    snprintf(path, sizeof path, "%s/policy.h5", folder);
+    const char* path = in_folder("policy.h5");
     UfDataset* data = small_dataset(1);
     for (int f = 0; f < NUM_FAMILIES; f++) {
         UfConfig* config = small_config(f);
@@ -439,21 +422,21 @@ static void test_policy(void** state) {
         UfRandom random = uf_random(5, UF_STREAM_CONTROLLER, 0);
         for (int i = 0; i < N * OBS; i++) obs[i] = uf_random_normal(&random);
         for (int i = 0; i < N * ACT; i++) noise[i] = uf_random_normal(&random);
-        check(uf_policy_create(&policy, agent, 0));
-        check(uf_agent_save(agent, path));
-        check(uf_policy_load(&loaded, path, 0));
+        assert_ok(uf_policy_create(&policy, agent, 0));
+        assert_ok(uf_agent_save(agent, path));
+        assert_ok(uf_policy_load(&loaded, path, 0));
         assert_int_equal(uf_policy_obs_dim(loaded), OBS);
         assert_int_equal(uf_policy_action_dim(loaded), ACT);
-        check(uf_policy_act(policy, mean, obs, N, NULL));
-        check(uf_policy_act(loaded, again, obs, N, NULL));
+        assert_ok(uf_policy_act(policy, mean, obs, N, NULL));
+        assert_ok(uf_policy_act(loaded, again, obs, N, NULL));
         assert_memory_equal(mean, again, sizeof mean);
-        check(uf_policy_act(policy, sampled, obs, N, noise));
+        assert_ok(uf_policy_act(policy, sampled, obs, N, noise));
         if (config->deterministic)
             assert_memory_equal(mean, sampled, sizeof mean);
         else
             assert_memory_not_equal(mean, sampled, sizeof mean);
         for (int i = 0; i < N * ACT; i++) assert_true(mean[i] >= -1 && mean[i] <= 1);
-        check(uf_policy_act(policy, mean, obs, 0, NULL));
+        assert_ok(uf_policy_act(policy, mean, obs, 0, NULL));
         assert_int_not_equal(uf_policy_create(&none, agent, 1), UF_OK);
         assert_null(none);
         uf_policy_free(policy);
@@ -462,18 +445,6 @@ static void test_policy(void** state) {
         uf_config_free(config);
     }
     uf_dataset_free(data);
-}
-
-static int setup(void** state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int teardown(void** state) {
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 int main(void) {
@@ -492,5 +463,5 @@ int main(void) {
         cmocka_unit_test(test_unwritable_checkpoint),
         cmocka_unit_test(test_policy),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

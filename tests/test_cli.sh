@@ -142,7 +142,7 @@ awk 'BEGIN { print "obs_0,obs_1,action_0,reward,terminal,timeout"
 check "convert from CSV" "$U" convert "$T/plain.csv" "$T/plain.hdf5"
 for folder in runs/toy_plain_0 runs/toy_plain_0_2; do
     check "train to $folder" eval "(cd '$T' && '$U' train '$S' --dataset plain.hdf5 --set algorithm=toy --set num_updates=20 2>said)"
-    check "says that nothing evaluates" grep -q "note: environment 'plain' is not built in; training without evaluation" "$T/said"
+    check "says that nothing evaluates" grep -q "note: the dataset names no environment, nor does its file name ('plain'); training without evaluation" "$T/said"
     check "results in $folder" test -s "$T/$folder/final.h5" -a -s "$T/$folder/checkpoint.h5"
 done
 

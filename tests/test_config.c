@@ -1,19 +1,10 @@
 // test_config.c: the hyperparameter table, JSON, --set, help and README tables, and every file in configs/.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "support.h"
 
 #include <cjson/cJSON.h>
 #include <ftw.h>  // nftw
 #include <locale.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "core/config.h"
 
@@ -32,7 +23,7 @@ static void assert_pieces(const char* what, const char* const* pieces) {
     for (; *pieces; pieces++)
         if (!strstr(uf_error(), *pieces)) fail_msg("%s: '%s' is not in: %s", what, *pieces, uf_error());
 }
-#define assert_error(...) assert_pieces("message", (const char* const[]){__VA_ARGS__, NULL})
+#define assert_said(...) assert_pieces("message", (const char* const[]){__VA_ARGS__, NULL})
 
 // ---- round trips ----
 
@@ -126,9 +117,9 @@ static void test_numbers_as_text(void** state) {
     assert_int_equal(uf_config_get(config, "num_updates", text, 17), UF_OK);
     assert_int_equal(uf_config_get(config, "num_updates", text, 16), UF_ERR_ARGUMENT);
     assert_string_equal(text, "");
-    assert_error("num_updates", "17 bytes", "16");
+    assert_said("num_updates", "17 bytes", "16");
     assert_int_equal(uf_config_get(config, "num_update", text, sizeof text), UF_ERR_CONFIG);
-    assert_error("did you mean 'num_updates'?");
+    assert_said("did you mean 'num_updates'?");
     uf_config_free(config);
 }
 
@@ -237,7 +228,7 @@ static void test_errors(void** state) {
     memset(deep, '[', 4000);
     deep[4000] = 0;
     assert_int_equal(uf_config_parse(config, deep, "run.json"), UF_ERR_CONFIG);
-    assert_error("run.json:1:", "100 deep");
+    assert_said("run.json:1:", "100 deep");
     // Strings have an end.
     char text[700];
     for (int length = UF_STRING_BYTES - 1; length <= UF_STRING_BYTES; length++) {
@@ -245,7 +236,7 @@ static void test_errors(void** state) {
         UfStatus expected = length < UF_STRING_BYTES ? UF_OK : UF_ERR_CONFIG;
         assert_int_equal(uf_config_parse(config, text, "run.json"), expected);
     }
-    assert_error("run.json:1: dataset: ", "512 bytes", "at most 511");
+    assert_said("run.json:1: dataset: ", "512 bytes", "at most 511");
     assert_int_equal(uf_config_parse(NULL, "{}", "x"), UF_ERR_ARGUMENT);
     assert_int_equal(uf_config_parse(config, NULL, "x"), UF_ERR_ARGUMENT);
     uf_config_free(config);
@@ -324,7 +315,7 @@ static void test_set(void** state) {
     memset(text, 'x', 600);
     text[600] = 0;
     assert_int_equal(uf_config_set(config, "dataset", text), UF_ERR_CONFIG);
-    assert_error("--set: dataset: xxx", "...", "600 bytes", "at most 511");
+    assert_said("--set: dataset: xxx", "...", "600 bytes", "at most 511");
     assert_int_equal(uf_config_set(config, NULL, text), UF_ERR_ARGUMENT);
     uf_config_free(config);
     uf_config_free(before);
@@ -401,17 +392,17 @@ static void test_load(void** state) {
     assert_int_equal(uf_write_file(path, bad, sizeof bad - 1), UF_OK);
     assert_int_equal(uf_config_load(config, path), UF_ERR_CONFIG);
     assert_memory_equal(uf_error(), path, strlen(path));
-    assert_error("/run.json:2: lr: -1 is out of range; expected > 0");
+    assert_said("/run.json:2: lr: -1 is out of range; expected > 0");
     assert_int_equal(uf_write_file(path, cut, sizeof cut - 1), UF_OK);
     assert_int_equal(uf_config_load(config, path), UF_ERR_CONFIG);
-    assert_error("/run.json:2:12: control character 0x00");
+    assert_said("/run.json:2:12: control character 0x00");
     assert_true(same(config, before));
     assert_int_equal(uf_write_file(path, good, sizeof good - 1), UF_OK);
     assert_int_equal(uf_config_load(config, path), UF_OK);
     assert_true(config->lr == 0.5);
     unlink(path);
     assert_int_equal(uf_config_load(config, path), UF_ERR_IO);
-    assert_error("run.json", "No such file");
+    assert_said("run.json", "No such file");
     assert_int_equal(uf_config_load(config, folder), UF_ERR_IO);
     rmdir(folder);
     uf_config_free(config);
@@ -526,11 +517,11 @@ static void test_same_shape(void** state) {
     assert_int_equal(uf_config_same_shape(a, b), UF_OK);
     b->num_critics = 10;
     assert_int_equal(uf_config_same_shape(a, b), UF_ERR_CONFIG);
-    assert_error("num_critics", "2", "10", "population");
+    assert_said("num_critics", "2", "10", "population");
     b->num_critics = a->num_critics;
     b->aggregate_q = UF_AGGREGATE_FIRST;
     assert_int_equal(uf_config_same_shape(a, b), UF_ERR_CONFIG);
-    assert_error("aggregate_q", "min", "first");
+    assert_said("aggregate_q", "min", "first");
     uf_config_free(a);
     uf_config_free(b);
 }

@@ -1,37 +1,12 @@
 // test_core.c: errors, memory, text, files, SHA-256 and the thread pool.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "support.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/core.h"
-
-static char folder[64];
-
-// A path in this program's temporary folder; 32 may be in use at once.
-static const char* in_folder(const char* name) {
-    static char paths[32][128];
-    static int next;
-    char* path = paths[next++ % 32];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-#define assert_error(piece)                                                                \
-    do {                                                                                   \
-        if (!strstr(uf_error(), piece)) fail_msg("'%s' is not in: %s", piece, uf_error()); \
-    } while (0)
 
 // ---- errors, memory, text ----
 
@@ -376,15 +351,10 @@ static void test_pools(void** state) {
 }
 
 int main(void) {
-    strcpy(folder, "/tmp/unifloral-core-XXXXXX");
-    if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_errors),  cmocka_unit_test(test_alloc),      cmocka_unit_test(test_text),
         cmocka_unit_test(test_nearest), cmocka_unit_test(test_files),      cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_pool),    cmocka_unit_test(test_pool_reuse), cmocka_unit_test(test_pools),
     };
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command) != 0 || failed ? 1 : 0;
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

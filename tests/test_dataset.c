@@ -3,41 +3,14 @@
 // tests/data/minari was written by the Minari package (12 episodes of Pendulum-v1, 2257 steps);
 // tests/data/npz by numpy's savez and savez_compressed. What is expected of ../shared/datasets was counted
 // with numpy and h5py.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "support.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "core/dataset.h"
 #include "core/h5.h"
 #include "core/tasks.h"
 
-static char folder[64];
-
-static const char* in_folder(const char* name) {
-    static char paths[32][192];
-    static int next;
-    char* path = paths[next++ % 32];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-#define assert_ok(call)                                             \
-    do {                                                            \
-        if ((call) != UF_OK) fail_msg("%s: %s", #call, uf_error()); \
-    } while (0)
-#define assert_error(piece)                                                                \
-    do {                                                                                   \
-        if (!strstr(uf_error(), piece)) fail_msg("'%s' is not in: %s", piece, uf_error()); \
-    } while (0)
 #define assert_near(a, b, tolerance)                                                                    \
     do {                                                                                                \
         double left_ = (a), right_ = (b);                                                               \
@@ -778,19 +751,6 @@ static void test_shared(void** state) {
         assert_near(d->obs_std[1], files[i].std, 1e-7 * files[i].std);
         uf_dataset_free(d);
     }
-}
-
-static int make_folder(void** state) {
-    (void)state;
-    strcpy(folder, "/tmp/test_dataset.XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void** state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 int main(void) {

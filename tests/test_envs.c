@@ -1,42 +1,13 @@
 // test_envs.c: gymnasium's recorded episodes, the table, the maze, termination rules, scripted datasets.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "support.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "core/dataset.h"
 #include "core/envs.h"
 #include "core/h5.h"
 
 #define TRACES "tests/data/classic_traces.h5"
-
-static char folder[64];
-
-static const char* in_folder(const char* name) {
-    static char paths[8][128];
-    static int next;
-    char* path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-#define assert_ok(call)                                             \
-    do {                                                            \
-        if ((call) != UF_OK) fail_msg("%s: %s", #call, uf_error()); \
-    } while (0)
-
-#define assert_error(piece)                                                                \
-    do {                                                                                   \
-        if (!strstr(uf_error(), piece)) fail_msg("'%s' is not in: %s", piece, uf_error()); \
-    } while (0)
 
 // ---- recorded episodes ----
 
@@ -567,19 +538,6 @@ static void test_collect_policies(void** state) {
     assert_int_not_equal(access(path, F_OK), 0);
     path = in_folder("no/such/folder.hdf5");
     assert_int_equal(uf_collect_scripted("pendulum", UF_COLLECT_EXPERT, 9, 0, 1, path), UF_ERR_IO);
-}
-
-static int make_folder(void** state) {
-    (void)state;
-    strcpy(folder, "/tmp/test_envs_XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int remove_folder(void** state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
 }
 
 int main(void) {

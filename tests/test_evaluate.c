@@ -1,15 +1,9 @@
 // test_evaluate.c: episodes of a policy in an environment. The policy is a linear one, made here: these
 // definitions stand in for unifloral.c's, which the linker then leaves in the archive.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "support.h"
 
 #include <math.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #include "core/evaluate.h"
 #include "core/policy.h"
@@ -44,11 +38,6 @@ UfStatus uf_policy_act_normalised(const UfPolicy* policy, float* actions, const 
 // ---- tests ----
 
 static UfPool *one, *three;
-
-#define assert_ok(call)                                             \
-    do {                                                            \
-        if ((call) != UF_OK) fail_msg("%s: %s", #call, uf_error()); \
-    } while (0)
 
 static UfPolicy pusher(void) {  // pumps the car with its speed
     UfPolicy p = {.obs_dim = 2, .action_dim = 1, .weights = {{0, 20}}, .noise_scale = 0.5f};

@@ -3,19 +3,10 @@
 // Whatever the file: no crash, and where it is refused one sentence on one line that names the file. Linked
 // with -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=aligned_alloc (of this
 // program's own objects and the static library; HDF5, cJSON and cmocka keep theirs).
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "support.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "core/dataset.h"
 #include "core/h5.h"
@@ -28,21 +19,6 @@ const char* __asan_default_options(void) { return "allocator_may_return_null=1";
 // HDF5 1.10 does not free every header that it could not decode.
 const char* __lsan_default_suppressions(void);
 const char* __lsan_default_suppressions(void) { return "leak:libhdf5"; }
-
-static char folder[64];
-
-static const char* in_folder(const char* name) {
-    static char paths[32][192];
-    static int next;
-    char* path = paths[next++ % 32];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
-}
-
-#define assert_ok(call)                                             \
-    do {                                                            \
-        if ((call) != UF_OK) fail_msg("%s: %s", #call, uf_error()); \
-    } while (0)
 
 // The sentence is one line of some length that starts with what it is about.
 static void check_sentence(const char* start) {
@@ -600,9 +576,7 @@ static void test_failing_allocations(void** state) {
 }
 
 static int prepare(void** state) {
-    (void)state;
-    strcpy(folder, "/tmp/test_faults_data.XXXXXX");
-    if (!mkdtemp(folder)) return -1;
+    if (make_folder(state)) return -1;
     uf_h5_quiet();
     fill_arrays();
     write_old_file(in_folder("old.hdf5"));
@@ -613,13 +587,6 @@ static int prepare(void** state) {
     write_bytes(in_folder("metadata.json"), metadata, bytes);  // beside the spoilt copies
     uf_free(metadata);
     return survives(in_folder("old.hdf5")) && survives(in_folder("new.hdf5")) ? 0 : -1;
-}
-
-static int remove_folder(void** state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
 }
 
 int main(void) {

@@ -10,16 +10,7 @@
 // Tolerances. u = 2^-24 is half a unit in the last place of float. A sum of n products is off by at most n u
 // times the sum of the absolute products, in any order; functions of the C library by 1 or 2 u. Where no
 // other reason stands, that is the bound.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "support.h"
 
 #include "kernels.h"
 

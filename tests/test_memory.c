@@ -1,17 +1,9 @@
 // test_memory.c: reading a dataset of 1,000,000 rows of 17 observations and training on it stays below 1.3
 // times its float32 arrays plus 200 MB of resident memory.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "support.h"
+
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <unistd.h>
-// cmocka needs the four above
-#include <cmocka.h>
 
 #include "../core/dataset.h"
 #include "../core/philox.h"

@@ -1,16 +1,8 @@
 // test_oracle.c: recorded updates are reproduced, and a recording with a changed value is not.
+#include "support.h"
+
 #include <dirent.h>
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-// cmocka needs the four above
-#include <cmocka.h>
 
 #include "../core/h5.h"
 #include "../core/replay.h"
@@ -78,8 +70,6 @@ static void test_shared_recordings_pass(void** state) {
 }
 
 // ---- changed recordings ----
-
-static char folder[] = "/tmp/uf_oracle_XXXXXX";
 
 static void copy_file(const char* from, const char* to) {
     char* data = NULL;
@@ -155,8 +145,7 @@ static void test_changed_inputs_fail(void** state) {
     static const char* const datasets[] = {"step0/batch/reward",    "step0/batch/next_action",
                                            "step1/batch/obs",       "step0/batch/done",
                                            "step0/noise/smoothing", "init/critic_target/hidden/0/kernel"};
-    char path[256];
-    snprintf(path, sizeof path, "%s/input.h5", folder);
+    const char* path = in_folder("input.h5");
     for (size_t i = 0; i < sizeof datasets / sizeof *datasets; i++) {
         copy_file("tests/data/update_td3_awr.h5", path);
         change_element(path, datasets[i], 3, 0.5);
@@ -186,8 +175,7 @@ static void test_bad_recordings(void** state) {
     (void)state;
     static const char* const missing[] = {"step1/after/critic/hidden/1/bias", "step0/noise/next_action",
                                           "init/actor", "norm/std", "step0/batch/done"};
-    char path[256];
-    snprintf(path, sizeof path, "%s/bad.h5", folder);
+    const char* path = in_folder("bad.h5");
     expect_error("tests/data/none.h5", "none.h5");
     expect_error("unifloral.h", "unifloral.h");
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
@@ -214,23 +202,11 @@ static void test_bad_recordings(void** state) {
     expect_error(path, path);
 }
 
-static int setup(void** state) {
-    (void)state;
-    return mkdtemp(folder) ? 0 : -1;
-}
-
-static int teardown(void** state) {
-    (void)state;
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recordings_pass),        cmocka_unit_test(test_recordings_pass_in_double),
         cmocka_unit_test(test_shared_recordings_pass), cmocka_unit_test(test_changed_values_fail),
         cmocka_unit_test(test_changed_inputs_fail),    cmocka_unit_test(test_bad_recordings),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

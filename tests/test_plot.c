@@ -1,31 +1,9 @@
 // test_plot: charts in every format, odd data, and the errors.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "support.h"
 
-#include <cmocka.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "core/plot.h"
-
-static char folder[64];
-
-static int setup(void** state) {
-    (void)state;
-    strcpy(folder, "/tmp/unifloral-plot-XXXXXX");
-    return mkdtemp(folder) ? 0 : -1;
-}
-static int teardown(void** state) {
-    (void)state;
-    char command[128];
-    snprintf(command, sizeof(command), "rm -rf '%s'", folder);
-    return system(command);
-}
 
 // Draws, checks that the file begins as it should, and returns its text.
 static char* written(const UfPlot* plot, const char* name, const char* magic) {
@@ -136,5 +114,5 @@ int main(void) {
         cmocka_unit_test(test_odd_data),
         cmocka_unit_test(test_errors),
     };
-    return cmocka_run_group_tests_name("plot", tests, setup, teardown);
+    return cmocka_run_group_tests_name("plot", tests, make_folder, remove_folder);
 }

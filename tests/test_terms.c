@@ -1,11 +1,6 @@
 // test_terms.c: the equations of terms.h in double: each derivative against differences of its value,
 // densities against integrals, corners against what they are by hand.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "support.h"
 
 #include "core/philox.h"
 #define UF_REAL double

@@ -1,0 +1,57 @@
+// support.h: what the test programs share: cmocka, assertions on statuses, a temporary folder. Include it first.
+#ifndef UF_TEST_SUPPORT_H
+#define UF_TEST_SUPPORT_H
+
+// cmocka.h wants these four before it.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "unifloral.h"
+
+#define assert_ok(call)                                             \
+    do {                                                            \
+        if ((call) != UF_OK) fail_msg("%s: %s", #call, uf_error()); \
+    } while (0)
+
+// The sentence of the last failure contains `piece`.
+#define assert_error(piece)                                                                \
+    do {                                                                                   \
+        if (!strstr(uf_error(), piece)) fail_msg("'%s' is not in: %s", piece, uf_error()); \
+    } while (0)
+
+// ---- temporary folder: group fixtures of cmocka_run_group_tests ----
+
+static char folder[64];
+
+static inline int make_folder(void** state) {
+    (void)state;
+    strcpy(folder, "/tmp/unifloral-test-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static inline int remove_folder(void** state) {
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+// A path in it; 32 may be in use at once.
+static inline const char* in_folder(const char* name) {
+    static char paths[32][192];
+    static int next;
+    char* path = paths[next++ % 32];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+#endif
