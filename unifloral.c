@@ -527,6 +527,25 @@ static void choose_metrics(UfAgent* a) {
     }
 }
 
+// A coefficient that is 0 leaves its term out of the update. Members share one update, so they must agree on
+// that; else a member would not compute what it computes alone.
+static UfStatus check_terms(const UfAgent* a) {
+    for (int p = 1; p < a->P; p++) {
+        const UfConfig *first = &a->configs[0], *c = &a->configs[p];
+        const char* differs = (first->actor_q_coef > 0) != (c->actor_q_coef > 0)       ? "actor_q_coef"
+                              : (first->diversity_coef > 0) != (c->diversity_coef > 0) ? "diversity_coef"
+                              : (first->cql_min_q_weight > 0) != (c->cql_min_q_weight > 0)
+                                  ? "cql_min_q_weight"
+                                  : NULL;
+        if (differs)
+            return UF_FAIL(
+                UF_ERR_CONFIG,
+                "%s is 0 in one of members 0 and %d and not in the other; train them in two populations",
+                differs, p);
+    }
+    return UF_OK;
+}
+
 static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const real* obs_mean,
                             const real* obs_std, int num_threads) {
     UF_TRY(UF_ALLOC(&a->configs, a->P, "configurations"));
@@ -537,6 +556,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
         a->configs[p] = *configs[p];
         a->seeds[p] = (uint64_t)configs[p]->seed;
     }
+    UF_TRY(check_terms(a));
     const UfConfig* c = &a->configs[0];
     a->N = (int)c->num_critics;
     a->B = (int)c->batch_size;

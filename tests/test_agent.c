@@ -330,7 +330,12 @@ static void test_shapes_of_a_population(void** state) {
     configs[1]->batch_size = 32;
     assert_int_equal(uf_agent_create_population(&agent, (const UfConfig* const*)configs, 2, data, 1),
                      UF_ERR_CONFIG);
-    assert_non_null(strstr(uf_error(), "batch_size"));
+    assert_error("batch_size");
+    configs[1]->batch_size = configs[0]->batch_size;
+    configs[1]->diversity_coef = 1;
+    assert_int_equal(uf_agent_create_population(&agent, (const UfConfig* const*)configs, 2, data, 1),
+                     UF_ERR_CONFIG);
+    assert_error("diversity_coef");
     for (int i = 0; i < 2; i++) uf_config_free(configs[i]);
     uf_dataset_free(data);
 }
