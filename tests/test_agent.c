@@ -89,6 +89,67 @@ static UfAgent* trained(const UfConfig* config, const UfDataset* data, int64_t u
     return agent;
 }
 
+// ---- initialisation ----
+
+// Fresh parameters follow the distributions of the reference; targets are copies.
+static void test_initialisation(void** state) {
+    (void)state;
+    UfConfig* config = small_config(1);
+    UfDataset* data = small_dataset(1);
+    UfAgent* agent = NULL;
+    config->actor_layer_width = config->critic_layer_width = 128;
+    assert_ok(uf_agent_create(&agent, config, data, 1));
+    for (int i = 0; i < uf_agent_num_tensors(agent); i++) {
+        const UfTensor* t = uf_agent_tensor(agent, i);
+        const size_t count = uf_tensor_count(t);
+        const bool hidden = strstr(t->name, "/hidden/") != NULL, kernel = strstr(t->name, "/kernel") != NULL;
+        real *x = test_malloc(count * sizeof(real)), low = INFINITY, high = -INFINITY;
+        double sum = 0, squares = 0;
+        assert_ok(uf_agent_get_tensor(agent, t, UF_TENSOR_VALUE, 0, x));
+        for (size_t k = 0; k < count; k++) {
+            sum += x[k];
+            squares += (double)x[k] * x[k];
+            low = x[k] < low ? x[k] : low;
+            high = x[k] > high ? x[k] : high;
+        }
+        const double mean = sum / (double)count, variance = squares / (double)count - mean * mean;
+        if (hidden && kernel) {  // truncated at 2 sigma; the variance after truncation is 1 / fan-in
+            const double std = 1 / sqrt(t->rows), bound = 2 * std / 0.87962566;
+            if (fabs(mean) > 5 * std / sqrt((double)count)) fail_msg("%s: mean %g", t->name, mean);
+            // the variance of a sample variance: below 2 / count for a truncated normal
+            if (fabs(variance * t->rows - 1) > 5 * sqrt(2 / (double)count))
+                fail_msg("%s: variance %g", t->name, variance);
+            if (high > bound || low < -bound || high < 0.8 * bound)
+                fail_msg("%s: %g to %g", t->name, low, high);
+        } else if (hidden) {
+            const real expected = strstr(t->name, "/bias") ? (real)0.1 : strstr(t->name, "/scale") ? 1 : 0;
+            if (low != expected || high != expected) fail_msg("%s: %g to %g", t->name, low, high);
+        } else if (t->group != 3) {
+            const double bound = strncmp(t->name, "actor", 5) == 0 ? 1e-3 : 3e-3;
+            if (high > bound || low < -bound || (count > 100 && high < 0.95 * bound))
+                fail_msg("%s: %g to %g", t->name, low, high);
+        } else {
+            assert_true(low == 0);  // log of ent_coef_init 1
+        }
+        if (t->is_target) {
+            char name[64];
+            snprintf(name, sizeof name, "%.*s%s", (int)(strstr(t->name, "_target") - t->name), t->name,
+                     strstr(t->name, "_target") + strlen("_target"));
+            real* online = test_malloc(count * sizeof(real));
+            for (int k = 0; k < uf_agent_num_tensors(agent); k++)
+                if (strcmp(uf_agent_tensor(agent, k)->name, name) == 0)
+                    assert_ok(
+                        uf_agent_get_tensor(agent, uf_agent_tensor(agent, k), UF_TENSOR_VALUE, 0, online));
+            assert_memory_equal(x, online, count * sizeof(real));
+            test_free(online);
+        }
+        test_free(x);
+    }
+    uf_agent_free(agent);
+    uf_config_free(config);
+    uf_dataset_free(data);
+}
+
 // ---- invariants ----
 
 static void test_threads(void** state) {
@@ -454,6 +515,7 @@ static void test_policy(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_initialisation),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_population),
