@@ -6,6 +6,8 @@
 #include "bench.h"
 
 #include <cblas.h>
+#include <cjson/cJSON.h>  // its version
+#include <hdf5.h>         // its version
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -215,9 +217,14 @@ static UfStatus run_bench(Bench* b, char** json_line) {
                 b->bare_ms[middle], b->bare_ms[middle] / b->update_ms[middle], share);
     uf_text_add(&text, "\"gflop_per_update\": %.3f, \"gflops\": %.1f, \"bare_gemm_gflops\": %.1f, ", gflop,
                 gflop / b->update_ms[middle] * 1e3, gflop / b->bare_ms[middle] * 1e3);
+    uf_text_add(&text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", ", cpu,
+                uf_agent_backend(b->agent)->name, UF_VERSION);
+    unsigned major = 0, minor = 0, release = 0;
+    H5get_libversion(&major, &minor, &release);
     uf_text_add(
-        &text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", \"blas\": \"%s, kernels %s\"}",
-        cpu, uf_agent_backend(b->agent)->name, UF_VERSION, openblas_get_config(), openblas_get_corename());
+        &text,
+        "\"libraries\": {\"openblas\": \"%s, kernels %s\", \"hdf5\": \"%u.%u.%u\", \"cjson\": \"%s\"}}",
+        openblas_get_config(), openblas_get_corename(), major, minor, release, cJSON_Version());
     return uf_text_finish(&text, json_line);
 }
 
