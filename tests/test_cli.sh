@@ -198,6 +198,15 @@ done
 
 # ---- trouble on the way ----
 
+# ---- bench ----
+
+"$U" bench --config configs/pendulum/edac.json --obs-dim 3 --action-dim 2 --threads 1 --steps 1 --windows 5 --population 2 >"$T/bench" 2>"$T/err"
+check "bench prints one line" test "$(wc -l <"$T/bench")" = 1
+for key in 'ms_per_update": {"min": [0-9]' 'median": [0-9]' 'max": [0-9]' 'bare_gemm_ms": [0-9]' 'speed_vs_bare_gemm": [0-9]' \
+    'gemm_share_of_time": 0\.' 'gflops": [0-9]' 'population": 2' 'windows": 5' 'machine": "' 'openblas": "OpenBLAS' 'hdf5": "1'; do
+    check "bench has $key" grep -q "\"$key" "$T/bench"
+done
+
 # One absurd reward among 3000: the loss is infinite once a batch draws it.
 awk 'BEGIN { print "obs_0,obs_1,obs_2,action_0,reward,terminal,timeout"
     for (i = 0; i < 3000; i++) printf "%g,0,0,0.5,%s,0,%d\n", sin(i), i == 1500 ? "1e30" : "-1", i % 100 == 99 }' >"$T/absurd.csv"

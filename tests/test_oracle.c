@@ -139,6 +139,19 @@ static void test_changed_values_fail(void** state) {
         }
 }
 
+// The program says so by its exit status.
+static void test_exit_status(void** state) {
+    (void)state;
+    const char *path = in_folder("status.h5"),
+               *program = getenv("UNIFLORAL") ? getenv("UNIFLORAL") : "./unifloral";
+    char command[512];
+    copy_file("tests/data/update_bc.h5", path);
+    snprintf(command, sizeof command, "%s verify tests/data/update_bc.h5 %s >/dev/null", program, path);
+    assert_int_equal(WEXITSTATUS(system(command)), 0);
+    change_element(path, "step1/after/actor/mean/bias", 0, 1e-3);
+    assert_int_equal(WEXITSTATUS(system(command)), 1);
+}
+
 // A changed input moves many expected values.
 static void test_changed_inputs_fail(void** state) {
     (void)state;
@@ -204,9 +217,13 @@ static void test_bad_recordings(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recordings_pass),        cmocka_unit_test(test_recordings_pass_in_double),
-        cmocka_unit_test(test_shared_recordings_pass), cmocka_unit_test(test_changed_values_fail),
-        cmocka_unit_test(test_changed_inputs_fail),    cmocka_unit_test(test_bad_recordings),
+        cmocka_unit_test(test_recordings_pass),
+        cmocka_unit_test(test_recordings_pass_in_double),
+        cmocka_unit_test(test_shared_recordings_pass),
+        cmocka_unit_test(test_changed_values_fail),
+        cmocka_unit_test(test_exit_status),
+        cmocka_unit_test(test_changed_inputs_fail),
+        cmocka_unit_test(test_bad_recordings),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
