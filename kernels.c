@@ -52,6 +52,16 @@ CLONES static void rows_forward(real* r, real* h, real* stats, const real* bias,
     }
 }
 
+// The output of LayerNorm once more, from what a tape holds.
+CLONES static void rows_layer_norm(real* h, const real* r, const real* stats, const real* scale,
+                                   const real* shift, int rows, int width) {
+    for (int b = 0; b < rows; b++, r += width, h += width) {
+        const real mean = stats[2 * b], inv_std = stats[2 * b + 1];
+#pragma omp simd
+        for (int j = 0; j < width; j++) h[j] = (r[j] - mean) * inv_std * scale[j] + shift[j];
+    }
+}
+
 // dL/dh -> dL/dz in place. Adds to dbias (and dscale, dshift), unless null.
 CLONES static void rows_backward(real* d, const real* r, const real* stats, const real* scale, real* dbias,
                                  real* dscale, real* dshift, int rows, int width) {
@@ -222,7 +232,7 @@ int uf_num_blocks(int rows, int networks) {
 // Reals of scratch that the largest task of a pass needs: second order keeps two arrays a layer and four
 // more.
 static size_t scratch_needed(const UfMlp* mlp, int block) {
-    return (size_t)block * (size_t)mlp->width * (size_t)(2 * mlp->layers + 4) + (size_t)block * UF_MAX_LAYERS;
+    return (size_t)block * (size_t)mlp->width * (size_t)(2 * mlp->layers + 5) + (size_t)block * UF_MAX_LAYERS;
 }
 
 static UfStatus cpu_plan(UfBackend* backend, const UfMlp* mlp, int rows, int networks) {
@@ -278,8 +288,7 @@ typedef struct Forward {
     UfRows rows;
 } Forward;
 
-// Layers of one network over `rows` rows. Keeps activations in r, h, stats where given; else in two scratch
-// arrays.
+// Layers of one network over `rows` rows. A tape keeps r and stats; the rest lives in two scratch arrays.
 static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const real* params, real* out,
                          const UfTape* tape, size_t tape_row, const real* x, int ld, int rows,
                          real* scratch) {
@@ -287,7 +296,7 @@ static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const
     for (int l = 0; l < mlp->layers; l++) {
         const size_t at = tape_row * (size_t)width;
         real* r = tape ? tape->r[l] + at : scratch + (size_t)(l % 2) * (size_t)rows * (size_t)width;
-        real* h = tape ? tape->h[l] + at : r;
+        real* h = tape && mlp->layer_norm ? scratch : r;  // x lies there too, but its product is done by then
         real* stats = tape && mlp->layer_norm ? tape->stats[l] + 2 * tape_row : NULL;
         product(backend, thread, false, false, rows, width, l ? width : mlp->in, x, ld,
                 params + mlp->kernel[l], width, 0, r, width);
@@ -355,6 +364,16 @@ static void clear_row_sums(const UfMlp* mlp, real* grads, int l) {
     }
 }
 
+// Output of layer l over this task's rows; computed into `space` where LayerNorm's is not kept.
+static const real* layer_output(const Backward* c, const Task* t, const real* params, int l, real* space) {
+    const UfMlp* mlp = c->nets->mlp;
+    const real* r = c->tape->r[l] + t->rows * (size_t)mlp->width;
+    if (!mlp->layer_norm) return r;
+    rows_layer_norm(space, r, c->tape->stats[l] + 2 * t->rows, params + mlp->scale[l], params + mlp->shift[l],
+                    t->count, mlp->width);
+    return space;
+}
+
 static void backward_task(void* context, int task, int thread) {
     const Backward* c = context;
     UfBackend* be = c->backend;
@@ -364,12 +383,12 @@ static void backward_task(void* context, int task, int thread) {
     const real* params = c->nets->params + t.network * mlp->size;
     real* grads = c->grads ? gradient_block(c, &t) : NULL;
     real* d = ((CpuState*)be->state)->scratch[thread];
-    real* next = d + (size_t)rows * (size_t)width;
+    real *next = d + (size_t)rows * (size_t)width, *space = next + (size_t)rows * (size_t)width;
 
     // Output layer.
     const real* dout = c->dout + t.rows * (size_t)mlp->out;
     if (grads) {
-        product(be, thread, true, false, width, mlp->out, rows, c->tape->h[L - 1] + t.rows * (size_t)width,
+        product(be, thread, true, false, width, mlp->out, rows, layer_output(c, &t, params, L - 1, space),
                 width, dout, mlp->out, 0, grads + mlp->kernel[L], mlp->out);
         rows_sum(grads + mlp->bias[L], dout, rows, mlp->out);
     }
@@ -384,7 +403,7 @@ static void backward_task(void* context, int task, int thread) {
                       grads && mlp->layer_norm ? grads + mlp->scale[l] : NULL,
                       grads && mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows, width);
         if (grads) {
-            const real* x = l ? c->tape->h[l - 1] + at : input_rows(c->input, &t);
+            const real* x = l ? layer_output(c, &t, params, l - 1, space) : input_rows(c->input, &t);
             product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, d,
                     width, 0, grads + mlp->kernel[l], width);
         }
@@ -440,10 +459,10 @@ static void backward_backward_task(void* context, int task, int thread) {
     for (int l = 0; l < L; l++) {
         dh[l] = scratch + (size_t)(2 * l) * area;
         u[l] = scratch + (size_t)(2 * l + 1) * area;
-        projection[l] = scratch + (size_t)(2 * L + 4) * area + (size_t)l * (size_t)rows;
+        projection[l] = scratch + (size_t)(2 * L + 5) * area + (size_t)l * (size_t)rows;
     }
     real *alpha = scratch + (size_t)(2 * L) * area, *beta = alpha + area, *alpha_next = beta + area,
-         *beta_next = alpha_next + area;
+         *beta_next = alpha_next + area, *space = beta_next + area;
 
     // Tangents forward.
     for (int l = 0; l < L; l++) {
@@ -458,8 +477,8 @@ static void backward_backward_task(void* context, int task, int thread) {
     // Output layer: Q = h w + b, dQ/dt = (dh/dt) w.
     const real* w = params + mlp->kernel[L];
     rows_sum(grads + mlp->kernel[L], dh[L - 1], rows, width);
-    product(be, thread, true, false, width, 1, rows, c->tape->h[L - 1] + at, width, dout, 1, 1,
-            grads + mlp->kernel[L], 1);
+    product(be, thread, true, false, width, 1, rows, layer_output(c, &t, params, L - 1, space), width, dout,
+            1, 1, grads + mlp->kernel[L], 1);
     rows_sum(grads + mlp->bias[L], dout, rows, 1);
     for (int b = 0; b < rows; b++) {
         memcpy(alpha + (size_t)b * (size_t)width, w, (size_t)width * sizeof(real));
@@ -475,7 +494,7 @@ static void backward_backward_task(void* context, int task, int thread) {
                                mlp->layer_norm ? grads + mlp->scale[l] : NULL,
                                mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows, width);
         real* dw = grads + mlp->kernel[l];
-        const real* x = l ? c->tape->h[l - 1] + at : input_rows(c->input, &t);
+        const real* x = l ? layer_output(c, &t, params, l - 1, space) : input_rows(c->input, &t);
         product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, beta,
                 width, 0, dw, width);
         if (l) {

@@ -51,12 +51,11 @@ typedef struct UfInput {
     int ld, total;
 } UfInput;
 
-// What the backward passes need of a forward pass, for arrays of `total` rows. out belongs to it too.
+// What the backward passes need of a forward pass, for arrays of `total` rows. LayerNorm's output is not kept: to
+// write and read it again costs more than to compute it again.
 typedef struct UfTape {
-    real* r[UF_MAX_LAYERS];  // (P, used, total, width) after ReLU
-    real*
-        h[UF_MAX_LAYERS];  // (P, used, total, width) after LayerNorm; the same array as r where there is none
-    real* stats[UF_MAX_LAYERS];  // (P, used, total, 2) mean and 1/std of LayerNorm
+    real* r[UF_MAX_LAYERS];      // (P, used, total, width) after ReLU
+    real* stats[UF_MAX_LAYERS];  // (P, used, total, 2) mean and 1/std of LayerNorm; null where there is none
 } UfTape;
 
 // A group of parameters that one optimiser updates: count reals for each of P members.
@@ -114,10 +113,11 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X)                                                                       \
-    X(actor_loss)                                                                           \
-    X(bc_loss) X(actor_q) X(adv) X(entropy) X(alpha) X(alpha_loss) X(critic_loss) X(target) \
-        X(diversity_loss) X(cql_loss) X(value_loss)
+#define UF_METRICS(X)                                                                              \
+    X(actor_loss)                                                                                  \
+    X(bc_loss)                                                                                     \
+    X(actor_q) X(adv) X(entropy) X(alpha) X(alpha_loss) X(critic_loss) X(target) X(diversity_loss) \
+        X(cql_loss) X(value_loss)
 enum {
 #define X(name) UF_METRIC_##name,
     UF_METRICS(X)

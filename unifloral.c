@@ -291,15 +291,8 @@ static UfStatus reserve_and_bind(UfAgent* a, Arena* arena, const char* what) {
 static void describe_tape(Arena* arena, UfTape* tape, const UfMlp* mlp, size_t rows) {
     for (int l = 0; l < mlp->layers; l++) {
         REALS(arena, tape->r[l], rows * (size_t)mlp->width);
-        if (!mlp->layer_norm) continue;
-        REALS(arena, tape->h[l], rows * (size_t)mlp->width);
-        REALS(arena, tape->stats[l], rows * 2);
+        if (mlp->layer_norm) REALS(arena, tape->stats[l], rows * 2);
     }
-}
-
-static void bind_tape(UfTape* tape, const UfMlp* mlp) {
-    for (int l = 0; l < mlp->layers; l++)
-        if (!mlp->layer_norm) tape->h[l] = tape->r[l];
 }
 
 // Rows of a backward pass of each group.
@@ -577,10 +570,6 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     describe_scratch(a);
     UF_TRY(reserve_and_bind(a, &a->parameters, "parameters, gradients and optimiser state"));
     UF_TRY(reserve_and_bind(a, &a->scratch, "batch, activations and scratch"));
-    bind_tape(&a->actor_tape, &a->mlp[GROUP_ACTOR]);
-    bind_tape(&a->data_tape, &a->mlp[GROUP_CRITIC]);
-    bind_tape(&a->pi_tape, &a->mlp[GROUP_CRITIC]);
-    bind_tape(&a->value_tape, &a->mlp[GROUP_VALUE]);
     for (int k = 0; k < GROUP_ALPHA; k++)
         if (a->networks[k]) UF_TRY(a->backend->plan(a->backend, &a->mlp[k], pass_rows(a, k), a->networks[k]));
     if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->B, a->N));
