@@ -15,6 +15,7 @@ typedef struct UfEvaluation {
     int64_t num_steps;
     double seconds;
     int64_t num_nonfinite_actions;  // replaced by 0, as the reference does, but counted
+    int64_t num_diverged;           // episodes that ended because the simulation failed
 } UfEvaluation;
 
 // Episode e starts and acts from (seed, e) alone: the same returns for any number of threads. Episodes run in
