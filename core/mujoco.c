@@ -247,6 +247,7 @@ static UfStatus load_model(mjModel** out, const UfEnvSpec* spec) {
     if (ok && l.model) return UF_OK;
     if (l.model) mj_deleteModel(l.model);
     *out = NULL;
+    for (char* c = l.message; (c = strpbrk(c, "\n"));) *c = c[1] ? ' ' : 0;  // one line
     return UF_FAIL(UF_ERR_FORMAT, "%s: MuJoCo %s does not load the model of %s: %s", l.task->file,
                    mj_versionString(), spec->name, ok ? l.message : escape_message);
 }
