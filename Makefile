@@ -16,6 +16,7 @@ endif
 TOOLS     = gcc:gcc pkg-config:pkg-config
 LIBRARIES = openblas:libopenblas-dev hdf5:libhdf5-dev libcjson:libcjson-dev zlib:zlib1g-dev
 CHARTS    = cairo:libcairo2-dev
+PHYSICS   = mujoco:libmujoco-dev
 TESTING   = cmocka:libcmocka-dev
 FILES     = /usr/include/stdio.h:libc6-dev /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
 
@@ -23,25 +24,30 @@ name     = $(firstword $(subst :, ,$(1)))
 package  = $(lastword $(subst :, ,$(1)))
 has_tool = $(shell command -v $(1) >/dev/null 2>&1 && echo yes)
 has_lib  = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+# MuJoCo brings no .pc file: whether a program that uses it compiles and links.
+has_physics = $(shell printf '\043include <mujoco/mujoco.h>\nint main(void) { return mj_version() == 0; }\n' | \
+	$(CC) $(CPPFLAGS) -x c - $(LDFLAGS) -lmujoco -o /dev/null 2>/dev/null && echo yes)
 absent   = $(foreach t,$(TOOLS),$(if $(call has_tool,$(call name,$(t))),,$(t))) \
            $(foreach l,$(LIBRARIES) $(CHARTS) $(TESTING),$(if $(call has_lib,$(call name,$(l))),,$(l))) \
+           $(if $(has_physics),,$(PHYSICS)) \
            $(foreach f,$(FILES),$(if $(wildcard $(call name,$(f))),,$(f)))
 
-PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(TESTING) $(FILES)
+PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(PHYSICS) $(TESTING) $(FILES)
 ABSENT   := $(strip $(absent))
 NEEDED   := $(strip $(filter $(TOOLS) $(LIBRARIES),$(ABSENT)))
 PACKAGES := $(foreach p,$(ABSENT),$(call package,$(p)))
+MUJOCO   := $(if $(filter $(PHYSICS),$(ABSENT)),,-lmujoco)
 CAIRO    := $(if $(filter $(CHARTS),$(ABSENT)),,cairo)
 MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO)
 
 # ---- flags ----
 
 CFLAGS   ?= -O3 -g
-CPPFLAGS += -D_GNU_SOURCE -I. -Itests $(if $(CAIRO),,-DUF_NO_CAIRO) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
+CPPFLAGS += -D_GNU_SOURCE -I. -Itests $(if $(CAIRO),,-DUF_NO_CAIRO) $(if $(MUJOCO),,-DUF_NO_MUJOCO) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
 # No -ffast-math: a NaN must stay one. The two -fno- flags change no value; they let loops with sqrt and ?: become vectors.
 ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread -fopenmp-simd -fno-math-errno \
             -fno-trapping-math $(CFLAGS)
-LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) -lm -pthread
+LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) $(MUJOCO) -lm -pthread
 ifeq ($(NATIVE),1)        # portable x86-64 otherwise: the kernels pick their instructions at run time
 ALL_C    += -march=native
 endif
@@ -96,6 +102,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags | check
 	@mkdir -p $(@D)
 	$(call say,cc $<)
 	$(Q)$(CC) $(ALL_C) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 
 $(BUILD)/double/%.o: %.c $(BUILD)/flags | check
 	@mkdir -p $(@D)
@@ -174,7 +182,7 @@ asan:
 
 tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
-		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent evaluate))"
+		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent evaluate mujoco))"
 
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
@@ -196,7 +204,7 @@ install: all
 	install -m 644 libunifloral.a $(ROOT)/lib/
 	install -m 755 libunifloral.so.0 $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|' unifloral.pc.in \
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|; s|@MUJOCO@|$(MUJOCO)|' unifloral.pc.in \
 		>$(ROOT)/lib/pkgconfig/unifloral.pc
 
 uninstall:

@@ -269,7 +269,8 @@ static int command_eval(const Args* args) {
         print_number("score_stderr", e.stderr_score);
         print_number("length_mean", e.mean_length);
         print_number("steps_per_second", speed);
-        printf(", \"nonfinite_actions\": %" PRId64 "}\n", e.num_nonfinite_actions);
+        printf(", \"nonfinite_actions\": %" PRId64 ", \"diverged\": %" PRId64 "}\n", e.num_nonfinite_actions,
+               e.num_diverged);
     } else {
         printf("environment       %s, %" PRId64 " episodes\n", spec->name, e.num_episodes);
         printf("return            %.3f +- %.3f\n", e.mean_return, e.stderr_return);
@@ -279,6 +280,9 @@ static int command_eval(const Args* args) {
         if (e.num_nonfinite_actions)
             printf("warning           %" PRId64 " actions were not finite and counted as 0\n",
                    e.num_nonfinite_actions);
+        if (e.num_diverged)
+            printf("warning           the simulation diverged in %" PRId64 " episodes; each ended there\n",
+                   e.num_diverged);
     }
     uf_evaluation_free(&e);
     return DONE;

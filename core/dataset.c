@@ -15,6 +15,7 @@
 #include <sys/stat.h>  // stat
 #include <unistd.h>    // unlink
 
+#include "envs.h"
 #include "h5.h"
 #include "tasks.h"
 
@@ -330,11 +331,35 @@ static UfStatus read_env_id(UfDataset* d, const UfH5* h5) {
     return status;
 }
 
-// The step limit stands in for timeouts that are not there: of the task asked for, else the file's own, else
-// its name's.
+// What the data are of: the task asked for, else what the file says, else its name.
+static const char* task_name(const UfDataset* d, const char* task) {
+    return task && task[0] ? task : d->env_id[0] ? d->env_id : base_name(d->path);
+}
+
+// D4RL's Ant has 84 columns of contact forces that were never filled in; without them it is gymnasium's.
+static void drop_padding(UfDataset* d, const char* task) {
+    const UfEnvSpec* spec = uf_env_find(task_name(d, task));
+    size_t old_obs = (size_t)d->obs_dim, old_stride = (size_t)d->stride;
+    if (!spec || spec->padded_obs_dim != d->obs_dim) return;
+    size_t obs = (size_t)spec->obs_dim, stride = old_stride - old_obs + obs, rows = (size_t)d->num_records;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = obs; j < old_obs; j++)
+            if (d->records[i * old_stride + j] != 0 || (d->next_obs && d->next_obs[i * old_obs + j] != 0))
+                return;
+    for (size_t i = 0; i < rows; i++) {
+        float* to = d->records + i * stride;
+        const float* from = d->records + i * old_stride;
+        memmove(to, from, obs * sizeof *to);
+        memmove(to + obs, from + old_obs, (stride - obs) * sizeof *to);
+        if (d->next_obs) memmove(d->next_obs + i * obs, d->next_obs + i * old_obs, obs * sizeof *to);
+    }
+    d->obs_dim = spec->obs_dim;
+    d->stride = (int)stride;
+}
+
+// The step limit stands in for timeouts that are not there.
 static int64_t step_limit(const UfDataset* d, const char* task) {
-    if (task && task[0]) return uf_task_max_steps(task);
-    return uf_task_max_steps(d->env_id[0] ? d->env_id : base_name(d->path));
+    return uf_task_max_steps(task_name(d, task));
 }
 
 static UfStatus read_d4rl(UfDataset* d, const UfH5* h5, const char* task, Findings* findings) {
@@ -356,6 +381,7 @@ static UfStatus read_d4rl(UfDataset* d, const UfH5* h5, const char* task, Findin
     UF_TRY(uf_h5_read_strided(h5, "actions", d->records + d->obs_dim, rows, action_dim, d->stride));
     UF_TRY(uf_h5_read_strided(h5, "observations", d->records, rows, obs_dim, d->stride));
     if (uf_h5_exists(h5, "next_observations")) UF_TRY(read_next_observations(d, h5));
+    drop_padding(d, task);
     inspect(d, 0, rows, "", findings);
     make_flags(d, 0, rows);
     if (!d->has_timeouts) cut_at_limit(d, step_limit(d, task));
@@ -765,7 +791,7 @@ static UfStatus describe_episodes(UfText* text, const UfDataset* d) {
         if (isfinite(d->episode_returns[i])) sorted[num_finite++] = (double)d->episode_returns[i];
     qsort(sorted, (size_t)num_finite, sizeof *sorted, compare_doubles);
     if (num_finite) add_quantiles(text, "return", sorted, num_finite, 0, 1);
-    if (num_finite && uf_task_scores(d->env_id[0] ? d->env_id : base_name(d->path), &low, &high))
+    if (num_finite && uf_task_scores(task_name(d, NULL), &low, &high))
         add_quantiles(text, "score", sorted, num_finite, low, 100 / (high - low));
     for (int64_t i = 0; i < d->num_episodes; i++) sorted[i] = d->episode_lengths[i];
     qsort(sorted, (size_t)d->num_episodes, sizeof *sorted, compare_doubles);

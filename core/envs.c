@@ -5,8 +5,12 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdlib.h>  // atoi
 #include <string.h>
 #include <strings.h>
+
+#include "mujoco.h"
+#include "tasks.h"
 
 #define PI 3.14159265358979323846
 
@@ -35,6 +39,21 @@ static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS,
         .score_min = MIN, .score_max = MAX, .termination_rule = "never", .skill_power = 2,              \
         .ops = &uf_maze_ops, .details = &(MAZE)                                                         \
     }
+
+// D4RL's own datasets have the legacy masses, gymnasium's v4 the exact ones; the names say which. The bare
+// alias stands for D4RL's.
+#define MUJOCO_ROW(NAME, VERSION, ALIAS, LEGACY, MODEL, OBS, ACTIONS, BOUND, STATE, ...)                     \
+    {                                                                                                        \
+        .name = NAME VERSION, .alias = ALIAS, .obs_dim = OBS, .action_dim = ACTIONS, .action_low = -(BOUND), \
+        .action_high = BOUND, .max_steps = 1000, .state_dim = STATE, .termination_rule = ALIAS,              \
+        .ops = &uf_mujoco_ops, .details = &(const UfMujocoKind){UF_MUJOCO_##MODEL, LEGACY}, __VA_ARGS__      \
+    }
+#define MUJOCO_ROWS(NAME, ALIAS, ...)                  \
+    MUJOCO_ROW(NAME, "-v2", ALIAS, true, __VA_ARGS__), \
+        MUJOCO_ROW(NAME, "-v4", ALIAS "-v4", false, __VA_ARGS__)
+#define SCORES(MODEL) SCORES_OF(UF_SCORES_##MODEL)
+#define SCORES_OF(...) SCORE_FIELDS(__VA_ARGS__)
+#define SCORE_FIELDS(MIN, MAX) .has_scores = true, .score_min = MIN, .score_max = MAX
 
 // Reference scores: mean returns of 10,000 episodes (resets of seed 12345) of uniformly random actions and of
 // the script at skill 1; standard errors are below 0.3 % of the range. A good policy may pass 100.
@@ -122,6 +141,13 @@ const UfEnvSpec uf_env_specs[] = {
     MAZE_ROW("medium-dense", 600, 49.39, 476.89, medium_dense),
     MAZE_ROW("large", 800, 11.44, 614.45, large_maze),
     MAZE_ROW("large-dense", 800, 39.77, 627.37, large_dense),
+    // state: see mujoco.c `get_state`; scores: D4RL's. Ant has 84 zeros more in D4RL, where MuJoCo left the
+    // contact forces empty.
+    MUJOCO_ROWS("Hopper", "hopper", HOPPER, 11, 3, 1, 19, SCORES(HOPPER)),
+    MUJOCO_ROWS("HalfCheetah", "halfcheetah", HALFCHEETAH, 17, 6, 1, 28, SCORES(HALFCHEETAH)),
+    MUJOCO_ROWS("Walker2d", "walker2d", WALKER2D, 17, 6, 1, 28, SCORES(WALKER2D)),
+    MUJOCO_ROWS("Ant", "ant", ANT, 27, 8, 1, 44, .padded_obs_dim = 111, SCORES(ANT)),
+    MUJOCO_ROWS("InvertedPendulum", "invertedpendulum", INVERTEDPENDULUM, 4, 1, 3, 7, .has_scores = false),
 };
 const int uf_num_env_specs = sizeof uf_env_specs / sizeof uf_env_specs[0];
 
@@ -138,6 +164,11 @@ static size_t leading_word(const char* name, const char* key) {
     return strncasecmp(name, key, length) == 0 && !isalnum((unsigned char)name[length]) ? length : 0;
 }
 
+// gymnasium's v5 tasks have other rewards and, Walker2d, other feet.
+static bool other_version(const UfEnvSpec* spec, const char* rest) {
+    return spec->ops == &uf_mujoco_ops && strncasecmp(rest, "-v", 2) == 0 && atoi(rest + 2) > 4;
+}
+
 const UfEnvSpec* uf_env_find(const char* name) {
     const UfEnvSpec* best = NULL;
     size_t best_length = 0;
@@ -147,11 +178,14 @@ const UfEnvSpec* uf_env_find(const char* name) {
         size_t by_name = leading_word(file_name(name), spec->name);
         size_t by_alias = leading_word(file_name(name), spec->alias);
         size_t length = by_name > by_alias ? by_name : by_alias;
+        if (length && other_version(spec, file_name(name) + length)) continue;
         if (length <= best_length) continue;  // "pointmaze-umaze-dense" goes before "pointmaze-umaze"
         best = spec;
         best_length = length;
     }
-    return best;
+    // "Ant_maze_u-maze.hdf5" is no ant
+    const UfTaskSpec* task = best ? uf_task_find(name) : NULL;
+    return task && strlen(task->name) > best_length ? NULL : best;
 }
 
 // "unknown environment 'x'; did you mean 'y'? known: a, b, c"
@@ -174,6 +208,15 @@ UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name) {
     return fail_unknown("environment", name ? name : "", known);
 }
 
+UfStatus uf_env_available(const UfEnvSpec* spec) {
+    return spec->ops->available ? spec->ops->available(spec) : UF_OK;
+}
+
+bool uf_env_fits(const UfEnvSpec* spec, int obs_dim, int action_dim) {
+    return (obs_dim == spec->obs_dim || (spec->padded_obs_dim && obs_dim == spec->padded_obs_dim)) &&
+           action_dim == spec->action_dim;
+}
+
 // ---- interface ----
 
 UfStatus uf_env_create(UfEnv** out, const char* name) {
@@ -193,6 +236,7 @@ const UfEnvSpec* uf_env_spec(const UfEnv* env) { return env->spec; }
 void uf_env_reset(UfEnv* env, uint64_t seed, uint64_t episode, float* obs) {
     UfRandom random = uf_random(seed, UF_STREAM_ENV_RESET, episode);
     env->steps = 0;
+    env->diverged = false;
     env->spec->ops->reset(env, &random);
     env->spec->ops->observe(env, obs);
 }
@@ -214,6 +258,7 @@ void uf_env_get_state(const UfEnv* env, double* state) {
 
 void uf_env_set_state(UfEnv* env, const double* state, float* obs) {
     env->steps = 0;
+    env->diverged = false;
     if (env->spec->ops->set_state)
         env->spec->ops->set_state(env, state);
     else
@@ -335,6 +380,11 @@ MAZE_RULE(maze2d_medium, 6, 6)
 MAZE_RULE(maze2d_large, 7, 9)
 
 // Ours, the same as in the environments.
+static bool inverted_pendulum(const float* obs, const float* z, int obs_dim) {
+    (void)obs;
+    return !(all_finite(z, obs_dim) && fabsf(z[1]) <= 0.2f);
+}
+
 static bool mountain_car(const float* obs, const float* z, int obs_dim) {
     (void)obs, (void)obs_dim;
     return !(z[0] < 0.5f || z[1] < 0);
@@ -378,6 +428,7 @@ static const struct {
     {"point2d", never},
     {"antmaze", never},
     {"pendulum", never},
+    {"invertedpendulum", inverted_pendulum},
     {"mountaincarcontinuous", mountain_car_continuous},
     {"mountaincar", mountain_car},
     {"cartpole", cart_pole},

@@ -13,8 +13,9 @@ typedef struct UfEnvSpec {
     const char* name;   // "Pendulum-v1"
     const char* alias;  // "pendulum": also matched in dataset names
     int obs_dim;
-    int action_dim;  // continuous: size; discrete: number of actions
-    bool discrete;   // then step reads action[0] as the index
+    int padded_obs_dim;  // so many with zeros behind, as some datasets and policies have them.   0: none have
+    int action_dim;      // continuous: size; discrete: number of actions
+    bool discrete;       // then step reads action[0] as the index
     float action_low, action_high;
     int max_steps;
     int state_dim;  // doubles of get/set state, internal clock excluded
@@ -33,6 +34,10 @@ extern const int uf_num_env_specs;
 const UfEnvSpec* uf_env_find(const char* name);
 // The same, but unknown is an error whose sentence lists the known ones.
 UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name);
+// UF_ERR_UNSUPPORTED and a sentence that names the package where a library is missing from this build.
+UfStatus uf_env_available(const UfEnvSpec* spec);
+// Whether a dataset or policy of these dimensions is for this environment: obs_dim or padded_obs_dim.
+bool uf_env_fits(const UfEnvSpec* spec, int obs_dim, int action_dim);
 UfStatus uf_env_create(UfEnv** out, const char* name);
 const UfEnvSpec* uf_env_spec(const UfEnv* env);
 // Starts an episode. Its start state and any noise inside depend on (seed, episode) alone.
@@ -62,6 +67,9 @@ UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule);
 // `unifloral verify` of kind classic-traces: its lines as text (free with uf_free) and whether all passed.
 UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed);
 
+// Kind mujoco-traces: against mujoco.c. UF_ERR_UNSUPPORTED without the library.
+UfStatus uf_verify_mujoco_traces(const char* path, char** report, bool* passed);
+
 // `unifloral collect --env E --policy P`: a D4RL-layout dataset from scripted controllers.
 typedef enum UfCollectPolicy {
     UF_COLLECT_RANDOM,
@@ -76,6 +84,7 @@ UfStatus uf_collect_scripted(const char* env_name, UfCollectPolicy policy, int64
 
 struct UfEnvOps {
     UfStatus (*create)(UfEnv** out, const UfEnvSpec* spec);  // Nullable: a plain UfEnv
+    UfStatus (*available)(const UfEnvSpec* spec);            // Nullable: always
     void (*reset)(UfEnv* env, UfRandom* random);
     void (*step)(UfEnv* env, const float* action, double* reward, bool* terminated);
     void (*observe)(const UfEnv* env, float* obs);
@@ -87,9 +96,11 @@ struct UfEnvOps {
 };
 
 #define UF_ENV_STATE 4
-struct UfEnv {  // the first member of environments that need more
+#define UF_ENV_MAX_STATE 64  // of any environment
+struct UfEnv {               // the first member of environments that need more
     const UfEnvSpec* spec;
-    int steps;  // of this episode; the interface counts them
+    int steps;      // of this episode; the interface counts them
+    bool diverged;  // this episode ended because the simulation failed: a number was none
     double state[UF_ENV_STATE];
 };
 
@@ -108,5 +119,7 @@ extern const UfEnvOps uf_pendulum_ops, uf_mountain_car_continuous_ops, uf_cart_p
 extern const UfEnvOps uf_acrobot_ops;
 // maze.c
 extern const UfEnvOps uf_maze_ops;
+// mujoco.c
+extern const UfEnvOps uf_mujoco_ops;
 
 #endif

@@ -1,9 +1,10 @@
 // evaluate.c: episodes of a policy in an environment, on threads, with a batched policy.
 //
-// A group of `workers` episodes runs in lockstep on one thread: one call of the policy a step, for all of
-// them. The matrix keeps its shape to the end (a finished episode repeats its last observation, a last group
-// that is short runs episodes that nobody asked for), because BLAS may round a row differently in a smaller
-// matrix. So a return depends on workers, seed and episode alone, not on threads or on when the others end.
+// A group of at most `workers` episodes runs in lockstep on one thread: one call of the policy a step, for all
+// of them. Because BLAS may round a row differently in another matrix or place, the matrix has `workers` rows
+// whatever happens (a finished episode repeats its last observation, a row without one is zero), and episode e
+// has row e % workers. So a return depends on workers, seed and episode alone, not on threads, on how episodes
+// are dealt to groups, or on when the others end.
 // Source: unifloral/evaluation.py and unifloral.py `eval_agent`.
 #include "evaluate.h"
 
@@ -15,7 +16,8 @@ typedef struct Job {  // what all groups share
     const UfPolicy* policy;
     const UfEnvSpec* spec;
     UfEvaluation* out;
-    int workers;
+    int workers, num_groups;
+    int obs_dim;  // the policy's: may be padded with zeros
     uint64_t seed;
     bool deterministic;
     struct GroupResult* results;
@@ -24,13 +26,13 @@ typedef struct Job {  // what all groups share
 typedef struct GroupResult {
     UfStatus status;
     char* message;  // of a failure: the sentence is thread-local, so it travels by hand
-    int64_t num_nonfinite;
+    int64_t num_nonfinite, num_diverged;
 } GroupResult;
 
 typedef struct Group {
     UfEnv** envs;                  // (workers)
     UfRandom* random;              // (workers): of the action noise
-    bool* done;                    // (workers)
+    bool* idle;                    // (workers): no episode, or one that has ended
     double* returns;               // (workers)
     int32_t* lengths;              // (workers)
     float *obs, *actions, *noise;  // (workers, O), (workers, A), (workers, A)
@@ -38,14 +40,15 @@ typedef struct Group {
 
 static void group_free(Group* g, int workers) {
     for (int i = 0; g->envs && i < workers; i++) uf_env_free(g->envs[i]);
-    void* all[] = {g->envs, g->random, g->done, g->returns, g->lengths, g->obs, g->actions, g->noise};
+    void* all[] = {g->envs, g->random, g->idle, g->returns, g->lengths, g->obs, g->actions, g->noise};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
 }
 
 // One row: takes the policy's action (not finite: 0, and counted) to the environment.
-static void step_row(const UfEnvSpec* spec, Group* g, int row, int64_t* num_nonfinite) {
+static void step_row(const Job* job, Group* g, int row, GroupResult* result) {
+    const UfEnvSpec* spec = job->spec;
     float* action = g->actions + (size_t)row * spec->action_dim;
-    float* obs = g->obs + (size_t)row * spec->obs_dim;
+    float* obs = g->obs + (size_t)row * job->obs_dim;
     double reward;
     bool terminated, truncated;
     int bad = 0;
@@ -54,31 +57,36 @@ static void step_row(const UfEnvSpec* spec, Group* g, int row, int64_t* num_nonf
         action[i] = 0;
         bad = 1;
     }
-    *num_nonfinite += bad;
+    result->num_nonfinite += bad;
     uf_env_scale_action(spec, action, action);
     uf_env_step(g->envs[row], action, obs, &reward, &terminated, &truncated);
     g->returns[row] += reward;
     g->lengths[row]++;
-    g->done[row] = terminated || truncated;
+    g->idle[row] = terminated || truncated;
+    result->num_diverged += g->envs[row]->diverged;
 }
 
-static UfStatus run_group(const Job* job, Group* g, int group, int64_t* num_nonfinite) {
+static UfStatus run_group(const Job* job, Group* g, int group, GroupResult* result) {
     const UfEnvSpec* spec = job->spec;
     int workers = job->workers, num_actions = spec->action_dim;
-    int64_t first = (int64_t)group * workers, wanted = job->out->num_episodes - first;
-    int num_real = wanted < workers ? (int)wanted : workers, running = num_real;
+    int64_t first = job->out->num_episodes * group / job->num_groups;
+    int64_t end = job->out->num_episodes * (group + 1) / job->num_groups;
+    int running = (int)(end - first);
     UF_TRY(UF_ALLOC(&g->envs, workers, "environments"));
     UF_TRY(UF_ALLOC(&g->random, workers, "random numbers"));
-    UF_TRY(UF_ALLOC(&g->done, workers, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->idle, workers, "evaluation"));
     UF_TRY(UF_ALLOC(&g->returns, workers, "evaluation"));
     UF_TRY(UF_ALLOC(&g->lengths, workers, "evaluation"));
-    UF_TRY(UF_ALLOC(&g->obs, (size_t)workers * spec->obs_dim, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->obs, (size_t)workers * job->obs_dim, "evaluation"));
     UF_TRY(UF_ALLOC(&g->actions, (size_t)workers * num_actions, "evaluation"));
     UF_TRY(UF_ALLOC(&g->noise, (size_t)workers * num_actions, "evaluation"));
-    for (int i = 0; i < workers; i++) {
+    for (int i = 0; i < workers; i++) g->idle[i] = true;
+    for (int64_t e = first; e < end; e++) {
+        int i = (int)(e % workers);
         UF_TRY(uf_env_create(&g->envs[i], spec->name));
-        g->random[i] = uf_random(job->seed, UF_STREAM_EVAL_ACTION, (uint64_t)(first + i));
-        uf_env_reset(g->envs[i], job->seed, (uint64_t)(first + i), g->obs + (size_t)i * spec->obs_dim);
+        g->idle[i] = false;
+        g->random[i] = uf_random(job->seed, UF_STREAM_EVAL_ACTION, (uint64_t)e);
+        uf_env_reset(g->envs[i], job->seed, (uint64_t)e, g->obs + (size_t)i * job->obs_dim);
     }
     while (running > 0) {
         if (!job->deterministic)
@@ -88,14 +96,13 @@ static UfStatus run_group(const Job* job, Group* g, int group, int64_t* num_nonf
         UF_TRY(uf_policy_act_normalised(job->policy, g->actions, g->obs, workers, noise));
         running = 0;
         for (int i = 0; i < workers; i++) {
-            int64_t ignored = 0;
-            if (!g->done[i]) step_row(spec, g, i, i < num_real ? num_nonfinite : &ignored);
-            running += i < num_real && !g->done[i];
+            if (!g->idle[i]) step_row(job, g, i, result);
+            running += !g->idle[i];
         }
     }
-    for (int i = 0; i < num_real; i++) {
-        job->out->returns[first + i] = g->returns[i];
-        job->out->lengths[first + i] = g->lengths[i];
+    for (int64_t e = first; e < end; e++) {
+        job->out->returns[e] = g->returns[e % workers];
+        job->out->lengths[e] = g->lengths[e % workers];
     }
     return UF_OK;
 }
@@ -105,7 +112,7 @@ static void group_task(void* context, int task, int thread) {
     const Job* job = context;
     GroupResult* result = &job->results[task];
     Group group = {0};
-    result->status = run_group(job, &group, task, &result->num_nonfinite);
+    result->status = run_group(job, &group, task, result);
     if (result->status != UF_OK && uf_strdup(&result->message, uf_error()) != UF_OK) result->message = NULL;
     group_free(&group, job->workers);
 }
@@ -136,7 +143,7 @@ static UfStatus check_arguments(const UfPolicy* policy, const UfEnvSpec* spec, i
                        "evaluation of %lld episodes on %d workers; at least 1 of each is needed",
                        (long long)num_episodes, workers);
     int obs_dim = uf_policy_obs_dim(policy), action_dim = uf_policy_action_dim(policy);
-    if (obs_dim != spec->obs_dim || action_dim != spec->action_dim)
+    if (!uf_env_fits(spec, obs_dim, action_dim))
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "the policy is for %d observations and %d actions, %s has %d and %d; was it trained "
                        "on another task?",
@@ -152,8 +159,9 @@ UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec*
     double start = uf_now();
     *out = (UfEvaluation){.num_episodes = num_episodes};
     UF_TRY(check_arguments(policy, spec, num_episodes, workers));
-    Job job = {policy, spec, out, workers, seed, deterministic, NULL};
-    int num_groups = (int)((num_episodes + workers - 1) / workers);
+    int num_groups = (int)((num_episodes + workers - 1) / workers), num_threads = uf_pool_num_threads(pool);
+    if (num_groups < num_threads) num_groups = num_episodes < num_threads ? (int)num_episodes : num_threads;
+    Job job = {policy, spec, out, workers, num_groups, uf_policy_obs_dim(policy), seed, deterministic, NULL};
     UfStatus status = UF_ALLOC(&job.results, num_groups, "evaluation");
     if (status == UF_OK) status = UF_ALLOC(&out->returns, num_episodes, "returns");
     if (status == UF_OK) status = UF_ALLOC(&out->lengths, num_episodes, "episode lengths");
@@ -163,6 +171,7 @@ UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec*
     for (int i = 0; i < num_groups; i++) {
         const GroupResult* result = &job.results[i];
         out->num_nonfinite_actions += result->num_nonfinite;
+        out->num_diverged += result->num_diverged;
         if (result->status != UF_OK && status == UF_OK)
             status = UF_FAIL(result->status, "%s",
                              result->message ? result->message : "out of memory while evaluating");

@@ -15,10 +15,11 @@ typedef struct UfEvaluation {
     int64_t num_steps;
     double seconds;
     int64_t num_nonfinite_actions;  // replaced by 0, as the reference does, but counted
+    int64_t num_diverged;           // episodes that ended because the simulation failed
 } UfEvaluation;
 
 // Episode e starts and acts from (seed, e) alone: the same returns for any number of threads. Episodes run in
-// lockstep groups of `workers`. deterministic: act at the mean.
+// lockstep groups of at most `workers`, which decides how the policy rounds. deterministic: act at the mean.
 UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes,
                      int workers, uint64_t seed, bool deterministic, UfPool* pool);
 void uf_evaluation_free(UfEvaluation* evaluation);

@@ -155,13 +155,9 @@ static const char* file_stem(const char* path, char* stem, size_t bytes) {
     return stem;
 }
 
-static bool env_fits(const UfEnvSpec* spec, int obs_dim, int action_dim) {
-    return spec->obs_dim == obs_dim && spec->action_dim == action_dim;
-}
-
 // The environment that the configuration or else the dataset names.
-// One that was asked for must exist and fit; one that the dataset merely names may be missing, then *spec is
-// NULL.
+// One that was asked for must exist and fit; one that the dataset merely names may be missing or need a library
+// that is, then *spec is NULL.
 static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     const UfDataset* d = run->dataset;
     char stem[UF_STRING_BYTES], text[1024];
@@ -176,10 +172,13 @@ static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
                  name == stem ? "the dataset names no environment, nor does its file name ('%s')"
                               : "environment '%s' is not built in",
                  name);
-    } else if (!env_fits(*spec, d->obs_dim, d->action_dim)) {
+    } else if (!uf_env_fits(*spec, d->obs_dim, d->action_dim)) {
         snprintf(text, sizeof(text),
                  "environment %s has %d observations and %d actions, the dataset %d and %d", (*spec)->name,
                  (*spec)->obs_dim, (*spec)->action_dim, d->obs_dim, d->action_dim);
+        *spec = NULL;
+    } else if (uf_env_available(*spec) != UF_OK) {
+        snprintf(text, sizeof(text), "%s", uf_error());
         *spec = NULL;
     } else {
         snprintf(run->config.env, sizeof(run->config.env), "%s", (*spec)->name);
@@ -204,6 +203,12 @@ static UfStatus evaluate(Run* run, int64_t num_episodes, int64_t update, UfEvalu
         char text[128];
         snprintf(text, sizeof(text), "%" PRId64 " actions were not finite and counted as 0",
                  out->num_nonfinite_actions);
+        note(run, text);
+    }
+    if (out->num_diverged > 0) {
+        char text[128];
+        snprintf(text, sizeof(text), "the simulation diverged in %" PRId64 " episodes; each ended there",
+                 out->num_diverged);
         note(run, text);
     }
     return UF_OK;
@@ -648,7 +653,7 @@ UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const U
         *spec = uf_env_spec(env);
         status = uf_policy_create(&policy, agent, 0);
     }
-    if (status == UF_OK && !env_fits(*spec, uf_policy_obs_dim(policy), uf_policy_action_dim(policy)))
+    if (status == UF_OK && !uf_env_fits(*spec, uf_policy_obs_dim(policy), uf_policy_action_dim(policy)))
         status = UF_FAIL(UF_ERR_ARGUMENT,
                          "%s: the policy has %d observations and %d actions, environment %s %d and %d", path,
                          uf_policy_obs_dim(policy), uf_policy_action_dim(policy), (*spec)->name,

@@ -10,10 +10,10 @@
 #include "envs.h"
 
 static const UfTaskSpec tasks[] = {
-    {"halfcheetah", -280.178953, 12135.0, 1000},
-    {"hopper", -20.272305, 3234.3, 1000},
-    {"walker2d", 1.629008, 4592.3, 1000},
-    {"ant", -325.6, 3879.7, 1000},
+    {"halfcheetah", UF_SCORES_HALFCHEETAH, 1000},
+    {"hopper", UF_SCORES_HOPPER, 1000},
+    {"walker2d", UF_SCORES_WALKER2D, 1000},
+    {"ant", UF_SCORES_ANT, 1000},
     {"pen", 96.262799, 3076.8331017826877, 100},
     {"hammer", -274.856578, 12794.134825156867, 200},
     {"relocate", -6.425911, 4233.877797728884, 200},

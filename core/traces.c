@@ -8,6 +8,7 @@
 
 #include "envs.h"
 #include "h5.h"
+#include "verify.h"
 
 static const char* const names[] = {
     "Pendulum-v1", "MountainCarContinuous-v0", "CartPole-v1", "MountainCar-v0", "Acrobot-v1", NULL};
@@ -106,18 +107,14 @@ static UfStatus trace_read(Trace* t, const UfH5* h5, const UfEnvSpec* spec) {
 
 // ---- comparing ----
 
-// The worst of each kind so far; a NaN is infinitely bad.
+// The worst of each kind so far.
 typedef struct Worst {
     double one_step, replay, reward, observations, flags, starts;  // the last three are counts
 } Worst;
 
-static void keep_worst(double* worst, double error) {
-    if (!(error <= *worst)) *worst = isnan(error) ? (double)INFINITY : error;
-}
-
 static double distance(const double* a, const double* b, int n) {
     double worst = 0;
-    for (int i = 0; i < n; i++) keep_worst(&worst, fabs(a[i] - b[i]));
+    for (int i = 0; i < n; i++) uf_keep_worst(&worst, fabs(a[i] - b[i]));
     return worst;
 }
 
@@ -152,8 +149,8 @@ static void compare_step(UfEnv* env, const Trace* t, int64_t row, Worst* worst, 
     bool terminated, truncated;
     uf_env_step(env, t->actions + row, obs, &reward, &terminated, &truncated);
     uf_env_get_state(env, state);
-    keep_worst(state_error, distance(state, t->states + row * n, n));
-    keep_worst(&worst->reward, fabs(reward - t->rewards[row]));
+    uf_keep_worst(state_error, distance(state, t->states + row * n, n));
+    uf_keep_worst(&worst->reward, fabs(reward - t->rewards[row]));
     // a replay's may round the other way where another libm differs in the last bit
     if (state_error == &worst->one_step) worst->observations += differing(obs, t->obs + row * o, o);
     worst->flags += (terminated != t->terminated[row]) + (truncated != t->truncated[row]);
@@ -176,7 +173,7 @@ static void compare_episodes(UfEnv* env, const Trace* t, Worst* worst) {
             float action = t->actions[first + k];
             if (t->spec->discrete) worst->flags += !(action >= 0 && action < (float)t->spec->action_dim);
         }
-        keep_worst(&worst->reward, fabs(sum - t->returns[e]));
+        uf_keep_worst(&worst->reward, fabs(sum - t->returns[e]));
         uf_env_set_state(env, state0, obs);
         if (!t->forced[e])
             worst->starts += out_of_bounds(t->spec, state0) + differing_starts(obs, obs0, o);
@@ -206,9 +203,9 @@ static void compare_resets(const UfEnvSpec* spec, const double* states, int64_t 
             low = fmin(low, x);
             high = fmax(high, x);
         }
-        keep_worst(sigmas, fabs(mean) * sqrt(12.0 * (double)count));
-        keep_worst(sigmas, fabs(variance - 1 / 12.0) * sqrt(180.0 * (double)count));
-        keep_worst(gaps, fmax(low + 0.5, 0.5 - high) * (double)count);
+        uf_keep_worst(sigmas, fabs(mean) * sqrt(12.0 * (double)count));
+        uf_keep_worst(sigmas, fabs(variance - 1 / 12.0) * sqrt(180.0 * (double)count));
+        uf_keep_worst(gaps, fmax(low + 0.5, 0.5 - high) * (double)count);
     }
 }
 
@@ -224,19 +221,7 @@ static UfStatus our_resets(UfEnv* env, int64_t count, double** states) {
 
 // ---- report ----
 
-typedef struct Report {
-    UfText text;
-    bool passed;
-} Report;
-
-static void add_line(Report* report, const char* env, const char* check, double worst, double limit) {
-    bool passed = worst <= limit;
-    uf_text_add(&report->text, "%-24s  %-36s  worst %-9.3g  limit %-7.3g  %s\n", env, check, worst, limit,
-                passed ? "PASS" : "FAIL");
-    report->passed = report->passed && passed;
-}
-
-static UfStatus check_environment(Report* report, const UfH5* h5, const char* name) {
+static UfStatus check_environment(UfReport* report, const UfH5* h5, const char* name) {
     Trace trace = {0};
     UfEnv* env = NULL;
     double* resets = NULL;
@@ -248,21 +233,21 @@ static UfStatus check_environment(Report* report, const UfH5* h5, const char* na
     if (status != UF_OK) goto done;
 
     compare_episodes(env, &trace, &worst);
-    add_line(report, name, "one step: states", worst.one_step, 1e-12);  // rounding of another libm
+    uf_report_add(report, name, "one step: states", worst.one_step, 1e-12);  // rounding of another libm
     // 0 with glibc; one bit of difference in a sine grows up to 1e9 times in a swing-up. Changed files fail
     // the one step above.
-    add_line(report, name, "replay: states", worst.replay, 1e-6);
-    add_line(report, name, "rewards and returns", worst.reward, 1e-9);
-    add_line(report, name, "observations (float32s that differ)", worst.observations, 0);
-    add_line(report, name, "flags and actions (wrong ones)", worst.flags, 0);
-    add_line(report, name, "starts (wrong ones)", worst.starts, 0);
+    uf_report_add(report, name, "replay: states", worst.replay, 1e-6);
+    uf_report_add(report, name, "rewards and returns", worst.reward, 1e-9);
+    uf_report_add(report, name, "observations (float32s that differ)", worst.observations, 0);
+    uf_report_add(report, name, "flags and actions (wrong ones)", worst.flags, 0);
+    uf_report_add(report, name, "starts (wrong ones)", worst.starts, 0);
     // 5 standard errors: 6e-7 a number; 20 gaps: 2e-9 a bound
     compare_resets(trace.spec, trace.resets, trace.num_resets, &sigmas, &gaps);
-    add_line(report, name, "its resets: moments (sigma)", sigmas, 5);
-    add_line(report, name, "its resets: range (gaps)", gaps, 20);
+    uf_report_add(report, name, "its resets: moments (sigma)", sigmas, 5);
+    uf_report_add(report, name, "its resets: range (gaps)", gaps, 20);
     compare_resets(trace.spec, resets, 4096, &sigmas, &gaps);
-    add_line(report, name, "our resets: moments (sigma)", sigmas, 5);
-    add_line(report, name, "our resets: range (gaps)", gaps, 20);
+    uf_report_add(report, name, "our resets: moments (sigma)", sigmas, 5);
+    uf_report_add(report, name, "our resets: range (gaps)", gaps, 20);
 done:
     uf_env_free(env);
     uf_free(resets);
@@ -270,7 +255,7 @@ done:
     return status;
 }
 
-static UfStatus check_file(Report* report, const UfH5* h5) {
+static UfStatus check_file(UfReport* report, const UfH5* h5) {
     char** groups;
     int count;
     UF_TRY(uf_h5_list(h5, "/", &groups, &count));
@@ -288,15 +273,12 @@ static UfStatus check_file(Report* report, const UfH5* h5) {
 }
 
 UfStatus uf_verify_classic_traces(const char* path, char** text, bool* passed) {
-    Report report = {.passed = true};
+    UfReport report = {.passed = true};
     UfH5 h5;
     *text = NULL;
     *passed = false;
     UF_TRY(uf_h5_open(&h5, path));
     UfStatus status = check_file(&report, &h5);
-    if (status != UF_OK) report.text.status = status;  // hands over no text
     uf_h5_close(&h5);
-    UF_TRY(uf_text_finish(&report.text, text));
-    *passed = report.passed;
-    return UF_OK;
+    return uf_report_finish(&report, status, text, passed);
 }

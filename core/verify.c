@@ -19,6 +19,28 @@
 #include "h5.h"
 #include "replay.h"
 
+// ---- reports ----
+
+void uf_report_add(UfReport* report, const char* part, const char* check, double worst, double limit) {
+    bool passed = worst <= limit;
+    uf_text_add(&report->text, "%-24s  %-36s  worst %-9.3g  limit %-7.3g  %s\n", part, check, worst, limit,
+                passed ? "PASS" : "FAIL");
+    report->passed = report->passed && passed;
+}
+
+UfStatus uf_report_finish(UfReport* report, UfStatus status, char** text, bool* passed) {
+    *text = NULL;
+    *passed = false;
+    if (status != UF_OK) report->text.status = status;  // hands over no text
+    UF_TRY(uf_text_finish(&report->text, text));
+    *passed = report->passed;
+    return UF_OK;
+}
+
+void uf_keep_worst(double* worst, double error) {
+    if (!(error <= *worst)) *worst = isnan(error) ? (double)INFINITY : error;
+}
+
 // ---- updates ----
 
 enum { MAX_NETWORKS = 8 };
@@ -116,9 +138,10 @@ UfStatus uf_verify(const char* path, char** report, bool* passed) {
     *report = NULL;
     *passed = false;
     UF_TRY(read_kind(path, kind, sizeof kind));
-    if (strcmp(kind, "classic-traces") == 0) {
+    if (strcmp(kind, "classic-traces") == 0 || strcmp(kind, "mujoco-traces") == 0) {
         char* lines = NULL;
-        UF_TRY(uf_verify_classic_traces(path, &lines, passed));
+        UF_TRY(kind[0] == 'c' ? uf_verify_classic_traces(path, &lines, passed)
+                              : uf_verify_mujoco_traces(path, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
     } else if (strcmp(kind, "unifloral-update") == 0) {
@@ -131,7 +154,7 @@ UfStatus uf_verify(const char* path, char** report, bool* passed) {
     } else {
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-                       "expected unifloral-update or classic-traces",
+                       "expected unifloral-update, classic-traces or mujoco-traces",
                        path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);

@@ -9,4 +9,18 @@
 // is *passed = false.
 UfStatus uf_verify(const char* path, char** report, bool* passed);
 
+// ---- for the files that check a kind ----
+
+typedef struct UfReport {
+    UfText text;
+    bool passed;
+} UfReport;
+
+// "part  check  worst .. limit ..  PASS"; passed stays true while worst <= limit. A NaN fails.
+void uf_report_add(UfReport* report, const char* part, const char* check, double worst, double limit);
+// Hands text and verdict over, or passes `status` on.
+UfStatus uf_report_finish(UfReport* report, UfStatus status, char** text, bool* passed);
+// *worst = max(*worst, error); a NaN is infinitely bad.
+void uf_keep_worst(double* worst, double error);
+
 #endif

@@ -50,7 +50,7 @@ static void test_statistics(void** state) {
     UfPolicy policy = pusher();
     UfEvaluation e;
     assert_ok(uf_evaluate(&e, &policy, spec, 21, 4, 9, true, three));
-    assert_int_equal(policy.rows, 4);  // the last group too: one episode and three that are thrown away
+    assert_int_equal(policy.rows, 4);  // the last group too: one episode and three rows of zeros
     assert_int_equal(e.num_episodes, 21);
     double sum = 0, squares = 0;
     int64_t steps = 0;
@@ -120,7 +120,7 @@ static void test_nonfinite(void** state) {
     UfEvaluation bad, good;
     assert_ok(uf_evaluate(&bad, &policy, uf_env_find("pendulum"), 5, 4, 0, true, three));
     assert_ok(uf_evaluate(&good, &still, uf_env_find("pendulum"), 5, 4, 0, true, three));
-    assert_int_equal(bad.num_nonfinite_actions, 5 * 200);  // not those of the rows that fill the last group
+    assert_int_equal(bad.num_nonfinite_actions, 5 * 200);  // not of the rows that fill the last group
     assert_memory_equal(bad.returns, good.returns, 5 * sizeof(double));
     uf_evaluation_free(&bad);
     uf_evaluation_free(&good);
