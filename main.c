@@ -15,6 +15,7 @@
 
 #include "core/agent.h"
 #include "core/bench.h"
+#include "core/collect.h"
 #include "core/config.h"
 #include "core/dataset.h"
 #include "core/envs.h"
@@ -45,6 +46,11 @@ enum Option {
     O_ACTION_DIM,
     O_POPULATION,
     O_WINDOWS,
+    O_MIX,
+    O_MEAN,
+    O_SAMPLE,
+    O_NOISE,
+    O_NEXT_OBSERVATIONS,
     NUM_OPTIONS,
 };
 
@@ -65,13 +71,18 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_EPISODES] = {"episodes", "N", "episodes (default 100)", 1, 10000000},
     [O_WORKERS] = {"workers", "N", "episodes side by side (default 8)", 1, 4096},
     [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
-    [O_POLICY] = {"policy", "NAME", "random, medium, expert or replay", 0, 0},
+    [O_POLICY] = {"policy", "POLICY", "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
     [O_STEPS] = {"steps", "N", "steps to collect, or updates a window of bench (default 20)", 1, INT32_MAX},
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
     [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
     [O_WINDOWS] = {"windows", "N", "timed windows (default 7)", 5, 100000},
+    [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5", 0, 0},
+    [O_MEAN] = {"mean", NULL, "checkpoints act at their mean (POLICY@mean: this one does)", 0, 0},
+    [O_SAMPLE] = {"sample", NULL, "stochastic checkpoints are sampled (the default)", 0, 0},
+    [O_NOISE] = {"noise", "SIGMA", "Gaussian exploration on top, clipped", 0, 0},
+    [O_NEXT_OBSERVATIONS] = {"next-observations", NULL, "store next_observations", 0, 0},
 };
 
 typedef struct Args {
@@ -338,18 +349,18 @@ static int command_verify(const Args* args) {
 // ---- collect, convert, bench, envs ----
 
 static int command_collect(const Args* args) {
-    static const char* const names[] = {"random", "medium", "expert", "replay", NULL};
-    const char* policy = args->values[O_POLICY];
-    int index = 0;
-    while (names[index] && strcmp(names[index], policy)) index++;
-    if (!names[index]) {
-        fprintf(stderr, "error: --policy wants random, medium, expert or replay, not '%s'\n", policy);
-        return MISUSE;
-    }
-    if (uf_collect_scripted(args->values[O_ENV], (UfCollectPolicy)index, number(args, O_STEPS, 0),
-                            (uint64_t)number(args, O_SEED, 0), (int)number(args, O_THREADS, 0),
-                            args->values[O_OUT]) != UF_OK)
-        return failed();
+    const char* noise = args->values[O_NOISE];
+    UfCollectOptions collect = {.env = args->values[O_ENV],
+                                .policy = args->values[O_POLICY],
+                                .mix = args->values[O_MIX],
+                                .num_steps = number(args, O_STEPS, 0),
+                                .seed = (uint64_t)number(args, O_SEED, 0),
+                                .num_threads = (int)number(args, O_THREADS, 0),
+                                .mean = args->values[O_MEAN] != NULL,
+                                .noise = noise ? strtod(noise, NULL) : 0,
+                                .next_observations = args->values[O_NEXT_OBSERVATIONS] != NULL,
+                                .output = args->values[O_OUT]};
+    if (uf_collect(&collect) != UF_OK) return failed();
     printf("wrote %s\n", args->values[O_OUT]);
     return DONE;
 }
@@ -418,10 +429,12 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON), 0},
     {"info", command_info, "FILE...", "describe datasets, checkpoints and results", 1, -1, 0, 0},
     {"verify", command_verify, "FILE...", "replay recorded updates and traces; PASS or FAIL", 1, -1, 0, 0},
-    {"collect", command_collect, "--env NAME --policy NAME --steps N [--seed N] --out FILE",
-     "make a dataset with a scripted controller", 0, 0,
-     BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS),
-     BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_OUT)},
+    {"collect", command_collect,
+     "--env NAME (--policy POLICY | --mix P:SHARE,...) --steps N [--seed N] [--mean] [--noise SIGMA] --out FILE",
+     "make a dataset with scripted controllers or checkpoints", 0, 0,
+     BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_MIX) |
+         BIT(O_MEAN) | BIT(O_SAMPLE) | BIT(O_NOISE) | BIT(O_NEXT_OBSERVATIONS),
+     BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
      "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
@@ -497,6 +510,11 @@ static bool is_whole_number(const char* text, int64_t low, int64_t high) {
     return *text && *text != ' ' && !*end && !errno && value >= low && value <= high;
 }
 
+static bool is_number(const char* text) {
+    char* end;
+    return *text && strtod(text, &end) >= 0 && !*end;
+}
+
 // Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
 static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool only_files = false;
@@ -541,6 +559,14 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         if ((c->required & BIT(o)) && !args->values[o])
             return misuse(c, "--%s is missing", options[o].name, NULL);
     }
+    if (c->function == command_collect && !args->values[O_POLICY] && !args->values[O_MIX])
+        return misuse(c, "%s is missing: what acts", "--policy or --mix", NULL);
+    if (args->values[O_POLICY] && args->values[O_MIX])
+        return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
+    if (args->values[O_MEAN] && args->values[O_SAMPLE])
+        return misuse(c, "%s contradict each other", "--mean and --sample", NULL);
+    if (args->values[O_NOISE] && !is_number(args->values[O_NOISE]))
+        return misuse(c, "--noise wants a number of at least 0, not '%s'", args->values[O_NOISE], NULL);
     // A run to resume brings its own configuration.
     bool resumed = c->function == command_train && args->values[O_RESUME];
     if (args->num_files < c->min_files && !resumed)

@@ -626,19 +626,22 @@ UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
     return status;
 }
 
+UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes) {
+    struct stat info;
+    bool folder = stat(name, &info) == 0 && S_ISDIR(info.st_mode);
+    if ((size_t)snprintf(path, path_bytes, "%s%s", name, folder ? "/checkpoint.h5" : "") >= path_bytes)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", name);
+    return UF_OK;
+}
+
 UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
     char path[PATH_BYTES], stem[UF_STRING_BYTES];
-    struct stat info;
     UfAgent* agent = NULL;
     UfPolicy* policy = NULL;
     UfPool* pool = NULL;
     UfEnv* env = NULL;
     *out = (UfEvaluation){0};
-    bool folder = stat(options->checkpoint, &info) == 0 && S_ISDIR(info.st_mode);
-    if (snprintf(path, sizeof(path), "%s%s", options->checkpoint, folder ? "/checkpoint.h5" : "") >=
-        (int)sizeof(path))
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", options->checkpoint);
-
+    UF_TRY(uf_run_checkpoint(options->checkpoint, path, sizeof(path)));
     UF_TRY(uf_agent_load(&agent, path, 1));
     const UfConfig* c = uf_agent_config(agent, 0);
     const char* name = options->env ? options->env : c->env;

@@ -59,6 +59,9 @@ UfStatus uf_run_config(UfConfig** out, const char* folder);
 // files can refuse.
 UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result);
 
+// The checkpoint file of a run folder; a file stands for itself.
+UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes);
+
 // Evaluates member 0 of a checkpoint (a file or a run folder).
 typedef struct UfRunEvalOptions {
     const char* checkpoint;

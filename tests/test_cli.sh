@@ -69,8 +69,8 @@ refused "set without =" 2 "--set wants name=value" train x.json --set lr
 refused "no config" 2 "argument is missing" train
 refused "two configs" 2 "one argument too many" train a.json b.json
 refused "info without file" 2 "argument is missing" info
-refused "collect without policy" 2 "--policy is missing" collect --env pendulum --steps 5 --out x.hdf5
-refused "unknown policy" 2 "--policy wants random" collect --env pendulum --policy best --steps 5 --out "$T/x.hdf5"
+refused "collect without policy" 2 "--policy or --mix is missing" collect --env pendulum --steps 5 --out x.hdf5
+refused "unknown policy" 1 "best.*a policy is random, medium, expert, replay or a checkpoint" collect --env pendulum --policy best --steps 5 --out "$T/x.hdf5"
 
 # ---- refusals ----
 
