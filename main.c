@@ -20,6 +20,7 @@
 #include "core/dataset.h"
 #include "core/envs.h"
 #include "core/h5.h"  // and <hdf5.h>
+#include "core/online.h"
 #include "core/run.h"
 #include "core/verify.h"
 
@@ -51,6 +52,10 @@ enum Option {
     O_SAMPLE,
     O_NOISE,
     O_NEXT_OBSERVATIONS,
+    O_START_STEPS,
+    O_MEDIUM_SCORE,
+    O_DATASETS,
+    O_DATASET_STEPS,
     NUM_OPTIONS,
 };
 
@@ -71,18 +76,27 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_EPISODES] = {"episodes", "N", "episodes (default 100)", 1, 10000000},
     [O_WORKERS] = {"workers", "N", "episodes side by side (default 8)", 1, 4096},
     [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
-    [O_POLICY] = {"policy", "POLICY", "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
-    [O_STEPS] = {"steps", "N", "steps to collect, or updates a window of bench (default 20)", 1, INT32_MAX},
+    [O_POLICY] = {"policy", "POLICY",
+                  "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
+    [O_STEPS] = {"steps", "N", "environment steps, or updates a window of bench (default 20)", 1, INT32_MAX},
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
     [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
     [O_WINDOWS] = {"windows", "N", "timed windows (default 7)", 5, 100000},
-    [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5", 0, 0},
+    [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
+               0, 0},
     [O_MEAN] = {"mean", NULL, "checkpoints act at their mean (POLICY@mean: this one does)", 0, 0},
     [O_SAMPLE] = {"sample", NULL, "stochastic checkpoints are sampled (the default)", 0, 0},
     [O_NOISE] = {"noise", "SIGMA", "Gaussian exploration on top, clipped", 0, 0},
     [O_NEXT_OBSERVATIONS] = {"next-observations", NULL, "store next_observations", 0, 0},
+    [O_START_STEPS] = {"start-steps", "N", "as --set start_steps=N", 0, 0},
+    [O_MEDIUM_SCORE] = {"medium-score", "X", "as --set medium_score=X", 0, 0},
+    [O_DATASETS] = {"datasets", "DIR",
+                    "make medium-replay, medium, expert and medium-expert files there; those there are kept",
+                    0, 0},
+    [O_DATASET_STEPS] = {"dataset-steps", "N",
+                         "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
 };
 
 typedef struct Args {
@@ -90,6 +104,7 @@ typedef struct Args {
     const char** sets;
     const char** files;
     int num_sets, num_files;
+    bool online;
 } Args;
 
 static int64_t number(const Args* args, enum Option option, int64_t otherwise) {
@@ -184,6 +199,17 @@ static void on_progress(void* user, const UfRunEvent* e) {
 
 // ---- train ----
 
+// `unifloral online` is `unifloral train` with online true, and counts environment steps.
+static UfStatus online_config(const Args* args, UfConfig* c) {
+    const int64_t steps = number(args, O_STEPS, 0);
+    c->online = true;
+    if (steps && steps <= c->start_steps)
+        return UF_FAIL(UF_ERR_CONFIG, "--steps %" PRId64 " leaves nothing after start_steps %" PRId64, steps,
+                       c->start_steps);
+    if (steps) c->num_updates = (steps - c->start_steps) * c->updates_per_step;
+    return UF_OK;
+}
+
 static UfStatus train_config(const Args* args, UfConfig** out) {
     const char* resume = args->values[O_RESUME];
     char path[2048];
@@ -200,10 +226,17 @@ static UfStatus train_config(const Args* args, UfConfig** out) {
         snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
         UF_TRY(uf_config_set(*out, name, equals + 1));
     }
-    if (args->values[O_SEED]) UF_TRY(uf_config_set(*out, "seed", args->values[O_SEED]));
-    if (args->values[O_THREADS]) UF_TRY(uf_config_set(*out, "num_threads", args->values[O_THREADS]));
-    if (args->values[O_DATASET]) UF_TRY(uf_config_set(*out, "dataset", args->values[O_DATASET]));
-    UfStatus status = uf_config_check(*out);
+    static const struct {
+        enum Option option;
+        const char* name;
+    } sugar[] = {{O_SEED, "seed"}, {O_THREADS, "num_threads"},     {O_DATASET, "dataset"},
+                 {O_ENV, "env"},   {O_START_STEPS, "start_steps"}, {O_MEDIUM_SCORE, "medium_score"}};
+    for (size_t i = 0; i < sizeof(sugar) / sizeof(sugar[0]); i++) {
+        const char* value = args->values[sugar[i].option];
+        if (value) UF_TRY(uf_config_set(*out, sugar[i].name, value));
+    }
+    UfStatus status = args->online ? online_config(args, *out) : UF_OK;
+    if (status == UF_OK) status = uf_config_check(*out);
     if (status == UF_OK) return UF_OK;
     char label[1200];
     snprintf(label, sizeof(label), "%s%s", args->num_files ? args->files[0] : resume,
@@ -227,6 +260,22 @@ static void print_result(const UfRunResult* r) {
     printf("checkpoint        %s/checkpoint.h5\n", r->folder);
 }
 
+// Files appear whole or not at all, so a signal may end this at once.
+static int make_datasets(const Args* args, const char* folder) {
+    UfOnlineDatasets datasets = {.run = folder,
+                                 .output = args->values[O_DATASETS],
+                                 .num_steps = number(args, O_DATASET_STEPS, 100000),
+                                 .num_threads = (int)number(args, O_THREADS, 0)};
+    char* report;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGUSR1, SIG_DFL);
+    if (uf_online_datasets(&datasets, &report) != UF_OK) return failed();
+    printf("%s", report);
+    uf_free(report);
+    return DONE;
+}
+
 static int command_train(const Args* args) {
     UfConfig* config = NULL;
     UfRunResult result;
@@ -246,13 +295,19 @@ static int command_train(const Args* args) {
     uf_config_free(config);
     if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
     if (status == UF_ERR_STOPPED) {
-        fprintf(stderr, "stopped at update %" PRId64 "; go on with: unifloral train --resume %s\n",
-                result.update, result.folder);
+        fprintf(stderr, "stopped at update %" PRId64 "; go on with: unifloral %s --resume %s\n",
+                result.update, args->online ? "online" : "train", result.folder);
         return 128 + stop_signal;
     }
     if (status != UF_OK) return failed();
     print_result(&result);
-    return DONE;
+    return args->values[O_DATASETS] ? make_datasets(args, result.folder) : DONE;
+}
+
+static int command_online(const Args* args) {
+    Args online = *args;
+    online.online = true;
+    return command_train(&online);
 }
 
 // ---- eval, info, verify ----
@@ -423,6 +478,12 @@ static const Command commands[] = {
      "train by a JSON configuration, evaluate, keep checkpoints", 1, 1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET),
      0},
+    {"online", command_online,
+     "CONFIG [--env NAME] [--steps N] [--start-steps N] [--out DIR] [--resume DIR] [--datasets DIR]",
+     "train on the policy's own steps in an environment, and make datasets of it", 1, 1,
+     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_ENV) |
+         BIT(O_STEPS) | BIT(O_START_STEPS) | BIT(O_MEDIUM_SCORE) | BIT(O_DATASETS) | BIT(O_DATASET_STEPS),
+     0},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
      "evaluate the policy of a checkpoint (a file or a run folder)", 1, 1,
@@ -430,7 +491,8 @@ static const Command commands[] = {
     {"info", command_info, "FILE...", "describe datasets, checkpoints and results", 1, -1, 0, 0},
     {"verify", command_verify, "FILE...", "replay recorded updates and traces; PASS or FAIL", 1, -1, 0, 0},
     {"collect", command_collect,
-     "--env NAME (--policy POLICY | --mix P:SHARE,...) --steps N [--seed N] [--mean] [--noise SIGMA] --out FILE",
+     "--env NAME (--policy POLICY | --mix P:SHARE,...) --steps N [--seed N] [--mean] [--noise SIGMA] --out "
+     "FILE",
      "make a dataset with scripted controllers or checkpoints", 0, 0,
      BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_MIX) |
          BIT(O_MEAN) | BIT(O_SAMPLE) | BIT(O_NOISE) | BIT(O_NEXT_OBSERVATIONS),
@@ -568,7 +630,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     if (args->values[O_NOISE] && !is_number(args->values[O_NOISE]))
         return misuse(c, "--noise wants a number of at least 0, not '%s'", args->values[O_NOISE], NULL);
     // A run to resume brings its own configuration.
-    bool resumed = c->function == command_train && args->values[O_RESUME];
+    bool resumed = args->values[O_RESUME] != NULL;
     if (args->num_files < c->min_files && !resumed)
         return misuse(c, "an argument is missing: %s", c->usage, NULL);
     if (resumed && args->values[O_OUT])

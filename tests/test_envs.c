@@ -465,8 +465,8 @@ static bool same_rows(const char* a_path, const char* b_path) {
 
 static const char* const scripts[] = {"random", "medium", "expert"};
 
-static UfStatus collect(const char* env, const char* policy, int64_t num_steps, uint64_t seed, int num_threads,
-                        const char* path) {
+static UfStatus collect(const char* env, const char* policy, int64_t num_steps, uint64_t seed,
+                        int num_threads, const char* path) {
     UfCollectOptions options = {.env = env,
                                 .policy = policy,
                                 .num_steps = num_steps,
