@@ -15,10 +15,12 @@
 
 #include "core/agent.h"
 #include "core/bench.h"
+#include "core/collect.h"
 #include "core/config.h"
 #include "core/dataset.h"
 #include "core/envs.h"
 #include "core/h5.h"  // and <hdf5.h>
+#include "core/online.h"
 #include "core/run.h"
 #include "core/verify.h"
 
@@ -45,6 +47,15 @@ enum Option {
     O_ACTION_DIM,
     O_POPULATION,
     O_WINDOWS,
+    O_MIX,
+    O_MEAN,
+    O_SAMPLE,
+    O_NOISE,
+    O_NEXT_OBSERVATIONS,
+    O_START_STEPS,
+    O_MEDIUM_SCORE,
+    O_DATASETS,
+    O_DATASET_STEPS,
     NUM_OPTIONS,
 };
 
@@ -65,13 +76,27 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_EPISODES] = {"episodes", "N", "episodes (default 100)", 1, 10000000},
     [O_WORKERS] = {"workers", "N", "episodes side by side (default 8)", 1, 4096},
     [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
-    [O_POLICY] = {"policy", "NAME", "random, medium, expert or replay", 0, 0},
-    [O_STEPS] = {"steps", "N", "steps to collect, or updates a window of bench (default 20)", 1, INT32_MAX},
+    [O_POLICY] = {"policy", "POLICY",
+                  "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
+    [O_STEPS] = {"steps", "N", "environment steps, or updates a window of bench (default 20)", 1, INT32_MAX},
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
     [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
     [O_WINDOWS] = {"windows", "N", "timed windows (default 7)", 5, 100000},
+    [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
+               0, 0},
+    [O_MEAN] = {"mean", NULL, "checkpoints act at their mean (POLICY@mean: this one does)", 0, 0},
+    [O_SAMPLE] = {"sample", NULL, "stochastic checkpoints are sampled (the default)", 0, 0},
+    [O_NOISE] = {"noise", "SIGMA", "Gaussian exploration on top, clipped", 0, 0},
+    [O_NEXT_OBSERVATIONS] = {"next-observations", NULL, "store next_observations", 0, 0},
+    [O_START_STEPS] = {"start-steps", "N", "as --set start_steps=N", 0, 0},
+    [O_MEDIUM_SCORE] = {"medium-score", "X", "as --set medium_score=X", 0, 0},
+    [O_DATASETS] = {"datasets", "DIR",
+                    "make medium-replay, medium, expert and medium-expert files there; those there are kept",
+                    0, 0},
+    [O_DATASET_STEPS] = {"dataset-steps", "N",
+                         "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
 };
 
 typedef struct Args {
@@ -79,6 +104,7 @@ typedef struct Args {
     const char** sets;
     const char** files;
     int num_sets, num_files;
+    bool online;
 } Args;
 
 static int64_t number(const Args* args, enum Option option, int64_t otherwise) {
@@ -173,6 +199,17 @@ static void on_progress(void* user, const UfRunEvent* e) {
 
 // ---- train ----
 
+// `unifloral online` is `unifloral train` with online true, and counts environment steps.
+static UfStatus online_config(const Args* args, UfConfig* c) {
+    const int64_t steps = number(args, O_STEPS, 0);
+    c->online = true;
+    if (steps && steps <= c->start_steps)
+        return UF_FAIL(UF_ERR_CONFIG, "--steps %" PRId64 " leaves nothing after start_steps %" PRId64, steps,
+                       c->start_steps);
+    if (steps) c->num_updates = (steps - c->start_steps) * c->updates_per_step;
+    return UF_OK;
+}
+
 static UfStatus train_config(const Args* args, UfConfig** out) {
     const char* resume = args->values[O_RESUME];
     char path[2048];
@@ -189,10 +226,17 @@ static UfStatus train_config(const Args* args, UfConfig** out) {
         snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
         UF_TRY(uf_config_set(*out, name, equals + 1));
     }
-    if (args->values[O_SEED]) UF_TRY(uf_config_set(*out, "seed", args->values[O_SEED]));
-    if (args->values[O_THREADS]) UF_TRY(uf_config_set(*out, "num_threads", args->values[O_THREADS]));
-    if (args->values[O_DATASET]) UF_TRY(uf_config_set(*out, "dataset", args->values[O_DATASET]));
-    UfStatus status = uf_config_check(*out);
+    static const struct {
+        enum Option option;
+        const char* name;
+    } sugar[] = {{O_SEED, "seed"}, {O_THREADS, "num_threads"},     {O_DATASET, "dataset"},
+                 {O_ENV, "env"},   {O_START_STEPS, "start_steps"}, {O_MEDIUM_SCORE, "medium_score"}};
+    for (size_t i = 0; i < sizeof(sugar) / sizeof(sugar[0]); i++) {
+        const char* value = args->values[sugar[i].option];
+        if (value) UF_TRY(uf_config_set(*out, sugar[i].name, value));
+    }
+    UfStatus status = args->online ? online_config(args, *out) : UF_OK;
+    if (status == UF_OK) status = uf_config_check(*out);
     if (status == UF_OK) return UF_OK;
     char label[1200];
     snprintf(label, sizeof(label), "%s%s", args->num_files ? args->files[0] : resume,
@@ -216,6 +260,22 @@ static void print_result(const UfRunResult* r) {
     printf("checkpoint        %s/checkpoint.h5\n", r->folder);
 }
 
+// Files appear whole or not at all, so a signal may end this at once.
+static int make_datasets(const Args* args, const char* folder) {
+    UfOnlineDatasets datasets = {.run = folder,
+                                 .output = args->values[O_DATASETS],
+                                 .num_steps = number(args, O_DATASET_STEPS, 100000),
+                                 .num_threads = (int)number(args, O_THREADS, 0)};
+    char* report;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGUSR1, SIG_DFL);
+    if (uf_online_datasets(&datasets, &report) != UF_OK) return failed();
+    printf("%s", report);
+    uf_free(report);
+    return DONE;
+}
+
 static int command_train(const Args* args) {
     UfConfig* config = NULL;
     UfRunResult result;
@@ -235,13 +295,19 @@ static int command_train(const Args* args) {
     uf_config_free(config);
     if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
     if (status == UF_ERR_STOPPED) {
-        fprintf(stderr, "stopped at update %" PRId64 "; go on with: unifloral train --resume %s\n",
-                result.update, result.folder);
+        fprintf(stderr, "stopped at update %" PRId64 "; go on with: unifloral %s --resume %s\n",
+                result.update, args->online ? "online" : "train", result.folder);
         return 128 + stop_signal;
     }
     if (status != UF_OK) return failed();
     print_result(&result);
-    return DONE;
+    return args->values[O_DATASETS] ? make_datasets(args, result.folder) : DONE;
+}
+
+static int command_online(const Args* args) {
+    Args online = *args;
+    online.online = true;
+    return command_train(&online);
 }
 
 // ---- eval, info, verify ----
@@ -342,18 +408,18 @@ static int command_verify(const Args* args) {
 // ---- collect, convert, bench, envs ----
 
 static int command_collect(const Args* args) {
-    static const char* const names[] = {"random", "medium", "expert", "replay", NULL};
-    const char* policy = args->values[O_POLICY];
-    int index = 0;
-    while (names[index] && strcmp(names[index], policy)) index++;
-    if (!names[index]) {
-        fprintf(stderr, "error: --policy wants random, medium, expert or replay, not '%s'\n", policy);
-        return MISUSE;
-    }
-    if (uf_collect_scripted(args->values[O_ENV], (UfCollectPolicy)index, number(args, O_STEPS, 0),
-                            (uint64_t)number(args, O_SEED, 0), (int)number(args, O_THREADS, 0),
-                            args->values[O_OUT]) != UF_OK)
-        return failed();
+    const char* noise = args->values[O_NOISE];
+    UfCollectOptions collect = {.env = args->values[O_ENV],
+                                .policy = args->values[O_POLICY],
+                                .mix = args->values[O_MIX],
+                                .num_steps = number(args, O_STEPS, 0),
+                                .seed = (uint64_t)number(args, O_SEED, 0),
+                                .num_threads = (int)number(args, O_THREADS, 0),
+                                .mean = args->values[O_MEAN] != NULL,
+                                .noise = noise ? strtod(noise, NULL) : 0,
+                                .next_observations = args->values[O_NEXT_OBSERVATIONS] != NULL,
+                                .output = args->values[O_OUT]};
+    if (uf_collect(&collect) != UF_OK) return failed();
     printf("wrote %s\n", args->values[O_OUT]);
     return DONE;
 }
@@ -416,16 +482,25 @@ static const Command commands[] = {
      "train by a JSON configuration, evaluate, keep checkpoints", 1, 1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET),
      0},
+    {"online", command_online,
+     "CONFIG [--env NAME] [--steps N] [--start-steps N] [--out DIR] [--resume DIR] [--datasets DIR]",
+     "train on the policy's own steps in an environment, and make datasets of it", 1, 1,
+     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_ENV) |
+         BIT(O_STEPS) | BIT(O_START_STEPS) | BIT(O_MEDIUM_SCORE) | BIT(O_DATASETS) | BIT(O_DATASET_STEPS),
+     0},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
      "evaluate the policy of a checkpoint (a file or a run folder)", 1, 1,
      BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON), 0},
     {"info", command_info, "FILE...", "describe datasets, checkpoints and results", 1, -1, 0, 0},
     {"verify", command_verify, "FILE...", "replay recorded updates and traces; PASS or FAIL", 1, -1, 0, 0},
-    {"collect", command_collect, "--env NAME --policy NAME --steps N [--seed N] --out FILE",
-     "make a dataset with a scripted controller", 0, 0,
-     BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS),
-     BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_OUT)},
+    {"collect", command_collect,
+     "--env NAME (--policy POLICY | --mix P:SHARE,...) --steps N [--seed N] [--mean] [--noise SIGMA] --out "
+     "FILE",
+     "make a dataset with scripted controllers or checkpoints", 0, 0,
+     BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_MIX) |
+         BIT(O_MEAN) | BIT(O_SAMPLE) | BIT(O_NOISE) | BIT(O_NEXT_OBSERVATIONS),
+     BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
      "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
@@ -501,6 +576,11 @@ static bool is_whole_number(const char* text, int64_t low, int64_t high) {
     return *text && *text != ' ' && !*end && !errno && value >= low && value <= high;
 }
 
+static bool is_number(const char* text) {
+    char* end;
+    return *text && strtod(text, &end) >= 0 && !*end;
+}
+
 // Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
 static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool only_files = false;
@@ -545,8 +625,16 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         if ((c->required & BIT(o)) && !args->values[o])
             return misuse(c, "--%s is missing", options[o].name, NULL);
     }
+    if (c->function == command_collect && !args->values[O_POLICY] && !args->values[O_MIX])
+        return misuse(c, "%s is missing: what acts", "--policy or --mix", NULL);
+    if (args->values[O_POLICY] && args->values[O_MIX])
+        return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
+    if (args->values[O_MEAN] && args->values[O_SAMPLE])
+        return misuse(c, "%s contradict each other", "--mean and --sample", NULL);
+    if (args->values[O_NOISE] && !is_number(args->values[O_NOISE]))
+        return misuse(c, "--noise wants a number of at least 0, not '%s'", args->values[O_NOISE], NULL);
     // A run to resume brings its own configuration.
-    bool resumed = c->function == command_train && args->values[O_RESUME];
+    bool resumed = args->values[O_RESUME] != NULL;
     if (args->num_files < c->min_files && !resumed)
         return misuse(c, "an argument is missing: %s", c->usage, NULL);
     if (resumed && args->values[O_OUT])

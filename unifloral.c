@@ -47,6 +47,11 @@ UfStatus uf_config_check(const UfConfig* c) {
     if (!c->deterministic && c->log_std_min > c->log_std_max)
         return UF_FAIL(UF_ERR_CONFIG, "log_std_min %g is above log_std_max %g; swap them", c->log_std_min,
                        c->log_std_max);
+    if (c->online && !c->env[0])
+        return UF_FAIL(UF_ERR_CONFIG, "online true needs an environment to act in; name it in env");
+    if (c->online && c->dataset[0])
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "online true makes its own data, but dataset is '%s'; remove one of them", c->dataset);
     if (c->dataset_sample_ratio < 1 && !c->model_path[0])
         return UF_FAIL(UF_ERR_CONFIG,
                        "dataset_sample_ratio %g needs a trained model in model_path; set it to 1 for "
@@ -1261,6 +1266,13 @@ struct UfPolicy {
     float* action_bounds;  // (2, A) or null
 };
 
+UfStatus uf_policy_refresh(UfPolicy* policy, const UfAgent* a, int member) {
+    const UfGroup* g = &a->groups[GROUP_ACTOR];
+    a->backend->download(a->backend, policy->params, g->params + (size_t)member * g->count,
+                         policy->mlp.size * sizeof(real));
+    return a->backend->sync(a->backend);
+}
+
 UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
     if (!out) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_create: out is null");
     *out = NULL;
@@ -1283,13 +1295,10 @@ UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
     if (status == UF_OK && a->action_bounds)
         status = UF_ALLOC(&policy->action_bounds, 2 * a->A, "action bounds");
     if (status == UF_OK) {
-        const UfGroup* g = &a->groups[GROUP_ACTOR];
-        a->backend->download(a->backend, policy->params, g->params + (size_t)member * g->count,
-                             policy->mlp.size * sizeof(real));
         memcpy(policy->norm, a->host_norm, 2 * (size_t)a->O * sizeof(real));
         if (a->action_bounds)
             memcpy(policy->action_bounds, a->action_bounds, 2 * (size_t)a->A * sizeof(float));
-        status = a->backend->sync(a->backend);
+        status = uf_policy_refresh(policy, a, member);
     }
     if (status != UF_OK) {
         uf_policy_free(policy);

@@ -232,7 +232,7 @@ static UfStatus cut_episodes(UfDataset* d) {
 // ---- statistics ----
 
 // Mean and standard deviation of each observation component over the rows: two passes, in order, in double.
-static UfStatus measure_observations(UfDataset* d) {
+UfStatus uf_dataset_measure(UfDataset* d) {
     size_t num = (size_t)d->obs_dim;
     double* sums = NULL;
     UF_TRY(UF_ALLOC(&d->obs_mean, num, "observation statistics"));
@@ -261,7 +261,7 @@ static UfStatus measure_observations(UfDataset* d) {
 
 static UfStatus finish(UfDataset* d) {
     UF_TRY(cut_episodes(d));
-    return measure_observations(d);
+    return uf_dataset_measure(d);
 }
 
 // ---- D4RL files ----
@@ -839,24 +839,42 @@ UfStatus uf_dataset_info(const char* path, char** text) {
 
 // ---- writing ----
 
+enum { GZIP = 4 };
+
+// A matrix or a vector (rank 1) whose rows lie `stride` floats apart.
+static UfStatus write_numbers(const UfH5* h5, const char* name, const float* data, int64_t rows, int columns,
+                              int rank, int stride) {
+    const int64_t dims[2] = {rows, columns};
+    float* dense = NULL;
+    if (stride == columns) return uf_h5_write(h5, name, UF_H5_FLOAT, data, rank, dims, GZIP, false);
+    if (rank == 2) return uf_h5_write_strided(h5, name, data, rows, columns, stride, GZIP);
+    UF_TRY(UF_ALLOC(&dense, rows, name));
+    for (int64_t i = 0; i < rows; i++) dense[i] = data[i * stride];
+    UfStatus status = uf_h5_write(h5, name, UF_H5_FLOAT, dense, 1, dims, GZIP, false);
+    uf_free(dense);
+    return status;
+}
+
 static UfStatus write_arrays(const UfH5* h5, const UfDatasetWriter* w) {
-    int64_t obs_dims[2] = {w->num_rows, w->obs_dim}, action_dims[2] = {w->num_rows, w->action_dim};
     const struct {
         const char* name;
-        UfH5Type type;
-        const void* data;
-        int rank;
-        const int64_t* dims;
-    } parts[] = {{"observations", UF_H5_FLOAT, w->observations, 2, obs_dims},
-                 {"actions", UF_H5_FLOAT, w->actions, 2, action_dims},
-                 {"rewards", UF_H5_FLOAT, w->rewards, 1, obs_dims},
-                 {"terminals", UF_H5_UINT8, w->terminals, 1, obs_dims},
-                 {"timeouts", UF_H5_UINT8, w->timeouts, 1, obs_dims},
-                 {"next_observations", UF_H5_FLOAT, w->next_observations, 2, obs_dims}};
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-        if (parts[i].data)
-            UF_TRY(uf_h5_write(h5, parts[i].name, parts[i].type, parts[i].data, parts[i].rank, parts[i].dims,
-                               4, true));
+        const float* data;
+        int columns, rank;
+    } numbers[] = {{"observations", w->observations, w->obs_dim, 2},
+                   {"actions", w->actions, w->action_dim, 2},
+                   {"rewards", w->rewards, 1, 1},
+                   {"next_observations", w->next_observations, w->obs_dim, 2}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        const int columns = numbers[i].columns;
+        const bool strided = w->stride > 0 && numbers[i].data != w->next_observations;
+        if (numbers[i].data)
+            UF_TRY(write_numbers(h5, numbers[i].name, numbers[i].data, w->num_rows, columns, numbers[i].rank,
+                                 strided ? w->stride : columns));
+    }
+    UF_TRY(uf_h5_write(h5, "terminals", UF_H5_UINT8, w->terminals, 1, &w->num_rows, GZIP, true));
+    if (w->timeouts)
+        UF_TRY(uf_h5_write(h5, "timeouts", UF_H5_UINT8, w->timeouts, 1, &w->num_rows, GZIP, true));
+    if (w->seed) UF_TRY(uf_h5_write_integer(h5, "", "seed", (int64_t)*w->seed));
     if (w->env_id && w->env_id[0]) UF_TRY(uf_h5_write_string(h5, "", "env_id", w->env_id));
     if (w->recipe && w->recipe[0]) UF_TRY(uf_h5_write_string(h5, "", "recipe", w->recipe));
     return UF_OK;

@@ -36,21 +36,26 @@ static inline const float* uf_record(const UfDataset* d, int64_t row) {
     return d->records + (size_t)(d->rows ? d->rows[row] : row) * (size_t)d->stride;
 }
 
+// Fills obs_mean and obs_std from the rows there are.
+UfStatus uf_dataset_measure(UfDataset* dataset);
+
 // What `unifloral info FILE` prints about a dataset file, as text (never fails on NaN or out-of-range
 // actions: it counts them).
 UfStatus uf_dataset_info(const char* path, char** text);
 // `unifloral convert IN OUT`: CSV or .npz (D4RL names, or NeoRL's obs/next_obs/action/reward/done/index, or
 // OGBench's terminals on the extra state) to D4RL-layout HDF5.
 UfStatus uf_dataset_convert(const char* input, const char* output);
-// Writes D4RL layout: observations, actions, rewards, terminals (+ timeouts, next_observations), attribute
-// env_id.
+// Writes D4RL layout: observations, actions, rewards, terminals (+ timeouts, next_observations), attributes
+// env_id, recipe and seed.
 typedef struct UfDatasetWriter {
     int64_t num_rows;
     int obs_dim, action_dim;
     const float *observations, *actions, *rewards, *next_observations;  // Nullable: next_observations
+    int stride;  // floats from row to row of the first three, as in records; 0: each array is dense
     const uint8_t *terminals, *timeouts;  // Nullable: timeouts (then readers go by the step limit)
     const char* env_id;                   // Nullable
     const char* recipe;                   // how it was made, stored as attribute "recipe".   Nullable
+    const uint64_t* seed;                 // attribute "seed".   Nullable
 } UfDatasetWriter;
 UfStatus uf_dataset_write(const char* path, const UfDatasetWriter* arrays);
 

@@ -70,16 +70,6 @@ UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed)
 // Kind mujoco-traces: against mujoco.c. UF_ERR_UNSUPPORTED without the library.
 UfStatus uf_verify_mujoco_traces(const char* path, char** report, bool* passed);
 
-// `unifloral collect --env E --policy P`: a D4RL-layout dataset from scripted controllers.
-typedef enum UfCollectPolicy {
-    UF_COLLECT_RANDOM,
-    UF_COLLECT_MEDIUM,
-    UF_COLLECT_EXPERT,
-    UF_COLLECT_REPLAY,
-} UfCollectPolicy;
-UfStatus uf_collect_scripted(const char* env_name, UfCollectPolicy policy, int64_t num_steps, uint64_t seed,
-                             int num_threads, const char* output);
-
 // ---- for the files that supply environments ----
 
 struct UfEnvOps {

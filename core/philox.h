@@ -28,7 +28,8 @@ enum {
     UF_STREAM_ENV_RESET,    // update = episode
     UF_STREAM_ENV_STEP,     // update = episode, noise inside an environment
     UF_STREAM_EVAL_ACTION,  // update = episode, action noise while acting
-    UF_STREAM_CONTROLLER,   // update = episode, scripted data collection
+    UF_STREAM_CONTROLLER,   // update = episode, data collection
+    UF_STREAM_EXPLORE,      // update = environment step of online training: actions
 };
 
 typedef struct UfPhilox {

@@ -6,6 +6,8 @@
 
 #include "../unifloral.h"
 
+// Copies the actor's present parameters of the agent that the policy was made of.
+UfStatus uf_policy_refresh(UfPolicy* policy, const UfAgent* agent, int member);
 // uf_policy_act without the scaling to the dataset's units.
 UfStatus uf_policy_act_normalised(const UfPolicy* policy, float* actions, const float* obs, int64_t n,
                                   const float* noise);

@@ -5,7 +5,7 @@
 // on disk before the checkpoint is, and a resumed run first drops the log lines that are younger than its
 // checkpoint.
 //
-// Rooms: paths and log, evaluation, result, folder, loop, API.
+// Rooms: paths and log, evaluation, result, folder, progress, milestones of an online run, loop, API.
 #include "run.h"
 
 #include <cjson/cJSON.h>  // log.jsonl for the chart
@@ -13,7 +13,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>  // snprintf, sscanf
+#include <stdio.h>   // snprintf, sscanf
+#include <stdlib.h>  // strtod
 #include <string.h>
 #include <sys/file.h>  // flock
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 #include "config.h"
 #include "dataset.h"
 #include "h5.h"
+#include "online.h"
 #include "philox.h"
 #include "plot.h"
 
@@ -30,8 +32,9 @@
 typedef struct Run {
     const UfRunOptions* options;
     UfRunResult* result;
-    UfConfig config;  // env filled in once it is known
-    UfDataset* dataset;
+    UfConfig config;     // env filled in once it is known
+    UfOnline* online;    // NULL: trains on a file
+    UfDataset* dataset;  // the file's, or the buffer of `online`
     UfAgent* agent;
     UfPool* pool;                    // of evaluation
     const UfEnvSpec* env;            // NULL: no evaluation
@@ -41,6 +44,8 @@ typedef struct Run {
     double trained, last_tick;       // seconds of training since the last log line
     int64_t first_update, interval_update;
     double eval_return, eval_score;
+    double best_return;  // online: of the evaluations so far, as logged.   -INFINITY: none yet
+    bool is_medium;      // online: one of them reached medium_score
 } Run;
 
 // ---- paths and log ----
@@ -308,36 +313,59 @@ static double json_number(const cJSON* object, const char* name) {
     return cJSON_IsNumber(item) ? item->valuedouble : NAN;
 }
 
-// Score (return where the environment has no scores) with its standard error against updates, from log.jsonl.
-static UfStatus learning_curve(Run* run) {
-    char path[PATH_BYTES], title[2 * UF_STRING_BYTES + 8], stem[UF_STRING_BYTES];
-    char* data;
-    size_t num_bytes;
+// The evaluations in log.jsonl.
+typedef struct LogPoint {
+    double update, mean_return, return_error, score, score_error;
+} LogPoint;
+
+static UfStatus read_log(const Run* run, LogPoint** points, int* num_points) {
+    char path[PATH_BYTES], *data;
+    size_t num_bytes, num_lines = 0;
+    *points = NULL;
+    *num_points = 0;
     run_path(run, "log.jsonl", path);
+    if (!file_exists(path)) return UF_OK;
     UF_TRY(uf_read_file(path, &data, &num_bytes));
-    int num_lines = 0, num_points = 0;
     for (size_t i = 0; i < num_bytes; i++) num_lines += data[i] == '\n';
-    double* points;  // (4, num_lines): x, y, low, high
-    UfStatus status = UF_ALLOC(&points, 4 * (size_t)num_lines + 1, "learning curve");
-    bool scores = run->env && run->env->has_scores;
-    double *x = points, *y = x + num_lines, *low = y + num_lines, *high = low + num_lines;
+    UfStatus status = UF_ALLOC(points, num_lines + 1, "evaluations");
     char* line = data;
     for (char* end; status == UF_OK && (end = strchr(line, '\n')); line = end + 1) {
         cJSON* json = cJSON_ParseWithLength(line, (size_t)(end - line));
-        double value = json_number(json, scores ? "eval_score" : "eval_return");
-        double error = json_number(json, scores ? "eval_score_stderr" : "eval_return_stderr");
-        if (isfinite(value)) {
-            x[num_points] = json_number(json, "update");
-            y[num_points] = value;
-            low[num_points] = value - error;
-            high[num_points++] = value + error;
-        }
+        LogPoint p = {json_number(json, "update"), json_number(json, "eval_return"),
+                      json_number(json, "eval_return_stderr"), json_number(json, "eval_score"),
+                      json_number(json, "eval_score_stderr")};
+        if (isfinite(p.mean_return)) (*points)[(*num_points)++] = p;
         cJSON_Delete(json);
     }
     uf_free(data);
+    return status;
+}
+
+// What the run trains on, for names: its file's name, or its environment.
+static const char* subject(const Run* run, char* stem, size_t bytes) {
+    return file_stem(run->config.online ? run->config.env : run->config.dataset, stem, bytes);
+}
+
+// Score (return where the environment has no scores) with its standard error against updates.
+static UfStatus learning_curve(Run* run) {
+    char path[PATH_BYTES], title[2 * UF_STRING_BYTES + 8], stem[UF_STRING_BYTES];
+    LogPoint* log;
+    int num_points;
+    double* points;  // (4, num_points): x, y, low, high
+    UF_TRY(read_log(run, &log, &num_points));
+    UfStatus status = UF_ALLOC(&points, 4 * (size_t)num_points + 1, "learning curve");
+    bool scores = run->env && run->env->has_scores;
+    double *x = points, *y = x + num_points, *low = y + num_points, *high = low + num_points;
+    for (int i = 0; status == UF_OK && i < num_points; i++) {
+        double error = scores ? log[i].score_error : log[i].return_error;
+        x[i] = log[i].update;
+        y[i] = scores ? log[i].score : log[i].mean_return;
+        low[i] = y[i] - error;
+        high[i] = y[i] + error;
+    }
+    uf_free(log);
     if (status == UF_OK && num_points > 0) {
-        snprintf(title, sizeof(title), "%s on %s", run->config.algorithm,
-                 file_stem(run->config.dataset, stem, sizeof(stem)));
+        snprintf(title, sizeof(title), "%s on %s", run->config.algorithm, subject(run, stem, sizeof(stem)));
         UfSeries series = {run->config.algorithm, num_points, x, y, low, high};
         UfPlot plot = {title, "updates", scores ? "normalised score" : "return", 1, &series, false};
         run_path(run, "learning_curve.png", path);
@@ -383,7 +411,7 @@ static UfStatus make_default_folder(Run* run) {
     char stem[UF_STRING_BYTES], name[2 * UF_STRING_BYTES + 64];
     UF_TRY(uf_make_folder("runs"));
     int length = snprintf(name, sizeof(name), "%s_%s_%" PRId64, run->config.algorithm,
-                          file_stem(run->config.dataset, stem, sizeof(stem)), run->config.seed);
+                          subject(run, stem, sizeof(stem)), run->config.seed);
     for (int i = 0; i < length; i++) {
         if (name[i] == '/') name[i] = '-';
     }
@@ -441,7 +469,7 @@ static void take_back_folder(Run* run) {
     if (run->made_folder) rmdir(run->result->folder);
 }
 
-// ---- loop ----
+// ---- progress ----
 
 static void progress(Run* run, UfRunEventKind kind, int64_t update) {
     UfRunEvent event = {.kind = kind,
@@ -513,6 +541,66 @@ static int64_t next_multiple(int64_t update, int64_t interval, int64_t last) {
     return rest < last - update ? update + rest : last;
 }
 
+// ---- milestones of an online run ----
+
+// A number as log.jsonl gives it back: a resumed run must judge as one that was never stopped.
+static double as_logged(double x) {
+    char text[32];
+    snprintf(text, sizeof(text), "%.9g", x);
+    return strtod(text, NULL);
+}
+
+static bool is_new_best(Run* run, double mean_return) {
+    bool better = mean_return > run->best_return;
+    if (better) run->best_return = mean_return;
+    return better;
+}
+
+static bool is_first_medium(Run* run, double score) {
+    bool first = !run->is_medium && score >= run->config.medium_score;
+    run->is_medium |= first;
+    return first;
+}
+
+// What the log says of evaluations before this process.
+static UfStatus recall_milestones(Run* run) {
+    LogPoint* log;
+    int num_points;
+    UF_TRY(read_log(run, &log, &num_points));
+    for (int i = 0; i < num_points; i++) {
+        is_new_best(run, log[i].mean_return);
+        is_first_medium(run, log[i].score);
+    }
+    uf_free(log);
+    return UF_OK;
+}
+
+// Keeps the checkpoints that datasets are made of, after the log line and before the run's own checkpoint: a
+// killed run comes by again and writes the same.
+static UfStatus keep_milestones(Run* run) {
+    char path[PATH_BYTES];
+    run_path(run, UF_ONLINE_BEST, path);
+    if (is_new_best(run, as_logged(run->eval_return))) UF_TRY(uf_agent_save(run->agent, path));
+    run_path(run, UF_ONLINE_MEDIUM, path);
+    return is_first_medium(run, as_logged(run->eval_score)) ? uf_agent_save(run->agent, path) : UF_OK;
+}
+
+// ---- loop ----
+
+static UfStatus train(Run* run, int64_t num_updates) {
+    return run->online ? uf_online_train(run->online, run->agent, num_updates, on_update, run)
+                       : uf_train(run->agent, run->dataset, num_updates, on_update, run);
+}
+
+// The buffer goes first: rows beyond those that the checkpoint knows of are dropped on resuming.
+static UfStatus save(Run* run) {
+    char path[PATH_BYTES];
+    run_path(run, UF_ONLINE_BUFFER, path);
+    if (run->online) UF_TRY(uf_online_save(run->online, path));
+    run_path(run, "checkpoint.h5", path);
+    return uf_agent_save(run->agent, path);
+}
+
 static UfStatus train_loop(Run* run) {
     const UfConfig* c = &run->config;
     char checkpoint[PATH_BYTES];
@@ -522,7 +610,7 @@ static UfStatus train_loop(Run* run) {
         int64_t next = next_multiple(update, c->eval_interval,
                                      next_multiple(update, c->checkpoint_interval, c->num_updates));
         double start = uf_now();
-        UfStatus status = uf_train(run->agent, run->dataset, next - update, on_update, run);
+        UfStatus status = train(run, next - update);
         run->trained += uf_now() - start;
         update = run->result->update = uf_agent_num_updates(run->agent);
         if (status == UF_ERR_NONFINITE) {
@@ -532,9 +620,12 @@ static UfStatus train_loop(Run* run) {
         }
         if (status != UF_OK && status != UF_ERR_STOPPED) return status;
         bool stopped = status == UF_ERR_STOPPED || asked_to_stop(run), last = update == c->num_updates;
-        if (update % c->eval_interval == 0 || last) UF_TRY(end_interval(run, update));
+        if (update % c->eval_interval == 0 || last) {
+            UF_TRY(end_interval(run, update));
+            if (run->online) UF_TRY(keep_milestones(run));
+        }
         if (update % c->checkpoint_interval == 0 || last || stopped) {
-            UF_TRY(uf_agent_save(run->agent, checkpoint));
+            UF_TRY(save(run));
             saved = update;
         }
         if (stopped)
@@ -565,6 +656,7 @@ static UfStatus open_agent(Run* run) {
     if (!run->options->resume || !file_exists(path)) {
         UF_TRY(truncate_logs(run, 0));
         run->seconds_before = 0;
+        if (run->online) UF_TRY(uf_online_start(run->online));
         return uf_agent_create(&run->agent, &run->config, run->dataset, (int)run->config.num_threads);
     }
     UF_TRY(uf_agent_load(&run->agent, path, (int)run->config.num_threads));
@@ -576,7 +668,12 @@ static UfStatus open_agent(Run* run) {
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "%s: is not the file that the run was trained on (SHA-256 %.12s..., then %.12s...)",
                        run->config.dataset, run->dataset->hash, uf_agent_dataset_hash(run->agent));
-    return truncate_logs(run, uf_agent_num_updates(run->agent));
+    const int64_t update = uf_agent_num_updates(run->agent);
+    UF_TRY(truncate_logs(run, update));
+    if (!run->online) return UF_OK;
+    UF_TRY(recall_milestones(run));
+    run_path(run, UF_ONLINE_BUFFER, path);
+    return uf_online_load(run->online, path, uf_online_steps(&run->config, update));
 }
 
 // ---- API ----
@@ -597,7 +694,7 @@ UfStatus uf_run_config(UfConfig** out, const char* folder) {
 static UfStatus run_all(Run* run) {
     UfConfig* c = &run->config;
     UF_TRY(uf_config_check(c));
-    if (!c->dataset[0])
+    if (!c->online && !c->dataset[0])
         return UF_FAIL(UF_ERR_CONFIG, "dataset: is empty; name an HDF5 file with --dataset FILE");
     if (c->env[0]) {  // before a large file is read
         UfEnv* env;
@@ -605,7 +702,12 @@ static UfStatus run_all(Run* run) {
         uf_env_free(env);
     }
     UF_TRY(open_folder(run));
-    UF_TRY(uf_dataset_open(&run->dataset, c->dataset, c->env[0] ? c->env : NULL));
+    if (c->online) {
+        UF_TRY(uf_online_create(&run->online, c));
+        run->dataset = uf_online_buffer(run->online);
+    } else {
+        UF_TRY(uf_dataset_open(&run->dataset, c->dataset, c->env[0] ? c->env : NULL));
+    }
     UF_TRY(find_env(run, &run->env));
     UF_TRY(open_agent(run));
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)c->num_threads));
@@ -619,31 +721,42 @@ static UfStatus run_all(Run* run) {
 }
 
 UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
-    Run run = {.options = options, .result = result, .lock = -1, .eval_return = NAN, .eval_score = NAN};
+    Run run = {.options = options,
+               .result = result,
+               .lock = -1,
+               .eval_return = NAN,
+               .eval_score = NAN,
+               .best_return = -INFINITY};
     *result = (UfRunResult){.mean_return = NAN, .mean_score = NAN, .stderr_return = NAN, .stderr_score = NAN};
     run.config = *options->config;
     UfStatus status = run_all(&run);
     take_back_folder(&run);
     uf_pool_free(run.pool);
     uf_agent_free(run.agent);
-    uf_dataset_free(run.dataset);
+    if (run.online)
+        uf_online_free(run.online);
+    else
+        uf_dataset_free(run.dataset);
     if (run.lock >= 0) close(run.lock);
     return status;
 }
 
+UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes) {
+    struct stat info;
+    bool folder = stat(name, &info) == 0 && S_ISDIR(info.st_mode);
+    if ((size_t)snprintf(path, path_bytes, "%s%s", name, folder ? "/checkpoint.h5" : "") >= path_bytes)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", name);
+    return UF_OK;
+}
+
 UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
     char path[PATH_BYTES], stem[UF_STRING_BYTES];
-    struct stat info;
     UfAgent* agent = NULL;
     UfPolicy* policy = NULL;
     UfPool* pool = NULL;
     UfEnv* env = NULL;
     *out = (UfEvaluation){0};
-    bool folder = stat(options->checkpoint, &info) == 0 && S_ISDIR(info.st_mode);
-    if (snprintf(path, sizeof(path), "%s%s", options->checkpoint, folder ? "/checkpoint.h5" : "") >=
-        (int)sizeof(path))
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", options->checkpoint);
-
+    UF_TRY(uf_run_checkpoint(options->checkpoint, path, sizeof(path)));
     UF_TRY(uf_agent_load(&agent, path, 1));
     const UfConfig* c = uf_agent_config(agent, 0);
     const char* name = options->env ? options->env : c->env;

@@ -2,7 +2,8 @@
 //
 // The folder: config.json (first), log.jsonl and log.csv (a line each eval_interval), checkpoint.h5 (each
 // checkpoint_interval and at every ending), final.h5 (returns and scores of the final evaluation),
-// learning_curve.png and .svg.
+// learning_curve.png and .svg. Of an online run also buffer.hdf5 (what it trained on; written before each
+// checkpoint), medium.h5 and best.h5 (online.h).
 #ifndef UF_RUN_H
 #define UF_RUN_H
 
@@ -34,7 +35,7 @@ typedef void UfRunProgressFn(void* user, const UfRunEvent* event);
 
 typedef struct UfRunOptions {
     const UfConfig* config;  // of a resumed run: what uf_run_config gave, with RUN fields changed at will
-    const char* out;         // folder of a new run.   Nullable: runs/<algorithm>_<dataset>_<seed>
+    const char* out;         // folder of a new run.   Nullable: runs/<algorithm>_<dataset or env>_<seed>
     const char* resume;      // folder of a run to go on with.   Nullable
     const volatile sig_atomic_t* stop;  // set from a signal handler: end after this update.   Nullable
     UfRunProgressFn* on_progress;       // Nullable
@@ -53,11 +54,14 @@ typedef struct UfRunResult {
 // The configuration of the run in a folder. UF_ERR_IO: there is no run.
 UfStatus uf_run_config(UfConfig** out, const char* folder);
 
-// Trains to the end of the configuration. A run that was killed and resumed ends in the bits of one that
+// Trains to the end of the configuration, on its dataset or online. A run that was killed and resumed ends in the bits of one that
 // never stopped. Errors: UF_ERR_STOPPED (a checkpoint was written; result->folder and update are set),
 // UF_ERR_NONFINITE (the last good checkpoint is kept), and everything that config, dataset, environment and
 // files can refuse.
 UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result);
+
+// The checkpoint file of a run folder; a file stands for itself.
+UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes);
 
 // Evaluates member 0 of a checkpoint (a file or a run folder).
 typedef struct UfRunEvalOptions {

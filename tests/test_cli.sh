@@ -48,7 +48,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train eval info verify collect convert bench envs; do
+for c in train online eval info verify collect convert bench envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -69,8 +69,11 @@ refused "set without =" 2 "--set wants name=value" train x.json --set lr
 refused "no config" 2 "argument is missing" train
 refused "two configs" 2 "one argument too many" train a.json b.json
 refused "info without file" 2 "argument is missing" info
-refused "collect without policy" 2 "--policy is missing" collect --env pendulum --steps 5 --out x.hdf5
-refused "unknown policy" 2 "--policy wants random" collect --env pendulum --policy best --steps 5 --out "$T/x.hdf5"
+refused "collect without policy" 2 "--policy or --mix is missing" collect --env pendulum --steps 5 --out x.hdf5
+refused "policy and mix" 2 "contradict each other" collect --env pendulum --policy random --mix random:1 --steps 5 --out x.hdf5
+refused "noise that is none" 2 "--noise wants a number" collect --env pendulum --policy random --noise loud --steps 5 --out x.hdf5
+refused "shares that do not add up" 1 "add up to 1.1, expected 1" collect --env pendulum --mix random:0.5,expert:0.6 --steps 5 --out x.hdf5
+refused "unknown policy" 1 "best.*a policy is random, medium, expert, replay or a checkpoint" collect --env pendulum --policy best --steps 5 --out "$T/x.hdf5"
 
 # ---- refusals ----
 
@@ -195,6 +198,71 @@ for round in 1 2 3; do
     check "round $round: resume after $kills kills" "$U" train "$S" --resume "$k"
     check "round $round: same bits as a straight run" same_run "$T/straight" "$k"
 done
+
+# ---- online ----
+
+O=$T/online.json
+cat >"$O" <<JSON
+{"env": "pendulum", "algorithm": "sac", "batch_size": 32, "actor_num_layers": 2, "actor_layer_width": 32,
+ "critic_num_layers": 2, "critic_layer_width": 32, "norm_obs": true, "deterministic": false, "use_tanh_mean": false,
+ "actor_bc_coef": 0, "use_entropy_loss": true, "actor_entropy_coef": 1, "critic_entropy_coef": 1,
+ "start_steps": 300, "num_updates": 2500, "updates_per_step": 2, "eval_interval": 200, "eval_workers": 2,
+ "eval_final_episodes": 6, "checkpoint_interval": 270, "medium_score": -20}
+JSON
+same_online() { # A B: the run, its buffer and its milestones
+    same_run "$1" "$2" && "$same" "$1/buffer.hdf5" "$2/buffer.hdf5" && "$same" "$1/medium.h5" "$2/medium.h5" &&
+        "$same" "$1/best.h5" "$2/best.h5"
+}
+refused "online without an environment" 1 "online true needs an environment" online "$S" --set env= --set dataset= --out "$T/r"
+refused "online with a dataset" 1 "online true makes its own data" online "$O" --set dataset=x.hdf5 --out "$T/r"
+refused "online with discrete actions" 1 "discrete" online "$O" --env cartpole --out "$T/r"
+refused "online with too few steps" 1 "leaves nothing after start_steps 300" online "$O" --steps 300 --out "$T/r"
+check "refused online runs leave no folder" test ! -e "$T/r"
+check "online" "$U" online "$O" --out "$T/online" --threads 1
+check "the buffer holds every step" grep -q "^rows *1550 transitions, 0 more" <("$U" info "$T/online/buffer.hdf5")
+check "online, two threads" "$U" online "$O" --out "$T/online2" --threads 2
+check "two threads, same buffer" "$same" "$T/online/buffer.hdf5" "$T/online2/buffer.hdf5"
+for round in 1 2; do
+    k=$T/online_killed$round kills=0
+    for _ in 1 2 3 4; do
+        if [ -e "$k/config.json" ]; then set -- --resume "$k"; else set -- "$O" --resume "$k"; fi
+        "$U" online "$@" --threads 1 >/dev/null 2>&1 &
+        pid=$!
+        sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
+        kill -9 $pid 2>/dev/null && kills=$((kills + 1))
+        wait $pid 2>/dev/null
+    done
+    check "online round $round: resume after $kills kills" "$U" online "$O" --resume "$k"
+    check "online round $round: same bits as a straight run" same_online "$T/online" "$k"
+done
+"$U" online "$O" --out "$T/online_stopped" --threads 1 >/dev/null 2>"$T/said" &
+pid=$!
+wait_for "$T/online_stopped/log.jsonl"
+kill -INT $pid
+wait $pid
+check "Ctrl-C says how to go on online" grep -q 'unifloral online --resume' "$T/said"
+check "train resumes it as well" "$U" train --resume "$T/online_stopped" --threads 1
+check "to the same bits as a straight online run" same_online "$T/online" "$T/online_stopped"
+mv "$T/online_stopped/buffer.hdf5" "$T/kept.hdf5"
+refused "a lost buffer" 1 "buffer.hdf5" online --resume "$T/online_stopped"
+
+"$U" online --resume "$T/online" --datasets "$T/sets" --dataset-steps 1000 >"$T/out" 2>"$T/err"
+for kind in medium-replay medium expert medium-expert; do
+    check "online datasets: $kind" "$U" info "$T/sets/pendulum-$kind.hdf5"
+done
+rm "$T/sets/pendulum-expert.hdf5"
+"$U" online --resume "$T/online" --datasets "$T/sets" --dataset-steps 1000 >"$T/out" 2>"$T/err"
+check "a dataset that is there is kept" test "$(grep -c '^kept ' "$T/out")" = 3 -a "$(grep -c '^wrote ' "$T/out")" = 1
+check "medium-replay is the beginning of the buffer" eval '
+    rows() { "$U" info "$1" | sed -nE "s/^rows *([0-9]+) .*/\1/p"; }
+    test "$(rows "$T/sets/pendulum-medium-replay.hdf5")" -lt 1550 -a "$(rows "$T/sets/pendulum-medium-replay.hdf5")" -gt 300'
+recipe=$(h5dump -a recipe "$T/sets/pendulum-expert.hdf5" 2>/dev/null | sed -nE 's/.*"unifloral (collect[^;]*);.*/\1/p')
+if [ -n "$recipe" ]; then
+    check "a recipe makes its file again" eval "'$U' $recipe --out '$T/again.hdf5' --threads 2 &&
+        $same '$T/sets/pendulum-expert.hdf5' '$T/again.hdf5'"
+else
+    echo "skip a recipe makes its file again: no h5dump"
+fi
 
 # ---- trouble on the way ----
 

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "core/collect.h"
 #include "core/dataset.h"
 #include "core/envs.h"
 #include "core/h5.h"
@@ -476,13 +477,26 @@ static bool same_rows(const char* a_path, const char* b_path) {
     return same;
 }
 
+static const char* const scripts[] = {"random", "medium", "expert"};
+
+static UfStatus collect(const char* env, const char* policy, int64_t num_steps, uint64_t seed,
+                        int num_threads, const char* path) {
+    UfCollectOptions options = {.env = env,
+                                .policy = policy,
+                                .num_steps = num_steps,
+                                .seed = seed,
+                                .num_threads = num_threads,
+                                .output = path};
+    return uf_collect(&options);
+}
+
 static void test_collect(void** state) {
     (void)state;
     const char *one = in_folder("one.hdf5"), *four = in_folder("four.hdf5");
-    assert_ok(uf_collect_scripted("pendulum", UF_COLLECT_REPLAY, 8100, 3, 1, one));
-    assert_ok(uf_collect_scripted("Pendulum-v1", UF_COLLECT_REPLAY, 8100, 3, 4, four));
+    assert_ok(collect("pendulum", "replay", 8100, 3, 1, one));
+    assert_ok(collect("Pendulum-v1", "replay", 8100, 3, 4, four));
     assert_true(same_rows(one, four));
-    assert_ok(uf_collect_scripted("pendulum", UF_COLLECT_REPLAY, 8100, 4, 4, four));
+    assert_ok(collect("pendulum", "replay", 8100, 4, 4, four));
     assert_false(same_rows(one, four));
 
     // Every recorded transition is what the environment does; the last episode is cut and has no flag.
@@ -530,10 +544,10 @@ static void test_collect_policies(void** state) {
     static const char* const envs[] = {"pendulum", "mountaincarcontinuous", "pointmaze-umaze-dense"};
     for (int i = 0; i < 3; i++) {
         double means[3];
-        for (int policy = UF_COLLECT_RANDOM; policy <= UF_COLLECT_EXPERT; policy++) {
+        for (int policy = 0; policy < 3; policy++) {
             UfDataset* data;
             const char* path = in_folder("policy.hdf5");
-            assert_ok(uf_collect_scripted(envs[i], (UfCollectPolicy)policy, 20000, 0, 2, path));
+            assert_ok(collect(envs[i], scripts[policy], 20000, 0, 2, path));
             assert_ok(uf_dataset_open(&data, path, NULL));
             double sum = 0;
             int64_t whole = data->num_episodes - data->unfinished_tail;
@@ -545,13 +559,13 @@ static void test_collect_policies(void** state) {
             fail_msg("%s: random, medium, expert score %g, %g, %g", envs[i], means[0], means[1], means[2]);
     }
     const char* path = in_folder("refused.hdf5");
-    assert_int_equal(uf_collect_scripted("cartpole", UF_COLLECT_EXPERT, 100, 0, 1, path), UF_ERR_UNSUPPORTED);
+    assert_int_equal(collect("cartpole", "expert", 100, 0, 1, path), UF_ERR_UNSUPPORTED);
     assert_error("discrete datasets come with the gridworld work");
-    assert_int_equal(uf_collect_scripted("hoper", UF_COLLECT_EXPERT, 100, 0, 1, path), UF_ERR_ARGUMENT);
-    assert_int_equal(uf_collect_scripted("pendulum", UF_COLLECT_EXPERT, 0, 0, 1, path), UF_ERR_ARGUMENT);
+    assert_int_equal(collect("hoper", "expert", 100, 0, 1, path), UF_ERR_ARGUMENT);
+    assert_int_equal(collect("pendulum", "expert", 0, 0, 1, path), UF_ERR_ARGUMENT);
     assert_int_not_equal(access(path, F_OK), 0);
     path = in_folder("no/such/folder.hdf5");
-    assert_int_equal(uf_collect_scripted("pendulum", UF_COLLECT_EXPERT, 9, 0, 1, path), UF_ERR_IO);
+    assert_int_equal(collect("pendulum", "expert", 9, 0, 1, path), UF_ERR_IO);
 }
 
 int main(void) {
