@@ -29,7 +29,7 @@ for test in "$@"; do
     ((status == 0 || f > 0)) || f=1      # it crashed, ran out of time, or a sanitizer spoke at the end
     ((status != 0 || p + f + s > 0)) || f=1  # it ran nothing
     printf '%-24s %3d passed %3d failed %3d skipped  %3d s\n' "$name" "$p" "$f" "$s" $((SECONDS - start))
-    grep -ah '^SKIP ' "$log" | sed 's/^/    /'
+    grep -ahE '^(SKIP|skip) ' "$log" | sed 's/^/    /'
     if ((f > 0)); then
         grep -aE '^not ok |^\[  FAILED  \]|^\[  ERROR   \]|^(==[0-9]+==)?ERROR|runtime error|SUMMARY: ' "$log" | sort -u | head -n 20 | cut -c 1-300 | sed 's/^/    /'
         echo "    exit status $status; whole output: $log; its end:"

@@ -19,6 +19,5 @@ for data in ../shared/datasets/*.hdf5; do
     fi
 done
 if [ $found = 0 ]; then
-    echo "SKIP td3_awr on real MuJoCo data: ../shared/datasets not there"
-    echo "skip td3_awr on real MuJoCo data"
+    echo "skip td3_awr on real MuJoCo data: ../shared/datasets not there"
 fi
