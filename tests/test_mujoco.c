@@ -1,6 +1,7 @@
 // test_mujoco.c: MuJoCo tasks against recorded trajectories, through the interface, and under a policy on
 // threads. tests/data/mujoco_traces.h5 holds 12 steps of two of the 8 runs of ../shared/oracle/mujoco_traces.h5.
 #include "support.h"
+#include "h5_change.h"
 
 #include <math.h>
 
@@ -78,21 +79,6 @@ static hid_t open_copy(const char** path) {
     hid_t file = H5Fopen(*path, H5F_ACC_RDWR, H5P_DEFAULT);
     assert_true(file >= 0);
     return file;
-}
-
-// Adds `change` to element `index` of a dataset.
-static void alter(hid_t file, const char* name, int64_t index, double change) {
-    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
-    assert_true(dataset >= 0);
-    hid_t space = H5Dget_space(dataset);
-    double* values = malloc((size_t)H5Sget_simple_extent_npoints(space) * sizeof(double));
-    assert_non_null(values);
-    assert_true(H5Dread(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
-    values[index] += change;
-    assert_true(H5Dwrite(dataset, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
-    free(values);
-    H5Sclose(space);
-    H5Dclose(dataset);
 }
 
 static void test_altered(void** state) {
