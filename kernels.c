@@ -7,7 +7,7 @@
 // in order. The cut depends on shapes alone (uf_block_rows), so results are the same for any number of
 // threads, and a member of a population computes what it computes alone.
 //
-// Rooms: row functions, products, forward, backward, second order, random numbers, rows, terms, optimiser,
+// Rooms: row functions, shapes, products, forward, backward, second order, random numbers, rows, terms, optimiser,
 // backend.
 #include "kernels.h"
 
@@ -183,6 +183,38 @@ CLONES static void rows_sum(real* sum, const real* x, int rows, int width) {
     memset(sum, 0, (size_t)width * sizeof(real));
     for (int b = 0; b < rows; b++, x += width)
         for (int j = 0; j < width; j++) sum[j] += x[j];
+}
+
+// ---- shapes ----
+
+static size_t place(size_t* at, size_t count) {
+    size_t offset = *at;
+    *at += (count + 15) / 16 * 16;
+    return offset;
+}
+
+UfMlp uf_mlp_shape(int in, int width, int layers, int out, bool layer_norm, int extra) {
+    UfMlp m = {.in = in, .width = width, .layers = layers, .out = out, .layer_norm = layer_norm};
+    size_t at = 0;
+    for (int l = 0; l < layers; l++) {
+        m.kernel[l] = place(&at, (size_t)(l ? width : in) * (size_t)width);
+        m.bias[l] = place(&at, (size_t)width);
+        if (layer_norm) m.scale[l] = place(&at, (size_t)width);
+        if (layer_norm) m.shift[l] = place(&at, (size_t)width);
+    }
+    m.kernel[layers] = place(&at, (size_t)width * (size_t)out);
+    m.bias[layers] = place(&at, (size_t)out);
+    m.log_std = place(&at, (size_t)extra);
+    m.size = (at + 63) / 64 * 64;
+    return m;
+}
+
+void uf_fill_lecun_normal(real* out, size_t count, int fan_in, UfRandom* random) {
+    const double std = 1 / sqrt((double)fan_in) / 0.87962566103423978;
+    for (size_t i = 0; i < count;) {
+        const float x = uf_random_normal(random);
+        if (x > -2 && x < 2) out[i++] = (real)(std * x);
+    }
 }
 
 // ---- products ----

@@ -32,6 +32,11 @@ typedef struct UfMlp {
     size_t size;
 } UfMlp;
 
+// extra: reals behind the last bias (the actor's free log-std).
+UfMlp uf_mlp_shape(int in, int width, int layers, int out, bool layer_norm, int extra);
+// Initial weights: a normal truncated at two sigma with variance 1/fan_in after truncation (LeCun).
+void uf_fill_lecun_normal(real* out, size_t count, int fan_in, UfRandom* random);
+
 // (P, N) networks of one shape, network (p, n) at params + (p * N + n) * size. Ops use the first `used` of
 // each N.
 typedef struct UfNets {
@@ -113,12 +118,12 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X)                                                                               \
-    X(actor_loss)                                                                                   \
-    X(bc_loss)                                                                                      \
-    X(actor_q)                                                                                      \
-    X(adv) X(entropy) X(alpha) X(alpha_loss) X(critic_loss) X(target) X(diversity_loss) X(cql_loss) \
-        X(value_loss)
+#define UF_METRICS(X) \
+    X(actor_loss)     \
+    X(bc_loss)        \
+    X(actor_q)        \
+    X(adv)            \
+    X(entropy) X(alpha) X(alpha_loss) X(critic_loss) X(target) X(diversity_loss) X(cql_loss) X(value_loss)
 enum {
 #define X(name) UF_METRIC_##name,
     UF_METRICS(X)

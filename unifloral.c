@@ -135,28 +135,6 @@ struct UfAgent {
     Arena parameters, scratch;
 };
 
-static size_t place(size_t* at, size_t count) {
-    size_t offset = *at;
-    *at += (count + 15) / 16 * 16;
-    return offset;
-}
-
-static UfMlp mlp_shape(int in, int width, int layers, int out, bool layer_norm, int log_std_count) {
-    UfMlp m = {.in = in, .width = width, .layers = layers, .out = out, .layer_norm = layer_norm};
-    size_t at = 0;
-    for (int l = 0; l < layers; l++) {
-        m.kernel[l] = place(&at, (size_t)(l ? width : in) * (size_t)width);
-        m.bias[l] = place(&at, (size_t)width);
-        if (layer_norm) m.scale[l] = place(&at, (size_t)width);
-        if (layer_norm) m.shift[l] = place(&at, (size_t)width);
-    }
-    m.kernel[layers] = place(&at, (size_t)width * (size_t)out);
-    m.bias[layers] = place(&at, (size_t)out);
-    m.log_std = place(&at, (size_t)log_std_count);
-    m.size = (at + 63) / 64 * 64;
-    return m;
-}
-
 // The shapes of all groups from the configuration.
 static void describe_networks(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
@@ -166,12 +144,12 @@ static void describe_networks(UfAgent* a) {
     const bool head = !c->deterministic && !c->use_log_std_param,
                param = !c->deterministic && c->use_log_std_param;
     a->H = head ? 2 * a->A : a->A;
-    a->mlp[GROUP_ACTOR] = mlp_shape(a->O, (int)c->actor_layer_width, (int)c->actor_num_layers, a->H,
-                                    c->actor_ln, param ? a->A : 0);
+    a->mlp[GROUP_ACTOR] = uf_mlp_shape(a->O, (int)c->actor_layer_width, (int)c->actor_num_layers, a->H,
+                                       c->actor_ln, param ? a->A : 0);
     a->mlp[GROUP_CRITIC] =
-        mlp_shape(a->ld, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
+        uf_mlp_shape(a->ld, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
     a->mlp[GROUP_VALUE] =
-        mlp_shape(a->O, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
+        uf_mlp_shape(a->O, (int)c->critic_layer_width, (int)c->critic_num_layers, 1, c->critic_ln, 0);
     a->mlp[GROUP_ALPHA] = (UfMlp){.size = 64};
     a->networks[GROUP_ACTOR] = 1;
     a->networks[GROUP_CRITIC] = a->N;
@@ -410,15 +388,6 @@ void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch) {
 
 // ---- agent ----
 
-// A normal truncated at two sigma with variance 1/fan_in after truncation (LeCun).
-static void fill_lecun_normal(real* out, size_t count, int fan_in, UfRandom* random) {
-    const double std = 1 / sqrt((double)fan_in) / 0.87962566103423978;
-    for (size_t i = 0; i < count;) {
-        const float x = uf_random_normal(random);
-        if (x > -2 && x < 2) out[i++] = (real)(std * x);
-    }
-}
-
 static void fill_uniform(real* out, size_t count, double bound, UfRandom* random) {
     for (size_t i = 0; i < count; i++) out[i] = (real)uf_random_uniform(random, -bound, bound);
 }
@@ -440,7 +409,7 @@ static UfStatus init_tensor(UfAgent* a, int index, int member, real* values) {
     else if (hidden && strcmp(leaf, "bias") == 0)
         for (size_t i = 0; i < count; i++) values[i] = (real)0.1;
     else if (hidden)
-        fill_lecun_normal(values, count, t->rows, &random);
+        uf_fill_lecun_normal(values, count, t->rows, &random);
     else
         fill_uniform(values, count, t->group == GROUP_ACTOR ? 1e-3 : 3e-3, &random);
     return uf_agent_set_tensor(a, t, UF_TENSOR_VALUE, member, values);
