@@ -7,8 +7,8 @@
 // in order. The cut depends on shapes alone (uf_block_rows), so results are the same for any number of
 // threads, and a member of a population computes what it computes alone.
 //
-// Rooms: row functions, shapes, products, forward, backward, second order, random numbers, rows, terms, optimiser,
-// backend.
+// Rooms: row functions, shapes, products, forward, backward, second order, random numbers, rows, terms, world model,
+// optimiser, backend.
 #include "kernels.h"
 
 #include <cblas.h>
@@ -214,6 +214,13 @@ void uf_fill_lecun_normal(real* out, size_t count, int fan_in, UfRandom* random)
     for (size_t i = 0; i < count;) {
         const float x = uf_random_normal(random);
         if (x > -2 && x < 2) out[i++] = (real)(std * x);
+    }
+}
+
+void uf_variance_bounds(real* bounds, const real* max_min, int D) {
+    for (int d = 0; d < D; d++) {
+        bounds[d] = exp(max_min[D + d]);
+        bounds[D + d] = exp(-max_min[d]);
     }
 }
 
@@ -569,16 +576,16 @@ static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, re
 
 __extension__ typedef unsigned __int128 uint128;
 
-static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, int64_t n,
-                             const uint64_t* seeds, uint64_t update) {
+static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, const int64_t* n,
+                             const uint64_t* seeds, int stream, uint64_t update) {
     (void)backend;
     for (int p = 0; p < P; p++)
         for (int b = 0; b < B; b += 2) {
-            const UfPhilox w = uf_philox(seeds[p], UF_STREAM_INDEX, update, (uint64_t)b / 2);
+            const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, update, (uint64_t)b / 2);
             for (int i = 0; i < 2 && b + i < B; i++) {
                 const uint64_t bits = (uint64_t)w.v[2 * i] << 32 | w.v[2 * i + 1];
                 index[(size_t)p * (size_t)B + (size_t)(b + i)] =
-                    (int64_t)(((uint128)bits * (uint64_t)n) >> 64);
+                    (int64_t)(((uint128)bits * (uint64_t)n[p]) >> 64);
             }
         }
 }
@@ -637,24 +644,32 @@ static void copy_row(real* out, const float* in, int count) {
     for (int i = 0; i < count; i++) out[i] = in[i];
 }
 
-static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource* source, const int64_t* index,
-                       int P, int B) {
-    (void)backend;
+static void gather_row(const UfBatch* batch, size_t i, const UfSource* source, int64_t row) {
     const int O = source->obs_dim, A = source->action_dim;
     const size_t stride = (size_t)source->stride;
-    for (size_t i = 0; i < (size_t)P * (size_t)B; i++) {
-        const int64_t row = source->rows ? source->rows[index[i]] : index[i];
-        const float* record = source->records + (size_t)row * stride;
-        const float* tail = record + O + A;  // reward, done, has_next
-        const float* next = tail[2] > 0 ? record + stride : record;
-        copy_row(batch->obs + i * (size_t)O, record, O);
-        copy_row(batch->action + i * (size_t)A, record + O, A);
-        copy_row(batch->next_obs + i * (size_t)O,
-                 source->next_obs ? source->next_obs + (size_t)row * (size_t)O : record + stride, O);
-        copy_row(batch->next_action + i * (size_t)A, next + O, A);
-        batch->reward[i] = tail[0];
-        batch->done[i] = tail[1];
-    }
+    const float* record = source->records + (size_t)row * stride;
+    const float* tail = record + O + A;  // reward, done, has_next
+    const float* next_obs = source->next_obs ? source->next_obs + (size_t)row * (size_t)O : record + stride;
+    const float* next_action = source->next_actions ? source->next_actions + (size_t)row * (size_t)A
+                               : tail[2] > 0        ? record + stride + O
+                                                    : record + O;
+    copy_row(batch->obs + i * (size_t)O, record, O);
+    copy_row(batch->action + i * (size_t)A, record + O, A);
+    copy_row(batch->next_obs + i * (size_t)O, next_obs, O);
+    copy_row(batch->next_action + i * (size_t)A, next_action, A);
+    batch->reward[i] = tail[0];
+    batch->done[i] = tail[1];
+}
+
+static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource* source, const int64_t* index,
+                       int P, UfRows rows) {
+    (void)backend;
+    for (int p = 0; p < P; p++)
+        for (int b = 0; b < rows.count; b++) {
+            const int64_t k = index[(size_t)p * (size_t)rows.count + (size_t)b];
+            const int64_t row = p * source->member_rows + (source->rows ? source->rows[k] : k);
+            gather_row(batch, (size_t)p * (size_t)rows.total + (size_t)(rows.first + b), source, row);
+        }
 }
 
 static void cpu_network_input(UfBackend* backend, real* out, int ld, int total, const real* obs,
@@ -1025,6 +1040,215 @@ static void cpu_value_loss(UfBackend* backend, real* dv, const real* q, int q_to
     }
 }
 
+// ---- world model ----
+
+typedef struct ModelStep {
+    real *next_obs, *reward, *done, *penalty, *distance;
+    const UfElites* model;
+    const real* out;
+    UfInput x;
+    const int64_t* elite;
+    const real* noise;
+    const UfHyper* hyper;
+    int R, chunks;
+} ModelStep;
+
+enum { MODEL_CHUNK = 256 };
+
+// The largest squared norm of the elites' standard deviations: their variances summed.
+CLONES static real largest_variance(const real* raw, size_t network, int num_networks, const real* bounds,
+                                    int D) {
+    real largest = 0;
+    for (int e = 0; e < num_networks; e++, raw += network) {
+        real sum = 0;
+        for (int d = 0; d < D; d++) sum += uf_model_variance(raw[d], bounds[d], bounds[D + d]);
+        largest = sum > largest || sum != sum ? sum : largest;
+    }
+    return largest;
+}
+
+// The largest squared distance between two elites' means.
+CLONES static real largest_distance(const real* mean, size_t network, int num_networks, int D) {
+    real largest = 0;
+    for (int e = 1; e < num_networks; e++)
+        for (int f = 0; f < e; f++) {
+            const real *a = mean + (size_t)e * network, *b = mean + (size_t)f * network;
+            real sum = 0;
+            for (int d = 0; d < D; d++) sum += (a[d] - b[d]) * (a[d] - b[d]);
+            largest = sum > largest || sum != sum ? sum : largest;
+        }
+    return largest;
+}
+
+static void model_step_row(const ModelStep* c, int p, int b) {
+    const UfElites* m = c->model;
+    const UfHyper* h = &c->hyper[p];
+    const int O = m->obs_dim, D = O + 1, E = m->nets.N;
+    const size_t row = (size_t)p * (size_t)c->R + (size_t)b, network = (size_t)c->R * (size_t)(2 * D);
+    const real* first = c->out + (size_t)p * (size_t)E * network + (size_t)b * (size_t)(2 * D);
+    const real *mean = first + (size_t)c->elite[row] * network, *noise = c->noise + row * (size_t)D;
+    const real* obs = c->x.x + ((size_t)p * (size_t)c->x.total + (size_t)b) * (size_t)c->x.ld;
+    real* next_obs = c->next_obs + row * (size_t)O;
+    real reward = 0;
+    for (int d = 0; d < D; d++) {
+        const real variance = uf_model_variance(mean[D + d], m->bounds[d], m->bounds[D + d]);
+        const real sample = mean[d] + sqrt(variance) * noise[d];
+        if (d < O)
+            next_obs[d] = obs[d] + sample;
+        else
+            reward = sample;
+    }
+    const real coef = h->step_penalty_coef;
+    const real penalty = coef > 0 ? coef * sqrt(largest_variance(first + D, network, E, m->bounds, D)) : 0;
+    const bool pessimist = h->term_penalty_offset < 0;
+    bool done = uf_terminates(m->termination, obs, next_obs, O);
+    reward -= penalty;
+    if (pessimist || c->distance) {
+        const real distance = sqrt(largest_distance(first, network, E, D));
+        if (c->distance) c->distance[row] = distance;
+        if (pessimist && distance > h->threshold_coef * m->discrepancy) {
+            done = true;
+            reward = m->min_reward + h->term_penalty_offset;
+        }
+    }
+    c->reward[row] = reward;
+    c->done[row] = done;
+    c->penalty[row] = penalty;
+}
+
+static void model_step_task(void* context, int task, int thread) {
+    const ModelStep* c = context;
+    const int p = task / c->chunks, first = task % c->chunks * MODEL_CHUNK;
+    const int end = first + MODEL_CHUNK < c->R ? first + MODEL_CHUNK : c->R;
+    (void)thread;
+    for (int b = first; b < end; b++) model_step_row(c, p, b);
+}
+
+static void cpu_model_step(UfBackend* backend, real* next_obs, real* reward, real* done, real* penalty,
+                           real* distance, const UfElites* model, const real* out, UfInput x,
+                           const int64_t* elite, const real* noise, const UfHyper* hyper, int P, int R) {
+    ModelStep c = {next_obs,
+                   reward,
+                   done,
+                   penalty,
+                   distance,
+                   model,
+                   out,
+                   x,
+                   elite,
+                   noise,
+                   hyper,
+                   R,
+                   (R + MODEL_CHUNK - 1) / MODEL_CHUNK};
+    uf_pool_run(backend->pool, P * c.chunks, model_step_task, &c);
+}
+
+// Squared error of the elites' mean and variance of the target for number d.
+static void error_of_number(const UfElites* m, const real* out, const UfBatch* batch, size_t base, int R,
+                            int d, double* error, double* variance) {
+    const int O = m->obs_dim, D = O + 1, E = m->nets.N;
+    double sum = 0, squares = 0, wrong = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int b = 0; b < R; b++) {
+            const size_t row = base + (size_t)b, at = row * (size_t)O + (size_t)d;
+            const double target =
+                d < O ? (double)batch->next_obs[at] - (double)batch->obs[at] : (double)batch->reward[row];
+            if (pass == 0) {
+                sum += target / R;
+                continue;
+            }
+            double mean = 0;
+            for (int e = 0; e < E; e++)
+                mean +=
+                    (double)out[((base * (size_t)E) + (size_t)e * (size_t)R + (size_t)b) * (size_t)(2 * D) +
+                                (size_t)d] /
+                    E;
+            squares += (target - sum) * (target - sum);
+            wrong += (target - mean) * (target - mean);
+        }
+    *error = wrong;
+    *variance = squares;
+}
+
+static void cpu_model_error(UfBackend* backend, double* error, const UfElites* model, const real* out,
+                            const UfBatch* batch, int P, int R) {
+    (void)backend;
+    for (int p = 0; p < P; p++) {
+        double sum = 0;
+        int count = 0;
+        for (int d = 0; d <= model->obs_dim; d++) {
+            double wrong, variance;
+            error_of_number(model, out, batch, (size_t)p * (size_t)R, R, d, &wrong, &variance);
+            if (!(variance > 0)) continue;
+            sum += wrong / variance;
+            count++;
+        }
+        error[p] = count ? sqrt(sum / count) : 0;
+    }
+}
+
+static bool all_finite(const real* x, int count) {
+    for (int i = 0; i < count; i++)
+        if (!uf_is_finite(x[i])) return false;
+    return true;
+}
+
+static void copy_to_ring(float* out, const real* in, int count) {
+    for (int i = 0; i < count; i++) out[i] = (float)in[i];
+}
+
+typedef struct RingAppend {
+    const UfRing* ring;
+    int* alive;
+    bool start;
+    double* sums;
+    UfInput x;
+    const UfBatch* step;
+    const real* penalty;
+    int R;
+} RingAppend;
+
+static void ring_append_task(void* context, int p, int thread) {
+    const RingAppend* c = context;
+    const UfRing* ring = c->ring;
+    const int O = ring->obs_dim, A = ring->action_dim;
+    double* sums = c->sums + (size_t)p * UF_NUM_ROLLOUT_SUMS;
+    (void)thread;
+    for (int b = 0; b < c->R; b++) {
+        const size_t row = (size_t)p * (size_t)c->R + (size_t)b;
+        const real* x = c->x.x + ((size_t)p * (size_t)c->x.total + (size_t)b) * (size_t)c->x.ld;
+        const real *next_obs = c->step->next_obs + row * (size_t)O,
+                   *next_action = c->step->next_action + row * (size_t)A;
+        if (!c->start && !c->alive[row]) continue;
+        sums[UF_ROLLOUT_TRIED]++;
+        c->alive[row] = all_finite(x, O + A) && uf_is_finite(c->step->reward[row]) &&
+                        all_finite(next_obs, O) && all_finite(next_action, A);
+        if (!c->alive[row]) {
+            sums[UF_ROLLOUT_DROPPED]++;
+            continue;
+        }
+        const size_t at = (size_t)p * (size_t)ring->capacity + (size_t)ring->head[p];
+        float* record = ring->records + at * (size_t)ring->stride;
+        copy_to_ring(record, x, O + A);
+        record[O + A] = (float)c->step->reward[row];
+        record[O + A + 1] = (float)c->step->done[row];
+        record[O + A + 2] = 0;
+        copy_to_ring(ring->next_obs + at * (size_t)O, next_obs, O);
+        copy_to_ring(ring->next_actions + at * (size_t)A, next_action, A);
+        ring->head[p] = (ring->head[p] + 1) % ring->capacity;
+        if (ring->fill[p] < ring->capacity) ring->fill[p]++;
+        c->alive[row] = !(c->step->done[row] > 0);
+        sums[UF_ROLLOUT_TERMINATED] += c->step->done[row] > 0;
+        sums[UF_ROLLOUT_PENALTY] += (double)c->penalty[row];
+    }
+}
+
+static void cpu_ring_append(UfBackend* backend, const UfRing* ring, int* alive, bool start, double* sums,
+                            UfInput x, const UfBatch* step, const real* penalty, int P, int R) {
+    RingAppend c = {ring, alive, start, sums, x, step, penalty, R};
+    uf_pool_run(backend->pool, P, ring_append_task, &c);
+}
+
 // ---- optimiser ----
 
 typedef struct Adam {
@@ -1139,6 +1363,9 @@ static const UfBackend cpu_backend = {
     .q_loss = cpu_q_loss,
     .diversity_loss = cpu_diversity_loss,
     .value_loss = cpu_value_loss,
+    .model_step = cpu_model_step,
+    .model_error = cpu_model_error,
+    .ring_append = cpu_ring_append,
     .adam_polyak = cpu_adam_polyak,
 };
 

@@ -16,6 +16,7 @@
 #include "core/core.h"
 #include "core/dataset.h"
 #include "core/philox.h"
+#include "core/termination.h"
 #include "terms.h"
 
 #define UF_MAX_LAYERS 16
@@ -36,6 +37,9 @@ typedef struct UfMlp {
 UfMlp uf_mlp_shape(int in, int width, int layers, int out, bool layer_norm, int extra);
 // Initial weights: a normal truncated at two sigma with variance 1/fan_in after truncation (LeCun).
 void uf_fill_lecun_normal(real* out, size_t count, int fan_in, UfRandom* random);
+
+// bounds (2, D) of uf_model_variance, exp(min) and exp(-max), from max and min of the log-variance (2, D).
+void uf_variance_bounds(real* bounds, const real* max_min, int D);
 
 // (P, N) networks of one shape, network (p, n) at params + (p * N + n) * size. Ops use the first `used` of
 // each N.
@@ -87,11 +91,39 @@ typedef struct UfHyper {
 
 // Rows of a dataset or rollout buffer on the device: see core/dataset.h for the record.
 typedef struct UfSource {
-    const float *records, *next_obs;  // Nullable: next_obs
-    const int64_t* rows;              // Nullable
+    const float *records, *next_obs, *next_actions;  // Nullable: next_obs, next_actions
+    const int64_t* rows;                             // Nullable
     int64_t num_rows;
     int obs_dim, action_dim, stride;
+    int64_t member_rows;  // member p's records begin at p * member_rows; 0: all members share them
 } UfSource;
+
+// The last `capacity` rows of model rollouts of each member, as a UfSource reads them (has_next is 0).
+typedef struct UfRing {
+    float *records, *next_obs, *next_actions;  // (P, capacity, stride) (P, capacity, O) (P, capacity, A)
+    int64_t *head, *fill;                      // (P) where the next row goes, rows that hold something
+    int64_t capacity;
+    int obs_dim, action_dim, stride;
+} UfRing;
+
+// What a model rollout counts: a row of sums (P, UF_NUM_ROLLOUT_SUMS).
+enum {
+    UF_ROLLOUT_TRIED,       // rows that were still going
+    UF_ROLLOUT_DROPPED,     // of these, not finite
+    UF_ROLLOUT_TERMINATED,  // of the others, done
+    UF_ROLLOUT_PENALTY,     // sum over the others
+    UF_NUM_ROLLOUT_SUMS
+};
+
+// The elites of a world model. One set for all members: nets.P is 1, nets.N their number, in O + A, out 2 D with
+// D = O + 1.
+typedef struct UfElites {
+    UfNets nets;
+    const real* bounds;  // (2, D) of uf_variance_bounds
+    int obs_dim, action_dim;
+    UfTermination termination;
+    real discrepancy, min_reward;  // MOReL's; read where term_penalty_offset < 0
+} UfElites;
 
 // A batch: B transitions for each of P members.
 typedef struct UfBatch {
@@ -118,12 +150,15 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X) \
-    X(actor_loss)     \
-    X(bc_loss)        \
-    X(actor_q)        \
-    X(adv)            \
-    X(entropy) X(alpha) X(alpha_loss) X(critic_loss) X(target) X(diversity_loss) X(cql_loss) X(value_loss)
+#define UF_METRICS(X)                                                                                 \
+    X(actor_loss)                                                                                     \
+    X(bc_loss)                                                                                        \
+    X(actor_q)                                                                                        \
+    X(adv)                                                                                            \
+    X(entropy)                                                                                        \
+    X(alpha)                                                                                          \
+    X(alpha_loss) X(critic_loss) X(target) X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) \
+        X(model_penalty) X(model_terminated) X(model_dropped) X(buffer_fill)
 enum {
 #define X(name) UF_METRIC_##name,
     UF_METRICS(X)
@@ -166,15 +201,16 @@ struct UfBackend {
     // Scratch for passes of this shape; called for every shape before the first update.
     UfStatus (*plan)(UfBackend*, const UfMlp* mlp, int rows, int networks);
 
-    // rows: batch (P, B) of source at index (P, B); numbers of (seeds[p], stream, update)
-    void (*random_index)(UfBackend*, int64_t* index, int P, int B, int64_t n, const uint64_t* seeds,
-                         uint64_t update);
+    // rows: numbers of (seeds[p], stream, update); index (P, B) below n (P)
+    void (*random_index)(UfBackend*, int64_t* index, int P, int B, const int64_t* n, const uint64_t* seeds,
+                         int stream, uint64_t update);
     void (*random_normal)(UfBackend*, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
                           uint64_t update);
     void (*random_uniform)(UfBackend*, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
                            uint64_t update);
+    // rows of a batch of rows.total from source at index (P, rows.count)
     void (*gather)(UfBackend*, const UfBatch* batch, const UfSource* source, const int64_t* index, int P,
-                   int B);
+                   UfRows rows);
     // out rows [(obs - mean) / (std + 1e-3) | action] of member p at out + (p * total + b) * ld; mean null:
     // obs as they are; action null: columns left alone.   Nullable: mean, std, action
     void (*network_input)(UfBackend*, real* out, int ld, int total, const real* obs, const real* action,
@@ -233,6 +269,25 @@ struct UfBackend {
     // dv (P, B) from q (P, N, q_total) and v (P, B)
     void (*value_loss)(UfBackend*, real* dv, const real* q, int q_total, const real* v, const UfHyper*, int P,
                        int N, int B, double* metrics);
+
+    // world model, R rows for each member
+    // One step of a rollout from the elites' outputs out (P, E, R, 2 D) for inputs x = [obs | action]:
+    // elite (P, R) and noise (P, R, D) give a sample (delta, reward) = mean + std * noise, next_obs (P, R, O) = obs +
+    // delta; penalty (P, R) = step_penalty_coef * max over elites of |std|, off the reward (P, R); distance (P, R):
+    // the largest between two elites' means. done (P, R) by the rule, or where term_penalty_offset < 0 and the
+    // distance is above threshold_coef * discrepancy: then the reward is min_reward + term_penalty_offset.
+    // Nullable: distance
+    void (*model_step)(UfBackend*, real* next_obs, real* reward, real* done, real* penalty, real* distance,
+                       const UfElites*, const real* out, UfInput x, const int64_t* elite, const real* noise,
+                       const UfHyper*, int P, int R);
+    // error (P): root mean square error of the elites' mean against (next_obs - obs, reward) of a batch of R rows, each
+    // number in units of its own standard deviation over them; numbers that do not vary are left out.
+    void (*model_error)(UfBackend*, double* error, const UfElites*, const real* out, const UfBatch*, int P,
+                        int R);
+    // Appends the rows that are alive (P, R) and finite to the ring, in row order. A row that is not finite or done is
+    // alive no more. start: all rows are alive. sums (P, UF_NUM_ROLLOUT_SUMS) are added to.
+    void (*ring_append)(UfBackend*, const UfRing*, int* alive, bool start, double* sums, UfInput x,
+                        const UfBatch* step, const real* penalty, int P, int R);
 
     // optimiser: one Adam step (1-based `step`) with lr[p] * lr_scale on the sum of the gradient's blocks;
     // then target += polyak[p] * (params - target) where polyak is not null. step 0: only that. bad (P): set

@@ -42,6 +42,7 @@ using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fab
 static inline UF_HD real uf_clip(real x, real low, real high) { return x < low ? low : x > high ? high : x; }
 // The smaller one; NaN if either is.
 static inline UF_HD real uf_min(real x, real y) { return x < y || x != x ? x : y; }
+static inline UF_HD bool uf_is_finite(real x) { return x - x == 0; }
 static inline UF_HD real uf_softplus(real x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
 
 // ---- policy: one action dimension ----
@@ -190,6 +191,14 @@ static inline UF_HD real uf_value_loss(real q_min, real v, real expectile, real*
     real x = q_min - v, weight = x < 0 ? 1 - expectile : expectile;
     *dv = -2 * weight * x;
     return weight * x * x;
+}
+
+// ---- world model ----
+
+// Variance of one output. logvar = max - softplus(max - x), then min + softplus(logvar - min); its exponential is
+// exp(min) + 1 / (exp(-max) + exp(-x)).
+static inline UF_HD real uf_model_variance(real x, real exp_min, real exp_minus_max) {
+    return exp_min + 1 / (exp_minus_max + exp(-x));
 }
 
 #endif

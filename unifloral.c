@@ -10,13 +10,15 @@
 //                               - entropy - critic_bc_coef |a~ - a'|^2)
 //   4 value                 expectile regression of V(s) on min_N Q(s,a)
 //   5 targets               target += polyak_step_size (online - target)
+// Where dataset_sample_ratio is below 1 the batch is part dataset, part rollouts of the policy in a world model
+// (MoBRAC, MOPO, MOReL, COMBO), renewed every rollout_interval updates.
 // Each term is gated by its hyperparameter (params.def); each equation stands in terms.h; each batched
 // operation in kernels.h. What two terms need alike is computed once: Q(s,a) serves AWR and the first critic
 // update, V(s) AWR and the value update, the actor's forward pass on s the entropy coefficient and the actor,
 // its pass on s' all U targets.
 //
-// Rooms: config check, tensors, memory, agent, noise and inputs, actor, critics, value and targets, train
-// step, training loop, checkpoint, policy. `grep -n '^// ---- ' unifloral.c` prints the contents.
+// Rooms: config check, tensors, memory, world model, agent, noise and inputs, actor, critics, value and targets,
+// rollouts, train step, training loop, checkpoint, policy. `grep -n '^// ---- ' unifloral.c` prints the contents.
 // How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
@@ -25,6 +27,8 @@
 #include <string.h>
 
 #include "core/agent.h"
+#include "core/dynamics.h"
+#include "core/envs.h"  // termination rules by name
 #include "core/h5.h"
 #include "core/policy.h"
 
@@ -32,8 +36,12 @@
 
 // ---- config check ----
 
-// Rules between fields. Every refusal names both sides and says what to do.
-UfStatus uf_config_check(const UfConfig* c) {
+static int dataset_rows(const UfConfig* c) {  // of a batch
+    return (int)floor((double)c->batch_size * c->dataset_sample_ratio);
+}
+
+// Rules between fields that hold for a single update too. Every refusal names both sides and says what to do.
+static UfStatus check_update(const UfConfig* c) {
     if (c->deterministic && !c->use_tanh_mean)
         return UF_FAIL(
             UF_ERR_CONFIG,
@@ -47,22 +55,44 @@ UfStatus uf_config_check(const UfConfig* c) {
     if (!c->deterministic && c->log_std_min > c->log_std_max)
         return UF_FAIL(UF_ERR_CONFIG, "log_std_min %g is above log_std_max %g; swap them", c->log_std_min,
                        c->log_std_max);
+    if (c->cql_data_only && dataset_rows(c) < 1)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "cql_data_only true needs rows of the dataset in a batch, but dataset_sample_ratio %g of "
+            "batch_size %lld is none; raise one of them",
+            c->dataset_sample_ratio, (long long)c->batch_size);
+    return UF_OK;
+}
+
+UfStatus uf_config_check(const UfConfig* c) {
+    UF_TRY(check_update(c));
     if (c->online && !c->env[0])
         return UF_FAIL(UF_ERR_CONFIG, "online true needs an environment to act in; name it in env");
     if (c->online && c->dataset[0])
         return UF_FAIL(UF_ERR_CONFIG,
                        "online true makes its own data, but dataset is '%s'; remove one of them", c->dataset);
+    if (c->online && c->dataset_sample_ratio < 1)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "online true trains on its own data alone, but dataset_sample_ratio is %g; set it to 1",
+            c->dataset_sample_ratio);
     if (c->dataset_sample_ratio < 1 && !c->model_path[0])
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "dataset_sample_ratio %g needs a trained model in model_path; set it to 1 for "
-                       "model-free training",
-                       c->dataset_sample_ratio);
-    if (c->model_path[0])
-        return UF_FAIL(UF_ERR_UNSUPPORTED,
-                       "model_path '%s': this version trains model-free only; remove it and set "
-                       "dataset_sample_ratio to 1",
-                       c->model_path);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "dataset_sample_ratio %g needs a trained model in model_path (see `unifloral dynamics`); "
+            "set it to 1 for model-free training",
+            c->dataset_sample_ratio);
+    if (c->model_path[0] && c->dataset_sample_ratio >= 1)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "model_path '%s' is not used where dataset_sample_ratio is 1; remove it or lower the ratio",
+            c->model_path);
     return UF_OK;
+}
+
+// An action in [-1, 1] in the units of bounds (2, A); null: as it is.
+static float action_in_units(const float* bounds, int num_actions, int i, float action) {
+    return bounds ? bounds[i] + (action + 1) / 2 * (bounds[num_actions + i] - bounds[i]) : action;
 }
 
 static bool needs_value(const UfConfig* c) { return c->use_awr || c->use_value_target; }
@@ -84,13 +114,47 @@ typedef struct Arena {
     } regions[MAX_REGIONS];
 } Arena;
 
+// The world model of an agent, and what rollouts in it work on: `slice` start states at once. All on the device but
+// for host and below.
+typedef struct World {
+    UfMlp mlp;
+    UfElites elites;  // nets.params null: there is no model
+    real *params, *bounds;
+    int slice;
+    UfRing ring;
+    UfBatch step;                // (P, slice, .) dataset rows to start from, then a step of the rollout
+    int64_t *index, *elite;      // (P, slice)
+    int64_t* num_elites;         // (P)
+    real *x, *obs;               // (P, slice, O + A) inputs of the model, (P, slice, O) of the actor
+    real *out, *head;            // (P, E, slice, 2 D), (P, slice, H)
+    real *noise, *action_noise;  // (P, slice, D), (P, slice, A).   Nullable: action_noise
+    real *penalty, *log_prob;    // (P, slice)
+    int* alive;                  // (P, slice)
+    double *sums, *error;        // (P, UF_NUM_ROLLOUT_SUMS), (P)
+    Arena arena;
+
+    double* metrics;              // (P, NUM_MODEL_METRICS) of the last rollout
+    char hash[65];                // of the model's numbers
+    bool has_rule;                // a built-in termination rule is named
+    UfTerminationFn* terminates;  // the user's.   Nullable
+    void* user;
+    bool needs_callback;  // the checkpoint was trained with one
+    struct {              // rows of one member on the host, for the callback
+        real* device;     // (slice, O + A), (slice, O), (slice)
+        int* alive;       // (slice)
+        float* packed;    // (slice, O), (slice, A), (slice, O)
+        uint8_t* done;    // (slice)
+    } host;
+} World;
+
 struct UfAgent {
     UfBackend* backend;
     UfConfig* configs;  // (P)
     int P, O, A, H;     // H: outputs of the actor
     int N, B, U;
-    int total;  // rows of a critic pass: B, or 4B under CQL
-    int ld;     // O + A: a critic input row
+    int total;     // rows of a critic pass: B, or 4B under CQL
+    int num_data;  // rows of a batch from the dataset, its first ones
+    int ld;        // O + A: a critic input row
     int policy_kind;
     bool has_target_actor;
     uint64_t* seeds;       // (P)
@@ -114,7 +178,8 @@ struct UfAgent {
     // What an update works on.
     UfBatch batch;
     UfNoise noise;
-    int64_t* index;                // (P, B)
+    int64_t* index;                // (P, num_data), then (P, B - num_data)
+    int64_t* num_rows;             // (P) of the dataset
     real *x_data, *x_pi, *x_next;  // critic inputs (P, total, ld), (P, B, ld), (P, B, ld)
     UfTape actor_tape, data_tape, pi_tape, value_tape;
     real *actor_out, *next_out;    // heads (P, B, H) on s and s'
@@ -132,6 +197,7 @@ struct UfAgent {
     double* logged_values;  // (UF_NUM_METRICS)
 
     int64_t num_updates;
+    World world;
     Arena parameters, scratch;
 };
 
@@ -310,6 +376,13 @@ static bool any_positive(const UfAgent* a, size_t offset) {
 #define ANY_POSITIVE(agent, field) any_positive((agent), offsetof(UfConfig, field))
 
 static bool uses_cql(const UfAgent* a) { return a->total > a->B; }
+static bool uses_model(const UfAgent* a) { return a->configs[0].dataset_sample_ratio < 1; }
+
+enum { FIRST_MODEL_METRIC = UF_METRIC_model_error, NUM_MODEL_METRICS = 5 };
+
+static bool is_model_metric(int metric) {
+    return metric >= FIRST_MODEL_METRIC && metric < FIRST_MODEL_METRIC + NUM_MODEL_METRICS;
+}
 
 static void describe_scratch(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
@@ -334,6 +407,7 @@ static void describe_scratch(UfAgent* a) {
     REALS(s, a->batch.next_action, rows * A);
     REALS(s, a->batch.done, rows);
     describe(s, &a->index, rows, sizeof(int64_t));
+    describe(s, &a->num_rows, P, sizeof(int64_t));
     if (c->use_entropy_loss) REALS(s, a->noise.alpha, rows * A);
     if (stochastic) REALS(s, a->noise.actor, rows * A);
     if (stochastic) REALS(s, a->noise.next_action, rows * A * U);
@@ -384,6 +458,162 @@ static void describe_scratch(UfAgent* a) {
 void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch) {
     *parameters = agent->parameters.bytes;
     *scratch = agent->scratch.bytes;
+}
+
+// ---- world model ----
+
+// A rollout takes its start states in slices, so that scratch stays small. What a row's random numbers depend on.
+enum { ROLLOUT_ROWS = 4096, ERROR_ROWS = 1024 };
+
+static void describe_world(UfAgent* a) {
+    const UfConfig* c = &a->configs[0];
+    World* w = &a->world;
+    Arena* s = &w->arena;
+    UfRing* ring = &w->ring;
+    const size_t P = (size_t)a->P, O = (size_t)a->O, A = (size_t)a->A, E = (size_t)w->elites.nets.N;
+    w->slice = c->rollout_batch_size < ROLLOUT_ROWS ? (int)c->rollout_batch_size : ROLLOUT_ROWS;
+    const size_t rows = P * (size_t)w->slice, D = O + 1;
+    *ring = (UfRing){.capacity = c->rollout_length * c->rollout_batch_size * c->model_retain_epochs,
+                     .obs_dim = a->O,
+                     .action_dim = a->A,
+                     .stride = a->ld + 3};
+    const size_t held = P * (size_t)ring->capacity;
+    describe(s, &ring->records, held * (size_t)ring->stride, sizeof(float));
+    describe(s, &ring->next_obs, held * O, sizeof(float));
+    describe(s, &ring->next_actions, held * A, sizeof(float));
+    describe(s, &ring->head, P, sizeof(int64_t));
+    describe(s, &ring->fill, P, sizeof(int64_t));
+    REALS(s, w->params, E * w->mlp.size);
+    REALS(s, w->bounds, 2 * D);
+    REALS(s, w->step.obs, rows * O);
+    REALS(s, w->step.action, rows * A);
+    REALS(s, w->step.reward, rows);
+    REALS(s, w->step.next_obs, rows * O);
+    REALS(s, w->step.next_action, rows * A);
+    REALS(s, w->step.done, rows);
+    describe(s, &w->index, rows, sizeof(int64_t));
+    describe(s, &w->elite, rows, sizeof(int64_t));
+    describe(s, &w->num_elites, P, sizeof(int64_t));
+    REALS(s, w->x, rows * (O + A));
+    REALS(s, w->obs, rows * O);
+    REALS(s, w->out, rows * E * 2 * D);
+    REALS(s, w->head, rows * (size_t)a->H);
+    REALS(s, w->noise, rows * D);
+    if (!c->deterministic) REALS(s, w->action_noise, rows * A);
+    REALS(s, w->penalty, rows);
+    describe(s, &w->alive, rows, sizeof(int));
+    describe(s, &w->sums, P * UF_NUM_ROLLOUT_SUMS, sizeof(double));
+    describe(s, &w->error, P, sizeof(double));
+}
+
+// Of everything in a model that training reads.
+static void hash_model(const UfModel* m, char hex[65]) {
+    char parts[512], params[65], bounds[65];
+    uf_sha256(m->params, (size_t)m->num_networks * m->mlp.size * sizeof(real), params);
+    uf_sha256(m->bounds, 2 * (size_t)(m->obs_dim + 1) * sizeof(real), bounds);
+    snprintf(parts, sizeof parts, "%s %s %d %d %d %.17g %.17g %s", params, bounds, m->mlp.layers,
+             m->mlp.width, m->num_networks, m->discrepancy, m->min_reward, m->termination);
+    uf_sha256(parts, strlen(parts), hex);
+}
+
+static UfStatus check_model(const UfAgent* a, const UfModel* m) {
+    const char* path = a->configs[0].model_path;
+    if (m->obs_dim != a->O || m->action_dim != a->A)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "model_path '%s': the world model has %d observation and %d action dimensions, the dataset %d "
+            "and %d; train one on this dataset with `unifloral dynamics`",
+            path, m->obs_dim, m->action_dim, a->O, a->A);
+    if (strcmp(m->dataset_hash, a->dataset_hash) != 0)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "model_path '%s': the world model was trained on another dataset (SHA-256 %.12s...) than this "
+            "one (%.12s...); train one on this dataset with `unifloral dynamics`",
+            path, m->dataset_hash, a->dataset_hash);
+    for (int p = 0; p < a->P; p++)
+        if (a->configs[p].term_penalty_offset < 0 && !(isfinite(m->discrepancy) && isfinite(m->min_reward)))
+            return UF_FAIL(
+                UF_ERR_CONFIG,
+                "term_penalty_offset %g needs the disagreement statistics, which the world model in "
+                "model_path '%s' lacks; set it to 0 or train the model again",
+                a->configs[p].term_penalty_offset, path);
+    return UF_OK;
+}
+
+// The rule that the configuration names, else the model's own. Neither: the user may bring one.
+static UfStatus find_rule(World* w, const UfConfig* c, const UfModel* m) {
+    const bool own = c->termination[0] != 0;
+    const char* name = own ? c->termination : m->termination;
+    UfTermination* rule = &w->elites.termination;
+    if (!name[0]) return UF_OK;
+    if (uf_termination_rule(name, rule) != UF_OK)
+        return uf_fail_prefix(UF_ERR_CONFIG, own ? "termination" : "termination rule of the world model");
+    if (m->obs_dim < uf_termination_obs_dim(*rule))
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "termination rule '%s' looks at %d numbers of an observation, which here has %d; name another "
+            "in termination",
+            name, uf_termination_obs_dim(*rule), m->obs_dim);
+    w->has_rule = true;
+    return UF_OK;
+}
+
+UfStatus uf_agent_set_model(UfAgent* a, const UfModel* m) {
+    World* w = &a->world;
+    UfBackend* be = a->backend;
+    const int D = a->O + 1;
+    UF_TRY(check_model(a, m));
+    UF_TRY(find_rule(w, &a->configs[0], m));
+    hash_model(m, w->hash);
+    w->mlp = m->mlp;
+    w->elites.nets = (UfNets){&w->mlp, 1, m->num_networks, m->num_networks, NULL};
+    w->elites.obs_dim = a->O;
+    w->elites.action_dim = a->A;
+    w->elites.discrepancy = (real)m->discrepancy;
+    w->elites.min_reward = (real)m->min_reward;
+    describe_world(a);
+    UF_TRY(reserve_and_bind(a, &w->arena, "model buffer and scratch of rollouts"));
+    UF_TRY(UF_ALLOC(&w->metrics, a->P * NUM_MODEL_METRICS, "metrics of rollouts"));
+    UF_TRY(be->plan(be, &w->mlp, w->slice, m->num_networks));
+    UF_TRY(be->plan(be, &a->mlp[GROUP_ACTOR], w->slice, 1));
+    real* bounds = NULL;
+    UF_TRY(UF_ALLOC(&bounds, 2 * D, "bounds of a world model"));
+    uf_variance_bounds(bounds, m->bounds, D);
+    be->upload(be, w->bounds, bounds, 2 * (size_t)D * sizeof(real));
+    uf_free(bounds);
+    be->upload(be, w->params, m->params, (size_t)m->num_networks * m->mlp.size * sizeof(real));
+    for (int p = 0; p < a->P; p++)
+        be->upload(be, w->num_elites + p, &(int64_t){m->num_networks}, sizeof(int64_t));
+    w->elites.nets.params = w->params;
+    w->elites.bounds = w->bounds;
+    return be->sync(be);
+}
+
+static UfStatus load_model(UfAgent* a) {
+    UfModel* model = NULL;
+    UF_TRY(uf_model_load(&model, a->configs[0].model_path));
+    UfStatus status = uf_agent_set_model(a, model);
+    uf_model_free(model);
+    return status;
+}
+
+static bool has_model(const UfAgent* a) { return a->world.elites.nets.params != NULL; }
+
+UfStatus uf_agent_set_termination(UfAgent* a, UfTerminationFn* terminates, void* user) {
+    if (!a || !has_model(a))
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "uf_agent_set_termination: this agent has no world model to end rollouts of");
+    World* w = &a->world;
+    const char* what = "rows for a termination callback";
+    if (terminates && !w->host.done) {
+        if (!w->host.device) UF_TRY(UF_ALLOC(&w->host.device, w->slice * (a->ld + a->O + 1), what));
+        if (!w->host.alive) UF_TRY(UF_ALLOC(&w->host.alive, w->slice, what));
+        if (!w->host.packed) UF_TRY(UF_ALLOC(&w->host.packed, w->slice * (a->ld + a->O), what));
+        UF_TRY(UF_ALLOC(&w->host.done, w->slice, what));
+    }
+    w->terminates = terminates;
+    w->user = user;
+    return UF_OK;
 }
 
 // ---- agent ----
@@ -487,7 +717,7 @@ static void choose_metrics(UfAgent* a) {
             (m == UF_METRIC_adv && !c->use_awr) || (m == UF_METRIC_entropy && c->deterministic) ||
             ((m == UF_METRIC_alpha || m == UF_METRIC_alpha_loss) && !c->use_entropy_loss) ||
             (m == UF_METRIC_diversity_loss && !a->tangent) || (m == UF_METRIC_cql_loss && !uses_cql(a)) ||
-            (m == UF_METRIC_value_loss && !needs_value(c));
+            (m == UF_METRIC_value_loss && !needs_value(c)) || (is_model_metric(m) && !uses_model(a));
         if (absent) continue;
         a->logged[a->num_logged] = m;
         a->logged_names[a->num_logged++] = names[m];
@@ -518,7 +748,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     UF_TRY(UF_ALLOC(&a->configs, a->P, "configurations"));
     UF_TRY(UF_ALLOC(&a->seeds, a->P, "seeds"));
     for (int p = 0; p < a->P; p++) {
-        UF_TRY(uf_config_check(configs[p]));
+        UF_TRY(check_update(configs[p]));
         UF_TRY(uf_config_same_shape(configs[0], configs[p]));
         a->configs[p] = *configs[p];
         a->seeds[p] = (uint64_t)configs[p]->seed;
@@ -529,6 +759,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     a->B = (int)c->batch_size;
     a->U = (int)c->num_critic_updates_per_step;
     a->total = ANY_POSITIVE(a, cql_min_q_weight) ? 4 * a->B : a->B;
+    a->num_data = dataset_rows(c);
     a->ld = a->O + a->A;
     a->has_target_actor = c->use_target_actor;
     UF_TRY(UF_ALLOC(&a->host_norm, 2 * a->O, "observation statistics"));
@@ -583,6 +814,7 @@ UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* config
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_create: needs configs and a dataset");
     const int O = dataset->obs_dim, A = dataset->action_dim;
     real* norm = NULL;
+    for (int p = 0; p < population; p++) UF_TRY(uf_config_check(configs[p]));
     UF_TRY(UF_ALLOC(&norm, 2 * O, "observation statistics"));
     for (int i = 0; i < O; i++) {
         norm[i] = dataset->obs_mean[i];
@@ -594,14 +826,15 @@ UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* config
     UF_TRY(status);
     snprintf(a->dataset_hash, sizeof a->dataset_hash, "%s", dataset->hash);
     snprintf(a->env_id, sizeof a->env_id, "%s", dataset->env_id ? dataset->env_id : "");
-    if (dataset->action_low) {
-        status = UF_ALLOC(&a->action_bounds, 2 * A, "action bounds");
-        if (status != UF_OK) {
-            uf_agent_free(a);
-            return status;
-        }
+    if (dataset->action_low) status = UF_ALLOC(&a->action_bounds, 2 * A, "action bounds");
+    if (status == UF_OK && dataset->action_low) {
         memcpy(a->action_bounds, dataset->action_low, (size_t)A * sizeof(float));
         memcpy(a->action_bounds + A, dataset->action_high, (size_t)A * sizeof(float));
+    }
+    if (status == UF_OK && uses_model(a)) status = load_model(a);
+    if (status != UF_OK) {
+        uf_agent_free(a);
+        return status;
     }
     *out = a;
     return UF_OK;
@@ -617,6 +850,7 @@ void uf_agent_free(UfAgent* a) {
     if (a->backend) {
         a->backend->release(a->backend, a->parameters.memory);
         a->backend->release(a->backend, a->scratch.memory);
+        a->backend->release(a->backend, a->world.arena.memory);
         uf_backend_close(a->backend);
     }
     uf_free(a->configs);
@@ -624,6 +858,11 @@ void uf_agent_free(UfAgent* a) {
     uf_free(a->host_norm);
     uf_free(a->action_bounds);
     uf_free(a->logged_values);
+    uf_free(a->world.metrics);
+    uf_free(a->world.host.device);
+    uf_free(a->world.host.alive);
+    uf_free(a->world.host.packed);
+    uf_free(a->world.host.done);
     uf_free(a);
 }
 
@@ -836,10 +1075,8 @@ static void update_critics(UfAgent* a, const UfBatch* batch, const UfNoise* z, i
     if (u == 0 || !same_target) compute_target(a, batch, z, u);
     if (!data_known) forward_data_critics(a);
     if (uses_cql(a)) forward_cql_rows(a, z, u);
-    const UfConfig* c = &a->configs[0];
-    const int num_data = c->cql_data_only ? (int)floor(a->B * c->dataset_sample_ratio) : a->B;
-    be->q_loss(be, a->dq, a->q_data, a->target, a->hyper, a->P, a->N, a->B, a->total, num_data, a->metrics,
-               weight);
+    be->q_loss(be, a->dq, a->q_data, a->target, a->hyper, a->P, a->N, a->B, a->total,
+               a->configs[0].cql_data_only ? a->num_data : a->B, a->metrics, weight);
     if (a->tangent) {
         be->mlp_backward(be, &critic, NULL, a->dqda_data, a->O, a->A, &a->data_tape, input, a->ones,
                          a->total);
@@ -867,6 +1104,195 @@ static void update_value(UfAgent* a, bool value_known) {
     be->value_loss(be, a->dv, a->q_next, a->B, a->v_data, a->hyper, a->P, a->N, a->B, a->metrics);
     be->mlp_backward(be, &value, g->grads, NULL, 0, 0, &a->value_tape, input, a->dv, a->B);
     optimise(a, GROUP_VALUE, a->num_updates, a->configs[0].num_updates, NULL);
+}
+
+// ---- rollouts ----
+
+// Numbers the random draws of a slice of rows at a step of this update's rollout.
+static uint64_t rollout_draw(const UfAgent* a, int64_t step, int64_t slice) {
+    const UfConfig* c = &a->configs[0];
+    const uint64_t slices = (uint64_t)((c->rollout_batch_size + ROLLOUT_ROWS - 1) / ROLLOUT_ROWS);
+    return ((uint64_t)a->num_updates * (uint64_t)(c->rollout_length + 1) + (uint64_t)step) * slices +
+           (uint64_t)slice;
+}
+
+static void draw_rows(UfAgent* a, const UfSource* dataset, int rows, uint64_t draw) {
+    World* w = &a->world;
+    UfBackend* be = a->backend;
+    be->random_index(be, w->index, a->P, rows, a->num_rows, a->seeds, UF_STREAM_ROLLOUT_START, draw);
+    be->gather(be, &w->step, dataset, w->index, a->P, (UfRows){0, rows, rows});
+}
+
+static void put_model_input(UfAgent* a, const real* obs, const real* action, int rows) {
+    a->backend->network_input(a->backend, a->world.x, a->ld, rows, obs, action, NULL, NULL, a->P, rows, a->O,
+                              a->A);
+}
+
+// Member by member, so that the cut into tasks is that of a single run.
+static void forward_elites(UfAgent* a, int rows) {
+    const World* w = &a->world;
+    const size_t out = (size_t)w->elites.nets.N * (size_t)rows * (size_t)w->mlp.out;
+    for (int p = 0; p < a->P; p++)
+        a->backend->mlp_forward(a->backend, &w->elites.nets, w->out + (size_t)p * out, NULL,
+                                (UfInput){w->x + (size_t)p * (size_t)rows * (size_t)a->ld, a->ld, rows},
+                                (UfRows){0, rows, rows});
+}
+
+// action (P, rows, A) of the current policy at obs (P, rows, O).
+static void act_in_model(UfAgent* a, real* action, const real* obs, int rows, uint64_t draw) {
+    World* w = &a->world;
+    UfBackend* be = a->backend;
+    const UfNets actor = nets_of(a, GROUP_ACTOR, false);
+    UfHeads heads = heads_of(a, w->head, false);
+    heads.B = rows;
+    be->network_input(be, w->obs, a->O, rows, obs, NULL, a->norm_mean, a->norm_std, a->P, rows, a->O, a->A);
+    be->mlp_forward(be, &actor, w->head, NULL, (UfInput){w->obs, a->O, rows}, (UfRows){0, rows, rows});
+    if (w->action_noise)
+        be->random_normal(be, w->action_noise, a->P, (int64_t)rows * a->A, a->seeds, UF_STREAM_ROLLOUT_ACTION,
+                          draw);
+    be->policy_sample(be, &heads, (UfActions){action, a->A, rows}, NULL, w->action_noise, NULL);
+}
+
+// Asks the user's rule about the rows of one member that are still going: the only step that visits the host.
+static UfStatus ask_user(UfAgent* a, int p, int rows, bool start) {
+    World* w = &a->world;
+    UfBackend* be = a->backend;
+    const size_t O = (size_t)a->O, A = (size_t)a->A, ld = O + A, first = (size_t)p * (size_t)rows,
+                 n = (size_t)rows;
+    real *x = w->host.device, *z = x + n * ld, *done = z + n * O;
+    float *obs = w->host.packed, *actions = obs + n * O, *next_obs = actions + n * A;
+    int64_t count = 0;
+    be->download(be, x, w->x + first * ld, n * ld * sizeof(real));
+    be->download(be, z, w->step.next_obs + first * O, n * O * sizeof(real));
+    be->download(be, done, w->step.done + first, n * sizeof(real));
+    be->download(be, w->host.alive, w->alive + first, n * sizeof(int));
+    UF_TRY(be->sync(be));
+    for (size_t b = 0; b < n; b++) {
+        bool asked = start || w->host.alive[b];
+        for (size_t i = 0; i < O; i++)
+            asked = asked && uf_is_finite(z[b * O + i]);  // else it will be dropped
+        w->host.alive[b] = asked;
+        if (!asked) continue;
+        const size_t to = (size_t)count++;
+        for (size_t i = 0; i < O; i++) obs[to * O + i] = (float)x[b * ld + i];
+        for (size_t i = 0; i < O; i++) next_obs[to * O + i] = (float)z[b * O + i];
+        for (size_t i = 0; i < A; i++)
+            actions[to * A + i] = action_in_units(a->action_bounds, a->A, (int)i, (float)x[b * ld + O + i]);
+    }
+    if (count == 0) return UF_OK;
+    memset(w->host.done, 0, (size_t)count);
+    w->terminates(w->user, obs, actions, next_obs, w->host.done, count);
+    count = 0;
+    for (size_t b = 0; b < n; b++)
+        if (w->host.alive[b] && w->host.done[count++]) done[b] = 1;
+    be->upload(be, w->step.done + first, done, n * sizeof(real));
+    return be->sync(be);
+}
+
+// Rolls the policy out from `rows` rows of the dataset; what comes about goes to the ring.
+static UfStatus roll_slice(UfAgent* a, const UfSource* dataset, int rows, int64_t slice) {
+    World* w = &a->world;
+    UfBackend* be = a->backend;
+    const UfInput x = {w->x, a->ld, rows};
+    const int64_t length = a->configs[0].rollout_length;
+    draw_rows(a, dataset, rows, rollout_draw(a, 0, slice));
+    act_in_model(a, w->step.action, w->step.obs, rows, rollout_draw(a, 0, slice));
+    put_model_input(a, w->step.obs, w->step.action, rows);
+    for (int64_t t = 0; t < length; t++) {
+        const uint64_t draw = rollout_draw(a, t, slice);
+        forward_elites(a, rows);
+        be->random_index(be, w->elite, a->P, rows, w->num_elites, a->seeds, UF_STREAM_ROLLOUT_ELITE, draw);
+        be->random_normal(be, w->noise, a->P, (int64_t)rows * (a->O + 1), a->seeds, UF_STREAM_ROLLOUT_NOISE,
+                          draw);
+        be->model_step(be, w->step.next_obs, w->step.reward, w->step.done, w->penalty, NULL, &w->elites,
+                       w->out, x, w->elite, w->noise, a->hyper, a->P, rows);
+        for (int p = 0; w->terminates && p < a->P; p++) UF_TRY(ask_user(a, p, rows, t == 0));
+        // Also the action of the next step.
+        act_in_model(a, w->step.next_action, w->step.next_obs, rows, rollout_draw(a, t + 1, slice));
+        be->ring_append(be, &w->ring, w->alive, t == 0, w->sums, x, &w->step, w->penalty, a->P, rows);
+        put_model_input(a, w->step.next_obs, w->step.next_action, rows);
+    }
+    return UF_OK;
+}
+
+// Error of the model on rows of the dataset, into w->error.
+static void measure_model(UfAgent* a, const UfSource* dataset) {
+    World* w = &a->world;
+    const int rows = w->slice < ERROR_ROWS ? w->slice : ERROR_ROWS;
+    draw_rows(a, dataset, rows, rollout_draw(a, 1, 0));  // step 0 draws start states
+    put_model_input(a, w->step.obs, w->step.action, rows);
+    forward_elites(a, rows);
+    a->backend->model_error(a->backend, w->error, &w->elites, w->out, &w->step, a->P, rows);
+}
+
+// One member's metrics of the rollout that was just done.
+static UfStatus sum_up(UfAgent* a, int p) {
+    World* w = &a->world;
+    UfBackend* be = a->backend;
+    double sums[UF_NUM_ROLLOUT_SUMS], error = 0;
+    int64_t fill = 0;
+    be->download(be, sums, w->sums + (size_t)p * UF_NUM_ROLLOUT_SUMS, sizeof sums);
+    be->download(be, &error, w->error + p, sizeof error);
+    be->download(be, &fill, w->ring.fill + p, sizeof fill);
+    UF_TRY(be->sync(be));
+    const double tried = sums[UF_ROLLOUT_TRIED], dropped = sums[UF_ROLLOUT_DROPPED], kept = tried - dropped;
+    if (dropped > 0.5 * tried) {
+        char member[32] = "";
+        if (a->P > 1) snprintf(member, sizeof member, " of member %d", p);
+        return UF_FAIL(
+            UF_ERR_NONFINITE,
+            "update %lld: %.0f of %.0f rows of the model rollouts%s are not finite; the world model '%s' "
+            "does not hold where the policy goes: lower rollout_length or train the model longer",
+            (long long)a->num_updates, dropped, tried, member, a->configs[p].model_path);
+    }
+    double* m = w->metrics + (size_t)p * NUM_MODEL_METRICS - FIRST_MODEL_METRIC;
+    m[UF_METRIC_model_error] = error;
+    m[UF_METRIC_model_penalty] = sums[UF_ROLLOUT_PENALTY] / kept;
+    m[UF_METRIC_model_terminated] = sums[UF_ROLLOUT_TERMINATED] / kept;
+    m[UF_METRIC_model_dropped] = dropped / tried;
+    m[UF_METRIC_buffer_fill] = (double)fill / (double)w->ring.capacity;
+    return UF_OK;
+}
+
+static UfStatus renew_model_buffer(UfAgent* a, const UfSource* dataset) {
+    World* w = &a->world;
+    const int64_t starts = a->configs[0].rollout_batch_size;
+    const double zeros[UF_NUM_ROLLOUT_SUMS] = {0};
+    for (int p = 0; p < a->P; p++)
+        a->backend->upload(a->backend, w->sums + (size_t)p * UF_NUM_ROLLOUT_SUMS, zeros, sizeof zeros);
+    measure_model(a, dataset);
+    for (int64_t done = 0; done < starts; done += ROLLOUT_ROWS)
+        UF_TRY(roll_slice(a, dataset, (int)(starts - done < ROLLOUT_ROWS ? starts - done : ROLLOUT_ROWS),
+                          done / ROLLOUT_ROWS));
+    for (int p = 0; p < a->P; p++) UF_TRY(sum_up(a, p));
+    return UF_OK;
+}
+
+// The metrics of the last rollout count for every update.
+static void log_rollout(UfAgent* a) {
+    for (int p = 0; p < a->P; p++)
+        for (int m = 0; m < NUM_MODEL_METRICS; m++)
+            a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)(FIRST_MODEL_METRIC + m)] +=
+                a->world.metrics[(size_t)p * NUM_MODEL_METRICS + (size_t)m];
+}
+
+static UfStatus check_rollouts(const UfAgent* a) {
+    const World* w = &a->world;
+    if (!has_model(a))
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "uf_train: this agent has no world model, but dataset_sample_ratio %g needs one",
+                       a->configs[0].dataset_sample_ratio);
+    if (w->needs_callback && !w->terminates)
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "this agent was trained with a termination callback; hand it to uf_agent_set_termination again");
+    if (!w->has_rule && !w->terminates)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "neither termination nor the world model '%s' names a termination rule; set termination "
+            "('never' if episodes do not end) or call uf_agent_set_termination",
+            a->configs[0].model_path);
+    return UF_OK;
 }
 
 // ---- train step ----
@@ -916,8 +1342,9 @@ static UfStatus check_finite(UfAgent* a) {
     for (int p = 0; p < a->P; p++) {
         char member[32] = "";
         if (a->P > 1) snprintf(member, sizeof member, " of member %d", p);
-        for (int i = 0; i < a->num_logged; i++)
-            if (!isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
+        for (int i = 0; i < a->num_logged; i++)  // rollouts are judged where they are made
+            if (!is_model_metric(a->logged[i]) &&
+                !isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
                 return UF_FAIL(
                     UF_ERR_NONFINITE,
                     "update %lld: %s%s is not finite; try a smaller lr or look at the dataset's rewards",
@@ -932,6 +1359,30 @@ static UfStatus check_finite(UfAgent* a) {
     return UF_OK;
 }
 
+// First the dataset's rows, then the model's.
+static void draw_batch(UfAgent* a, const UfSource* dataset) {
+    UfBackend* be = a->backend;
+    const uint64_t t = (uint64_t)a->num_updates;
+    const int D = a->num_data;
+    if (D > 0) {
+        be->random_index(be, a->index, a->P, D, a->num_rows, a->seeds, UF_STREAM_INDEX, t);
+        be->gather(be, &a->batch, dataset, a->index, a->P, (UfRows){0, D, a->B});
+    }
+    if (D == a->B) return;
+    const UfRing* ring = &a->world.ring;
+    const UfSource model = {.records = ring->records,
+                            .next_obs = ring->next_obs,
+                            .next_actions = ring->next_actions,
+                            .num_rows = ring->capacity,
+                            .obs_dim = ring->obs_dim,
+                            .action_dim = ring->action_dim,
+                            .stride = ring->stride,
+                            .member_rows = ring->capacity};
+    int64_t* index = a->index + (size_t)a->P * (size_t)D;
+    be->random_index(be, index, a->P, a->B - D, ring->fill, a->seeds, UF_STREAM_MODEL_INDEX, t);
+    be->gather(be, &a->batch, &model, index, a->P, (UfRows){D, a->B - D, a->B});
+}
+
 UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update,
                   void* user) {
     if (!a || !dataset) return UF_FAIL(UF_ERR_ARGUMENT, "uf_train: agent or dataset is null");
@@ -940,15 +1391,24 @@ UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfU
                        "dataset has %d observation and %d action dimensions, the agent %d and %d",
                        dataset->obs_dim, dataset->action_dim, a->O, a->A);
     if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
-    const UfSource source = {dataset->records, dataset->next_obs,   dataset->rows,  dataset->num_rows,
-                             dataset->obs_dim, dataset->action_dim, dataset->stride};
+    if (uses_model(a)) UF_TRY(check_rollouts(a));
+    const UfSource source = {.records = dataset->records,
+                             .next_obs = dataset->next_obs,
+                             .rows = dataset->rows,
+                             .num_rows = dataset->num_rows,
+                             .obs_dim = dataset->obs_dim,
+                             .action_dim = dataset->action_dim,
+                             .stride = dataset->stride};
+    for (int p = 0; p < a->P; p++)
+        a->backend->upload(a->backend, a->num_rows + p, &source.num_rows, sizeof(int64_t));
     const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
     while (a->num_updates < end) {
-        UfBackend* be = a->backend;
-        be->random_index(be, a->index, a->P, a->B, source.num_rows, a->seeds, (uint64_t)a->num_updates);
-        be->gather(be, &a->batch, &source, a->index, a->P, a->B);
+        if (uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)
+            UF_TRY(renew_model_buffer(a, &source));
+        draw_batch(a, &source);
         draw_noise(a);
         UF_TRY(train_step(a, &a->batch, &a->noise));
+        if (uses_model(a)) log_rollout(a);
         UF_TRY(check_finite(a));
         if (on_update && on_update(user, a, a->num_updates) != 0)
             return UF_FAIL(UF_ERR_STOPPED, "stopped at update %lld", (long long)a->num_updates);
@@ -979,6 +1439,8 @@ void uf_agent_clear_metrics(UfAgent* a) {
 // ---- checkpoint ----
 
 // Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, dataset_hash, env;
+// with a world model also model_hash and model_callback, model/{metrics,counts} and for each member the filled rows
+// of its buffer, model/<p>/{records,next_obs,next_actions};
 // config/<p> (JSON bytes); norm/{mean,std}; action/{low,high} where the dataset has units; metrics (P, M) and
 // its attribute count; and for each tensor of the table value/<name>, adam_m/<name>, adam_v/<name> with shape
 // (P, [N,] rows, columns).
@@ -1025,6 +1487,117 @@ static UfStatus visit_tensors(UfAgent* a, const UfH5* h5, TensorVisit* visit) {
     return UF_OK;
 }
 
+static UfStatus read_optional_string(const UfH5* h5, const char* name, char* out, size_t bytes) {
+    char* text = NULL;
+    UF_TRY(uf_h5_read_string(h5, "/", name, &text));
+    snprintf(out, bytes, "%s", text);
+    uf_free(text);
+    return UF_OK;
+}
+
+static UfStatus write_rows(const UfH5* h5, const char* name, float* rows, int64_t count, int64_t columns) {
+    return uf_h5_write(h5, name, UF_H5_FLOAT, rows, 2, (int64_t[]){count, columns}, 0, false);
+}
+
+static UfStatus read_rows(const UfH5* h5, const char* name, float* rows, int64_t count, int64_t columns) {
+    return uf_h5_read(h5, name, UF_H5_FLOAT, rows, count * columns);
+}
+
+// Moves the filled rows of one member's buffer between device and file.
+static UfStatus move_ring(UfAgent* a, const UfH5* h5, int p, int64_t fill, bool to_device) {
+    UfBackend* be = a->backend;
+    const UfRing* ring = &a->world.ring;
+    const struct {
+        const char* name;
+        float* device;
+        int columns;
+    } arrays[] = {{"records", ring->records, ring->stride},
+                  {"next_obs", ring->next_obs, ring->obs_dim},
+                  {"next_actions", ring->next_actions, ring->action_dim}};
+    UfStatus status = UF_OK;
+    for (int i = 0; i < 3 && fill > 0 && status == UF_OK; i++) {
+        char name[64];
+        float *host = NULL,
+              *device = arrays[i].device + (size_t)p * (size_t)ring->capacity * (size_t)arrays[i].columns;
+        const int64_t count = fill * arrays[i].columns;
+        snprintf(name, sizeof name, "model/%d/%s", p, arrays[i].name);
+        UF_TRY(UF_ALLOC(&host, count, "rows of the model buffer"));
+        if (!to_device) be->download(be, host, device, (size_t)count * sizeof(float));
+        if (!to_device) status = be->sync(be);
+        if (status == UF_OK)
+            status = (to_device ? read_rows : write_rows)(h5, name, host, fill, arrays[i].columns);
+        if (to_device && status == UF_OK) be->upload(be, device, host, (size_t)count * sizeof(float));
+        if (status == UF_OK) status = be->sync(be);
+        uf_free(host);
+    }
+    return status;
+}
+
+// head and fill of each member, (2, P).
+static UfStatus write_world(UfAgent* a, const UfH5* h5) {
+    UfBackend* be = a->backend;
+    const World* w = &a->world;
+    const size_t bytes = (size_t)a->P * sizeof(int64_t);
+    int64_t* counts = NULL;
+    UF_TRY(uf_h5_write_string(h5, "/", "model_hash", w->hash));
+    UF_TRY(uf_h5_write_integer(h5, "/", "model_callback", w->terminates || w->needs_callback));
+    UF_TRY(uf_h5_write(h5, "model/metrics", UF_H5_DOUBLE, w->metrics, 2, (int64_t[]){a->P, NUM_MODEL_METRICS},
+                       0, false));
+    UF_TRY(UF_ALLOC(&counts, 2 * a->P, "counts of the model buffer"));
+    be->download(be, counts, w->ring.head, bytes);
+    be->download(be, counts + a->P, w->ring.fill, bytes);
+    UfStatus status = be->sync(be);
+    if (status == UF_OK)
+        status = uf_h5_write(h5, "model/counts", UF_H5_INT64, counts, 2, (int64_t[]){2, a->P}, 0, false);
+    for (int p = 0; p < a->P && status == UF_OK; p++) status = move_ring(a, h5, p, counts[a->P + p], false);
+    uf_free(counts);
+    return status;
+}
+
+static UfStatus read_ring(UfAgent* a, const UfH5* h5, const int64_t* head, const int64_t* fill) {
+    UfBackend* be = a->backend;
+    const UfRing* ring = &a->world.ring;
+    for (int p = 0; p < a->P; p++) {
+        if (fill[p] < 0 || fill[p] > ring->capacity || head[p] < 0 || head[p] >= ring->capacity ||
+            (fill[p] < ring->capacity && head[p] != fill[p]))
+            return UF_FAIL(UF_ERR_FORMAT,
+                           "%s: model/counts has head %lld and fill %lld of %lld; the checkpoint is damaged",
+                           h5->path, (long long)head[p], (long long)fill[p], (long long)ring->capacity);
+        UF_TRY(move_ring(a, h5, p, fill[p], true));
+    }
+    be->upload(be, ring->head, head, (size_t)a->P * sizeof(int64_t));
+    be->upload(be, ring->fill, fill, (size_t)a->P * sizeof(int64_t));
+    return be->sync(be);
+}
+
+// The model that the run was trained with, and its buffer.
+static UfStatus read_world(UfAgent* a, const UfH5* h5) {
+    char hash[65] = "";
+    double callback = 0;
+    int64_t* counts = NULL;
+    if (!uf_h5_has_attribute(h5, "/", "model_hash"))
+        return UF_FAIL(UF_ERR_FORMAT, "%s: no attribute 'model_hash', though dataset_sample_ratio is below 1",
+                       h5->path);
+    UF_TRY(read_optional_string(h5, "model_hash", hash, sizeof hash));
+    UF_TRY(uf_h5_read_number(h5, "/", "model_callback", &callback));
+    UfStatus status = load_model(a);
+    if (status != UF_OK) return uf_fail_prefix(status, h5->path);
+    if (strcmp(hash, a->world.hash) != 0)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "%s: model_path '%s' holds another world model than this run was trained with; put that one back "
+            "or start a new run",
+            h5->path, a->configs[0].model_path);
+    a->world.needs_callback = callback != 0;
+    UF_TRY(
+        uf_h5_read(h5, "model/metrics", UF_H5_DOUBLE, a->world.metrics, (int64_t)a->P * NUM_MODEL_METRICS));
+    UF_TRY(UF_ALLOC(&counts, 2 * a->P, "counts of the model buffer"));
+    status = uf_h5_read(h5, "model/counts", UF_H5_INT64, counts, 2 * a->P);
+    if (status == UF_OK) status = read_ring(a, h5, counts, counts + a->P);
+    uf_free(counts);
+    return status;
+}
+
 static UfStatus write_checkpoint(UfAgent* a, const UfH5* h5) {
     UF_TRY(uf_h5_write_string(h5, "/", "kind", CHECKPOINT_KIND));
     UF_TRY(uf_h5_write_string(h5, "/", "version", UF_VERSION));
@@ -1053,6 +1626,7 @@ static UfStatus write_checkpoint(UfAgent* a, const UfH5* h5) {
     UF_TRY(
         uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->metrics, 2, (int64_t[]){a->P, UF_NUM_METRICS}, 0, false));
     UF_TRY(uf_h5_write_integer(h5, "/", "metrics_count", a->metrics_count));
+    if (has_model(a)) UF_TRY(write_world(a, h5));
     return visit_tensors(a, h5, write_tensor);
 }
 
@@ -1134,14 +1708,6 @@ static UfStatus read_config(const UfH5* h5, int member, UfConfig** out) {
     return status;
 }
 
-static UfStatus read_optional_string(const UfH5* h5, const char* name, char* out, size_t bytes) {
-    char* text = NULL;
-    UF_TRY(uf_h5_read_string(h5, "/", name, &text));
-    snprintf(out, bytes, "%s", text);
-    uf_free(text);
-    return UF_OK;
-}
-
 // Units of the dataset's actions, (2, A), or null where they are [-1, 1].
 static UfStatus read_action_bounds(const UfH5* h5, int action_dim, float** bounds) {
     if (!uf_h5_exists(h5, "action/low")) return UF_OK;
@@ -1168,8 +1734,8 @@ static UfStatus read_agent(const UfH5* h5, UfConfig** configs, const CheckpointH
     return visit_tensors(a, h5, read_tensor);
 }
 
-UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
-    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load: out or path is null");
+// to_train: with world model and its buffer, which acting does without.
+static UfStatus load_agent(UfAgent** out, const char* path, int num_threads, bool to_train) {
     UfH5 h5;
     CheckpointHeader header = {0};
     UfConfig** configs = NULL;
@@ -1178,6 +1744,7 @@ UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
     UfStatus status = read_header(&h5, &header);
     if (status == UF_OK) status = UF_ALLOC(&configs, header.population, "configurations");
     if (status == UF_OK) status = read_agent(&h5, configs, &header, num_threads, out);
+    if (status == UF_OK && to_train && uses_model(*out)) status = read_world(*out, &h5);
     for (int p = 0; configs && p < header.population; p++) uf_config_free(configs[p]);
     uf_free(configs);
     uf_h5_close(&h5);
@@ -1188,11 +1755,16 @@ UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
     return status;
 }
 
+UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
+    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load: out or path is null");
+    return load_agent(out, path, num_threads, true);
+}
+
 UfStatus uf_checkpoint_info(const char* path, char** out) {
     UfAgent* a = NULL;
     UfConfig* defaults = NULL;
     UfText text = {0};
-    UF_TRY(uf_agent_load(&a, path, 1));
+    UF_TRY(load_agent(&a, path, 1, false));
     UfStatus status = uf_config_create(&defaults);
     if (status == UF_OK) {
         const UfConfig* c = &a->configs[0];
@@ -1281,7 +1853,7 @@ UfStatus uf_policy_load(UfPolicy** out, const char* path, int member) {
     if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_load: out or path is null");
     UfAgent* agent = NULL;
     *out = NULL;
-    UF_TRY(uf_agent_load(&agent, path, 1));
+    UF_TRY(load_agent(&agent, path, 1, false));
     UfStatus status = uf_policy_create(out, agent, member);
     uf_agent_free(agent);
     return status;
@@ -1333,10 +1905,8 @@ UfStatus uf_policy_act(const UfPolicy* p, float* actions, const float* obs, int6
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_act: needs a policy, actions and obs");
     UF_TRY(uf_policy_act_normalised(p, actions, obs, n, noise));
     if (!p->action_bounds) return UF_OK;
-    for (int64_t i = 0; i < n * p->A; i++) {
-        const float low = p->action_bounds[i % p->A], high = p->action_bounds[p->A + i % p->A];
-        actions[i] = low + (actions[i] + 1) / 2 * (high - low);
-    }
+    for (int64_t i = 0; i < n * p->A; i++)
+        actions[i] = action_in_units(p->action_bounds, p->A, (int)(i % p->A), actions[i]);
     return UF_OK;
 }
 

@@ -318,131 +318,48 @@ UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float*
 }
 
 // ---- termination rules ----
-//
-// Of model rollouts: whether next_obs `z` (the mazes: obs) ends an episode. Source: unifloral
-// termination_fns.py. What is not finite ends every rule that looks at it.
-
-static bool never(const float* obs, const float* z, int obs_dim) {
-    (void)obs, (void)z, (void)obs_dim;
-    return false;
-}
-
-static bool all_below_100(const float* z, int count) {
-    for (int i = 0; i < count; i++)
-        if (!(fabsf(z[i]) < 100)) return false;
-    return true;
-}
-
-static bool all_finite(const float* z, int count) {
-    for (int i = 0; i < count; i++)
-        if (!isfinite(z[i])) return false;
-    return true;
-}
-
-static bool half_cheetah(const float* obs, const float* z, int obs_dim) {
-    (void)obs;
-    return !all_below_100(z, obs_dim);
-}
-
-static bool hopper(const float* obs, const float* z, int obs_dim) {
-    (void)obs;
-    return !(isfinite(z[0]) && all_below_100(z + 1, obs_dim - 1) && z[0] > 0.7f && fabsf(z[1]) < 0.2f);
-}
-
-static bool walker2d(const float* obs, const float* z, int obs_dim) {
-    (void)obs;
-    return !(all_below_100(z, obs_dim) && z[0] > 0.8f && z[0] < 2 && fabsf(z[1]) < 1);
-}
-
-static bool ant(const float* obs, const float* z, int obs_dim) {
-    (void)obs;
-    return !(all_finite(z, obs_dim) && z[0] >= 0.2f && z[0] <= 1);
-}
-
-static bool humanoid(const float* obs, const float* z, int obs_dim) {
-    (void)obs, (void)obs_dim;
-    return !(z[0] >= 1 && z[0] <= 2);
-}
-
-static bool pen(const float* obs, const float* z, int obs_dim) {
-    (void)obs;
-    return obs_dim > 26 && !(z[26] >= 0.075f);
-}
-
-#define MAZE_RULE(NAME, X, Y)                                         \
-    static bool NAME(const float* obs, const float* z, int obs_dim) { \
-        (void)z, (void)obs_dim;                                       \
-        return !(hypotf(obs[0] - (X), obs[1] - (Y)) >= 0.5f);         \
-    }
-MAZE_RULE(maze2d_open, 2, 3)
-MAZE_RULE(maze2d_umaze, 1, 1)
-MAZE_RULE(maze2d_medium, 6, 6)
-MAZE_RULE(maze2d_large, 7, 9)
-
-// Ours, the same as in the environments.
-static bool inverted_pendulum(const float* obs, const float* z, int obs_dim) {
-    (void)obs;
-    return !(all_finite(z, obs_dim) && fabsf(z[1]) <= 0.2f);
-}
-
-static bool mountain_car(const float* obs, const float* z, int obs_dim) {
-    (void)obs, (void)obs_dim;
-    return !(z[0] < 0.5f || z[1] < 0);
-}
-
-static bool mountain_car_continuous(const float* obs, const float* z, int obs_dim) {
-    (void)obs, (void)obs_dim;
-    return !(z[0] < 0.45f || z[1] < 0);
-}
-
-static bool cart_pole(const float* obs, const float* z, int obs_dim) {
-    (void)obs, (void)obs_dim;
-    return !(fabsf(z[0]) <= 2.4f && fabsf(z[2]) <= 0.20943951f);
-}
-
-static bool acrobot(const float* obs, const float* z, int obs_dim) {
-    (void)obs, (void)obs_dim;
-    return !(-z[0] - (z[0] * z[2] - z[1] * z[3]) <= 1);
-}
 
 static const struct {
     const char* name;
-    UfTerminationRule* rule;
+    UfTermination rule;
 } rules[] = {
-    {"never", never},
-    {"halfcheetah", half_cheetah},
-    {"halfcheetahvel", never},
-    {"hopper", hopper},
-    {"walker2d", walker2d},
-    {"ant", ant},
-    {"humanoid", humanoid},
-    {"pen", pen},
-    {"door", never},
-    {"hammer", never},
-    {"relocate", never},
-    {"kitchen", never},
-    {"maze2d-open", maze2d_open},
-    {"maze2d-umaze", maze2d_umaze},
-    {"maze2d-medium", maze2d_medium},
-    {"maze2d-large", maze2d_large},
-    {"point2d", never},
-    {"antmaze", never},
-    {"pendulum", never},
-    {"invertedpendulum", inverted_pendulum},
-    {"mountaincarcontinuous", mountain_car_continuous},
-    {"mountaincar", mountain_car},
-    {"cartpole", cart_pole},
-    {"acrobot", acrobot},
-    {"pointmaze", never},
+    {"never", UF_TERMINATION_NEVER},
+    {"halfcheetah", UF_TERMINATION_HALF_CHEETAH},
+    {"halfcheetahvel", UF_TERMINATION_NEVER},
+    {"hopper", UF_TERMINATION_HOPPER},
+    {"walker2d", UF_TERMINATION_WALKER2D},
+    {"ant", UF_TERMINATION_ANT},
+    {"humanoid", UF_TERMINATION_HUMANOID},
+    {"pen", UF_TERMINATION_PEN},
+    {"door", UF_TERMINATION_NEVER},
+    {"hammer", UF_TERMINATION_NEVER},
+    {"relocate", UF_TERMINATION_NEVER},
+    {"kitchen", UF_TERMINATION_NEVER},
+    {"maze2d-open", UF_TERMINATION_MAZE2D_OPEN},
+    {"maze2d-umaze", UF_TERMINATION_MAZE2D_UMAZE},
+    {"maze2d-medium", UF_TERMINATION_MAZE2D_MEDIUM},
+    {"maze2d-large", UF_TERMINATION_MAZE2D_LARGE},
+    {"point2d", UF_TERMINATION_NEVER},
+    {"antmaze", UF_TERMINATION_NEVER},
+    {"pendulum", UF_TERMINATION_NEVER},
+    {"invertedpendulum", UF_TERMINATION_INVERTED_PENDULUM},
+    {"mountaincarcontinuous", UF_TERMINATION_MOUNTAIN_CAR_CONTINUOUS},
+    {"mountaincar", UF_TERMINATION_MOUNTAIN_CAR},
+    {"cartpole", UF_TERMINATION_CART_POLE},
+    {"acrobot", UF_TERMINATION_ACROBOT},
+    {"pointmaze", UF_TERMINATION_NEVER},
 };
 
-UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule) {
+UfStatus uf_termination_rule(const char* name, UfTermination* rule) {
     enum { NUM_RULES = sizeof rules / sizeof rules[0] };
     const char* known[NUM_RULES + 1] = {0};
-    *rule = NULL;
+    bool found = false;
+    *rule = UF_TERMINATION_NEVER;
     for (int i = 0; i < NUM_RULES; i++) {
         known[i] = rules[i].name;
-        if (name && leading_word(file_name(name), known[i])) *rule = rules[i].rule;
+        if (!name || !leading_word(file_name(name), known[i])) continue;
+        *rule = rules[i].rule;
+        found = true;
     }
-    return *rule ? UF_OK : fail_unknown("task for a termination rule", name ? name : "", known);
+    return found ? UF_OK : fail_unknown("task for a termination rule", name ? name : "", known);
 }

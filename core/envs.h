@@ -4,6 +4,7 @@
 
 #include "core.h"
 #include "philox.h"
+#include "termination.h"
 
 typedef struct UfEnv UfEnv;
 typedef struct UfEnvOps UfEnvOps;
@@ -60,9 +61,8 @@ void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_
 UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,
                            UfRandom* random, float* action);
 
-// Termination rules of model rollouts by name (spec section 5).
-typedef bool UfTerminationRule(const float* obs, const float* next_obs, int obs_dim);
-UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule);
+// Termination rules of model rollouts by name: of a task ("hopper") or of its datasets ("hopper-medium-v2").
+UfStatus uf_termination_rule(const char* name, UfTermination* rule);
 
 // `unifloral verify` of kind classic-traces: its lines as text (free with uf_free) and whether all passed.
 UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed);

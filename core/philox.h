@@ -30,6 +30,11 @@ enum {
     UF_STREAM_EVAL_ACTION,  // update = episode, action noise while acting
     UF_STREAM_CONTROLLER,   // update = episode, data collection
     UF_STREAM_EXPLORE,      // update = environment step of online training: actions
+    UF_STREAM_MODEL_INDEX,  // rows of a batch from the model buffer
+    UF_STREAM_ROLLOUT_START,  // model rollouts: start states; update counts slices of rows of a step of an update
+    UF_STREAM_ROLLOUT_ACTION,  // action noise, likewise
+    UF_STREAM_ROLLOUT_ELITE,   // which elite, likewise
+    UF_STREAM_ROLLOUT_NOISE,   // noise of its prediction, likewise
 };
 
 typedef struct UfPhilox {

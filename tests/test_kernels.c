@@ -1557,13 +1557,19 @@ static void op_random(Test* t) {
     static const int64_t sizes[] = {1, 7, 1000003, (int64_t)1 << 40};
     for (int k = 0; k < 4; k++) {
         Array* index = new_array(t, "index", 1, B, sizeof(int64_t), false, true);
+        Array* below = new_array(t, "n", 1, 1, sizeof(int64_t), false, false);
+        int64_t* n = (int64_t*)(void*)below->before;
+        for (int p = 0; p < t->P; p++) n[p] = sizes[k] + (t->first + p) * (sizes[k] / 3);  // each member its own
         send(t);
-        t->be->random_index(t->be, index->device, t->P, B, sizes[k], seeds, 77);
+        t->be->random_index(t->be, index->device, t->P, B, below->device, seeds, UF_STREAM_INDEX, 77);
         receive(t);
         for (int i = 0; i < t->P * B; i++) {
-            const int64_t got = ((const int64_t*)(const void*)index->after)[i];
-            if (got < 0 || got >= sizes[k])
-                expect_near(t, "index", i, (double)got, (double)sizes[k] / 2, (double)sizes[k] / 2);
+            const int64_t got = ((const int64_t*)(const void*)index->after)[i], high = n[i / B];
+            // Index b is the upper half of n times words 2 (b % 2) and the next of block b / 2.
+            const UfPhilox w = uf_philox(seeds[i / B], UF_STREAM_INDEX, 77, (uint64_t)(i % B) / 2);
+            const double part = (w.v[2 * (i % B % 2)] + w.v[2 * (i % B % 2) + 1] / 4294967296.0) / 4294967296.0;
+            if (got < 0 || got >= high) expect_near(t, "index", i, (double)got, (double)high / 2, (double)high / 2);
+            expect(t, "index", i, (double)got, floor(part * (double)high), 1);  // 1: part is rounded
         }
         clear(t);
     }
@@ -1646,7 +1652,11 @@ static void test_distributions(void** state) {
                              facts[f].want, facts[f].bound);
             if (k == 0) memcpy(first, x, 2 * COUNT * sizeof(real));
         }
-        be->random_index(be, device, 2, COUNT, BINS, seeds, 5);
+        const int64_t bins[2] = {BINS, BINS};
+        void* below;
+        assert_int_equal(be->reserve(be, &below, sizeof bins, "bins"), UF_OK);
+        be->upload(be, below, bins, sizeof bins);
+        be->random_index(be, device, 2, COUNT, below, seeds, UF_STREAM_INDEX, 5);
         be->download(be, index, device, 2 * COUNT * sizeof(int64_t));
         assert_int_equal(be->sync(be), UF_OK);
         for (int p = 0; p < 2; p++) {
@@ -1660,6 +1670,7 @@ static void test_distributions(void** state) {
                 fail_msg("chi-square of indices %g, expected about 63", chi);
         }
         be->release(be, device);
+        be->release(be, below);
         free(x);
         free(first);
         free(index);
@@ -1668,46 +1679,64 @@ static void test_distributions(void** state) {
 
 // ---- rows ----
 
+// Rows [before, before + rows) of batches of before + rows + after; records shared by the members or each its own.
 static void op_gather(Test* t) {
     const Case* c = t->c;
-    const int B = c->rows, O = c->in, A = c->out, stride = O + A + 3, records = 50, num_rows = 31;
-    for (int k = 0; k < 4; k++) {
-        const bool has_next_obs = k & 1, has_rows = k & 2;
-        Array* data = new_array(t, "records", 1, records * stride, sizeof(float), true, false);
-        Array* next_obs = new_array(t, "next_obs", 1, records * O, sizeof(float), true, false);
+    const int O = c->in, A = c->out, stride = O + A + 3, records = 50, num_rows = 31;
+    const int first = c->before, count = c->rows, B = first + count + c->after;
+    for (int k = 0; k < 16; k++) {
+        const bool has_next_obs = k & 1, has_rows = k & 2, has_next_actions = k & 4, shared = !(k & 8);
+        Array* data = new_array(t, "records", 1, records * stride, sizeof(float), shared, false);
+        Array* next_obs = new_array(t, "next_obs", 1, records * O, sizeof(float), shared, false);
+        Array* next_actions = new_array(t, "next_actions", 1, records * A, sizeof(float), shared, false);
         Array* rows = new_array(t, "rows", 1, num_rows, sizeof(int64_t), true, false);
-        Array* index = new_array(t, "index", 1, B, sizeof(int64_t), false, false);
-        UfRandom r = uf_random(7, 0, 0);
-        for (int i = 0; i < records * stride; i++) BEFORE(data)[i] = uf_random_normal(&r);
-        for (int i = 0; i < records * O; i++) BEFORE(next_obs)[i] = uf_random_normal(&r);
-        for (int i = 0; i < records; i++) {
-            BEFORE(data)[i * stride + O + A + 1] = i % 5 == 0;
-            BEFORE(data)[i * stride + O + A + 2] = i % 3 != 0;
+        Array* index = new_array(t, "index", 1, count, sizeof(int64_t), false, false);
+        for (int p = 0; p < (shared ? 1 : t->P); p++) {
+            UfRandom r = uf_random(shared ? 7 : seed_of(t, p), 0, 0);
+            real *x = BEFORE(data) + p * records * stride, *next = BEFORE(next_obs) + p * records * O,
+                 *actions = BEFORE(next_actions) + p * records * A;
+            for (int i = 0; i < records * stride; i++) x[i] = uf_random_normal(&r);
+            for (int i = 0; i < records * O; i++) next[i] = uf_random_normal(&r);
+            for (int i = 0; i < records * A; i++) actions[i] = uf_random_normal(&r);
+            for (int i = 0; i < records; i++) {
+                x[i * stride + O + A + 1] = i % 5 == 0;
+                x[i * stride + O + A + 2] = i % 3 != 0;
+            }
         }
         int64_t *of_row = (int64_t*)(void*)rows->before, *picked = (int64_t*)(void*)index->before;
         for (int i = 0; i < num_rows; i++) of_row[i] = i + i / 3 + 2;
         for (int p = 0; p < t->P; p++) {
             UfRandom member = uf_random(seed_of(t, p), 1, 0);
-            for (int b = 0; b < B; b++)
-                picked[p * B + b] = b == 0 ? num_rows - 1 : uf_random_u32(&member) % (uint32_t)num_rows;
+            for (int b = 0; b < count; b++)
+                picked[p * count + b] = b == 0 ? num_rows - 1 : uf_random_u32(&member) % (uint32_t)num_rows;
         }
         Array *obs = output(t, "obs", B * O), *action = output(t, "action", B * A),
               *reward = output(t, "reward", B);
         Array *next = output(t, "batch next_obs", B * O), *next_action = output(t, "next_action", B * A);
         Array* done = output(t, "done", B);
         const UfBatch batch = {DEV(obs), DEV(action), DEV(reward), DEV(next), DEV(next_action), DEV(done)};
-        const UfSource source = {data->device,
-                                 has_next_obs ? next_obs->device : NULL,
-                                 has_rows ? rows->device : NULL,
-                                 num_rows,
-                                 O,
-                                 A,
-                                 stride};
+        const UfSource source = {.records = data->device,
+                                 .next_obs = has_next_obs ? next_obs->device : NULL,
+                                 .next_actions = has_next_actions ? next_actions->device : NULL,
+                                 .rows = has_rows ? rows->device : NULL,
+                                 .num_rows = num_rows,
+                                 .obs_dim = O,
+                                 .action_dim = A,
+                                 .stride = stride,
+                                 .member_rows = shared ? 0 : records};
         send(t);
-        t->be->gather(t->be, &batch, &source, index->device, t->P, B);
+        t->be->gather(t->be, &batch, &source, index->device, t->P, (UfRows){first, count, B});
         receive(t);
         for (int i = 0; i < t->P * B && t->reference; i++) {
-            const int64_t record = has_rows ? of_row[picked[i]] : picked[i];
+            const int p = i / B, b = i % B - first;
+            if (b < 0 || b >= count) {
+                expect_untouched(t, "reward", i, AFTER(reward)[i]);
+                expect_untouched(t, "obs", i * O, AFTER(obs)[i * O]);
+                expect_untouched(t, "next_action", i * A, AFTER(next_action)[i * A]);
+                continue;
+            }
+            const int64_t row = picked[p * count + b],
+                          record = (has_rows ? of_row[row] : row) + (shared ? 0 : p * records);
             const real *here = BEFORE(data) + record * stride,
                        *after = here[O + A + 2] > 0 ? here + stride : here;
             for (int j = 0; j < O; j++) {
@@ -1717,7 +1746,8 @@ static void op_gather(Test* t) {
             }
             for (int j = 0; j < A; j++) {
                 expect(t, "action", i * A + j, AFTER(action)[i * A + j], here[O + j], 0);
-                expect(t, "next_action", i * A + j, AFTER(next_action)[i * A + j], after[O + j], 0);
+                expect(t, "next_action", i * A + j, AFTER(next_action)[i * A + j],
+                       has_next_actions ? BEFORE(next_actions)[record * A + j] : after[O + j], 0);
             }
             expect(t, "reward", i, AFTER(reward)[i], here[O + A], 0);
             expect(t, "done", i, AFTER(done)[i], here[O + A + 1], 0);
