@@ -373,7 +373,7 @@ static void test_termination(void** state) {
     (void)state;
     static const struct {
         const char* name;
-        float z[3];
+        float z[45];
         bool ends;
     } cases[] = {
         {"halfcheetah-medium-v2", {99, -99, 0}, false},
@@ -418,7 +418,7 @@ static void test_termination(void** state) {
         if (ends != cases[i].ends) fail_msg("case %zu, %s: %d", i, cases[i].name, ends);
     }
     // The mazes look at the observation before the step, as the reference does.
-    float obs[2] = {0, 0}, goal[2] = {1, 1};
+    float obs[45] = {0, 0}, goal[45] = {1, 1};
     assert_ok(uf_termination_rule("maze2d-umaze", &rule));
     assert_false(uf_terminates(rule, obs, goal, 2));
     assert_true(uf_terminates(rule, goal, obs, 2));
@@ -429,7 +429,7 @@ static void test_termination(void** state) {
     assert_false(uf_terminates(rule, pen, pen, 45));
     // The rule of an environment of ours says what the environment says.
     UfEnv* env;
-    float at[6], action = 2;
+    float at[45] = {0}, action = 2;
     double reward;
     bool terminated = false, truncated = false;
     assert_ok(uf_env_create(&env, "acrobot"));

@@ -1559,7 +1559,8 @@ static void op_random(Test* t) {
         Array* index = new_array(t, "index", 1, B, sizeof(int64_t), false, true);
         Array* below = new_array(t, "n", 1, 1, sizeof(int64_t), false, false);
         int64_t* n = (int64_t*)(void*)below->before;
-        for (int p = 0; p < t->P; p++) n[p] = sizes[k] + (t->first + p) * (sizes[k] / 3);  // each member its own
+        for (int p = 0; p < t->P; p++)
+            n[p] = sizes[k] + (t->first + p) * (sizes[k] / 3);  // each member its own
         send(t);
         t->be->random_index(t->be, index->device, t->P, B, below->device, seeds, UF_STREAM_INDEX, 77);
         receive(t);
@@ -1567,8 +1568,10 @@ static void op_random(Test* t) {
             const int64_t got = ((const int64_t*)(const void*)index->after)[i], high = n[i / B];
             // Index b is the upper half of n times words 2 (b % 2) and the next of block b / 2.
             const UfPhilox w = uf_philox(seeds[i / B], UF_STREAM_INDEX, 77, (uint64_t)(i % B) / 2);
-            const double part = (w.v[2 * (i % B % 2)] + w.v[2 * (i % B % 2) + 1] / 4294967296.0) / 4294967296.0;
-            if (got < 0 || got >= high) expect_near(t, "index", i, (double)got, (double)high / 2, (double)high / 2);
+            const double part =
+                (w.v[2 * (i % B % 2)] + w.v[2 * (i % B % 2) + 1] / 4294967296.0) / 4294967296.0;
+            if (got < 0 || got >= high)
+                expect_near(t, "index", i, (double)got, (double)high / 2, (double)high / 2);
             expect(t, "index", i, (double)got, floor(part * (double)high), 1);  // 1: part is rounded
         }
         clear(t);
@@ -1793,6 +1796,258 @@ static void op_network_input(Test* t) {
     }
 }
 
+// ---- world model ----
+
+// Model outputs, inputs, elites and noise of R rows; D = in + 1 numbers, N elites.
+typedef struct ModelArrays {
+    Array *out, *bounds, *x, *elite, *noise, *hyper;
+    UfMlp mlp;
+    UfElites model;
+} ModelArrays;
+
+static ModelArrays model_arrays(Test* t, int total, int ld) {
+    const Case* c = t->c;
+    const int O = c->in, D = O + 1, R = c->rows;
+    ModelArrays m;
+    m.out = normals(t, "out", (size_t)c->N * R * 2 * D, 1, 0);
+    m.bounds = new_array(t, "bounds", 1, 2 * D, sizeof(real), true, false);
+    UfRandom r = uf_random(9, 0, 0);
+    for (int d = 0; d < 2 * D; d++) BEFORE(m.bounds)[d] = (real)exp(uf_random_uniform(&r, -3, 0));
+    m.x = padded(t, "x", 1, total, ld, 0, R, O + c->out);
+    m.elite = new_array(t, "elite", 1, R, sizeof(int64_t), false, false);
+    for (int p = 0; p < t->P; p++) {
+        UfRandom member = uf_random(seed_of(t, p), 2, 0);
+        for (int b = 0; b < R; b++)
+            ((int64_t*)(void*)m.elite->before)[p * R + b] = uf_random_u32(&member) % (uint32_t)c->N;
+    }
+    m.noise = normals(t, "noise", (size_t)R * D, 1, 0);
+    m.hyper = hypers(t);
+    m.mlp = uf_mlp_shape(O + c->out, 1, 1, 2 * D, false, 0);
+    m.model =
+        (UfElites){{NULL, 1, c->N, c->N, NULL}, DEV(m.bounds), O, c->out, UF_TERMINATION_HUMANOID, 2, -3};
+    return m;
+}
+
+static double naive_variance(const ModelArrays* m, double raw, int d, int D) {
+    const double low = log(F(BEFORE(m->bounds)[d])), high = -log(F(BEFORE(m->bounds)[D + d]));
+    double logvar = high - log1p(exp(high - raw));
+    logvar = low + log1p(exp(logvar - low));
+    return exp(logvar);
+}
+
+static void op_model_step(Test* t) {
+    const Case* c = t->c;
+    const int O = c->in, D = O + 1, R = c->rows, E = c->N, total = R + c->after, ld = O + c->out + c->pad;
+    for (int k = 0; k < 4; k++) {
+        const bool pessimist = k & 1, has_distance = k & 2;
+        ModelArrays m = model_arrays(t, total, ld);
+        for (int p = 0; p < t->P; p++) {
+            UfHyper* h = &((UfHyper*)(void*)m.hyper->before)[p];
+            if ((t->first + p) % 3 == 1) h->step_penalty_coef = 0;
+            h->term_penalty_offset = pessimist && (t->first + p) % 2 == 0 ? -5 : 0;
+        }
+        m.model.discrepancy = (real)(4 * sqrt(D));  // about the middle with threshold_coef near 0.5
+        Array *next_obs = output(t, "next_obs", (size_t)R * O), *reward = output(t, "reward", R);
+        Array *done = output(t, "done", R), *penalty = output(t, "penalty", R);
+        Array* distance = has_distance ? output(t, "distance", R) : NULL;
+        send(t);
+        t->be->model_step(t->be, DEV(next_obs), DEV(reward), DEV(done), DEV(penalty),
+                          has_distance ? DEV(distance) : NULL, &m.model, DEV(m.out),
+                          (UfInput){DEV(m.x), ld, total}, m.elite->device, DEV(m.noise), HYPER_DEV(m.hyper),
+                          t->P, R);
+        receive(t);
+        for (int i = 0; i < t->P * R && t->reference; i++) {
+            const int p = i / R, b = i % R;
+            const UfHyper* h = &HYPER(m.hyper)[p];
+            const real* of_elite[MAX_N];
+            double largest = 0, apart = 0;
+            for (int e = 0; e < E; e++) {
+                of_elite[e] = BEFORE(m.out) + (((size_t)p * E + e) * R + b) * 2 * D;
+                double sum = 0;
+                for (int d = 0; d < D; d++) sum += naive_variance(&m, F(of_elite[e][D + d]), d, D);
+                largest = fmax(largest, sum);
+                for (int f = 0; f < e; f++) {
+                    double square = 0;
+                    for (int d = 0; d < D; d++)
+                        square += (F(of_elite[e][d]) - of_elite[f][d]) * (F(of_elite[e][d]) - of_elite[f][d]);
+                    apart = fmax(apart, sqrt(square));
+                }
+            }
+            const real* mean = of_elite[((int64_t*)(void*)m.elite->before)[i]];
+            const real* obs = BEFORE(m.x) + ((size_t)p * total + b) * ld;
+            double sample = 0, slack = 0, first = 0;
+            for (int d = 0; d < D; d++) {
+                // The variance takes an exponential, two sums and a quotient; its root halves their errors.
+                const double shift =
+                    sqrt(naive_variance(&m, F(mean[D + d]), d, D)) * F(BEFORE(m.noise)[(size_t)i * D + d]);
+                sample = mean[d] + shift;
+                slack = U * (fabs(F(mean[d])) + 8 * fabs(shift) + fabs(sample));
+                if (d == O) break;
+                if (d == 0) first = obs[0] + sample;
+                expect(t, "next_obs", (size_t)i * O + d, AFTER(next_obs)[(size_t)i * O + d], obs[d] + sample,
+                       slack + U * fabs(obs[d] + sample));
+            }
+            const double fine = F(h->step_penalty_coef) * sqrt(largest), off = fine * (D + 8) * U;
+            const double limit = F(h->threshold_coef) * m.model.discrepancy;
+            const bool uncertain = h->term_penalty_offset < 0 && apart > limit;
+            expect(t, "penalty", i, AFTER(penalty)[i], fine, off);
+            if (has_distance) expect(t, "distance", i, AFTER(distance)[i], apart, apart * (D + 4) * U);
+            if (h->term_penalty_offset < 0 && fabs(apart - limit) < 1e-4) continue;  // either way
+            if (uncertain)
+                expect(t, "reward", i, AFTER(reward)[i], -8, 0);
+            else
+                expect(t, "reward", i, AFTER(reward)[i], sample - fine,
+                       slack + off + U * fabs(sample - fine));
+            if (fabs(first - 1) < 1e-4 || fabs(first - 2) < 1e-4) continue;
+            expect(t, "done", i, AFTER(done)[i], uncertain || !(first >= 1 && first <= 2), 0);
+        }
+        clear(t);
+    }
+}
+
+static void op_model_error(Test* t) {
+    const Case* c = t->c;
+    const int O = c->in, D = O + 1, R = c->rows, E = c->N;
+    ModelArrays m = model_arrays(t, R, O + c->out);
+    Array *obs = normals(t, "obs", (size_t)R * O, 1, 0), *next = normals(t, "next_obs", (size_t)R * O, 1, 0),
+          *reward = normals(t, "reward", R, 2, 1);
+    for (int i = 0; i < t->P * R; i++)
+        BEFORE(obs)[(size_t)i * O] = BEFORE(next)[(size_t)i * O];  // does not vary
+    Array* error = new_array(t, "error", 1, 1, sizeof(double), false, true);
+    const UfBatch batch = {.obs = DEV(obs), .next_obs = DEV(next), .reward = DEV(reward)};
+    send(t);
+    t->be->model_error(t->be, error->device, &m.model, DEV(m.out), &batch, t->P, R);
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++) {
+        double sum = 0;
+        int count = 0;
+        for (int d = 0; d < D; d++) {
+            double targets = 0, squares = 0, wrong = 0;
+            for (int b = 0; b < R; b++) {
+                const size_t row = (size_t)p * R + b, at = row * O + d;
+                const double target = d < O ? F(BEFORE(next)[at]) - BEFORE(obs)[at] : F(BEFORE(reward)[row]);
+                double mean = 0;
+                for (int e = 0; e < E; e++)
+                    mean += F(BEFORE(m.out)[(((size_t)p * E + e) * R + b) * 2 * D + d]) / E;
+                targets += target;
+                squares += target * target;
+                wrong += (target - mean) * (target - mean);
+            }
+            const double variance = squares - targets * targets / R;
+            if (d == 0 || R == 1) continue;
+            sum += wrong / variance;
+            count++;
+        }
+        const double want = count ? sqrt(sum / count) : 0;
+        expect(t, "error", p, ((double*)(void*)error->after)[p], want, 1e-9 * want);
+    }
+    clear(t);
+}
+
+// A ring that wraps around, twice: all rows, then those that are still alive.
+static void op_ring_append(Test* t) {
+    const Case* c = t->c;
+    const int O = c->in, A = c->out, R = c->rows, ld = O + A + c->pad, stride = O + A + 3;
+    const int64_t capacity = R + R / 3 + 1;
+    Array* x = padded(t, "x", 1, R, ld, 0, R, O + A);
+    Array *reward = normals(t, "reward", R, 1, 0), *penalty = normals(t, "penalty", R, 1, 0);
+    Array *next_obs = normals(t, "next_obs", (size_t)R * O, 1, 0),
+          *next_action = normals(t, "next_action", (size_t)R * A, 1, 0), *done = normals(t, "done", R, 0, 0);
+    Array* records = new_array(t, "records", 1, (size_t)capacity * stride, sizeof(float), false, true);
+    Array* ring_obs = new_array(t, "ring next_obs", 1, (size_t)capacity * O, sizeof(float), false, true);
+    Array* ring_actions =
+        new_array(t, "ring next_actions", 1, (size_t)capacity * A, sizeof(float), false, true);
+    Array* head = new_array(t, "head", 1, 1, sizeof(int64_t), false, true);
+    Array* fill = new_array(t, "fill", 1, 1, sizeof(int64_t), false, true);
+    Array* alive = new_array(t, "alive", 1, R, sizeof(int), false, true);
+    Array* sums = new_array(t, "sums", 1, UF_NUM_ROLLOUT_SUMS, sizeof(double), false, true);
+    for (int p = 0; p < t->P; p++) {
+        const int64_t start = (t->first + p) % 2 ? 0 : R / 2;
+        ((int64_t*)(void*)head->before)[p] = ((int64_t*)(void*)fill->before)[p] = start;
+        for (int i = 0; i < UF_NUM_ROLLOUT_SUMS; i++)
+            ((double*)(void*)sums->before)[p * UF_NUM_ROLLOUT_SUMS + i] = i;
+        UfRandom r = uf_random(seed_of(t, p), 3, 0);
+        for (int b = 0; b < R; b++) {
+            const size_t row = (size_t)p * R + b;
+            const uint32_t kind = uf_random_u32(&r) % 12;
+            if (kind == 0) BEFORE(next_obs)[row * O + O - 1] = NAN;
+            if (kind == 1) BEFORE(reward)[row] = INFINITY;
+            if (kind == 2) BEFORE(next_action)[row * A] = -INFINITY;
+            if (kind == 3) BEFORE(x)[row * ld + O] = NAN;
+            if (kind >= 4 && kind < 7) BEFORE(done)[row] = 1;
+        }
+    }
+    const UfRing ring = {
+        records->device, ring_obs->device, ring_actions->device, head->device, fill->device, capacity, O, A,
+        stride};
+    const UfBatch step = {
+        .reward = DEV(reward), .next_obs = DEV(next_obs), .next_action = DEV(next_action), .done = DEV(done)};
+    send(t);
+    for (int k = 0; k < 2; k++)
+        t->be->ring_append(t->be, &ring, alive->device, k == 0, sums->device, (UfInput){DEV(x), ld, R}, &step,
+                           DEV(penalty), t->P, R);
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++) {
+        int64_t at = ((int64_t*)(void*)head->before)[p], filled = at;
+        double expected[UF_NUM_ROLLOUT_SUMS] = {0, 1, 2, 3};
+        bool *going = must(calloc((size_t)R, sizeof *going)),
+             *written = must(calloc((size_t)capacity, sizeof *written));
+        int64_t* of_place = must(calloc((size_t)capacity, sizeof *of_place));
+        for (int k = 0; k < 2; k++)
+            for (int b = 0; b < R; b++) {
+                const size_t row = (size_t)p * R + b;
+                if (k == 1 && !going[b]) continue;
+                bool finite = isfinite(BEFORE(reward)[row]);
+                for (int i = 0; i < O + A; i++) finite = finite && isfinite(BEFORE(x)[row * ld + i]);
+                for (int i = 0; i < O; i++) finite = finite && isfinite(BEFORE(next_obs)[row * O + i]);
+                for (int i = 0; i < A; i++) finite = finite && isfinite(BEFORE(next_action)[row * A + i]);
+                expected[UF_ROLLOUT_TRIED]++;
+                expected[UF_ROLLOUT_DROPPED] += !finite;
+                if (finite) {
+                    expected[UF_ROLLOUT_TERMINATED] += BEFORE(done)[row] > 0;
+                    expected[UF_ROLLOUT_PENALTY] += F(BEFORE(penalty)[row]);
+                    of_place[at] = (int64_t)row;
+                    written[at] = true;
+                    at = at + 1 == capacity ? 0 : at + 1;
+                    filled = filled < capacity ? filled + 1 : capacity;
+                }
+                going[b] = finite && BEFORE(done)[row] == 0;
+            }
+        expect(t, "head", p, (double)((int64_t*)(void*)head->after)[p], (double)at, 0);
+        expect(t, "fill", p, (double)((int64_t*)(void*)fill->after)[p], (double)filled, 0);
+        for (int b = 0; b < R; b++)
+            expect(t, "alive", p * R + b, ((int*)(void*)alive->after)[p * R + b], going[b], 0);
+        for (int i = 0; i < UF_NUM_ROLLOUT_SUMS; i++)  // the penalties are added in the same order
+            expect(t, "sums", p * UF_NUM_ROLLOUT_SUMS + i,
+                   ((double*)(void*)sums->after)[p * UF_NUM_ROLLOUT_SUMS + i], expected[i],
+                   i == UF_ROLLOUT_PENALTY ? 1e-12 * R : 0);
+        for (int64_t k = 0; k < capacity; k++) {
+            const size_t place = (size_t)p * (size_t)capacity + (size_t)k, row = (size_t)of_place[k];
+            const real* record = AFTER(records) + place * stride;
+            if (!written[k]) {
+                expect_untouched(t, "records", place * stride, record[0]);
+                expect_untouched(t, "ring next_obs", place * O, AFTER(ring_obs)[place * O]);
+                continue;
+            }
+            for (int i = 0; i < O + A; i++)
+                expect(t, "records", place * stride + i, record[i], BEFORE(x)[row * ld + i], 0);
+            expect(t, "records reward", place, record[O + A], BEFORE(reward)[row], 0);
+            expect(t, "records done", place, record[O + A + 1], BEFORE(done)[row], 0);
+            expect(t, "records has_next", place, record[O + A + 2], 0, 0);
+            for (int i = 0; i < O; i++)
+                expect(t, "ring next_obs", place * O + i, AFTER(ring_obs)[place * O + i],
+                       BEFORE(next_obs)[row * O + i], 0);
+            for (int i = 0; i < A; i++)
+                expect(t, "ring next_actions", place * A + i, AFTER(ring_actions)[place * A + i],
+                       BEFORE(next_action)[row * A + i], 0);
+        }
+        free(going);
+        free(written);
+        free(of_place);
+    }
+    clear(t);
+}
+
 // ---- all of them ----
 
 static const struct NamedOp {
@@ -1815,6 +2070,9 @@ static const struct NamedOp {
     {"adam_polyak", op_adam_polyak},
     {"random", op_random},
     {"gather", op_gather},
+    {"model_step", op_model_step},
+    {"model_error", op_model_error},
+    {"ring_append", op_ring_append},
     {"network_input", op_network_input},
 };
 enum { NUM_OPS = sizeof ops / sizeof ops[0] };
