@@ -7,6 +7,7 @@
 
 #include "../core/h5.h"
 #include "../core/replay.h"
+#include "../core/replay_rollout.h"
 #include "../core/verify.h"
 
 // ---- replay ----
@@ -70,6 +71,35 @@ static void test_shared_recordings_pass(void** state) {
     }
 }
 
+// ---- rollouts ----
+
+static const char* const recorded_model = "../shared/oracle/dynamics.h5";
+
+static double relative(UfReplayedNumbers n) { return n.max_error / (1 + n.max_value); }
+
+static bool rollout_agrees(const char* path) {
+    UfReplayRollout r;
+    if (uf_replay_rollout_double(path, &r) != UF_OK) fail_msg("%s", uf_error());
+    return r.num_wrong_done == 0 && relative(r.next_obs) < 1e-12 && relative(r.reward) < 1e-12 &&
+           relative(r.disagreement) < 1e-12;
+}
+
+// Sums of 24 products in float32, five deep, are off by some 1e-6 of their size; the recording is exact in double.
+static void test_rollout(void** state) {
+    (void)state;
+    UfReplayRollout single;
+    if (access(recorded_model, R_OK) != 0) {
+        print_message("SKIP test_rollout: %s not there\n", recorded_model);
+        skip();
+    }
+    if (uf_replay_rollout(recorded_model, &single) != UF_OK) fail_msg("%s", uf_error());
+    assert_int_equal(single.num_rows, 64);
+    assert_int_equal(single.num_wrong_done, 0);
+    assert_true(relative(single.next_obs) < 1e-5 && relative(single.reward) < 1e-5);
+    assert_true(relative(single.disagreement) < 1e-5);
+    assert_true(rollout_agrees(recorded_model));
+}
+
 // ---- changed recordings ----
 
 static void copy_file(const char* from, const char* to) {
@@ -128,6 +158,58 @@ static void test_changed_values_fail(void** state) {
         }
 }
 
+static void delete_link(const char* path, const char* name) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_true(file >= 0 && H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+}
+
+static void test_changed_rollouts(void** state) {
+    (void)state;
+    static const char* const numbers[] = {
+        "rollout/obs",    "rollout/action",           "rollout/noise",    "rollout/next_obs",
+        "rollout/reward", "rollout/max_disagreement", "after/min_logvar", "after/max_logvar",
+        "after/out/bias", "after/hidden/2/bias"};
+    static const char* const missing[] = {"rollout/elite", "rollout/done", "elites", "after/hidden/1/bias"};
+    const char* path = in_folder("rollout.h5");
+    UfReplayRollout r;
+    if (access(recorded_model, R_OK) != 0) {
+        print_message("SKIP test_changed_rollouts: %s not there\n", recorded_model);
+        skip();
+    }
+    int64_t elites[5];
+    UfH5 h5;
+    assert_int_equal(uf_h5_open(&h5, recorded_model), UF_OK);
+    assert_int_equal(uf_h5_read(&h5, "elites", UF_H5_INT64, elites, 5), UF_OK);
+    uf_h5_close(&h5);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        // an element of a network that is an elite
+        const int64_t at = strstr(numbers[i], "bias") ? elites[0] * 24 : 0;
+        const double change = strstr(numbers[i], "hidden") ? 10 : 1e-3;  // enough to wake a unit
+        copy_file(recorded_model, path);
+        change_element(path, numbers[i], at, change);
+        if (rollout_agrees(path)) fail_msg("a change of %s went unnoticed", numbers[i]);
+    }
+    copy_file(recorded_model, path);
+    delete_link(path, "rollout/done");
+    const uint8_t none[64] = {0};
+    h5.file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_int_equal(uf_h5_write(&h5, "rollout/done", UF_H5_UINT8, none, 1, (int64_t[]){64}, 0, true), UF_OK);
+    uf_h5_close(&h5);
+    assert_int_equal(uf_replay_rollout(path, &r), UF_OK);
+    assert_in_range(r.num_wrong_done, 1, 63);  // some rows of the recording end, some do not
+    for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
+        copy_file(recorded_model, path);
+        delete_link(path, missing[i]);
+        assert_int_equal(uf_replay_rollout(path, &r), UF_ERR_FORMAT);
+        assert_error(missing[i]);
+    }
+    copy_file(recorded_model, path);
+    change_element(path, "rollout/elite", 2, 5);
+    assert_int_equal(uf_replay_rollout(path, &r), UF_ERR_FORMAT);
+    assert_error("rollout/elite");
+}
+
 // The program says so by its exit status.
 static void test_exit_status(void** state) {
     (void)state;
@@ -167,12 +249,6 @@ static void expect_error(const char* path, const char* piece) {
     assert_null(strchr(uf_error(), '\n'));
 }
 
-static void delete_link(const char* path, const char* name) {
-    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-    assert_true(file >= 0 && H5Ldelete(file, name, H5P_DEFAULT) >= 0);
-    H5Fclose(file);
-}
-
 static void test_bad_recordings(void** state) {
     (void)state;
     static const char* const missing[] = {"step1/after/critic/hidden/1/bias", "step0/noise/next_action",
@@ -209,7 +285,9 @@ int main(void) {
         cmocka_unit_test(test_recordings_pass),
         cmocka_unit_test(test_recordings_pass_in_double),
         cmocka_unit_test(test_shared_recordings_pass),
+        cmocka_unit_test(test_rollout),
         cmocka_unit_test(test_changed_values_fail),
+        cmocka_unit_test(test_changed_rollouts),
         cmocka_unit_test(test_exit_status),
         cmocka_unit_test(test_changed_inputs_fail),
         cmocka_unit_test(test_bad_recordings),

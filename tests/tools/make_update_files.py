@@ -5,7 +5,7 @@
     python make_update_files.py make OUTDIR [--seed S] [--count N]  write N update_<label>.h5
 
 Needs numpy, h5py and jax (CPU).  It follows the program's specification, sections 1, 2, 3 and 9, for every
-model-free point of the configuration space; every gradient comes from jax.grad.  `make` is deterministic in
+point of the configuration space; where dataset_sample_ratio < 1 the last rows of a batch stand for model rollouts; every gradient comes from jax.grad.  `make` is deterministic in
 --seed: the named points of points() come first, random points after them, and a file depends only on its
 label and the seed.  `replay` exits 1 above --limit.
 
@@ -286,6 +286,8 @@ def write(h, tree):
             write(h.create_group(k), v)
         elif np.ndim(v) == 0:
             h.create_dataset(k, data=np.float64(v))
+        elif v.nbytes < 4096:  # a filter needs chunks, whose bookkeeping is larger than that
+            h.create_dataset(k, data=v)
         else:
             h.create_dataset(k, data=v, compression="gzip", shuffle=True)
 
@@ -391,6 +393,14 @@ def make_step(rng, cfg, O, A, norm, edge):
              "done": rng.random(B) < 0.1}
     if B > 1:
         batch["done"][rng.integers(B)] = True
+    first = int(B * cfg["dataset_sample_ratio"])
+    if first < B:  # as rollouts would be: away from the data, penalised, ended more often, actions of a policy
+        n = B - first
+        batch["obs"][first:] += norm["std"] * rng.standard_normal((n, O))
+        batch["reward"][first:] -= rng.uniform(0, 2, n)
+        batch["done"][first:] |= rng.random(n) < 0.2
+        for k in ("action", "next_action"):
+            batch[k][first:] = 0.99 * np.tanh(rng.standard_normal((n, A)))
     noise = {"actor": rng.standard_normal((B, A)), "next_action": rng.standard_normal((U, B, A)),
              "smoothing": rng.standard_normal((U, B, A))}
     if cfg["use_entropy_loss"]:
@@ -405,6 +415,7 @@ def check(cfg):
     assert cfg["use_tanh_mean"] or not cfg["deterministic"], "deterministic without tanh mean"
     assert not (cfg["use_entropy_loss"] and cfg["deterministic"]), "entropy with a deterministic actor"
     assert not (cfg["diversity_coef"] and cfg["num_critics"] < 2), "diversity with one critic"
+    assert not cfg["cql_data_only"] or int(cfg["batch_size"] * cfg["dataset_sample_ratio"]) >= 1, "no dataset rows"
     assert not cfg["use_log_std_param"] or not cfg["deterministic"], "log-std of a deterministic actor"
 
 
@@ -416,16 +427,16 @@ def make_file(path, label, seed, point):
     unknown = point.keys() - DEFAULTS.keys() - OPTIONAL.keys()
     assert not unknown, unknown
     cfg = DEFAULTS | point
-    check(cfg)
+    check(OPTIONAL | cfg)
     norm = {"mean": rng.standard_normal(O), "std": rng.uniform(0.3, 3.0, O)}
     init = make_init(rng, cfg, O, A, amount, gain)
     run = Replayer(cfg, norm, init)
-    with h5py.File(path, "w") as h:
+    with h5py.File(path, "w", libver=("v108", "v108")) as h:  # smaller groups, which every HDF5 reads
         h.attrs.update(kind="unifloral-update", name=label, config=json.dumps(cfg), obs_dim=O, action_dim=A)
         write(h.create_group("norm"), norm)
         write(h.create_group("init"), init)
         for t in range(steps):
-            batch, noise = make_step(rng, cfg, O, A, norm, edge)
+            batch, noise = make_step(rng, OPTIONAL | cfg, O, A, norm, edge)
             after, losses = run.step(batch, noise)
             assert all(np.isfinite(w).all() for w in leaves(after).values()), (label, t)
             assert all(np.isfinite(v) for v in losses.values()), (label, t, losses)
@@ -522,6 +533,13 @@ def points():
     p["gamma1_polyak0"] = SAC | actor(2, 24) | critic(2, 24) | dims(6, 2, 33) | {"gamma": 1.0, "polyak_step_size": 0.0, "steps": 3, "use_target_actor": True}
     p["pure_init_cosine"] = REBRAC | actor(3, 64, True) | critic(3, 64, True) | dims(11, 3, 64) | {"perturb": 0.0, "lr_schedule": "cosine", "num_updates": 3, "steps": 3, "norm_obs": True}
     p["no_terms_but_q"] = REBRAC | PLAIN | actor(4, 8) | critic(4, 8, N=10) | dims(3, 8, 64) | {"aggregate_q": "mean", "actor_bc_coef": 0.0, "use_target_actor": False, "use_q_target_in_actor": True, "num_critic_updates_per_step": 3}
+    # part of the batch from a world model: MoBRAC, MOPO, MOReL, COMBO
+    p["mobrac"] = REBRAC | actor(1, 16, True) | critic(2, 12, True) | dims(6, 2, 40) | {"dataset_sample_ratio": 0.05, "edge": 0.1}
+    p["mopo"] = SAC | actor(1, 16) | critic(2, 12, N=3) | dims(6, 2, 33) | {"dataset_sample_ratio": 0.05}
+    p["morel"] = SAC | actor(1, 16) | critic(1, 16, N=3) | dims(4, 2, 33) | {"dataset_sample_ratio": 0.01}
+    p["combo"] = SAC | cql | actor(1, 16) | critic(2, 12, N=3) | dims(6, 2, 33) | {"cql_data_only": True, "dataset_sample_ratio": 0.5}
+    p["combo_most_data_u2"] = SAC | cql | actor(1, 16) | critic(2, 16, True) | dims(3, 2, 33) | {"cql_data_only": True, "dataset_sample_ratio": 0.8, "num_critic_updates_per_step": 2, "cql_temperature": 0.5}
+    p["combo_all_rows"] = SAC | cql | actor(1, 16) | critic(1, 16) | dims(3, 1, 33) | {"dataset_sample_ratio": 0.5}
     return p
 
 
@@ -554,6 +572,10 @@ def random_point(rng):
         p["diversity_coef"] = pick(1.0, 30.0, 1000.0)
     if coin(0.4):
         p |= {"cql_min_q_weight": pick(0.5, 10.0), "cql_temperature": pick(0.3, 1.0, 3.0)} | ({"cql_data_only": True} if coin(0.3) else {})
+    if coin(0.3):
+        p["dataset_sample_ratio"] = pick(0.05, 0.5, 0.8)
+        if int(p["batch_size"] * p["dataset_sample_ratio"]) < 1:
+            p.pop("cql_data_only", None)
     return p
 
 
