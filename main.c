@@ -47,6 +47,7 @@ enum Option {
     O_ACTION_DIM,
     O_POPULATION,
     O_WINDOWS,
+    O_ROLLOUTS,
     O_MIX,
     O_MEAN,
     O_SAMPLE,
@@ -78,12 +79,14 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
     [O_POLICY] = {"policy", "POLICY",
                   "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
-    [O_STEPS] = {"steps", "N", "environment steps, or updates a window of bench (default 20)", 1, INT32_MAX},
+    [O_STEPS] = {"steps", "N", "environment steps, or updates a window of bench (default 20; rollouts 1)", 1,
+                 INT32_MAX},
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
     [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
     [O_WINDOWS] = {"windows", "N", "timed windows (default 7)", 5, 100000},
+    [O_ROLLOUTS] = {"rollouts", NULL, "time rollouts in a random world model instead of updates", 0, 0},
     [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
                0, 0},
     [O_MEAN] = {"mean", NULL, "checkpoints act at their mean (POLICY@mean: this one does)", 0, 0},
@@ -439,7 +442,8 @@ static int command_bench(const Args* args) {
                             .obs_dim = (int)number(args, O_OBS_DIM, 17),
                             .action_dim = (int)number(args, O_ACTION_DIM, 6),
                             .num_threads = (int)number(args, O_THREADS, 1),
-                            .num_steps = (int)number(args, O_STEPS, 20),
+                            .rollouts = args->values[O_ROLLOUTS] != NULL,
+                            .num_steps = (int)number(args, O_STEPS, args->values[O_ROLLOUTS] ? 1 : 20),
                             .population = (int)number(args, O_POPULATION, 1),
                             .num_windows = (int)number(args, O_WINDOWS, 7)};
     if (status == UF_OK) status = uf_bench(&bench, &json);
@@ -503,10 +507,10 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
-     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
-     "time updates on random data; one line of JSON", 0, 0,
-     BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) |
-         BIT(O_WINDOWS),
+     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N] [--rollouts]",
+     "time updates on random data, or model rollouts; one line of JSON", 0, 0,
+     BIT(O_ROLLOUTS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) |
+         BIT(O_POPULATION) | BIT(O_WINDOWS),
      0},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };

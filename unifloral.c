@@ -1383,6 +1383,25 @@ static void draw_batch(UfAgent* a, const UfSource* dataset) {
     be->gather(be, &a->batch, &model, index, a->P, (UfRows){D, a->B - D, a->B});
 }
 
+// The dataset as ops read it; its row count goes to the device.
+static UfSource open_source(UfAgent* a, const UfDataset* dataset) {
+    for (int p = 0; p < a->P; p++)
+        a->backend->upload(a->backend, a->num_rows + p, &dataset->num_rows, sizeof(int64_t));
+    return (UfSource){.records = dataset->records,
+                      .next_obs = dataset->next_obs,
+                      .rows = dataset->rows,
+                      .num_rows = dataset->num_rows,
+                      .obs_dim = dataset->obs_dim,
+                      .action_dim = dataset->action_dim,
+                      .stride = dataset->stride};
+}
+
+UfStatus uf_agent_rollout(UfAgent* a, const UfDataset* dataset) {
+    UF_TRY(check_rollouts(a));
+    const UfSource source = open_source(a, dataset);
+    return renew_model_buffer(a, &source);
+}
+
 UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update,
                   void* user) {
     if (!a || !dataset) return UF_FAIL(UF_ERR_ARGUMENT, "uf_train: agent or dataset is null");
@@ -1392,15 +1411,7 @@ UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfU
                        dataset->obs_dim, dataset->action_dim, a->O, a->A);
     if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
     if (uses_model(a)) UF_TRY(check_rollouts(a));
-    const UfSource source = {.records = dataset->records,
-                             .next_obs = dataset->next_obs,
-                             .rows = dataset->rows,
-                             .num_rows = dataset->num_rows,
-                             .obs_dim = dataset->obs_dim,
-                             .action_dim = dataset->action_dim,
-                             .stride = dataset->stride};
-    for (int p = 0; p < a->P; p++)
-        a->backend->upload(a->backend, a->num_rows + p, &source.num_rows, sizeof(int64_t));
+    const UfSource source = open_source(a, dataset);
     const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
     while (a->num_updates < end) {
         if (uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)

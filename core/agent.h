@@ -47,6 +47,8 @@ const UfBatch* uf_agent_batch(const UfAgent* agent);
 const UfNoise* uf_agent_noise(const UfAgent* agent);
 // One update with what they hold.
 UfStatus uf_agent_step(UfAgent* agent);
+// One refresh of the model buffer with rows of this dataset, as uf_train does every rollout_interval updates.
+UfStatus uf_agent_rollout(UfAgent* agent, const UfDataset* dataset);
 // Bytes reserved at creation: parameters with optimiser state, and scratch.
 void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch);
 

@@ -1,4 +1,4 @@
-// bench.c: how fast an update is against the bare matrix products it needs, in one run on one machine.
+// bench.c: how fast an update, or a rollout in a world model, is against the bare matrix products it needs, in one run on one machine.
 //
 // The products are noted while one update runs (kernels.h, UfTrace): one entry for each product of the
 // mathematics over the whole batch, whatever pieces the backend cuts it into. Windows of updates and windows
@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "dynamics.h"
 
 char* openblas_get_config(void);
 char* openblas_get_corename(void);
@@ -66,6 +67,41 @@ static UfStatus make_dataset(Bench* b) {
     return status;
 }
 
+// A world model of the configured shape, without knowledge: small weights, so that rollouts stay finite.
+static UfStatus make_model(Bench* b, UfModel* m) {
+    const UfConfig* c = b->options->config;
+    const int D = b->options->obs_dim + 1;
+    m->obs_dim = b->options->obs_dim;
+    m->action_dim = b->options->action_dim;
+    m->num_networks = (int)c->num_elites;
+    m->mlp = uf_mlp_shape(m->obs_dim + m->action_dim, (int)c->layer_size, (int)c->n_layers, 2 * D, false, 0);
+    snprintf(m->termination, sizeof m->termination, "never");
+    const int64_t count = m->num_networks * (int64_t)m->mlp.size;
+    UF_TRY(UF_ALLOC(&m->params, count, "a random world model"));
+    UF_TRY(UF_ALLOC(&m->bounds, 2 * D, "a random world model"));
+    fill(m->params, count, true, 6);
+    for (int64_t i = 0; i < count; i++) m->params[i] *= 0.05f;
+    for (int d = 0; d < D; d++) {
+        m->bounds[d] = 0.5f;
+        m->bounds[D + d] = -10;
+    }
+    m->min_reward = -1;
+    m->discrepancy = 1;
+    return UF_OK;
+}
+
+static UfStatus make_modelled_agent(Bench* b) {
+    UfModel model = {0};
+    UF_TRY(uf_agent_create_bare(&b->agent, (const UfConfig* const*)b->members, b->options->population,
+                                b->options->obs_dim, b->options->action_dim, b->dataset->obs_mean,
+                                b->dataset->obs_std, b->options->num_threads));
+    UfStatus status = make_model(b, &model);
+    if (status == UF_OK) status = uf_agent_set_model(b->agent, &model);
+    uf_free(model.params);
+    uf_free(model.bounds);
+    return status;
+}
+
 static UfStatus make_agent(Bench* b) {
     const int P = b->options->population;
     UF_TRY(UF_ALLOC(&b->members, P, "configurations"));
@@ -74,8 +110,16 @@ static UfStatus make_agent(Bench* b) {
         *b->members[p] = *b->options->config;
         b->members[p]->seed += p;
     }
+    if (b->options->config->dataset_sample_ratio < 1) return make_modelled_agent(b);
     return uf_agent_create_population(&b->agent, (const UfConfig* const*)b->members, P, b->dataset,
                                       b->options->num_threads);
+}
+
+// What is timed, `count` times.
+static UfStatus work(Bench* b, int count) {
+    if (!b->options->rollouts) return uf_train(b->agent, b->dataset, count, NULL, NULL);
+    for (int i = 0; i < count; i++) UF_TRY(uf_agent_rollout(b->agent, b->dataset));
+    return UF_OK;
 }
 
 // ---- products ----
@@ -86,15 +130,14 @@ static UfStatus note_products(Bench* b) {
     b->trace.capacity = MAX_PRODUCTS;
     UF_TRY(UF_ALLOC(&b->trace.products, MAX_PRODUCTS, "list of products"));
     UF_TRY(UF_ALLOC(&b->trace.gemm_seconds, uf_pool_num_threads(be->pool), "clocks"));
-    UF_TRY(uf_train(b->agent, b->dataset, 1, NULL, NULL));
+    UF_TRY(work(b, 1));
     be->trace = &b->trace;
-    UF_TRY(uf_train(b->agent, b->dataset, 1, NULL, NULL));
+    UF_TRY(work(b, 1));
     be->trace = NULL;
     if (b->trace.num_products == MAX_PRODUCTS)
-        return UF_FAIL(
-            UF_ERR_ARGUMENT,
-            "an update of this configuration has over %d products; lower num_critic_updates_per_step",
-            MAX_PRODUCTS);
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s of this configuration has over %d products; lower %s",
+                       b->options->rollouts ? "a rollout" : "an update", MAX_PRODUCTS,
+                       b->options->rollouts ? "rollout_length" : "num_critic_updates_per_step");
     for (int i = 0; i < b->trace.num_products; i++) {
         const UfProduct* p = &b->trace.products[i];
         const size_t m = (size_t)p->m, n = (size_t)p->n, k = (size_t)p->k;
@@ -145,7 +188,7 @@ static UfStatus time_windows(Bench* b) {
     const double scale = 1e3 / o->num_steps / o->population;
     for (int w = 0; w < o->num_windows; w++) {
         double start = uf_now();
-        UF_TRY(uf_train(b->agent, b->dataset, o->num_steps, NULL, NULL));
+        UF_TRY(work(b, o->num_steps));
         b->update_ms[w] = (uf_now() - start) * scale;
         start = uf_now();
         for (int s = 0; s < o->num_steps; s++) run_products(b);
@@ -165,7 +208,7 @@ static UfStatus time_share(Bench* b, double* share) {
     b->trace.capacity = 0;
     be->trace = &b->trace;
     const double start = uf_now();
-    UfStatus status = uf_train(b->agent, b->dataset, b->options->num_steps, NULL, NULL);
+    UfStatus status = work(b, b->options->num_steps);
     const double wall = uf_now() - start;
     be->trace = NULL;
     for (int t = 0; t < threads; t++) inside += b->trace.gemm_seconds[t];
@@ -203,6 +246,7 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     cpu_name(cpu, sizeof cpu);
     const int middle = o->num_windows / 2, last = o->num_windows - 1;
     const double gflop = b->flop / o->population * 1e-9;
+    const char* what = o->rollouts ? "rollout" : "update";
     UfText text = {0};
     uf_text_add(&text,
                 "{\"algorithm\": \"%s\", \"obs_dim\": %d, \"action_dim\": %d, \"batch_size\": %lld, "
@@ -211,11 +255,14 @@ static UfStatus run_bench(Bench* b, char** json_line) {
                 o->population);
     uf_text_add(&text, "\"threads\": %d, \"steps\": %d, \"windows\": %d, ",
                 uf_pool_num_threads(uf_agent_backend(b->agent)->pool), o->num_steps, o->num_windows);
-    uf_text_add(&text, "\"ms_per_update\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, ",
+    if (o->rollouts)
+        uf_text_add(&text, "\"rollout_batch_size\": %lld, \"rollout_length\": %lld, ",
+                    (long long)o->config->rollout_batch_size, (long long)o->config->rollout_length);
+    uf_text_add(&text, "\"ms_per_%s\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, ", what,
                 b->update_ms[0], b->update_ms[middle], b->update_ms[last]);
     uf_text_add(&text, "\"bare_gemm_ms\": %.4g, \"speed_vs_bare_gemm\": %.3f, \"gemm_share_of_time\": %.3f, ",
                 b->bare_ms[middle], b->bare_ms[middle] / b->update_ms[middle], share);
-    uf_text_add(&text, "\"gflop_per_update\": %.3f, \"gflops\": %.1f, \"bare_gemm_gflops\": %.1f, ", gflop,
+    uf_text_add(&text, "\"gflop_per_%s\": %.3f, \"gflops\": %.1f, \"bare_gemm_gflops\": %.1f, ", what, gflop,
                 gflop / b->update_ms[middle] * 1e3, gflop / b->bare_ms[middle] * 1e3);
     uf_text_add(&text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", ", cpu,
                 uf_agent_backend(b->agent)->name, UF_VERSION);
@@ -236,6 +283,10 @@ UfStatus uf_bench(const UfBenchOptions* options, char** json_line) {
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "bench: population %d, steps %d, windows %d; expected at least 1, 1 and %d",
                        options->population, options->num_steps, options->num_windows, MIN_WINDOWS);
+    if (options->rollouts && options->config->dataset_sample_ratio >= 1)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "bench: dataset_sample_ratio is 1, so there are no rollouts to time; take configs/mobrac.json");
     UfStatus status = run_bench(&b, json_line);
     if (b.c)
         for (int t = 0; t < uf_pool_num_threads(uf_agent_backend(b.agent)->pool); t++) uf_free(b.c[t]);

@@ -439,10 +439,10 @@ static int check_preset(const char* path, const struct stat* facts, int kind, st
 
 static void test_presets(void** state) {
     (void)state;
-    static const char* const names[] = {"bc",    "td3_bc", "rebrac", "td3_awr", "iql",
-                                        "sac_n", "edac",   "cql",    NULL};
+    static const char* const names[] = {"bc",  "td3_bc", "rebrac", "td3_awr", "iql",   "sac_n", "edac",
+                                        "cql", "mobrac", "mopo",   "morel",   "combo", NULL};
     assert_int_equal(nftw("configs", check_preset, 8, FTW_PHYS), 0);
-    assert_true(presets >= 17);
+    assert_true(presets >= 25);
     for (int i = 0; names[i]; i++) {
         for (int small = 0; small < 2; small++) {
             char path[64];
