@@ -499,6 +499,17 @@ static int on_update(void* user, UfAgent* agent, int64_t update) {
     return asked_to_stop(run);
 }
 
+// Rows that the world model made nonsense of are left out of the buffer; that must not go unseen.
+static void note_dropped(const Run* run, int num_metrics, const char* const* names, const double* values) {
+    char text[160];
+    for (int i = 0; i < num_metrics; i++) {
+        if (strcmp(names[i], "model_dropped") != 0 || !(values[i] > 0)) continue;
+        snprintf(text, sizeof text, "%.2g %% of the rows of model rollouts were not finite and were dropped",
+                 100 * values[i]);
+        note(run, text);
+    }
+}
+
 // Interim evaluation and log line; the metrics' sums start again.
 static UfStatus end_interval(Run* run, int64_t update) {
     LogLine line = {.json.data = NULL};
@@ -529,6 +540,7 @@ static UfStatus end_interval(Run* run, int64_t update) {
     if (status == UF_OK) status = logged;
     if (status != UF_OK) return status;
 
+    note_dropped(run, num_metrics, names, values);
     progress(run, UF_RUN_INTERVAL, update);
     uf_agent_clear_metrics(run->agent);
     run->trained = 0;

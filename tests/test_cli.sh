@@ -275,6 +275,16 @@ for key in 'ms_per_update": {"min": [0-9]' 'median": [0-9]' 'max": [0-9]' 'bare_
     check "bench has $key" grep -q "\"$key" "$T/bench"
 done
 
+small="dataset_sample_ratio 0.5 rollout_batch_size 100 rollout_length 2 layer_size 16 actor_layer_width 16"
+{ echo "{"; set -- $small; while [ $# -gt 0 ]; do echo "\"$1\": $2$([ $# -gt 2 ] && echo ,)"; shift 2; done; echo "}"; } >"$T/model.json"
+"$U" bench --config "$T/model.json" --rollouts --windows 5 >"$T/bench" 2>"$T/err"
+for key in 'rollout_batch_size": 100' 'ms_per_rollout": {"min": [0-9]' 'speed_vs_bare_gemm": [0-9]' 'gflop_per_rollout": 0'; do
+    check "bench of rollouts has $key" grep -q "\"$key" "$T/bench"
+done
+refused "a bench of rollouts without any" 1 "dataset_sample_ratio" bench --rollouts
+refused "a ratio below 1 without a model" 1 "dataset_sample_ratio 0.05 .*model_path.*unifloral dynamics" train configs/mobrac.json \
+    --dataset "$T/absurd.hdf5" --out "$T/none"
+
 # One absurd reward among 3000: the loss is infinite once a batch draws it.
 awk 'BEGIN { print "obs_0,obs_1,obs_2,action_0,reward,terminal,timeout"
     for (i = 0; i < 3000; i++) printf "%g,0,0,0.5,%s,0,%d\n", sin(i), i == 1500 ? "1e30" : "-1", i % 100 == 99 }' >"$T/absurd.csv"
