@@ -30,6 +30,8 @@ static const Recipe recipes[] = {
     {"other random", 0.31f, 0, 0, -1, 3, 0.5, -7, "never", NULL, OBS},
     {"humanoid", 0.3f, 0, 0, -1, 3, 0.5, -7, "humanoid", NULL, OBS},
     {"exact", 0, 0.25f, 0, -30, 1, 0.5, -7, "never", NULL, OBS},
+    {"noisy", 0, 0.25f, 0, -1, 1, 0.5, -7, "never", NULL, OBS},
+    {"two minds", 0, 0, 0, -30, 2, 0.5, -7, "never", NULL, OBS},
     {"few infinite", 0.3f, 0, 1, -1, 3, 0.5, -7, "never", NULL, OBS},
     {"most infinite", 0.3f, 0, -1, -1, 3, 0.5, -7, "never", NULL, OBS},
     {"no rule", 0.3f, 0, 0, -1, 3, 0.5, -7, "", NULL, OBS},
@@ -76,6 +78,7 @@ UfStatus __wrap_uf_model_load(UfModel** out, const char* path) {
     UfRandom random = uf_random(11, UF_STREAM_CONTROLLER, 0);
     for (int e = 0; e < r->num_networks; e++)
         fill_network(r, &m->mlp, m->params + (size_t)e * m->mlp.size, &random);
+    if (strcmp(path, "two minds") == 0) m->params[m->mlp.size + m->mlp.bias[1] + OBS] = 1;  // of the reward
     for (int d = 0; d <= m->obs_dim; d++) {
         m->bounds[d] = (real)(2 * r->log_std + 0.5);
         m->bounds[m->obs_dim + 1 + d] = (real)(2 * r->log_std - 0.5);
@@ -347,6 +350,67 @@ static void test_rollout(void** state) {
     assert_true(metric(agent, "model_penalty") > 2 * sqrt(D) * exp(-1.25));
     assert_true(metric(agent, "model_penalty") < 2 * sqrt(D) * 1.2 * exp(-0.75));
     assert_true(metric(agent, "model_error") > 0.5);
+    uf_agent_free(agent);
+    uf_config_free(config);
+}
+
+// Noise is new in every number, row, slice, step and update: with a model that says the same of everything, what is
+// drawn is independent. Bounds are five standard deviations.
+static void test_noise(void** state) {
+    (void)state;
+    enum { STARTS = 4200, LENGTH = 2, N = STARTS * LENGTH };
+    UfConfig* config = config_of(
+        "{\"dataset_sample_ratio\": 0.5, \"model_path\": \"noisy\", \"rollout_batch_size\": 4200, "
+        "\"rollout_length\": 2, \"rollout_interval\": 1, \"step_penalty_coef\": 0}");
+    UfAgent* agent = trained(config, 2, 1);
+    Buffer b = buffer_of(agent);
+    assert_int_equal(b.fill, 2 * N);
+    // 4096 rows of step 0, then of step 1, then 104 of each; then the next update's.
+    const int lags[] = {1, 4096, 2 * 4096, N};
+    static double e[2 * N];
+    const double std =
+        sqrt(exp(-2.5) + 1 / (exp(1.5) + exp(0)));  // raw log-variance 0 between its soft bounds
+    double sum = 0, squares = 0;
+    for (int k = 0; k < 2 * N; k++) {
+        e[k] = (record(&b, k)[OBS + ACT] - 0.25) / std;
+        sum += e[k];
+        squares += e[k] * e[k];
+    }
+    assert_float_equal(sum / (2 * N), 0, 5 / sqrt(2 * N));
+    assert_float_equal(squares / (2 * N), 1, 5 * sqrt(2.0 / (2 * N)));
+    for (int i = 0; i < 4; i++) {
+        const int count = i == 2 ? 104 : 2 * N - lags[i];
+        double product = 0;
+        for (int k = 0; k < count; k++) product += e[k] * e[k + lags[i]];
+        if (fabs(product / count) > 5 * squares / (2 * N) / sqrt(count))
+            fail_msg("correlation %g at lag %d", product / count, lags[i]);
+    }
+    double product = 0;  // of two numbers of one row
+    for (int k = 0; k < 2 * N; k++) product += e[k] * (b.next_obs[k * OBS] - record(&b, k)[0] - 0.25) / std;
+    assert_float_equal(product / (2 * N), 0, 5 * squares / (2 * N) / sqrt(2 * N));
+    free_buffer(b);
+    uf_agent_free(agent);
+    // Elites take turns: one says a reward of 0, the other 1.
+    snprintf(config->model_path, sizeof config->model_path, "two minds");
+    agent = trained(config, 2, 1);
+    b = buffer_of(agent);
+    sum = 0;
+    for (int k = 0; k < 2 * N; k++) sum += e[k] = roundf(record(&b, k)[OBS + ACT]);
+    assert_float_equal(sum / (2 * N), 0.5, 2.5 / sqrt(2 * N));
+    for (int i = 0; i < 4; i++) {
+        const int count = i == 2 ? 104 : 2 * N - lags[i];
+        int same = 0;
+        for (int k = 0; k < count; k++) same += e[k] == e[k + lags[i]];
+        if (fabs((double)same / count - 0.5) > 2.5 / sqrt(count))
+            fail_msg("%d of %d elites repeat", same, count);
+    }
+    // Start states too.
+    for (int i = 2; i < 4; i++) {
+        int same = 0;
+        for (int k = 0; k < 104; k++) same += record(&b, k)[0] == record(&b, k + lags[i])[0];
+        assert_true(same < 10);  // of 300 rows
+    }
+    free_buffer(b);
     uf_agent_free(agent);
     uf_config_free(config);
 }
@@ -679,13 +743,13 @@ static void test_damaged_buffer(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),           cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_population),        cmocka_unit_test(test_rollout),
-        cmocka_unit_test(test_termination_stops), cmocka_unit_test(test_pessimism),
-        cmocka_unit_test(test_batches),           cmocka_unit_test(test_wrap_around),
-        cmocka_unit_test(test_dropped),           cmocka_unit_test(test_callback),
-        cmocka_unit_test(test_refusals),          cmocka_unit_test(test_model_on_resume),
-        cmocka_unit_test(test_damaged_buffer),
+        cmocka_unit_test(test_threads),         cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_population),      cmocka_unit_test(test_rollout),
+        cmocka_unit_test(test_noise),           cmocka_unit_test(test_termination_stops),
+        cmocka_unit_test(test_pessimism),       cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_wrap_around),     cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_callback),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_model_on_resume), cmocka_unit_test(test_damaged_buffer),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
