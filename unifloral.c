@@ -457,7 +457,7 @@ static void describe_scratch(UfAgent* a) {
 
 void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch) {
     *parameters = agent->parameters.bytes;
-    *scratch = agent->scratch.bytes;
+    *scratch = agent->scratch.bytes + agent->world.arena.bytes;
 }
 
 // ---- world model ----

@@ -98,6 +98,18 @@ void __wrap_uf_model_free(UfModel* m) {
     test_free(m);
 }
 
+// ---- memory that runs out ----
+
+static int allocations_left = -1;  // below 0: no limit
+
+void* __wrap_aligned_alloc(size_t alignment, size_t bytes);
+void* __real_aligned_alloc(size_t alignment, size_t bytes);
+void* __wrap_aligned_alloc(size_t alignment, size_t bytes) {
+    if (allocations_left == 0) return NULL;
+    if (allocations_left > 0) allocations_left--;
+    return __real_aligned_alloc(alignment, bytes);
+}
+
 // ---- agents ----
 
 static int setup(void** state) {
@@ -741,15 +753,50 @@ static void test_damaged_buffer(void** state) {
     uf_config_free(config);
 }
 
+static void no_rule(void* user, const float* obs, const float* actions, const float* next_obs, uint8_t* done,
+                    int64_t n) {
+    (void)user, (void)obs, (void)actions, (void)next_obs, (void)done, (void)n;
+}
+
+// Every allocation of making an agent, of a callback's rows and of loading a checkpoint fails once.
+static void test_failing_allocations(void** state) {
+    (void)state;
+    const char* path = in_folder("memory.h5");
+    UfConfig* config = config_of(families[2]);
+    UfAgent *agent = trained(config, 1, 1), *none = NULL;
+    assert_ok(uf_agent_save(agent, path));
+    uf_agent_free(agent);
+    for (int load = 0; load < 2; load++)
+        for (int n = 0;; n++) {
+            allocations_left = n;
+            UfStatus status = load ? uf_agent_load(&none, path, 1) : uf_agent_create(&none, config, data, 1);
+            if (status == UF_OK) status = uf_agent_set_termination(none, no_rule, NULL);
+            allocations_left = -1;
+            uf_agent_free(none);
+            none = NULL;
+            if (status == UF_OK && n > 20) break;
+            assert_int_equal(status, UF_ERR_MEMORY);
+        }
+    uf_config_free(config);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_threads),         cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_population),      cmocka_unit_test(test_rollout),
-        cmocka_unit_test(test_noise),           cmocka_unit_test(test_termination_stops),
-        cmocka_unit_test(test_pessimism),       cmocka_unit_test(test_batches),
-        cmocka_unit_test(test_wrap_around),     cmocka_unit_test(test_dropped),
-        cmocka_unit_test(test_callback),        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_model_on_resume), cmocka_unit_test(test_damaged_buffer),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_population),
+        cmocka_unit_test(test_rollout),
+        cmocka_unit_test(test_noise),
+        cmocka_unit_test(test_termination_stops),
+        cmocka_unit_test(test_pessimism),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_wrap_around),
+        cmocka_unit_test(test_dropped),
+        cmocka_unit_test(test_callback),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_model_on_resume),
+        cmocka_unit_test(test_damaged_buffer),
+        cmocka_unit_test(test_failing_allocations),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
