@@ -7,8 +7,8 @@
 // in order. The cut depends on shapes alone (uf_block_rows), so results are the same for any number of
 // threads, and a member of a population computes what it computes alone.
 //
-// Rooms: row functions, shapes, products, forward, backward, second order, random numbers, rows, terms, world model,
-// optimiser, backend.
+// Rooms: row functions, shapes, products, forward, backward, second order, random numbers, rows, terms, world
+// model, optimiser, backend.
 #include "kernels.h"
 
 #include <cblas.h>

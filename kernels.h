@@ -60,8 +60,8 @@ typedef struct UfInput {
     int ld, total;
 } UfInput;
 
-// What the backward passes need of a forward pass, for arrays of `total` rows. LayerNorm's output is not kept: to
-// write and read it again costs more than to compute it again.
+// What the backward passes need of a forward pass, for arrays of `total` rows. LayerNorm's output is not
+// kept: to write and read it again costs more than to compute it again.
 typedef struct UfTape {
     real* r[UF_MAX_LAYERS];      // (P, used, total, width) after ReLU
     real* stats[UF_MAX_LAYERS];  // (P, used, total, 2) mean and 1/std of LayerNorm; null where there is none
@@ -115,8 +115,8 @@ enum {
     UF_NUM_ROLLOUT_SUMS
 };
 
-// The elites of a world model. One set for all members: nets.P is 1, nets.N their number, in O + A, out 2 D with
-// D = O + 1.
+// The elites of a world model. One set for all members: nets.P is 1, nets.N their number, in O + A, out 2 D
+// with D = O + 1.
 typedef struct UfElites {
     UfNets nets;
     const real* bounds;  // (2, D) of uf_variance_bounds
@@ -150,15 +150,16 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X)                                                                                 \
-    X(actor_loss)                                                                                     \
-    X(bc_loss)                                                                                        \
-    X(actor_q)                                                                                        \
-    X(adv)                                                                                            \
-    X(entropy)                                                                                        \
-    X(alpha)                                                                                          \
-    X(alpha_loss) X(critic_loss) X(target) X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) \
-        X(model_penalty) X(model_terminated) X(model_dropped) X(buffer_fill)
+#define UF_METRICS(X)                                                                                    \
+    X(actor_loss)                                                                                        \
+    X(bc_loss)                                                                                           \
+    X(actor_q)                                                                                           \
+    X(adv)                                                                                               \
+    X(entropy)                                                                                           \
+    X(alpha)                                                                                             \
+    X(alpha_loss)                                                                                        \
+    X(critic_loss) X(target) X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) X(model_penalty) \
+        X(model_terminated) X(model_dropped) X(buffer_fill)
 enum {
 #define X(name) UF_METRIC_##name,
     UF_METRICS(X)
@@ -272,20 +273,21 @@ struct UfBackend {
 
     // world model, R rows for each member
     // One step of a rollout from the elites' outputs out (P, E, R, 2 D) for inputs x = [obs | action]:
-    // elite (P, R) and noise (P, R, D) give a sample (delta, reward) = mean + std * noise, next_obs (P, R, O) = obs +
-    // delta; penalty (P, R) = step_penalty_coef * max over elites of |std|, off the reward (P, R); distance (P, R):
-    // the largest between two elites' means. done (P, R) by the rule, or where term_penalty_offset < 0 and the
-    // distance is above threshold_coef * discrepancy: then the reward is min_reward + term_penalty_offset.
-    // Nullable: distance
+    // elite (P, R) and noise (P, R, D) give a sample (delta, reward) = mean + std * noise, next_obs (P, R, O)
+    // = obs + delta; penalty (P, R) = step_penalty_coef * max over elites of |std|, off the reward (P, R);
+    // distance (P, R): the largest between two elites' means. done (P, R) by the rule, or where
+    // term_penalty_offset < 0 and the distance is above threshold_coef * discrepancy: then the reward is
+    // min_reward + term_penalty_offset. Nullable: distance
     void (*model_step)(UfBackend*, real* next_obs, real* reward, real* done, real* penalty, real* distance,
                        const UfElites*, const real* out, UfInput x, const int64_t* elite, const real* noise,
                        const UfHyper*, int P, int R);
-    // error (P): root mean square error of the elites' mean against (next_obs - obs, reward) of a batch of R rows, each
-    // number in units of its own standard deviation over them; numbers that do not vary are left out.
+    // error (P): root mean square error of the elites' mean against (next_obs - obs, reward) of a batch of R
+    // rows, each number in units of its own standard deviation over them; numbers that do not vary are left
+    // out.
     void (*model_error)(UfBackend*, double* error, const UfElites*, const real* out, const UfBatch*, int P,
                         int R);
-    // Appends the rows that are alive (P, R) and finite to the ring, in row order. A row that is not finite or done is
-    // alive no more. start: all rows are alive. sums (P, UF_NUM_ROLLOUT_SUMS) are added to.
+    // Appends the rows that are alive (P, R) and finite to the ring, in row order. A row that is not finite
+    // or done is alive no more. start: all rows are alive. sums (P, UF_NUM_ROLLOUT_SUMS) are added to.
     void (*ring_append)(UfBackend*, const UfRing*, int* alive, bool start, double* sums, UfInput x,
                         const UfBatch* step, const real* penalty, int P, int R);
 

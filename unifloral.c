@@ -10,16 +10,15 @@
 //                               - entropy - critic_bc_coef |a~ - a'|^2)
 //   4 value                 expectile regression of V(s) on min_N Q(s,a)
 //   5 targets               target += polyak_step_size (online - target)
-// Where dataset_sample_ratio is below 1 the batch is part dataset, part rollouts of the policy in a world model
-// (MoBRAC, MOPO, MOReL, COMBO), renewed every rollout_interval updates.
-// Each term is gated by its hyperparameter (params.def); each equation stands in terms.h; each batched
-// operation in kernels.h. What two terms need alike is computed once: Q(s,a) serves AWR and the first critic
-// update, V(s) AWR and the value update, the actor's forward pass on s the entropy coefficient and the actor,
-// its pass on s' all U targets.
+// Where dataset_sample_ratio is below 1 the batch is part dataset, part rollouts of the policy in a world
+// model (MoBRAC, MOPO, MOReL, COMBO), renewed every rollout_interval updates. Each term is gated by its
+// hyperparameter (params.def); each equation stands in terms.h; each batched operation in kernels.h. What two
+// terms need alike is computed once: Q(s,a) serves AWR and the first critic update, V(s) AWR and the value
+// update, the actor's forward pass on s the entropy coefficient and the actor, its pass on s' all U targets.
 //
-// Rooms: config check, tensors, memory, world model, agent, noise and inputs, actor, critics, value and targets,
-// rollouts, train step, training loop, checkpoint, policy. `grep -n '^// ---- ' unifloral.c` prints the contents.
-// How it differs from the reference: docs/deviations.md.
+// Rooms: config check, tensors, memory, world model, agent, noise and inputs, actor, critics, value and
+// targets, rollouts, train step, training loop, checkpoint, policy. `grep -n '^// ---- ' unifloral.c` prints
+// the contents. How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
 #include <math.h>
@@ -114,8 +113,8 @@ typedef struct Arena {
     } regions[MAX_REGIONS];
 } Arena;
 
-// The world model of an agent, and what rollouts in it work on: `slice` start states at once. All on the device but
-// for host and below.
+// The world model of an agent, and what rollouts in it work on: `slice` start states at once. All on the
+// device but for host and below.
 typedef struct World {
     UfMlp mlp;
     UfElites elites;  // nets.params null: there is no model
@@ -462,7 +461,8 @@ void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch) {
 
 // ---- world model ----
 
-// A rollout takes its start states in slices, so that scratch stays small. What a row's random numbers depend on.
+// A rollout takes its start states in slices, so that scratch stays small. What a row's random numbers depend
+// on.
 enum { ROLLOUT_ROWS = 4096, ERROR_ROWS = 1024 };
 
 static void describe_world(UfAgent* a) {
@@ -1450,11 +1450,10 @@ void uf_agent_clear_metrics(UfAgent* a) {
 // ---- checkpoint ----
 
 // Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, dataset_hash, env;
-// with a world model also model_hash and model_callback, model/{metrics,counts} and for each member the filled rows
-// of its buffer, model/<p>/{records,next_obs,next_actions};
-// config/<p> (JSON bytes); norm/{mean,std}; action/{low,high} where the dataset has units; metrics (P, M) and
-// its attribute count; and for each tensor of the table value/<name>, adam_m/<name>, adam_v/<name> with shape
-// (P, [N,] rows, columns).
+// with a world model also model_hash and model_callback, model/{metrics,counts} and for each member the
+// filled rows of its buffer, model/<p>/{records,next_obs,next_actions}; config/<p> (JSON bytes);
+// norm/{mean,std}; action/{low,high} where the dataset has units; metrics (P, M) and its attribute count; and
+// for each tensor of the table value/<name>, adam_m/<name>, adam_v/<name> with shape (P, [N,] rows, columns).
 static const UfH5Type h5_real = sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE;
 
 typedef UfStatus TensorVisit(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t,

@@ -117,8 +117,8 @@ UF_API void uf_dataset_free(UfDataset* dataset);
 typedef int UfUpdateFn(void* user, UfAgent* agent, int64_t update);
 
 // An agent with fresh parameters for the dataset's dimensions and statistics. num_threads 0: all cores.
-// Where dataset_sample_ratio is below 1 the world model in model_path is read too, and must be of this dataset.
-// Errors: UF_ERR_CONFIG (contradictions), UF_ERR_MEMORY, and what a model file can have.
+// Where dataset_sample_ratio is below 1 the world model in model_path is read too, and must be of this
+// dataset. Errors: UF_ERR_CONFIG (contradictions), UF_ERR_MEMORY, and what a model file can have.
 UF_API UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfDataset* dataset,
                                 int num_threads);
 // The same for a population: configs[p] for each of P members. Fields marked "per member" in the table and
@@ -126,14 +126,16 @@ UF_API UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfD
 // configs[p] ends with.
 UF_API UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* configs, int population,
                                            const UfDataset* dataset, int num_threads);
-// Whether rollouts in the world model end, for tasks that no built-in rule knows: done[i] = 1 where the step from
-// obs (n, O) by actions (n, A), in the units of the dataset's actions, to next_obs (n, O) ends an episode; done (n) comes
-// as zeros. Must be a function of these alone, or runs do not resume. Called from the thread of uf_train.
+// Whether rollouts in the world model end, for tasks that no built-in rule knows: done[i] = 1 where the step
+// from obs (n, O) by actions (n, A), in the units of the dataset's actions, to next_obs (n, O) ends an
+// episode; done (n) comes as zeros. Must be a function of these alone, or runs do not resume. Called from the
+// thread of uf_train.
 typedef void UfTerminationFn(void* user, const float* obs, const float* actions, const float* next_obs,
                              uint8_t* done, int64_t n);
-// Uses this rule instead of the one that `termination` or the world model names; null goes back to that. Only with a
-// rule of this kind do rollouts visit the host. Not in the checkpoint: call it again after uf_agent_load.
-// Nullable: terminates, user   Errors: UF_ERR_ARGUMENT (an agent without a world model), UF_ERR_MEMORY.
+// Uses this rule instead of the one that `termination` or the world model names; null goes back to that. Only
+// with a rule of this kind do rollouts visit the host. Not in the checkpoint: call it again after
+// uf_agent_load. Nullable: terminates, user   Errors: UF_ERR_ARGUMENT (an agent without a world model),
+// UF_ERR_MEMORY.
 UF_API UfStatus uf_agent_set_termination(UfAgent* agent, UfTerminationFn* terminates, void* user);
 // Trains for num_updates updates (0: up to the config's num_updates). Resumable; bit-exact with an
 // uninterrupted run on the same machine, for any number of threads.   Nullable: on_update, user Errors:
@@ -156,8 +158,8 @@ UF_API const UfConfig* uf_agent_config(const UfAgent* agent, int member);
 UF_API const char* uf_agent_dataset_hash(const UfAgent* agent);
 // Writes everything that training needs to go on (HDF5; written beside, flushed, renamed).
 UF_API UfStatus uf_agent_save(const UfAgent* agent, const char* path);
-// Rebuilds an agent from a checkpoint. The dataset given to uf_train must be the one it was trained on, and the world
-// model, if there is one, must still be in model_path.
+// Rebuilds an agent from a checkpoint. The dataset given to uf_train must be the one it was trained on, and
+// the world model, if there is one, must still be in model_path.
 UF_API UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads);
 UF_API void uf_agent_free(UfAgent* agent);
 

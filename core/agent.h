@@ -26,11 +26,12 @@ typedef struct UfTensor {
     size_t offset, network_size;
 } UfTensor;
 
-// An agent without world model for given dimensions and statistics (O reals each, null: zeros and ones) instead of a dataset's.
+// An agent without world model for given dimensions and statistics (O reals each, null: zeros and ones)
+// instead of a dataset's.
 UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
                               int action_dim, const real* obs_mean, const real* obs_std, int num_threads);
-// Gives an agent with dataset_sample_ratio < 1 a copy of its world model; uf_agent_create and uf_agent_load do it for
-// model_path.
+// Gives an agent with dataset_sample_ratio < 1 a copy of its world model; uf_agent_create and uf_agent_load
+// do it for model_path.
 struct UfModel;
 UfStatus uf_agent_set_model(UfAgent* agent, const struct UfModel* model);
 int uf_agent_num_tensors(const UfAgent* agent);

@@ -1,4 +1,5 @@
-// bench.c: how fast an update, or a rollout in a world model, is against the bare matrix products it needs, in one run on one machine.
+// bench.c: how fast an update, or a rollout in a world model, is against the bare matrix products it needs,
+// in one run on one machine.
 //
 // The products are noted while one update runs (kernels.h, UfTrace): one entry for each product of the
 // mathematics over the whole batch, whatever pieces the backend cuts it into. Windows of updates and windows

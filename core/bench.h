@@ -14,7 +14,8 @@ typedef struct UfBenchOptions {
     bool rollouts;  // times model rollouts instead of updates
 } UfBenchOptions;
 
-// Trains on random data, with a random world model where dataset_sample_ratio is below 1, and times it. *json_line (free with uf_free): one JSON object without a newline.
+// Trains on random data, with a random world model where dataset_sample_ratio is below 1, and times it.
+// *json_line (free with uf_free): one JSON object without a newline.
 UfStatus uf_bench(const UfBenchOptions* options, char** json_line);
 
 #endif

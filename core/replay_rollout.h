@@ -1,5 +1,5 @@
-// replay_rollout.h: the rollout step of a recorded world model (kind dynamics) through the op that trains, in the
-// precision of this compilation of it.
+// replay_rollout.h: the rollout step of a recorded world model (kind dynamics) through the op that trains, in
+// the precision of this compilation of it.
 #ifndef UF_REPLAY_ROLLOUT_H
 #define UF_REPLAY_ROLLOUT_H
 

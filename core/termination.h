@@ -1,8 +1,8 @@
-// termination.h: termination rules of model rollouts, for C, C++ and CUDA. uf_termination_rule (envs.h) knows their
-// names.
+// termination.h: termination rules of model rollouts, for C, C++ and CUDA. uf_termination_rule (envs.h) knows
+// their names.
 //
-// A rule says whether next_obs `z` (the mazes: obs) ends an episode. What is not finite ends every rule that looks
-// at it. Source: unifloral termination_fns.py; the last five are the environments' own.
+// A rule says whether next_obs `z` (the mazes: obs) ends an episode. What is not finite ends every rule that
+// looks at it. Source: unifloral termination_fns.py; the last five are the environments' own.
 #ifndef UF_TERMINATION_H
 #define UF_TERMINATION_H
 

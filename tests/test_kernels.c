@@ -1682,7 +1682,8 @@ static void test_distributions(void** state) {
 
 // ---- rows ----
 
-// Rows [before, before + rows) of batches of before + rows + after; records shared by the members or each its own.
+// Rows [before, before + rows) of batches of before + rows + after; records shared by the members or each its
+// own.
 static void op_gather(Test* t) {
     const Case* c = t->c;
     const int O = c->in, A = c->out, stride = O + A + 3, records = 50, num_rows = 31;

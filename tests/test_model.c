@@ -1,5 +1,5 @@
-// test_model.c: training with rollouts in a world model. The models are made by hand and handed over where a file
-// would be read (linked with --wrap=uf_model_load), so that each test knows what its model predicts.
+// test_model.c: training with rollouts in a world model. The models are made by hand and handed over where a
+// file would be read (linked with --wrap=uf_model_load), so that each test knows what its model predicts.
 #include "support.h"
 
 #include <math.h>
@@ -319,8 +319,8 @@ static bool is_in_dataset(const float* obs) {
     return false;
 }
 
-// With a model that always says delta and reward 0.25: starts from the dataset, moves on from where it came, acts by
-// the policy, and the penalty is taken off.
+// With a model that always says delta and reward 0.25: starts from the dataset, moves on from where it came,
+// acts by the policy, and the penalty is taken off.
 static void test_rollout(void** state) {
     (void)state;
     enum { STARTS = 40, LENGTH = 3 };
@@ -366,8 +366,8 @@ static void test_rollout(void** state) {
     uf_config_free(config);
 }
 
-// Noise is new in every number, row, slice, step and update: with a model that says the same of everything, what is
-// drawn is independent. Bounds are five standard deviations.
+// Noise is new in every number, row, slice, step and update: with a model that says the same of everything,
+// what is drawn is independent. Bounds are five standard deviations.
 static void test_noise(void** state) {
     (void)state;
     enum { STARTS = 4200, LENGTH = 2, N = STARTS * LENGTH };
@@ -470,8 +470,8 @@ static void test_pessimism(void** state) {
     uf_config_free(config);
 }
 
-// The first floor(B * ratio) rows of a batch are those of a model-free batch, the others come from the buffer, and
-// from its filled part alone.
+// The first floor(B * ratio) rows of a batch are those of a model-free batch, the others come from the
+// buffer, and from its filled part alone.
 static void test_batches(void** state) {
     (void)state;
     UfConfig* config = config_of(
@@ -694,7 +694,8 @@ static void test_model_on_resume(void** state) {
     assert_ok(uf_checkpoint_info(path, &info));
     uf_free(info);
     gone = "";
-    // The same path, but what lies there has changed: the checkpoint of a run with the other model stands for it.
+    // The same path, but what lies there has changed: the checkpoint of a run with the other model stands for
+    // it.
     snprintf(config->model_path, sizeof config->model_path, "other random");
     uf_agent_free(agent);
     agent = trained(config, 2, 1);

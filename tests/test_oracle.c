@@ -84,7 +84,8 @@ static bool rollout_agrees(const char* path) {
            relative(r.disagreement) < 1e-12;
 }
 
-// Sums of 24 products in float32, five deep, are off by some 1e-6 of their size; the recording is exact in double.
+// Sums of 24 products in float32, five deep, are off by some 1e-6 of their size; the recording is exact in
+// double.
 static void test_rollout(void** state) {
     (void)state;
     UfReplayRollout single;
