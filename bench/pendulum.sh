@@ -5,9 +5,11 @@ set -euo pipefail
 folder=${1:-runs/pendulum}
 data=datasets/pendulum-medium-replay.hdf5
 [ -e "$data" ] || ./unifloral collect --env pendulum --policy replay --steps 40000 --seed 0 --out "$data" >&2
+model=runs/dynamics_pendulum-medium-replay_0 # where the presets of model-based algorithms look for it
+[ -e "$model/model.h5" ] || ./unifloral dynamics --config configs/pendulum/dynamics.json --seed 0 --out "$model" --quiet >&2
 echo "| algorithm | score, mean of 3 seeds | seed 0, 1, 2 (standard error over 100 episodes) | command |"
 echo "|---|---|---|---|"
-for algorithm in bc td3_bc rebrac td3_awr iql sac_n edac cql; do
+for algorithm in bc td3_bc rebrac td3_awr iql sac_n edac cql mobrac mopo morel combo; do
     for seed in 0 1 2; do
         out=$folder/$algorithm-$seed
         [ -e "$out/final.h5" ] || { rm -rf "$out"; ./unifloral train "configs/pendulum/$algorithm.json" --seed $seed --out "$out" --quiet >/dev/null; }
