@@ -27,7 +27,6 @@
 
 #include "core/agent.h"
 #include "core/dynamics.h"
-#include "core/envs.h"  // termination rules by name
 #include "core/h5.h"
 #include "core/policy.h"
 

@@ -4,6 +4,7 @@
 // distance with swaps); sqlite's os_unix.c (fsync of the folder after a rename).
 #include "core.h"
 
+#include <ctype.h>  // isalnum
 #include <errno.h>
 #include <fcntl.h>  // open
 #include <pthread.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>  // vsnprintf, rename
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>   // strncasecmp
 #include <sys/stat.h>  // mkdir, fstat
 #include <time.h>
 #include <unistd.h>  // read, write, fsync
@@ -164,6 +166,27 @@ const char* uf_nearest_name(const char* name, const char* const* names) {
         limit = distance - 1;  // from here on only a nearer one counts
     }
     return nearest;
+}
+
+const char* uf_file_name(const char* path) {
+    const char* slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+size_t uf_leading_word(const char* name, const char* key) {
+    const size_t length = strlen(key);
+    return strncasecmp(name, key, length) == 0 && !isalnum((unsigned char)name[length]) ? length : 0;
+}
+
+UfStatus uf_fail_unknown(const char* what, const char* name, const char* const* known) {
+    char list[1024] = "";
+    for (int i = 0; known[i]; i++) {
+        if (i) strncat(list, ", ", sizeof list - strlen(list) - 1);
+        strncat(list, known[i], sizeof list - strlen(list) - 1);
+    }
+    const char* near = uf_nearest_name(name, known);
+    return UF_FAIL(UF_ERR_ARGUMENT, "unknown %s '%s'%s%s%s; known: %s", what, name,
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", list);
 }
 
 // ---- files ----

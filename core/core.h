@@ -43,6 +43,13 @@ void uf_text_add(UfText* text, const char* format, ...) __attribute__((format(pr
 // Hands over the string (free with uf_free) or the first failure.
 UfStatus uf_text_finish(UfText* text, char** out);
 
+// What follows the last slash of a path.
+const char* uf_file_name(const char* path);
+// Length of `key` if `name` begins with it as a whole word ("pendulum-medium.hdf5", not "pendulums"), else 0.
+size_t uf_leading_word(const char* name, const char* key);
+// UF_ERR_ARGUMENT and "unknown environment 'x'; did you mean 'y'? known: a, b, c". `known` ends at a NULL
+// entry.
+UfStatus uf_fail_unknown(const char* what, const char* name, const char* const* known);
 // The name in `names` that is nearest to `name` by edit distance, or NULL when none is near. Ends at a NULL
 // entry.
 const char* uf_nearest_name(const char* name, const char* const* names);

@@ -3,7 +3,6 @@
 // A new environment is a row here and its UfEnvOps in a file of its own.
 #include "envs.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>  // atoi
 #include <string.h>
@@ -153,17 +152,6 @@ const int uf_num_env_specs = sizeof uf_env_specs / sizeof uf_env_specs[0];
 
 // ---- names ----
 
-static const char* file_name(const char* path) {
-    const char* slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-// Length of `key` if `name` begins with it as a whole word ("pendulum-medium.hdf5", not "pendulums"), else 0.
-static size_t leading_word(const char* name, const char* key) {
-    size_t length = strlen(key);
-    return strncasecmp(name, key, length) == 0 && !isalnum((unsigned char)name[length]) ? length : 0;
-}
-
 // gymnasium's v5 tasks have other rewards and, Walker2d, other feet.
 static bool other_version(const UfEnvSpec* spec, const char* rest) {
     return spec->ops == &uf_mujoco_ops && strncasecmp(rest, "-v", 2) == 0 && atoi(rest + 2) > 4;
@@ -175,10 +163,10 @@ const UfEnvSpec* uf_env_find(const char* name) {
     if (!name) return NULL;
     for (int i = 0; i < uf_num_env_specs; i++) {
         const UfEnvSpec* spec = &uf_env_specs[i];
-        size_t by_name = leading_word(file_name(name), spec->name);
-        size_t by_alias = leading_word(file_name(name), spec->alias);
+        size_t by_name = uf_leading_word(uf_file_name(name), spec->name);
+        size_t by_alias = uf_leading_word(uf_file_name(name), spec->alias);
         size_t length = by_name > by_alias ? by_name : by_alias;
-        if (length && other_version(spec, file_name(name) + length)) continue;
+        if (length && other_version(spec, uf_file_name(name) + length)) continue;
         if (length <= best_length) continue;  // "pointmaze-umaze-dense" goes before "pointmaze-umaze"
         best = spec;
         best_length = length;
@@ -188,24 +176,12 @@ const UfEnvSpec* uf_env_find(const char* name) {
     return task && strlen(task->name) > best_length ? NULL : best;
 }
 
-// "unknown environment 'x'; did you mean 'y'? known: a, b, c"
-static UfStatus fail_unknown(const char* what, const char* name, const char* const* known) {
-    char list[1024] = "";
-    for (int i = 0; known[i]; i++) {
-        if (i) strncat(list, ", ", sizeof list - strlen(list) - 1);
-        strncat(list, known[i], sizeof list - strlen(list) - 1);
-    }
-    const char* near = uf_nearest_name(name, known);
-    return UF_FAIL(UF_ERR_ARGUMENT, "unknown %s '%s'%s%s%s; known: %s", what, name,
-                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "", list);
-}
-
 UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name) {
     const char* known[sizeof uf_env_specs / sizeof uf_env_specs[0] + 1] = {0};
     *out = uf_env_find(name);
     if (*out) return UF_OK;
     for (int i = 0; i < uf_num_env_specs; i++) known[i] = uf_env_specs[i].alias;
-    return fail_unknown("environment", name ? name : "", known);
+    return uf_fail_unknown("environment", name ? name : "", known);
 }
 
 UfStatus uf_env_available(const UfEnvSpec* spec) {
@@ -315,51 +291,4 @@ UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float*
         action[i] = (float)(share * action[i] + (1 - share) * noise);
     }
     return UF_OK;
-}
-
-// ---- termination rules ----
-
-static const struct {
-    const char* name;
-    UfTermination rule;
-} rules[] = {
-    {"never", UF_TERMINATION_NEVER},
-    {"halfcheetah", UF_TERMINATION_HALF_CHEETAH},
-    {"halfcheetahvel", UF_TERMINATION_NEVER},
-    {"hopper", UF_TERMINATION_HOPPER},
-    {"walker2d", UF_TERMINATION_WALKER2D},
-    {"ant", UF_TERMINATION_ANT},
-    {"humanoid", UF_TERMINATION_HUMANOID},
-    {"pen", UF_TERMINATION_PEN},
-    {"door", UF_TERMINATION_NEVER},
-    {"hammer", UF_TERMINATION_NEVER},
-    {"relocate", UF_TERMINATION_NEVER},
-    {"kitchen", UF_TERMINATION_NEVER},
-    {"maze2d-open", UF_TERMINATION_MAZE2D_OPEN},
-    {"maze2d-umaze", UF_TERMINATION_MAZE2D_UMAZE},
-    {"maze2d-medium", UF_TERMINATION_MAZE2D_MEDIUM},
-    {"maze2d-large", UF_TERMINATION_MAZE2D_LARGE},
-    {"point2d", UF_TERMINATION_NEVER},
-    {"antmaze", UF_TERMINATION_NEVER},
-    {"pendulum", UF_TERMINATION_NEVER},
-    {"invertedpendulum", UF_TERMINATION_INVERTED_PENDULUM},
-    {"mountaincarcontinuous", UF_TERMINATION_MOUNTAIN_CAR_CONTINUOUS},
-    {"mountaincar", UF_TERMINATION_MOUNTAIN_CAR},
-    {"cartpole", UF_TERMINATION_CART_POLE},
-    {"acrobot", UF_TERMINATION_ACROBOT},
-    {"pointmaze", UF_TERMINATION_NEVER},
-};
-
-UfStatus uf_termination_rule(const char* name, UfTermination* rule) {
-    enum { NUM_RULES = sizeof rules / sizeof rules[0] };
-    const char* known[NUM_RULES + 1] = {0};
-    bool found = false;
-    *rule = UF_TERMINATION_NEVER;
-    for (int i = 0; i < NUM_RULES; i++) {
-        known[i] = rules[i].name;
-        if (!name || !leading_word(file_name(name), known[i])) continue;
-        *rule = rules[i].rule;
-        found = true;
-    }
-    return found ? UF_OK : fail_unknown("task for a termination rule", name ? name : "", known);
 }

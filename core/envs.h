@@ -4,7 +4,6 @@
 
 #include "core.h"
 #include "philox.h"
-#include "termination.h"
 
 typedef struct UfEnv UfEnv;
 typedef struct UfEnvOps UfEnvOps;
@@ -60,9 +59,6 @@ void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_
 // Scripted controllers of tunable skill, for datasets: 0 random .. 1 the best the script can. In env units.
 UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,
                            UfRandom* random, float* action);
-
-// Termination rules of model rollouts by name: of a task ("hopper") or of its datasets ("hopper-medium-v2").
-UfStatus uf_termination_rule(const char* name, UfTermination* rule);
 
 // `unifloral verify` of kind classic-traces: its lines as text (free with uf_free) and whether all passed.
 UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "../kernels.h"
-#include "envs.h"
 #include "h5.h"
 
 enum { MAX_ARRAYS = 32 };

@@ -1,5 +1,4 @@
-// termination.h: termination rules of model rollouts, for C, C++ and CUDA. uf_termination_rule (envs.h) knows
-// their names.
+// termination.h: termination rules of model rollouts, for C, C++ and CUDA.
 //
 // A rule says whether next_obs `z` (the mazes: obs) ends an episode. What is not finite ends every rule that
 // looks at it. Source: unifloral termination_fns.py; the last five are the environments' own.
@@ -7,6 +6,7 @@
 #define UF_TERMINATION_H
 
 #include "../terms.h"
+#include "../unifloral.h"
 
 typedef enum UfTermination {
     UF_TERMINATION_NEVER,
@@ -26,6 +26,18 @@ typedef enum UfTermination {
     UF_TERMINATION_CART_POLE,
     UF_TERMINATION_ACROBOT,
 } UfTermination;
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+// By name, of a task ("hopper") or of its datasets ("hopper-medium-v2"); unknown is an error that lists the
+// known ones.
+UfStatus uf_termination_rule(const char* name, UfTermination* rule);
+// The name in the table that an environment, a dataset or its file has ("hopper" of "Hopper-v4"); "" if none.
+const char* uf_termination_name(const char* name);
+#ifdef __cplusplus
+}
+#endif
 
 // Numbers that an observation must have for the rule to make sense.
 static inline UF_HD int uf_termination_obs_dim(UfTermination rule) {

@@ -8,6 +8,7 @@
 #include "core/dataset.h"
 #include "core/envs.h"
 #include "core/h5.h"
+#include "core/termination.h"
 
 #define TRACES "tests/data/classic_traces.h5"
 
