@@ -59,8 +59,8 @@ endif
 
 LIBRARY_C := $(filter-out main.c,$(wildcard *.c)) $(wildcard core/*.c)
 OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o
-# The update once more in double precision, for `unifloral verify`: one object that shows a single function.
-DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c core/replay.c)
+# The update once more in double precision, for `unifloral verify`: one object that shows two functions.
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c core/dynamics.c core/replay.c core/replay_dynamics.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))
@@ -112,7 +112,7 @@ $(BUILD)/double/%.o: %.c $(BUILD)/flags | check
 
 $(BUILD)/double.o: $(DOUBLE)
 	$(Q)$(LD) -r -o $@ $^
-	$(Q)objcopy --keep-global-symbol=uf_replay_update_double $@
+	$(Q)objcopy --keep-global-symbol=uf_replay_update_double --keep-global-symbol=uf_replay_dynamics_double $@
 
 $(PROGRAM): $(BUILD)/main.o $(STATIC)
 	$(call say,ld $@)

@@ -7,8 +7,8 @@
 // in order. The cut depends on shapes alone (uf_block_rows), so results are the same for any number of
 // threads, and a member of a population computes what it computes alone.
 //
-// Rooms: row functions, shapes, products, forward, backward, second order, random numbers, rows, terms, optimiser,
-// backend.
+// Rooms: row functions, shapes, products, forward, backward, second order, random numbers, rows, terms, world
+// model, optimiser, backend.
 #include "kernels.h"
 
 #include <cblas.h>
@@ -1025,12 +1025,98 @@ static void cpu_value_loss(UfBackend* backend, real* dv, const real* q, int q_to
     }
 }
 
+// ---- world model ----
+
+static void cpu_dynamics_target(UfBackend* backend, real* target, const UfBatch* batch, int P, int B, int O) {
+    (void)backend;
+    for (size_t row = 0; row < (size_t)P * (size_t)B; row++, target += O + 1) {
+        const real *obs = batch->obs + row * (size_t)O, *next = batch->next_obs + row * (size_t)O;
+        for (int i = 0; i < O; i++) target[i] = next[i] - obs[i];
+        target[O] = batch->reward[row];
+    }
+}
+
+typedef struct DynamicsLoss {
+    real *dout, *dbounds;
+    const real *out, *target, *bounds;
+    size_t stride;
+    double diff_coef;
+    int P, N, B, D;
+    double* loss;
+} DynamicsLoss;
+
+// One network; its sums over rows are in order.
+static void dynamics_loss_task(void* context, int task, int thread) {
+    const DynamicsLoss* c = context;
+    const int p = task / c->N, n = task % c->N, D = c->D;
+    const size_t rows = (size_t)task * (size_t)c->B, width = 2 * (size_t)D;
+    const real* max = c->bounds + (size_t)p * c->stride;
+    const real scale = (real)(1.0 / c->B / D), diff = n ? 0 : (real)c->diff_coef;
+    real* dmax = c->dbounds + ((size_t)n * (size_t)c->P + (size_t)p) * c->stride;
+    double sum = 0, range = 0;
+    (void)thread;
+    for (int d = 0; d < D; d++) {
+        const real exp_min = exp(max[D + d]), exp_minus_max = exp(-max[d]);
+        const real* target = c->target + (size_t)p * (size_t)c->B * (size_t)D + (size_t)d;
+        const real* out = c->out + rows * width + (size_t)d;
+        real *dout = c->dout + rows * width + (size_t)d, bound[2] = {0, 0};
+        for (int b = 0; b < c->B; b++, out += width, dout += width, target += D) {
+            const UfModelLoss l = uf_model_loss(out[0], out[D], *target, exp_min, exp_minus_max);
+            dout[0] = scale * l.dmean;
+            dout[D] = scale * l.draw;
+            bound[0] += l.dmax;
+            bound[1] += l.dmin;
+            sum += l.loss;
+        }
+        dmax[d] = scale * bound[0] + diff;
+        dmax[D + d] = scale * bound[1] - diff;
+        range += (double)max[d] - max[D + d];
+    }
+    double* loss = c->loss + (size_t)p * (size_t)(c->N + 1);
+    loss[n] += sum / c->B / D;
+    if (n == 0) loss[c->N] += c->diff_coef * range;
+}
+
+static void cpu_dynamics_loss(UfBackend* backend, real* dout, real* dbounds, const real* out,
+                              const real* target, const real* bounds, size_t stride, double diff_coef, int P,
+                              int N, int B, int D, double* loss) {
+    DynamicsLoss c = {dout, dbounds, out, target, bounds, stride, diff_coef, P, N, B, D, loss};
+    uf_pool_run(backend->pool, P * N, dynamics_loss_task, &c);
+}
+
+typedef struct DynamicsError {
+    double* sum;
+    const real *out, *target;
+    int N, B, D;
+} DynamicsError;
+
+static void dynamics_error_task(void* context, int task, int thread) {
+    const DynamicsError* c = context;
+    const int D = c->D;
+    const real* out = c->out + (size_t)task * (size_t)c->B * 2 * (size_t)D;
+    const real* target = c->target + (size_t)(task / c->N) * (size_t)c->B * (size_t)D;
+    double sum = 0;
+    (void)thread;
+    for (int b = 0; b < c->B; b++, out += 2 * D, target += D) {
+        real row = 0;
+        for (int d = 0; d < D; d++) row += (out[d] - target[d]) * (out[d] - target[d]);
+        sum += row;
+    }
+    c->sum[task] += sum;
+}
+
+static void cpu_dynamics_error(UfBackend* backend, double* sum, const real* out, const real* target, int P,
+                               int N, int B, int D) {
+    DynamicsError c = {sum, out, target, N, B, D};
+    uf_pool_run(backend->pool, P * N, dynamics_error_task, &c);
+}
+
 // ---- optimiser ----
 
 typedef struct Adam {
     const UfGroup* group;
     const real *lr, *polyak;
-    double lr_scale;
+    double lr_scale, weight_decay;
     int64_t step;
     int* bad;
     int chunks;
@@ -1040,7 +1126,7 @@ enum { ADAM_CHUNK = 8192 };
 
 CLONES static real adam_chunk(real* restrict w, const real* restrict g, size_t block_stride, int num_blocks,
                               real* restrict m, real* restrict v, size_t count, real step_size,
-                              real inv_sqrt_c2) {
+                              real inv_sqrt_c2, real decay) {
     const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2, eps = (real)UF_ADAM_EPS;
     const real a1 = (real)(1 - UF_ADAM_BETA1),
                a2 = (real)(1 - UF_ADAM_BETA2);  // in double: 1 - 0.999f is off by 1e-5
@@ -1051,7 +1137,7 @@ CLONES static real adam_chunk(real* restrict w, const real* restrict g, size_t b
         for (int k = 1; k < num_blocks; k++) grad += g[(size_t)k * block_stride + i];
         m[i] = b1 * m[i] + a1 * grad;
         v[i] = b2 * v[i] + a2 * grad * grad;
-        w[i] -= step_size * m[i] / (sqrt(v[i]) * inv_sqrt_c2 + eps);
+        w[i] -= step_size * m[i] / (sqrt(v[i]) * inv_sqrt_c2 + eps) + decay * w[i];
         check += w[i] * 0 + v[i] * 0;  // NaN as soon as one parameter or moment is not finite
     }
     return check;
@@ -1072,17 +1158,19 @@ static void adam_task(void* context, int task, int thread) {
     if (c->step) {
         const double c1 = 1 - pow(UF_ADAM_BETA1, (double)c->step),
                      c2 = 1 - pow(UF_ADAM_BETA2, (double)c->step);
+        const double lr = c->lr[p] * c->lr_scale;
         const real check =
             adam_chunk(g->params + at, g->grads + at, (size_t)g->P * g->count, g->num_blocks, g->m + at,
-                       g->v + at, count, (real)(c->lr[p] * c->lr_scale / c1), (real)(1 / sqrt(c2)));
+                       g->v + at, count, (real)(lr / c1), (real)(1 / sqrt(c2)), (real)(lr * c->weight_decay));
         if (!(check == 0)) __atomic_store_n(&c->bad[p], 1, __ATOMIC_RELAXED);
     }
     if (c->polyak) polyak_chunk(g->target + at, g->params + at, count, c->polyak[p]);
 }
 
 static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, double lr_scale,
-                            int64_t step, const real* polyak, int* bad) {
-    Adam c = {group, lr, polyak, lr_scale, step, bad, (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
+                            double weight_decay, int64_t step, const real* polyak, int* bad) {
+    Adam c = {group,        lr,   polyak, lr_scale,
+              weight_decay, step, bad,    (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
     uf_pool_run(backend->pool, group->P * c.chunks, adam_task, &c);
 }
 
@@ -1139,6 +1227,9 @@ static const UfBackend cpu_backend = {
     .q_loss = cpu_q_loss,
     .diversity_loss = cpu_diversity_loss,
     .value_loss = cpu_value_loss,
+    .dynamics_target = cpu_dynamics_target,
+    .dynamics_loss = cpu_dynamics_loss,
+    .dynamics_error = cpu_dynamics_error,
     .adam_polyak = cpu_adam_polyak,
 };
 

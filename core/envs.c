@@ -436,6 +436,12 @@ static const struct {
     {"pointmaze", never},
 };
 
+const char* uf_termination_name(const char* name) {
+    for (size_t i = 0; name && i < sizeof rules / sizeof rules[0]; i++)
+        if (leading_word(file_name(name), rules[i].name)) return rules[i].name;
+    return "";
+}
+
 UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule) {
     enum { NUM_RULES = sizeof rules / sizeof rules[0] };
     const char* known[NUM_RULES + 1] = {0};

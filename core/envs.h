@@ -63,6 +63,8 @@ UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float*
 // Termination rules of model rollouts by name (spec section 5).
 typedef bool UfTerminationRule(const float* obs, const float* next_obs, int obs_dim);
 UfStatus uf_termination_rule(const char* name, UfTerminationRule** rule);
+// The rule that an environment, a dataset or its file has by its name ("hopper" of "Hopper-v4"); "" if none.
+const char* uf_termination_name(const char* name);
 
 // `unifloral verify` of kind classic-traces: its lines as text (free with uf_free) and whether all passed.
 UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed);

@@ -30,6 +30,10 @@ enum {
     UF_STREAM_EVAL_ACTION,  // update = episode, action noise while acting
     UF_STREAM_CONTROLLER,   // update = episode, data collection
     UF_STREAM_EXPLORE,      // update = environment step of online training: actions
+    // World model training.
+    UF_STREAM_DYNAMICS_INIT,   // parameters: update = tensor number
+    UF_STREAM_DYNAMICS_SPLIT,  // which episodes are held out
+    UF_STREAM_DYNAMICS_ORDER,  // update = epoch: order of the training rows
 };
 
 typedef struct UfPhilox {
