@@ -267,7 +267,7 @@ static UfStatus learning_curve(Run* run) {
     if (status == UF_OK && num_points > 0) {
         snprintf(title, sizeof(title), "%s on %s", run->config.algorithm, subject(run, stem, sizeof(stem)));
         UfSeries series = {run->config.algorithm, num_points, x, y, low, high};
-        UfPlot plot = {title, "updates", scores ? "normalised score" : "return", 1, &series, false};
+        UfPlot plot = {title, "updates", scores ? "normalised score" : "return", 1, &series, false, false};
         run_path(run, "learning_curve.png", path);
         status = uf_plot_write(&plot, path);
         run_path(run, "learning_curve.svg", path);
