@@ -58,6 +58,7 @@ enum Option {
     O_MEDIUM_SCORE,
     O_DATASETS,
     O_DATASET_STEPS,
+    O_DYNAMICS,
     NUM_OPTIONS,
 };
 
@@ -99,6 +100,7 @@ static const OptionRow options[NUM_OPTIONS] = {
                     0, 0},
     [O_DATASET_STEPS] = {"dataset-steps", "N",
                          "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
+    [O_DYNAMICS] = {"dynamics", NULL, "time the world model's training", 0, 0},
 };
 
 typedef struct Args {
@@ -484,7 +486,8 @@ static int command_bench(const Args* args) {
                             .num_threads = (int)number(args, O_THREADS, 1),
                             .num_steps = (int)number(args, O_STEPS, 20),
                             .population = (int)number(args, O_POPULATION, 1),
-                            .num_windows = (int)number(args, O_WINDOWS, 7)};
+                            .num_windows = (int)number(args, O_WINDOWS, 7),
+                            .dynamics = args->values[O_DYNAMICS] != NULL};
     if (status == UF_OK) status = uf_bench(&bench, &json);
     uf_config_free(config);
     if (status != UF_OK) return failed();
@@ -553,10 +556,10 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
-     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
+     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N] [--dynamics]",
      "time updates on random data; one line of JSON", 0, 0,
      BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) |
-         BIT(O_WINDOWS),
+         BIT(O_WINDOWS) | BIT(O_DYNAMICS),
      0},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };

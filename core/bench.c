@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "dynamics.h"
 
 char* openblas_get_config(void);
 char* openblas_get_corename(void);
@@ -23,7 +24,9 @@ typedef struct Bench {
     const UfBenchOptions* options;
     UfDataset* dataset;
     UfConfig** members;
-    UfAgent* agent;
+    UfAgent* agent;        // or
+    UfDynamics* dynamics;  // what trains
+    UfBackend* backend;    // of it
     UfTrace trace;
     double *update_ms, *bare_ms;  // (windows)
     float *a, *b, **c;            // operands of bare products; a result a thread
@@ -74,21 +77,37 @@ static UfStatus make_agent(Bench* b) {
         *b->members[p] = *b->options->config;
         b->members[p]->seed += p;
     }
-    return uf_agent_create_population(&b->agent, (const UfConfig* const*)b->members, P, b->dataset,
-                                      b->options->num_threads);
+    UF_TRY(uf_agent_create_population(&b->agent, (const UfConfig* const*)b->members, P, b->dataset,
+                                      b->options->num_threads));
+    b->backend = uf_agent_backend(b->agent);
+    return UF_OK;
+}
+
+static UfStatus make_dynamics(Bench* b) {
+    if (b->options->population != 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "bench: a world model has no population; leave --population at 1");
+    UF_TRY(uf_dynamics_create(&b->dynamics, b->options->config, b->dataset, b->options->num_threads));
+    b->backend = uf_dynamics_backend(b->dynamics);
+    return uf_dynamics_bind(b->dynamics, b->dataset);
+}
+
+static UfStatus train(Bench* b, int num_updates) {
+    if (!b->dynamics) return uf_train(b->agent, b->dataset, num_updates, NULL, NULL);
+    for (int i = 0; i < num_updates; i++) UF_TRY(uf_dynamics_train_batch(b->dynamics));
+    return UF_OK;
 }
 
 // ---- products ----
 
 static UfStatus note_products(Bench* b) {
-    UfBackend* be = uf_agent_backend(b->agent);
+    UfBackend* be = b->backend;
     size_t largest = 1;
     b->trace.capacity = MAX_PRODUCTS;
     UF_TRY(UF_ALLOC(&b->trace.products, MAX_PRODUCTS, "list of products"));
     UF_TRY(UF_ALLOC(&b->trace.gemm_seconds, uf_pool_num_threads(be->pool), "clocks"));
-    UF_TRY(uf_train(b->agent, b->dataset, 1, NULL, NULL));
+    UF_TRY(train(b, 1));
     be->trace = &b->trace;
-    UF_TRY(uf_train(b->agent, b->dataset, 1, NULL, NULL));
+    UF_TRY(train(b, 1));
     be->trace = NULL;
     if (b->trace.num_products == MAX_PRODUCTS)
         return UF_FAIL(
@@ -129,7 +148,7 @@ static void bare_task(void* context, int task, int thread) {
 static void run_products(const Bench* b) {
     for (int i = 0; i < b->trace.num_products; i++) {
         Bare bare = {b, &b->trace.products[i]};
-        uf_pool_run(uf_agent_backend(b->agent)->pool, bare.product->count, bare_task, &bare);
+        uf_pool_run(b->backend->pool, bare.product->count, bare_task, &bare);
     }
 }
 
@@ -145,7 +164,7 @@ static UfStatus time_windows(Bench* b) {
     const double scale = 1e3 / o->num_steps / o->population;
     for (int w = 0; w < o->num_windows; w++) {
         double start = uf_now();
-        UF_TRY(uf_train(b->agent, b->dataset, o->num_steps, NULL, NULL));
+        UF_TRY(train(b, o->num_steps));
         b->update_ms[w] = (uf_now() - start) * scale;
         start = uf_now();
         for (int s = 0; s < o->num_steps; s++) run_products(b);
@@ -158,14 +177,14 @@ static UfStatus time_windows(Bench* b) {
 
 // Share of the threads' time that a window of updates spends inside products.
 static UfStatus time_share(Bench* b, double* share) {
-    UfBackend* be = uf_agent_backend(b->agent);
+    UfBackend* be = b->backend;
     const int threads = uf_pool_num_threads(be->pool);
     double inside = 0;
     b->trace.clock = true;
     b->trace.capacity = 0;
     be->trace = &b->trace;
     const double start = uf_now();
-    UfStatus status = uf_train(b->agent, b->dataset, b->options->num_steps, NULL, NULL);
+    UfStatus status = train(b, b->options->num_steps);
     const double wall = uf_now() - start;
     be->trace = NULL;
     for (int t = 0; t < threads; t++) inside += b->trace.gemm_seconds[t];
@@ -196,7 +215,7 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     UF_TRY(UF_ALLOC(&b->update_ms, o->num_windows, "timings"));
     UF_TRY(UF_ALLOC(&b->bare_ms, o->num_windows, "timings"));
     UF_TRY(make_dataset(b));
-    UF_TRY(make_agent(b));
+    UF_TRY(o->dynamics ? make_dynamics(b) : make_agent(b));
     UF_TRY(note_products(b));
     UF_TRY(time_windows(b));
     UF_TRY(time_share(b, &share));
@@ -207,10 +226,10 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     uf_text_add(&text,
                 "{\"algorithm\": \"%s\", \"obs_dim\": %d, \"action_dim\": %d, \"batch_size\": %lld, "
                 "\"population\": %d, ",
-                o->config->algorithm, o->obs_dim, o->action_dim, (long long)o->config->batch_size,
-                o->population);
+                o->dynamics ? "dynamics" : o->config->algorithm, o->obs_dim, o->action_dim,
+                (long long)o->config->batch_size, o->population);
     uf_text_add(&text, "\"threads\": %d, \"steps\": %d, \"windows\": %d, ",
-                uf_pool_num_threads(uf_agent_backend(b->agent)->pool), o->num_steps, o->num_windows);
+                uf_pool_num_threads(b->backend->pool), o->num_steps, o->num_windows);
     uf_text_add(&text, "\"ms_per_update\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, ",
                 b->update_ms[0], b->update_ms[middle], b->update_ms[last]);
     uf_text_add(&text, "\"bare_gemm_ms\": %.4g, \"speed_vs_bare_gemm\": %.3f, \"gemm_share_of_time\": %.3f, ",
@@ -218,7 +237,7 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     uf_text_add(&text, "\"gflop_per_update\": %.3f, \"gflops\": %.1f, \"bare_gemm_gflops\": %.1f, ", gflop,
                 gflop / b->update_ms[middle] * 1e3, gflop / b->bare_ms[middle] * 1e3);
     uf_text_add(&text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", ", cpu,
-                uf_agent_backend(b->agent)->name, UF_VERSION);
+                b->backend->name, UF_VERSION);
     unsigned major = 0, minor = 0, release = 0;
     H5get_libversion(&major, &minor, &release);
     uf_text_add(
@@ -238,7 +257,7 @@ UfStatus uf_bench(const UfBenchOptions* options, char** json_line) {
                        options->population, options->num_steps, options->num_windows, MIN_WINDOWS);
     UfStatus status = run_bench(&b, json_line);
     if (b.c)
-        for (int t = 0; t < uf_pool_num_threads(uf_agent_backend(b.agent)->pool); t++) uf_free(b.c[t]);
+        for (int t = 0; t < uf_pool_num_threads(b.backend->pool); t++) uf_free(b.c[t]);
     for (int p = 0; b.members && p < options->population; p++) uf_config_free(b.members[p]);
     uf_free(b.members);
     uf_free(b.c);
@@ -249,6 +268,7 @@ UfStatus uf_bench(const UfBenchOptions* options, char** json_line) {
     uf_free(b.trace.products);
     uf_free(b.trace.gemm_seconds);
     uf_agent_free(b.agent);
+    uf_dynamics_free(b.dynamics);
     uf_dataset_free(b.dataset);
     return status;
 }

@@ -11,6 +11,7 @@ typedef struct UfBenchOptions {
     int num_steps;    // updates a window
     int population;
     int num_windows;
+    bool dynamics;  // the world model's training instead of an agent's
 } UfBenchOptions;
 
 // Trains on random data and times it. *json_line (free with uf_free): one JSON object without a newline.
