@@ -250,7 +250,8 @@ UfStatus uf_dynamics_create(UfDynamics** out, const UfConfig* config, const UfDa
     if (!config || !dataset) return UF_FAIL(UF_ERR_ARGUMENT, "uf_dynamics_create: config or dataset is null");
     if (config->termination[0] && !uf_termination_name(config->termination)[0]) {
         UfTerminationRule* rule;
-        return uf_termination_rule(config->termination, &rule);  // its sentence lists the known ones
+        uf_termination_rule(config->termination, &rule);  // its sentence lists the known ones
+        return uf_fail_prefix(UF_ERR_CONFIG, "termination");
     }
     UF_TRY(uf_dynamics_create_bare(out, config, dataset->obs_dim, dataset->action_dim, num_threads));
     UfDynamics* d = *out;
@@ -862,7 +863,10 @@ static void summarise(const Prediction* c, int num_chunks, UfPredictionError* ou
             for (int k = 0; k < num_chunks; k++)
                 sum += c->sums[((size_t)k * (size_t)c->series + (size_t)s) * (size_t)c->horizon + (size_t)h];
             const double error = sqrt(sum / (double)c->num_starts / (varying ? varying : 1));
-            if (s == 0) out->mean[h] = error;
+            if (s == 0)
+                out->mean[h] = error;
+            else
+                out->alone[h] += error / (c->series - 1);
             if (s && error < out->low[h]) out->low[h] = error;
             if (s && error > out->high[h]) out->high[h] = error;
         }

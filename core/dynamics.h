@@ -79,12 +79,13 @@ const char* uf_dynamics_dataset_hash(const UfDynamics* dynamics);
 
 // Error of the predicted observation after 1 to `horizon` steps along held-out episodes: predictions are fed back with
 // the data's actions; root mean square over starts and over the numbers that vary, each in units of its standard
-// deviation in the dataset. mean: of the elites' mean; low, high: of the elites on their own.
+// deviation in the dataset. mean: of the elites' mean; alone: of an elite on its own, average over elites, with the
+// least and largest in low and high.
 enum { UF_MAX_HORIZON = 10 };
 typedef struct UfPredictionError {
     int horizon;  // at most UF_MAX_HORIZON and the longest held-out episode
     int64_t num_starts;
-    double mean[UF_MAX_HORIZON], low[UF_MAX_HORIZON], high[UF_MAX_HORIZON];
+    double mean[UF_MAX_HORIZON], alone[UF_MAX_HORIZON], low[UF_MAX_HORIZON], high[UF_MAX_HORIZON];
 } UfPredictionError;
 UfStatus uf_dynamics_prediction_error(UfDynamics* dynamics, const UfDataset* dataset, UfPredictionError* out);
 

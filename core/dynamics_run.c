@@ -209,8 +209,9 @@ static UfStatus validation_chart(const Run* run, const char* title) {
 static UfStatus prediction_chart(const Run* run, const char* title, const UfPredictionError* e) {
     double x[UF_MAX_HORIZON];
     for (int h = 0; h < e->horizon; h++) x[h] = h + 1;
-    const UfSeries series = {"elites", e->horizon, x, e->mean, e->low, e->high};
-    const UfPlot plot = {title, "steps ahead", "error / standard deviation", 1, &series, false, false};
+    const UfSeries series[] = {{"mean of the elites", e->horizon, x, e->mean, NULL, NULL},
+                               {"each elite alone", e->horizon, x, e->alone, e->low, e->high}};
+    const UfPlot plot = {title, "steps ahead", "error / standard deviation", 2, series, false, false};
     return write_chart(run, &plot, "prediction_error");
 }
 

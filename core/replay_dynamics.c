@@ -11,6 +11,7 @@
 #include "dynamics.h"
 #include "h5.h"
 #include "replay.h"
+#include "verify.h"  // uf_keep_worst
 
 typedef struct Replay {
     UfH5 h5;
@@ -94,7 +95,7 @@ static UfReplayed* new_result(Replay* r, const char* name, int step, int64_t cou
 // A NaN is infinitely far.
 static void add_error(UfReplayed* result, double ours, double expected) {
     const double error = fabs(ours - expected);
-    if (!(error <= result->max_error)) result->max_error = error;
+    uf_keep_worst(&result->max_error, error);
     if (!(error <= result->allowed)) result->num_outside++;
 }
 
@@ -114,10 +115,8 @@ static UfStatus compare_tensor(Replay* r, const UfDynamicsTensor* t) {
     if (status == UF_OK) status = uf_dynamics_get_tensor(r->dynamics, t, UF_TENSOR_VALUE, ours);
     if (status == UF_OK) {
         UfReplayed* result = new_result(r, name, r->out->num_steps - 1, count);
-        for (int64_t k = 0; k < count; k++) {
-            const double c = fabs(expected[k] - before[k]);
-            if (!(c <= result->max_change)) result->max_change = c;
-        }
+        for (int64_t k = 0; k < count; k++)
+            uf_keep_worst(&result->max_change, fabs(expected[k] - before[k]));
         result->allowed = 1e-6 + 2e-3 * result->max_change;
         for (int64_t k = 0; k < count; k++) add_error(result, (double)ours[k], expected[k]);
     }
