@@ -79,6 +79,43 @@ static UfConfig* small_config(int epochs) {
 
 // ---- learning ----
 
+// Validation errors and R^2 once more, row by row, from the rows that the ensemble says it held out.
+static void expect_measures(UfDynamics* d, const UfDataset* data, const double* validation,
+                            const double* r2) {
+    const int64_t *train, *held;
+    int64_t num_train, num_held;
+    int num_elites;
+    double mse[3] = {0}, unexplained[O + 1] = {0}, sum[O + 1] = {0}, squares[O + 1] = {0};
+    const int* elites = uf_dynamics_elites(d, &num_elites);
+    uf_dynamics_rows(d, &train, &num_train, &held, &num_held);
+    for (int64_t i = 0; i < num_held; i++) {
+        const float* record = uf_record(data, held[i]);
+        const float* next = data->next_obs + held[i] * O;
+        float mean[3 * (O + 1)];
+        assert_ok(uf_dynamics_predict(d, mean, NULL, record, record + O, 1));
+        for (int k = 0; k <= O; k++) {
+            const double target = k < O ? (double)(next[k] - record[k]) : (double)record[O + A];
+            double elite = 0;
+            for (int n = 0; n < 3; n++) mse[n] += pow(mean[n * (O + 1) + k] - target, 2);
+            for (int e = 0; e < num_elites; e++) elite += (double)mean[elites[e] * (O + 1) + k] / num_elites;
+            unexplained[k] += pow(elite - target, 2);
+            sum[k] += target;
+            squares[k] += target * target;
+        }
+    }
+    const double count = (double)num_held;
+    // Single rows round differently from blocks of them: 1e-6 of a number, so 1e-4 of a small difference.
+    for (int n = 0; n < 3; n++) {
+        const double want = mse[n] / count / (O + 1);
+        if (!(fabs(validation[n] - want) <= 1e-3 * want))
+            fail_msg("validation %g, expected %g", validation[n], want);
+    }
+    for (int k = 0; k <= O; k++) {
+        const double want = 1 - unexplained[k] / (squares[k] - sum[k] * sum[k] / count);
+        if (k != 2 && !(fabs(r2[k] - want) <= 1e-5)) fail_msg("R^2 %g, expected %g", r2[k], want);
+    }
+}
+
 // A network of 2 x 24 fits a linear map of four inputs closely; 0.99 leaves room for the last steps' noise of Adam.
 static void test_learns(void** state) {
     (void)state;
@@ -105,6 +142,7 @@ static void test_learns(void** state) {
     assert_ok(uf_dynamics_epoch(d, 60, NULL, &last, NULL));
     for (int n = 0; n < members; n++) assert_true(last[n] < first[n]);
     assert_int_equal(uf_dynamics_epoch(d, 61, NULL, NULL, NULL), UF_ERR_ARGUMENT);
+    expect_measures(d, data, last, r2);
     // Elites are the networks of least error, best first.
     const int* elites = uf_dynamics_elites(d, &count);
     assert_int_equal(count, 2);
@@ -232,6 +270,27 @@ static void test_resume_and_threads(void** state) {
     assert_true(x[0] != y[0]);
     uf_dynamics_free(part);
     uf_dynamics_free(whole);
+    uf_dataset_free(data);
+    uf_config_free(config);
+}
+
+// With a learning rate that moves nothing an epoch's loss is that of the rows it saw: the same each epoch, but for the
+// rows of the last part of a batch, which is dropped and differs with the order.
+static void test_epochs(void** state) {
+    (void)state;
+    UfDataset* data = make_dataset(4, ROWS, true, false);
+    UfConfig* config = small_config(3);
+    UfDynamics* d = NULL;
+    double loss[3];
+    config->lr = 1e-12;
+    assert_ok(uf_dynamics_create(&d, config, data, 2));
+    assert_ok(uf_dynamics_train(d, data, 0, NULL, NULL));
+    for (int e = 0; e < 3; e++) assert_ok(uf_dynamics_epoch(d, e + 1, &loss[e], NULL, NULL));
+    for (int e = 1; e < 3; e++) {
+        const double change = fabs(loss[e] - loss[e - 1]) / fabs(loss[0]);
+        if (!(change < 0.05 && change > 1e-6)) fail_msg("losses %g %g %g", loss[0], loss[1], loss[2]);
+    }
+    uf_dynamics_free(d);
     uf_dataset_free(data);
     uf_config_free(config);
 }
@@ -628,6 +687,7 @@ int main(void) {
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_prediction_error_of_truth),
         cmocka_unit_test(test_resume_and_threads),
+        cmocka_unit_test(test_epochs),
         cmocka_unit_test(test_early_stop),
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_model),
