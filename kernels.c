@@ -1249,34 +1249,139 @@ static void cpu_ring_append(UfBackend* backend, const UfRing* ring, int* alive, 
     uf_pool_run(backend->pool, P, ring_append_task, &c);
 }
 
+static void cpu_dynamics_target(UfBackend* backend, real* target, const UfBatch* batch, int P, int B, int O) {
+    (void)backend;
+    for (size_t row = 0; row < (size_t)P * (size_t)B; row++, target += O + 1) {
+        const real *obs = batch->obs + row * (size_t)O, *next = batch->next_obs + row * (size_t)O;
+        for (int i = 0; i < O; i++) target[i] = next[i] - obs[i];
+        target[O] = batch->reward[row];
+    }
+}
+
+typedef struct DynamicsLoss {
+    real *dout, *dbounds;
+    const real *out, *target, *bounds;
+    size_t stride;
+    double diff_coef;
+    int P, N, B, D;
+    double* loss;
+} DynamicsLoss;
+
+// One network; its sums over rows are in order.
+static void dynamics_loss_task(void* context, int task, int thread) {
+    const DynamicsLoss* c = context;
+    const int p = task / c->N, n = task % c->N, D = c->D;
+    const size_t rows = (size_t)task * (size_t)c->B, width = 2 * (size_t)D;
+    const real* max = c->bounds + (size_t)p * c->stride;
+    const real scale = (real)(1.0 / c->B / D), diff = n ? 0 : (real)c->diff_coef;
+    real* dmax = c->dbounds + ((size_t)n * (size_t)c->P + (size_t)p) * c->stride;
+    double sum = 0, range = 0;
+    (void)thread;
+    for (int d = 0; d < D; d++) {
+        const real exp_min = exp(max[D + d]), exp_minus_max = exp(-max[d]);
+        const real* target = c->target + (size_t)p * (size_t)c->B * (size_t)D + (size_t)d;
+        const real* out = c->out + rows * width + (size_t)d;
+        real *dout = c->dout + rows * width + (size_t)d, bound[2] = {0, 0};
+        for (int b = 0; b < c->B; b++, out += width, dout += width, target += D) {
+            const UfModelLoss l = uf_model_loss(out[0], out[D], *target, exp_min, exp_minus_max);
+            dout[0] = scale * l.dmean;
+            dout[D] = scale * l.draw;
+            bound[0] += l.dmax;
+            bound[1] += l.dmin;
+            sum += l.loss;
+        }
+        dmax[d] = scale * bound[0] + diff;
+        dmax[D + d] = scale * bound[1] - diff;
+        range += (double)max[d] - max[D + d];
+    }
+    double* loss = c->loss + (size_t)p * (size_t)(c->N + 1);
+    loss[n] += sum / c->B / D;
+    if (n == 0) loss[c->N] += c->diff_coef * range;
+}
+
+static void cpu_dynamics_loss(UfBackend* backend, real* dout, real* dbounds, const real* out,
+                              const real* target, const real* bounds, size_t stride, double diff_coef, int P,
+                              int N, int B, int D, double* loss) {
+    DynamicsLoss c = {dout, dbounds, out, target, bounds, stride, diff_coef, P, N, B, D, loss};
+    uf_pool_run(backend->pool, P * N, dynamics_loss_task, &c);
+}
+
+typedef struct DynamicsError {
+    double* sum;
+    const real *out, *target;
+    int N, B, D;
+} DynamicsError;
+
+static void dynamics_error_task(void* context, int task, int thread) {
+    const DynamicsError* c = context;
+    const int D = c->D;
+    const real* out = c->out + (size_t)task * (size_t)c->B * 2 * (size_t)D;
+    const real* target = c->target + (size_t)(task / c->N) * (size_t)c->B * (size_t)D;
+    double sum = 0;
+    (void)thread;
+    for (int b = 0; b < c->B; b++, out += 2 * D, target += D) {
+        real row = 0;
+        for (int d = 0; d < D; d++) row += (out[d] - target[d]) * (out[d] - target[d]);
+        sum += row;
+    }
+    c->sum[task] += sum;
+}
+
+static void cpu_dynamics_error(UfBackend* backend, double* sum, const real* out, const real* target, int P,
+                               int N, int B, int D) {
+    DynamicsError c = {sum, out, target, N, B, D};
+    uf_pool_run(backend->pool, P * N, dynamics_error_task, &c);
+}
+
 // ---- optimiser ----
 
 typedef struct Adam {
     const UfGroup* group;
     const real *lr, *polyak;
-    double lr_scale;
+    double lr_scale, weight_decay;
     int64_t step;
     int* bad;
     int chunks;
 } Adam;
 
-enum { ADAM_CHUNK = 8192 };
+enum { ADAM_CHUNK = 8192, ADAM_ROWS = 1024 };
 
-CLONES static real adam_chunk(real* restrict w, const real* restrict g, size_t block_stride, int num_blocks,
-                              real* restrict m, real* restrict v, size_t count, real step_size,
-                              real inv_sqrt_c2) {
+// Sum of the gradient's blocks, in order.
+CLONES static void add_blocks(real* restrict sum, const real* restrict g, size_t block_stride, int num_blocks,
+                              size_t count) {
+    memcpy(sum, g, count * sizeof *sum);
+    for (int k = 1; k < num_blocks; k++) {
+        const real* restrict block = g + (size_t)k * block_stride;
+#pragma omp simd
+        for (size_t i = 0; i < count; i++) sum[i] += block[i];
+    }
+}
+
+CLONES static real adam_rows(real* restrict w, const real* restrict grad, real* restrict m, real* restrict v,
+                             size_t count, real step_size, real inv_sqrt_c2, real decay) {
     const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2, eps = (real)UF_ADAM_EPS;
     const real a1 = (real)(1 - UF_ADAM_BETA1),
                a2 = (real)(1 - UF_ADAM_BETA2);  // in double: 1 - 0.999f is off by 1e-5
     real check = 0;
 #pragma omp simd reduction(+ : check)
     for (size_t i = 0; i < count; i++) {
-        real grad = g[i];
-        for (int k = 1; k < num_blocks; k++) grad += g[(size_t)k * block_stride + i];
-        m[i] = b1 * m[i] + a1 * grad;
-        v[i] = b2 * v[i] + a2 * grad * grad;
-        w[i] -= step_size * m[i] / (sqrt(v[i]) * inv_sqrt_c2 + eps);
+        m[i] = b1 * m[i] + a1 * grad[i];
+        v[i] = b2 * v[i] + a2 * grad[i] * grad[i];
+        w[i] -= step_size * m[i] / (sqrt(v[i]) * inv_sqrt_c2 + eps) + decay * w[i];
         check += w[i] * 0 + v[i] * 0;  // NaN as soon as one parameter or moment is not finite
+    }
+    return check;
+}
+
+// The blocks' sum stays in cache: a loop that added them itself would not become vectors.
+static real adam_chunk(real* w, const real* g, size_t block_stride, int num_blocks, real* m, real* v,
+                       size_t count, real step_size, real inv_sqrt_c2, real decay) {
+    real sum[ADAM_ROWS], check = 0;
+    for (size_t at = 0; at < count; at += ADAM_ROWS) {
+        const size_t rows = count - at < ADAM_ROWS ? count - at : ADAM_ROWS;
+        if (num_blocks > 1) add_blocks(sum, g + at, block_stride, num_blocks, rows);
+        check += adam_rows(w + at, num_blocks > 1 ? sum : g + at, m + at, v + at, rows, step_size,
+                           inv_sqrt_c2, decay);
     }
     return check;
 }
@@ -1296,17 +1401,19 @@ static void adam_task(void* context, int task, int thread) {
     if (c->step) {
         const double c1 = 1 - pow(UF_ADAM_BETA1, (double)c->step),
                      c2 = 1 - pow(UF_ADAM_BETA2, (double)c->step);
+        const double lr = c->lr[p] * c->lr_scale;
         const real check =
             adam_chunk(g->params + at, g->grads + at, (size_t)g->P * g->count, g->num_blocks, g->m + at,
-                       g->v + at, count, (real)(c->lr[p] * c->lr_scale / c1), (real)(1 / sqrt(c2)));
+                       g->v + at, count, (real)(lr / c1), (real)(1 / sqrt(c2)), (real)(lr * c->weight_decay));
         if (!(check == 0)) __atomic_store_n(&c->bad[p], 1, __ATOMIC_RELAXED);
     }
     if (c->polyak) polyak_chunk(g->target + at, g->params + at, count, c->polyak[p]);
 }
 
 static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, double lr_scale,
-                            int64_t step, const real* polyak, int* bad) {
-    Adam c = {group, lr, polyak, lr_scale, step, bad, (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
+                            double weight_decay, int64_t step, const real* polyak, int* bad) {
+    Adam c = {group,        lr,   polyak, lr_scale,
+              weight_decay, step, bad,    (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
     uf_pool_run(backend->pool, group->P * c.chunks, adam_task, &c);
 }
 
@@ -1366,6 +1473,9 @@ static const UfBackend cpu_backend = {
     .model_step = cpu_model_step,
     .model_error = cpu_model_error,
     .ring_append = cpu_ring_append,
+    .dynamics_target = cpu_dynamics_target,
+    .dynamics_loss = cpu_dynamics_loss,
+    .dynamics_error = cpu_dynamics_error,
     .adam_polyak = cpu_adam_polyak,
 };
 

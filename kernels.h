@@ -150,15 +150,16 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X)                                                                                    \
-    X(actor_loss)                                                                                        \
-    X(bc_loss)                                                                                           \
-    X(actor_q)                                                                                           \
-    X(adv)                                                                                               \
-    X(entropy)                                                                                           \
-    X(alpha)                                                                                             \
-    X(alpha_loss)                                                                                        \
-    X(critic_loss) X(target) X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) X(model_penalty) \
+#define UF_METRICS(X)                                                                     \
+    X(actor_loss)                                                                         \
+    X(bc_loss)                                                                            \
+    X(actor_q)                                                                            \
+    X(adv)                                                                                \
+    X(entropy)                                                                            \
+    X(alpha)                                                                              \
+    X(alpha_loss)                                                                         \
+    X(critic_loss)                                                                        \
+    X(target) X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) X(model_penalty) \
         X(model_terminated) X(model_dropped) X(buffer_fill)
 enum {
 #define X(name) UF_METRIC_##name,
@@ -271,7 +272,22 @@ struct UfBackend {
     void (*value_loss)(UfBackend*, real* dv, const real* q, int q_total, const real* v, const UfHyper*, int P,
                        int N, int B, double* metrics);
 
-    // world model, R rows for each member
+    // world model, D = O + 1 numbers: next_obs - obs, then the reward; bounds of the log-variance max (D), min (D) of
+    // member p at bounds + p * stride
+    // target (P, B, D) of a batch
+    void (*dynamics_target)(UfBackend*, real* target, const UfBatch*, int P, int B, int O);
+    // From out (P, N, B, 2 D), means and raw log-variances, and target (P, B, D), which networks share: dout (P, N,
+    // B, 2 D) and dbounds (N, P, stride), one block for each network, of the sum over networks of the likelihood's
+    // mean over B and D plus diff_coef * sum(max - min), which block 0 has. loss (P, N + 1) is added to: a number
+    // for each network, then the bounds' term.
+    void (*dynamics_loss)(UfBackend*, real* dout, real* dbounds, const real* out, const real* target,
+                          const real* bounds, size_t stride, double diff_coef, int P, int N, int B, int D,
+                          double* loss);
+    // sum (P, N) is added to: squared errors of the means in out, over B and D.
+    void (*dynamics_error)(UfBackend*, double* sum, const real* out, const real* target, int P, int N, int B,
+                           int D);
+
+    // rollouts in it, R rows for each member
     // One step of a rollout from the elites' outputs out (P, E, R, 2 D) for inputs x = [obs | action]:
     // elite (P, R) and noise (P, R, D) give a sample (delta, reward) = mean + std * noise, next_obs (P, R, O)
     // = obs + delta; penalty (P, R) = step_penalty_coef * max over elites of |std|, off the reward (P, R);
@@ -291,11 +307,12 @@ struct UfBackend {
     void (*ring_append)(UfBackend*, const UfRing*, int* alive, bool start, double* sums, UfInput x,
                         const UfBatch* step, const real* penalty, int P, int R);
 
-    // optimiser: one Adam step (1-based `step`) with lr[p] * lr_scale on the sum of the gradient's blocks;
-    // then target += polyak[p] * (params - target) where polyak is not null. step 0: only that. bad (P): set
-    // to 1 where a parameter or its second moment is no longer finite.   Nullable: polyak
-    void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, double lr_scale, int64_t step,
-                        const real* polyak, int* bad);
+    // optimiser: one Adam step (1-based `step`) with lr[p] * lr_scale on the sum of the gradient's blocks, and off
+    // every parameter weight_decay times itself times that rate (AdamW); then target += polyak[p] * (params -
+    // target) where polyak is not null. step 0: only that. bad (P): set to 1 where a parameter or its second moment
+    // is no longer finite.   Nullable: polyak
+    void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, double lr_scale, double weight_decay,
+                        int64_t step, const real* polyak, int* bad);
 };
 
 // name "cpu" ("cuda", "auto" with the CUDA backend). num_threads 0: all cores.

@@ -18,6 +18,8 @@
 #include "core/collect.h"
 #include "core/config.h"
 #include "core/dataset.h"
+#include "core/dynamics.h"
+#include "core/dynamics_run.h"
 #include "core/envs.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
@@ -57,6 +59,7 @@ enum Option {
     O_MEDIUM_SCORE,
     O_DATASETS,
     O_DATASET_STEPS,
+    O_DYNAMICS,
     NUM_OPTIONS,
 };
 
@@ -100,6 +103,7 @@ static const OptionRow options[NUM_OPTIONS] = {
                     0, 0},
     [O_DATASET_STEPS] = {"dataset-steps", "N",
                          "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
+    [O_DYNAMICS] = {"dynamics", NULL, "time the world model's training", 0, 0},
 };
 
 typedef struct Args {
@@ -167,6 +171,9 @@ static size_t describe(const UfRunEvent* e, char* line, size_t bytes) {
     size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f updates/s  %s left",
                                 100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second,
                                 duration(e->seconds_left, left));
+    n = add_value(line, n, bytes, "epoch", "%.0f", metric(e, "epoch"));
+    n = add_value(line, n, bytes, "loss", "%.4g", metric(e, "loss"));
+    n = add_value(line, n, bytes, "validation", "%.4g", metric(e, "validation"));
     n = add_value(line, n, bytes, "critic", "%.3g", metric(e, "critic_loss"));
     n = add_value(line, n, bytes, "actor", "%.3g", metric(e, "actor_loss"));
     if (isfinite(e->eval_score)) return add_value(line, n, bytes, "score", "%.1f", e->eval_score);
@@ -217,12 +224,13 @@ static UfStatus train_config(const Args* args, UfConfig** out) {
     const char* resume = args->values[O_RESUME];
     char path[2048];
     *out = NULL;
+    const char* file = args->num_files ? args->files[0] : args->values[O_CONFIG];
     if (resume) snprintf(path, sizeof(path), "%s/config.json", resume);
-    if (resume && (access(path, F_OK) == 0 || !args->num_files))
+    if (resume && (access(path, F_OK) == 0 || !file))
         UF_TRY(uf_run_config(out, resume));
     else
         UF_TRY(uf_config_create(out));
-    if (args->num_files) UF_TRY(uf_config_load(*out, args->files[0]));
+    if (file) UF_TRY(uf_config_load(*out, file));
     for (int i = 0; i < args->num_sets; i++) {
         char name[256];
         const char* equals = strchr(args->sets[i], '=');
@@ -242,8 +250,7 @@ static UfStatus train_config(const Args* args, UfConfig** out) {
     if (status == UF_OK) status = uf_config_check(*out);
     if (status == UF_OK) return UF_OK;
     char label[1200];
-    snprintf(label, sizeof(label), "%s%s", args->num_files ? args->files[0] : resume,
-             args->num_sets ? " with --set" : "");
+    snprintf(label, sizeof(label), "%s%s", file ? file : resume, args->num_sets ? " with --set" : "");
     return uf_fail_prefix(status, label);
 }
 
@@ -313,6 +320,37 @@ static int command_online(const Args* args) {
     return command_train(&online);
 }
 
+// ---- dynamics ----
+
+static int command_dynamics(const Args* args) {
+    UfConfig* config = NULL;
+    UfDynamicsResult result;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    if (train_config(args, &config) != UF_OK) {
+        uf_config_free(config);
+        return failed();
+    }
+    catch_signals();
+    const UfRunOptions run = {.config = config,
+                              .out = args->values[O_OUT],
+                              .resume = args->values[O_RESUME],
+                              .stop = &stop_signal,
+                              .on_progress = on_progress,
+                              .user = &screen};
+    UfStatus status = uf_dynamics_run(&run, &result);
+    uf_config_free(config);
+    if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "stopped after epoch %" PRId64 "; go on with: unifloral dynamics --resume %s\n",
+                result.epoch, result.folder);
+        return 128 + stop_signal;
+    }
+    if (status != UF_OK) return failed();
+    printf("%s", result.report);
+    uf_free(result.report);
+    return DONE;
+}
+
 // ---- eval, info, verify ----
 
 static void print_number(const char* name, double value) {
@@ -363,8 +401,12 @@ static UfStatus file_info(const char* file, char** text) {
     char path[2048], *kind = NULL;
     struct stat info;
     UfH5 h5;
-    snprintf(path, sizeof(path), "%s/checkpoint.h5", file);
-    bool folder = stat(file, &info) == 0 && S_ISDIR(info.st_mode), run = folder && access(path, F_OK) == 0;
+    bool folder = stat(file, &info) == 0 && S_ISDIR(info.st_mode), run = false;
+    static const char* const files[] = {"checkpoint.h5", "model.h5"};
+    for (int i = 0; i < 2 && folder && !run; i++) {
+        snprintf(path, sizeof(path), "%s/%s", file, files[i]);
+        run = access(path, F_OK) == 0;
+    }
     if (folder && !run) return uf_dataset_info(file, text);
     if (!run) snprintf(path, sizeof(path), "%s", file);
 
@@ -373,12 +415,15 @@ static UfStatus file_info(const char* file, char** text) {
     bool known = uf_h5_has_attribute(&h5, "/", "kind");
     if (known) status = uf_h5_read_string(&h5, "/", "kind", &kind);
     bool result = kind && !strcmp(kind, "unifloral-result"),
-         checkpoint = kind && !strcmp(kind, "unifloral-checkpoint");
+         checkpoint = kind && !strcmp(kind, "unifloral-checkpoint"),
+         dynamics = kind && !strcmp(kind, "unifloral-dynamics");
     if (status == UF_OK && result) status = uf_run_result_info(&h5, text);
     uf_h5_close(&h5);
     uf_free(kind);
     if (status != UF_OK || result) return status;
-    return checkpoint ? uf_checkpoint_info(path, text) : uf_dataset_info(path, text);
+    return checkpoint ? uf_checkpoint_info(path, text)
+           : dynamics ? uf_dynamics_info(path, text)
+                      : uf_dataset_info(path, text);
 }
 
 static int command_info(const Args* args) {
@@ -445,7 +490,8 @@ static int command_bench(const Args* args) {
                             .rollouts = args->values[O_ROLLOUTS] != NULL,
                             .num_steps = (int)number(args, O_STEPS, args->values[O_ROLLOUTS] ? 1 : 20),
                             .population = (int)number(args, O_POPULATION, 1),
-                            .num_windows = (int)number(args, O_WINDOWS, 7)};
+                            .num_windows = (int)number(args, O_WINDOWS, 7),
+                            .dynamics = args->values[O_DYNAMICS] != NULL};
     if (status == UF_OK) status = uf_bench(&bench, &json);
     uf_config_free(config);
     if (status != UF_OK) return failed();
@@ -492,11 +538,18 @@ static const Command commands[] = {
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_ENV) |
          BIT(O_STEPS) | BIT(O_START_STEPS) | BIT(O_MEDIUM_SCORE) | BIT(O_DATASETS) | BIT(O_DATASET_STEPS),
      0},
+    {"dynamics", command_dynamics,
+     "--config FILE --dataset FILE [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N]",
+     "train the world model of a dataset: an ensemble that predicts next observations and rewards", 0, 0,
+     BIT(O_CONFIG) | BIT(O_DATASET) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) |
+         BIT(O_QUIET) | BIT(O_ENV),
+     0},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
      "evaluate the policy of a checkpoint (a file or a run folder)", 1, 1,
      BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON), 0},
-    {"info", command_info, "FILE...", "describe datasets, checkpoints and results", 1, -1, 0, 0},
+    {"info", command_info, "FILE...", "describe datasets, checkpoints, world models and results", 1, -1, 0,
+     0},
     {"verify", command_verify, "FILE...", "replay recorded updates and traces; PASS or FAIL", 1, -1, 0, 0},
     {"collect", command_collect,
      "--env NAME (--policy POLICY | --mix P:SHARE,...) --steps N [--seed N] [--mean] [--noise SIGMA] --out "
@@ -507,10 +560,11 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
-     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N] [--rollouts]",
+     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N] "
+     "[--rollouts|--dynamics]",
      "time updates on random data, or model rollouts; one line of JSON", 0, 0,
-     BIT(O_ROLLOUTS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) |
-         BIT(O_POPULATION) | BIT(O_WINDOWS),
+     BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) |
+         BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS),
      0},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };
@@ -631,6 +685,8 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     }
     if (c->function == command_collect && !args->values[O_POLICY] && !args->values[O_MIX])
         return misuse(c, "%s is missing: what acts", "--policy or --mix", NULL);
+    if (c->function == command_dynamics && !args->values[O_CONFIG] && !args->values[O_RESUME])
+        return misuse(c, "%s is missing", "--config or --resume", NULL);
     if (args->values[O_POLICY] && args->values[O_MIX])
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])

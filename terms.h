@@ -195,10 +195,36 @@ static inline UF_HD real uf_value_loss(real q_min, real v, real expectile, real*
 
 // ---- world model ----
 
+#define UF_MAX_LOGVAR_INIT 0.5
+#define UF_MIN_LOGVAR_INIT -10
+
 // Variance of one output. logvar = max - softplus(max - x), then min + softplus(logvar - min); its exponential is
 // exp(min) + 1 / (exp(-max) + exp(-x)).
 static inline UF_HD real uf_model_variance(real x, real exp_min, real exp_minus_max) {
     return exp_min + 1 / (exp_minus_max + exp(-x));
+}
+
+typedef struct UfModelLoss {
+    real loss, logvar;
+    real dmean, draw, dmax, dmin;  // draw: with respect to the raw log-variance
+} UfModelLoss;
+
+// Gaussian negative log-likelihood of one output, without its constants: (mean - target)^2 / variance + logvar.
+// With u = max - softplus(max - raw): d logvar / du = exp(u) / variance, du / draw = exp(u - raw), du / dmax =
+// exp(u - max), d logvar / dmin = exp(min) / variance.
+static inline UF_HD UfModelLoss uf_model_loss(real mean, real raw, real target, real exp_min,
+                                              real exp_minus_max) {
+    UfModelLoss l;
+    const real exp_u = uf_model_variance(raw, 0, exp_minus_max), precision = 1 / (exp_min + exp_u);
+    const real error = mean - target, surprise = error * error * precision;
+    const real dlogvar = (1 - surprise) * precision, part = exp_u * exp_minus_max;
+    l.logvar = -log(precision);
+    l.loss = surprise + l.logvar;
+    l.dmean = 2 * error * precision;
+    l.dmax = dlogvar * exp_u * part;
+    l.draw = dlogvar * exp_u * (1 - part);
+    l.dmin = dlogvar * exp_min;
+    return l;
 }
 
 #endif

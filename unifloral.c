@@ -661,7 +661,7 @@ static UfStatus init_parameters(UfAgent* a) {
     for (int p = 0; p < a->P; p++) a->backend->upload(a->backend, one + p, &(real){1}, sizeof(real));
     for (int k = 0; k < NUM_GROUPS; k++)
         if (a->networks[k] && a->groups[k].target)
-            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, 0, 0, one, NULL);
+            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, 0, 0, 0, one, NULL);
     return a->backend->sync(a->backend);
 }
 
@@ -950,7 +950,7 @@ static double schedule(const UfAgent* a, int64_t done, int64_t total) {
 
 static void optimise(UfAgent* a, int group, int64_t done, int64_t total, const real* polyak) {
     a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr,
-                            schedule(a, done, total), done + 1, polyak, a->bad + group * a->P);
+                            schedule(a, done, total), 0, done + 1, polyak, a->bad + group * a->P);
 }
 
 // Q(s, a_data) of the online critics, kept for the backward pass.
@@ -1324,7 +1324,7 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
         data_known = false;
     }
     if (needs_value(c)) update_value(a, c->use_awr);
-    if (a->has_target_actor) be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, 0, 0, a->polyak, NULL);
+    if (a->has_target_actor) be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, 0, 0, 0, a->polyak, NULL);
     a->num_updates++;
     a->metrics_count++;
     return be->sync(be);

@@ -6,6 +6,7 @@
 //   UfConfig   the hyperparameters of one run: a table of named values (see `unifloral train --help`)
 //   UfDataset  transitions in memory, read from a D4RL or Minari HDF5 file or copied from arrays
 //   UfAgent    networks and optimiser state of a population of P >= 1 members that train together
+//   UfDynamics an ensemble that learns to predict next observation and reward: the world model of agents
 //   UfPolicy   a frozen copy of one member's actor, for acting; needs neither agent nor dataset
 //
 // Rules of the house
@@ -52,6 +53,7 @@ typedef struct UfConfig UfConfig;
 typedef struct UfDataset UfDataset;
 typedef struct UfAgent UfAgent;
 typedef struct UfPolicy UfPolicy;
+typedef struct UfDynamics UfDynamics;
 
 // The sentence that belongs to the last failure on this thread; "" if there was none.
 UF_API const char* uf_error(void);
@@ -176,6 +178,38 @@ UF_API int uf_policy_action_dim(const UfPolicy* policy);
 UF_API UfStatus uf_policy_act(const UfPolicy* policy, float* actions, const float* obs, int64_t n,
                               const float* noise);
 UF_API void uf_policy_free(UfPolicy* policy);
+
+// ---- world model ----
+
+// Called after every batch of an epoch (both counted from 1), and with batch 0 when the epoch has been validated.
+// Return 0 to go on; anything else stops with UF_ERR_STOPPED; the ensemble stays usable and can be saved.
+typedef int UfDynamicsFn(void* user, UfDynamics* dynamics, int64_t epoch, int64_t batch);
+
+// An ensemble with fresh parameters for the dataset's dimensions. Agents use the file that uf_dynamics_save writes
+// through their hyperparameter model_path. num_threads 0: all cores.   Errors: UF_ERR_CONFIG, UF_ERR_MEMORY.
+UF_API UfStatus uf_dynamics_create(UfDynamics** out, const UfConfig* config, const UfDataset* dataset,
+                                   int num_threads);
+// Trains for num_epochs epochs (0: up to the config's num_epochs), less where early_stop_epochs ends it, then chooses
+// the elites and measures them. Whole episodes are held out for validation (of a single episode its end). Resumable;
+// bit-exact with an uninterrupted run on the same machine, for any number of threads.   Nullable: on_batch, user
+// Errors: UF_ERR_NONFINITE (epoch and batch in uf_error()), UF_ERR_STOPPED, UF_ERR_ARGUMENT (another dataset).
+UF_API UfStatus uf_dynamics_train(UfDynamics* dynamics, const UfDataset* dataset, int64_t num_epochs,
+                                  UfDynamicsFn* on_batch, void* user);
+// Epochs done so far.
+UF_API int64_t uf_dynamics_num_epochs(const UfDynamics* dynamics);
+// Mean training loss of an epoch (from 1), and of each of *num_members networks the squared error of its means on the
+// held-out rows. *validation belongs to the ensemble and is valid until its next call.
+// Nullable: train_loss, validation, num_members
+UF_API UfStatus uf_dynamics_epoch(const UfDynamics* dynamics, int64_t epoch, double* train_loss,
+                                  const double** validation, int* num_members);
+// One-step R^2 of the elites' mean on the held-out rows for each number of (next_obs - obs, reward): *num_values =
+// O + 1; NaN where it does not vary there. UF_ERR_ARGUMENT before uf_dynamics_train has returned UF_OK.
+UF_API UfStatus uf_dynamics_r2(const UfDynamics* dynamics, const double** r2, int* num_values);
+// Writes everything that training and agents need (HDF5; written beside, flushed, renamed).
+UF_API UfStatus uf_dynamics_save(const UfDynamics* dynamics, const char* path);
+// Rebuilds an ensemble from a file; it trains on only with the dataset it was trained on.
+UF_API UfStatus uf_dynamics_load(UfDynamics** out, const char* path, int num_threads);
+UF_API void uf_dynamics_free(UfDynamics* dynamics);
 
 #ifdef __cplusplus
 }

@@ -25,7 +25,9 @@ typedef struct Bench {
     const UfBenchOptions* options;
     UfDataset* dataset;
     UfConfig** members;
-    UfAgent* agent;
+    UfAgent* agent;        // or
+    UfDynamics* dynamics;  // what trains
+    UfBackend* backend;    // of it
     UfTrace trace;
     double *update_ms, *bare_ms;  // (windows)
     float *a, *b, **c;            // operands of bare products; a result a thread
@@ -111,22 +113,35 @@ static UfStatus make_agent(Bench* b) {
         *b->members[p] = *b->options->config;
         b->members[p]->seed += p;
     }
-    if (b->options->config->dataset_sample_ratio < 1) return make_modelled_agent(b);
-    return uf_agent_create_population(&b->agent, (const UfConfig* const*)b->members, P, b->dataset,
-                                      b->options->num_threads);
+    if (b->options->config->dataset_sample_ratio < 1)
+        UF_TRY(make_modelled_agent(b));
+    else
+        UF_TRY(uf_agent_create_population(&b->agent, (const UfConfig* const*)b->members, P, b->dataset,
+                                          b->options->num_threads));
+    b->backend = uf_agent_backend(b->agent);
+    return UF_OK;
+}
+
+static UfStatus make_dynamics(Bench* b) {
+    if (b->options->population != 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "bench: a world model has no population; leave --population at 1");
+    UF_TRY(uf_dynamics_create(&b->dynamics, b->options->config, b->dataset, b->options->num_threads));
+    b->backend = uf_dynamics_backend(b->dynamics);
+    return uf_dynamics_bind(b->dynamics, b->dataset);
 }
 
 // What is timed, `count` times.
 static UfStatus work(Bench* b, int count) {
-    if (!b->options->rollouts) return uf_train(b->agent, b->dataset, count, NULL, NULL);
-    for (int i = 0; i < count; i++) UF_TRY(uf_agent_rollout(b->agent, b->dataset));
+    if (!b->dynamics && !b->options->rollouts) return uf_train(b->agent, b->dataset, count, NULL, NULL);
+    for (int i = 0; i < count; i++)
+        UF_TRY(b->dynamics ? uf_dynamics_train_batch(b->dynamics) : uf_agent_rollout(b->agent, b->dataset));
     return UF_OK;
 }
 
 // ---- products ----
 
 static UfStatus note_products(Bench* b) {
-    UfBackend* be = uf_agent_backend(b->agent);
+    UfBackend* be = b->backend;
     size_t largest = 1;
     b->trace.capacity = MAX_PRODUCTS;
     UF_TRY(UF_ALLOC(&b->trace.products, MAX_PRODUCTS, "list of products"));
@@ -173,7 +188,7 @@ static void bare_task(void* context, int task, int thread) {
 static void run_products(const Bench* b) {
     for (int i = 0; i < b->trace.num_products; i++) {
         Bare bare = {b, &b->trace.products[i]};
-        uf_pool_run(uf_agent_backend(b->agent)->pool, bare.product->count, bare_task, &bare);
+        uf_pool_run(b->backend->pool, bare.product->count, bare_task, &bare);
     }
 }
 
@@ -202,7 +217,7 @@ static UfStatus time_windows(Bench* b) {
 
 // Share of the threads' time that a window of updates spends inside products.
 static UfStatus time_share(Bench* b, double* share) {
-    UfBackend* be = uf_agent_backend(b->agent);
+    UfBackend* be = b->backend;
     const int threads = uf_pool_num_threads(be->pool);
     double inside = 0;
     b->trace.clock = true;
@@ -240,7 +255,7 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     UF_TRY(UF_ALLOC(&b->update_ms, o->num_windows, "timings"));
     UF_TRY(UF_ALLOC(&b->bare_ms, o->num_windows, "timings"));
     UF_TRY(make_dataset(b));
-    UF_TRY(make_agent(b));
+    UF_TRY(o->dynamics ? make_dynamics(b) : make_agent(b));
     UF_TRY(note_products(b));
     UF_TRY(time_windows(b));
     UF_TRY(time_share(b, &share));
@@ -252,10 +267,10 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     uf_text_add(&text,
                 "{\"algorithm\": \"%s\", \"obs_dim\": %d, \"action_dim\": %d, \"batch_size\": %lld, "
                 "\"population\": %d, ",
-                o->config->algorithm, o->obs_dim, o->action_dim, (long long)o->config->batch_size,
-                o->population);
+                o->dynamics ? "dynamics" : o->config->algorithm, o->obs_dim, o->action_dim,
+                (long long)o->config->batch_size, o->population);
     uf_text_add(&text, "\"threads\": %d, \"steps\": %d, \"windows\": %d, ",
-                uf_pool_num_threads(uf_agent_backend(b->agent)->pool), o->num_steps, o->num_windows);
+                uf_pool_num_threads(b->backend->pool), o->num_steps, o->num_windows);
     if (o->rollouts)
         uf_text_add(&text, "\"rollout_batch_size\": %lld, \"rollout_length\": %lld, ",
                     (long long)o->config->rollout_batch_size, (long long)o->config->rollout_length);
@@ -266,7 +281,7 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     uf_text_add(&text, "\"gflop_per_%s\": %.3f, \"gflops\": %.1f, \"bare_gemm_gflops\": %.1f, ", what, gflop,
                 gflop / b->update_ms[middle] * 1e3, gflop / b->bare_ms[middle] * 1e3);
     uf_text_add(&text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", ", cpu,
-                uf_agent_backend(b->agent)->name, UF_VERSION);
+                b->backend->name, UF_VERSION);
     unsigned major = 0, minor = 0, release = 0;
     H5get_libversion(&major, &minor, &release);
     uf_text_add(
@@ -284,13 +299,15 @@ UfStatus uf_bench(const UfBenchOptions* options, char** json_line) {
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "bench: population %d, steps %d, windows %d; expected at least 1, 1 and %d",
                        options->population, options->num_steps, options->num_windows, MIN_WINDOWS);
+    if (options->rollouts && options->dynamics)
+        return UF_FAIL(UF_ERR_ARGUMENT, "bench: rollouts and dynamics exclude each other; leave one out");
     if (options->rollouts && options->config->dataset_sample_ratio >= 1)
         return UF_FAIL(
             UF_ERR_CONFIG,
             "bench: dataset_sample_ratio is 1, so there are no rollouts to time; take configs/mobrac.json");
     UfStatus status = run_bench(&b, json_line);
     if (b.c)
-        for (int t = 0; t < uf_pool_num_threads(uf_agent_backend(b.agent)->pool); t++) uf_free(b.c[t]);
+        for (int t = 0; t < uf_pool_num_threads(b.backend->pool); t++) uf_free(b.c[t]);
     for (int p = 0; b.members && p < options->population; p++) uf_config_free(b.members[p]);
     uf_free(b.members);
     uf_free(b.c);
@@ -301,6 +318,7 @@ UfStatus uf_bench(const UfBenchOptions* options, char** json_line) {
     uf_free(b.trace.products);
     uf_free(b.trace.gemm_seconds);
     uf_agent_free(b.agent);
+    uf_dynamics_free(b.dynamics);
     uf_dataset_free(b.dataset);
     return status;
 }

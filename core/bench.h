@@ -12,6 +12,7 @@ typedef struct UfBenchOptions {
     int population;
     int num_windows;
     bool rollouts;  // times model rollouts instead of updates
+    bool dynamics;  // the world model's training instead of an agent's
 } UfBenchOptions;
 
 // Trains on random data, with a random world model where dataset_sample_ratio is below 1, and times it.

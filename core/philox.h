@@ -35,6 +35,10 @@ enum {
     UF_STREAM_ROLLOUT_ACTION,  // action noise, likewise
     UF_STREAM_ROLLOUT_ELITE,   // which elite, likewise
     UF_STREAM_ROLLOUT_NOISE,   // noise of its prediction, likewise
+    // World model training.
+    UF_STREAM_DYNAMICS_INIT,   // parameters: update = tensor number
+    UF_STREAM_DYNAMICS_SPLIT,  // which episodes are held out
+    UF_STREAM_DYNAMICS_ORDER,  // update = epoch: order of the training rows
 };
 
 typedef struct UfPhilox {

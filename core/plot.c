@@ -83,8 +83,10 @@ static bool axis_takes(const Axis* axis, double value) {
     return isfinite(value) && (!axis->log || value > 0);
 }
 
+static double axis_value(const Axis* axis, double value) { return axis->log ? log10(value) : value; }
+
 static double axis_pixel(const Axis* axis, double value) {
-    double v = axis->log ? log10(value) : value;
+    double v = axis_value(axis, value);
     return axis->from + (v - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
 }
 
@@ -236,17 +238,17 @@ static void draw(cairo_t* c, const UfPlot* plot) {
 
     bool legend = plot->num_series > 1;
     Axis ax = {.log = plot->log_x, .from = 92, .to = WIDTH - 32 - (legend ? legend_width(c, plot) + 16 : 0)};
-    Axis ay = {.from = HEIGHT - 76, .to = 58};
+    Axis ay = {.log = plot->log_y, .from = HEIGHT - 76, .to = 58};
     double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     for (int k = 0; k < plot->num_series; k++) {
         const UfSeries* s = &plot->series[k];
         for (int i = 0; i < s->num_points; i++) {
             if (!has_point(s, i, &ax, &ay)) continue;
-            double x = ax.log ? log10(s->x[i]) : s->x[i];
+            double x = axis_value(&ax, s->x[i]);
             bool band = s->low && s->high && has_band(s, i, &ax, &ay);
             low[0] = fmin(low[0], x), high[0] = fmax(high[0], x);
-            low[1] = fmin(low[1], band ? fmin(s->y[i], s->low[i]) : s->y[i]);
-            high[1] = fmax(high[1], band ? fmax(s->y[i], s->high[i]) : s->y[i]);
+            low[1] = fmin(low[1], axis_value(&ay, band ? fmin(s->y[i], s->low[i]) : s->y[i]));
+            high[1] = fmax(high[1], axis_value(&ay, band ? fmax(s->y[i], s->high[i]) : s->y[i]));
         }
     }
     axis_fit(&ax, low[0], high[0], 8, false);

@@ -15,7 +15,7 @@ typedef struct UfPlot {
     const char *title, *x_label, *y_label;
     int num_series;
     const UfSeries* series;  // colours: a colour-blind-safe palette, in order
-    bool log_x;
+    bool log_x, log_y;
 } UfPlot;
 
 // Writes a chart; the ending of path (.png, .svg, .pdf) decides the format. Points that are not finite are

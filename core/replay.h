@@ -1,4 +1,4 @@
-// replay.h: a recorded update file through the train step, in the precision of this compilation of it.
+// replay.h: a recording through the train step of agent or world model, in the precision of this compilation of it.
 #ifndef UF_REPLAY_H
 #define UF_REPLAY_H
 
@@ -23,5 +23,9 @@ typedef struct UfReplay {
 UfStatus uf_replay_update(const char* path, UfReplay* replay);  // float32: what trains
 UfStatus uf_replay_update_double(const char* path,
                                  UfReplay* replay);  // the same sources compiled with UF_REAL=double
+
+// The training part of a recording of kind dynamics: its steps, predictions and elites.
+UfStatus uf_replay_dynamics(const char* path, UfReplay* replay);
+UfStatus uf_replay_dynamics_double(const char* path, UfReplay* replay);
 
 #endif

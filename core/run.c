@@ -9,25 +9,19 @@
 #include "run.h"
 
 #include <cjson/cJSON.h>  // log.jsonl for the chart
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>   // snprintf, sscanf
+#include <stdio.h>   // snprintf
 #include <stdlib.h>  // strtod
 #include <string.h>
-#include <sys/file.h>  // flock
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config.h"
 #include "dataset.h"
 #include "h5.h"
 #include "online.h"
 #include "philox.h"
 #include "plot.h"
-
-#define PATH_BYTES (UF_FOLDER_BYTES + 64)
 
 typedef struct Run {
     const UfRunOptions* options;
@@ -36,10 +30,9 @@ typedef struct Run {
     UfOnline* online;    // NULL: trains on a file
     UfDataset* dataset;  // the file's, or the buffer of `online`
     UfAgent* agent;
-    UfPool* pool;                    // of evaluation
-    const UfEnvSpec* env;            // NULL: no evaluation
-    int lock;                        // the folder, held against a second process; -1: none
-    bool made_folder, made_config;   // by this call: taken back if the run is refused
+    UfPool* pool;          // of evaluation
+    const UfEnvSpec* env;  // NULL: no evaluation
+    UfRunFolder folder;
     double started, seconds_before;  // wall clock of this process and of the ones before it
     double trained, last_tick;       // seconds of training since the last log line
     int64_t first_update, interval_update;
@@ -50,98 +43,13 @@ typedef struct Run {
 
 // ---- paths and log ----
 
-static void run_path(const Run* run, const char* name, char path[PATH_BYTES]) {
-    snprintf(path, PATH_BYTES, "%s/%s", run->result->folder, name);
-}
-
-static bool file_exists(const char* path) { return access(path, F_OK) == 0; }
-
-static UfStatus system_failure(const char* path, const char* what) {
-    char reason[128];
-    return UF_FAIL(UF_ERR_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, reason, sizeof(reason)));
+static void run_path(const Run* run, const char* name, char path[UF_PATH_BYTES]) {
+    uf_run_folder_path(&run->folder, name, path);
 }
 
 static void note(const Run* run, const char* text) {
     UfRunEvent event = {.kind = UF_RUN_NOTE, .text = text};
     if (run->options->on_progress) run->options->on_progress(run->options->user, &event);
-}
-
-static UfStatus append_to_file(const char* path, const char* data, size_t num_bytes) {
-    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (file < 0) return system_failure(path, "open the log");
-    while (num_bytes > 0) {
-        ssize_t written = write(file, data, num_bytes);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) break;
-        data += written;
-        num_bytes -= (size_t)written;
-    }
-    UfStatus status = num_bytes || fsync(file) ? system_failure(path, "write the log") : UF_OK;
-    if (close(file) && status == UF_OK) status = system_failure(path, "close the log");
-    return status;
-}
-
-// Keeps the whole lines whose update, found by the scanf format, is at most last_update; the csv header has
-// none and stays. *seconds becomes the wall clock of the last line kept.
-static UfStatus truncate_log(const char* path, const char* format, int64_t last_update, double* seconds) {
-    char* data;
-    size_t num_bytes, kept = 0;
-    if (!file_exists(path)) return UF_OK;
-    UF_TRY(uf_read_file(path, &data, &num_bytes));
-    for (char *line = data, *end; (end = strchr(line, '\n')); line = end + 1) {
-        int64_t update = 0;
-        double wall = 0;
-        sscanf(line, format, &update, &wall);
-        if (update > last_update) break;
-        kept = (size_t)(end + 1 - data);
-        if (update > 0) *seconds = wall;
-    }
-    UfStatus status = kept < num_bytes ? uf_write_file(path, data, kept) : UF_OK;
-    uf_free(data);
-    return status;
-}
-
-static UfStatus truncate_logs(Run* run, int64_t last_update) {
-    char path[PATH_BYTES];
-    run_path(run, "log.csv", path);
-    UF_TRY(truncate_log(path, "%" SCNd64 ",%lf", last_update, &run->seconds_before));
-    run_path(run, "log.jsonl", path);
-    return truncate_log(path, "{\"update\": %" SCNd64 ", \"seconds\": %lf", last_update,
-                        &run->seconds_before);
-}
-
-typedef struct LogLine {
-    UfText json, csv, header;
-} LogLine;
-
-// JSON knows no NaN: null there, an empty cell here.
-static void log_number(LogLine* line, const char* name, double value) {
-    const char* comma = line->csv.length ? "," : "";
-    uf_text_add(&line->header, "%s%s", comma, name);
-    uf_text_add(&line->json, "%s\"%s\": ", line->json.length > 1 ? ", " : "", name);
-    uf_text_add(&line->json, isfinite(value) ? "%.9g" : "null", value);
-    uf_text_add(&line->csv, isfinite(value) ? "%s%.9g" : "%s", comma, value);
-}
-
-static UfStatus log_finish(const Run* run, LogLine* line) {
-    uf_text_add(&line->json, "}\n");
-    uf_text_add(&line->csv, "\n");
-    uf_text_add(&line->header, "\n");
-    char *json, *csv, *header, path[PATH_BYTES];
-    UfStatus status[] = {uf_text_finish(&line->json, &json), uf_text_finish(&line->csv, &csv),
-                         uf_text_finish(&line->header, &header)};
-    UfStatus result = status[0] ? status[0] : status[1] ? status[1] : status[2];
-    run_path(run, "log.csv", path);
-    struct stat info;
-    bool fresh = stat(path, &info) != 0 || info.st_size == 0;
-    if (result == UF_OK && fresh) result = append_to_file(path, header, strlen(header));
-    if (result == UF_OK) result = append_to_file(path, csv, strlen(csv));
-    run_path(run, "log.jsonl", path);
-    if (result == UF_OK) result = append_to_file(path, json, strlen(json));
-    uf_free(json);
-    uf_free(csv);
-    uf_free(header);
-    return result;
 }
 
 // ---- evaluation ----
@@ -152,14 +60,6 @@ static uint64_t eval_seed(const UfConfig* config, int64_t update) {
     return (uint64_t)p.v[0] << 32 | p.v[1];
 }
 
-static const char* file_stem(const char* path, char* stem, size_t bytes) {
-    const char* slash = strrchr(path, '/');
-    snprintf(stem, bytes, "%s", slash ? slash + 1 : path);
-    char* dot = strrchr(stem, '.');
-    if (dot && dot != stem) *dot = 0;
-    return stem;
-}
-
 // The environment that the configuration or else the dataset names.
 // One that was asked for must exist and fit; one that the dataset merely names may be missing or need a library
 // that is, then *spec is NULL.
@@ -167,7 +67,7 @@ static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     const UfDataset* d = run->dataset;
     char stem[UF_STRING_BYTES], text[1024];
     const bool asked = run->config.env[0] != 0;
-    file_stem(d->path, stem, sizeof(stem));
+    uf_file_stem(d->path, stem, sizeof(stem));
     const char* name = asked ? run->config.env : d->env_id && d->env_id[0] ? d->env_id : stem;
     *spec = uf_env_find(name);
     if (!*spec && !asked) *spec = uf_env_find(stem);
@@ -257,7 +157,7 @@ static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5*
 static UfStatus final_results(Run* run) {
     UfEvaluation e = {0};
     UfRunResult* result = run->result;
-    char path[PATH_BYTES], temporary[PATH_BYTES + 8];
+    char path[UF_PATH_BYTES], temporary[UF_PATH_BYTES + 8];
     if (run->env && run->config.eval_final_episodes > 0)
         UF_TRY(evaluate(run, run->config.eval_final_episodes, -1, &e));
     run_path(run, "final.h5", path);
@@ -319,12 +219,12 @@ typedef struct LogPoint {
 } LogPoint;
 
 static UfStatus read_log(const Run* run, LogPoint** points, int* num_points) {
-    char path[PATH_BYTES], *data;
+    char path[UF_PATH_BYTES], *data;
     size_t num_bytes, num_lines = 0;
     *points = NULL;
     *num_points = 0;
     run_path(run, "log.jsonl", path);
-    if (!file_exists(path)) return UF_OK;
+    if (!uf_file_exists(path)) return UF_OK;
     UF_TRY(uf_read_file(path, &data, &num_bytes));
     for (size_t i = 0; i < num_bytes; i++) num_lines += data[i] == '\n';
     UfStatus status = UF_ALLOC(points, num_lines + 1, "evaluations");
@@ -343,12 +243,12 @@ static UfStatus read_log(const Run* run, LogPoint** points, int* num_points) {
 
 // What the run trains on, for names: its file's name, or its environment.
 static const char* subject(const Run* run, char* stem, size_t bytes) {
-    return file_stem(run->config.online ? run->config.env : run->config.dataset, stem, bytes);
+    return uf_file_stem(run->config.online ? run->config.env : run->config.dataset, stem, bytes);
 }
 
 // Score (return where the environment has no scores) with its standard error against updates.
 static UfStatus learning_curve(Run* run) {
-    char path[PATH_BYTES], title[2 * UF_STRING_BYTES + 8], stem[UF_STRING_BYTES];
+    char path[UF_PATH_BYTES], title[2 * UF_STRING_BYTES + 8], stem[UF_STRING_BYTES];
     LogPoint* log;
     int num_points;
     double* points;  // (4, num_points): x, y, low, high
@@ -367,7 +267,7 @@ static UfStatus learning_curve(Run* run) {
     if (status == UF_OK && num_points > 0) {
         snprintf(title, sizeof(title), "%s on %s", run->config.algorithm, subject(run, stem, sizeof(stem)));
         UfSeries series = {run->config.algorithm, num_points, x, y, low, high};
-        UfPlot plot = {title, "updates", scores ? "normalised score" : "return", 1, &series, false};
+        UfPlot plot = {title, "updates", scores ? "normalised score" : "return", 1, &series, false, false};
         run_path(run, "learning_curve.png", path);
         status = uf_plot_write(&plot, path);
         run_path(run, "learning_curve.svg", path);
@@ -384,89 +284,17 @@ static UfStatus learning_curve(Run* run) {
 
 // ---- folder ----
 
-static UfStatus lock_folder(Run* run) {
-    run->lock = open(run->result->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (run->lock < 0) return system_failure(run->result->folder, "open the run folder");
-    if (flock(run->lock, LOCK_EX | LOCK_NB) &&
-        errno == EWOULDBLOCK)  // other failures: a file system without locks
-        return UF_FAIL(UF_ERR_IO, "%s: another process trains in this folder; wait for it or stop it",
-                       run->result->folder);
-    return UF_OK;
-}
-
-static UfStatus make_run_folder(Run* run, const char* folder) {
-    snprintf(run->result->folder, sizeof(run->result->folder), "%s", folder);
-    struct stat info;
-    bool there = stat(folder, &info) == 0;
-    if (there && !S_ISDIR(info.st_mode))
-        return UF_FAIL(UF_ERR_IO, "%s: is a file; --out wants a folder", folder);
-    if (!there) UF_TRY(uf_make_folder(folder));
-    run->made_folder = !there;
-    return UF_OK;
-}
-
-// runs/<algorithm>_<dataset>_<seed>, then _2, _3, ...: mkdir decides between runs that start at the same
-// time.
-static UfStatus make_default_folder(Run* run) {
-    char stem[UF_STRING_BYTES], name[2 * UF_STRING_BYTES + 64];
-    UF_TRY(uf_make_folder("runs"));
-    int length = snprintf(name, sizeof(name), "%s_%s_%" PRId64, run->config.algorithm,
-                          subject(run, stem, sizeof(stem)), run->config.seed);
-    for (int i = 0; i < length; i++) {
-        if (name[i] == '/') name[i] = '-';
-    }
-    for (int i = 1; i < 100000; i++) {
-        char* folder = run->result->folder;
-        int needed = i == 1 ? snprintf(folder, UF_FOLDER_BYTES, "runs/%s", name)
-                            : snprintf(folder, UF_FOLDER_BYTES, "runs/%s_%d", name, i);
-        if (needed >= UF_FOLDER_BYTES)
-            return UF_FAIL(UF_ERR_IO, "runs/%s: the name is too long; give --out DIR", name);
-        run->made_folder = mkdir(folder, 0777) == 0;
-        if (run->made_folder) return UF_OK;
-        if (errno != EEXIST) return system_failure(folder, "make the run folder");
-    }
-    return UF_FAIL(UF_ERR_IO, "runs/%s: 100000 runs of this name; give --out DIR", name);
-}
-
-static UfStatus write_config(Run* run) {
-    char path[PATH_BYTES];
-    char* json;
-    run_path(run, "config.json", path);
-    UF_TRY(uf_config_json(&run->config, &json));
-    UfStatus status = uf_write_file(path, json, strlen(json));
-    uf_free(json);
-    run->made_config = status == UF_OK;
-    return status;
-}
-
-// Makes the folder of a new run or takes that of an old one. config.json comes first, so that a run killed
-// from here on can be resumed.
 static UfStatus open_folder(Run* run) {
-    const UfRunOptions* o = run->options;
-    const char* wanted = o->resume ? o->resume : o->out;
-    char path[PATH_BYTES];
-    if (wanted && strlen(wanted) >= UF_FOLDER_BYTES)
-        return UF_FAIL(UF_ERR_ARGUMENT, "the folder's name has %zu characters; at most %d fit",
-                       strlen(wanted), UF_FOLDER_BYTES - 1);
-    UF_TRY(wanted ? make_run_folder(run, wanted) : make_default_folder(run));
-    UF_TRY(lock_folder(run));
-    run_path(run, "config.json", path);
-    if (!file_exists(path)) {
-        run_path(run, "checkpoint.h5", path);
-        if (!file_exists(path)) return write_config(run);
-    }
-    if (o->resume) return UF_OK;
-    return UF_FAIL(UF_ERR_ARGUMENT,
-                   "%s: already holds a run; give another --out, or go on with it by --resume %s", wanted,
-                   wanted);
-}
-
-// A run that was refused before its first update leaves nothing behind.
-static void take_back_folder(Run* run) {
-    char path[PATH_BYTES];
-    run_path(run, "config.json", path);
-    if (run->made_config) unlink(path);
-    if (run->made_folder) rmdir(run->result->folder);
+    char stem[UF_STRING_BYTES];
+    const UfRunFolderOptions options = {.out = run->options->out,
+                                        .resume = run->options->resume,
+                                        .config = &run->config,
+                                        .algorithm = run->config.algorithm,
+                                        .subject = subject(run, stem, sizeof(stem)),
+                                        .checkpoint = "checkpoint.h5"};
+    UfStatus status = uf_run_folder_open(&run->folder, &options);
+    memcpy(run->result->folder, run->folder.name, sizeof(run->result->folder));
+    return status;
 }
 
 // ---- progress ----
@@ -512,7 +340,7 @@ static void note_dropped(const Run* run, int num_metrics, const char* const* nam
 
 // Interim evaluation and log line; the metrics' sums start again.
 static UfStatus end_interval(Run* run, int64_t update) {
-    LogLine line = {.json.data = NULL};
+    UfLogLine line;
     UfEvaluation e = {
         .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
     double speed = run->trained > 0 ? (double)(update - run->interval_update) / run->trained : NAN;
@@ -524,19 +352,16 @@ static UfStatus end_interval(Run* run, int64_t update) {
     const char* const* names;
     const double* values;
     UfStatus status = uf_agent_metrics(run->agent, 0, &num_metrics, &names, &values);
-    uf_text_add(&line.json, "{\"update\": %" PRId64, update);
-    uf_text_add(&line.csv, "%" PRId64, update);
-    uf_text_add(&line.header, "update");
-    log_number(&line, "seconds", run->seconds_before + uf_now() - run->started);
-    log_number(&line, "updates_per_second", speed);
-    for (int i = 0; status == UF_OK && i < num_metrics; i++) log_number(&line, names[i], values[i]);
-    log_number(&line, "eval_return", e.mean_return);
-    log_number(&line, "eval_return_stderr", e.stderr_return);
-    log_number(&line, "eval_score", e.mean_score);
-    log_number(&line, "eval_score_stderr", e.stderr_score);
-    log_number(&line, "eval_length", e.mean_length);
+    uf_log_begin(&line, "update", update, run->seconds_before + uf_now() - run->started);
+    uf_log_number(&line, "updates_per_second", speed);
+    for (int i = 0; status == UF_OK && i < num_metrics; i++) uf_log_number(&line, names[i], values[i]);
+    uf_log_number(&line, "eval_return", e.mean_return);
+    uf_log_number(&line, "eval_return_stderr", e.stderr_return);
+    uf_log_number(&line, "eval_score", e.mean_score);
+    uf_log_number(&line, "eval_score_stderr", e.stderr_score);
+    uf_log_number(&line, "eval_length", e.mean_length);
     uf_evaluation_free(&e);
-    UfStatus logged = log_finish(run, &line);
+    UfStatus logged = uf_log_finish(&run->folder, &line);
     if (status == UF_OK) status = logged;
     if (status != UF_OK) return status;
 
@@ -590,7 +415,7 @@ static UfStatus recall_milestones(Run* run) {
 // Keeps the checkpoints that datasets are made of, after the log line and before the run's own checkpoint: a
 // killed run comes by again and writes the same.
 static UfStatus keep_milestones(Run* run) {
-    char path[PATH_BYTES];
+    char path[UF_PATH_BYTES];
     run_path(run, UF_ONLINE_BEST, path);
     if (is_new_best(run, as_logged(run->eval_return))) UF_TRY(uf_agent_save(run->agent, path));
     run_path(run, UF_ONLINE_MEDIUM, path);
@@ -606,7 +431,7 @@ static UfStatus train(Run* run, int64_t num_updates) {
 
 // The buffer goes first: rows beyond those that the checkpoint knows of are dropped on resuming.
 static UfStatus save(Run* run) {
-    char path[PATH_BYTES];
+    char path[UF_PATH_BYTES];
     run_path(run, UF_ONLINE_BUFFER, path);
     if (run->online) UF_TRY(uf_online_save(run->online, path));
     run_path(run, "checkpoint.h5", path);
@@ -615,7 +440,7 @@ static UfStatus save(Run* run) {
 
 static UfStatus train_loop(Run* run) {
     const UfConfig* c = &run->config;
-    char checkpoint[PATH_BYTES];
+    char checkpoint[UF_PATH_BYTES];
     run_path(run, "checkpoint.h5", checkpoint);
     int64_t update = uf_agent_num_updates(run->agent), saved = update;
     while (update < c->num_updates) {
@@ -646,27 +471,11 @@ static UfStatus train_loop(Run* run) {
     return UF_OK;
 }
 
-// A resumed run keeps what shapes an update; where, how long and on what may change.
-static UfStatus same_hyperparameters(const UfConfig* saved, const UfConfig* now) {
-    for (int i = 0; i < uf_num_params; i++) {
-        const UfParam* p = &uf_params[i];
-        char a[UF_STRING_BYTES], b[UF_STRING_BYTES];
-        if (p->type == UF_TYPE_GROUP || p->scope == UF_SCOPE_RUN) continue;
-        uf_param_format(saved, p, a, sizeof(a));
-        uf_param_format(now, p, b, sizeof(b));
-        if (strcmp(a, b))
-            return UF_FAIL(UF_ERR_CONFIG,
-                           "%s: the run to resume was trained with %s, not %s; start a new run to change it",
-                           p->name, a, b);
-    }
-    return UF_OK;
-}
-
 static UfStatus open_agent(Run* run) {
-    char path[PATH_BYTES];
+    char path[UF_PATH_BYTES];
     run_path(run, "checkpoint.h5", path);
-    if (!run->options->resume || !file_exists(path)) {
-        UF_TRY(truncate_logs(run, 0));
+    if (!run->options->resume || !uf_file_exists(path)) {
+        UF_TRY(uf_run_log_truncate(&run->folder, "update", 0, &run->seconds_before));
         run->seconds_before = 0;
         if (run->online) UF_TRY(uf_online_start(run->online));
         return uf_agent_create(&run->agent, &run->config, run->dataset, (int)run->config.num_threads);
@@ -675,13 +484,13 @@ static UfStatus open_agent(Run* run) {
     if (uf_agent_population(run->agent) != 1)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: holds a population of %d; a run folder holds one agent", path,
                        uf_agent_population(run->agent));
-    UF_TRY(same_hyperparameters(uf_agent_config(run->agent, 0), &run->config));
+    UF_TRY(uf_same_hyperparameters(uf_agent_config(run->agent, 0), &run->config));
     if (strcmp(uf_agent_dataset_hash(run->agent), run->dataset->hash))
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "%s: is not the file that the run was trained on (SHA-256 %.12s..., then %.12s...)",
                        run->config.dataset, run->dataset->hash, uf_agent_dataset_hash(run->agent));
     const int64_t update = uf_agent_num_updates(run->agent);
-    UF_TRY(truncate_logs(run, update));
+    UF_TRY(uf_run_log_truncate(&run->folder, "update", update, &run->seconds_before));
     if (!run->online) return UF_OK;
     UF_TRY(recall_milestones(run));
     run_path(run, UF_ONLINE_BUFFER, path);
@@ -691,9 +500,9 @@ static UfStatus open_agent(Run* run) {
 // ---- API ----
 
 UfStatus uf_run_config(UfConfig** out, const char* folder) {
-    char path[PATH_BYTES];
+    char path[UF_PATH_BYTES];
     *out = NULL;
-    if (snprintf(path, sizeof(path), "%s/config.json", folder) >= (int)sizeof(path) || !file_exists(path))
+    if (snprintf(path, sizeof(path), "%s/config.json", folder) >= (int)sizeof(path) || !uf_file_exists(path))
         return UF_FAIL(UF_ERR_IO, "%s: holds no run to resume (no config.json in it)", folder);
     UF_TRY(uf_config_create(out));
     UfStatus status = uf_config_load(*out, path);
@@ -724,7 +533,7 @@ static UfStatus run_all(Run* run) {
     UF_TRY(open_agent(run));
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)c->num_threads));
 
-    run->made_config = run->made_folder = false;  // from here on the folder stays
+    uf_run_folder_keep(&run->folder);
     run->started = run->last_tick = uf_now();
     run->first_update = run->interval_update = run->result->update = uf_agent_num_updates(run->agent);
     UF_TRY(train_loop(run));
@@ -735,21 +544,20 @@ static UfStatus run_all(Run* run) {
 UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
     Run run = {.options = options,
                .result = result,
-               .lock = -1,
+               .folder.lock = -1,
                .eval_return = NAN,
                .eval_score = NAN,
                .best_return = -INFINITY};
     *result = (UfRunResult){.mean_return = NAN, .mean_score = NAN, .stderr_return = NAN, .stderr_score = NAN};
     run.config = *options->config;
     UfStatus status = run_all(&run);
-    take_back_folder(&run);
     uf_pool_free(run.pool);
     uf_agent_free(run.agent);
     if (run.online)
         uf_online_free(run.online);
     else
         uf_dataset_free(run.dataset);
-    if (run.lock >= 0) close(run.lock);
+    uf_run_folder_close(&run.folder);
     return status;
 }
 
@@ -762,7 +570,7 @@ UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes) {
 }
 
 UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
-    char path[PATH_BYTES], stem[UF_STRING_BYTES];
+    char path[UF_PATH_BYTES], stem[UF_STRING_BYTES];
     UfAgent* agent = NULL;
     UfPolicy* policy = NULL;
     UfPool* pool = NULL;
@@ -772,7 +580,7 @@ UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const U
     UF_TRY(uf_agent_load(&agent, path, 1));
     const UfConfig* c = uf_agent_config(agent, 0);
     const char* name = options->env ? options->env : c->env;
-    if (!name[0]) name = file_stem(c->dataset, stem, sizeof(stem));
+    if (!name[0]) name = uf_file_stem(c->dataset, stem, sizeof(stem));
     UfStatus status = uf_env_create(&env, name);
     if (status == UF_OK) {
         *spec = uf_env_spec(env);

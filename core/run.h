@@ -12,8 +12,7 @@
 #include "core.h"
 #include "evaluate.h"
 #include "h5.h"
-
-#define UF_FOLDER_BYTES 900
+#include "run_folder.h"
 
 typedef enum UfRunEventKind {
     UF_RUN_NOTE,      // text: a line for the user

@@ -4,7 +4,9 @@
 // noise and every parameter after it, computed in double precision. Measure, for each tensor and step:
 //   |ours - expected| <= 1e-6 + 2e-3 * max |expected change|         the change being this step's own
 // and for each recorded loss |ours - expected| <= 1e-5 + 2e-3 |expected|.
-// It is applied to two replays. In double precision to every element: the rule is right. In float32, which is
+// A file of kind dynamics records steps of the world model's training likewise, only with the parameters after the
+// last step, and predictions: |ours - expected| <= 1e-6 + 1e-5 * max |expected|.
+// Both are applied to two replays. In double precision to every element: the rule is right. In float32, which is
 // what trains, likewise, but for one thing that no float32 implementation can avoid: where a gradient is
 // smaller than its own rounding, Adam divides it by its own size and turns the rounding into a step of up to
 // lr. So where the double replay is inside, 1 % of the elements of a float32 tensor (one element, from ten
@@ -43,7 +45,7 @@ void uf_keep_worst(double* worst, double error) {
 
 // ---- updates ----
 
-enum { MAX_NETWORKS = 8 };
+enum { MAX_NETWORKS = 8 };  // of a file: actor, critic, ... or train, after, ...
 
 // The worst tensor of one network.
 typedef struct Worst {
@@ -107,14 +109,29 @@ static void judge_update(const UfReplay* single, const UfReplay* exact, UfText* 
     uf_text_add(report, "  %d step%s replayed\n", single->num_steps, single->num_steps == 1 ? "" : "s");
 }
 
-static UfStatus verify_update(const char* path, UfText* report, bool* passed) {
+typedef UfStatus Replayer(const char* path, UfReplay* out);
+
+static UfStatus verify_replay(const char* path, Replayer* in_float, Replayer* in_double, UfText* report,
+                              bool* passed) {
     UfReplay single = {0}, exact = {0};
-    UfStatus status = uf_replay_update(path, &single);
-    if (status == UF_OK) status = uf_replay_update_double(path, &exact);
+    UfStatus status = in_float(path, &single);
+    if (status == UF_OK) status = in_double(path, &exact);
     if (status == UF_OK) judge_update(&single, &exact, report, passed);
     uf_free(single.tensors);
     uf_free(exact.tensors);
     return status;
+}
+
+// ---- world model ----
+
+static UfStatus verify_dynamics(const char* path, UfText* report, bool* passed) {
+    UfH5 h5;
+    UF_TRY(verify_replay(path, uf_replay_dynamics, uf_replay_dynamics_double, report, passed));
+    UF_TRY(uf_h5_open(&h5, path));
+    if (uf_h5_exists(&h5, "rollout")) uf_text_add(report, "  not replayed: rollout\n");
+    if (uf_h5_exists(&h5, "bandit")) uf_text_add(report, "  not replayed: bandit\n");
+    uf_h5_close(&h5);
+    return UF_OK;
 }
 
 // ---- dispatch ----
@@ -144,8 +161,10 @@ UfStatus uf_verify(const char* path, char** report, bool* passed) {
                               : uf_verify_mujoco_traces(path, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
-    } else if (strcmp(kind, "unifloral-update") == 0) {
-        UfStatus status = verify_update(path, &text, passed);
+    } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0) {
+        UfStatus status = kind[0] == 'u'
+                              ? verify_replay(path, uf_replay_update, uf_replay_update_double, &text, passed)
+                              : verify_dynamics(path, &text, passed);
         if (status != UF_OK) {
             char* partial = NULL;
             if (uf_text_finish(&text, &partial) == UF_OK) uf_free(partial);
@@ -154,7 +173,7 @@ UfStatus uf_verify(const char* path, char** report, bool* passed) {
     } else {
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-                       "expected unifloral-update, classic-traces or mujoco-traces",
+                       "expected unifloral-update, dynamics, classic-traces or mujoco-traces",
                        path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);

@@ -31,7 +31,7 @@ refused() { # NAME STATUS PATTERN ARGUMENTS...: this status, and one line on std
         not_ok "$name"
     fi
 }
-numbers() { sed -E 's/"seconds": [^,]*, "updates_per_second": [^,]*, //' "$1/log.jsonl"; } # all but the clock
+numbers() { sed -E 's/"seconds": [^,]*, "(updates|epochs)_per_second": [^,]*, //' "$1/log.jsonl"; } # all but the clock
 wait_for() { # FILE: until it is there, 20 s at most
     for _ in $(seq 400); do
         [ -s "$1" ] && return 0
@@ -48,7 +48,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online eval info verify collect convert bench envs; do
+for c in train online dynamics eval info verify collect convert bench envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -264,6 +264,65 @@ else
     echo "skip a recipe makes its file again: no h5dump"
 fi
 
+# ---- world model ----
+
+W=$T/world.json
+cat >"$W" <<JSON
+{"dataset": "$D", "batch_size": 64, "num_ensemble": 3, "num_elites": 2, "n_layers": 2, "layer_size": 32, "num_epochs": 12,
+ "checkpoint_interval": 25}
+JSON
+same_model() { # A B
+    "$same" "$1/model.h5" "$2/model.h5" && diff <(numbers "$1") <(numbers "$2")
+}
+refused "dynamics without a configuration" 2 "--config or --resume is missing" dynamics --dataset "$D"
+refused "dynamics without a dataset" 1 "dataset: is empty" dynamics --config "$W" --set dataset= --out "$T/r"
+refused "dynamics with too many elites" 1 "num_elites 4 is above num_ensemble 3" dynamics --config "$W" --set num_elites=4 --out "$T/r"
+refused "dynamics with an unknown rule" 1 "termination: unknown task.*pendulun.*did you mean" dynamics --config "$W" --set termination=pendulun --out "$T/r"
+refused "dynamics of what is no dataset" 1 "world.json" dynamics --config "$W" --dataset "$W" --out "$T/r"
+check "refused dynamics runs leave no folder" test ! -e "$T/r"
+check dynamics "$U" dynamics --config "$W" --out "$T/world" --threads 1
+cp "$T/out" "$T/report"
+check "it says how well it predicts" grep -Eq '^one-step R\^2 +[0-9.-]+ mean, [0-9.-]+ worst \((observation [012]|reward)\)$' "$T/report"
+check "a log line each epoch" test "$(wc -l <"$T/world/log.jsonl")" = 12 -a "$(wc -l <"$T/world/log.csv")" = 13
+if ! grep -q UF_NO_CAIRO "${BUILD:-build}/flags"; then
+    for chart in validation_loss prediction_error; do
+        check "chart $chart" test -s "$T/world/$chart.png" -a -s "$T/world/$chart.svg"
+    done
+fi
+check "info of a world model" grep -q '^termination *pendulum' <("$U" info "$T/world")
+check "dynamics, two threads" "$U" dynamics --config "$W" --out "$T/world2" --threads 2
+check "two threads, same world model" eval "$same $T/world/model.h5 $T/world2/model.h5 value/ &&
+    $same $T/world/model.h5 $T/world2/model.h5 adam_ && diff <(numbers $T/world) <(numbers $T/world2)"
+for round in 1 2; do
+    k=$T/world_killed$round kills=0
+    for _ in 1 2 3 4; do
+        if [ -e "$k/config.json" ]; then set -- --resume "$k"; else set -- --config "$W" --resume "$k"; fi
+        "$U" dynamics "$@" --threads 1 >/dev/null 2>&1 &
+        pid=$!
+        sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
+        kill -9 $pid 2>/dev/null && kills=$((kills + 1))
+        wait $pid 2>/dev/null
+    done
+    check "world model round $round: resume after $kills kills" "$U" dynamics --config "$W" --resume "$k" --threads 1
+    check "world model round $round: same bits as a straight run" same_model "$T/world" "$k"
+done
+"$U" dynamics --config "$W" --out "$T/world_stopped" --threads 1 --set num_epochs=1000000 >/dev/null 2>"$T/said" &
+pid=$!
+wait_for "$T/world_stopped/log.jsonl"
+kill -INT $pid
+wait $pid
+status=$?
+check "Ctrl-C ends dynamics with 130" test $status = 130
+check "and says how to go on" grep -Eq '^stopped after epoch [0-9]+; go on with: unifloral dynamics --resume ' "$T/said"
+refused "a resumed world model keeps its hyperparameters" 1 "layer_size: .*trained with 32" dynamics --resume "$T/world_stopped" --set layer_size=16
+refused "a resumed world model keeps its dataset" 1 "is not the data that the world model was trained on" dynamics --resume "$T/world_stopped" --dataset "$T/other.hdf5"
+check "a resumed world model may end earlier or later" "$U" dynamics --resume "$T/world_stopped" --threads 1 \
+    --set num_epochs=$(($(wc -l <"$T/world_stopped/log.jsonl") + 3))
+check "dynamics stops early" "$U" dynamics --config "$W" --out "$T/world_early" --set early_stop_epochs=1 --set num_epochs=1000 --set lr=0.01
+cp "$T/out" "$T/report"
+check "and says so" grep -q 'stopped early' "$T/report"
+refused "a world model is no checkpoint" 1 "unifloral-dynamics" eval "$T/world/model.h5"
+
 # ---- trouble on the way ----
 
 # ---- bench ----
@@ -284,6 +343,8 @@ done
 refused "a bench of rollouts without any" 1 "dataset_sample_ratio" bench --rollouts
 refused "a ratio below 1 without a model" 1 "dataset_sample_ratio 0.05 .*model_path.*unifloral dynamics" train configs/mobrac.json \
     --dataset "$T/absurd.hdf5" --out "$T/none"
+check "bench of the world model" grep -q '"algorithm": "dynamics"' \
+    <("$U" bench --dynamics --config "$W" --obs-dim 3 --action-dim 1 --threads 1 --steps 1 --windows 5)
 
 # One absurd reward among 3000: the loss is infinite once a batch draws it.
 awk 'BEGIN { print "obs_0,obs_1,obs_2,action_0,reward,terminal,timeout"

@@ -22,6 +22,8 @@ check "train_arrays trains" "$B/examples/train_arrays" "$T/point.h5"
 check "and saves a checkpoint" test -s "$T/point.h5"
 check "act acts" eval "'$B/examples/act' '$T/point.h5' >'$T/actions' && [ \$(grep -c action '$T/actions') = 5 ]"
 check "act refuses what is no checkpoint" eval "! '$B/examples/act' Makefile 2>'$T/err' && grep -q '^error: Makefile' '$T/err'"
+check "world_model trains" eval "'$B/examples/world_model' '$T/model.h5' >'$T/r2' && [ \$(grep -c 'R^2 of' '$T/r2') = 3 ]"
+check "and saves a world model" test -s "$T/model.h5"
 check "examples stay under 80 lines" test "$(wc -l examples/*.c | awk '$2 != "total" && $1 >= 80' | wc -l)" = 0
 check "the header compiles alone in C" $CC -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c unifloral.h
 if command -v g++ >/dev/null; then

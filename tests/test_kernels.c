@@ -1450,6 +1450,120 @@ static void op_value_loss(Test* t) {
     clear(t);
 }
 
+// ---- world model ----
+
+static void op_dynamics_target(Test* t) {
+    const int B = t->c->rows, O = t->c->in, D = O + 1;
+    Array *obs = normals(t, "obs", B * O, 2, 1), *next = normals(t, "next_obs", B * O, 2, 1),
+          *reward = normals(t, "reward", B, 1, 0), *target = output(t, "target", B * D);
+    const UfBatch batch = {.obs = DEV(obs), .next_obs = DEV(next), .reward = DEV(reward)};
+    send(t);
+    t->be->dynamics_target(t->be, DEV(target), &batch, t->P, B, O);
+    receive(t);
+    for (int i = 0; i < t->P * B * D && t->reference; i++) {
+        const int row = i / D, k = i % D;
+        const real a = BEFORE(next)[row * O + (k < O ? k : 0)], b = BEFORE(obs)[row * O + (k < O ? k : 0)];
+        expect(t, "target", i, AFTER(target)[i], k < O ? a - b : BEFORE(reward)[row], 0);
+    }
+    clear(t);
+}
+
+// The negative log-likelihood as the method states it, by two soft clamps, in double.
+static double soft_logvar(double raw, double max, double min, double* draw, double* dmax, double* dmin) {
+    const double up = 1 / (1 + exp(raw - max)), u = max - log1p(exp(max - raw));
+    const double down = 1 / (1 + exp(min - u));
+    *draw = down * up;
+    *dmax = down * (1 - up);
+    *dmin = 1 - down;
+    return min + log1p(exp(u - min));
+}
+
+// A member's parts of dbounds lie in N outer blocks.
+static void op_dynamics_loss(Test* t) {
+    const int N = t->c->used, B = t->c->rows, D = t->c->out, stride = 2 * D + t->c->pad;
+    const double coef = 0.01;
+    Array *out = normals(t, "out", N * B * 2 * D, 1, 0), *target = normals(t, "target", B * D, 1, 0);
+    Array *bounds = normals(t, "bounds", stride, 0.3, 0), *dout = output(t, "dout", N * B * 2 * D);
+    Array* dbounds = new_array(t, "dbounds", N, stride, sizeof(real), false, true);
+    Array* loss = new_array(t, "loss", 1, N + 1, sizeof(double), false, true);
+    for (int i = 0; i < t->P * stride; i++) BEFORE(bounds)[i] += i % stride < D ? (real)0.5 : -4;
+    for (int i = 0; i < t->P * (N + 1); i++) ((double*)(void*)loss->before)[i] = 0.5 * (i % (N + 1));
+    send(t);
+    t->be->dynamics_loss(t->be, DEV(dout), DEV(dbounds), DEV(out), DEV(target), DEV(bounds), stride, coef,
+                         t->P, N, B, D, (double*)loss->device);
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++) {
+        double range = 0;
+        for (int n = 0; n < N; n++) {
+            double sum = 0, sizes = 0;
+            for (int d = 0; d < D; d++) {
+                const real* bound = BEFORE(bounds) + p * stride;
+                double high = 0, low = 0, high_size = 0, low_size = 0;
+                if (n == 0) range += F(bound[d]) - bound[D + d];
+                for (int b = 0; b < B; b++) {
+                    const int row = ((p * N + n) * B + b) * 2 * D;
+                    double draw, dmax, dmin;
+                    const double logvar =
+                        soft_logvar(BEFORE(out)[row + D + d], bound[d], bound[D + d], &draw, &dmax, &dmin);
+                    const double error = F(BEFORE(out)[row + d]) - BEFORE(target)[(p * B + b) * D + d];
+                    const double surprise = error * error * exp(-logvar), scale = 1.0 / B / D;
+                    // Six exponentials and quotients, each off by 2 u of what it is (their arguments are below 8, whose
+                    // rounding makes 8 u): 32 u of the size of what is added.
+                    const double size = 1 + surprise;
+                    expect(t, "dout of a mean", row + d, AFTER(dout)[row + d],
+                           2 * error * exp(-logvar) * scale,
+                           32 * U * 2 * (fabs(error) + U) * exp(-logvar) * scale);
+                    expect(t, "dout of a raw log-variance", row + D + d, AFTER(dout)[row + D + d],
+                           (1 - surprise) * draw * scale, 32 * U * size * scale);
+                    high += (1 - surprise) * dmax * scale;
+                    low += (1 - surprise) * dmin * scale;
+                    high_size += size * dmax * scale;
+                    low_size += size * dmin * scale;
+                    sum += (surprise + logvar) * scale;
+                    sizes += (surprise + fabs(logvar) + 1) * scale;
+                }
+                const int at = (n * t->P + p) * stride + d;
+                expect(t, "dbounds max", at, AFTER(dbounds)[at], high + (n ? 0 : coef),
+                       (32 + B) * U * (high_size + coef));
+                expect(t, "dbounds min", at + D, AFTER(dbounds)[at + D], low - (n ? 0 : coef),
+                       (32 + B) * U * (low_size + coef));
+            }
+            for (int i = 2 * D; i < stride; i++)
+                expect_untouched(t, "dbounds behind the bounds", i,
+                                 AFTER(dbounds)[(n * t->P + p) * stride + i]);
+            const int at = p * (N + 1) + n;
+            expect_near(t, "loss", (size_t)at, ((const double*)(const void*)loss->after)[at], 0.5 * n + sum,
+                        32 * U * sizes);
+        }
+        expect_near(t, "loss of the bounds", (size_t)p,
+                    ((const double*)(const void*)loss->after)[p * (N + 1) + N], 0.5 * N + coef * range,
+                    1e-12 * fabs(range));
+    }
+    clear(t);
+}
+
+static void op_dynamics_error(Test* t) {
+    const int N = t->c->used, B = t->c->rows, D = t->c->out;
+    Array *out = normals(t, "out", N * B * 2 * D, 1, 0), *target = normals(t, "target", B * D, 1, 0);
+    Array* sum = new_array(t, "sum", 1, N, sizeof(double), false, true);
+    for (int i = 0; i < t->P * N; i++) ((double*)(void*)sum->before)[i] = 0.5;
+    send(t);
+    t->be->dynamics_error(t->be, (double*)sum->device, DEV(out), DEV(target), t->P, N, B, D);
+    receive(t);
+    for (int i = 0; i < t->P * N && t->reference; i++) {
+        double want = 0.5;
+        for (int b = 0; b < B; b++)
+            for (int d = 0; d < D; d++) {
+                const double e =
+                    F(BEFORE(out)[(i * B + b) * 2 * D + d]) - BEFORE(target)[(i / N * B + b) * D + d];
+                want += e * e;
+            }
+        expect_near(t, "sum", (size_t)i, ((const double*)(const void*)sum->after)[i], want,
+                    (4 + D) * U * want);
+    }
+    clear(t);
+}
+
 // ---- optimiser ----
 
 enum { ADAM_ONLY, ADAM_AND_POLYAK, POLYAK_ONLY, ADAM_NAN, ADAM_INFINITE, NUM_ADAM };
@@ -1483,7 +1597,8 @@ static void op_adam_polyak(Test* t) {
         const UfGroup group = {DEV(params), DEV(grads), DEV(mean), DEV(square), polyak ? DEV(target) : NULL,
                                t->P,        num_blocks, count};
         send(t);
-        t->be->adam_polyak(t->be, &group, adam ? DEV(lr) : NULL, 0.37, steps[k],
+        const double decay = k == ADAM_AND_POLYAK ? 0.05 : 0;  // AdamW
+        t->be->adam_polyak(t->be, &group, adam ? DEV(lr) : NULL, 0.37, decay, steps[k],
                            polyak ? DEV(step_size) : NULL, adam ? bad->device : NULL);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++) {
@@ -1511,7 +1626,7 @@ static void op_adam_polyak(Test* t) {
                     const double c1 = 1 - pow(0.9, (double)steps[k]), c2 = 1 - pow(0.999, (double)steps[k]);
                     const double divisor = sqrt(v1 / c2) + 1e-5,
                                  step = F(BEFORE(lr)[p]) * 0.37 / c1 / divisor;
-                    w -= step * m1;
+                    w -= step * m1 + F(BEFORE(lr)[p]) * 0.37 * decay * w;
                     // What v is off by moves sqrt(v) by half of it over sqrt(v).
                     const double slack = v1 > 0 ? v_bound / (2 * sqrt(v1 * c2)) / divisor : 0;
                     w_bound = 2 * U * fabs(w) + step * (m_bound + (8 * U + slack) * fabs(m1));
@@ -2068,6 +2183,9 @@ static const struct NamedOp {
     {"q_loss", op_q_loss},
     {"diversity_loss", op_diversity_loss},
     {"value_loss", op_value_loss},
+    {"dynamics_target", op_dynamics_target},
+    {"dynamics_loss", op_dynamics_loss},
+    {"dynamics_error", op_dynamics_error},
     {"adam_polyak", op_adam_polyak},
     {"random", op_random},
     {"gather", op_gather},

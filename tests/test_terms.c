@@ -400,6 +400,44 @@ static void test_value_loss(void** state) {
     }
 }
 
+// ---- world model ----
+
+// mean, raw log-variance, max, min; context: the target.
+static double model_loss(const double* x, const void* context) {
+    return uf_model_loss(x[0], x[1], *(const double*)context, exp(x[3]), exp(-x[2])).loss;
+}
+
+static void test_model_loss(void** state) {
+    (void)state;
+    UfRandom r = random_of(9);
+    for (int k = 0; k < POINTS; k++) {
+        const double x[4] = {draw(&r, -2, 2), draw(&r, -8, 4), draw(&r, -1, 2), draw(&r, -6, -2)};
+        const double target = draw(&r, -2, 2);
+        const UfModelLoss l = uf_model_loss(x[0], x[1], target, exp(x[3]), exp(-x[2]));
+        const double value = model_loss(x, &target);
+        // As the method states it: soft clamp from above, then from below.
+        const double clamped = x[2] - uf_softplus(x[2] - x[1]), logvar = x[3] + uf_softplus(clamped - x[3]);
+        const double error = x[0] - target;
+        assert_close(l.logvar, logvar, 1e-13);
+        assert_close(log(uf_model_variance(x[1], exp(x[3]), exp(-x[2]))), logvar, 1e-13);
+        assert_close(l.loss, error * error * exp(-logvar) + logvar, 1e-13 * (1 + fabs(l.loss)));
+        assert_close(l.dmean, slope(model_loss, x, 4, 0, STEP, &target), tolerance(value, l.dmean));
+        assert_close(l.draw, slope(model_loss, x, 4, 1, STEP, &target), tolerance(value, l.draw));
+        assert_close(l.dmax, slope(model_loss, x, 4, 2, STEP, &target), tolerance(value, l.dmax));
+        assert_close(l.dmin, slope(model_loss, x, 4, 3, STEP, &target), tolerance(value, l.dmin));
+    }
+    // Raw values whose exponentials leave any range: the bounds hold and pass no gradient to what is clamped.
+    const double high = 0.5, low = -10;
+    for (double raw = -1e4; raw <= 1e4; raw += 2e4) {
+        const UfModelLoss l = uf_model_loss(1, raw, 1, exp(low), exp(-high));
+        assert_close(l.logvar, raw > 0 ? low + uf_softplus(high - low) : low, 1e-15);
+        assert_close(l.draw, 0, 0);
+        // d logvar / dmax and d logvar / dmin share one between them; l is logvar alone here.
+        assert_close(l.dmax + l.dmin, 1, 1e-15);
+        assert_close(l.dmin, raw > 0 ? 1 / (1 + exp(high - low)) : 1, 1e-15);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policy_sample), cmocka_unit_test(test_saturation),
@@ -407,7 +445,7 @@ int main(void) {
         cmocka_unit_test(test_log_std),       cmocka_unit_test(test_actor_scalars),
         cmocka_unit_test(test_target),        cmocka_unit_test(test_q_loss),
         cmocka_unit_test(test_diversity),     cmocka_unit_test(test_cql),
-        cmocka_unit_test(test_value_loss),
+        cmocka_unit_test(test_value_loss),    cmocka_unit_test(test_model_loss),
     };
     return cmocka_run_group_tests_name("terms", tests, NULL, NULL);
 }

@@ -1,0 +1,219 @@
+// run_folder.c: see run_folder.h.
+//
+// Rooms: paths, log, folder.
+#include "run_folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>  // snprintf, sscanf
+#include <string.h>
+#include <sys/file.h>  // flock
+#include <sys/stat.h>
+#include <unistd.h>
+
+// ---- paths ----
+
+void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[UF_PATH_BYTES]) {
+    snprintf(path, UF_PATH_BYTES, "%s/%s", folder->name, name);
+}
+
+bool uf_file_exists(const char* path) { return access(path, F_OK) == 0; }
+
+static UfStatus system_failure(const char* path, const char* what) {
+    char reason[128];
+    return UF_FAIL(UF_ERR_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, reason, sizeof(reason)));
+}
+
+const char* uf_file_stem(const char* path, char* stem, size_t bytes) {
+    const char* slash = strrchr(path, '/');
+    snprintf(stem, bytes, "%s", slash ? slash + 1 : path);
+    char* dot = strrchr(stem, '.');
+    if (dot && dot != stem) *dot = 0;
+    return stem;
+}
+
+UfStatus uf_same_hyperparameters(const UfConfig* saved, const UfConfig* now) {
+    for (int i = 0; i < uf_num_params; i++) {
+        const UfParam* p = &uf_params[i];
+        char a[UF_STRING_BYTES], b[UF_STRING_BYTES];
+        if (p->type == UF_TYPE_GROUP || p->scope == UF_SCOPE_RUN) continue;
+        uf_param_format(saved, p, a, sizeof(a));
+        uf_param_format(now, p, b, sizeof(b));
+        if (strcmp(a, b))
+            return UF_FAIL(UF_ERR_CONFIG,
+                           "%s: the run to resume was trained with %s, not %s; start a new run to change it",
+                           p->name, a, b);
+    }
+    return UF_OK;
+}
+
+// ---- log ----
+
+static UfStatus append_to_file(const char* path, const char* data, size_t num_bytes) {
+    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (file < 0) return system_failure(path, "open the log");
+    while (num_bytes > 0) {
+        ssize_t written = write(file, data, num_bytes);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) break;
+        data += written;
+        num_bytes -= (size_t)written;
+    }
+    UfStatus status = num_bytes || fsync(file) ? system_failure(path, "write the log") : UF_OK;
+    if (close(file) && status == UF_OK) status = system_failure(path, "close the log");
+    return status;
+}
+
+// Keeps the whole lines whose count, found by the scanf format, is at most last; the csv header has
+// none and stays. *seconds becomes the wall clock of the last line kept.
+static UfStatus truncate_log(const char* path, const char* format, int64_t last, double* seconds) {
+    char* data;
+    size_t num_bytes, kept = 0;
+    if (!uf_file_exists(path)) return UF_OK;
+    UF_TRY(uf_read_file(path, &data, &num_bytes));
+    for (char *line = data, *end; (end = strchr(line, '\n')); line = end + 1) {
+        int64_t count = 0;
+        double wall = 0;
+        sscanf(line, format, &count, &wall);
+        if (count > last) break;
+        kept = (size_t)(end + 1 - data);
+        if (count > 0) *seconds = wall;
+    }
+    UfStatus status = kept < num_bytes ? uf_write_file(path, data, kept) : UF_OK;
+    uf_free(data);
+    return status;
+}
+
+UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_t last, double* seconds) {
+    char path[UF_PATH_BYTES], format[64];
+    uf_run_folder_path(folder, "log.csv", path);
+    UF_TRY(truncate_log(path, "%" SCNd64 ",%lf", last, seconds));
+    uf_run_folder_path(folder, "log.jsonl", path);
+    snprintf(format, sizeof(format), "{\"%s\": %%" SCNd64 ", \"seconds\": %%lf", unit);
+    return truncate_log(path, format, last, seconds);
+}
+
+void uf_log_begin(UfLogLine* line, const char* unit, int64_t count, double seconds) {
+    *line = (UfLogLine){.json.data = NULL};
+    uf_text_add(&line->json, "{\"%s\": %" PRId64, unit, count);
+    uf_text_add(&line->csv, "%" PRId64, count);
+    uf_text_add(&line->header, "%s", unit);
+    uf_log_number(line, "seconds", seconds);
+}
+
+// JSON knows no NaN: null there, an empty cell here.
+void uf_log_number(UfLogLine* line, const char* name, double value) {
+    uf_text_add(&line->header, ",%s", name);
+    uf_text_add(&line->json, ", \"%s\": ", name);
+    uf_text_add(&line->json, isfinite(value) ? "%.9g" : "null", value);
+    uf_text_add(&line->csv, isfinite(value) ? ",%.9g" : ",", value);
+}
+
+UfStatus uf_log_finish(const UfRunFolder* folder, UfLogLine* line) {
+    uf_text_add(&line->json, "}\n");
+    uf_text_add(&line->csv, "\n");
+    uf_text_add(&line->header, "\n");
+    char *json, *csv, *header, path[UF_PATH_BYTES];
+    UfStatus status[] = {uf_text_finish(&line->json, &json), uf_text_finish(&line->csv, &csv),
+                         uf_text_finish(&line->header, &header)};
+    UfStatus result = status[0] ? status[0] : status[1] ? status[1] : status[2];
+    uf_run_folder_path(folder, "log.csv", path);
+    struct stat info;
+    bool fresh = stat(path, &info) != 0 || info.st_size == 0;
+    if (result == UF_OK && fresh) result = append_to_file(path, header, strlen(header));
+    if (result == UF_OK) result = append_to_file(path, csv, strlen(csv));
+    uf_run_folder_path(folder, "log.jsonl", path);
+    if (result == UF_OK) result = append_to_file(path, json, strlen(json));
+    uf_free(json);
+    uf_free(csv);
+    uf_free(header);
+    return result;
+}
+
+// ---- folder ----
+
+static UfStatus lock_folder(UfRunFolder* f) {
+    f->lock = open(f->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (f->lock < 0) return system_failure(f->name, "open the run folder");
+    if (flock(f->lock, LOCK_EX | LOCK_NB) &&
+        errno == EWOULDBLOCK)  // other failures: a file system without locks
+        return UF_FAIL(UF_ERR_IO, "%s: another process trains in this folder; wait for it or stop it",
+                       f->name);
+    return UF_OK;
+}
+
+static UfStatus make_named_folder(UfRunFolder* f, const char* name) {
+    snprintf(f->name, sizeof(f->name), "%s", name);
+    struct stat info;
+    bool there = stat(name, &info) == 0;
+    if (there && !S_ISDIR(info.st_mode))
+        return UF_FAIL(UF_ERR_IO, "%s: is a file; --out wants a folder", name);
+    if (!there) UF_TRY(uf_make_folder(name));
+    f->made_folder = !there;
+    return UF_OK;
+}
+
+// runs/<algorithm>_<subject>_<seed>, then _2, _3, ...: mkdir decides between runs that start at the same
+// time.
+static UfStatus make_default_folder(UfRunFolder* f, const UfRunFolderOptions* o) {
+    char name[2 * UF_STRING_BYTES + 64];
+    UF_TRY(uf_make_folder("runs"));
+    int length = snprintf(name, sizeof(name), "%s_%s_%" PRId64, o->algorithm, o->subject, o->config->seed);
+    for (int i = 0; i < length; i++) {
+        if (name[i] == '/') name[i] = '-';
+    }
+    for (int i = 1; i < 100000; i++) {
+        int needed = i == 1 ? snprintf(f->name, UF_FOLDER_BYTES, "runs/%s", name)
+                            : snprintf(f->name, UF_FOLDER_BYTES, "runs/%s_%d", name, i);
+        if (needed >= UF_FOLDER_BYTES)
+            return UF_FAIL(UF_ERR_IO, "runs/%s: the name is too long; give --out DIR", name);
+        f->made_folder = mkdir(f->name, 0777) == 0;
+        if (f->made_folder) return UF_OK;
+        if (errno != EEXIST) return system_failure(f->name, "make the run folder");
+    }
+    return UF_FAIL(UF_ERR_IO, "runs/%s: 100000 runs of this name; give --out DIR", name);
+}
+
+static UfStatus write_config(UfRunFolder* f, const UfConfig* config) {
+    char path[UF_PATH_BYTES];
+    char* json;
+    uf_run_folder_path(f, "config.json", path);
+    UF_TRY(uf_config_json(config, &json));
+    UfStatus status = uf_write_file(path, json, strlen(json));
+    uf_free(json);
+    f->made_config = status == UF_OK;
+    return status;
+}
+
+UfStatus uf_run_folder_open(UfRunFolder* f, const UfRunFolderOptions* o) {
+    const char* wanted = o->resume ? o->resume : o->out;
+    char path[UF_PATH_BYTES];
+    *f = (UfRunFolder){.lock = -1};
+    if (wanted && strlen(wanted) >= UF_FOLDER_BYTES)
+        return UF_FAIL(UF_ERR_ARGUMENT, "the folder's name has %zu characters; at most %d fit",
+                       strlen(wanted), UF_FOLDER_BYTES - 1);
+    UF_TRY(wanted ? make_named_folder(f, wanted) : make_default_folder(f, o));
+    UF_TRY(lock_folder(f));
+    uf_run_folder_path(f, "config.json", path);
+    if (!uf_file_exists(path)) {
+        uf_run_folder_path(f, o->checkpoint, path);
+        if (!uf_file_exists(path)) return write_config(f, o->config);
+    }
+    if (o->resume) return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT,
+                   "%s: already holds a run; give another --out, or go on with it by --resume %s", wanted,
+                   wanted);
+}
+
+void uf_run_folder_keep(UfRunFolder* f) { f->made_config = f->made_folder = false; }
+
+void uf_run_folder_close(UfRunFolder* f) {
+    char path[UF_PATH_BYTES];
+    uf_run_folder_path(f, "config.json", path);
+    if (f->made_config) unlink(path);
+    if (f->made_folder) rmdir(f->name);
+    if (f->lock >= 0) close(f->lock);
+    f->lock = -1;
+}
