@@ -21,6 +21,7 @@
 #include "core/envs.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
+#include "core/report.h"
 #include "core/run.h"
 #include "core/verify.h"
 
@@ -56,6 +57,7 @@ enum Option {
     O_MEDIUM_SCORE,
     O_DATASETS,
     O_DATASET_STEPS,
+    O_CSV,
     NUM_OPTIONS,
 };
 
@@ -97,6 +99,7 @@ static const OptionRow options[NUM_OPTIONS] = {
                     0, 0},
     [O_DATASET_STEPS] = {"dataset-steps", "N",
                          "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
+    [O_CSV] = {"csv", "FILE", "a line a run, for spreadsheets", 0, 0},
 };
 
 typedef struct Args {
@@ -135,16 +138,6 @@ typedef struct Screen {
     bool terminal, quiet;
 } Screen;
 
-static const char* duration(double seconds, char text[32]) {
-    if (!isfinite(seconds)) return "?";
-    long s = (long)(seconds + 0.5);
-    if (s < 3600)
-        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
-    else
-        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    return text;
-}
-
 static double metric(const UfRunEvent* e, const char* name) {
     for (int i = 0; i < e->num_metrics; i++) {
         if (!strcmp(e->names[i], name)) return e->values[i];
@@ -163,7 +156,7 @@ static size_t describe(const UfRunEvent* e, char* line, size_t bytes) {
     char left[32];
     size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f updates/s  %s left",
                                 100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second,
-                                duration(e->seconds_left, left));
+                                uf_duration(e->seconds_left, left));
     n = add_value(line, n, bytes, "critic", "%.3g", metric(e, "critic_loss"));
     n = add_value(line, n, bytes, "actor", "%.3g", metric(e, "actor_loss"));
     if (isfinite(e->eval_score)) return add_value(line, n, bytes, "score", "%.1f", e->eval_score);
@@ -405,7 +398,7 @@ static int command_verify(const Args* args) {
     return result;
 }
 
-// ---- collect, convert, bench, envs ----
+// ---- collect, convert, bench, report, envs ----
 
 static int command_collect(const Args* args) {
     const char* noise = args->values[O_NOISE];
@@ -448,6 +441,18 @@ static int command_bench(const Args* args) {
     printf("%s\n", json);
     uf_free(json);
     return DONE;
+}
+
+// A result that cannot be read is an error, but the page of the others is written.
+static int command_report(const Args* args) {
+    UfReportOptions report = {.folders = args->files,
+                              .num_folders = args->num_files,
+                              .output = args->values[O_OUT],
+                              .csv = args->values[O_CSV]};
+    UfReportCounts counts;
+    UfStatus status = uf_report(&report, &counts);
+    if (counts.num_results) printf("%d runs, %d missing\n", counts.num_results, counts.num_missing);
+    return status == UF_OK ? DONE : failed();
 }
 
 static int command_envs(const Args* args) {
@@ -508,6 +513,9 @@ static const Command commands[] = {
      BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) |
          BIT(O_WINDOWS),
      0},
+    {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
+     "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
+     BIT(O_OUT)},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))

@@ -231,6 +231,7 @@ static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5*
     UF_TRY(uf_h5_write_string(h5, "/", "version", uf_version()));
     UF_TRY(uf_h5_write_string(h5, "/", "dataset", run->config.dataset));
     UF_TRY(uf_h5_write_string(h5, "/", "dataset_hash", run->dataset->hash));
+    UF_TRY(uf_h5_write_integer(h5, "/", "dataset_rows", run->dataset->num_records));
     UF_TRY(uf_h5_write_integer(h5, "/", "seed", run->config.seed));
     UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", uf_agent_num_updates(run->agent)));
     UF_TRY(uf_h5_write_string(h5, "/", "env", run->env ? run->env->name : ""));
