@@ -79,7 +79,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan bench readme install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan bench reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -187,6 +187,13 @@ tsan:
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
 
+# Every preset, three seeds: docs/reproduction.md. ARGS="--dataset /path/to/hopper-medium-v2.hdf5 --jobs 8", say.
+reproduce: all
+	@bench/reproduce.sh $(ARGS)
+
+reproduce-quick: all
+	@bench/reproduce.sh --quick $(ARGS)
+
 # The hyperparameter table of README.md from params.def; a test compares the two.
 readme: all
 	@./unifloral help --markdown >$(BUILD)/params.md
@@ -224,6 +231,8 @@ help:
 	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       tests with threads under the thread sanitizer"
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
+	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
+	@echo "make reproduce-quick   the same with few updates on two datasets"
 	@echo "make readme     README.md's table of hyperparameters from params.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"

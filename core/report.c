@@ -317,7 +317,7 @@ static UfStatus describe_missing(Result* r) {
     UfConfig* config;
     UfText text = {0};
     if (!is_run(r->folder)) {
-        uf_text_add(&text, "%s", access(r->folder, F_OK) == 0 ? "holds no run" : "not started");
+        uf_text_add(&text, "%s", access(r->folder, F_OK) == 0 ? "holds no run" : "is not there");
     } else {
         UF_TRY(uf_run_config(&config, r->folder));
         UfStatus status = read_last_line(r, &update, &seconds);
