@@ -284,8 +284,8 @@ static UfStatus final_results(Run* run) {
 }
 
 UfStatus uf_run_result_info(const UfH5* h5, char** out) {
-    static const char* const numbers[] = {"seed",          "num_updates", "return_mean",
-                                          "return_stderr", "score_mean",  "score_stderr"};
+    static const char* const numbers[] = {"dataset_rows",  "seed",       "num_updates", "return_mean",
+                                          "return_stderr", "score_mean", "score_stderr"};
     static const char* const strings[] = {"kind", "version", "env", "dataset", "dataset_hash"};
     UfText text = {0};
     UfStatus status = UF_OK;

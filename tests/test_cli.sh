@@ -48,7 +48,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online eval info verify collect convert bench envs; do
+for c in train online eval info verify collect convert bench report envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -68,6 +68,7 @@ refused "not a number" 2 "--seed wants a whole number .* not '3x'" train x.json 
 refused "set without =" 2 "--set wants name=value" train x.json --set lr
 refused "no config" 2 "argument is missing" train
 refused "two configs" 2 "one argument too many" train a.json b.json
+refused "report without --out" 2 "--out is missing" report runs
 refused "info without file" 2 "argument is missing" info
 refused "collect without policy" 2 "--policy or --mix is missing" collect --env pendulum --steps 5 --out x.hdf5
 refused "policy and mix" 2 "contradict each other" collect --env pendulum --policy random --mix random:1 --steps 5 --out x.hdf5
