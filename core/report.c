@@ -68,15 +68,16 @@ static const D4rlSet d4rl_sets[] = {
 #define UF_CORL(set, bc, bc_s, td3, td3_s, cql, cql_s, iql, iql_s, reb, reb_s, sac, sac_s, edac, edac_s) \
     UF_PUBLISHED(corl, set, "bc", bc, bc_s)                                                              \
     UF_PUBLISHED(corl, set, "td3_bc", td3, td3_s)                                                        \
-    UF_PUBLISHED(corl, set, "cql", cql, cql_s) UF_PUBLISHED(corl, set, "iql", iql, iql_s)                \
-        UF_PUBLISHED(corl, set, "rebrac", reb, reb_s) UF_PUBLISHED(corl, set, "sac_n", sac, sac_s)       \
-            UF_PUBLISHED(corl, set, "edac", edac, edac_s)
-#define UF_KIT(set, mopo, mopo_s, combo, combo_s, rambo, mobile, cql, td3, edac, iql)         \
-    UF_PUBLISHED(kit, set, "mopo", mopo, mopo_s)                                              \
-    UF_PUBLISHED(kit, set, "combo", combo, combo_s)                                           \
-    UF_PUBLISHED(kit, set, "rambo", rambo, NAN) UF_PUBLISHED(kit, set, "mobile", mobile, NAN) \
-        UF_PUBLISHED(kit, set, "cql", cql, NAN) UF_PUBLISHED(kit, set, "td3_bc", td3, NAN)    \
-            UF_PUBLISHED(kit, set, "edac", edac, NAN) UF_PUBLISHED(kit, set, "iql", iql, NAN)
+    UF_PUBLISHED(corl, set, "cql", cql, cql_s)                                                           \
+    UF_PUBLISHED(corl, set, "iql", iql, iql_s) UF_PUBLISHED(corl, set, "rebrac", reb, reb_s)             \
+        UF_PUBLISHED(corl, set, "sac_n", sac, sac_s) UF_PUBLISHED(corl, set, "edac", edac, edac_s)
+#define UF_KIT(set, mopo, mopo_s, combo, combo_s, rambo, mobile, cql, td3, edac, iql)        \
+    UF_PUBLISHED(kit, set, "mopo", mopo, mopo_s)                                             \
+    UF_PUBLISHED(kit, set, "combo", combo, combo_s)                                          \
+    UF_PUBLISHED(kit, set, "rambo", rambo, NAN)                                              \
+    UF_PUBLISHED(kit, set, "mobile", mobile, NAN) UF_PUBLISHED(kit, set, "cql", cql, NAN)    \
+        UF_PUBLISHED(kit, set, "td3_bc", td3, NAN) UF_PUBLISHED(kit, set, "edac", edac, NAN) \
+            UF_PUBLISHED(kit, set, "iql", iql, NAN)
 static const Published published[] = {
 #include "published.def"
 };
@@ -106,7 +107,7 @@ typedef struct Result {
     int64_t seed, num_updates, num_episodes, num_rows;     // rows of the dataset; 0: the result does not say
     double score, score_error, mean_return, return_error;  // NaN: not evaluated, or no reference scores
     double seconds;                                        // NaN: no log
-    int set, group;  // first result on the same dataset; first of these with the same command
+    int set, group;  // first result on the same dataset; first of these with the same settings
 } Result;
 
 static void free_result(Result* r) {
@@ -210,7 +211,7 @@ static UfStatus read_attributes(Result* r, const UfH5* h5) {
 
 // ---- command ----
 
-// What tells presets and commands apart: all but where a run gets an option of its own.
+// What has an option of its own in a command and makes no other row.
 static bool in_options(const UfParam* p) {
     return !strcmp(p->name, "seed") || !strcmp(p->name, "dataset") || !strcmp(p->name, "num_threads");
 }
@@ -419,7 +420,7 @@ static void number_sets_and_groups(Result* results, int count) {
             const Result* other = &results[j];
             if (other->missing || !same_set(r, other)) continue;
             if (r->set == i) r->set = other->set;
-            if (r->group == i && !strcmp(r->command, other->command)) r->group = other->group;
+            if (r->group == i && !differences(r->config, other->config, NULL)) r->group = other->group;
         }
     }
 }

@@ -178,6 +178,21 @@ static void other_settings_are_another_row(void** state) {
     uf_free(page);
 }
 
+// Runs of no preset have their own config.json in the command, and share a row all the same.
+static void settings_of_no_preset(void** state) {
+    (void)state;
+    const char* runs[] = {make_run("own/0", pendulum(), "of my own", 0, 3),
+                          make_run("own/1", pendulum(), "of my own", 1, 3)};
+    char* page;
+    assert_ok(report(runs, 2, NULL));
+    page = read_text("page.md");
+    assert_has(page, "| of my own | ");
+    assert_has(page, " | 2 | 2 |\n");
+    assert_has(page, "own/0/config.json --dataset ");
+    assert_lacks(page, "own/1/config.json");
+    uf_free(page);
+}
+
 static void a_run_without_evaluation(void** state) {
     (void)state;
     const char* runs[] = {make_run("plain_0", make_dataset("plain.hdf5", 500, 4, 2), "bc", 0, 3)};
@@ -316,17 +331,12 @@ static void another_file_is_no_result(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(mean_and_error_over_seeds),
-        cmocka_unit_test(a_folder_stands_for_its_runs),
-        cmocka_unit_test(other_settings_are_another_row),
-        cmocka_unit_test(a_run_without_evaluation),
-        cmocka_unit_test(published_beside_a_real_file),
-        cmocka_unit_test(not_beside_a_file_of_that_name),
-        cmocka_unit_test(corl_columns_have_their_averages),
-        cmocka_unit_test(no_results_is_an_error),
-        cmocka_unit_test(missing_runs_are_said),
-        cmocka_unit_test(a_broken_result_is_one_sentence),
-        cmocka_unit_test(another_file_is_no_result),
+        cmocka_unit_test(mean_and_error_over_seeds),       cmocka_unit_test(a_folder_stands_for_its_runs),
+        cmocka_unit_test(other_settings_are_another_row),  cmocka_unit_test(settings_of_no_preset),
+        cmocka_unit_test(a_run_without_evaluation),        cmocka_unit_test(published_beside_a_real_file),
+        cmocka_unit_test(not_beside_a_file_of_that_name),  cmocka_unit_test(corl_columns_have_their_averages),
+        cmocka_unit_test(no_results_is_an_error),          cmocka_unit_test(missing_runs_are_said),
+        cmocka_unit_test(a_broken_result_is_one_sentence), cmocka_unit_test(another_file_is_no_result),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
