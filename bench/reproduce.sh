@@ -23,7 +23,7 @@
 #   td3_bc    12 ms              3.3 h      edac      98 ms    82 h (3 million updates)
 #   iql       10 ms              2.8 h      cql      149 ms    41 h
 #   rebrac    94 ms               26 h      td3_awr  111 ms    31 h
-# that is 242 core hours for a dataset and a seed, evaluations apart.
+# that is 242 core hours for a dataset and a seed, evaluations apart; with --quick, half an hour.
 set -uo pipefail
 unifloral=${UNIFLORAL:-./unifloral}
 quick=0 seeds=3 jobs=$(nproc) out="" report=docs/reproduction.md

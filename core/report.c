@@ -69,15 +69,16 @@ static const D4rlSet d4rl_sets[] = {
     UF_PUBLISHED(corl, set, "bc", bc, bc_s)                                                              \
     UF_PUBLISHED(corl, set, "td3_bc", td3, td3_s)                                                        \
     UF_PUBLISHED(corl, set, "cql", cql, cql_s)                                                           \
-    UF_PUBLISHED(corl, set, "iql", iql, iql_s) UF_PUBLISHED(corl, set, "rebrac", reb, reb_s)             \
-        UF_PUBLISHED(corl, set, "sac_n", sac, sac_s) UF_PUBLISHED(corl, set, "edac", edac, edac_s)
-#define UF_KIT(set, mopo, mopo_s, combo, combo_s, rambo, mobile, cql, td3, edac, iql)        \
-    UF_PUBLISHED(kit, set, "mopo", mopo, mopo_s)                                             \
-    UF_PUBLISHED(kit, set, "combo", combo, combo_s)                                          \
-    UF_PUBLISHED(kit, set, "rambo", rambo, NAN)                                              \
-    UF_PUBLISHED(kit, set, "mobile", mobile, NAN) UF_PUBLISHED(kit, set, "cql", cql, NAN)    \
-        UF_PUBLISHED(kit, set, "td3_bc", td3, NAN) UF_PUBLISHED(kit, set, "edac", edac, NAN) \
-            UF_PUBLISHED(kit, set, "iql", iql, NAN)
+    UF_PUBLISHED(corl, set, "iql", iql, iql_s)                                                           \
+    UF_PUBLISHED(corl, set, "rebrac", reb, reb_s) UF_PUBLISHED(corl, set, "sac_n", sac, sac_s)           \
+        UF_PUBLISHED(corl, set, "edac", edac, edac_s)
+#define UF_KIT(set, mopo, mopo_s, combo, combo_s, rambo, mobile, cql, td3, edac, iql)  \
+    UF_PUBLISHED(kit, set, "mopo", mopo, mopo_s)                                       \
+    UF_PUBLISHED(kit, set, "combo", combo, combo_s)                                    \
+    UF_PUBLISHED(kit, set, "rambo", rambo, NAN)                                        \
+    UF_PUBLISHED(kit, set, "mobile", mobile, NAN)                                      \
+    UF_PUBLISHED(kit, set, "cql", cql, NAN) UF_PUBLISHED(kit, set, "td3_bc", td3, NAN) \
+        UF_PUBLISHED(kit, set, "edac", edac, NAN) UF_PUBLISHED(kit, set, "iql", iql, NAN)
 static const Published published[] = {
 #include "published.def"
 };
@@ -543,9 +544,9 @@ static void add_head(Page* page) {
                 "- A single run's ± is the standard error over the episodes of its final evaluation.\n"
                 "- Wall time: training with its interim evaluations, without the final one.\n");
     if (!page->any_published) return;
-    uf_text_add(
-        t,
-        "- Published: final scores too, ± standard deviation over seeds as their authors give it. Sources:");
+    uf_text_add(t,
+                "- Published: final scores of full trainings (a million updates or more), ± standard "
+                "deviation over seeds where given. Sources:");
     const Source* last = NULL;
     for (size_t i = 0; i < NUM_PUBLISHED; i++) {
         const Source* s = published[i].source;
