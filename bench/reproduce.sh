@@ -14,8 +14,8 @@
 #
 # A run lives in FOLDER/DATASET/PRESET_SEED, and what it says in FOLDER/DATASET/PRESET_SEED.txt. One that is
 # finished is kept, one that was stopped goes on. One that fails is reported and does not stop the others; the
-# exit status is then 1. Sets of Pendulum take the presets of configs/pendulum, which are small: --quick leaves
-# them as they are.
+# exit status is then 1. Files called pendulum* take the presets of configs/pendulum, which are small: --quick
+# leaves them as they are.
 #
 # Without --quick a run takes the preset's own number of updates. On one core of an AMD EPYC (AVX-512), 17
 # observations and 6 actions, by `unifloral bench --config configs/PRESET.json --threads 1`:
