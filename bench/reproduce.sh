@@ -185,19 +185,21 @@ for i in "${!plan[@]}"; do
         todo+=("$i")
     fi
 done
-echo "${#plan[@]} runs, $done_before done before, $jobs at a time; in $out"
-for other in ${others[@]+"${others[@]}"}; do
-    failed=$((failed + 1))
-    say_end "${other%%:*}" "FAILED: ${other#*:}"
-done
-for i in ${todo[@]+"${todo[@]}"}; do
-    while ((${#running[@]} >= jobs)); do finish_one; done
-    mkdir -p "${folders[$i]%/*}" || exit 1
-    run "$i" >"${folders[$i]}.txt" 2>&1 &
-    running[$!]=$i
-done
-while ((${#running[@]})); do finish_one; done
+# In braces, read to the end before it starts: bash otherwise reads on in a script that changed under a long run.
+{
+    echo "${#plan[@]} runs, $done_before done before, $jobs at a time; in $out"
+    for other in ${others[@]+"${others[@]}"}; do
+        failed=$((failed + 1))
+        say_end "${other%%:*}" "FAILED: ${other#*:}"
+    done
+    for i in ${todo[@]+"${todo[@]}"}; do
+        while ((${#running[@]} >= jobs)); do finish_one; done
+        mkdir -p "${folders[$i]%/*}" || exit 1
+        run "$i" >"${folders[$i]}.txt" 2>&1 &
+        running[$!]=$i
+    done
+    while ((${#running[@]})); do finish_one; done
 
-"$unifloral" report "${folders[@]}" --out "$report" --csv "$out/results.csv" || failed=$((failed + 1))
-echo "page   $report"
-((failed == 0))
+    "$unifloral" report "${folders[@]}" --out "$report" --csv "$out/results.csv" && echo "page   $report" || failed=$((failed + 1))
+    exit $((failed > 0))
+}
