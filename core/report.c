@@ -70,15 +70,16 @@ static const D4rlSet d4rl_sets[] = {
     UF_PUBLISHED(corl, set, "td3_bc", td3, td3_s)                                                        \
     UF_PUBLISHED(corl, set, "cql", cql, cql_s)                                                           \
     UF_PUBLISHED(corl, set, "iql", iql, iql_s)                                                           \
-    UF_PUBLISHED(corl, set, "rebrac", reb, reb_s) UF_PUBLISHED(corl, set, "sac_n", sac, sac_s)           \
-        UF_PUBLISHED(corl, set, "edac", edac, edac_s)
-#define UF_KIT(set, mopo, mopo_s, combo, combo_s, rambo, mobile, cql, td3, edac, iql)  \
-    UF_PUBLISHED(kit, set, "mopo", mopo, mopo_s)                                       \
-    UF_PUBLISHED(kit, set, "combo", combo, combo_s)                                    \
-    UF_PUBLISHED(kit, set, "rambo", rambo, NAN)                                        \
-    UF_PUBLISHED(kit, set, "mobile", mobile, NAN)                                      \
-    UF_PUBLISHED(kit, set, "cql", cql, NAN) UF_PUBLISHED(kit, set, "td3_bc", td3, NAN) \
-        UF_PUBLISHED(kit, set, "edac", edac, NAN) UF_PUBLISHED(kit, set, "iql", iql, NAN)
+    UF_PUBLISHED(corl, set, "rebrac", reb, reb_s)                                                        \
+    UF_PUBLISHED(corl, set, "sac_n", sac, sac_s) UF_PUBLISHED(corl, set, "edac", edac, edac_s)
+#define UF_KIT(set, mopo, mopo_s, combo, combo_s, rambo, mobile, cql, td3, edac, iql)    \
+    UF_PUBLISHED(kit, set, "mopo", mopo, mopo_s)                                         \
+    UF_PUBLISHED(kit, set, "combo", combo, combo_s)                                      \
+    UF_PUBLISHED(kit, set, "rambo", rambo, NAN)                                          \
+    UF_PUBLISHED(kit, set, "mobile", mobile, NAN)                                        \
+    UF_PUBLISHED(kit, set, "cql", cql, NAN)                                              \
+    UF_PUBLISHED(kit, set, "td3_bc", td3, NAN) UF_PUBLISHED(kit, set, "edac", edac, NAN) \
+        UF_PUBLISHED(kit, set, "iql", iql, NAN)
 static const Published published[] = {
 #include "published.def"
 };
