@@ -19,11 +19,11 @@
 #
 # Without --quick a run takes the preset's own number of updates. On one core of an AMD EPYC (AVX-512), 17
 # observations and 6 actions, by `unifloral bench --config configs/PRESET.json --threads 1`:
-#   bc       6.5 ms an update    1.8 h      sac_n     65 ms    54 h (3 million updates)
-#   td3_bc    12 ms              3.3 h      edac      98 ms    82 h (3 million updates)
-#   iql       10 ms              2.8 h      cql      149 ms    41 h
-#   rebrac    94 ms               26 h      td3_awr  111 ms    31 h
-# that is 242 core hours for a dataset and a seed, evaluations apart; with --quick, half an hour.
+#   bc       4.4 ms an update    1.2 h      sac_n     40 ms    34 h (3 million updates)
+#   td3_bc   7.9 ms              2.2 h      edac      62 ms    52 h (3 million updates)
+#   iql      5.9 ms              1.6 h      cql       99 ms    27 h
+#   rebrac    61 ms               17 h      td3_awr   70 ms    19 h
+# that is 155 core hours for a dataset and a seed, evaluations apart; with --quick, 20 minutes.
 set -uo pipefail
 unifloral=${UNIFLORAL:-./unifloral}
 quick=0 seeds=3 jobs=$(nproc) out="" report=docs/reproduction.md
