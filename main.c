@@ -21,6 +21,7 @@
 #include "core/envs.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
+#include "core/render.h"
 #include "core/report.h"
 #include "core/run.h"
 #include "core/verify.h"
@@ -58,6 +59,10 @@ enum Option {
     O_DATASETS,
     O_DATASET_STEPS,
     O_CSV,
+    O_EPISODE,
+    O_WIDTH,
+    O_HEIGHT,
+    O_FRAMES,
     NUM_OPTIONS,
 };
 
@@ -100,6 +105,12 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_DATASET_STEPS] = {"dataset-steps", "N",
                          "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
     [O_CSV] = {"csv", "FILE", "a line a run, for spreadsheets", 0, 0},
+    [O_EPISODE] = {"episode", "N", "which episode of the seed, as eval counts them (default 0)", 0,
+                   INT32_MAX},
+    [O_WIDTH] = {"width", "N", "pixels of a frame (default 400)", UF_RENDER_MIN_SIDE, UF_RENDER_MAX_SIDE},
+    [O_HEIGHT] = {"height", "N", "pixels of a frame (default 300)", UF_RENDER_MIN_SIDE, UF_RENDER_MAX_SIDE},
+    [O_FRAMES] = {"frames", "N",
+                  "frames at most (default: 12 in a .png, in a .gif as many as 25 a second need)", 1, 10000},
 };
 
 typedef struct Args {
@@ -417,6 +428,29 @@ static int command_collect(const Args* args) {
     return DONE;
 }
 
+static int command_render(const Args* args) {
+    UfRender r;
+    UfRenderOptions render = {.policy = args->num_files ? args->files[0] : args->values[O_POLICY],
+                              .env = args->values[O_ENV],
+                              .seed = (uint64_t)number(args, O_SEED, 0),
+                              .episode = number(args, O_EPISODE, 0),
+                              .workers = (int)number(args, O_WORKERS, 8),
+                              .num_steps = number(args, O_STEPS, 0),
+                              .width = (int)number(args, O_WIDTH, 400),
+                              .height = (int)number(args, O_HEIGHT, 300),
+                              .num_frames = (int)number(args, O_FRAMES, 0),
+                              .output = args->values[O_OUT]};
+    if (uf_render(&render, &r) != UF_OK) return failed();
+    if (r.note[0]) fprintf(stderr, "note: %s\n", r.note);
+    printf("environment       %s, seed %" PRIu64 ", episode %" PRId64 "\n", r.spec->name, render.seed,
+           render.episode);
+    printf("return            %.3f\n", r.ret);
+    printf("length            %d\n", r.length);
+    if (r.diverged) printf("warning           the simulation diverged; the episode ended there\n");
+    printf("wrote %s: %d frames, %d x %d pixels\n", render.output, r.num_frames, r.width, r.height);
+    return DONE;
+}
+
 static int command_convert(const Args* args) {
     if (uf_dataset_convert(args->files[0], args->files[1]) != UF_OK) return failed();
     printf("wrote %s\n", args->files[1]);
@@ -471,14 +505,14 @@ static int command_envs(const Args* args) {
 
 // ---- commands ----
 
-#define BIT(option) (1u << (option))
+#define BIT(option) (UINT64_C(1) << (option))
 
 typedef struct Command {
     const char* name;
     int (*function)(const Args* args);
     const char *usage, *help;
     int min_files, max_files;    // -1: any number
-    unsigned allowed, required;  // bits of options
+    uint64_t allowed, required;  // bits of options
 } Command;
 
 static const Command commands[] = {
@@ -506,6 +540,13 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_MIX) |
          BIT(O_MEAN) | BIT(O_SAMPLE) | BIT(O_NOISE) | BIT(O_NEXT_OBSERVATIONS),
      BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
+    {"render", command_render,
+     "(CHECKPOINT | --policy POLICY) [--env NAME] [--seed N] [--episode N] [--steps N] --out "
+     "FILE.png|FILE.gif",
+     "draw an episode of a checkpoint or a script: a strip of pictures or an animation", 0, 1,
+     BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_WORKERS) | BIT(O_STEPS) |
+         BIT(O_WIDTH) | BIT(O_HEIGHT) | BIT(O_FRAMES) | BIT(O_OUT),
+     BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
      "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
@@ -595,6 +636,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     char text[128];
     for (int i = 0; i < argc; i++) {
         const char* a = argv[i];
+        if (!only_files && !strcmp(a, "-o")) a = "--out";
         if (only_files || a[0] != '-' || !a[1]) {
             if (c->max_files >= 0 && args->num_files == c->max_files)
                 return misuse(c, "'%s' is one argument too many", a, NULL);
@@ -635,6 +677,9 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     }
     if (c->function == command_collect && !args->values[O_POLICY] && !args->values[O_MIX])
         return misuse(c, "%s is missing: what acts", "--policy or --mix", NULL);
+    if (c->function == command_render && (args->num_files > 0) == (args->values[O_POLICY] != NULL))
+        return misuse(c, "what acts is %s: either a checkpoint or --policy",
+                      args->num_files ? "given twice" : "missing", NULL);
     if (args->values[O_POLICY] && args->values[O_MIX])
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])

@@ -750,35 +750,43 @@ UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes) {
     return UF_OK;
 }
 
-UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
+UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** policy, const UfEnvSpec** spec,
+                       bool* deterministic) {
     char path[PATH_BYTES], stem[UF_STRING_BYTES];
     UfAgent* agent = NULL;
-    UfPolicy* policy = NULL;
-    UfPool* pool = NULL;
-    UfEnv* env = NULL;
-    *out = (UfEvaluation){0};
-    UF_TRY(uf_run_checkpoint(options->checkpoint, path, sizeof(path)));
+    *policy = NULL;
+    UF_TRY(uf_run_checkpoint(checkpoint, path, sizeof(path)));
     UF_TRY(uf_agent_load(&agent, path, 1));
     const UfConfig* c = uf_agent_config(agent, 0);
-    const char* name = options->env ? options->env : c->env;
+    const char* name = env ? env : c->env;
     if (!name[0]) name = file_stem(c->dataset, stem, sizeof(stem));
-    UfStatus status = uf_env_create(&env, name);
-    if (status == UF_OK) {
-        *spec = uf_env_spec(env);
-        status = uf_policy_create(&policy, agent, 0);
-    }
-    if (status == UF_OK && !uf_env_fits(*spec, uf_policy_obs_dim(policy), uf_policy_action_dim(policy)))
+    *deterministic = c->deterministic || c->deterministic_eval;
+    UfStatus status = uf_env_lookup(spec, name);
+    if (status == UF_OK) status = uf_env_available(*spec);
+    if (status == UF_OK) status = uf_policy_create(policy, agent, 0);
+    if (status == UF_OK && !uf_env_fits(*spec, uf_policy_obs_dim(*policy), uf_policy_action_dim(*policy)))
         status = UF_FAIL(UF_ERR_ARGUMENT,
                          "%s: the policy has %d observations and %d actions, environment %s %d and %d", path,
-                         uf_policy_obs_dim(policy), uf_policy_action_dim(policy), (*spec)->name,
+                         uf_policy_obs_dim(*policy), uf_policy_action_dim(*policy), (*spec)->name,
                          (*spec)->obs_dim, (*spec)->action_dim);
-    if (status == UF_OK) status = uf_pool_create(&pool, options->num_threads);
+    uf_agent_free(agent);
+    if (status == UF_OK) return UF_OK;
+    uf_policy_free(*policy);
+    *policy = NULL;
+    return status;
+}
+
+UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
+    UfPolicy* policy;
+    UfPool* pool = NULL;
+    bool deterministic;
+    *out = (UfEvaluation){0};
+    UF_TRY(uf_run_policy(options->checkpoint, options->env, &policy, spec, &deterministic));
+    UfStatus status = uf_pool_create(&pool, options->num_threads);
     if (status == UF_OK)
         status = uf_evaluate(out, policy, *spec, options->num_episodes, options->workers, options->seed,
-                             c->deterministic || c->deterministic_eval, pool);
-    uf_env_free(env);
+                             deterministic, pool);
     uf_pool_free(pool);
     uf_policy_free(policy);
-    uf_agent_free(agent);
     return status;
 }
