@@ -176,6 +176,13 @@ static void paint(mjModel* m) {
     }
 }
 
+// The walker's legs lie in one plane; a little apart they can be told from each other.
+static void part_legs(mjModel* m) {
+    int left = mj_name2id(m, mjOBJ_BODY, "left_thigh"), right = mj_name2id(m, mjOBJ_BODY, "right_thigh");
+    if (left >= 0) m->body_pos[3 * left + 1] = 0.08;
+    if (right >= 0) m->body_pos[3 * right + 1] = -0.08;
+}
+
 static void set_quality(mjModel* m, int width, int height) {
     m->vis.global.offwidth = width;
     m->vis.global.offheight = height;
@@ -209,6 +216,7 @@ static UfStatus open_view(UfCanvas* canvas, const UfEnv* env) {
     mjr_defaultContext(&v->context);
     UF_TRY(uf_mujoco_model_to_draw(&v->model, env->spec, look_xml));
     paint(v->model);
+    part_legs(v->model);
     set_quality(v->model, v->width, v->height);
     if (!uf_mujoco_guarded(make_data, v) || !v->data)
         return UF_FAIL(UF_ERR_MEMORY, "out of memory: the picture of %s", env->spec->name);

@@ -204,8 +204,7 @@ static void draw_title(cairo_t* c, const Drawing* d) {
 
 static UfStatus write_strip(Drawing* d, UfRender* out) {
     const UfRenderOptions* o = d->options;
-    int columns = (int)fmin(ceil(sqrt(d->num_frames * 4 / 3.0)), d->num_frames);
-    int rows = (d->num_frames + columns - 1) / columns;
+    int rows = (int)fmax(1, floor(sqrt(0.75 * d->num_frames))), columns = (d->num_frames + rows - 1) / rows;
     out->width = GAP + columns * (o->width + GAP);
     out->height = TITLE + rows * (o->height + GAP);
     if (out->width > MAX_SIDE || out->height > MAX_SIDE)
