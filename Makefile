@@ -86,7 +86,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan bench reproduce reproduce-quick readme install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -194,6 +194,16 @@ tsan:
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
 
+# The locomotion sets; TASKS, STEPS, ROWS and folders as bench/datasets.sh says. Stopped, the same command goes on.
+datasets: all
+	@UNIFLORAL=$(PROGRAM) bash bench/datasets.sh
+
+# The table of the made ones in datasets/README.md.
+datasets-table: all
+	@UNIFLORAL=$(PROGRAM) bash bench/datasets.sh --table >$(BUILD)/datasets.md
+	@sed -i -e '/^<!-- made -->$$/,/^<!-- \/made -->$$/{/^<!-- made -->$$/r $(BUILD)/datasets.md' \
+		-e '/^<!-- /!d}' datasets/README.md
+
 # Every preset, three seeds: docs/reproduction.md. ARGS="--dataset /path/to/hopper-medium-v2.hdf5 --jobs 8", say.
 reproduce: all
 	@bench/reproduce.sh $(ARGS)
@@ -238,6 +248,8 @@ help:
 	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       tests with threads under the thread sanitizer"
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
+	@echo "make datasets   the locomotion sets, by SAC from nothing; TASKS='hopper ...' STEPS=300000 ROWS=100000; resumable"
+	@echo "make datasets-table   datasets/README.md's table of those that are made"
 	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
 	@echo "make reproduce-quick   the same with few updates on two datasets"
 	@echo "make readme     README.md's table of hyperparameters from params.def"

@@ -517,9 +517,11 @@ typedef struct Command {
 
 static const Command commands[] = {
     {"train", command_train,
-     "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE]",
+     "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE] "
+     "[--env NAME]",
      "train by a JSON configuration, evaluate, keep checkpoints", 1, 1,
-     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET),
+     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) |
+         BIT(O_ENV),
      0},
     {"online", command_online,
      "CONFIG [--env NAME] [--steps N] [--start-steps N] [--out DIR] [--resume DIR] [--datasets DIR]",
