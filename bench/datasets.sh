@@ -3,14 +3,15 @@
 # usage: bench/datasets.sh           from the repository root, after `make`; `make datasets` calls it
 #        bench/datasets.sh --table   the made files as a table of Markdown, from `unifloral info`
 # Stopped or killed, it leaves all it needs: the same command goes on, and the files are those of a run that was never stopped.
-# Variables: TASKS; STEPS of training and ROWS of each of medium and expert; CORES; the folders CONFIGS, RUNS and DATASETS.
+# Variables: TASKS; STEPS of training and ROWS of each of medium and expert; MEDIUM, a score instead of the configuration's
+# medium_score; CORES; the folders CONFIGS, RUNS and DATASETS.
 set -uo pipefail
-TASKS=${TASKS:-hopper halfcheetah walker2d} STEPS=${STEPS:-300000} ROWS=${ROWS:-100000} CORES=${CORES:-$(nproc)}
+TASKS=${TASKS:-hopper halfcheetah walker2d} STEPS=${STEPS:-300000} ROWS=${ROWS:-100000} MEDIUM=${MEDIUM:-} CORES=${CORES:-$(nproc)}
 CONFIGS=${CONFIGS:-configs/online} RUNS=${RUNS:-runs/datasets} DATASETS=${DATASETS:-datasets} U=${UNIFLORAL:-./unifloral}
 KINDS="medium-replay medium expert medium-expert"
 
 table() {
-    echo "| file | training steps | rows | episodes | return mean / max | score mean / max | size | SHA-256 |"
+    echo "| file | made with | rows | episodes | return mean / max | score mean / max | size | SHA-256 |"
     echo "|---|---|---|---|---|---|---|---|"
     local task kind file
     for task in $TASKS; do
@@ -18,10 +19,10 @@ table() {
             file=$DATASETS/$task-$kind.hdf5
             [ -e "$file" ] || continue
             "$U" info "$file" | awk -v name="$task-$kind.hdf5" -v size="$(stat -c %s "$file")" \
-                -v steps="$(sed -n 's/^STEPS=\([0-9]*\) .*/\1/p' "$RUNS/$task.made" 2>/dev/null)" '
+                -v made="$(sed -n '1s/ MEDIUM=$//p; 1s/.*MEDIUM=..*/&/p' "$RUNS/$task.made" 2>/dev/null)" '
                 { for (i = 2; i < NF; i++) of[$1, $i] = $(i + 1); first[$1] = $2 }
                 $1 == "rows" && $4 ~ /^[0-9]+$/ { first[$1] += $4 }
-                END { printf "| %s | %s | %d | %d | %.1f / %.1f | %.1f / %.1f | %.1f MiB | `%s` |\n", name, steps, first["rows"],
+                END { printf "| %s | %s | %d | %d | %.1f / %.1f | %.1f / %.1f | %.1f MiB | `%s` |\n", name, made, first["rows"],
                       first["episodes"], of["return", "mean"], of["return", "max"], of["score", "mean"], of["score", "max"],
                       size / 1048576, first["sha256"] }'
         done
@@ -35,10 +36,10 @@ fail() {
 
 # Whether there is nothing to do. $RUNS/TASK.made says what was asked for and, once it is done, which files there are.
 is_made() {
-    local task=$1 made=$RUNS/$1.made file
+    local task=$1 made=$RUNS/$1.made asked file
     [ -e "$made" ] || return 1
-    [ "$(head -n 1 "$made")" = "STEPS=$STEPS ROWS=$ROWS" ] ||
-        fail "$task: $(head -n 1 "$made") in $RUNS, not STEPS=$STEPS ROWS=$ROWS; give those, other folders RUNS= and DATASETS=, or \
+    asked=$(head -n 1 "$made")
+    [ "$asked" = "$settings" ] || fail "$task: $asked in $RUNS, not $settings; give those, other folders RUNS= and DATASETS=, or \
 remove $made, $RUNS/$task and $DATASETS/$task-*.hdf5"
     grep -q '^done$' "$made" || return 1
     for file in $(sed -nE 's/^(wrote|kept) //p' "$made"); do [ -e "$file" ] || return 1; done
@@ -47,9 +48,9 @@ remove $made, $RUNS/$task and $DATASETS/$task-*.hdf5"
 start() { # TASK THREADS
     local task=$1 made=$RUNS/$1.made
     echo "$task: $STEPS steps, threads: $2, run folder $RUNS/$task"
-    echo "STEPS=$STEPS ROWS=$ROWS" >"$made"
+    echo "$settings" >"$made"
     "$U" online "$CONFIGS/sac_$task.json" --steps "$STEPS" --resume "$RUNS/$task" --threads "$2" --datasets "$DATASETS" \
-        --dataset-steps "$ROWS" </dev/null >"$RUNS/$task.out" 2> >(trap '' INT TERM HUP; exec sed -u "s/^/$task: /" >&2) &
+        --dataset-steps "$ROWS" ${MEDIUM:+--medium-score "$MEDIUM"} </dev/null >"$RUNS/$task.out" 2> >(trap '' INT TERM HUP; exec sed -u "s/^/$task: /" >&2) &
     pids+=($!)
     running+=("$task")
 }
@@ -75,7 +76,7 @@ if [ "${1:-}" = --table ]; then
 fi
 set -m
 mkdir -p "$RUNS" "$DATASETS" || exit 1
-failed=0 waiting=() pids=()
+failed=0 waiting=() pids=() settings="STEPS=$STEPS ROWS=$ROWS MEDIUM=$MEDIUM"
 for task in $TASKS; do
     [ -e "$CONFIGS/sac_$task.json" ] || fail "TASKS: '$task' has no $CONFIGS/sac_$task.json"
     if is_made "$task"; then echo "$task: made before"; else waiting+=("$task"); fi

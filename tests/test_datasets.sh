@@ -82,14 +82,17 @@ check "and left alone" diff "$T/before" <(stamps)
 rm "$T/straight/sets/hopper-expert.hdf5"
 check "one that was removed is made again" test "$(make_in straight | grep -cE '^wrote sets/hopper-expert.hdf5$|^kept |^halfcheetah: made before$')" = 5
 check "as it was" diff <(files straight) <(files stopped)
-refused "another scale" "hopper: STEPS=2500 ROWS=1000 in runs, not STEPS=2500 ROWS=500" make_in straight ROWS=500
+refused "another scale" "hopper: STEPS=2500 ROWS=1000 MEDIUM= in runs, not STEPS=2500 ROWS=500 MEDIUM=" make_in straight ROWS=500
+# Out of reach: there is no medium then, which is said, and the two others are all there is to make.
+check "a medium that is not reached" test "$(make_in high TASKS=hopper STEPS=300 MEDIUM=90 2>/dev/null | grep -c '^skipped .*no evaluation reached medium_score 90$')" = 2
+check "is no reason to begin again" test "$(make_in high TASKS=hopper STEPS=300 MEDIUM=90)" = "hopper: made before"
 refused "unknown task" "'cheetah' has no ../configs/sac_cheetah.json" make_in straight TASKS=cheetah
 check "all tasks have a configuration" eval 'for t in hopper halfcheetah walker2d; do test -e configs/online/sac_$t.json || exit 1; done'
 
 (cd "$T/straight" && bash "$root/bench/datasets.sh" --table) >"$T/table"
 check "a table of ten lines" test "$(wc -l <"$T/table")" = 10
 check "with the sum of each file" eval 'for sum in $(files straight | cut -d" " -f1); do grep -q "$sum" "$T/table" || exit 1; done'
-check "and rows" eval "grep -Eq '^\| hopper-medium-expert.hdf5 \| 2500 \| 2000 \| ' $T/table"
+check "and rows" eval "grep -Eq '^\| hopper-medium-expert.hdf5 \| STEPS=2500 ROWS=1000 \| 2000 \| ' $T/table"
 
 # ---- trained on ----
 
