@@ -16,7 +16,11 @@ endif
 TOOLS     = gcc:gcc pkg-config:pkg-config
 LIBRARIES = openblas:libopenblas-dev hdf5:libhdf5-dev libcjson:libcjson-dev zlib:zlib1g-dev
 CHARTS    = cairo:libcairo2-dev
+GIFS      = libgif:libgif-dev
 PHYSICS   = mujoco:libmujoco-dev
+# An off-screen OpenGL context for MuJoCo's renderer: EGL with Mesa's driver, or OSMesa where only that is there.
+OFFSCREEN = $(if $(call has_lib,egl),$(EGL),$(if $(call has_lib,osmesa),osmesa:libosmesa6-dev,$(EGL)))
+EGL       = egl:libegl-dev /usr/lib/*/dri/swrast_dri.so:libgl1-mesa-dri
 TESTING   = cmocka:libcmocka-dev
 FILES     = /usr/include/stdio.h:libc6-dev /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
 
@@ -28,22 +32,25 @@ has_lib  = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 has_physics = $(shell printf '\043include <mujoco/mujoco.h>\nint main(void) { return mj_version() == 0; }\n' | \
 	$(CC) $(CPPFLAGS) -x c - $(LDFLAGS) -lmujoco -o /dev/null 2>/dev/null && echo yes)
 absent   = $(foreach t,$(TOOLS),$(if $(call has_tool,$(call name,$(t))),,$(t))) \
-           $(foreach l,$(LIBRARIES) $(CHARTS) $(TESTING),$(if $(call has_lib,$(call name,$(l))),,$(l))) \
+           $(foreach l,$(LIBRARIES) $(CHARTS) $(GIFS) $(filter-out /%,$(OFFSCREEN)) $(TESTING),$(if $(call has_lib,$(call name,$(l))),,$(l))) \
            $(if $(has_physics),,$(PHYSICS)) \
-           $(foreach f,$(FILES),$(if $(wildcard $(call name,$(f))),,$(f)))
+           $(foreach f,$(FILES) $(filter /%,$(OFFSCREEN)),$(if $(wildcard $(call name,$(f))),,$(f)))
 
-PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(PHYSICS) $(TESTING) $(FILES)
+PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(GIFS) $(PHYSICS) $(OFFSCREEN) $(TESTING) $(FILES)
 ABSENT   := $(strip $(absent))
 NEEDED   := $(strip $(filter $(TOOLS) $(LIBRARIES),$(ABSENT)))
 PACKAGES := $(foreach p,$(ABSENT),$(call package,$(p)))
 MUJOCO   := $(if $(filter $(PHYSICS),$(ABSENT)),,-lmujoco)
 CAIRO    := $(if $(filter $(CHARTS),$(ABSENT)),,cairo)
-MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO)
+GIF      := $(if $(filter $(GIFS),$(ABSENT)),,libgif)
+GL       := $(if $(MUJOCO),$(call name,$(filter-out $(ABSENT),$(filter-out /%,$(OFFSCREEN)))))
+MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO) $(GIF) $(GL)
 
 # ---- flags ----
 
 CFLAGS   ?= -O3 -g
-CPPFLAGS += -D_GNU_SOURCE -I. -Itests $(if $(CAIRO),,-DUF_NO_CAIRO) $(if $(MUJOCO),,-DUF_NO_MUJOCO) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
+CPPFLAGS += -D_GNU_SOURCE -I. -Itests $(if $(CAIRO),,-DUF_NO_CAIRO) $(if $(MUJOCO),,-DUF_NO_MUJOCO) $(if $(GIF),,-DUF_NO_GIF) \
+            $(if $(GL),-DUF_GL_$(if $(filter egl,$(GL)),EGL,OSMESA)) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
 # No -ffast-math: a NaN must stay one. The two -fno- flags change no value; they let loops with sqrt and ?: become vectors.
 ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread -fopenmp-simd -fno-math-errno \
             -fno-trapping-math $(CFLAGS)
@@ -81,7 +88,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan bench readme install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -189,6 +196,23 @@ tsan:
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
 
+# The locomotion sets; TASKS, STEPS, ROWS and folders as bench/datasets.sh says. Stopped, the same command goes on.
+datasets: all
+	@UNIFLORAL=$(PROGRAM) bash bench/datasets.sh
+
+# The table of the made ones in datasets/README.md.
+datasets-table: all
+	@UNIFLORAL=$(PROGRAM) bash bench/datasets.sh --table >$(BUILD)/datasets.md
+	@sed -i -e '/^<!-- made -->$$/,/^<!-- \/made -->$$/{/^<!-- made -->$$/r $(BUILD)/datasets.md' \
+		-e '/^<!-- /!d}' datasets/README.md
+
+# Every preset, three seeds: docs/reproduction.md. ARGS="--dataset /path/to/hopper-medium-v2.hdf5 --jobs 8", say.
+reproduce: all
+	@bench/reproduce.sh $(ARGS)
+
+reproduce-quick: all
+	@bench/reproduce.sh --quick $(ARGS)
+
 # The hyperparameter table of README.md from params.def; a test compares the two.
 readme: all
 	@./unifloral help --markdown >$(BUILD)/params.md
@@ -226,6 +250,10 @@ help:
 	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       tests with threads under the thread sanitizer"
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
+	@echo "make datasets   the locomotion sets, by SAC from nothing; TASKS='hopper ...' STEPS=300000 ROWS=100000; resumable"
+	@echo "make datasets-table   datasets/README.md's table of those that are made"
+	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
+	@echo "make reproduce-quick   the same with few updates on two datasets"
 	@echo "make readme     README.md's table of hyperparameters from params.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"

@@ -23,6 +23,8 @@
 #include "core/envs.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
+#include "core/render.h"
+#include "core/report.h"
 #include "core/run.h"
 #include "core/verify.h"
 
@@ -60,6 +62,11 @@ enum Option {
     O_DATASETS,
     O_DATASET_STEPS,
     O_DYNAMICS,
+    O_CSV,
+    O_EPISODE,
+    O_WIDTH,
+    O_HEIGHT,
+    O_FRAMES,
     NUM_OPTIONS,
 };
 
@@ -104,6 +111,13 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_DATASET_STEPS] = {"dataset-steps", "N",
                          "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
     [O_DYNAMICS] = {"dynamics", NULL, "time the world model's training", 0, 0},
+    [O_CSV] = {"csv", "FILE", "a line a run, for spreadsheets", 0, 0},
+    [O_EPISODE] = {"episode", "N", "which episode of the seed, as eval counts them (default 0)", 0,
+                   INT32_MAX},
+    [O_WIDTH] = {"width", "N", "pixels of a frame (default 400)", UF_RENDER_MIN_SIDE, UF_RENDER_MAX_SIDE},
+    [O_HEIGHT] = {"height", "N", "pixels of a frame (default 300)", UF_RENDER_MIN_SIDE, UF_RENDER_MAX_SIDE},
+    [O_FRAMES] = {"frames", "N",
+                  "frames at most (default: 12 in a .png, in a .gif as many as 25 a second need)", 1, 10000},
 };
 
 typedef struct Args {
@@ -142,16 +156,6 @@ typedef struct Screen {
     bool terminal, quiet;
 } Screen;
 
-static const char* duration(double seconds, char text[32]) {
-    if (!isfinite(seconds)) return "?";
-    long s = (long)(seconds + 0.5);
-    if (s < 3600)
-        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
-    else
-        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
-    return text;
-}
-
 static double metric(const UfRunEvent* e, const char* name) {
     for (int i = 0; i < e->num_metrics; i++) {
         if (!strcmp(e->names[i], name)) return e->values[i];
@@ -170,7 +174,7 @@ static size_t describe(const UfRunEvent* e, char* line, size_t bytes) {
     char left[32];
     size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f updates/s  %s left",
                                 100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second,
-                                duration(e->seconds_left, left));
+                                uf_duration(e->seconds_left, left));
     n = add_value(line, n, bytes, "epoch", "%.0f", metric(e, "epoch"));
     n = add_value(line, n, bytes, "loss", "%.4g", metric(e, "loss"));
     n = add_value(line, n, bytes, "validation", "%.4g", metric(e, "validation"));
@@ -453,7 +457,7 @@ static int command_verify(const Args* args) {
     return result;
 }
 
-// ---- collect, convert, bench, envs ----
+// ---- collect, convert, bench, report, envs ----
 
 static int command_collect(const Args* args) {
     const char* noise = args->values[O_NOISE];
@@ -469,6 +473,29 @@ static int command_collect(const Args* args) {
                                 .output = args->values[O_OUT]};
     if (uf_collect(&collect) != UF_OK) return failed();
     printf("wrote %s\n", args->values[O_OUT]);
+    return DONE;
+}
+
+static int command_render(const Args* args) {
+    UfRender r;
+    UfRenderOptions render = {.policy = args->num_files ? args->files[0] : args->values[O_POLICY],
+                              .env = args->values[O_ENV],
+                              .seed = (uint64_t)number(args, O_SEED, 0),
+                              .episode = number(args, O_EPISODE, 0),
+                              .workers = (int)number(args, O_WORKERS, 8),
+                              .num_steps = number(args, O_STEPS, 0),
+                              .width = (int)number(args, O_WIDTH, 400),
+                              .height = (int)number(args, O_HEIGHT, 300),
+                              .num_frames = (int)number(args, O_FRAMES, 0),
+                              .output = args->values[O_OUT]};
+    if (uf_render(&render, &r) != UF_OK) return failed();
+    if (r.note[0]) fprintf(stderr, "note: %s\n", r.note);
+    printf("environment       %s, seed %" PRIu64 ", episode %" PRId64 "\n", r.spec->name, render.seed,
+           render.episode);
+    printf("return            %.3f\n", r.ret);
+    printf("length            %d\n", r.length);
+    if (r.diverged) printf("warning           the simulation diverged; the episode ended there\n");
+    printf("wrote %s: %d frames, %d x %d pixels\n", render.output, r.num_frames, r.width, r.height);
     return DONE;
 }
 
@@ -500,6 +527,18 @@ static int command_bench(const Args* args) {
     return DONE;
 }
 
+// A result that cannot be read is an error, but the page of the others is written.
+static int command_report(const Args* args) {
+    UfReportOptions report = {.folders = args->files,
+                              .num_folders = args->num_files,
+                              .output = args->values[O_OUT],
+                              .csv = args->values[O_CSV]};
+    UfReportCounts counts;
+    UfStatus status = uf_report(&report, &counts);
+    if (counts.num_results) printf("%d runs, %d missing\n", counts.num_results, counts.num_missing);
+    return status == UF_OK ? DONE : failed();
+}
+
 static int command_envs(const Args* args) {
     (void)args;
     printf("%-28s %12s %8s %6s  %s\n", "environment", "observations", "actions", "steps",
@@ -516,21 +555,23 @@ static int command_envs(const Args* args) {
 
 // ---- commands ----
 
-#define BIT(option) (1u << (option))
+#define BIT(option) (UINT64_C(1) << (option))
 
 typedef struct Command {
     const char* name;
     int (*function)(const Args* args);
     const char *usage, *help;
     int min_files, max_files;    // -1: any number
-    unsigned allowed, required;  // bits of options
+    uint64_t allowed, required;  // bits of options
 } Command;
 
 static const Command commands[] = {
     {"train", command_train,
-     "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE]",
+     "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE] "
+     "[--env NAME]",
      "train by a JSON configuration, evaluate, keep checkpoints", 1, 1,
-     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET),
+     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) |
+         BIT(O_ENV),
      0},
     {"online", command_online,
      "CONFIG [--env NAME] [--steps N] [--start-steps N] [--out DIR] [--resume DIR] [--datasets DIR]",
@@ -558,6 +599,13 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_POLICY) | BIT(O_STEPS) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_MIX) |
          BIT(O_MEAN) | BIT(O_SAMPLE) | BIT(O_NOISE) | BIT(O_NEXT_OBSERVATIONS),
      BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
+    {"render", command_render,
+     "(CHECKPOINT | --policy POLICY) [--env NAME] [--seed N] [--episode N] [--steps N] --out "
+     "FILE.png|FILE.gif",
+     "draw an episode of a checkpoint or a script: a strip of pictures or an animation", 0, 1,
+     BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_WORKERS) | BIT(O_STEPS) |
+         BIT(O_WIDTH) | BIT(O_HEIGHT) | BIT(O_FRAMES) | BIT(O_OUT),
+     BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
      "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N] "
@@ -566,6 +614,9 @@ static const Command commands[] = {
      BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) |
          BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS),
      0},
+    {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
+     "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
+     BIT(O_OUT)},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
@@ -645,6 +696,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     char text[128];
     for (int i = 0; i < argc; i++) {
         const char* a = argv[i];
+        if (!only_files && !strcmp(a, "-o")) a = "--out";
         if (only_files || a[0] != '-' || !a[1]) {
             if (c->max_files >= 0 && args->num_files == c->max_files)
                 return misuse(c, "'%s' is one argument too many", a, NULL);
@@ -687,6 +739,9 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         return misuse(c, "%s is missing: what acts", "--policy or --mix", NULL);
     if (c->function == command_dynamics && !args->values[O_CONFIG] && !args->values[O_RESUME])
         return misuse(c, "%s is missing", "--config or --resume", NULL);
+    if (c->function == command_render && (args->num_files > 0) == (args->values[O_POLICY] != NULL))
+        return misuse(c, "what acts is %s: either a checkpoint or --policy",
+                      args->num_files ? "given twice" : "missing", NULL);
     if (args->values[O_POLICY] && args->values[O_MIX])
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])

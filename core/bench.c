@@ -232,25 +232,9 @@ static UfStatus time_share(Bench* b, double* share) {
     return status;
 }
 
-static void cpu_name(char* out, size_t bytes) {
-    char line[256];
-    snprintf(out, bytes, "unknown CPU");
-    FILE* file = fopen("/proc/cpuinfo", "r");
-    while (file && fgets(line, sizeof line, file)) {
-        char* value = strchr(line, ':');
-        if (strncmp(line, "model name", 10) != 0 || !value) continue;
-        value[strcspn(value, "\n")] = 0;
-        snprintf(out, bytes, "%s", value + 2);
-        break;
-    }
-    if (file) fclose(file);
-    for (char* c = out; *c; c++)
-        if (*c == '"' || *c == '\\') *c = ' ';
-}
-
 static UfStatus run_bench(Bench* b, char** json_line) {
     const UfBenchOptions* o = b->options;
-    char cpu[256];
+    char machine[320];
     double share = 0;
     UF_TRY(UF_ALLOC(&b->update_ms, o->num_windows, "timings"));
     UF_TRY(UF_ALLOC(&b->bare_ms, o->num_windows, "timings"));
@@ -259,7 +243,7 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     UF_TRY(note_products(b));
     UF_TRY(time_windows(b));
     UF_TRY(time_share(b, &share));
-    cpu_name(cpu, sizeof cpu);
+    uf_machine(machine, sizeof machine);
     const int middle = o->num_windows / 2, last = o->num_windows - 1;
     const double gflop = b->flop / o->population * 1e-9;
     const char* what = o->rollouts ? "rollout" : "update";
@@ -280,7 +264,7 @@ static UfStatus run_bench(Bench* b, char** json_line) {
                 b->bare_ms[middle], b->bare_ms[middle] / b->update_ms[middle], share);
     uf_text_add(&text, "\"gflop_per_%s\": %.3f, \"gflops\": %.1f, \"bare_gemm_gflops\": %.1f, ", what, gflop,
                 gflop / b->update_ms[middle] * 1e3, gflop / b->bare_ms[middle] * 1e3);
-    uf_text_add(&text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", ", cpu,
+    uf_text_add(&text, "\"machine\": \"%s\", \"device\": \"%s\", \"version\": \"%s\", ", machine,
                 b->backend->name, UF_VERSION);
     unsigned major = 0, minor = 0, release = 0;
     H5get_libversion(&major, &minor, &release);

@@ -5,6 +5,7 @@
 // gymnasium/envs/classic_control/*.py.
 #include <math.h>
 
+#include "draw.h"
 #include "envs.h"
 
 // A fused multiply-add rounds once where gymnasium rounds twice.
@@ -47,8 +48,9 @@ static void pendulum_step(UfEnv* env, const float* action, double* reward, bool*
     float effort = 0.001f * (torque * torque), push = 3.0f * torque;  // numpy keeps both in float32
     *reward = -(wrapped * wrapped + 0.1 * (speed * speed) + effort);
     *terminated = false;
-    speed = clip(speed + (15.0 * sin(angle) + push) * 0.05, -8, 8);
-    env->state[0] = angle + speed * 0.05;
+    const double dt = env->spec->step_seconds;
+    speed = clip(speed + (15.0 * sin(angle) + push) * dt, -8, 8);
+    env->state[0] = angle + speed * dt;
     env->state[1] = speed;
 }
 
@@ -68,14 +70,17 @@ static void pendulum_control(const UfEnv* env, const float* obs, float* action) 
     action[0] = (float)clip(near ? balance : missing * speed, -2, 2);
 }
 
-const UfEnvOps uf_pendulum_ops = {
-    .reset = reset_uniform, .step = pendulum_step, .observe = pendulum_observe, .control = pendulum_control};
+const UfEnvOps uf_pendulum_ops = {.reset = reset_uniform,
+                                  .step = pendulum_step,
+                                  .observe = pendulum_observe,
+                                  .control = pendulum_control,
+                                  .draw = UF_DRAW(pendulum)};
 
 // ---- cart pole ----
 
 static void cart_pole_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
     const double gravity = 9.8, pole_mass = 0.1, mass = 0.1 + 1.0, length = 0.5, pole_moment = 0.1 * 0.5;
-    const double dt = 0.02;
+    const double dt = env->spec->step_seconds;
     double* s = env->state;
     double force = discrete_action(env, action) == 1 ? 10.0 : -10.0, cosine = cos(s[2]), sine = sin(s[2]);
     double push = (force + pole_moment * (s[3] * s[3]) * sine) / mass;
@@ -96,8 +101,11 @@ static void cart_pole_control(const UfEnv* env, const float* obs, float* action)
     action[0] = 0.1f * obs[0] + 0.3f * obs[1] + 2 * obs[2] + obs[3] > 0;
 }
 
-const UfEnvOps uf_cart_pole_ops = {
-    .reset = reset_uniform, .step = cart_pole_step, .observe = observe_state, .control = cart_pole_control};
+const UfEnvOps uf_cart_pole_ops = {.reset = reset_uniform,
+                                   .step = cart_pole_step,
+                                   .observe = observe_state,
+                                   .control = cart_pole_control,
+                                   .draw = UF_DRAW(cart_pole)};
 
 // ---- mountain car ----
 
@@ -121,7 +129,8 @@ static void mountain_car_control(const UfEnv* env, const float* obs, float* acti
 const UfEnvOps uf_mountain_car_ops = {.reset = reset_uniform,
                                       .step = mountain_car_step,
                                       .observe = observe_state,
-                                      .control = mountain_car_control};
+                                      .control = mountain_car_control,
+                                      .draw = UF_DRAW(mountain_car)};
 
 static double rounded(double x, bool to_single) { return to_single ? (float)x : x; }
 
@@ -150,7 +159,8 @@ static void mountain_car_continuous_control(const UfEnv* env, const float* obs, 
 const UfEnvOps uf_mountain_car_continuous_ops = {.reset = reset_uniform,
                                                  .step = mountain_car_continuous_step,
                                                  .observe = observe_state,
-                                                 .control = mountain_car_continuous_control};
+                                                 .control = mountain_car_continuous_control,
+                                                 .draw = UF_DRAW(mountain_car_continuous)};
 
 // ---- acrobot ----
 
@@ -191,7 +201,7 @@ static double wrap_to_pi(double angle) {
 }
 
 static void acrobot_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
-    const double dt = 0.2;
+    const double dt = env->spec->step_seconds;
     double* s = env->state;
     double torque = discrete_action(env, action) - 1, k1[4], k2[4], k3[4], k4[4], at[4];
     acrobot_rates(k1, s, torque);
@@ -225,5 +235,8 @@ static void acrobot_control(const UfEnv* env, const float* obs, float* action) {
     action[0] = obs[4] > 0 ? 0 : 2;
 }
 
-const UfEnvOps uf_acrobot_ops = {
-    .reset = acrobot_reset, .step = acrobot_step, .observe = acrobot_observe, .control = acrobot_control};
+const UfEnvOps uf_acrobot_ops = {.reset = acrobot_reset,
+                                 .step = acrobot_step,
+                                 .observe = acrobot_observe,
+                                 .control = acrobot_control,
+                                 .draw = UF_DRAW(acrobot)};

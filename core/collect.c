@@ -140,11 +140,7 @@ static float clip(float x) { return fminf(fmaxf(x, -1), 1); }
 static UfStatus act_by_script(const UfEnvSpec* spec, Episode* e, const float* obs, float* action) {
     float middle = 0.5f * (spec->action_low + spec->action_high);
     float half = 0.5f * (spec->action_high - spec->action_low);
-    if (e->skill > 0)
-        UF_TRY(uf_env_controller(spec, e->env, obs, e->skill, &e->random, e->env_action));
-    else  // needs no script
-        for (int i = 0; i < spec->action_dim; i++)
-            e->env_action[i] = (float)uf_random_uniform(&e->random, spec->action_low, spec->action_high);
+    UF_TRY(uf_env_controller(spec, e->env, obs, e->skill, &e->random, e->env_action));
     for (int i = 0; i < spec->action_dim; i++) action[i] = clip((e->env_action[i] - middle) / half);
     return UF_OK;
 }
@@ -316,6 +312,15 @@ static double skill_of(int script, double progress) {
         case REPLAY: return REPLAY_SKILL * fmin(progress, 1);
         default: return 0;
     }
+}
+
+bool uf_collect_skill(const char* name, double* skill) {
+    for (int script = 0; script < NUM_SCRIPTS; script++) {
+        if (script == REPLAY || strcmp(scripts[script], name)) continue;
+        *skill = skill_of(script, 0);
+        return true;
+    }
+    return false;
 }
 
 // Rows of one part, up to the first whole episode that reaches `end`.

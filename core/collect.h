@@ -24,4 +24,7 @@ typedef struct UfCollectOptions {
 // ones that the environment was given, to the bit, scaled to [-1, 1].
 UfStatus uf_collect(const UfCollectOptions* options);
 
+// Whether this is the name of a script that keeps one skill (random, medium, expert), and which.
+bool uf_collect_skill(const char* name, double* skill);
+
 #endif

@@ -7,6 +7,7 @@
 #include <ctype.h>  // isalnum
 #include <errno.h>
 #include <fcntl.h>  // open
+#include <math.h>   // isfinite
 #include <pthread.h>
 #include <sched.h>   // sched_getaffinity
 #include <signal.h>  // pthread_sigmask
@@ -411,6 +412,16 @@ double uf_now(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+const char* uf_duration(double seconds, char text[32]) {
+    if (!isfinite(seconds)) return "?";
+    long s = (long)(seconds + 0.5);
+    if (s < 3600)
+        snprintf(text, 32, "%ld:%02ld", s / 60, s % 60);
+    else
+        snprintf(text, 32, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+    return text;
+}
+
 // ---- threads ----
 
 // A region is one uf_pool_run. The caller calls as many workers as there are tasks for, takes tasks itself
@@ -613,4 +624,29 @@ void uf_pool_free(UfPool* pool) {
     }
     sleeper_free(&pool->caller);
     uf_free(pool);
+}
+
+// ---- machine ----
+
+void uf_machine(char* text, size_t bytes) {
+    char line[256], name[256] = "unknown processor";
+    const char* vectors = "";
+    const int cores = usable_cpus();
+    FILE* file = fopen("/proc/cpuinfo", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        char* value = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !value) continue;
+        value[strcspn(value, "\n")] = 0;
+        snprintf(name, sizeof name, "%s", value + 2);
+        break;
+    }
+    if (file) fclose(file);
+    for (char* c = name; *c; c++)
+        if (*c == '"' || *c == '\\') *c = ' ';  // it goes into JSON
+#ifdef __x86_64__
+    vectors = __builtin_cpu_supports("avx512f") ? ", AVX-512"
+              : __builtin_cpu_supports("avx2")  ? ", AVX2"
+                                                : "";
+#endif
+    snprintf(text, bytes, "%d core%s of %s%s", cores, cores == 1 ? "" : "s", name, vectors);
 }

@@ -71,6 +71,13 @@ void uf_sha256(const void* data, size_t num_bytes, char hex[65]);
 // ---- time ----
 
 double uf_now(void);  // seconds, monotonic
+// "1:02:03", "2:03", or "?" for what is not finite.
+const char* uf_duration(double seconds, char text[32]);
+
+// ---- machine ----
+
+// "2 cores of AMD EPYC, AVX-512": what this process may use.
+void uf_machine(char* text, size_t bytes);
 
 // ---- threads ----
 

@@ -31,12 +31,12 @@ static const UfMaze umaze = {UMAZE_ROWS, false}, umaze_dense = {UMAZE_ROWS, true
 static const UfMaze medium_maze = {MEDIUM_ROWS, false}, medium_dense = {MEDIUM_ROWS, true};
 static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS, true};
 
-#define MAZE_ROW(NAME, MAX_STEPS, MIN, MAX, MAZE)                                                       \
-    {                                                                                                   \
-        .name = "PointMaze-" NAME, .alias = "pointmaze-" NAME, .obs_dim = 4, .action_dim = 2,           \
-        .action_low = -1, .action_high = 1, .max_steps = MAX_STEPS, .state_dim = 4, .has_scores = true, \
-        .score_min = MIN, .score_max = MAX, .termination_rule = "never", .skill_power = 2,              \
-        .ops = &uf_maze_ops, .details = &(MAZE)                                                         \
+#define MAZE_ROW(NAME, MAX_STEPS, MIN, MAX, MAZE)                                                         \
+    {                                                                                                     \
+        .name = "PointMaze-" NAME, .alias = "pointmaze-" NAME, .obs_dim = 4, .action_dim = 2,             \
+        .action_low = -1, .action_high = 1, .max_steps = MAX_STEPS, .step_seconds = 0.01, .state_dim = 4, \
+        .has_scores = true, .score_min = MIN, .score_max = MAX, .termination_rule = "never",              \
+        .skill_power = 2, .ops = &uf_maze_ops, .details = &(MAZE)                                         \
     }
 
 // D4RL's own datasets have the legacy masses, gymnasium's v4 the exact ones; the names say which. The bare
@@ -64,6 +64,7 @@ const UfEnvSpec uf_env_specs[] = {
      .action_low = -2,
      .action_high = 2,
      .max_steps = 200,
+     .step_seconds = 0.05,
      .state_dim = 2,
      .has_scores = true,
      .score_min = -1229.41,
@@ -79,6 +80,7 @@ const UfEnvSpec uf_env_specs[] = {
      .action_low = -1,
      .action_high = 1,
      .max_steps = 999,
+     .step_seconds = 1.0 / 30,
      .state_dim = 2,
      .has_scores = true,
      .score_min = -33.09,
@@ -94,6 +96,7 @@ const UfEnvSpec uf_env_specs[] = {
      .discrete = true,
      .action_high = 1,
      .max_steps = 500,
+     .step_seconds = 0.02,
      .state_dim = 4,
      .has_scores = true,
      .score_min = 22.31,
@@ -109,6 +112,7 @@ const UfEnvSpec uf_env_specs[] = {
      .discrete = true,
      .action_high = 2,
      .max_steps = 200,
+     .step_seconds = 1.0 / 30,
      .state_dim = 2,
      .has_scores = true,
      .score_min = -200,
@@ -124,6 +128,7 @@ const UfEnvSpec uf_env_specs[] = {
      .discrete = true,
      .action_high = 2,
      .max_steps = 500,
+     .step_seconds = 0.2,
      .state_dim = 4,
      .has_scores = true,
      .score_min = -498.86,
@@ -142,11 +147,12 @@ const UfEnvSpec uf_env_specs[] = {
     MAZE_ROW("large-dense", 800, 39.77, 627.37, large_dense),
     // state: see mujoco.c `get_state`; scores: D4RL's. Ant has 84 zeros more in D4RL, where MuJoCo left the
     // contact forces empty.
-    MUJOCO_ROWS("Hopper", "hopper", HOPPER, 11, 3, 1, 19, SCORES(HOPPER)),
-    MUJOCO_ROWS("HalfCheetah", "halfcheetah", HALFCHEETAH, 17, 6, 1, 28, SCORES(HALFCHEETAH)),
-    MUJOCO_ROWS("Walker2d", "walker2d", WALKER2D, 17, 6, 1, 28, SCORES(WALKER2D)),
-    MUJOCO_ROWS("Ant", "ant", ANT, 27, 8, 1, 44, .padded_obs_dim = 111, SCORES(ANT)),
-    MUJOCO_ROWS("InvertedPendulum", "invertedpendulum", INVERTEDPENDULUM, 4, 1, 3, 7, .has_scores = false),
+    MUJOCO_ROWS("Hopper", "hopper", HOPPER, 11, 3, 1, 19, .step_seconds = 0.008, SCORES(HOPPER)),
+    MUJOCO_ROWS("HalfCheetah", "halfcheetah", HALFCHEETAH, 17, 6, 1, 28, .step_seconds = 0.05,
+                SCORES(HALFCHEETAH)),
+    MUJOCO_ROWS("Walker2d", "walker2d", WALKER2D, 17, 6, 1, 28, .step_seconds = 0.008, SCORES(WALKER2D)),
+    MUJOCO_ROWS("Ant", "ant", ANT, 27, 8, 1, 44, .padded_obs_dim = 111, .step_seconds = 0.05, SCORES(ANT)),
+    MUJOCO_ROWS("InvertedPendulum", "invertedpendulum", INVERTEDPENDULUM, 4, 1, 3, 7, .step_seconds = 0.04),
 };
 const int uf_num_env_specs = sizeof uf_env_specs / sizeof uf_env_specs[0];
 
@@ -272,14 +278,17 @@ void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_
 
 UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,
                            UfRandom* random, float* action) {
-    if (!spec->ops->control)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "%s has no scripted controller; collect with a trained policy",
-                       spec->name);
+    if (!spec->ops->control && skill != 0)
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "%s has no scripted controller but the random one; take a trained policy", spec->name);
     if (!(skill >= 0 && skill <= 1))
         return UF_FAIL(UF_ERR_ARGUMENT, "skill is %g; it goes from 0 (random) to 1 (the best the script can)",
                        skill);
-    double share = pow(skill, spec->skill_power);  // of the script; the rest is uniform noise
-    spec->ops->control(env, obs, action);
+    double share = skill > 0 ? pow(skill, spec->skill_power) : 0;  // of the script; the rest is uniform noise
+    if (spec->ops->control)
+        spec->ops->control(env, obs, action);
+    else
+        memset(action, 0, (size_t)(spec->discrete ? 1 : spec->action_dim) * sizeof *action);
     if (spec->discrete) {
         bool keep = uf_random_uniform(random, 0, 1) < share;
         double other = floor(uf_random_uniform(random, 0, spec->action_dim));

@@ -7,6 +7,7 @@
 
 typedef struct UfEnv UfEnv;
 typedef struct UfEnvOps UfEnvOps;
+typedef struct UfCanvas UfCanvas;  // draw.h
 
 // One row an environment: everything there is to know about it without making one.
 typedef struct UfEnvSpec {
@@ -18,7 +19,8 @@ typedef struct UfEnvSpec {
     bool discrete;       // then step reads action[0] as the index
     float action_low, action_high;
     int max_steps;
-    int state_dim;  // doubles of get/set state, internal clock excluded
+    double step_seconds;  // from step to step; where the task has no clock: as gymnasium plays it
+    int state_dim;        // doubles of get/set state, internal clock excluded
     bool has_scores;
     double score_min, score_max;   // returns of score 0 (random) and 100 (expert)
     const char* termination_rule;  // of model rollouts: a name that uf_termination_rule knows
@@ -75,6 +77,7 @@ struct UfEnvOps {
     void (*step)(UfEnv* env, const float* action, double* reward, bool* terminated);
     void (*observe)(const UfEnv* env, float* obs);
     void (*control)(const UfEnv* env, const float* obs, float* action);  // the script at skill 1.   Nullable
+    UfStatus (*draw)(UfCanvas* canvas, const UfEnv* env);  // the state as it is.   Nullable: no pictures
     // Nullable: plain environments keep all their state in UfEnv.state
     void (*get_state)(const UfEnv* env, double* state);
     void (*set_state)(UfEnv* env, const double* state);

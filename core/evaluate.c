@@ -12,8 +12,9 @@
 
 #include "policy.h"
 
-typedef struct Job {  // what all groups share
-    const UfPolicy* policy;
+typedef struct Job {         // what all groups share
+    const UfPolicy* policy;  // NULL: the script, one worker
+    double skill;
     const UfEnvSpec* spec;
     UfEvaluation* out;
     int workers, num_groups;
@@ -21,6 +22,8 @@ typedef struct Job {  // what all groups share
     uint64_t seed;
     bool deterministic;
     struct GroupResult* results;
+    UfEpisodeFn* on_step;  // Nullable; of a single episode
+    void* user;
 } Job;
 
 typedef struct GroupResult {
@@ -45,7 +48,7 @@ static void group_free(Group* g, int workers) {
 }
 
 // One row: takes the policy's action (not finite: 0, and counted) to the environment.
-static void step_row(const Job* job, Group* g, int row, GroupResult* result) {
+static UfStatus step_row(const Job* job, Group* g, int row, GroupResult* result) {
     const UfEnvSpec* spec = job->spec;
     float* action = g->actions + (size_t)row * spec->action_dim;
     float* obs = g->obs + (size_t)row * job->obs_dim;
@@ -58,20 +61,33 @@ static void step_row(const Job* job, Group* g, int row, GroupResult* result) {
         bad = 1;
     }
     result->num_nonfinite += bad;
-    uf_env_scale_action(spec, action, action);
+    if (job->policy) uf_env_scale_action(spec, action, action);
     uf_env_step(g->envs[row], action, obs, &reward, &terminated, &truncated);
     g->returns[row] += reward;
     g->lengths[row]++;
     g->idle[row] = terminated || truncated;
     result->num_diverged += g->envs[row]->diverged;
+    return job->on_step ? job->on_step(job->user, g->envs[row], action, reward) : UF_OK;
 }
 
-static UfStatus run_group(const Job* job, Group* g, int group, GroupResult* result) {
+// The actions of all rows, the policy's in [-1, 1], the script's in the environment's units.
+static UfStatus act(const Job* job, Group* g) {
+    int num_actions = job->spec->action_dim;
+    if (!job->policy)
+        return uf_env_controller(job->spec, g->envs[0], g->obs, job->skill, &g->random[0], g->actions);
+    if (!job->deterministic)
+        for (int i = 0; i < job->workers * num_actions; i++)
+            g->noise[i] = uf_random_normal(&g->random[i / num_actions]);
+    const float* noise = job->deterministic ? NULL : g->noise;
+    return uf_policy_act_normalised(job->policy, g->actions, g->obs, job->workers, noise);
+}
+
+// Episodes first to end - 1 of the evaluation.
+static UfStatus run_episodes(const Job* job, Group* g, int64_t first, int64_t end, GroupResult* result) {
     const UfEnvSpec* spec = job->spec;
     int workers = job->workers, num_actions = spec->action_dim;
-    int64_t first = job->out->num_episodes * group / job->num_groups;
-    int64_t end = job->out->num_episodes * (group + 1) / job->num_groups;
     int running = (int)(end - first);
+    uint32_t stream = job->policy ? UF_STREAM_EVAL_ACTION : UF_STREAM_CONTROLLER;
     UF_TRY(UF_ALLOC(&g->envs, workers, "environments"));
     UF_TRY(UF_ALLOC(&g->random, workers, "random numbers"));
     UF_TRY(UF_ALLOC(&g->idle, workers, "evaluation"));
@@ -85,21 +101,26 @@ static UfStatus run_group(const Job* job, Group* g, int group, GroupResult* resu
         int i = (int)(e % workers);
         UF_TRY(uf_env_create(&g->envs[i], spec->name));
         g->idle[i] = false;
-        g->random[i] = uf_random(job->seed, UF_STREAM_EVAL_ACTION, (uint64_t)e);
+        g->random[i] = uf_random(job->seed, stream, (uint64_t)e);
         uf_env_reset(g->envs[i], job->seed, (uint64_t)e, g->obs + (size_t)i * job->obs_dim);
+        if (job->on_step) UF_TRY(job->on_step(job->user, g->envs[i], NULL, 0));
     }
     while (running > 0) {
-        if (!job->deterministic)
-            for (int i = 0; i < workers * num_actions; i++)
-                g->noise[i] = uf_random_normal(&g->random[i / num_actions]);
-        const float* noise = job->deterministic ? NULL : g->noise;
-        UF_TRY(uf_policy_act_normalised(job->policy, g->actions, g->obs, workers, noise));
+        UF_TRY(act(job, g));
         running = 0;
         for (int i = 0; i < workers; i++) {
-            if (!g->idle[i]) step_row(job, g, i, result);
+            if (!g->idle[i]) UF_TRY(step_row(job, g, i, result));
             running += !g->idle[i];
         }
     }
+    return UF_OK;
+}
+
+static UfStatus run_group(const Job* job, Group* g, int group, GroupResult* result) {
+    int workers = job->workers;
+    int64_t first = job->out->num_episodes * group / job->num_groups;
+    int64_t end = job->out->num_episodes * (group + 1) / job->num_groups;
+    UF_TRY(run_episodes(job, g, first, end, result));
     for (int64_t e = first; e < end; e++) {
         job->out->returns[e] = g->returns[e % workers];
         job->out->lengths[e] = g->lengths[e % workers];
@@ -161,7 +182,14 @@ UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec*
     UF_TRY(check_arguments(policy, spec, num_episodes, workers));
     int num_groups = (int)((num_episodes + workers - 1) / workers), num_threads = uf_pool_num_threads(pool);
     if (num_groups < num_threads) num_groups = num_episodes < num_threads ? (int)num_episodes : num_threads;
-    Job job = {policy, spec, out, workers, num_groups, uf_policy_obs_dim(policy), seed, deterministic, NULL};
+    Job job = {.policy = policy,
+               .spec = spec,
+               .out = out,
+               .workers = workers,
+               .num_groups = num_groups,
+               .obs_dim = uf_policy_obs_dim(policy),
+               .seed = seed,
+               .deterministic = deterministic};
     UfStatus status = UF_ALLOC(&job.results, num_groups, "evaluation");
     if (status == UF_OK) status = UF_ALLOC(&out->returns, num_episodes, "returns");
     if (status == UF_OK) status = UF_ALLOC(&out->lengths, num_episodes, "episode lengths");
@@ -182,6 +210,25 @@ done:
     for (int i = 0; job.results && i < num_groups; i++) uf_free(job.results[i].message);
     uf_free(job.results);
     if (status != UF_OK) uf_evaluation_free(out);
+    return status;
+}
+
+UfStatus uf_evaluate_episode(const UfEpisodeOptions* o) {
+    int workers = o->policy ? o->workers : 1;
+    if (o->policy) UF_TRY(check_arguments(o->policy, o->spec, 1, workers));
+    Job job = {.policy = o->policy,
+               .skill = o->skill,
+               .spec = o->spec,
+               .workers = workers,
+               .obs_dim = o->policy ? uf_policy_obs_dim(o->policy) : o->spec->obs_dim,
+               .seed = o->seed,
+               .deterministic = o->deterministic,
+               .on_step = o->on_step,
+               .user = o->user};
+    GroupResult result = {0};
+    Group group = {0};
+    UfStatus status = run_episodes(&job, &group, o->episode, o->episode + 1, &result);
+    group_free(&group, workers);
     return status;
 }
 

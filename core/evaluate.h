@@ -22,6 +22,26 @@ typedef struct UfEvaluation {
 // lockstep groups of at most `workers`, which decides how the policy rounds. deterministic: act at the mean.
 UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes,
                      int workers, uint64_t seed, bool deterministic, UfPool* pool);
+
+// Sees the start of an episode (action NULL, reward 0) and then each step: the action that the environment was given.
+typedef UfStatus UfEpisodeFn(void* user, const UfEnv* env, const float* action, double reward);
+
+// Who plays an episode, and which.
+typedef struct UfEpisodeOptions {
+    const UfPolicy* policy;  // Nullable: then the scripted controller
+    double skill;            // of that
+    const UfEnvSpec* spec;
+    int workers;  // as in the evaluation that it belongs to
+    uint64_t seed;
+    int64_t episode;
+    bool deterministic;
+    UfEpisodeFn* on_step;
+    void* user;
+} UfEpisodeOptions;
+
+// Plays one episode for an audience: with a policy it is that episode of uf_evaluate, to the bit; with a script it
+// is that episode of uf_collect, but for rounding.
+UfStatus uf_evaluate_episode(const UfEpisodeOptions* options);
 void uf_evaluation_free(UfEvaluation* evaluation);
 
 #endif

@@ -693,7 +693,7 @@ UfStatus uf_h5_create(UfH5* h5, const char* path) {
     if (file < 0) return fail_system(path, "cannot be created");
     close(file);
     uf_h5_quiet();
-    // No time stamps, here and in create_dataset: the same datasets make the same file.
+    // No time stamps, here and in what is created below: the same datasets make the same file.
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), creation = H5Pcreate(H5P_FILE_CREATE);
     if (access >= 0 && creation >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110) >= 0 &&
         H5Pset_obj_track_times(creation, false) >= 0)
@@ -761,21 +761,33 @@ static herr_t set_layout(hid_t layout, int rank, const int64_t* dims, size_t ite
     return H5Pset_fletcher32(layout);
 }
 
-// Creates a dataset and the groups on the way to it.
+// The groups on the way to a dataset. HDF5 would make them by itself, but with time stamps.
+static bool make_groups(const UfH5* h5, const char* name) {
+    char group[MAX_NAME_BYTES];
+    hid_t creation = H5Pcreate(H5P_GROUP_CREATE);
+    bool good = creation >= 0 && H5Pset_obj_track_times(creation, false) >= 0;
+    for (const char* slash = strchr(name + 1, '/'); good && slash; slash = strchr(slash + 1, '/')) {
+        good = snprintf(group, sizeof group, "%.*s", (int)(slash - name), name) < (int)sizeof group;
+        if (!good || H5Lexists(h5->file, group, H5P_DEFAULT) > 0) continue;
+        hid_t made = H5Gcreate2(h5->file, group, H5P_DEFAULT, creation, H5P_DEFAULT);
+        good = made >= 0 && H5Gclose(made) >= 0;
+    }
+    if (creation >= 0) H5Pclose(creation);
+    return good;
+}
+
 static UfStatus create_dataset(hid_t* dataset, const UfH5* h5, const char* name, hid_t type, int rank,
                                const int64_t* dims, int compression) {
     hsize_t extent[MAX_RANK] = {0};
     for (int i = 0; i < rank; i++) extent[i] = (hsize_t)dims[i];
     hid_t space = rank ? H5Screate_simple(rank, extent, NULL) : H5Screate(H5S_SCALAR);
-    hid_t links = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE);
+    hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
     *dataset = -1;
-    if (space >= 0 && links >= 0 && layout >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&
-        H5Pset_obj_track_times(layout, false) >= 0 &&
+    if (space >= 0 && layout >= 0 && make_groups(h5, name) && H5Pset_obj_track_times(layout, false) >= 0 &&
         set_layout(layout, rank, dims, H5Tget_size(type), compression) >= 0)
-        *dataset = H5Dcreate2(h5->file, name, type, space, links, layout, H5P_DEFAULT);
+        *dataset = H5Dcreate2(h5->file, name, type, space, H5P_DEFAULT, layout, H5P_DEFAULT);
     UfStatus status = *dataset < 0 ? fail_write(h5, name) : UF_OK;
     if (layout >= 0) H5Pclose(layout);
-    if (links >= 0) H5Pclose(links);
     if (space >= 0) H5Sclose(space);
     return status;
 }

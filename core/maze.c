@@ -8,11 +8,11 @@
 #include <math.h>
 #include <string.h>
 
+#include "draw.h"
 #include "envs.h"
 
 #define MAX_SIDE 16
 #define RADIUS 0.1
-#define STEP_SECONDS 0.01
 #define SUB_STEPS 4                                                   // at 5 cells a second: 1/8 radius each
 #define MASS (4.18879020478639098 * RADIUS * RADIUS * RADIUS * 1000)  // MuJoCo's ball of density 1000
 #define MOTOR 100.0                                                   // force of action 1
@@ -125,7 +125,7 @@ static void collide(const MazeEnv* maze, double* position, double* velocity) {
 
 static void maze_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
     const MazeEnv* maze = (const MazeEnv*)env;
-    const double dt = STEP_SECONDS / SUB_STEPS;
+    const double dt = env->spec->step_seconds / SUB_STEPS;
     double *position = env->state, *velocity = env->state + 2;
     for (int i = 0; i < 2; i++) velocity[i] = fmin(fmax(velocity[i], -MAX_SPEED), MAX_SPEED);
     for (int k = 0; k < SUB_STEPS; k++) {
@@ -176,4 +176,5 @@ const UfEnvOps uf_maze_ops = {.create = maze_create,
                               .reset = maze_reset,
                               .step = maze_step,
                               .observe = maze_observe,
-                              .control = maze_control};
+                              .control = maze_control,
+                              .draw = UF_DRAW(maze)};

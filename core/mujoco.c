@@ -6,6 +6,8 @@
 // Sources: gym/envs/mujoco (v2), gymnasium/envs/mujoco (v4), D4RL's action wrapper, MuJoCo's changelog.
 #include "mujoco.h"
 
+#include "draw.h"
+
 #ifdef UF_NO_MUJOCO
 
 static UfStatus available(const UfEnvSpec* spec) {
@@ -47,7 +49,7 @@ EMBED(invertedpendulum);
 // ---- tasks ----
 
 typedef struct Task {
-    const char *file, *xml, *xml_end;
+    const char *file, *xml, *xml_end;  // a 0 stands at xml_end
     double total_mass;  // what the legacy masses are scaled to, as the model's file says; 0: nothing
     int frame_skip;
     int first_qpos;       // observed: qpos from here on, then qvel
@@ -118,10 +120,7 @@ static void on_warning(const char* message) {
     if (!escape && others_warning) others_warning(message);
 }
 
-typedef void Call(void* argument);
-
-// Whether the call came to its end.
-static bool guarded(Call* call, void* argument) {
+bool uf_mujoco_guarded(void (*call)(void* argument), void* argument) {
     jmp_buf here;
     volatile bool ok = false;
     escape = &here;
@@ -132,6 +131,8 @@ static bool guarded(Call* call, void* argument) {
     escape = NULL;
     return ok;
 }
+
+const char* uf_mujoco_message(void) { return escape_message; }
 
 // ---- legacy masses ----
 
@@ -212,6 +213,7 @@ static void make_legacy(mjModel* m, double total_mass) {
 typedef struct Loading {
     const Task* task;
     bool legacy;
+    char* xml;
     mjVFS* files;
     mjModel* model;
     mjData* data;
@@ -220,13 +222,13 @@ typedef struct Loading {
 
 static void load(void* argument) {
     Loading* l = argument;
-    size_t bytes = (size_t)(l->task->xml_end - l->task->xml);
+    size_t bytes = strlen(l->xml);
     mj_defaultVFS(l->files);
 #if mjVERSION_HEADER < 300
     if (mj_makeEmptyFileVFS(l->files, "model.xml", (int)bytes) != 0) return;
-    memcpy(l->files->filedata[mj_findFileVFS(l->files, "model.xml")], l->task->xml, bytes);
+    memcpy(l->files->filedata[mj_findFileVFS(l->files, "model.xml")], l->xml, bytes);
 #else
-    if (mj_addBufferVFS(l->files, "model.xml", l->task->xml, (int)bytes) != 0) return;
+    if (mj_addBufferVFS(l->files, "model.xml", l->xml, (int)bytes) != 0) return;
 #endif
     l->model = mj_loadXML("model.xml", l->files, l->message, sizeof l->message);
     mj_deleteVFS(l->files);
@@ -236,12 +238,22 @@ static void load(void* argument) {
     mj_setConst(l->model, l->data);  // what follows from masses
 }
 
-static UfStatus load_model(mjModel** out, const UfEnvSpec* spec) {
+// more: MJCF for the end of the file.
+static UfStatus load_model(mjModel** out, const UfEnvSpec* spec, bool legacy, const char* more) {
+    static const char tail[] = "</mujoco>";
     const UfMujocoKind* kind = spec->details;
-    Loading l = {.task = &tasks[kind->model], .legacy = kind->legacy};
-    UF_TRY(UF_ALLOC(&l.files, 1, "MuJoCo's files"));  // too large for a stack
-    bool ok = guarded(load, &l);
+    Loading l = {.task = &tasks[kind->model], .legacy = legacy};
+    UfText text = {0};
+    *out = NULL;
+    const char* end = strstr(l.task->xml, tail);
+    uf_text_add(&text, "%.*s%s%s", (int)((end ? end : l.task->xml_end) - l.task->xml), l.task->xml, more,
+                end ? tail : "");
+    UF_TRY(uf_text_finish(&text, &l.xml));
+    UfStatus status = UF_ALLOC(&l.files, 1, "MuJoCo's files");  // too large for a stack
+    bool ok = status == UF_OK && uf_mujoco_guarded(load, &l);
     uf_free(l.files);
+    uf_free(l.xml);
+    UF_TRY(status);
     if (l.data) mj_deleteData(l.data);
     *out = l.model;
     if (ok && l.model) return UF_OK;
@@ -250,6 +262,10 @@ static UfStatus load_model(mjModel** out, const UfEnvSpec* spec) {
     for (char* c = l.message; (c = strpbrk(c, "\n"));) *c = c[1] ? ' ' : 0;  // one line
     return UF_FAIL(UF_ERR_FORMAT, "%s: MuJoCo %s does not load the model of %s: %s", l.task->file,
                    mj_versionString(), spec->name, ok ? l.message : escape_message);
+}
+
+UfStatus uf_mujoco_model_to_draw(mjModel** out, const UfEnvSpec* spec, const char* more) {
+    return load_model(out, spec, false, more);
 }
 
 // The one piece of global state beside MuJoCo's own: who uses which model.
@@ -273,7 +289,7 @@ static UfStatus acquire_model(const mjModel** out, const UfEnvSpec* spec) {
     pthread_mutex_lock(&cache_lock);
     take_handlers();
     mjModel** model = &cache[kind->model][kind->legacy].model;
-    if (!*model) status = load_model(model, spec);
+    if (!*model) status = load_model(model, spec, kind->legacy, "");
     if (status == UF_OK) cache[kind->model][kind->legacy].users++;
     *out = *model;
     pthread_mutex_unlock(&cache_lock);
@@ -311,7 +327,7 @@ static UfStatus create(UfEnv** out, const UfEnvSpec* spec) {
     s->kind = spec->details;
     s->task = &tasks[s->kind->model];
     UfStatus status = acquire_model(&s->model, spec);
-    if (status == UF_OK && (!guarded(make_data, s) || !s->data))
+    if (status == UF_OK && (!uf_mujoco_guarded(make_data, s) || !s->data))
         status = UF_FAIL(UF_ERR_MEMORY, "out of memory: the simulation of %s", spec->name);
     if (status == UF_OK)
         *out = &s->base;
@@ -343,7 +359,7 @@ void uf_mujoco_place(UfEnv* env, const double* qpos, const double* qvel, const d
     mj_resetData(s->model, s->data);
     mju_copy(s->data->qpos, qpos, s->model->nq);
     mju_copy(s->data->qvel, qvel, s->model->nv);
-    env->diverged = !guarded(forward, s);
+    env->diverged = !uf_mujoco_guarded(forward, s);
     if (torso_x) s->data->xpos[3] = *torso_x;
 }
 
@@ -384,7 +400,7 @@ void uf_mujoco_step(UfEnv* env, const double* action, double* reward, bool* term
         s->data->ctrl[i] = clipped;
         cost += clipped * clipped;
     }
-    env->diverged = !guarded(step_frames, s) || warned(s->data) || !finite_state(s);
+    env->diverged = !uf_mujoco_guarded(step_frames, s) || warned(s->data) || !finite_state(s);
     if (env->diverged) {  // something finite to look at
         mj_resetData(s->model, s->data);
         return;
@@ -453,6 +469,7 @@ const UfEnvOps uf_mujoco_ops = {.create = create,
                                 .observe = observe,
                                 .get_state = get_state,
                                 .set_state = set_state,
-                                .free = simulation_free};
+                                .free = simulation_free,
+                                .draw = UF_DRAW(mujoco)};
 
 #endif

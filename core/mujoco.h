@@ -32,6 +32,12 @@ int uf_mujoco_frame_skip(const UfEnv* env);
 void uf_mujoco_place(UfEnv* env, const double* qpos, const double* qvel, const double* torso_x);
 void uf_mujoco_step(UfEnv* env, const double* action, double* reward, bool* terminated);
 void uf_mujoco_observe(const UfEnv* env, double* obs);
+
+// The model of a task with more MJCF at its end, for pictures; it is the caller's.
+UfStatus uf_mujoco_model_to_draw(mjModel** out, const UfEnvSpec* spec, const char* more);
+// Whether a call into the library came to its end; if not, the message says why. An environment has been made before.
+bool uf_mujoco_guarded(void (*call)(void* argument), void* argument);
+const char* uf_mujoco_message(void);
 #endif
 
 #endif

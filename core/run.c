@@ -131,6 +131,7 @@ static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5*
     UF_TRY(uf_h5_write_string(h5, "/", "version", uf_version()));
     UF_TRY(uf_h5_write_string(h5, "/", "dataset", run->config.dataset));
     UF_TRY(uf_h5_write_string(h5, "/", "dataset_hash", run->dataset->hash));
+    UF_TRY(uf_h5_write_integer(h5, "/", "dataset_rows", run->dataset->num_records));
     UF_TRY(uf_h5_write_integer(h5, "/", "seed", run->config.seed));
     UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", uf_agent_num_updates(run->agent)));
     UF_TRY(uf_h5_write_string(h5, "/", "env", run->env ? run->env->name : ""));
@@ -183,8 +184,8 @@ static UfStatus final_results(Run* run) {
 }
 
 UfStatus uf_run_result_info(const UfH5* h5, char** out) {
-    static const char* const numbers[] = {"seed",          "num_updates", "return_mean",
-                                          "return_stderr", "score_mean",  "score_stderr"};
+    static const char* const numbers[] = {"dataset_rows",  "seed",       "num_updates", "return_mean",
+                                          "return_stderr", "score_mean", "score_stderr"};
     static const char* const strings[] = {"kind", "version", "env", "dataset", "dataset_hash"};
     UfText text = {0};
     UfStatus status = UF_OK;
@@ -569,35 +570,43 @@ UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes) {
     return UF_OK;
 }
 
-UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
+UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** policy, const UfEnvSpec** spec,
+                       bool* deterministic) {
     char path[UF_PATH_BYTES], stem[UF_STRING_BYTES];
     UfAgent* agent = NULL;
-    UfPolicy* policy = NULL;
-    UfPool* pool = NULL;
-    UfEnv* env = NULL;
-    *out = (UfEvaluation){0};
-    UF_TRY(uf_run_checkpoint(options->checkpoint, path, sizeof(path)));
+    *policy = NULL;
+    UF_TRY(uf_run_checkpoint(checkpoint, path, sizeof(path)));
     UF_TRY(uf_agent_load(&agent, path, 1));
     const UfConfig* c = uf_agent_config(agent, 0);
-    const char* name = options->env ? options->env : c->env;
+    const char* name = env ? env : c->env;
     if (!name[0]) name = uf_file_stem(c->dataset, stem, sizeof(stem));
-    UfStatus status = uf_env_create(&env, name);
-    if (status == UF_OK) {
-        *spec = uf_env_spec(env);
-        status = uf_policy_create(&policy, agent, 0);
-    }
-    if (status == UF_OK && !uf_env_fits(*spec, uf_policy_obs_dim(policy), uf_policy_action_dim(policy)))
+    *deterministic = c->deterministic || c->deterministic_eval;
+    UfStatus status = uf_env_lookup(spec, name);
+    if (status == UF_OK) status = uf_env_available(*spec);
+    if (status == UF_OK) status = uf_policy_create(policy, agent, 0);
+    if (status == UF_OK && !uf_env_fits(*spec, uf_policy_obs_dim(*policy), uf_policy_action_dim(*policy)))
         status = UF_FAIL(UF_ERR_ARGUMENT,
                          "%s: the policy has %d observations and %d actions, environment %s %d and %d", path,
-                         uf_policy_obs_dim(policy), uf_policy_action_dim(policy), (*spec)->name,
+                         uf_policy_obs_dim(*policy), uf_policy_action_dim(*policy), (*spec)->name,
                          (*spec)->obs_dim, (*spec)->action_dim);
-    if (status == UF_OK) status = uf_pool_create(&pool, options->num_threads);
+    uf_agent_free(agent);
+    if (status == UF_OK) return UF_OK;
+    uf_policy_free(*policy);
+    *policy = NULL;
+    return status;
+}
+
+UfStatus uf_run_eval(const UfRunEvalOptions* options, UfEvaluation* out, const UfEnvSpec** spec) {
+    UfPolicy* policy;
+    UfPool* pool = NULL;
+    bool deterministic;
+    *out = (UfEvaluation){0};
+    UF_TRY(uf_run_policy(options->checkpoint, options->env, &policy, spec, &deterministic));
+    UfStatus status = uf_pool_create(&pool, options->num_threads);
     if (status == UF_OK)
         status = uf_evaluate(out, policy, *spec, options->num_episodes, options->workers, options->seed,
-                             c->deterministic || c->deterministic_eval, pool);
-    uf_env_free(env);
+                             deterministic, pool);
     uf_pool_free(pool);
     uf_policy_free(policy);
-    uf_agent_free(agent);
     return status;
 }

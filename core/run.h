@@ -62,6 +62,11 @@ UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result);
 // The checkpoint file of a run folder; a file stands for itself.
 UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes);
 
+// The policy of member 0 of a checkpoint (a file or a run folder) for an environment, which it must fit.
+// Nullable: env: the one of the checkpoint's configuration. *deterministic: it is evaluated at its mean.
+UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** policy, const UfEnvSpec** spec,
+                       bool* deterministic);
+
 // Evaluates member 0 of a checkpoint (a file or a run folder).
 typedef struct UfRunEvalOptions {
     const char* checkpoint;

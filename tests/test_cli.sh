@@ -48,7 +48,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online dynamics eval info verify collect convert bench envs; do
+for c in train online dynamics eval info verify collect render convert bench report envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -68,6 +68,7 @@ refused "not a number" 2 "--seed wants a whole number .* not '3x'" train x.json 
 refused "set without =" 2 "--set wants name=value" train x.json --set lr
 refused "no config" 2 "argument is missing" train
 refused "two configs" 2 "one argument too many" train a.json b.json
+refused "report without --out" 2 "--out is missing" report runs
 refused "info without file" 2 "argument is missing" info
 refused "collect without policy" 2 "--policy or --mix is missing" collect --env pendulum --steps 5 --out x.hdf5
 refused "policy and mix" 2 "contradict each other" collect --env pendulum --policy random --mix random:1 --steps 5 --out x.hdf5
@@ -148,6 +149,34 @@ for folder in runs/toy_plain_0 runs/toy_plain_0_2; do
     check "says that nothing evaluates" grep -q "note: the dataset names no environment, nor does its file name ('plain'); training without evaluation" "$T/said"
     check "results in $folder" test -s "$T/$folder/final.h5" -a -s "$T/$folder/checkpoint.h5"
 done
+
+# ---- pictures ----
+
+refused "render without a policy" 2 "what acts is missing: either a checkpoint or --policy" render --env pendulum --out "$T/x.png"
+refused "render with two" 2 "what acts is given twice" render "$T/straight" --policy random --out "$T/x.png"
+refused "render to nowhere" 2 "--out is missing" render "$T/straight"
+refused "a frame too small" 2 "--width wants a whole number from 100 to 4096" render "$T/straight" -o "$T/x.png" --width 99
+if grep -q UF_NO_CAIRO "${BUILD:-build}/flags"; then
+    refused "render without cairo" 1 "libcairo2-dev" render "$T/straight" -o "$T/x.png"
+    echo "skip pictures: built without cairo"
+else
+    refused "render to another format" 1 "x.jpg: the ending of a picture's name must be .png or .gif" render "$T/straight" -o "$T/x.jpg"
+    refused "render elsewhere" 1 "observations" render "$T/straight" --env MountainCarContinuous-v0 -o "$T/x.png"
+    check "refused pictures leave nothing" test -z "$(ls "$T" | grep '^x\.')"
+    check render "$U" render "$T/straight" -o "$T/strip.png"
+    value=$(sed -nE 's/^return +//p' "$T/out")
+    check "its return is that of eval's first episode" test -n "$value" -a "$value" = \
+        "$("$U" eval "$T/straight" --episodes 1 --json | sed -E 's/.*"return_mean": ([^,]*),.*/\1/' | xargs printf '%.3f')"
+    check "the strip is a PNG" test "$(head -c 4 "$T/strip.png" | tail -c 3)" = PNG
+    if grep -q UF_GL_EGL "${BUILD:-build}/flags" && ! grep -q UF_NO_MUJOCO "${BUILD:-build}/flags"; then
+        check "without an OpenGL driver" env __EGL_VENDOR_LIBRARY_FILENAMES=/dev/null "$U" render --policy random --env hopper \
+            --frames 2 -o "$T/plain.png"
+        cp "$T/err" "$T/said"
+        check "it draws plainly and says so" grep -q "note: Hopper-v2 is drawn plainly.*libgl1-mesa-dri" "$T/said"
+    else
+        echo "skip drawing without an OpenGL driver: built without EGL or MuJoCo"
+    fi
+fi
 
 # ---- stopped ----
 
