@@ -115,8 +115,7 @@ static UfStatus compare_tensor(Replay* r, const UfDynamicsTensor* t) {
     if (status == UF_OK) status = uf_dynamics_get_tensor(r->dynamics, t, UF_TENSOR_VALUE, ours);
     if (status == UF_OK) {
         UfReplayed* result = new_result(r, name, r->out->num_steps - 1, count);
-        for (int64_t k = 0; k < count; k++)
-            uf_keep_worst(&result->max_change, fabs(expected[k] - before[k]));
+        for (int64_t k = 0; k < count; k++) uf_keep_worst(&result->max_change, fabs(expected[k] - before[k]));
         result->allowed = 1e-6 + 2e-3 * result->max_change;
         for (int64_t k = 0; k < count; k++) add_error(result, (double)ours[k], expected[k]);
     }

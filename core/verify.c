@@ -20,6 +20,7 @@
 #include "envs.h"
 #include "h5.h"
 #include "replay.h"
+#include "replay_rollout.h"
 
 // ---- reports ----
 
@@ -124,11 +125,43 @@ static UfStatus verify_replay(const char* path, Replayer* in_float, Replayer* in
 
 // ---- world model ----
 
+// Relative to the largest number there; for float32 the rounding of sums over a layer's width, a few layers deep.
+static const double rollout_limit_double = 1e-12, rollout_limit_float = 1e-5;
+
+static void judge_rollout(const UfReplayRollout* single, const UfReplayRollout* exact, UfText* report,
+                          bool* passed) {
+    const struct {
+        const char* name;
+        const UfReplayedNumbers *single, *exact;
+    } parts[] = {{"next_obs", &single->next_obs, &exact->next_obs},
+                 {"reward", &single->reward, &exact->reward},
+                 {"disagreement", &single->disagreement, &exact->disagreement}};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        const double scale = 1 + parts[i].exact->max_value, in_float = parts[i].single->max_error / scale,
+                     in_double = parts[i].exact->max_error / scale;
+        const bool ok = in_double <= rollout_limit_double && in_float <= rollout_limit_float;
+        *passed &= ok;
+        uf_text_add(report,
+                    "  %-14s %s  float32 %.1e, double %.1e of its size, allowed %.0e, %.0e  (rollout)\n",
+                    parts[i].name, ok ? "PASS" : "FAIL", in_float, in_double, rollout_limit_float,
+                    rollout_limit_double);
+    }
+    // A float32 state may fall on the other side of a bound that it misses by its rounding.
+    const bool done_ok = exact->num_wrong_done == 0 && single->num_wrong_done <= single->num_rows / 100;
+    *passed &= done_ok;
+    uf_text_add(report, "  %-14s %s  %lld of %lld wrong in double, %lld in float32  (rollout)\n", "done",
+                done_ok ? "PASS" : "FAIL", (long long)exact->num_wrong_done, (long long)exact->num_rows,
+                (long long)single->num_wrong_done);
+}
+
 static UfStatus verify_dynamics(const char* path, UfText* report, bool* passed) {
+    UfReplayRollout single, exact;
     UfH5 h5;
     UF_TRY(verify_replay(path, uf_replay_dynamics, uf_replay_dynamics_double, report, passed));
+    UF_TRY(uf_replay_rollout(path, &single));
+    UF_TRY(uf_replay_rollout_double(path, &exact));
+    judge_rollout(&single, &exact, report, passed);
     UF_TRY(uf_h5_open(&h5, path));
-    if (uf_h5_exists(&h5, "rollout")) uf_text_add(report, "  not replayed: rollout\n");
     if (uf_h5_exists(&h5, "bandit")) uf_text_add(report, "  not replayed: bandit\n");
     uf_h5_close(&h5);
     return UF_OK;
