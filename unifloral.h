@@ -146,7 +146,7 @@ UF_API UfStatus uf_agent_set_termination(UfAgent* agent, UfTerminationFn* termin
 UF_API UfStatus uf_train(UfAgent* agent, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update,
                          void* user);
 // Means of the logged losses since the last uf_agent_clear_metrics, for one member. *names and *values
-// (num_metrics each) belong to the agent and are valid until its next call. Before the first update values
+// (num_metrics each) belong to the agent; values are valid until its next call. Before the first update they
 // are NaN.
 UF_API UfStatus uf_agent_metrics(UfAgent* agent, int member, int* num_metrics, const char* const** names,
                                  const double** values);

@@ -689,6 +689,18 @@ UfStatus uf_config_get(const UfConfig* config, const char* name, char* buffer, s
     return UF_OK;
 }
 
+const UfParam* uf_config_difference(const UfConfig* a, const UfConfig* b, bool matters(const UfParam*)) {
+    for (int i = 0; i < uf_num_params; i++) {
+        const UfParam* p = &uf_params[i];
+        char in_a[UF_STRING_BYTES], in_b[UF_STRING_BYTES];
+        if (p->type == UF_TYPE_GROUP || !matters(p)) continue;
+        uf_param_format(a, p, in_a, sizeof(in_a));
+        uf_param_format(b, p, in_b, sizeof(in_b));
+        if (strcmp(in_a, in_b)) return p;
+    }
+    return NULL;
+}
+
 UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b) {
     char in_a[UF_STRING_BYTES], in_b[UF_STRING_BYTES];
     FOR_EACH_PARAM(param) {

@@ -60,6 +60,8 @@ void uf_param_format(const UfConfig* config, const UfParam* param, char* buffer,
 // `unifloral train --help`'s table and README.md's table, both generated from uf_params.
 UfStatus uf_params_help(char** text);
 UfStatus uf_params_markdown(char** text);
+// The first hyperparameter that matters and differs. NULL: there is none.
+const UfParam* uf_config_difference(const UfConfig* a, const UfConfig* b, bool matters(const UfParam*));
 // OK when every SHARED field is equal in a and b; else the sentence names the first that differs.
 UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b);
 

@@ -9,6 +9,10 @@
 #include "evaluate.h"
 
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>  // pthread_sigmask
+#include <stdatomic.h>
+#include <string.h>  // strerror_r
 
 #include "policy.h"
 
@@ -237,4 +241,75 @@ void uf_evaluation_free(UfEvaluation* evaluation) {
     uf_free(evaluation->returns);
     uf_free(evaluation->lengths);
     *evaluation = (UfEvaluation){0};
+}
+
+// ---- on a thread of its own ----
+
+struct UfEvaluating {
+    const UfPolicy* policy;
+    const UfEnvSpec* spec;
+    int64_t num_episodes;
+    int workers;
+    uint64_t seed;
+    bool deterministic;
+    UfPool* pool;
+    pthread_t thread;
+    atomic_bool done;
+    UfStatus status;  // this and below: of the thread until it is done
+    char* message;    // as in GroupResult
+    UfEvaluation result;
+};
+
+static void* evaluating_main(void* argument) {
+    UfEvaluating* e = argument;
+    e->status = uf_evaluate(&e->result, e->policy, e->spec, e->num_episodes, e->workers, e->seed,
+                            e->deterministic, e->pool);
+    if (e->status != UF_OK && uf_strdup(&e->message, uf_error()) != UF_OK) e->message = NULL;
+    atomic_store(&e->done, true);
+    return NULL;
+}
+
+UfStatus uf_evaluate_start(UfEvaluating** out, const UfPolicy* policy, const UfEnvSpec* spec,
+                           int64_t num_episodes, int workers, uint64_t seed, bool deterministic,
+                           UfPool* pool) {
+    UfEvaluating* e;
+    *out = NULL;
+    UF_TRY(UF_ALLOC(&e, 1, "an evaluation"));
+    e->policy = policy;
+    e->spec = spec;
+    e->num_episodes = num_episodes;
+    e->workers = workers;
+    e->seed = seed;
+    e->deterministic = deterministic;
+    e->pool = pool;
+    sigset_t all, before;  // signals are the main program's business
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int reason = pthread_create(&e->thread, NULL, evaluating_main, e);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (reason == 0) {
+        *out = e;
+        return UF_OK;
+    }
+    char text[128];
+    uf_free(e);
+    return UF_FAIL(UF_ERR_MEMORY, "cannot start a thread for evaluation: %s; eval_threads 0 needs none",
+                   strerror_r(reason, text, sizeof(text)));
+}
+
+bool uf_evaluate_is_done(const UfEvaluating* evaluating) { return atomic_load(&evaluating->done); }
+
+UfStatus uf_evaluate_wait(UfEvaluating* e, UfEvaluation* out) {
+    if (!e) return UF_OK;
+    pthread_join(e->thread, NULL);
+    UfStatus status = e->status;
+    if (out)
+        *out = e->result;
+    else
+        uf_evaluation_free(&e->result);
+    if (out && status != UF_OK)
+        status = UF_FAIL(status, "%s", e->message ? e->message : "out of memory while evaluating");
+    uf_free(e->message);
+    uf_free(e);
+    return status;
 }

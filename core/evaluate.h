@@ -44,4 +44,15 @@ typedef struct UfEpisodeOptions {
 UfStatus uf_evaluate_episode(const UfEpisodeOptions* options);
 void uf_evaluation_free(UfEvaluation* evaluation);
 
+// The same on a thread of its own, which shares nothing with the caller but what is passed: policy and pool must
+// stay, and be used by nobody else, until uf_evaluate_wait, which each start needs.
+typedef struct UfEvaluating UfEvaluating;
+UfStatus uf_evaluate_start(UfEvaluating** out, const UfPolicy* policy, const UfEnvSpec* spec,
+                           int64_t num_episodes, int workers, uint64_t seed, bool deterministic,
+                           UfPool* pool);
+bool uf_evaluate_is_done(const UfEvaluating* evaluating);
+// Waits, gives what uf_evaluate gave, the sentence of a failure included, and frees `evaluating`. With out NULL
+// nobody wants it: a failure leaves no sentence.   Nullable: evaluating, out
+UfStatus uf_evaluate_wait(UfEvaluating* evaluating, UfEvaluation* out);
+
 #endif

@@ -29,12 +29,15 @@ struct UfOnline {
     uint8_t *terminals, *timeouts;           // (capacity)
     uint64_t episode;                        // the one under way
     int64_t episode_start;                   // its first row
+    int64_t num_diverged;                    // steps that are not in the buffer
     float *obs, *noise, *action, *next_obs;  // obs: where the environment is
 };
 
 // ---- buffer ----
 
 UfDataset* uf_online_buffer(UfOnline* o) { return o->buffer; }
+
+int64_t uf_online_num_diverged(const UfOnline* o) { return o->num_diverged; }
 
 int64_t uf_online_steps(const UfConfig* c, int64_t num_updates) {
     return c->start_steps + (num_updates + c->updates_per_step - 1) / c->updates_per_step;
@@ -144,30 +147,55 @@ static void act(UfOnline* o, const float* action, float* reward, bool* terminate
     *reward = (float)precise;
 }
 
+static void next_episode(UfOnline* o, int64_t first_row) {
+    uf_env_reset(o->env, (uint64_t)o->config.seed, ++o->episode, o->obs);
+    o->episode_start = first_row;
+}
+
 // Goes on from next_obs, or in a new episode where `row` was the last of its own.
 static void move_on(UfOnline* o, int64_t row) {
     memcpy(o->obs, o->next_obs, (size_t)o->spec->obs_dim * sizeof(float));
-    if (!ends_at(o, row)) return;
-    uf_env_reset(o->env, (uint64_t)o->config.seed, ++o->episode, o->obs);
-    o->episode_start = row + 1;
+    if (ends_at(o, row)) next_episode(o, row + 1);
+}
+
+// Acts in the row after the last. *real false: the simulation failed, and what it says is no transition.
+static UfStatus try_step(UfOnline* o, bool* terminated, bool* truncated, bool* real) {
+    const UfDataset* d = o->buffer;
+    float *record = record_at(o, d->num_rows), *tail = tail_of(o, d->num_rows);
+    UF_TRY(choose_action(o, d->num_rows, record + d->obs_dim));
+    memcpy(record, o->obs, (size_t)d->obs_dim * sizeof(float));
+    act(o, record + d->obs_dim, &tail[0], terminated, truncated);
+    *real = !o->env->diverged && isfinite(tail[0]);
+    for (int i = 0; i < d->obs_dim; i++) *real = *real && isfinite(o->next_obs[i]);
+    return UF_OK;
+}
+
+// The step before one that failed was the last of its episode; its next observation is good to bootstrap from,
+// hence a time-out. A resumed run comes to the same: it repeats the step, or finds the time-out in the buffer.
+static UfStatus end_diverged(UfOnline* o) {
+    const int64_t row = o->buffer->num_rows;
+    if (row == o->episode_start)
+        return UF_FAIL(UF_ERR_NONFINITE,
+                       "%s: the simulation diverged at step %lld, the first of an episode; nothing can be "
+                       "learned there",
+                       o->spec->name, (long long)row);
+    o->num_diverged++;
+    o->timeouts[row - 1] = 1;
+    next_episode(o, row);
+    return UF_OK;
 }
 
 static UfStatus step(UfOnline* o) {
     UfDataset* d = o->buffer;
     const int64_t row = d->num_rows;
-    const size_t obs_bytes = (size_t)d->obs_dim * sizeof(float);
-    float *record = record_at(o, row), *tail = tail_of(o, row);
-    bool terminated, truncated;
-    UF_TRY(choose_action(o, row, record + d->obs_dim));
-    memcpy(record, o->obs, obs_bytes);
-    act(o, record + d->obs_dim, &tail[0], &terminated, &truncated);
-    bool finite = isfinite(tail[0]);
-    for (int i = 0; i < d->obs_dim; i++) finite = finite && isfinite(o->next_obs[i]);
-    if (!finite)
-        return UF_FAIL(UF_ERR_NONFINITE, "%s: step %lld gave an observation or reward that is not finite",
-                       o->spec->name, (long long)row);
-    memcpy(d->next_obs + row * d->obs_dim, o->next_obs, obs_bytes);
-    tail[1] = terminated;
+    bool terminated, truncated, real;
+    UF_TRY(try_step(o, &terminated, &truncated, &real));
+    if (!real) {  // once more, from a start state
+        UF_TRY(end_diverged(o));
+        return step(o);
+    }
+    memcpy(d->next_obs + row * d->obs_dim, o->next_obs, (size_t)d->obs_dim * sizeof(float));
+    tail_of(o, row)[1] = terminated;
     o->terminals[row] = terminated;
     o->timeouts[row] = truncated && !terminated;
     set_count(o, row + 1);

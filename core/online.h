@@ -21,6 +21,11 @@ UfDataset* uf_online_buffer(UfOnline* online);
 // Environment steps that num_updates updates take.
 int64_t uf_online_steps(const UfConfig* config, int64_t num_updates);
 
+// Steps in which the simulation diverged, in this process. Such a step is no transition: it is left out of the
+// buffer and of the count of steps, and its episode ends before it, as by a time-out. Where it is the first of
+// an episode training ends with UF_ERR_NONFINITE.
+int64_t uf_online_num_diverged(const UfOnline* online);
+
 // The first start_steps steps; then the buffer's statistics are known, and an agent can be made for it.
 UfStatus uf_online_start(UfOnline* online);
 // uf_train with an environment step before each updates_per_step updates. Resumable.   Nullable: on_update, user
@@ -34,8 +39,9 @@ UfStatus uf_online_load(UfOnline* online, const char* path, int64_t num_steps);
 
 // Files of a run folder.
 #define UF_ONLINE_BUFFER "buffer.hdf5"
-#define UF_ONLINE_MEDIUM "medium.h5"  // checkpoint of the first evaluation that reached medium_score
-#define UF_ONLINE_BEST "best.h5"      // of the best evaluation
+#define UF_ONLINE_MEDIUM "medium.h5"        // checkpoint of the first evaluation that reached medium_score
+#define UF_ONLINE_BEST "best.h5"            // of the best evaluation
+#define UF_ONLINE_CANDIDATE "candidate.h5"  // of the evaluation under way, which may become one of these
 
 // Makes <env>-medium-replay.hdf5 (the buffer up to the medium checkpoint, or all of it), -medium (num_steps of its
 // policy, sampled), -expert (num_steps of the best policy's mean) and -medium-expert (num_steps of each) in a

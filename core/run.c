@@ -5,10 +5,15 @@
 // on disk before the checkpoint is, and a resumed run first drops the log lines that are younger than its
 // checkpoint.
 //
-// Rooms: paths and log, evaluation, result, folder, progress, milestones of an online run, loop, API.
+// An evaluation beside training (eval_threads) works on a copy of the actor. Its log line comes when it is done,
+// and so do milestones; until then no checkpoint is written and no other evaluation begins.
+//
+// Rooms: paths and log, evaluation, settings, result, folder, progress, milestones of an online run, intervals,
+// loop, API.
 #include "run.h"
 
 #include <cjson/cJSON.h>  // log.jsonl for the chart
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>   // snprintf
@@ -22,6 +27,19 @@
 #include "online.h"
 #include "philox.h"
 #include "plot.h"
+#include "policy.h"
+
+// An interval that has ended: what its log line says.
+typedef struct Interval {
+    bool open;  // the line is not written yet
+    int64_t update;
+    double updates_per_second;
+    int num_metrics;
+    const char* const* names;  // of the agent
+    double* metrics;           // copies: the agent's go on
+    UfEvaluating* evaluating;  // beside training.   NULL: `evaluation` is there
+    UfEvaluation evaluation;
+} Interval;
 
 typedef struct Run {
     const UfRunOptions* options;
@@ -30,15 +48,18 @@ typedef struct Run {
     UfOnline* online;    // NULL: trains on a file
     UfDataset* dataset;  // the file's, or the buffer of `online`
     UfAgent* agent;
-    UfPool* pool;          // of evaluation
+    UfPool *pool, *beside_pool;  // of evaluations between updates, beside them
+    UfPolicy* policy;            // of interim evaluations: a copy of the actor.   NULL before the first
+    Interval interval;
     const UfEnvSpec* env;  // NULL: no evaluation
     UfRunFolder folder;
     double started, seconds_before;  // wall clock of this process and of the ones before it
     double trained, last_tick;       // seconds of training since the last log line
     int64_t first_update, interval_update;
     double eval_return, eval_score;
-    double best_return;  // online: of the evaluations so far, as logged.   -INFINITY: none yet
-    bool is_medium;      // online: one of them reached medium_score
+    double best_return;    // online: of the evaluations so far, as logged.   -INFINITY: none yet
+    int64_t num_diverged;  // online: simulations of training that the user was told of
+    bool is_medium;        // online: one of them reached medium_score
 } Run;
 
 // ---- paths and log ----
@@ -96,27 +117,34 @@ static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     return UF_OK;
 }
 
-static UfStatus evaluate(Run* run, int64_t num_episodes, int64_t update, UfEvaluation* out) {
-    UfPolicy* policy;
-    UF_TRY(uf_policy_create(&policy, run->agent, 0));
-    UfStatus status = uf_evaluate(out, policy, run->env, num_episodes, (int)run->config.eval_workers,
-                                  eval_seed(&run->config, update),
-                                  run->config.deterministic || run->config.deterministic_eval, run->pool);
-    uf_policy_free(policy);
-    if (status != UF_OK) return status;
-    if (out->num_nonfinite_actions > 0) {
-        char text[128];
+static bool evaluates_mean(const Run* run) {
+    return run->config.deterministic || run->config.deterministic_eval;
+}
+
+static UfStatus evaluate(const Run* run, const UfPolicy* policy, int64_t num_episodes, int64_t update,
+                         UfEvaluation* out) {
+    return uf_evaluate(out, policy, run->env, num_episodes, (int)run->config.eval_workers,
+                       eval_seed(&run->config, update), evaluates_mean(run), run->pool);
+}
+
+static void note_evaluation(const Run* run, const UfEvaluation* e) {
+    char text[128];
+    if (e->num_nonfinite_actions > 0) {
         snprintf(text, sizeof(text), "%" PRId64 " actions were not finite and counted as 0",
-                 out->num_nonfinite_actions);
+                 e->num_nonfinite_actions);
         note(run, text);
     }
-    if (out->num_diverged > 0) {
-        char text[128];
+    if (e->num_diverged > 0) {
         snprintf(text, sizeof(text), "the simulation diverged in %" PRId64 " episodes; each ended there",
-                 out->num_diverged);
+                 e->num_diverged);
         note(run, text);
     }
-    return UF_OK;
+}
+
+// ---- settings ----
+
+static bool shapes_results(const UfParam* p) {
+    return strcmp(p->name, "num_threads") != 0 && strcmp(p->name, "eval_threads") != 0;
 }
 
 // ---- result ----
@@ -159,8 +187,14 @@ static UfStatus final_results(Run* run) {
     UfEvaluation e = {0};
     UfRunResult* result = run->result;
     char path[UF_PATH_BYTES], temporary[UF_PATH_BYTES + 8];
-    if (run->env && run->config.eval_final_episodes > 0)
-        UF_TRY(evaluate(run, run->config.eval_final_episodes, -1, &e));
+    if (run->env && run->config.eval_final_episodes > 0) {
+        UfPolicy* policy;
+        UF_TRY(uf_policy_create(&policy, run->agent, 0));
+        UfStatus evaluated = evaluate(run, policy, run->config.eval_final_episodes, -1, &e);
+        uf_policy_free(policy);
+        UF_TRY(evaluated);
+        note_evaluation(run, &e);
+    }
     run_path(run, "final.h5", path);
     snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     UfH5 h5 = {.file = -1};
@@ -181,6 +215,53 @@ static UfStatus final_results(Run* run) {
     result->stderr_score = run->env ? e.stderr_score : NAN;
     uf_evaluation_free(&e);
     return status;
+}
+
+// Whether a final.h5 is what this run would write again.
+static UfStatus is_result_of(const Run* run, const UfH5* h5, bool* same) {
+    char *json = NULL, *version = NULL, *hash = NULL;
+    double updates = 0;
+    UfConfig* made = NULL;
+    UfStatus status = uf_h5_read_string(h5, "/", "config", &json);
+    if (status == UF_OK) status = uf_h5_read_string(h5, "/", "version", &version);
+    if (status == UF_OK) status = uf_h5_read_string(h5, "/", "dataset_hash", &hash);
+    if (status == UF_OK) status = uf_h5_read_number(h5, "/", "num_updates", &updates);
+    if (status == UF_OK) status = uf_config_create(&made);
+    if (status == UF_OK) status = uf_config_parse(made, json, h5->path);
+    *same = status == UF_OK && !strcmp(version, uf_version()) && !strcmp(hash, run->dataset->hash) &&
+            (int64_t)updates == run->config.num_updates &&
+            !uf_config_difference(made, &run->config, shapes_results);
+    uf_config_free(made);
+    uf_free(json);
+    uf_free(version);
+    uf_free(hash);
+    return status;
+}
+
+static UfStatus read_results(const UfH5* h5, UfRunResult* result) {
+    UfH5Shape shape;
+    if (!uf_h5_exists(h5, "returns")) return UF_OK;  // not evaluated
+    UF_TRY(uf_h5_shape(h5, "returns", &shape));
+    UF_TRY(uf_h5_read_number(h5, "/", "return_mean", &result->mean_return));
+    UF_TRY(uf_h5_read_number(h5, "/", "return_stderr", &result->stderr_return));
+    UF_TRY(uf_h5_read_number(h5, "/", "score_mean", &result->mean_score));
+    UF_TRY(uf_h5_read_number(h5, "/", "score_stderr", &result->stderr_score));
+    result->num_episodes = shape.count;
+    return UF_OK;
+}
+
+// The results of a run that has ended before, with the same settings. *there false: to be made (again). A file
+// that cannot be read, or is of a version that wrote less, is none.
+static void recall_results(Run* run, bool* there) {
+    char path[UF_PATH_BYTES];
+    UfH5 h5;
+    run_path(run, "final.h5", path);
+    *there = false;
+    if (run->first_update < run->config.num_updates || !uf_file_exists(path) ||
+        uf_h5_open(&h5, path) != UF_OK)
+        return;
+    if (is_result_of(run, &h5, there) != UF_OK || read_results(&h5, run->result) != UF_OK) *there = false;
+    if (uf_h5_close(&h5) != UF_OK) *there = false;
 }
 
 UfStatus uf_run_result_info(const UfH5* h5, char** out) {
@@ -247,6 +328,13 @@ static const char* subject(const Run* run, char* stem, size_t bytes) {
     return uf_file_stem(run->config.online ? run->config.env : run->config.dataset, stem, bytes);
 }
 
+// The second of its files is there.
+static bool has_chart(Run* run) {
+    char path[UF_PATH_BYTES];
+    run_path(run, "learning_curve.svg", path);
+    return run->result->has_chart = uf_file_exists(path);
+}
+
 // Score (return where the environment has no scores) with its standard error against updates.
 static UfStatus learning_curve(Run* run) {
     char path[UF_PATH_BYTES], title[2 * UF_STRING_BYTES + 8], stem[UF_STRING_BYTES];
@@ -300,83 +388,39 @@ static UfStatus open_folder(Run* run) {
 
 // ---- progress ----
 
-static void progress(Run* run, UfRunEventKind kind, int64_t update) {
-    UfRunEvent event = {.kind = kind,
-                        .update = update,
-                        .num_updates = run->config.num_updates,
-                        .eval_return = run->eval_return,
-                        .eval_score = run->eval_score};
+static void progress(Run* run, UfRunEvent event) {
     if (!run->options->on_progress) return;
     double elapsed = uf_now() - run->started;
-    int64_t done = update - run->first_update;
+    int64_t update = uf_agent_num_updates(run->agent), done = update - run->first_update;
+    event.num_updates = run->config.num_updates;
+    event.eval_return = run->eval_return;
+    event.eval_score = run->eval_score;
     event.updates_per_second = elapsed > 0 ? (double)done / elapsed : 0;
     event.seconds_left = done > 0 ? elapsed / (double)done * (double)(event.num_updates - update) : NAN;
-    if (uf_agent_metrics(run->agent, 0, &event.num_metrics, &event.names, &event.values) != UF_OK)
-        event.num_metrics = 0;
     run->options->on_progress(run->options->user, &event);
 }
 
+static void tick(Run* run, int64_t update) {
+    UfRunEvent event = {.kind = UF_RUN_TICK, .update = update};
+    if (uf_agent_metrics(run->agent, 0, &event.num_metrics, &event.names, &event.values) != UF_OK)
+        event.num_metrics = 0;
+    progress(run, event);
+}
+
 static bool asked_to_stop(const Run* run) { return run->options->stop && *run->options->stop; }
+
+static bool is_evaluated(const Run* run) {
+    return run->interval.evaluating && uf_evaluate_is_done(run->interval.evaluating);
+}
 
 static int on_update(void* user, UfAgent* agent, int64_t update) {
     Run* run = user;
     (void)agent;
     if (run->options->on_progress && uf_now() - run->last_tick >= 0.1) {
-        progress(run, UF_RUN_TICK, update);
+        tick(run, update);
         run->last_tick = uf_now();
     }
-    return asked_to_stop(run);
-}
-
-// Rows that the world model made nonsense of are left out of the buffer; that must not go unseen.
-static void note_dropped(const Run* run, int num_metrics, const char* const* names, const double* values) {
-    char text[160];
-    for (int i = 0; i < num_metrics; i++) {
-        if (strcmp(names[i], "model_dropped") != 0 || !(values[i] > 0)) continue;
-        snprintf(text, sizeof text, "%.2g %% of the rows of model rollouts were not finite and were dropped",
-                 100 * values[i]);
-        note(run, text);
-    }
-}
-
-// Interim evaluation and log line; the metrics' sums start again.
-static UfStatus end_interval(Run* run, int64_t update) {
-    UfLogLine line;
-    UfEvaluation e = {
-        .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
-    double speed = run->trained > 0 ? (double)(update - run->interval_update) / run->trained : NAN;
-    if (run->env) UF_TRY(evaluate(run, run->config.eval_workers, update, &e));
-    run->eval_return = e.mean_return;
-    run->eval_score = e.mean_score;
-
-    int num_metrics;
-    const char* const* names;
-    const double* values;
-    UfStatus status = uf_agent_metrics(run->agent, 0, &num_metrics, &names, &values);
-    uf_log_begin(&line, "update", update, run->seconds_before + uf_now() - run->started);
-    uf_log_number(&line, "updates_per_second", speed);
-    for (int i = 0; status == UF_OK && i < num_metrics; i++) uf_log_number(&line, names[i], values[i]);
-    uf_log_number(&line, "eval_return", e.mean_return);
-    uf_log_number(&line, "eval_return_stderr", e.stderr_return);
-    uf_log_number(&line, "eval_score", e.mean_score);
-    uf_log_number(&line, "eval_score_stderr", e.stderr_score);
-    uf_log_number(&line, "eval_length", e.mean_length);
-    uf_evaluation_free(&e);
-    UfStatus logged = uf_log_finish(&run->folder, &line);
-    if (status == UF_OK) status = logged;
-    if (status != UF_OK) return status;
-
-    note_dropped(run, num_metrics, names, values);
-    progress(run, UF_RUN_INTERVAL, update);
-    uf_agent_clear_metrics(run->agent);
-    run->trained = 0;
-    run->interval_update = update;
-    return UF_OK;
-}
-
-static int64_t next_multiple(int64_t update, int64_t interval, int64_t last) {
-    int64_t rest = interval - update % interval;
-    return rest < last - update ? update + rest : last;
+    return asked_to_stop(run) || is_evaluated(run);
 }
 
 // ---- milestones of an online run ----
@@ -413,14 +457,113 @@ static UfStatus recall_milestones(Run* run) {
     return UF_OK;
 }
 
+static UfStatus copy_file(const char* from, const char* to) {
+    char* data;
+    size_t num_bytes;
+    UF_TRY(uf_read_file(from, &data, &num_bytes));
+    UfStatus status = uf_write_file(to, data, num_bytes);
+    uf_free(data);
+    return status;
+}
+
+// The agent that an evaluation speaks of may be gone when it is done: a file keeps it.
+static UfStatus save_candidate(Run* run) {
+    char path[UF_PATH_BYTES];
+    run_path(run, UF_ONLINE_CANDIDATE, path);
+    return uf_agent_save(run->agent, path);
+}
+
 // Keeps the checkpoints that datasets are made of, after the log line and before the run's own checkpoint: a
 // killed run comes by again and writes the same.
 static UfStatus keep_milestones(Run* run) {
-    char path[UF_PATH_BYTES];
+    char candidate[UF_PATH_BYTES], path[UF_PATH_BYTES];
+    run_path(run, UF_ONLINE_CANDIDATE, candidate);
     run_path(run, UF_ONLINE_BEST, path);
-    if (is_new_best(run, as_logged(run->eval_return))) UF_TRY(uf_agent_save(run->agent, path));
+    if (is_new_best(run, as_logged(run->eval_return))) UF_TRY(copy_file(candidate, path));
     run_path(run, UF_ONLINE_MEDIUM, path);
-    return is_first_medium(run, as_logged(run->eval_score)) ? uf_agent_save(run->agent, path) : UF_OK;
+    if (is_first_medium(run, as_logged(run->eval_score))) UF_TRY(copy_file(candidate, path));
+    return unlink(candidate) ? UF_FAIL(UF_ERR_IO, "%s: cannot remove it: %s", candidate, strerror(errno))
+                             : UF_OK;
+}
+
+// ---- intervals ----
+
+static UfStatus write_line(const Run* run, const Interval* i) {
+    const UfEvaluation* e = &i->evaluation;
+    UfLogLine line;
+    uf_log_begin(&line, "update", i->update, run->seconds_before + uf_now() - run->started);
+    uf_log_number(&line, "updates_per_second", i->updates_per_second);
+    for (int k = 0; k < i->num_metrics; k++) uf_log_number(&line, i->names[k], i->metrics[k]);
+    uf_log_number(&line, "eval_return", e->mean_return);
+    uf_log_number(&line, "eval_return_stderr", e->stderr_return);
+    uf_log_number(&line, "eval_score", e->mean_score);
+    uf_log_number(&line, "eval_score_stderr", e->stderr_score);
+    uf_log_number(&line, "eval_length", e->mean_length);
+    return uf_log_finish(&run->folder, &line);
+}
+
+// Rows that the world model made nonsense of are left out of the buffer; that must not go unseen.
+static void note_dropped(const Run* run, const Interval* interval) {
+    char text[160];
+    for (int i = 0; i < interval->num_metrics; i++) {
+        if (strcmp(interval->names[i], "model_dropped") != 0 || !(interval->metrics[i] > 0)) continue;
+        snprintf(text, sizeof text, "%.2g %% of the rows of model rollouts were not finite and were dropped",
+                 100 * interval->metrics[i]);
+        note(run, text);
+    }
+}
+
+static UfStatus begin_evaluation(Run* run, Interval* i, bool beside) {
+    const UfConfig* c = &run->config;
+    if (run->online) UF_TRY(save_candidate(run));
+    if (!run->policy)
+        UF_TRY(uf_policy_create(&run->policy, run->agent, 0));
+    else
+        UF_TRY(uf_policy_refresh(run->policy, run->agent, 0));
+    if (!beside) return evaluate(run, run->policy, c->eval_workers, i->update, &i->evaluation);
+    return uf_evaluate_start(&i->evaluating, run->policy, run->env, c->eval_workers, (int)c->eval_workers,
+                             eval_seed(c, i->update), evaluates_mean(run), run->beside_pool);
+}
+
+// Takes the metrics, whose sums start again, and evaluates, or lets a thread do it.
+static UfStatus begin_interval(Run* run, int64_t update, bool beside) {
+    Interval* i = &run->interval;
+    const double* metrics;
+    UF_TRY(uf_agent_metrics(run->agent, 0, &i->num_metrics, &i->names, &metrics));
+    if (!i->metrics) UF_TRY(UF_ALLOC(&i->metrics, i->num_metrics, "metrics of an interval"));
+    memcpy(i->metrics, metrics, (size_t)i->num_metrics * sizeof(*metrics));
+    uf_agent_clear_metrics(run->agent);
+    i->open = true;
+    i->update = update;
+    i->updates_per_second = run->trained > 0 ? (double)(update - run->interval_update) / run->trained : NAN;
+    i->evaluation = (UfEvaluation){
+        .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
+    run->trained = 0;
+    run->interval_update = update;
+    return run->env ? begin_evaluation(run, i, beside) : UF_OK;
+}
+
+// Waits for the evaluation where there is one under way, and writes the line.
+static UfStatus finish_interval(Run* run) {
+    Interval* i = &run->interval;
+    if (!i->open) return UF_OK;
+    UfEvaluating* evaluating = i->evaluating;
+    i->open = false;
+    i->evaluating = NULL;
+    if (evaluating) UF_TRY(uf_evaluate_wait(evaluating, &i->evaluation));
+    note_evaluation(run, &i->evaluation);
+    run->eval_return = i->evaluation.mean_return;
+    run->eval_score = i->evaluation.mean_score;
+    UfStatus status = write_line(run, i);
+    uf_evaluation_free(&i->evaluation);
+    UF_TRY(status);
+    note_dropped(run, i);
+    progress(run, (UfRunEvent){.kind = UF_RUN_INTERVAL,
+                               .update = i->update,
+                               .num_metrics = i->num_metrics,
+                               .names = i->names,
+                               .values = i->metrics});
+    return run->online ? keep_milestones(run) : UF_OK;
 }
 
 // ---- loop ----
@@ -428,6 +571,18 @@ static UfStatus keep_milestones(Run* run) {
 static UfStatus train(Run* run, int64_t num_updates) {
     return run->online ? uf_online_train(run->online, run->agent, num_updates, on_update, run)
                        : uf_train(run->agent, run->dataset, num_updates, on_update, run);
+}
+
+static void note_diverged(Run* run) {
+    char text[160];
+    int64_t count = run->online ? uf_online_num_diverged(run->online) : 0;
+    if (count == run->num_diverged) return;
+    run->num_diverged = count;
+    snprintf(text, sizeof(text),
+             "the simulation diverged in training, %" PRId64
+             " times so far; the episode ended before that step",
+             count);
+    note(run, text);
 }
 
 // The buffer goes first: rows beyond those that the checkpoint knows of are dropped on resuming.
@@ -439,11 +594,26 @@ static UfStatus save(Run* run) {
     return uf_agent_save(run->agent, path);
 }
 
+static int64_t next_multiple(int64_t update, int64_t interval, int64_t last) {
+    int64_t rest = interval - update % interval;
+    return rest < last - update ? update + rest : last;
+}
+
+// An update gave a number that is none. What was evaluated before it is kept.
+static UfStatus nonfinite(Run* run, int64_t saved) {
+    char why[1024], checkpoint[UF_PATH_BYTES];
+    snprintf(why, sizeof(why), "%s", uf_error());
+    UF_TRY(finish_interval(run));
+    run_path(run, "checkpoint.h5", checkpoint);
+    return saved > 0 ? UF_FAIL(UF_ERR_NONFINITE, "%s; the last good checkpoint, update %" PRId64 ", is %s",
+                               why, saved, checkpoint)
+                     : UF_FAIL(UF_ERR_NONFINITE, "%s; there was no checkpoint yet", why);
+}
+
 static UfStatus train_loop(Run* run) {
     const UfConfig* c = &run->config;
-    char checkpoint[UF_PATH_BYTES];
-    run_path(run, "checkpoint.h5", checkpoint);
     int64_t update = uf_agent_num_updates(run->agent), saved = update;
+    bool due = false;  // a checkpoint; it waits for the evaluation under way, but not for a second one
     while (update < c->num_updates) {
         int64_t next = next_multiple(update, c->eval_interval,
                                      next_multiple(update, c->checkpoint_interval, c->num_updates));
@@ -451,20 +621,19 @@ static UfStatus train_loop(Run* run) {
         UfStatus status = train(run, next - update);
         run->trained += uf_now() - start;
         update = run->result->update = uf_agent_num_updates(run->agent);
-        if (status == UF_ERR_NONFINITE) {
-            return saved > 0 ? UF_FAIL(status, "%s; the last good checkpoint, update %" PRId64 ", is %s",
-                                       uf_error(), saved, checkpoint)
-                             : UF_FAIL(status, "%s; there was no checkpoint yet", uf_error());
-        }
+        note_diverged(run);
+        if (status == UF_ERR_NONFINITE) return nonfinite(run, saved);
         if (status != UF_OK && status != UF_ERR_STOPPED) return status;
-        bool stopped = status == UF_ERR_STOPPED || asked_to_stop(run), last = update == c->num_updates;
-        if (update % c->eval_interval == 0 || last) {
-            UF_TRY(end_interval(run, update));
-            if (run->online) UF_TRY(keep_milestones(run));
-        }
-        if (update % c->checkpoint_interval == 0 || last || stopped) {
+        const bool stopped = asked_to_stop(run), last = update == c->num_updates;
+        const bool ends = update % c->eval_interval == 0 || last;
+        if (ends || stopped || is_evaluated(run)) UF_TRY(finish_interval(run));
+        if (ends) UF_TRY(begin_interval(run, update, run->beside_pool && !due && !stopped && !last));
+        if (!run->interval.evaluating) UF_TRY(finish_interval(run));
+        due = due || update % c->checkpoint_interval == 0 || last || stopped;
+        if (due && !run->interval.evaluating) {
             UF_TRY(save(run));
             saved = update;
+            due = false;
         }
         if (stopped)
             return UF_FAIL(UF_ERR_STOPPED, "%s: stopped at update %" PRId64, run->result->folder, update);
@@ -533,13 +702,16 @@ static UfStatus run_all(Run* run) {
     UF_TRY(find_env(run, &run->env));
     UF_TRY(open_agent(run));
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)c->num_threads));
+    if (run->env && c->eval_threads > 0) UF_TRY(uf_pool_create(&run->beside_pool, (int)c->eval_threads));
 
     uf_run_folder_keep(&run->folder);
     run->started = run->last_tick = uf_now();
     run->first_update = run->interval_update = run->result->update = uf_agent_num_updates(run->agent);
+    bool finished;
+    recall_results(run, &finished);
     UF_TRY(train_loop(run));
-    UF_TRY(final_results(run));
-    return learning_curve(run);
+    if (!finished) UF_TRY(final_results(run));
+    return finished && has_chart(run) ? UF_OK : learning_curve(run);
 }
 
 UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
@@ -552,7 +724,12 @@ UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
     *result = (UfRunResult){.mean_return = NAN, .mean_score = NAN, .stderr_return = NAN, .stderr_score = NAN};
     run.config = *options->config;
     UfStatus status = run_all(&run);
+    uf_evaluate_wait(run.interval.evaluating, NULL);  // of a run that failed meanwhile
+    uf_evaluation_free(&run.interval.evaluation);
+    uf_free(run.interval.metrics);
     uf_pool_free(run.pool);
+    uf_pool_free(run.beside_pool);
+    uf_policy_free(run.policy);
     uf_agent_free(run.agent);
     if (run.online)
         uf_online_free(run.online);

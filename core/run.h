@@ -23,21 +23,23 @@ typedef enum UfRunEventKind {
 typedef struct UfRunEvent {
     UfRunEventKind kind;
     const char* text;             // NOTE
-    int64_t update, num_updates;  // TICK, INTERVAL: and all below
+    int64_t update, num_updates;  // TICK, INTERVAL: and all below.   INTERVAL: the update of the line
     double updates_per_second, seconds_left;
     int num_metrics;
     const char* const* names;
     const double* values;
     double eval_return, eval_score;  // the latest; NaN: none yet, or no reference scores
 } UfRunEvent;
+// Called from the thread of uf_run_train alone, whatever eval_threads says.
 typedef void UfRunProgressFn(void* user, const UfRunEvent* event);
 
 typedef struct UfRunOptions {
     const UfConfig* config;  // of a resumed run: what uf_run_config gave, with RUN fields changed at will
     const char* out;         // folder of a new run.   Nullable: runs/<algorithm>_<dataset or env>_<seed>
     const char* resume;      // folder of a run to go on with.   Nullable
-    const volatile sig_atomic_t* stop;  // set from a signal handler: end after this update.   Nullable
-    UfRunProgressFn* on_progress;       // Nullable
+    const volatile sig_atomic_t*
+        stop;  // set from a signal handler: end after this update and the evaluation under way.   Nullable
+    UfRunProgressFn* on_progress;  // Nullable
     void* user;
 } UfRunOptions;
 

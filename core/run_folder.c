@@ -34,19 +34,17 @@ const char* uf_file_stem(const char* path, char* stem, size_t bytes) {
     return stem;
 }
 
+static bool shapes_updates(const UfParam* p) { return p->scope != UF_SCOPE_RUN; }
+
 UfStatus uf_same_hyperparameters(const UfConfig* saved, const UfConfig* now) {
-    for (int i = 0; i < uf_num_params; i++) {
-        const UfParam* p = &uf_params[i];
-        char a[UF_STRING_BYTES], b[UF_STRING_BYTES];
-        if (p->type == UF_TYPE_GROUP || p->scope == UF_SCOPE_RUN) continue;
-        uf_param_format(saved, p, a, sizeof(a));
-        uf_param_format(now, p, b, sizeof(b));
-        if (strcmp(a, b))
-            return UF_FAIL(UF_ERR_CONFIG,
-                           "%s: the run to resume was trained with %s, not %s; start a new run to change it",
-                           p->name, a, b);
-    }
-    return UF_OK;
+    char was[UF_STRING_BYTES], is[UF_STRING_BYTES];
+    const UfParam* p = uf_config_difference(saved, now, shapes_updates);
+    if (!p) return UF_OK;
+    uf_param_format(saved, p, was, sizeof(was));
+    uf_param_format(now, p, is, sizeof(is));
+    return UF_FAIL(UF_ERR_CONFIG,
+                   "%s: the run to resume was trained with %s, not %s; start a new run to change it", p->name,
+                   was, is);
 }
 
 // ---- log ----

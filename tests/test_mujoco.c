@@ -440,6 +440,52 @@ static void test_threads(void** state) {
     }
 }
 
+// Episodes whose bit is set start in a state that no solver survives.
+static unsigned absurd;
+
+void __real_uf_env_reset(UfEnv* env, uint64_t seed, uint64_t episode, float* obs);
+void __wrap_uf_env_reset(UfEnv* env, uint64_t seed, uint64_t episode, float* obs) {
+    __real_uf_env_reset(env, seed, episode, obs);
+    if (episode >= 32 || !(absurd >> episode & 1)) return;
+    double at[UF_ENV_MAX_STATE];
+    uf_env_get_state(env, at);
+    at[uf_mujoco_model(env)->nq] = 1e300;
+    uf_env_set_state(env, at, NULL);
+}
+
+static void test_diverged_episodes(void** state) {
+    (void)state;
+    static const char* const envs[] = {"hopper", "halfcheetah"};  // the latter never ends by itself
+    for (int i = 0; i < 2; i++) {
+        UfEvaluation good, bad;
+        const UfEnvSpec* spec = uf_env_find(envs[i]);
+        UfRunEvalOptions options = {
+            .checkpoint = make_checkpoint("policy.h5", spec->obs_dim, spec->action_dim),
+            .env = envs[i],
+            .num_episodes = 5,
+            .workers = 2,
+            .seed = 7};
+        assert_ok(uf_run_eval(&options, &good, &spec));
+        assert_int_equal(good.num_diverged, 0);
+        for (int threads = 1; threads <= 3; threads += 2) {
+            options.num_threads = threads;
+            absurd = 1u << 1 | 1u << 4;
+            UfStatus status = uf_run_eval(&options, &bad, &spec);
+            absurd = 0;
+            assert_ok(status);
+            assert_int_equal(bad.num_diverged, 2);
+            for (int e = 0; e < 5; e++) {
+                bool diverged = e == 1 || e == 4;
+                assert_true(bad.returns[e] == (diverged ? 0 : good.returns[e]));
+                assert_int_equal(bad.lengths[e], diverged ? 1 : good.lengths[e]);
+            }
+            assert_true(isfinite(bad.mean_return) && isfinite(bad.mean_score));
+            uf_evaluation_free(&bad);
+        }
+        uf_evaluation_free(&good);
+    }
+}
+
 static void test_refusals(void** state) {
     (void)state;
     const UfEnvSpec* spec;
@@ -514,8 +560,8 @@ int main(void) {
         cmocka_unit_test(test_masses),     cmocka_unit_test(test_interface),
         cmocka_unit_test(test_resets),     cmocka_unit_test(test_rewards_and_limits),
         cmocka_unit_test(test_divergence), cmocka_unit_test(test_shared_models),
-        cmocka_unit_test(test_threads),    cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_ant_widths),
+        cmocka_unit_test(test_threads),    cmocka_unit_test(test_diverged_episodes),
+        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_ant_widths),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
