@@ -81,7 +81,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_QUIET] = {"quiet", NULL, "no progress", 0, 0},
     [O_ENV] = {"env", "NAME", "environment", 0, 0},
     [O_EPISODES] = {"episodes", "N", "episodes (default 100)", 1, 10000000},
-    [O_WORKERS] = {"workers", "N", "episodes side by side (default 8)", 1, 4096},
+    [O_WORKERS] = {"workers", "N", "episodes side by side on a thread (default 8)", 1, 4096},
     [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
     [O_POLICY] = {"policy", "POLICY",
                   "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
@@ -434,7 +434,6 @@ static int command_render(const Args* args) {
                               .env = args->values[O_ENV],
                               .seed = (uint64_t)number(args, O_SEED, 0),
                               .episode = number(args, O_EPISODE, 0),
-                              .workers = (int)number(args, O_WORKERS, 8),
                               .num_steps = number(args, O_STEPS, 0),
                               .width = (int)number(args, O_WIDTH, 400),
                               .height = (int)number(args, O_HEIGHT, 300),
@@ -546,8 +545,8 @@ static const Command commands[] = {
      "(CHECKPOINT | --policy POLICY) [--env NAME] [--seed N] [--episode N] [--steps N] --out "
      "FILE.png|FILE.gif",
      "draw an episode of a checkpoint or a script: a strip of pictures or an animation", 0, 1,
-     BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_WORKERS) | BIT(O_STEPS) |
-         BIT(O_WIDTH) | BIT(O_HEIGHT) | BIT(O_FRAMES) | BIT(O_OUT),
+     BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_STEPS) | BIT(O_WIDTH) | BIT(O_HEIGHT) |
+         BIT(O_FRAMES) | BIT(O_OUT),
      BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
