@@ -85,12 +85,15 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
     [O_POLICY] = {"policy", "POLICY",
                   "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
-    [O_STEPS] = {"steps", "N", "environment steps, or updates a window of bench (default 20)", 1, INT32_MAX},
+    [O_STEPS] =
+        {"steps", "N",
+         "environment steps, or of a window of bench: updates (default 20), with --env steps (default 1000)",
+         1, INT32_MAX},
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
     [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
-    [O_WINDOWS] = {"windows", "N", "timed windows (default 7)", 5, 100000},
+    [O_WINDOWS] = {"windows", "N", "timed windows (default 7, with --env 101)", 5, 100000},
     [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
                0, 0},
     [O_MEAN] = {"mean", NULL, "checkpoints act at their mean (POLICY@mean: this one does)", 0, 0},
@@ -456,7 +459,28 @@ static int command_convert(const Args* args) {
     return DONE;
 }
 
+// Options of an update say nothing about an environment.
+static int bench_env(const Args* args) {
+    static const enum Option others[] = {O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (args->values[others[i]]) {
+            fprintf(stderr, "error: bench --env times an environment; --%s is for updates\n",
+                    options[others[i]].name);
+            return MISUSE;
+        }
+    UfEnvBenchOptions bench = {.env = args->values[O_ENV],
+                               .num_threads = (int)number(args, O_THREADS, 1),
+                               .num_steps = (int)number(args, O_STEPS, 1000),
+                               .num_windows = (int)number(args, O_WINDOWS, 101)};
+    char* json = NULL;
+    if (uf_bench_env(&bench, &json) != UF_OK) return failed();
+    printf("%s\n", json);
+    uf_free(json);
+    return DONE;
+}
+
 static int command_bench(const Args* args) {
+    if (args->values[O_ENV]) return bench_env(args);
     UfConfig* config = NULL;
     char* json = NULL;
     UfStatus status = uf_config_create(&config);
@@ -550,10 +574,12 @@ static const Command commands[] = {
      BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
-     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N]",
-     "time updates on random data; one line of JSON", 0, 0,
-     BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) |
-         BIT(O_WINDOWS),
+     "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] | --env NAME   [--threads N] [--steps "
+     "N] "
+     "[--windows N]",
+     "time updates on random data, or an environment; one line of JSON", 0, 0,
+     BIT(O_ENV) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) | BIT(O_STEPS) |
+         BIT(O_POPULATION) | BIT(O_WINDOWS),
      0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
