@@ -22,6 +22,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 
@@ -110,7 +111,10 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--program", default="./unifloral")
     args = parser.parse_args()
+    args.program, args.checkpoint = os.path.abspath(args.program), os.path.abspath(args.checkpoint)
     warnings.simplefilter("ignore")  # gymnasium: v4 is not the newest
+    folder = tempfile.TemporaryDirectory()
+    os.chdir(folder.name)  # MuJoCo writes MUJOCO_LOG.TXT where it is
 
     policy, shape = load_policy(args.checkpoint)
     make = [lambda: gymnasium.make(args.env)] * ENVIRONMENTS
