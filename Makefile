@@ -75,6 +75,7 @@ TEST_TOOL := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/
 # A test that needs more of the linker: LDFLAGS_test_name = ...
 LDFLAGS_test_faults = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=aligned_alloc
 LDFLAGS_test_faults_data = $(LDFLAGS_test_faults)
+LDFLAGS_test_mujoco = -Wl,--wrap=mj_loadXML
 
 # A plain build lands in the root; others (BUILD=build/asan) keep to their folder.
 OUT     := $(if $(filter build,$(BUILD)),.,$(BUILD))

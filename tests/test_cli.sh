@@ -93,7 +93,7 @@ refused "out of range" 1 "gamma.*2" train "$S" --set gamma=2 --out "$T/r"
 refused "contradiction" 1 "entropy" train "$S" --set use_entropy_loss=true --out "$T/r"
 refused "no such dataset" 1 "nowhere.hdf5" train "$S" --dataset "$T/nowhere.hdf5" --out "$T/r"
 refused "not a dataset" 1 "small.json" train "$S" --dataset "$S" --out "$T/r"
-refused "unknown environment" 1 "nonsense" train "$S" --set env=nonsense --out "$T/r"
+refused "unknown environment" 1 "nonsense.*known: pendulum, .*hopper" train "$S" --set env=nonsense --out "$T/r"
 refused "another environment" 1 "observations" train "$S" --set env=MountainCarContinuous-v0 --out "$T/r"
 refused "no folder to write in" 1 "/dev/null/x" train "$S" --out /dev/null/x
 refused "nothing to resume" 1 "holds no run" train --resume "$T/r"
@@ -302,6 +302,22 @@ check "bench prints one line" test "$(wc -l <"$T/bench")" = 1
 for key in 'ms_per_update": {"min": [0-9]' 'median": [0-9]' 'max": [0-9]' 'bare_gemm_ms": [0-9]' 'speed_vs_bare_gemm": [0-9]' \
     'gemm_share_of_time": 0\.' 'gflops": [0-9]' 'population": 2' 'windows": 5' 'machine": "' 'openblas": "OpenBLAS' 'hdf5": "1'; do
     check "bench has $key" grep -q "\"$key" "$T/bench"
+done
+
+"$U" bench --env pendulum --steps 50 --windows 5 --threads 2 >"$T/bench" 2>"$T/err"
+check "bench of an environment" grep -Eq '^\{"env": "Pendulum-v1", "threads": 2, "steps": 50, "windows": 5, "steps_per_second": [0-9]+\}$' "$T/bench"
+refused "bench of an unknown environment" 1 "unknown environment 'mars'; known: pendulum" bench --env mars
+refused "bench of an environment and an update" 2 "--config is for updates" bench --env pendulum --config "$S"
+# It fails where the bare loop ends in another state.
+for env in Hopper-v2 Hopper-v4 HalfCheetah-v4 Walker2d-v2 Ant-v4 InvertedPendulum-v4; do
+    name="bench of $env and a bare loop"
+    if "$U" bench --env $env --steps 100 --windows 5 --threads 2 >"$T/bench" 2>"$T/err"; then
+        check "$name" grep -q "\"bare_steps_per_second\": [0-9]*, \"ratio\": [0-9]" "$T/bench"
+    elif grep -q "libmujoco-dev" "$T/err"; then
+        echo "skip $name"
+    else
+        not_ok "$name"
+    fi
 done
 
 # One absurd reward among 3000: the loss is infinite once a batch draws it.
