@@ -7,8 +7,8 @@
 // in order. The cut depends on shapes alone (uf_block_rows), so results are the same for any number of
 // threads, and a member of a population computes what it computes alone.
 //
-// Rooms: row functions, shapes, products, forward, backward, second order, random numbers, rows, terms, world
-// model, optimiser, backend.
+// Rooms: row functions, shapes, products, products of few rows, forward, backward, second order, random numbers, rows,
+// terms, world model, optimiser, backend.
 #include "kernels.h"
 
 #include <cblas.h>
@@ -234,7 +234,7 @@ typedef struct CpuState {
 // c (m, n) = op(a) op(b) + beta c
 static void product(UfBackend* backend, int thread, bool trans_a, bool trans_b, int m, int n, int k,
                     const real* a, int lda, const real* b, int ldb, real beta, real* c, int ldc) {
-    const UfTrace* trace = backend ? backend->trace : NULL;
+    const UfTrace* trace = backend->trace;
     const double start = trace && trace->clock ? uf_now() : 0;
     const enum CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans,
                                tb = trans_b ? CblasTrans : CblasNoTrans;
@@ -316,6 +316,62 @@ static const real* input_rows(UfInput input, const Task* t) {
     return input.x + ((size_t)t->p * (size_t)input.total + (size_t)t->first) * (size_t)input.ld;
 }
 
+// ---- products of few rows ----
+//
+// BLAS packs its operands first, which costs more than the product where a policy acts for a few rows. Here
+// every sum runs over k in order, so that a row's result does not depend on the rows beside it.
+
+enum { TILE_ROWS = 4, TILE_WIDTH = 32, STRIP = 64 };
+
+#define INLINE \
+    static inline __attribute__((always_inline))  // so that it is compiled for each instruction set
+
+INLINE void add_to_tile(real sum[TILE_ROWS][TILE_WIDTH], const real* const* a, const real* b, int ldb,
+                        int k) {
+    for (int i = 0; i < k; i++)
+        for (int r = 0; r < TILE_ROWS; r++) {
+            const real x = a[r][i];
+#pragma omp simd
+            for (int j = 0; j < TILE_WIDTH; j++) sum[r][j] += x * b[(size_t)i * (size_t)ldb + (size_t)j];
+        }
+}
+
+// c (rows, width) = a b, at most TILE_ROWS by TILE_WIDTH of a product.
+INLINE void tile_product(real* c, int ldc, const real* a, int lda, const real* b, int ldb, int rows,
+                         int width, int k) {
+    const real* row[TILE_ROWS];
+    real sum[TILE_ROWS][TILE_WIDTH] = {{0}};
+    for (int r = 0; r < TILE_ROWS; r++)  // too few: the last one again
+        row[r] = a + (size_t)(r < rows ? r : rows - 1) * (size_t)lda;
+    if (width == TILE_WIDTH) {
+        add_to_tile(sum, row, b, ldb, k);
+    } else {  // strips of b, with zeros behind
+        real strip[STRIP][TILE_WIDTH] = {{0}};
+        for (int i = 0; i < k; i += STRIP) {
+            const int count = k - i < STRIP ? k - i : STRIP;
+            for (int s = 0; s < count; s++)
+                memcpy(strip[s], b + (size_t)(i + s) * (size_t)ldb, (size_t)width * sizeof(real));
+            add_to_tile(sum, row, strip[0], TILE_WIDTH, count);
+            for (int r = 0; r < TILE_ROWS; r++) row[r] += count;
+        }
+    }
+    for (int r = 0; r < rows; r++) memcpy(c + (size_t)r * (size_t)ldc, sum[r], (size_t)width * sizeof(real));
+}
+
+// c (rows, n) = a (rows, k) b (k, n)
+CLONES static void rows_product(real* c, const real* a, int lda, const real* b, int rows, int n, int k) {
+    for (int r = 0; r < rows; r += TILE_ROWS)
+        for (int j = 0; j < n; j += TILE_WIDTH) {
+            const int height = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
+            real* to = c + (size_t)r * (size_t)n + (size_t)j;
+            const real* from = a + (size_t)r * (size_t)lda;
+            if (n - j >= TILE_WIDTH)
+                tile_product(to, n, from, lda, b + j, n, height, TILE_WIDTH, k);
+            else
+                tile_product(to, n, from, lda, b + j, n, height, n - j, k);
+        }
+}
+
 // ---- forward ----
 
 typedef struct Forward {
@@ -327,6 +383,15 @@ typedef struct Forward {
     UfRows rows;
 } Forward;
 
+// out (rows, n) = x (rows, k) kernel (k, n); no backend: for a policy, by rows_product.
+static void layer_product(UfBackend* backend, int thread, real* out, const real* x, int ld,
+                          const real* kernel, int rows, int n, int k) {
+    if (backend)
+        product(backend, thread, false, false, rows, n, k, x, ld, kernel, n, 0, out, n);
+    else
+        rows_product(out, x, ld, kernel, rows, n, k);
+}
+
 // Layers of one network over `rows` rows. A tape keeps r and stats; the rest lives in two scratch arrays.
 static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const real* params, real* out,
                          const UfTape* tape, size_t tape_row, const real* x, int ld, int rows,
@@ -337,16 +402,14 @@ static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const
         real* r = tape ? tape->r[l] + at : scratch + (size_t)(l % 2) * (size_t)rows * (size_t)width;
         real* h = tape && mlp->layer_norm ? scratch : r;  // x lies there too, but its product is done by then
         real* stats = tape && mlp->layer_norm ? tape->stats[l] + 2 * tape_row : NULL;
-        product(backend, thread, false, false, rows, width, l ? width : mlp->in, x, ld,
-                params + mlp->kernel[l], width, 0, r, width);
+        layer_product(backend, thread, r, x, ld, params + mlp->kernel[l], rows, width, l ? width : mlp->in);
         rows_forward(r, h, stats, params + mlp->bias[l], mlp->layer_norm ? params + mlp->scale[l] : NULL,
                      mlp->layer_norm ? params + mlp->shift[l] : NULL, rows, width);
         x = h;
         ld = width;
     }
     const int L = mlp->layers;
-    product(backend, thread, false, false, rows, mlp->out, width, x, ld, params + mlp->kernel[L], mlp->out, 0,
-            out, mlp->out);
+    layer_product(backend, thread, out, x, ld, params + mlp->kernel[L], rows, mlp->out, width);
     rows_add(out, params + mlp->bias[L], rows, mlp->out);
 }
 

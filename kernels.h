@@ -319,7 +319,8 @@ struct UfBackend {
 UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads);
 void uf_backend_close(UfBackend* backend);
 
-// One network over rows on the host, for policies: out (rows, H). scratch: 2 * rows * width reals.
+// One network over rows on the host, for policies: out (rows, H). scratch: 2 * rows * width reals. A row's
+// result does not depend on the rows beside it, to the bit.
 void uf_mlp_forward_host(const UfMlp* mlp, const real* params, real* out, const real* x, int ld, int rows,
                          real* scratch);
 

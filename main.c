@@ -85,17 +85,20 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_QUIET] = {"quiet", NULL, "no progress", 0, 0},
     [O_ENV] = {"env", "NAME", "environment", 0, 0},
     [O_EPISODES] = {"episodes", "N", "episodes (default 100)", 1, 10000000},
-    [O_WORKERS] = {"workers", "N", "episodes side by side (default 8)", 1, 4096},
+    [O_WORKERS] = {"workers", "N", "episodes side by side on a thread (default 8)", 1, 4096},
     [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
     [O_POLICY] = {"policy", "POLICY",
                   "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
-    [O_STEPS] = {"steps", "N", "environment steps, or updates a window of bench (default 20; rollouts 1)", 1,
-                 INT32_MAX},
+    [O_STEPS] =
+        {"steps", "N",
+         "environment steps, or of a window of bench: updates (default 20), rollouts (1), with --env steps "
+         "(1000)",
+         1, INT32_MAX},
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
     [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
-    [O_WINDOWS] = {"windows", "N", "timed windows (default 7)", 5, 100000},
+    [O_WINDOWS] = {"windows", "N", "timed windows (default 7, with --env 101)", 5, 100000},
     [O_ROLLOUTS] = {"rollouts", NULL, "time rollouts in a random world model instead of updates", 0, 0},
     [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
                0, 0},
@@ -482,7 +485,6 @@ static int command_render(const Args* args) {
                               .env = args->values[O_ENV],
                               .seed = (uint64_t)number(args, O_SEED, 0),
                               .episode = number(args, O_EPISODE, 0),
-                              .workers = (int)number(args, O_WORKERS, 8),
                               .num_steps = number(args, O_STEPS, 0),
                               .width = (int)number(args, O_WIDTH, 400),
                               .height = (int)number(args, O_HEIGHT, 300),
@@ -505,7 +507,28 @@ static int command_convert(const Args* args) {
     return DONE;
 }
 
+// Options of an update say nothing about an environment.
+static int bench_env(const Args* args) {
+    static const enum Option others[] = {O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (args->values[others[i]]) {
+            fprintf(stderr, "error: bench --env times an environment; --%s is for updates\n",
+                    options[others[i]].name);
+            return MISUSE;
+        }
+    UfEnvBenchOptions bench = {.env = args->values[O_ENV],
+                               .num_threads = (int)number(args, O_THREADS, 1),
+                               .num_steps = (int)number(args, O_STEPS, 1000),
+                               .num_windows = (int)number(args, O_WINDOWS, 101)};
+    char* json = NULL;
+    if (uf_bench_env(&bench, &json) != UF_OK) return failed();
+    printf("%s\n", json);
+    uf_free(json);
+    return DONE;
+}
+
 static int command_bench(const Args* args) {
+    if (args->values[O_ENV]) return bench_env(args);
     UfConfig* config = NULL;
     char* json = NULL;
     UfStatus status = uf_config_create(&config);
@@ -603,16 +626,16 @@ static const Command commands[] = {
      "(CHECKPOINT | --policy POLICY) [--env NAME] [--seed N] [--episode N] [--steps N] --out "
      "FILE.png|FILE.gif",
      "draw an episode of a checkpoint or a script: a strip of pictures or an animation", 0, 1,
-     BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_WORKERS) | BIT(O_STEPS) |
-         BIT(O_WIDTH) | BIT(O_HEIGHT) | BIT(O_FRAMES) | BIT(O_OUT),
+     BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_STEPS) | BIT(O_WIDTH) | BIT(O_HEIGHT) |
+         BIT(O_FRAMES) | BIT(O_OUT),
      BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
-     "[--config FILE] [--obs-dim N] [--action-dim N] [--threads N] [--steps N] [--population N] "
-     "[--rollouts|--dynamics]",
-     "time updates on random data, or model rollouts; one line of JSON", 0, 0,
-     BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) | BIT(O_THREADS) |
-         BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS),
+     "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME   "
+     "[--threads N] [--steps N] [--windows N]",
+     "time updates on random data, model rollouts, or an environment; one line of JSON", 0, 0,
+     BIT(O_ENV) | BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) |
+         BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS),
      0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),

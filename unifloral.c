@@ -1876,7 +1876,7 @@ enum { POLICY_ROWS = 64 };  // rows a pass, so that scratch stays small
 
 static void act_rows(const UfPolicy* p, float* actions, const float* obs, int rows, const float* noise,
                      real* scratch) {
-    real *x = scratch, *head = x + POLICY_ROWS * (size_t)p->O, *layers = head + POLICY_ROWS * (size_t)p->H;
+    real *x = scratch, *head = x + (size_t)rows * (size_t)p->O, *layers = head + (size_t)rows * (size_t)p->H;
     for (int b = 0; b < rows; b++)
         for (int i = 0; i < p->O; i++) {
             const real o = obs[(size_t)b * (size_t)p->O + (size_t)i];
@@ -1900,7 +1900,8 @@ static void act_rows(const UfPolicy* p, float* actions, const float* obs, int ro
 UfStatus uf_policy_act_normalised(const UfPolicy* p, float* actions, const float* obs, int64_t n,
                                   const float* noise) {
     real* scratch = NULL;
-    UF_TRY(UF_ALLOC(&scratch, POLICY_ROWS * (size_t)(p->O + p->H + 2 * p->mlp.width), "scratch of a policy"));
+    const size_t most = n < POLICY_ROWS ? (size_t)n : POLICY_ROWS;
+    UF_TRY(UF_ALLOC(&scratch, most * (size_t)(p->O + p->H + 2 * p->mlp.width), "scratch of a policy"));
     for (int64_t b = 0; b < n; b += POLICY_ROWS) {
         const int rows = n - b < POLICY_ROWS ? (int)(n - b) : POLICY_ROWS;
         act_rows(p, actions + b * p->A, obs + b * p->O, rows, noise ? noise + b * p->A : NULL, scratch);

@@ -1,4 +1,5 @@
-// bench.h: the speed of an update against the speed of the bare matrix products it needs.
+// bench.h: the speed of an update against the bare matrix products it needs, and of an environment against a bare
+// loop of its simulation.
 #ifndef UF_BENCH_H
 #define UF_BENCH_H
 
@@ -18,5 +19,15 @@ typedef struct UfBenchOptions {
 // Trains on random data, with a random world model where dataset_sample_ratio is below 1, and times it.
 // *json_line (free with uf_free): one JSON object without a newline.
 UfStatus uf_bench(const UfBenchOptions* options, char** json_line);
+
+typedef struct UfEnvBenchOptions {
+    const char* env;
+    int num_threads;  // 0: all cores
+    int num_steps;    // a window, of each thread
+    int num_windows;
+} UfEnvBenchOptions;
+
+// Steps an environment with random actions and, if it is MuJoCo's, the bare simulation too, and times both.
+UfStatus uf_bench_env(const UfEnvBenchOptions* options, char** json_line);
 
 #endif

@@ -1,8 +1,7 @@
 // collect.c: datasets in D4RL layout from scripted controllers, checkpoints, and mixtures of them.
 //
 // Episodes run in rounds of ROUND, in parallel inside a round. LANES of them run in lockstep on one thread, so
-// that a policy acts for all of them at once; its matrix keeps its shape to the end, because BLAS may round a
-// row differently in a smaller one. So the file is the same for any number of threads.
+// that a policy acts for all of them at once. The file is the same for any number of threads.
 //
 // Rooms: parts, one group of episodes, rows, all of them.
 #include "collect.h"

@@ -1,10 +1,8 @@
 // evaluate.c: episodes of a policy in an environment, on threads, with a batched policy.
 //
-// A group of at most `workers` episodes runs in lockstep on one thread: one call of the policy a step, for all
-// of them. Because BLAS may round a row differently in another matrix or place, the matrix has `workers` rows
-// whatever happens (a finished episode repeats its last observation, a row without one is zero), and episode e
-// has row e % workers. So a return depends on workers, seed and episode alone, not on threads, on how episodes
-// are dealt to groups, or on when the others end.
+// A thread runs up to `workers` episodes side by side: a call of the policy a step, for all of them. One that
+// ends makes room for the next that no thread has begun. As a policy's row does not depend on the rows beside
+// it (kernels.h), a return depends on seed and episode alone.
 // Source: unifloral/evaluation.py and unifloral.py `eval_agent`.
 #include "evaluate.h"
 
@@ -12,19 +10,21 @@
 #include <pthread.h>
 #include <signal.h>  // pthread_sigmask
 #include <stdatomic.h>
-#include <string.h>  // strerror_r
+#include <string.h>
 
 #include "policy.h"
 
 typedef struct Job {         // what all groups share
-    const UfPolicy* policy;  // NULL: the script, one worker
+    const UfPolicy* policy;  // NULL: the script, one row
     double skill;
     const UfEnvSpec* spec;
-    UfEvaluation* out;
-    int workers, num_groups;
-    int obs_dim;  // the policy's: may be padded with zeros
+    UfEvaluation* out;  // Nullable: nobody asks
+    int rows;           // of a group: episodes that it runs side by side
+    int obs_dim;        // the policy's: may be padded with zeros
     uint64_t seed;
     bool deterministic;
+    _Atomic int64_t next;  // the first episode that no thread has begun
+    int64_t end;
     struct GroupResult* results;
     UfEpisodeFn* on_step;  // Nullable; of a single episode
     void* user;
@@ -36,26 +36,40 @@ typedef struct GroupResult {
     int64_t num_nonfinite, num_diverged;
 } GroupResult;
 
+typedef struct Row {
+    UfEnv* env;
+    UfRandom random;  // of the action noise
+    int64_t episode;
+} Row;
+
 typedef struct Group {
-    UfEnv** envs;                  // (workers)
-    UfRandom* random;              // (workers): of the action noise
-    bool* idle;                    // (workers): no episode, or one that has ended
-    double* returns;               // (workers)
-    int32_t* lengths;              // (workers)
-    float *obs, *actions, *noise;  // (workers, O), (workers, A), (workers, A)
+    Row* rows;                     // (rows); those that run come first
+    float *obs, *actions, *noise;  // (rows, O), (rows, A), (rows, A)
 } Group;
 
-static void group_free(Group* g, int workers) {
-    for (int i = 0; g->envs && i < workers; i++) uf_env_free(g->envs[i]);
-    void* all[] = {g->envs, g->random, g->idle, g->returns, g->lengths, g->obs, g->actions, g->noise};
+static void group_free(Group* g, int num_rows) {
+    for (int i = 0; g->rows && i < num_rows; i++) uf_env_free(g->rows[i].env);
+    void* all[] = {g->rows, g->obs, g->actions, g->noise};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
 }
 
-// One row: takes the policy's action (not finite: 0, and counted) to the environment.
-static UfStatus step_row(const Job* job, Group* g, int row, GroupResult* result) {
+// Begins the next episode in this row, if there is one.
+static UfStatus begin_episode(Job* job, Group* g, int row, bool* begun) {
+    Row* r = &g->rows[row];
+    r->episode = atomic_fetch_add(&job->next, 1);
+    *begun = r->episode < job->end;
+    if (!*begun) return UF_OK;
+    r->random = uf_random(job->seed, job->policy ? UF_STREAM_EVAL_ACTION : UF_STREAM_CONTROLLER,
+                          (uint64_t)r->episode);
+    uf_env_reset(r->env, job->seed, (uint64_t)r->episode, g->obs + (size_t)row * job->obs_dim);
+    return job->on_step ? job->on_step(job->user, r->env, NULL, 0) : UF_OK;
+}
+
+// Takes the policy's action (not finite: 0, and counted) to the environment.
+static UfStatus step_row(const Job* job, Group* g, int row, GroupResult* result, bool* ended) {
     const UfEnvSpec* spec = job->spec;
+    const Row* r = &g->rows[row];
     float* action = g->actions + (size_t)row * spec->action_dim;
-    float* obs = g->obs + (size_t)row * job->obs_dim;
     double reward;
     bool terminated, truncated;
     int bad = 0;
@@ -66,80 +80,68 @@ static UfStatus step_row(const Job* job, Group* g, int row, GroupResult* result)
     }
     result->num_nonfinite += bad;
     if (job->policy) uf_env_scale_action(spec, action, action);
-    uf_env_step(g->envs[row], action, obs, &reward, &terminated, &truncated);
-    g->returns[row] += reward;
-    g->lengths[row]++;
-    g->idle[row] = terminated || truncated;
-    result->num_diverged += g->envs[row]->diverged;
-    return job->on_step ? job->on_step(job->user, g->envs[row], action, reward) : UF_OK;
+    uf_env_step(r->env, action, g->obs + (size_t)row * job->obs_dim, &reward, &terminated, &truncated);
+    if (job->out) {
+        job->out->returns[r->episode] += reward;
+        job->out->lengths[r->episode]++;
+    }
+    result->num_diverged += r->env->diverged;
+    *ended = terminated || truncated;
+    return job->on_step ? job->on_step(job->user, r->env, action, reward) : UF_OK;
 }
 
-// The actions of all rows, the policy's in [-1, 1], the script's in the environment's units.
-static UfStatus act(const Job* job, Group* g) {
-    int num_actions = job->spec->action_dim;
+// The actions of the rows that run, the policy's in [-1, 1], the script's in the environment's units.
+static UfStatus act(const Job* job, Group* g, int running) {
+    const int num_actions = job->spec->action_dim;
     if (!job->policy)
-        return uf_env_controller(job->spec, g->envs[0], g->obs, job->skill, &g->random[0], g->actions);
+        return uf_env_controller(job->spec, g->rows[0].env, g->obs, job->skill, &g->rows[0].random,
+                                 g->actions);
     if (!job->deterministic)
-        for (int i = 0; i < job->workers * num_actions; i++)
-            g->noise[i] = uf_random_normal(&g->random[i / num_actions]);
+        for (int i = 0; i < running * num_actions; i++)
+            g->noise[i] = uf_random_normal(&g->rows[i / num_actions].random);
     const float* noise = job->deterministic ? NULL : g->noise;
-    return uf_policy_act_normalised(job->policy, g->actions, g->obs, job->workers, noise);
+    return uf_policy_act_normalised(job->policy, g->actions, g->obs, running, noise);
 }
 
-// Episodes first to end - 1 of the evaluation.
-static UfStatus run_episodes(const Job* job, Group* g, int64_t first, int64_t end, GroupResult* result) {
-    const UfEnvSpec* spec = job->spec;
-    int workers = job->workers, num_actions = spec->action_dim;
-    int running = (int)(end - first);
-    uint32_t stream = job->policy ? UF_STREAM_EVAL_ACTION : UF_STREAM_CONTROLLER;
-    UF_TRY(UF_ALLOC(&g->envs, workers, "environments"));
-    UF_TRY(UF_ALLOC(&g->random, workers, "random numbers"));
-    UF_TRY(UF_ALLOC(&g->idle, workers, "evaluation"));
-    UF_TRY(UF_ALLOC(&g->returns, workers, "evaluation"));
-    UF_TRY(UF_ALLOC(&g->lengths, workers, "evaluation"));
-    UF_TRY(UF_ALLOC(&g->obs, (size_t)workers * job->obs_dim, "evaluation"));
-    UF_TRY(UF_ALLOC(&g->actions, (size_t)workers * num_actions, "evaluation"));
-    UF_TRY(UF_ALLOC(&g->noise, (size_t)workers * num_actions, "evaluation"));
-    for (int i = 0; i < workers; i++) g->idle[i] = true;
-    for (int64_t e = first; e < end; e++) {
-        int i = (int)(e % workers);
-        UF_TRY(uf_env_create(&g->envs[i], spec->name));
-        g->idle[i] = false;
-        g->random[i] = uf_random(job->seed, stream, (uint64_t)e);
-        uf_env_reset(g->envs[i], job->seed, (uint64_t)e, g->obs + (size_t)i * job->obs_dim);
-        if (job->on_step) UF_TRY(job->on_step(job->user, g->envs[i], NULL, 0));
-    }
+// The last row that runs takes the place of one that is done.
+static void close_row(const Job* job, Group* g, int row, int last) {
+    Row done = g->rows[row];
+    g->rows[row] = g->rows[last];
+    g->rows[last] = done;
+    memcpy(g->obs + (size_t)row * job->obs_dim, g->obs + (size_t)last * job->obs_dim,
+           (size_t)job->obs_dim * sizeof(float));
+}
+
+static UfStatus run_group(Job* job, Group* g, GroupResult* result) {
+    const int num_actions = job->spec->action_dim;
+    int running = 0;
+    UF_TRY(UF_ALLOC(&g->rows, job->rows, "environments"));
+    UF_TRY(UF_ALLOC(&g->obs, (size_t)job->rows * job->obs_dim, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->actions, (size_t)job->rows * num_actions, "evaluation"));
+    UF_TRY(UF_ALLOC(&g->noise, (size_t)job->rows * num_actions, "evaluation"));
+    for (int i = 0; i < job->rows; i++) UF_TRY(uf_env_create(&g->rows[i].env, job->spec->name));
+    for (bool begun = true; running < job->rows && begun; running += begun)
+        UF_TRY(begin_episode(job, g, running, &begun));
     while (running > 0) {
-        UF_TRY(act(job, g));
-        running = 0;
-        for (int i = 0; i < workers; i++) {
-            if (!g->idle[i]) UF_TRY(step_row(job, g, i, result));
-            running += !g->idle[i];
+        UF_TRY(act(job, g, running));
+        for (int i = running - 1; i >= 0; i--) {  // backwards: a row that moves has been stepped
+            bool ended = false, begun = true;
+            UF_TRY(step_row(job, g, i, result, &ended));
+            if (ended) UF_TRY(begin_episode(job, g, i, &begun));
+            if (!begun) close_row(job, g, i, --running);
         }
-    }
-    return UF_OK;
-}
-
-static UfStatus run_group(const Job* job, Group* g, int group, GroupResult* result) {
-    int workers = job->workers;
-    int64_t first = job->out->num_episodes * group / job->num_groups;
-    int64_t end = job->out->num_episodes * (group + 1) / job->num_groups;
-    UF_TRY(run_episodes(job, g, first, end, result));
-    for (int64_t e = first; e < end; e++) {
-        job->out->returns[e] = g->returns[e % workers];
-        job->out->lengths[e] = g->lengths[e % workers];
     }
     return UF_OK;
 }
 
 static void group_task(void* context, int task, int thread) {
     (void)thread;
-    const Job* job = context;
+    Job* job = context;
     GroupResult* result = &job->results[task];
     Group group = {0};
-    result->status = run_group(job, &group, task, result);
+    result->status = run_group(job, &group, result);
     if (result->status != UF_OK && uf_strdup(&result->message, uf_error()) != UF_OK) result->message = NULL;
-    group_free(&group, job->workers);
+    group_free(&group, job->rows);
 }
 
 // Mean and error of the mean, in episode order.
@@ -173,9 +175,6 @@ static UfStatus check_arguments(const UfPolicy* policy, const UfEnvSpec* spec, i
                        "the policy is for %d observations and %d actions, %s has %d and %d; was it trained "
                        "on another task?",
                        obs_dim, action_dim, spec->name, spec->obs_dim, spec->action_dim);
-    if (num_episodes / workers >= INT32_MAX)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%lld episodes in groups of %d are too many; raise the workers",
-                       (long long)num_episodes, workers);
     return UF_OK;
 }
 
@@ -184,16 +183,17 @@ UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec*
     double start = uf_now();
     *out = (UfEvaluation){.num_episodes = num_episodes};
     UF_TRY(check_arguments(policy, spec, num_episodes, workers));
-    int num_groups = (int)((num_episodes + workers - 1) / workers), num_threads = uf_pool_num_threads(pool);
-    if (num_groups < num_threads) num_groups = num_episodes < num_threads ? (int)num_episodes : num_threads;
+    int num_groups = uf_pool_num_threads(pool);
+    if (num_groups > num_episodes) num_groups = (int)num_episodes;
+    const int64_t share = (num_episodes + num_groups - 1) / num_groups;
     Job job = {.policy = policy,
                .spec = spec,
                .out = out,
-               .workers = workers,
-               .num_groups = num_groups,
+               .rows = share < workers ? (int)share : workers,
                .obs_dim = uf_policy_obs_dim(policy),
                .seed = seed,
-               .deterministic = deterministic};
+               .deterministic = deterministic,
+               .end = num_episodes};
     UfStatus status = UF_ALLOC(&job.results, num_groups, "evaluation");
     if (status == UF_OK) status = UF_ALLOC(&out->returns, num_episodes, "returns");
     if (status == UF_OK) status = UF_ALLOC(&out->lengths, num_episodes, "episode lengths");
@@ -218,21 +218,22 @@ done:
 }
 
 UfStatus uf_evaluate_episode(const UfEpisodeOptions* o) {
-    int workers = o->policy ? o->workers : 1;
-    if (o->policy) UF_TRY(check_arguments(o->policy, o->spec, 1, workers));
+    if (o->policy) UF_TRY(check_arguments(o->policy, o->spec, 1, 1));
     Job job = {.policy = o->policy,
                .skill = o->skill,
                .spec = o->spec,
-               .workers = workers,
+               .rows = 1,
                .obs_dim = o->policy ? uf_policy_obs_dim(o->policy) : o->spec->obs_dim,
                .seed = o->seed,
                .deterministic = o->deterministic,
+               .next = o->episode,
+               .end = o->episode + 1,
                .on_step = o->on_step,
                .user = o->user};
     GroupResult result = {0};
     Group group = {0};
-    UfStatus status = run_episodes(&job, &group, o->episode, o->episode + 1, &result);
-    group_free(&group, workers);
+    UfStatus status = run_group(&job, &group, &result);
+    group_free(&group, job.rows);
     return status;
 }
 

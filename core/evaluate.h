@@ -18,8 +18,8 @@ typedef struct UfEvaluation {
     int64_t num_diverged;           // episodes that ended because the simulation failed
 } UfEvaluation;
 
-// Episode e starts and acts from (seed, e) alone: the same returns for any number of threads. Episodes run in
-// lockstep groups of at most `workers`, which decides how the policy rounds. deterministic: act at the mean.
+// Episode e starts and acts from (seed, e) alone: the same returns for any number of threads and workers.
+// Up to `workers` episodes run side by side on a thread. deterministic: act at the mean.
 UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec* spec, int64_t num_episodes,
                      int workers, uint64_t seed, bool deterministic, UfPool* pool);
 
@@ -31,7 +31,6 @@ typedef struct UfEpisodeOptions {
     const UfPolicy* policy;  // Nullable: then the scripted controller
     double skill;            // of that
     const UfEnvSpec* spec;
-    int workers;  // as in the evaluation that it belongs to
     uint64_t seed;
     int64_t episode;
     bool deterministic;

@@ -231,7 +231,6 @@ static void load(void* argument) {
     if (mj_addBufferVFS(l->files, "model.xml", l->xml, (int)bytes) != 0) return;
 #endif
     l->model = mj_loadXML("model.xml", l->files, l->message, sizeof l->message);
-    mj_deleteVFS(l->files);
     if (!l->model || !l->legacy) return;
     l->data = mj_makeData(l->model);
     make_legacy(l->model, l->task->total_mass);
@@ -251,6 +250,7 @@ static UfStatus load_model(mjModel** out, const UfEnvSpec* spec, bool legacy, co
     UF_TRY(uf_text_finish(&text, &l.xml));
     UfStatus status = UF_ALLOC(&l.files, 1, "MuJoCo's files");  // too large for a stack
     bool ok = status == UF_OK && uf_mujoco_guarded(load, &l);
+    if (l.files) mj_deleteVFS(l.files);
     uf_free(l.files);
     uf_free(l.xml);
     UF_TRY(status);

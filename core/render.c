@@ -72,7 +72,6 @@ static UfStatus play_with(Played* p, const UfRenderOptions* o, UfEpisodeOptions*
     UF_TRY(UF_ALLOC(&p->actions, rows * (size_t)p->spec->action_dim, "an episode"));
     UF_TRY(UF_ALLOC(&p->returns, rows, "an episode"));
     episode->spec = p->spec;
-    episode->workers = o->workers;
     episode->seed = o->seed;
     episode->episode = o->episode;
     episode->on_step = keep_step;

@@ -12,7 +12,6 @@ typedef struct UfRenderOptions {
     const char* env;     // Nullable: the one of the checkpoint's configuration
     uint64_t seed;
     int64_t episode;     // of that seed, as uf_run_eval counts them
-    int workers;         // of that evaluation: they decide how the policy rounds
     int64_t num_steps;   // draw so many steps at most; 0: all
     int width, height;   // of a frame, in pixels
     int num_frames;      // at most; 0: 12 in a .png, in a .gif as many as 25 a second need

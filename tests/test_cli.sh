@@ -93,7 +93,7 @@ refused "out of range" 1 "gamma.*2" train "$S" --set gamma=2 --out "$T/r"
 refused "contradiction" 1 "entropy" train "$S" --set use_entropy_loss=true --out "$T/r"
 refused "no such dataset" 1 "nowhere.hdf5" train "$S" --dataset "$T/nowhere.hdf5" --out "$T/r"
 refused "not a dataset" 1 "small.json" train "$S" --dataset "$S" --out "$T/r"
-refused "unknown environment" 1 "nonsense" train "$S" --set env=nonsense --out "$T/r"
+refused "unknown environment" 1 "nonsense.*known: pendulum, .*hopper" train "$S" --set env=nonsense --out "$T/r"
 refused "another environment" 1 "observations" train "$S" --set env=MountainCarContinuous-v0 --out "$T/r"
 refused "no folder to write in" 1 "/dev/null/x" train "$S" --out /dev/null/x
 refused "nothing to resume" 1 "holds no run" train --resume "$T/r"
@@ -374,6 +374,21 @@ refused "a ratio below 1 without a model" 1 "dataset_sample_ratio 0.05 .*model_p
     --dataset "$T/absurd.hdf5" --out "$T/none"
 check "bench of the world model" grep -q '"algorithm": "dynamics"' \
     <("$U" bench --dynamics --config "$W" --obs-dim 3 --action-dim 1 --threads 1 --steps 1 --windows 5)
+"$U" bench --env pendulum --steps 50 --windows 5 --threads 2 >"$T/bench" 2>"$T/err"
+check "bench of an environment" grep -Eq '^\{"env": "Pendulum-v1", "threads": 2, "steps": 50, "windows": 5, "steps_per_second": [0-9]+\}$' "$T/bench"
+refused "bench of an unknown environment" 1 "unknown environment 'mars'; known: pendulum" bench --env mars
+refused "bench of an environment and an update" 2 "--config is for updates" bench --env pendulum --config "$S"
+# It fails where the bare loop ends in another state.
+for env in Hopper-v2 Hopper-v4 HalfCheetah-v4 Walker2d-v2 Ant-v4 InvertedPendulum-v4; do
+    name="bench of $env and a bare loop"
+    if "$U" bench --env $env --steps 100 --windows 5 --threads 2 >"$T/bench" 2>"$T/err"; then
+        check "$name" grep -q "\"bare_steps_per_second\": [0-9]*, \"ratio\": [0-9]" "$T/bench"
+    elif grep -q "libmujoco-dev" "$T/err"; then
+        echo "skip $name"
+    else
+        not_ok "$name"
+    fi
+done
 
 # One absurd reward among 3000: the loss is infinite once a batch draws it.
 awk 'BEGIN { print "obs_0,obs_1,obs_2,action_0,reward,terminal,timeout"

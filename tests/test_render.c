@@ -26,13 +26,8 @@ static const char* const drawn[] = {
 enum { NUM_DRAWN = sizeof drawn / sizeof drawn[0] };
 
 static UfRenderOptions options_of(const char* env, const char* output) {
-    return (UfRenderOptions){.policy = "random",
-                             .env = env,
-                             .seed = 1,
-                             .workers = 8,
-                             .width = WIDTH,
-                             .height = HEIGHT,
-                             .output = output};
+    return (UfRenderOptions){
+        .policy = "random", .env = env, .seed = 1, .width = WIDTH, .height = HEIGHT, .output = output};
 }
 
 #ifndef UF_NO_CAIRO
