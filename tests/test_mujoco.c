@@ -4,6 +4,7 @@
 #include "h5_change.h"
 
 #include <math.h>
+#include <sys/stat.h>
 
 #include "core/dataset.h"
 #include "core/h5.h"
