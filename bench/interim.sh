@@ -17,15 +17,15 @@ for value in "$@"; do sets+=(--set "$value"); done
 
 rate() { # EVAL_THREADS: of one run with evaluations
     rm -rf "$folder/run"
-    "$unifloral" train configs/td3_bc.json --dataset "$dataset" --out "$folder/run" --quiet --set num_updates=2500 \
+    "$unifloral" train configs/td3_bc.json --dataset "$dataset" --out "$folder/run" --quiet --set num_updates=1250 \
         --set eval_interval=250 --set eval_threads="$1" "${sets[@]}" >/dev/null
     awk -F, 'NR == 2 { u = $1; s = $2 } { last = line; line = $0 }
         END { split(last, end, ","); printf "%.1f\n", (end[1] - u) / (end[2] - s) }' "$folder/run/log.csv"
 }
 bare() { # its one evaluation comes after the last update and is not in this column
     rm -rf "$folder/run"
-    "$unifloral" train configs/td3_bc.json --dataset "$dataset" --out "$folder/run" --quiet --set num_updates=1500 \
-        --set eval_interval=1500 "${sets[@]}" >/dev/null
+    "$unifloral" train configs/td3_bc.json --dataset "$dataset" --out "$folder/run" --quiet --set num_updates=750 \
+        --set eval_interval=750 "${sets[@]}" >/dev/null
     awk -F, 'NR == 2 { printf "%.1f\n", $3 }' "$folder/run/log.csv"
 }
 median() { sort -n "$folder/$1" | awk '{ v[NR] = $1 } END { printf "%.1f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }

@@ -39,8 +39,11 @@ wait_for() { # FILE: until it is there, 20 s at most
     done
     return 1
 }
+same_checkpoint() { # A B: all but the configuration, where threads may differ
+    "$same" "$1" "$2" value/ && "$same" "$1" "$2" adam_ && "$same" "$1" "$2" metrics
+}
 same_run() { # A B: checkpoints, results and logs
-    "$same" "$1/checkpoint.h5" "$2/checkpoint.h5" && "$same" "$1/final.h5" "$2/final.h5" &&
+    same_checkpoint "$1/checkpoint.h5" "$2/checkpoint.h5" && "$same" "$1/final.h5" "$2/final.h5" &&
         diff <(numbers "$1") <(numbers "$2")
 }
 
@@ -90,6 +93,8 @@ S=$T/small.json
 refused "no such config" 1 "nowhere.json" train "$T/nowhere.json"
 refused "unknown hyperparameter" 1 "learning_rate" train "$S" --set learning_rate=1 --out "$T/r"
 refused "out of range" 1 "gamma.*2" train "$S" --set gamma=2 --out "$T/r"
+refused "no such number of threads" 1 "eval_threads.*-1" train "$S" --set eval_threads=-1 --out "$T/r"
+refused "too many threads" 1 "eval_threads.*1025" train "$S" --set eval_threads=1025 --out "$T/r"
 refused "contradiction" 1 "entropy" train "$S" --set use_entropy_loss=true --out "$T/r"
 refused "no such dataset" 1 "nowhere.hdf5" train "$S" --dataset "$T/nowhere.hdf5" --out "$T/r"
 refused "not a dataset" 1 "small.json" train "$S" --dataset "$S" --out "$T/r"
@@ -125,9 +130,9 @@ check "eval does not depend on threads" diff \
     <("$U" eval "$T/straight/checkpoint.h5" --episodes 5 --threads 2 --json | sed 's/"steps_per.*//')
 refused "eval elsewhere" 1 "observations" eval "$T/straight" --env MountainCarContinuous-v0
 check "train with two threads" "$U" train "$S" --out "$T/two" --threads 2
-check "two threads, same bits" eval "$same $T/straight/checkpoint.h5 $T/two/checkpoint.h5 value/ &&
-    $same $T/straight/checkpoint.h5 $T/two/checkpoint.h5 adam_ && $same $T/straight/final.h5 $T/two/final.h5 &&
-    diff <(numbers $T/straight) <(numbers $T/two)"
+check "two threads, same bits" same_run "$T/straight" "$T/two"
+check "train with evaluation beside it" "$U" train "$S" --out "$T/beside" --threads 1 --set eval_threads=1
+check "evaluation beside, same bits" same_run "$T/straight" "$T/beside"
 check "another seed" "$U" train "$S" --out "$T/seed" --threads 1 --seed 7 --set num_updates=200
 check "another seed, other bits" eval "! $same $T/straight/checkpoint.h5 $T/seed/checkpoint.h5 value/"
 # A log line holds the means since the line before.
@@ -217,7 +222,7 @@ check "SIGTERM ends with 143" test $? = 143
 for round in 1 2 3; do
     k=$T/killed$round kills=0
     for _ in 1 2 3 4; do
-        if [ -e "$k/config.json" ]; then set -- --resume "$k"; else set -- "$S" --resume "$k"; fi
+        if [ -e "$k/config.json" ]; then set -- --resume "$k" --set eval_threads=$((RANDOM % 3)); else set -- "$S" --resume "$k"; fi
         "$U" train "$@" --threads 1 >/dev/null 2>&1 &
         pid=$!
         sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
@@ -239,8 +244,8 @@ cat >"$O" <<JSON
  "eval_final_episodes": 6, "checkpoint_interval": 270, "medium_score": -20}
 JSON
 same_online() { # A B: the run, its buffer and its milestones
-    same_run "$1" "$2" && "$same" "$1/buffer.hdf5" "$2/buffer.hdf5" && "$same" "$1/medium.h5" "$2/medium.h5" &&
-        "$same" "$1/best.h5" "$2/best.h5"
+    same_run "$1" "$2" && "$same" "$1/buffer.hdf5" "$2/buffer.hdf5" && same_checkpoint "$1/medium.h5" "$2/medium.h5" &&
+        same_checkpoint "$1/best.h5" "$2/best.h5"
 }
 refused "online without an environment" 1 "online true needs an environment" online "$S" --set env= --set dataset= --out "$T/r"
 refused "online with a dataset" 1 "online true makes its own data" online "$O" --set dataset=x.hdf5 --out "$T/r"
@@ -254,7 +259,7 @@ check "two threads, same buffer" "$same" "$T/online/buffer.hdf5" "$T/online2/buf
 for round in 1 2; do
     k=$T/online_killed$round kills=0
     for _ in 1 2 3 4; do
-        if [ -e "$k/config.json" ]; then set -- --resume "$k"; else set -- "$O" --resume "$k"; fi
+        if [ -e "$k/config.json" ]; then set -- --resume "$k" --set eval_threads=$((RANDOM % 3)); else set -- "$O" --resume "$k"; fi
         "$U" online "$@" --threads 1 >/dev/null 2>&1 &
         pid=$!
         sleep "0.$((RANDOM % 4))$((RANDOM % 10))"
