@@ -185,7 +185,7 @@ UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec*
     UF_TRY(check_arguments(policy, spec, num_episodes, workers));
     int num_groups = uf_pool_num_threads(pool);
     if (num_groups > num_episodes) num_groups = (int)num_episodes;
-    const int64_t share = (num_episodes + num_groups - 1) / num_groups;
+    const int64_t share = (num_episodes - 1) / num_groups + 1;
     Job job = {.policy = policy,
                .spec = spec,
                .out = out,
