@@ -37,7 +37,7 @@ static UfPlot example(UfSeries* series) {
     }
     series[0] = (UfSeries){"TD3-AWR", N, x, y[0], low, high};
     series[1] = (UfSeries){"behaviour cloning", N, x, y[1], NULL, NULL};
-    return (UfPlot){"pendulum-medium-replay", "updates", "normalised score", 2, series, false};
+    return (UfPlot){"pendulum-medium-replay", "updates", "normalised score", 2, series, false, false};
 }
 
 static void test_formats(void** state) {
@@ -61,7 +61,7 @@ static void test_gaps(void** state) {
     double px[5] = {1, 2, 3, 4, 5}, py[5] = {1, NAN, 3, 2, 4}, without_x[4] = {1, 3, 4, 5},
            without_y[4] = {1, 3, 2, 4};
     UfSeries with = {"s", 5, px, py, NULL, NULL}, without = {"s", 4, without_x, without_y, NULL, NULL};
-    UfPlot a = {"t", "x", "y", 1, &with, false}, b = {"t", "x", "y", 1, &without, false};
+    UfPlot a = {"t", "x", "y", 1, &with, false, false}, b = {"t", "x", "y", 1, &without, false, false};
     char *first = written(&a, "gap.svg", "<?xml"), *second = written(&b, "nogap.svg", "<?xml");
     const char *line = strstr(first, "stroke-width:2.5"),
                *other = strstr(second, "stroke-width:2.5");  // behind cairo's ids
