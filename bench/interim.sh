@@ -1,40 +1,57 @@
 #!/usr/bin/env bash
-# interim.sh: what evaluations cost training: updates/s without them, between updates and beside them (eval_threads).
-# usage: bench/interim.sh [DATASET [ROUNDS [NAME=VALUE]...]]    from the repository root, after `make`
+# interim.sh: what evaluations cost training: without them, between updates, and beside them (eval_threads=1).
+# usage: bench/interim.sh [DATASET [ROUNDS]]    from the repository root, after `make`
 #
-# Trains configs/td3_bc.json on DATASET (default ../shared/datasets/halfcheetah-medium.hdf5) ROUNDS times (default 5)
-# in each way, in turn, as other work on the machine comes and goes. An evaluation every 250 updates: ten times as
-# many as the default, so that there is something to see. Prints the updates/s of each round and their medians.
-# A rate is that from the first to the last but one log line, evaluations and waiting included.
+# Trains configs/td3_bc.json on one thread on DATASET (default ../shared/datasets/halfcheetah-medium.hdf5) in each way
+# in turn, ROUNDS times (default 3), with an evaluation every 250 updates: ten times as many as the default, so that
+# there is something to see. Without evaluations: rows of noise of 17 observations and 6 actions, of no environment.
+# Prints, from the first to the fifth log line, the processor time of the training thread for an update, which other
+# work on the machine hardly changes, and updates/s by the clock, waiting included; then their medians.
 set -euo pipefail
 unifloral=${UNIFLORAL:-./unifloral}
-dataset=${1:-../shared/datasets/halfcheetah-medium.hdf5} rounds=${2:-5}
-shift $(($# < 2 ? $# : 2))
+dataset=${1:-../shared/datasets/halfcheetah-medium.hdf5} rounds=${2:-3}
 folder=$(mktemp -d /tmp/unifloral-interim-XXXXXX)
 trap 'rm -rf "$folder"' EXIT
-sets=(--set eval_final_episodes=0 --set checkpoint_interval=1000000000)
-for value in "$@"; do sets+=(--set "$value"); done
 
-rate() { # EVAL_THREADS: of one run with evaluations
+awk 'BEGIN { srand(0)
+    for (i = 0; i < 17; i++) printf "obs_%d,", i
+    for (i = 0; i < 6; i++) printf "action_%d,", i
+    print "reward,terminal,timeout"
+    for (t = 0; t < 5000; t++) {
+        for (i = 0; i < 23; i++) printf "%.4f,", 2 * rand() - 1
+        printf "%.4f,0,%d\n", rand(), t % 1000 == 999
+    } }' >"$folder/noise.csv"
+"$unifloral" convert "$folder/noise.csv" "$folder/noise.hdf5" >/dev/null
+
+measure() { # NAME DATASET EVAL_THREADS: "milliseconds updates_per_second" to $folder/NAME
+    local log=$folder/run/log.csv lines first="" last="" pid
     rm -rf "$folder/run"
-    "$unifloral" train configs/td3_bc.json --dataset "$dataset" --out "$folder/run" --quiet --set num_updates=1250 \
-        --set eval_interval=250 --set eval_threads="$1" "${sets[@]}" >/dev/null
-    awk -F, 'NR == 2 { u = $1; s = $2 } { last = line; line = $0 }
-        END { split(last, end, ","); printf "%.1f\n", (end[1] - u) / (end[2] - s) }' "$folder/run/log.csv"
+    "$unifloral" train configs/td3_bc.json --dataset "$2" --out "$folder/run" --quiet --threads 1 --set num_updates=1500 \
+        --set eval_interval=250 --set eval_threads="$3" --set eval_final_episodes=0 --set checkpoint_interval=1000000 \
+        >/dev/null 2>&1 &
+    pid=$!
+    while kill -0 $pid 2>/dev/null && [ -z "$last" ]; do
+        sleep 0.02
+        lines=$(wc -l 2>/dev/null <"$log" || true)
+        if ((${lines:-0} >= 2)) && [ -z "$first" ]; then read -r first _ <"/proc/$pid/task/$pid/schedstat"; fi
+        if ((${lines:-0} >= 6)); then read -r last _ <"/proc/$pid/task/$pid/schedstat"; fi
+    done
+    wait $pid
+    awk -F, -v first="$first" -v last="$last" 'NR == 2 { s = $2 } NR == 6 { e = $2 }
+        END { printf "%.2f %.1f\n", (last - first) / 1e6 / 1000, 1000 / (e - s) }' "$log" >>"$folder/$1"
 }
-bare() { # its one evaluation comes after the last update and is not in this column
-    rm -rf "$folder/run"
-    "$unifloral" train configs/td3_bc.json --dataset "$dataset" --out "$folder/run" --quiet --set num_updates=750 \
-        --set eval_interval=750 "${sets[@]}" >/dev/null
-    awk -F, 'NR == 2 { printf "%.1f\n", $3 }' "$folder/run/log.csv"
+median() { # NAME COLUMN
+    sort -n -k"$2,$2" "$folder/$1" | awk -v c="$2" '{ v[NR] = $c } END { print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'
 }
-median() { sort -n "$folder/$1" | awk '{ v[NR] = $1 } END { printf "%.1f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2 }'; }
 
 for ((round = 1; round <= rounds; round++)); do
-    bare >>"$folder/none"
-    rate 0 >>"$folder/between"
-    rate 1 >>"$folder/beside"
-    echo "round $round: updates/s without evaluations $(tail -n 1 "$folder/none"), between updates $(tail -n 1 "$folder/between")," \
-        "beside them $(tail -n 1 "$folder/beside")"
+    measure without "$folder/noise.hdf5" 0
+    measure between "$dataset" 0
+    measure beside "$dataset" 1
+    for way in without between beside; do
+        tail -n 1 "$folder/$way" | awk -v w=$way -v r=$round '{ print "round " r ": " w " " $1 " ms of the training thread an update, " $2 " updates/s" }'
+    done
 done
-echo "median of $rounds: without $(median none), between $(median between), beside $(median beside)"
+for way in without between beside; do
+    echo "median of $rounds: $way $(median $way 1) ms of the training thread an update, $(median $way 2) updates/s"
+done
