@@ -237,7 +237,7 @@ UfStatus uf_scores_group(UfScoreTable* table) {
                        table->num_unfinished, table->unfinished);
     if (!table->num_rows) return UF_FAIL(UF_ERR_ARGUMENT, "no results: there is no policy to choose");
     if (table->num_unfinished)
-        uf_text_add(&table->notes, "%d runs have no final returns and are left out: %s%s\n",
+        uf_text_add(&table->notes, "runs without final returns are left out, %d in all: %s%s\n",
                     table->num_unfinished, table->unfinished, table->num_unfinished > 1 ? ", ..." : "");
     for (int i = 0; i < table->num_rows; i++) UF_TRY(check_row(table, i));
     UF_TRY(UF_ALLOC(&table->scores, table->num_rows, "scores"));
