@@ -576,7 +576,6 @@ static int command_report(const Args* args) {
     return status == UF_OK ? DONE : failed();
 }
 
-// Without a library that draws, all but the figures is there.
 static int command_protocol(const Args* args) {
     const UfProtocolOptions d = uf_protocol_defaults();
     const char *alpha = args->values[O_UCB_ALPHA], *confidence = args->values[O_CONFIDENCE],
@@ -593,17 +592,15 @@ static int command_protocol(const Args* args) {
                     .ucb_alpha = alpha ? strtod(alpha, NULL) : d.ucb_alpha,
                     .confidence = confidence ? strtod(confidence, NULL) : d.confidence,
                     .seed = (uint64_t)number(args, O_SEED, (int64_t)d.seed)}};
-    char *text, *notes;
-    const UfStatus status = uf_protocol_run(&run, &text, &notes);
-    const bool written = status == UF_OK || status == UF_ERR_UNSUPPORTED;
-    for (const char *line = notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
+    UfProtocolReport report;
+    const UfStatus status = uf_protocol_run(&run, &report);
+    for (const char *line = report.notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
         fprintf(stderr, "note: %.*s\n", (int)(end - line), line);
-    if (text) printf("%s", text);
-    if (text && written)
+    if (report.text) printf("%s", report.text);
+    if (status == UF_OK)
         printf("\nwrote %s: curves.csv, summary.csv, aggregates.csv, protocol.json%s\n", run.folder,
-               status == UF_OK ? ", protocol.svg, .png, .pdf" : "");
-    uf_free(text);
-    uf_free(notes);
+               report.has_figures ? ", protocol.svg, .png, .pdf" : "");
+    uf_protocol_report_free(&report);
     return status == UF_OK ? DONE : failed();
 }
 

@@ -97,10 +97,15 @@ typedef struct UfProtocolRun {
     int num_threads;     // 0: all cores
     const char* folder;  // for the results
 } UfProtocolRun;
-// Reads the sources, computes, and writes the folder. *text: the tables; *notes: a line for each thing that readers
-// should know, maybe none. Both are set as far as it came: free them with uf_free, after an error too. Where the build
-// draws no charts everything else is written and the error is UF_ERR_UNSUPPORTED.
-UfStatus uf_protocol_run(const UfProtocolRun* run, char** text, char** notes);
+typedef struct UfProtocolReport {
+    char* text;   // the tables
+    char* notes;  // a line for each thing that readers should know; maybe none
+    bool has_figures;
+} UfProtocolReport;
+// Reads the sources, computes, and writes the folder. A build that draws no charts leaves the figures out and says so
+// in a note. After an error the report is as far as it came.
+UfStatus uf_protocol_run(const UfProtocolRun* run, UfProtocolReport* report);
+void uf_protocol_report_free(UfProtocolReport* report);
 
 // Tables for a terminal. Free *text with uf_free.
 UfStatus uf_protocol_text(const UfProtocol* protocol, char** text);

@@ -91,10 +91,13 @@ static void add_curves(UfText* t, const UfProtocol* p) {
     for (int i = 0; i < 4; i++)
         if (wanted[i] < p->options.max_pulls) columns[count++] = wanted[i];
     columns[count++] = p->options.max_pulls;
+    bool returns = false, scores = false;
+    for (int g = 0; g < p->num_groups; g++) *(p->groups[g].scores->are_returns ? &returns : &scores) = true;
     uf_text_add(t,
                 "Expected %s of the chosen policy after so many online evaluations, mean of %d trials [%g %% "
                 "interval]\n\n",
-                unit(p->groups[0].scores), p->options.num_trials, 100 * p->options.confidence);
+                returns ? scores ? "score or return" : "return" : "score", p->options.num_trials,
+                100 * p->options.confidence);
     add_names(t, p, NULL);
     for (int i = 0; i < count; i++) uf_text_add(t, "  %-24d", columns[i]);
     end_line(t);
@@ -267,19 +270,22 @@ static void add_options_json(cJSON* json, const UfProtocolOptions* o) {
     cJSON_AddNumberToObject(json, "seed", (double)o->seed);
 }
 
-static void add_notes_json(cJSON* json, const char* notes) {
+static UfStatus add_notes_json(cJSON* json, const char* notes) {
     cJSON* array = cJSON_AddArrayToObject(json, "notes");
-    for (const char *line = notes, *end; line && (end = strchr(line, '\n')); line = end + 1) {
-        char text[4096];
-        snprintf(text, sizeof text, "%.*s", (int)(end - line), line);
-        cJSON_AddItemToArray(array, cJSON_CreateString(text));
+    char *copy, *end;
+    UF_TRY(uf_strdup(&copy, notes ? notes : ""));
+    for (char* line = copy; (end = strchr(line, '\n')); line = end + 1) {
+        *end = 0;
+        cJSON_AddItemToArray(array, cJSON_CreateString(line));
     }
+    uf_free(copy);
+    return UF_OK;
 }
 
 static UfStatus write_json(const UfProtocol* p, const char* notes, const char* path) {
     cJSON* json = cJSON_CreateObject();
     add_options_json(json, &p->options);
-    add_notes_json(json, notes);
+    UfStatus status = add_notes_json(json, notes);
     cJSON* curves = cJSON_AddArrayToObject(json, "curves");
     for (int g = 0; g < p->num_groups; g++) cJSON_AddItemToArray(curves, group_json(p, &p->groups[g]));
     cJSON* algorithms = cJSON_AddArrayToObject(json, "algorithms");
@@ -301,7 +307,7 @@ static UfStatus write_json(const UfProtocol* p, const char* notes, const char* p
     char* text = cJSON_PrintUnformatted(json);
     cJSON_Delete(json);
     if (!text) return UF_FAIL(UF_ERR_MEMORY, "%s: out of memory while writing JSON", path);
-    UfStatus status = uf_write_file(path, text, strlen(text));
+    if (status == UF_OK) status = uf_write_file(path, text, strlen(text));
     cJSON_free(text);
     return status;
 }
@@ -388,29 +394,44 @@ UfStatus uf_protocol_write(const UfProtocol* protocol, const char* notes, const 
 
 // ---- command ----
 
-static UfStatus protocol_of_table(const UfProtocolRun* run, UfScoreTable* table, UfPool* pool, char** text,
-                                  char** notes) {
+static UfStatus add_note(char** notes, const char* note) {
+    UfText t = {0};
+    uf_text_add(&t, "%s%s\n", *notes, note);
+    uf_free(*notes);
+    return uf_text_finish(&t, notes);
+}
+
+static UfStatus protocol_of_table(const UfProtocolRun* run, UfScoreTable* table, UfPool* pool,
+                                  UfProtocolReport* report) {
     UfProtocol p;
     UF_TRY(uf_protocol(&p, table->scores, table->num_scores, &run->options, pool));
     add_notes(&p, &table->notes);
-    UfStatus status = uf_text_finish(&table->notes, notes);
-    if (status == UF_OK) status = uf_protocol_text(&p, text);
-    if (status == UF_OK) status = uf_protocol_write(&p, *notes, run->folder);
+    UfStatus status = uf_text_finish(&table->notes, &report->notes);
+    if (status == UF_OK) status = uf_protocol_text(&p, &report->text);
+    if (status == UF_OK) status = uf_protocol_write(&p, report->notes, run->folder);
+    report->has_figures = status == UF_OK;
+    if (status == UF_ERR_UNSUPPORTED) status = add_note(&report->notes, uf_error());
     uf_protocol_free(&p);
     return status;
 }
 
-UfStatus uf_protocol_run(const UfProtocolRun* run, char** text, char** notes) {
+UfStatus uf_protocol_run(const UfProtocolRun* run, UfProtocolReport* report) {
     UfScoreTable table = {0};
     UfPool* pool = NULL;
     UfStatus status = UF_OK;
-    *text = *notes = NULL;
+    *report = (UfProtocolReport){0};
     for (int i = 0; i < run->num_sources && status == UF_OK; i++)
         status = uf_scores_add_runs(&table, run->sources[i]);
     if (status == UF_OK) status = uf_scores_group(&table);
     if (status == UF_OK) status = uf_pool_create(&pool, run->num_threads);
-    if (status == UF_OK) status = protocol_of_table(run, &table, pool, text, notes);
+    if (status == UF_OK) status = protocol_of_table(run, &table, pool, report);
     uf_pool_free(pool);
     uf_scores_free(&table);
     return status;
+}
+
+void uf_protocol_report_free(UfProtocolReport* report) {
+    uf_free(report->text);
+    uf_free(report->notes);
+    *report = (UfProtocolReport){0};
 }
