@@ -23,6 +23,7 @@
 #include "core/envs.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
+#include "core/protocol.h"
 #include "core/render.h"
 #include "core/report.h"
 #include "core/run.h"
@@ -67,6 +68,12 @@ enum Option {
     O_WIDTH,
     O_HEIGHT,
     O_FRAMES,
+    O_SUBSAMPLE,
+    O_MAX_PULLS,
+    O_TRIALS,
+    O_BOOTSTRAPS,
+    O_UCB_ALPHA,
+    O_CONFIDENCE,
     NUM_OPTIONS,
 };
 
@@ -121,6 +128,13 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_HEIGHT] = {"height", "N", "pixels of a frame (default 300)", UF_RENDER_MIN_SIDE, UF_RENDER_MAX_SIDE},
     [O_FRAMES] = {"frames", "N",
                   "frames at most (default: 12 in a .png, in a .gif as many as 25 a second need)", 1, 10000},
+    [O_SUBSAMPLE] = {"subsample", "N", "policies that a trial chooses among (default 8)", 1, 1000000},
+    [O_MAX_PULLS] = {"max-pulls", "N", "online evaluations of a trial (default 200)", 1, 100000},
+    [O_TRIALS] = {"trials", "N", "trials of a curve (default 1000)", 2, 1000000},
+    [O_BOOTSTRAPS] = {"bootstraps", "N", "replicates behind an interval; 0: no intervals (default 2000)", 0,
+                      100000},
+    [O_UCB_ALPHA] = {"ucb-alpha", "X", "weight of exploration (default 2)", 0, 0},
+    [O_CONFIDENCE] = {"confidence", "X", "of the intervals, between 0 and 1 (default 0.95)", 0, 0},
 };
 
 typedef struct Args {
@@ -562,6 +576,34 @@ static int command_report(const Args* args) {
     return status == UF_OK ? DONE : failed();
 }
 
+static int command_protocol(const Args* args) {
+    const UfProtocolOptions d = uf_protocol_defaults();
+    const char *alpha = args->values[O_UCB_ALPHA], *confidence = args->values[O_CONFIDENCE],
+               *out = args->values[O_OUT];
+    const UfProtocolRun run = {
+        .sources = args->files,
+        .num_sources = args->num_files,
+        .num_threads = (int)number(args, O_THREADS, 0),
+        .folder = out ? out : "runs/protocol",
+        .options = {.subsample = (int)number(args, O_SUBSAMPLE, d.subsample),
+                    .max_pulls = (int)number(args, O_MAX_PULLS, d.max_pulls),
+                    .num_trials = (int)number(args, O_TRIALS, d.num_trials),
+                    .num_bootstraps = (int)number(args, O_BOOTSTRAPS, d.num_bootstraps),
+                    .ucb_alpha = alpha ? strtod(alpha, NULL) : d.ucb_alpha,
+                    .confidence = confidence ? strtod(confidence, NULL) : d.confidence,
+                    .seed = (uint64_t)number(args, O_SEED, (int64_t)d.seed)}};
+    UfProtocolReport report;
+    const UfStatus status = uf_protocol_run(&run, &report);
+    for (const char *line = report.notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        fprintf(stderr, "note: %.*s\n", (int)(end - line), line);
+    if (report.text) printf("%s", report.text);
+    if (status == UF_OK)
+        printf("\nwrote %s: curves.csv, summary.csv, aggregates.csv, protocol.json%s\n", run.folder,
+               report.has_figures ? ", protocol.svg, .png, .pdf" : "");
+    uf_protocol_report_free(&report);
+    return status == UF_OK ? DONE : failed();
+}
+
 static int command_envs(const Args* args) {
     (void)args;
     printf("%-28s %12s %8s %6s  %s\n", "environment", "observations", "actions", "steps",
@@ -640,6 +682,12 @@ static const Command commands[] = {
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
      BIT(O_OUT)},
+    {"protocol", command_protocol,
+     "SOURCE... [--subsample N] [--max-pulls N] [--trials N] [--bootstraps N] [--ucb-alpha X] [--out DIR]",
+     "expected score of the policy that so many online evaluations choose, from finished runs", 1, -1,
+     BIT(O_SUBSAMPLE) | BIT(O_MAX_PULLS) | BIT(O_TRIALS) | BIT(O_BOOTSTRAPS) | BIT(O_UCB_ALPHA) |
+         BIT(O_CONFIDENCE) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_OUT),
+     0},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
@@ -769,8 +817,12 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])
         return misuse(c, "%s contradict each other", "--mean and --sample", NULL);
-    if (args->values[O_NOISE] && !is_number(args->values[O_NOISE]))
-        return misuse(c, "--noise wants a number of at least 0, not '%s'", args->values[O_NOISE], NULL);
+    static const enum Option reals[] = {O_NOISE, O_UCB_ALPHA, O_CONFIDENCE};
+    for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
+        const char* value = args->values[reals[i]];
+        snprintf(text, sizeof(text), "--%s wants a number of at least 0, not '%%s'", options[reals[i]].name);
+        if (value && !is_number(value)) return misuse(c, text, value, NULL);
+    }
     // A run to resume brings its own configuration.
     bool resumed = args->values[O_RESUME] != NULL;
     if (args->num_files < c->min_files && !resumed)

@@ -115,6 +115,12 @@ void uf_text_add(UfText* text, const char* format, ...) {
     va_end(again);
 }
 
+void uf_text_add_csv(UfText* text, const char* word) {
+    uf_text_add(text, "\"");
+    for (const char* c = word; *c; c++) uf_text_add(text, *c == '"' ? "\"\"" : "%c", *c);
+    uf_text_add(text, "\"");
+}
+
 UfStatus uf_text_finish(UfText* text, char** out) {
     *out = NULL;
     if (text->status == UF_OK && text_reserve(text, 0)) text->data[text->length] = 0;

@@ -40,6 +40,8 @@ typedef struct UfText {  // a growing string; the failure of any append is kept 
     UfStatus status;
 } UfText;
 void uf_text_add(UfText* text, const char* format, ...) __attribute__((format(printf, 2, 3)));
+// A cell of a CSV file: in quotes, those inside doubled.
+void uf_text_add_csv(UfText* text, const char* word);
 // Hands over the string (free with uf_free) or the first failure.
 UfStatus uf_text_finish(UfText* text, char** out);
 

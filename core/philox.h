@@ -39,6 +39,10 @@ enum {
     UF_STREAM_DYNAMICS_INIT,   // parameters: update = tensor number
     UF_STREAM_DYNAMICS_SPLIT,  // which episodes are held out
     UF_STREAM_DYNAMICS_ORDER,  // update = epoch: order of the training rows
+    // Evaluation protocol.
+    UF_STREAM_BANDIT,      // update = trial: which policies, ties, which stored return
+    UF_STREAM_RESAMPLE,    // update = bootstrap replicate: trials of a curve
+    UF_STREAM_STRATIFIED,  // update = replicate, index = group << 32: policies of an algorithm on a dataset
 };
 
 typedef struct UfPhilox {

@@ -7,8 +7,11 @@
 
 #ifdef UF_NO_CAIRO
 
-UfStatus uf_plot_write(const UfPlot* plot, const char* path) {
-    (void)plot;
+UfStatus uf_plot_write(const UfPlot* plot, const char* path) { return uf_plot_write_grid(plot, 1, path); }
+
+UfStatus uf_plot_write_grid(const UfPlot* plots, int num_plots, const char* path) {
+    (void)plots;
+    (void)num_plots;
     return UF_FAIL(UF_ERR_UNSUPPORTED,
                    "%s: this build draws no charts; install libcairo2-dev and build again", path);
 }
@@ -23,8 +26,11 @@ UfStatus uf_plot_write(const UfPlot* plot, const char* path) {
 #include <string.h>
 #include <strings.h>  // strcasecmp
 
-#define WIDTH 1000
+#define WIDTH 1000  // of a picture of one chart
 #define HEIGHT 640
+#define PANEL_WIDTH 520  // of a chart among others
+#define PANEL_HEIGHT 380
+#define MAX_COLUMNS 4
 #define FONT "DejaVu Sans"
 #define MAX_TICKS 64
 
@@ -115,6 +121,13 @@ static void set_colour(cairo_t* c, int series, double alpha) {
     cairo_set_source_rgba(c, rgb[0], rgb[1], rgb[2], alpha);
 }
 
+// Where colours come again, dashes tell the lines apart.
+static void set_dash(cairo_t* c, int series) {
+    const double dashes[][2] = {{9, 5}, {2.5, 4}};
+    const int round = series / NUM_COLOURS;
+    cairo_set_dash(c, dashes[round % 2 == 0], round ? 2 : 0, 0);
+}
+
 // Text with its anchor at (x, y): h and v are 0 left/top, 0.5 middle, 1 right/bottom.
 static void draw_text(cairo_t* c, const char* text, double x, double y, double h, double v) {
     cairo_text_extents_t size;
@@ -126,7 +139,7 @@ static void draw_text(cairo_t* c, const char* text, double x, double y, double h
     cairo_new_path(c);
 }
 
-static void draw_frame(cairo_t* c, const UfPlot* plot, const Axis* ax, const Axis* ay) {
+static void draw_frame(cairo_t* c, const UfPlot* plot, const Axis* ax, const Axis* ay, double height) {
     char text[64];
     cairo_set_font_size(c, 15);
     cairo_set_line_width(c, 1);
@@ -157,7 +170,7 @@ static void draw_frame(cairo_t* c, const UfPlot* plot, const Axis* ax, const Axi
     cairo_stroke(c);
 
     cairo_set_font_size(c, 16);
-    if (plot->x_label) draw_text(c, plot->x_label, (ax->from + ax->to) / 2, HEIGHT - 14, 0.5, 1);
+    if (plot->x_label) draw_text(c, plot->x_label, (ax->from + ax->to) / 2, height - 14, 0.5, 1);
     if (plot->y_label) {
         cairo_save(c);
         cairo_translate(c, 16, (ay->from + ay->to) / 2);
@@ -209,9 +222,11 @@ static void draw_line(cairo_t* c, const UfSeries* s, const Axis* ax, const Axis*
 
 // To the right of the plot, so that it never hides a line.
 static void draw_legend(cairo_t* c, const UfPlot* plot, double x, double y) {
+    cairo_set_line_width(c, 2.5);
     cairo_set_font_size(c, 15);
     for (int i = 0; i < plot->num_series; i++, y += 26) {
         set_colour(c, i, 1);
+        set_dash(c, i);
         cairo_move_to(c, x, y);
         cairo_line_to(c, x + 24, y);
         cairo_stroke(c);
@@ -231,14 +246,10 @@ static double legend_width(cairo_t* c, const UfPlot* plot) {
     return fmin(width + 32, WIDTH / 3.0);
 }
 
-static void draw(cairo_t* c, const UfPlot* plot) {
-    cairo_set_source_rgb(c, 1, 1, 1);
-    cairo_paint(c);
-    cairo_select_font_face(c, FONT, CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
-
-    bool legend = plot->num_series > 1;
-    Axis ax = {.log = plot->log_x, .from = 92, .to = WIDTH - 32 - (legend ? legend_width(c, plot) + 16 : 0)};
-    Axis ay = {.log = plot->log_y, .from = HEIGHT - 76, .to = 58};
+// One chart, with its corner at the origin.
+static void draw_chart(cairo_t* c, const UfPlot* plot, double width, double height, bool legend) {
+    Axis ax = {.log = plot->log_x, .from = 92, .to = width - 32 - (legend ? legend_width(c, plot) + 16 : 0)};
+    Axis ay = {.log = plot->log_y, .from = height - 76, .to = 58};
     double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     for (int k = 0; k < plot->num_series; k++) {
         const UfSeries* s = &plot->series[k];
@@ -253,7 +264,7 @@ static void draw(cairo_t* c, const UfPlot* plot) {
     }
     axis_fit(&ax, low[0], high[0], 8, false);
     axis_fit(&ay, low[1], high[1], 6, true);
-    draw_frame(c, plot, &ax, &ay);
+    draw_frame(c, plot, &ax, &ay, height);
 
     cairo_save(c);
     cairo_rectangle(c, ax.from, ay.to - 4, ax.to - ax.from + 4, ay.from - ay.to + 4);
@@ -267,27 +278,71 @@ static void draw(cairo_t* c, const UfPlot* plot) {
     cairo_set_line_join(c, CAIRO_LINE_JOIN_ROUND);
     for (int k = 0; k < plot->num_series; k++) {
         set_colour(c, k, 1);
+        set_dash(c, k);
         draw_line(c, &plot->series[k], &ax, &ay);
     }
     cairo_restore(c);
-    cairo_set_line_width(c, 2.5);
     if (legend) draw_legend(c, plot, ax.to + 20, ay.to + 12);
+}
+
+static int num_columns(int num_plots) {
+    int columns = num_plots <= 3 ? num_plots : 2;
+    while (columns < MAX_COLUMNS && columns * columns < num_plots) columns++;
+    return columns;
+}
+
+static void draw(cairo_t* c, const UfPlot* plots, int num_plots) {
+    const int columns = num_columns(num_plots);
+    cairo_set_source_rgb(c, 1, 1, 1);
+    cairo_paint(c);
+    cairo_select_font_face(c, FONT, CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    if (num_plots == 1) {
+        draw_chart(c, plots, WIDTH, HEIGHT, plots->num_series > 1);
+        return;
+    }
+    for (int i = 0; i < num_plots; i++) {
+        cairo_save(c);
+        cairo_translate(c, i % columns * PANEL_WIDTH, i / columns * PANEL_HEIGHT);
+        draw_chart(c, &plots[i], PANEL_WIDTH, PANEL_HEIGHT, false);
+        cairo_restore(c);
+    }
+    draw_legend(c, plots, columns * PANEL_WIDTH, 70);
+}
+
+// Pixels, or points of a PDF.
+static void measure(const UfPlot* plots, int num_plots, double* width, double* height) {
+    const int columns = num_columns(num_plots);
+    *width = WIDTH, *height = HEIGHT;
+    if (num_plots == 1) return;
+    cairo_surface_t* none = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
+    cairo_t* c = cairo_create(none);
+    cairo_select_font_face(c, FONT, CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
+    *width = ceil(columns * PANEL_WIDTH + legend_width(c, plots) + 24);
+    *height = (num_plots + columns - 1) / columns * PANEL_HEIGHT;
+    cairo_destroy(c);
+    cairo_surface_destroy(none);
 }
 
 // ---- files ----
 
-UfStatus uf_plot_write(const UfPlot* plot, const char* path) {
+UfStatus uf_plot_write(const UfPlot* plot, const char* path) { return uf_plot_write_grid(plot, 1, path); }
+
+UfStatus uf_plot_write_grid(const UfPlot* plots, int num_plots, const char* path) {
+    double width, height;
     const char* ending = strrchr(path, '.');
     bool png = ending && !strcasecmp(ending, ".png"), svg = ending && !strcasecmp(ending, ".svg");
     bool pdf = ending && !strcasecmp(ending, ".pdf");
     if (!png && !svg && !pdf) {
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: the ending of a chart's name must be .png, .svg or .pdf", path);
     }
-    cairo_surface_t* surface = svg   ? cairo_svg_surface_create(path, WIDTH, HEIGHT)
-                               : pdf ? cairo_pdf_surface_create(path, WIDTH, HEIGHT)
-                                     : cairo_image_surface_create(CAIRO_FORMAT_RGB24, WIDTH, HEIGHT);
+    if (num_plots < 1) return UF_FAIL(UF_ERR_ARGUMENT, "%s: no chart to draw", path);
+    measure(plots, num_plots, &width, &height);
+    cairo_surface_t* surface = svg ? cairo_svg_surface_create(path, width, height)
+                               : pdf
+                                   ? cairo_pdf_surface_create(path, width, height)
+                                   : cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)width, (int)height);
     cairo_t* c = cairo_create(surface);
-    draw(c, plot);
+    draw(c, plots, num_plots);
     cairo_status_t status = cairo_status(c);
     cairo_destroy(c);
     if (status == CAIRO_STATUS_SUCCESS && png) status = cairo_surface_write_to_png(surface, path);

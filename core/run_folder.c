@@ -1,13 +1,15 @@
 // run_folder.c: see run_folder.h.
 //
-// Rooms: paths, log, folder.
+// Rooms: paths, looking for runs, log, folder.
 #include "run_folder.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>  // snprintf, sscanf
+#include <stdio.h>   // snprintf, sscanf
+#include <stdlib.h>  // free
 #include <string.h>
 #include <sys/file.h>  // flock
 #include <sys/stat.h>
@@ -45,6 +47,50 @@ UfStatus uf_same_hyperparameters(const UfConfig* saved, const UfConfig* now) {
     return UF_FAIL(UF_ERR_CONFIG,
                    "%s: the run to resume was trained with %s, not %s; start a new run to change it", p->name,
                    was, is);
+}
+
+// ---- looking for runs ----
+
+enum { MAX_DEPTH = 4 };  // of folders in a folder that is no run itself
+
+bool uf_has_file(const char* folder, const char* name) {
+    char path[2 * UF_PATH_BYTES];
+    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path && uf_file_exists(path);
+}
+
+bool uf_is_run(const char* folder) {
+    return uf_has_file(folder, "config.json") || uf_has_file(folder, "final.h5");
+}
+
+static int is_visible(const struct dirent* entry) { return entry->d_name[0] != '.'; }
+
+static UfStatus runs_below(const char* folder, UfRunVisit* visit, void* user, int depth, int* num_found) {
+    struct dirent** entries;
+    if (uf_is_run(folder)) {
+        ++*num_found;
+        return visit(user, folder);
+    }
+    struct stat info;
+    if (depth > MAX_DEPTH || stat(folder, &info) || !S_ISDIR(info.st_mode)) return UF_OK;
+    int count = scandir(folder, &entries, is_visible, alphasort);
+    if (count < 0) return UF_FAIL(UF_ERR_IO, "%s: cannot list the folder", folder);
+    UfStatus status = UF_OK;
+    for (int i = 0; i < count; i++) {
+        char path[UF_FOLDER_BYTES];
+        if (status == UF_OK) {
+            if (snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name) < (int)sizeof path)
+                status = runs_below(path, visit, user, depth + 1, num_found);
+            else
+                status = UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the folder's name is too long", folder);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+UfStatus uf_runs_below(const char* folder, UfRunVisit* visit, void* user, int* num_found) {
+    return runs_below(folder, visit, user, 0, num_found);
 }
 
 // ---- log ----

@@ -37,6 +37,16 @@ const char* uf_file_stem(const char* path, char* stem, size_t bytes);
 // UF_ERR_CONFIG when a hyperparameter that shapes an update differs; where, how long and on what may.
 UfStatus uf_same_hyperparameters(const UfConfig* saved, const UfConfig* now);
 
+// ---- looking for runs ----
+
+bool uf_has_file(const char* folder, const char* name);
+bool uf_is_run(const char* folder);  // holds config.json or final.h5
+
+// Visits `folder` if it is a run, else the runs below it, in the order of their names; *num_found counts them. A
+// failing visit ends it.
+typedef UfStatus UfRunVisit(void* user, const char* folder);
+UfStatus uf_runs_below(const char* folder, UfRunVisit* visit, void* user, int* num_found);
+
 // ---- log ----
 
 // Lines begin with a count ("update" or "epoch") and "seconds".

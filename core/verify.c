@@ -19,6 +19,7 @@
 
 #include "envs.h"
 #include "h5.h"
+#include "protocol.h"
 #include "replay.h"
 #include "replay_rollout.h"
 
@@ -162,15 +163,113 @@ static UfStatus verify_rollout(const char* path, UfText* report, bool* passed) {
     return UF_OK;
 }
 
+// ---- bandit ----
+
+// Curves from bandit/returns over as many trials of our own as the recorded ones come from, with other random numbers:
+//   |ours - recorded| <= 6 sqrt(se_ours^2 + se_recorded^2) + 1e-6 |recorded|       at every pull
+// Two curves of 200 pulls are 400 comparisons; a right program is outside in one of them with probability below
+// 400 * 2 Phi(-6) = 8e-7, and the seed is fixed. The last term is the rounding of sums in float32.
+enum { BANDIT_TRIALS = 20000, MAX_BANDIT_PULLS = 100000 };
+static const double bandit_limit = 6;
+
+static UfStatus read_curve(const UfH5* h5, const char* what, int K, int num_pulls, double** out) {
+    char name[64];
+    snprintf(name, sizeof name, "bandit/%s_%d", what, K);
+    UF_TRY(UF_ALLOC(out, num_pulls, name));
+    return uf_h5_read(h5, name, UF_H5_DOUBLE, *out, num_pulls);
+}
+
+static void judge_curve(const UfBanditCurve* ours, const double* mean, const double* error, UfText* report,
+                        bool* passed) {
+    double worst = 0;
+    int where = 0;
+    for (int i = 0; i < ours->num_pulls; i++) {
+        const double spread = sqrt(ours->error[i] * ours->error[i] + error[i] * error[i]),
+                     allowed = bandit_limit * spread + 1e-6 * fabs(mean[i]),
+                     ratio = fabs(ours->mean[i] - mean[i]) / allowed;
+        if (!(ratio <= worst)) where = i;
+        uf_keep_worst(&worst, ratio);
+    }
+    const bool ok = worst <= 1;
+    *passed &= ok;
+    uf_text_add(
+        report,
+        "  %-14s %s  %.1f standard errors from the recorded mean of %d arms, allowed %.0f  (pull %d of %d, "
+        "%d trials)\n",
+        "bandit", ok ? "PASS" : "FAIL", bandit_limit * worst, ours->subsample, bandit_limit, where + 1,
+        ours->num_pulls, BANDIT_TRIALS);
+}
+
+static UfStatus replay_curve(const UfH5* h5, const UfScores* scores, int K, int num_pulls, UfText* report,
+                             bool* passed) {
+    UfProtocolOptions options = uf_protocol_defaults();
+    UfBanditCurve ours = {0};
+    UfPool* pool = NULL;
+    double *mean = NULL, *error = NULL;
+    options.subsample = K;
+    options.max_pulls = num_pulls;
+    options.num_trials = BANDIT_TRIALS;
+    options.num_bootstraps = 0;
+    UfStatus status = read_curve(h5, "mean", K, num_pulls, &mean);
+    if (status == UF_OK) status = read_curve(h5, "stderr", K, num_pulls, &error);
+    if (status == UF_OK) status = uf_pool_create(&pool, 0);
+    if (status == UF_OK) status = uf_bandit_curve(&ours, scores, &options, pool);
+    if (status == UF_OK) judge_curve(&ours, mean, error, report, passed);
+    uf_bandit_curve_free(&ours);
+    uf_pool_free(pool);
+    uf_free(mean);
+    uf_free(error);
+    return status;
+}
+
+// Every pair mean_K, stderr_K of the group.
+static UfStatus replay_curves(const UfH5* h5, const UfScores* scores, int num_pulls, UfText* report,
+                              bool* passed) {
+    char** names;
+    int count, num_curves = 0;
+    UfStatus status = uf_h5_list(h5, "bandit", &names, &count);
+    if (status != UF_OK) return status;
+    for (int i = 0; i < count && status == UF_OK; i++) {
+        int K = 0, length = 0;
+        if (sscanf(names[i], "mean_%6d%n", &K, &length) != 1 || names[i][length]) continue;
+        if (K < 1 || K > scores->num_policies)
+            status = UF_FAIL(UF_ERR_FORMAT, "%s: 'bandit/%s' of %d policies", h5->path, names[i],
+                             scores->num_policies);
+        else
+            status = replay_curve(h5, scores, K, num_pulls, report, passed);
+        num_curves++;
+    }
+    uf_h5_list_free(names, count);
+    if (status == UF_OK && !num_curves)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: 'bandit' has no curve mean_K", h5->path);
+    return status;
+}
+
+static UfStatus verify_bandit(const UfH5* h5, UfText* report, bool* passed) {
+    UfH5Shape returns, pulls;
+    double* values = NULL;
+    UF_TRY(uf_h5_shape(h5, "bandit/returns", &returns));
+    UF_TRY(uf_h5_shape(h5, "bandit/pulls", &pulls));
+    if (returns.rank != 2 || returns.count < 1 || returns.count > INT32_MAX || pulls.count < 1 ||
+        pulls.count > MAX_BANDIT_PULLS)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: 'bandit' wants returns (policies, rollouts) and 1 to %d pulls",
+                       h5->path, MAX_BANDIT_PULLS);
+    UF_TRY(UF_ALLOC(&values, returns.count, "recorded returns"));
+    const UfScores scores = {"recorded", "bandit", (int)returns.dims[0], (int)returns.dims[1], values, true};
+    UfStatus status = uf_h5_read(h5, "bandit/returns", UF_H5_DOUBLE, values, returns.count);
+    if (status == UF_OK) status = replay_curves(h5, &scores, (int)pulls.count, report, passed);
+    uf_free(values);
+    return status;
+}
+
 static UfStatus verify_dynamics(const char* path, UfText* report, bool* passed) {
     UfH5 h5;
     UF_TRY(verify_replay(path, uf_replay_dynamics, uf_replay_dynamics_double, report, passed));
     UF_TRY(uf_h5_open(&h5, path));
-    const bool rollout = uf_h5_exists(&h5, "rollout"), bandit = uf_h5_exists(&h5, "bandit");
+    UfStatus status = uf_h5_exists(&h5, "rollout") ? verify_rollout(path, report, passed) : UF_OK;
+    if (status == UF_OK && uf_h5_exists(&h5, "bandit")) status = verify_bandit(&h5, report, passed);
     uf_h5_close(&h5);
-    if (rollout) UF_TRY(verify_rollout(path, report, passed));
-    if (bandit) uf_text_add(report, "  not replayed: bandit\n");
-    return UF_OK;
+    return status;
 }
 
 // ---- dispatch ----

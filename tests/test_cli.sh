@@ -51,7 +51,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online dynamics eval info verify collect render convert bench report envs; do
+for c in train online dynamics eval info verify collect render convert bench report protocol envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -72,6 +72,8 @@ refused "set without =" 2 "--set wants name=value" train x.json --set lr
 refused "no config" 2 "argument is missing" train
 refused "two configs" 2 "one argument too many" train a.json b.json
 refused "report without --out" 2 "--out is missing" report runs
+refused "protocol without a run" 2 "argument is missing" protocol
+refused "a confidence that is none" 2 "--confidence wants a number" protocol runs --confidence high
 refused "info without file" 2 "argument is missing" info
 refused "collect without policy" 2 "--policy or --mix is missing" collect --env pendulum --steps 5 --out x.hdf5
 refused "policy and mix" 2 "contradict each other" collect --env pendulum --policy random --mix random:1 --steps 5 --out x.hdf5
@@ -135,6 +137,35 @@ check "train with evaluation beside it" "$U" train "$S" --out "$T/beside" --thre
 check "evaluation beside, same bits" same_run "$T/straight" "$T/beside"
 check "another seed" "$U" train "$S" --out "$T/seed" --threads 1 --seed 7 --set num_updates=200
 check "another seed, other bits" eval "! $same $T/straight/checkpoint.h5 $T/seed/checkpoint.h5 value/"
+
+# ---- protocol ----
+
+mkdir "$T/study"
+for s in 1 2 3; do
+    "$U" train "$S" --out "$T/study/$s" --quiet --threads 1 --seed $s --set num_updates=20 >/dev/null
+done
+check protocol "$U" protocol "$T/study" --out "$T/protocol" --threads 1
+cp "$T/out" "$T/tables"
+cp "$T/err" "$T/said"
+check "protocol: a line a curve" grep -Eq '^pendulum-random +unifloral +-?[0-9.]+ \[-?[0-9.]+, -?[0-9.]+\] ' "$T/tables"
+check "protocol: a smaller subsample is said" grep -q '^note: subsample 8 .*lowered.*pendulum-random: unifloral 3$' "$T/said"
+check "protocol: 200 pulls" test "$(wc -l <"$T/protocol/curves.csv")" = 201
+check "protocol: files" test -s "$T/protocol/summary.csv" -a -s "$T/protocol/aggregates.csv" -a -s "$T/protocol/protocol.json"
+if ! grep -q UF_NO_CAIRO "${BUILD:-build}/flags"; then
+    check "protocol: figures" test -s "$T/protocol/protocol.svg" -a -s "$T/protocol/protocol.png" -a -s "$T/protocol/protocol.pdf"
+fi
+check "protocol, two threads" "$U" protocol "$T/study" --out "$T/protocol2" --threads 2
+check "two threads, same results" diff "$T/protocol/protocol.json" "$T/protocol2/protocol.json"
+check "protocol with options" "$U" protocol "$T/study" --out "$T/protocol3" --subsample 2 --max-pulls 30 --trials 50 \
+    --bootstraps 20 --ucb-alpha 0.5 --seed 3 --confidence 0.9
+check "options count" grep -q '"subsample":2,"max_pulls":30,"num_trials":50,"num_bootstraps":20,"ucb_alpha":0.5,"confidence":0.9,.*"seed":3' \
+    "$T/protocol3/protocol.json"
+refused "protocol of one policy" 1 "one policy only" protocol "$T/study/1" --out "$T/r"
+refused "protocol of a policy twice" 1 "given twice" protocol "$T/study" "$T/study/1" --out "$T/r"
+refused "protocol of nothing" 1 "nowhere: is not there" protocol "$T/nowhere" --out "$T/r"
+refused "a confidence of 1" 1 "confidence is 1, expected" protocol "$T/study" --confidence 1 --out "$T/r"
+check "refused protocols leave no folder" test ! -e "$T/r"
+
 # A log line holds the means since the line before.
 "$U" train "$S" --out "$T/each" --quiet --set num_updates=4 --set eval_interval=1 >/dev/null
 "$U" train "$S" --out "$T/pairs" --quiet --set num_updates=4 --set eval_interval=2 >/dev/null

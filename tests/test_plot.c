@@ -88,9 +88,40 @@ static void test_odd_data(void** state) {
         {"flat.svg", {"s", 2, steps, zero, NULL, NULL}, true},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        UfPlot plot = {NULL, NULL, NULL, 1, &cases[i].series, cases[i].log_x};
+        UfPlot plot = {NULL, NULL, NULL, 1, &cases[i].series, cases[i].log_x, false};
         uf_free(written(&plot, cases[i].name, "<?xml"));
     }
+}
+
+// A chart beside another: one legend, the same colour for the same series, and room for both.
+static void test_grid(void** state) {
+    (void)state;
+    UfSeries series[2], other[2];
+    UfPlot plots[3] = {example(series), example(series), example(series)};
+    other[0] = (UfSeries){.label = "TD3-AWR"};  // nothing of it there
+    other[1] = series[1];
+    plots[1].series = other;
+    const char* path = in_folder("grid.svg");
+#ifdef UF_NO_CAIRO
+    assert_int_equal(uf_plot_write_grid(plots, 3, path), UF_ERR_UNSUPPORTED);
+    skip();
+#endif
+    assert_ok(uf_plot_write_grid(plots, 3, path));
+    char* svg;
+    size_t num_bytes;
+    assert_ok(uf_read_file(path, &svg, &num_bytes));
+    assert_non_null(strstr(svg, "height=\"380"));
+    int bands = 0, lines[2] = {0, 0};
+    for (char* c = svg; (c = strstr(c, "fill-opacity:0.2")); c++) bands++;
+    for (char* c = svg; (c = strstr(c, "stroke:rgb(0%,44.")); c++) lines[0]++;
+    for (char* c = svg; (c = strstr(c, "stroke:rgb(83.5")); c++) lines[1]++;
+    assert_int_equal(bands, 2);
+    assert_int_equal(lines[0], 3);  // two charts and the legend
+    assert_int_equal(lines[1], 4);
+    uf_free(svg);
+    assert_ok(uf_plot_write_grid(plots, 3, in_folder("grid.png")));
+    assert_ok(uf_plot_write_grid(plots, 3, in_folder("grid.pdf")));
+    assert_int_equal(uf_plot_write_grid(plots, 0, path), UF_ERR_ARGUMENT);
 }
 
 static void test_errors(void** state) {
@@ -109,10 +140,8 @@ static void test_errors(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_gaps),
-        cmocka_unit_test(test_odd_data),
-        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_gaps),   cmocka_unit_test(test_odd_data),
+        cmocka_unit_test(test_grid),    cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests_name("plot", tests, make_folder, remove_folder);
 }
