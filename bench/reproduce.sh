@@ -20,11 +20,11 @@
 #
 # Without --quick a run takes the preset's own number of updates. On one core of an AMD EPYC (AVX-512), 17
 # observations and 6 actions, by `unifloral bench --config configs/PRESET.json --threads 1`:
-#   bc       4.4 ms an update    1.2 h      sac_n     40 ms    34 h (3 million updates)
-#   td3_bc   7.9 ms              2.2 h      edac      62 ms    52 h (3 million updates)
-#   iql      5.9 ms              1.6 h      cql       99 ms    27 h
-#   rebrac    61 ms               17 h      td3_awr   70 ms    19 h
-# that is 155 core hours for a dataset and a seed, evaluations apart; with --quick, 20 minutes.
+#   bc       2.2 ms an update    0.6 h      sac_n     23 ms    19 h (3 million updates)
+#   td3_bc   4.0 ms              1.1 h      edac      36 ms    30 h (3 million updates)
+#   iql      2.9 ms              0.8 h      cql       54 ms    15 h
+#   rebrac    34 ms              9.4 h      td3_awr   40 ms    11 h
+# that is 87 core hours for a dataset and a seed, evaluations and world models apart; with --quick, 11 minutes.
 set -uo pipefail
 unifloral=${UNIFLORAL:-./unifloral}
 quick=0 seeds=3 jobs=$(nproc) out="" report=docs/reproduction.md
