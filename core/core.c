@@ -115,6 +115,22 @@ void uf_text_add(UfText* text, const char* format, ...) {
     va_end(again);
 }
 
+void uf_text_add_bytes(UfText* text, const void* data, size_t num_bytes) {
+    if (text->status != UF_OK || !num_bytes || !text_reserve(text, num_bytes)) return;
+    memcpy(text->data + text->length, data, num_bytes);
+    text->length += num_bytes;
+}
+
+void uf_text_add_csv(UfText* text, const char* cell) {
+    uf_text_add(text, "\"");
+    for (const char* c = cell; *c; c++) uf_text_add(text, *c == '"' ? "\"\"" : "%c", *c);
+    uf_text_add(text, "\",");
+}
+
+void uf_text_add_csv_number(UfText* text, double value) {
+    uf_text_add(text, isfinite(value) ? "%.9g," : ",", value);
+}
+
 UfStatus uf_text_finish(UfText* text, char** out) {
     *out = NULL;
     if (text->status == UF_OK && text_reserve(text, 0)) text->data[text->length] = 0;
@@ -125,6 +141,12 @@ UfStatus uf_text_finish(UfText* text, char** out) {
         free(text->data);
     *text = (UfText){0};
     return status;
+}
+
+const char* uf_one_line(char* text) {
+    for (char* c = text; *c; c++)
+        if ((unsigned char)*c < ' ') *c = ' ';
+    return text;
 }
 
 #define NAME_BYTES 64  // longer names are near nothing

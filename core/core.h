@@ -40,9 +40,15 @@ typedef struct UfText {  // a growing string; the failure of any append is kept 
     UfStatus status;
 } UfText;
 void uf_text_add(UfText* text, const char* format, ...) __attribute__((format(printf, 2, 3)));
+void uf_text_add_bytes(UfText* text, const void* data, size_t num_bytes);
+// A cell of a CSV table with the comma after it: quoted text, or a number; one that is not finite is empty.
+void uf_text_add_csv(UfText* text, const char* cell);
+void uf_text_add_csv_number(UfText* text, double value);
 // Hands over the string (free with uf_free) or the first failure.
 UfStatus uf_text_finish(UfText* text, char** out);
 
+// Makes text from a file fit for a message: control characters become spaces, in place.
+const char* uf_one_line(char* text);
 // What follows the last slash of a path.
 const char* uf_file_name(const char* path);
 // Length of `key` if `name` begins with it as a whole word ("pendulum-medium.hdf5", not "pendulums"), else 0.

@@ -4,19 +4,16 @@
 // sqrt(sum (x - mean)^2 / (n - 1) / n). Published figures (published.def) stand beside a dataset that has the name
 // and the number of rows of D4RL's own file.
 //
-// Rooms: published figures, one run, command, folders, order, page, csv, API.
+// Rooms: published figures, one run, command, all runs, order, page, csv, API.
 #include "report.h"
 
-#include <cjson/cJSON.h>  // log.jsonl
 #include <ctype.h>
-#include <dirent.h>
 #include <glob.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>   // snprintf
 #include <stdlib.h>  // qsort
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>  // access
 
 #include "config.h"
@@ -24,7 +21,6 @@
 #include "run.h"
 
 #define PATH_BYTES (UF_FOLDER_BYTES + 64)
-enum { MAX_DEPTH = 4 };  // of folders in a folder that is no run itself
 
 // ---- published figures ----
 
@@ -72,14 +68,14 @@ static const D4rlSet d4rl_sets[] = {
     UF_PUBLISHED(corl, set, "iql", iql, iql_s)                                                           \
     UF_PUBLISHED(corl, set, "rebrac", reb, reb_s)                                                        \
     UF_PUBLISHED(corl, set, "sac_n", sac, sac_s) UF_PUBLISHED(corl, set, "edac", edac, edac_s)
-#define UF_KIT(set, mopo, mopo_s, combo, combo_s, rambo, mobile, cql, td3, edac, iql)    \
-    UF_PUBLISHED(kit, set, "mopo", mopo, mopo_s)                                         \
-    UF_PUBLISHED(kit, set, "combo", combo, combo_s)                                      \
-    UF_PUBLISHED(kit, set, "rambo", rambo, NAN)                                          \
-    UF_PUBLISHED(kit, set, "mobile", mobile, NAN)                                        \
-    UF_PUBLISHED(kit, set, "cql", cql, NAN)                                              \
-    UF_PUBLISHED(kit, set, "td3_bc", td3, NAN) UF_PUBLISHED(kit, set, "edac", edac, NAN) \
-        UF_PUBLISHED(kit, set, "iql", iql, NAN)
+#define UF_KIT(set, mopo, mopo_s, combo, combo_s, rambo, mobile, cql, td3, edac, iql) \
+    UF_PUBLISHED(kit, set, "mopo", mopo, mopo_s)                                      \
+    UF_PUBLISHED(kit, set, "combo", combo, combo_s)                                   \
+    UF_PUBLISHED(kit, set, "rambo", rambo, NAN)                                       \
+    UF_PUBLISHED(kit, set, "mobile", mobile, NAN)                                     \
+    UF_PUBLISHED(kit, set, "cql", cql, NAN)                                           \
+    UF_PUBLISHED(kit, set, "td3_bc", td3, NAN)                                        \
+    UF_PUBLISHED(kit, set, "edac", edac, NAN) UF_PUBLISHED(kit, set, "iql", iql, NAN)
 static const Published published[] = {
 #include "published.def"
 };
@@ -125,44 +121,6 @@ static void path_in(const Result* r, const char* name, char path[PATH_BYTES]) {
     snprintf(path, PATH_BYTES, "%s/%s", r->folder, name);
 }
 
-static bool has_file(const char* folder, const char* name) {
-    char path[2 * PATH_BYTES];
-    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path && access(path, F_OK) == 0;
-}
-
-static bool is_run(const char* folder) {
-    return has_file(folder, "config.json") || has_file(folder, "final.h5");
-}
-
-// Update and wall clock of the last whole line of log.jsonl; both stay as they are without a log.
-static UfStatus read_last_line(const Result* r, int64_t* update, double* seconds) {
-    char path[PATH_BYTES], *data;
-    size_t bytes;
-    if (!has_file(r->folder, "log.jsonl")) return UF_OK;
-    path_in(r, "log.jsonl", path);
-    UF_TRY(uf_read_file(path, &data, &bytes));
-    char *end = strrchr(data, '\n'), *line = NULL;
-    if (end) {
-        *end = 0;
-        line = strrchr(data, '\n');
-        line = line ? line + 1 : data;
-    }
-    cJSON* json = line ? cJSON_Parse(line) : NULL;
-    const cJSON *u = cJSON_GetObjectItemCaseSensitive(json, "update"),
-                *s = cJSON_GetObjectItemCaseSensitive(json, "seconds");
-    UfStatus status = UF_OK;
-    if (cJSON_IsNumber(u) && cJSON_IsNumber(s)) {
-        *update = (int64_t)u->valuedouble;
-        *seconds = s->valuedouble;
-    } else if (line) {
-        status =
-            UF_FAIL(UF_ERR_FORMAT, "%s: the last line has no update and seconds; is the file damaged?", path);
-    }
-    cJSON_Delete(json);
-    uf_free(data);
-    return status;
-}
-
 static UfStatus read_number(const UfH5* h5, const char* name, double* value) {
     *value = NAN;
     return uf_h5_has_attribute(h5, "/", name) ? uf_h5_read_number(h5, "/", name, value) : UF_OK;
@@ -176,7 +134,7 @@ static UfStatus read_config(Result* r, const UfH5* h5) {
     UF_TRY(uf_h5_read_string(h5, "/", "config", &json));
     UfStatus status = uf_config_parse(r->config, json, h5->path);
     uf_free(json);
-    if (status != UF_OK || !has_file(r->folder, "config.json")) return status;
+    if (status != UF_OK || !uf_folder_has(r->folder, "config.json")) return status;
     UfConfig* asked;
     UF_TRY(uf_run_config(&asked, r->folder));
     memcpy(r->config->env, asked->env, sizeof r->config->env);
@@ -309,7 +267,7 @@ static UfStatus read_result(Result* r) {
     if (status == UF_OK) status = read_config(r, &h5);
     uf_h5_close(&h5);
     r->seconds = NAN;
-    if (status == UF_OK) status = read_last_line(r, &update, &r->seconds);
+    if (status == UF_OK) status = uf_run_log_last(r->folder, &update, &r->seconds);
     return status == UF_OK ? make_command(r) : status;
 }
 
@@ -319,11 +277,11 @@ static UfStatus describe_missing(Result* r) {
     double seconds;
     UfConfig* config;
     UfText text = {0};
-    if (!is_run(r->folder)) {
+    if (!uf_is_run(r->folder)) {
         uf_text_add(&text, "%s", access(r->folder, F_OK) == 0 ? "holds no run" : "is not there");
     } else {
         UF_TRY(uf_run_config(&config, r->folder));
-        UfStatus status = read_last_line(r, &update, &seconds);
+        UfStatus status = uf_run_log_last(r->folder, &update, &seconds);
         uf_text_add(&text, "not finished: its log ends at update %" PRId64 " of %" PRId64, update,
                     config->num_updates);
         uf_config_free(config);
@@ -332,7 +290,7 @@ static UfStatus describe_missing(Result* r) {
     return uf_text_finish(&text, &r->missing);
 }
 
-// ---- folders ----
+// ---- all runs ----
 
 typedef struct Report {
     const UfReportOptions* options;
@@ -342,7 +300,8 @@ typedef struct Report {
     char* complaint;
 } Report;
 
-static UfStatus add_run(Report* report, const char* folder) {
+static UfStatus add_run(void* user, const char* folder) {
+    Report* report = user;
     if (report->num_results == report->capacity) {
         Result* grown;
         int capacity = report->capacity ? 2 * report->capacity : 64;
@@ -355,7 +314,7 @@ static UfStatus add_run(Report* report, const char* folder) {
     Result* r = &report->results[report->num_results++];
     if (snprintf(r->folder, sizeof r->folder, "%s", folder) >= (int)sizeof r->folder)
         return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the folder's name is too long", folder);
-    UfStatus status = has_file(folder, "final.h5") ? read_result(r) : describe_missing(r);
+    UfStatus status = uf_folder_has(folder, "final.h5") ? read_result(r) : describe_missing(r);
     if (status == UF_OK || status == UF_ERR_MEMORY) return status;
     if (report->broken == UF_OK) {
         report->broken = status;
@@ -364,37 +323,9 @@ static UfStatus add_run(Report* report, const char* folder) {
     return r->missing ? UF_OK : uf_strdup(&r->missing, uf_error());
 }
 
-static int is_visible(const struct dirent* entry) { return entry->d_name[0] != '.'; }
-
-// Runs below a folder, in the order of their names.
-static UfStatus add_runs_below(Report* report, const char* folder, int depth, int* num_found) {
-    struct dirent** entries;
-    if (is_run(folder)) {
-        ++*num_found;
-        return add_run(report, folder);
-    }
-    struct stat info;
-    if (depth > MAX_DEPTH || stat(folder, &info) || !S_ISDIR(info.st_mode)) return UF_OK;
-    int count = scandir(folder, &entries, is_visible, alphasort);
-    if (count < 0) return UF_FAIL(UF_ERR_IO, "%s: cannot list the folder", folder);
-    UfStatus status = UF_OK;
-    for (int i = 0; i < count; i++) {
-        char path[UF_FOLDER_BYTES];
-        if (status == UF_OK) {
-            if (snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name) < (int)sizeof path)
-                status = add_runs_below(report, path, depth + 1, num_found);
-            else
-                status = UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the folder's name is too long", folder);
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    return status;
-}
-
 static UfStatus add_folder(Report* report, const char* folder) {
     int num_found = 0;
-    UF_TRY(add_runs_below(report, folder, 0, &num_found));
+    UF_TRY(uf_run_folders(folder, add_run, report, &num_found));
     return num_found ? UF_OK : add_run(report, folder);  // as one that is missing
 }
 
@@ -671,16 +602,6 @@ static UfStatus write_page(const Report* report, int num_results) {
 
 // ---- csv ----
 
-static void add_csv_text(UfText* text, const char* word) {
-    uf_text_add(text, "\"");
-    for (const char* c = word; *c; c++) uf_text_add(text, *c == '"' ? "\"\"" : "%c", *c);
-    uf_text_add(text, "\",");
-}
-
-static void add_csv_number(UfText* text, double value) {
-    uf_text_add(text, isfinite(value) ? "%.9g," : ",", value);
-}
-
 static UfStatus write_csv(const Report* report, int num_results) {
     UfText t = {0};
     uf_text_add(&t,
@@ -691,9 +612,10 @@ static UfStatus write_csv(const Report* report, int num_results) {
         const char* texts[] = {r->folder,  r->config->dataset, r->hash, r->env, r->config->algorithm,
                                r->version, r->command};
         double numbers[] = {r->score, r->score_error, r->mean_return, r->return_error, r->seconds};
-        for (size_t k = 0; k < sizeof texts / sizeof texts[0]; k++) add_csv_text(&t, texts[k]);
+        for (size_t k = 0; k < sizeof texts / sizeof texts[0]; k++) uf_text_add_csv(&t, texts[k]);
         uf_text_add(&t, "%" PRId64 ",%" PRId64 ",%" PRId64 ",", r->seed, r->num_updates, r->num_episodes);
-        for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++) add_csv_number(&t, numbers[k]);
+        for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
+            uf_text_add_csv_number(&t, numbers[k]);
         if (t.status == UF_OK) t.data[t.length - 1] = '\n';  // the last comma
     }
     char* text;

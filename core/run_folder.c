@@ -3,11 +3,14 @@
 // Rooms: paths, log, folder.
 #include "run_folder.h"
 
+#include <cjson/cJSON.h>  // log.jsonl
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>  // snprintf, sscanf
+#include <stdio.h>   // snprintf, sscanf
+#include <stdlib.h>  // free
 #include <string.h>
 #include <sys/file.h>  // flock
 #include <sys/stat.h>
@@ -21,6 +24,15 @@ void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[U
 
 bool uf_file_exists(const char* path) { return access(path, F_OK) == 0; }
 
+bool uf_folder_has(const char* folder, const char* name) {
+    char path[2 * UF_PATH_BYTES];
+    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path && uf_file_exists(path);
+}
+
+bool uf_is_run(const char* folder) {
+    return uf_folder_has(folder, "config.json") || uf_folder_has(folder, "final.h5");
+}
+
 static UfStatus system_failure(const char* path, const char* what) {
     char reason[128];
     return UF_FAIL(UF_ERR_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, reason, sizeof(reason)));
@@ -32,6 +44,38 @@ const char* uf_file_stem(const char* path, char* stem, size_t bytes) {
     char* dot = strrchr(stem, '.');
     if (dot && dot != stem) *dot = 0;
     return stem;
+}
+
+static int is_visible(const struct dirent* entry) { return entry->d_name[0] != '.'; }
+
+static UfStatus runs_below(const char* folder, int depth, UfRunFoundFn* found, void* user, int* count) {
+    enum { MAX_DEPTH = 4 };
+    struct dirent** entries;
+    if (uf_is_run(folder)) {
+        ++*count;
+        return found(user, folder);
+    }
+    struct stat info;
+    if (depth > MAX_DEPTH || stat(folder, &info) || !S_ISDIR(info.st_mode)) return UF_OK;
+    int num_entries = scandir(folder, &entries, is_visible, alphasort);
+    if (num_entries < 0) return UF_FAIL(UF_ERR_IO, "%s: cannot list the folder", folder);
+    UfStatus status = UF_OK;
+    for (int i = 0; i < num_entries; i++) {
+        char path[UF_FOLDER_BYTES];
+        if (status == UF_OK) {
+            if (snprintf(path, sizeof path, "%s/%s", folder, entries[i]->d_name) < (int)sizeof path)
+                status = runs_below(path, depth + 1, found, user, count);
+            else
+                status = UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the folder's name is too long", folder);
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return status;
+}
+
+UfStatus uf_run_folders(const char* folder, UfRunFoundFn* found, void* user, int* count) {
+    return runs_below(folder, 0, found, user, count);
 }
 
 static bool shapes_updates(const UfParam* p) { return p->scope != UF_SCOPE_RUN; }
@@ -91,6 +135,34 @@ UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_
     uf_run_folder_path(folder, "log.jsonl", path);
     snprintf(format, sizeof(format), "{\"%s\": %%" SCNd64 ", \"seconds\": %%lf", unit);
     return truncate_log(path, format, last, seconds);
+}
+
+UfStatus uf_run_log_last(const char* folder, int64_t* update, double* seconds) {
+    char path[UF_PATH_BYTES], *data;
+    size_t bytes;
+    if (!uf_folder_has(folder, "log.jsonl")) return UF_OK;
+    snprintf(path, sizeof path, "%s/log.jsonl", folder);
+    UF_TRY(uf_read_file(path, &data, &bytes));
+    char *end = strrchr(data, '\n'), *line = NULL;
+    if (end) {
+        *end = 0;
+        line = strrchr(data, '\n');
+        line = line ? line + 1 : data;
+    }
+    cJSON* json = line ? cJSON_Parse(line) : NULL;
+    const cJSON *u = cJSON_GetObjectItemCaseSensitive(json, "update"),
+                *s = cJSON_GetObjectItemCaseSensitive(json, "seconds");
+    UfStatus status = UF_OK;
+    if (cJSON_IsNumber(u) && cJSON_IsNumber(s)) {
+        *update = (int64_t)u->valuedouble;
+        *seconds = s->valuedouble;
+    } else if (line) {
+        status =
+            UF_FAIL(UF_ERR_FORMAT, "%s: the last line has no update and seconds; is the file damaged?", path);
+    }
+    cJSON_Delete(json);
+    uf_free(data);
+    return status;
 }
 
 void uf_log_begin(UfLogLine* line, const char* unit, int64_t count, double seconds) {

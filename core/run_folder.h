@@ -32,6 +32,12 @@ void uf_run_folder_close(UfRunFolder* folder);
 void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[UF_PATH_BYTES]);
 
 bool uf_file_exists(const char* path);
+bool uf_folder_has(const char* folder, const char* name);
+bool uf_is_run(const char* folder);
+// Calls found for a run folder, or for each one below a folder (4 levels), in the order of their names, and adds
+// their number to *count; stops at what it returns unless that is UF_OK.
+typedef UfStatus UfRunFoundFn(void* user, const char* folder);
+UfStatus uf_run_folders(const char* folder, UfRunFoundFn* found, void* user, int* count);
 // File name without folders and ending.
 const char* uf_file_stem(const char* path, char* stem, size_t bytes);
 // UF_ERR_CONFIG when a hyperparameter that shapes an update differs; where, how long and on what may.
@@ -41,6 +47,9 @@ UfStatus uf_same_hyperparameters(const UfConfig* saved, const UfConfig* now);
 
 // Lines begin with a count ("update" or "epoch") and "seconds".
 UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_t last, double* seconds);
+
+// Count of updates and wall clock of the log's last whole line; both stay as they are without a log.
+UfStatus uf_run_log_last(const char* folder, int64_t* update, double* seconds);
 
 typedef struct UfLogLine {
     UfText json, csv, header;
