@@ -84,6 +84,7 @@ const char* uf_duration(double seconds, char text[32]);
 
 // "2 cores of AMD EPYC, AVX-512": what this process may use.
 void uf_machine(char* text, size_t bytes);
+int uf_num_cores(void);  // likewise
 
 // ---- threads ----
 

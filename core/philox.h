@@ -39,6 +39,7 @@ enum {
     UF_STREAM_DYNAMICS_INIT,   // parameters: update = tensor number
     UF_STREAM_DYNAMICS_SPLIT,  // which episodes are held out
     UF_STREAM_DYNAMICS_ORDER,  // update = epoch: order of the training rows
+    UF_STREAM_SWEEP,           // update = policy: which value of each axis
 };
 
 typedef struct UfPhilox {
