@@ -206,7 +206,7 @@ static int differences(const UfConfig* config, const UfConfig* base, UfText* tex
     return count;
 }
 
-// The nearest of configs/ALGORITHM.json and configs/*/ALGORITHM.json. *preset stays NULL if there is none.
+// The nearest of configs/ALGORITHM.json and configs/*/ALGORITHM.json but for sweeps. *preset stays NULL if there is none.
 static UfStatus find_preset(const UfConfig* config, UfConfig** preset, char path[PATH_BYTES]) {
     char pattern[UF_STRING_BYTES + 32];
     glob_t found = {0};
@@ -219,6 +219,7 @@ static UfStatus find_preset(const UfConfig* config, UfConfig** preset, char path
     if (failed == GLOB_NOSPACE) status = UF_FAIL(UF_ERR_MEMORY, "out of memory while looking for presets");
     for (size_t i = 0; status == UF_OK && i < found.gl_pathc; i++) {
         UfConfig* candidate;
+        if (strstr(found.gl_pathv[i], "/sweeps/")) continue;
         status = uf_config_create(&candidate);
         if (status == UF_OK) status = uf_config_load(candidate, found.gl_pathv[i]);
         int count = status == UF_OK ? differences(config, candidate, NULL) : 0;

@@ -167,17 +167,25 @@ static UfStatus describe(const Sweep* s, char** out) {
     return uf_text_finish(&text, out);
 }
 
+// A line without its indentation, comma and end.
+static const char* trimmed_line(const char* text, char line[UF_STRING_BYTES]) {
+    text += strspn(text, " ");
+    int length = (int)strcspn(text, "\n");
+    if (length && text[length - 1] == ',') length--;
+    snprintf(line, UF_STRING_BYTES, "%.*s", length, text);
+    return line;
+}
+
 // The first line of one that is not the same in the other.
 static UfStatus refuse_other(const char* path, const char* there, const char* now) {
-    while (*there && strcspn(there, "\n") == strcspn(now, "\n") &&
-           !strncmp(there, now, strcspn(there, "\n"))) {
-        size_t length = strcspn(there, "\n") + 1;
-        there += length;
-        now += length;
+    char a[UF_STRING_BYTES], b[UF_STRING_BYTES];
+    while (*there && *now && !strcmp(trimmed_line(there, a), trimmed_line(now, b))) {
+        there += strcspn(there, "\n") + (strchr(there, '\n') != NULL);
+        now += strcspn(now, "\n") + (strchr(now, '\n') != NULL);
     }
     return UF_FAIL(UF_ERR_CONFIG,
-                   "%s: describes another sweep: it has %.*s where this one has %.*s; give another --out",
-                   path, (int)strcspn(there, "\n"), there, (int)strcspn(now, "\n"), now);
+                   "%s: describes another sweep: it has %s where this one has %s; give another --out", path,
+                   trimmed_line(there, a), trimmed_line(now, b));
 }
 
 static UfStatus check_plan(const Sweep* s) {
