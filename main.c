@@ -454,7 +454,10 @@ static int command_sweep(const Args* args) {
     if (status != UF_OK) return failed();
     printf("%d policies, %d failed\nresults           %s\n", result.num_policies, result.num_failed,
            result.store);
-    return result.num_failed ? FAILED : DONE;
+    if (!result.num_failed) return DONE;
+    fprintf(stderr, "error: %d of %d policies failed; why: unifloral results %s --where status=failed\n",
+            result.num_failed, result.num_policies, result.store);
+    return FAILED;
 }
 
 static int import_results(const Args* args) {

@@ -424,7 +424,7 @@ static void test_run_folders(void** state) {
     assert_non_null(strstr(table, "pendulum-medium"));
     assert_ok(uf_results_csv(&rows, in_folder("one.csv")));
     assert_ok(uf_read_file(in_folder("one.csv"), &csv, &size));
-    assert_non_null(strstr(csv, ",5,77,3,,,0.166666667,1.64147630,2.5\n"));
+    assert_non_null(strstr(csv, ",5,77,3,,,0.166666667,1.6414763,2.5\n"));
     uf_free(table);
     uf_free(csv);
     uf_free(json);
