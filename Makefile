@@ -17,6 +17,7 @@ TOOLS     = gcc:gcc pkg-config:pkg-config
 LIBRARIES = openblas:libopenblas-dev hdf5:libhdf5-dev libcjson:libcjson-dev zlib:zlib1g-dev
 CHARTS    = cairo:libcairo2-dev
 GIFS      = libgif:libgif-dev
+STORE     = sqlite3:libsqlite3-dev
 PHYSICS   = mujoco:libmujoco-dev
 # An off-screen OpenGL context for MuJoCo's renderer: EGL with Mesa's driver, or OSMesa where only that is there.
 OFFSCREEN = $(if $(call has_lib,egl),$(EGL),$(if $(call has_lib,osmesa),osmesa:libosmesa6-dev,$(EGL)))
@@ -32,24 +33,26 @@ has_lib  = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 has_physics = $(shell printf '\043include <mujoco/mujoco.h>\nint main(void) { return mj_version() == 0; }\n' | \
 	$(CC) $(CPPFLAGS) -x c - $(LDFLAGS) -lmujoco -o /dev/null 2>/dev/null && echo yes)
 absent   = $(foreach t,$(TOOLS),$(if $(call has_tool,$(call name,$(t))),,$(t))) \
-           $(foreach l,$(LIBRARIES) $(CHARTS) $(GIFS) $(filter-out /%,$(OFFSCREEN)) $(TESTING),$(if $(call has_lib,$(call name,$(l))),,$(l))) \
+           $(foreach l,$(LIBRARIES) $(CHARTS) $(GIFS) $(STORE) $(filter-out /%,$(OFFSCREEN)) $(TESTING),$(if $(call has_lib,$(call name,$(l))),,$(l))) \
            $(if $(has_physics),,$(PHYSICS)) \
            $(foreach f,$(FILES) $(filter /%,$(OFFSCREEN)),$(if $(wildcard $(call name,$(f))),,$(f)))
 
-PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(GIFS) $(PHYSICS) $(OFFSCREEN) $(TESTING) $(FILES)
+PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(GIFS) $(STORE) $(PHYSICS) $(OFFSCREEN) $(TESTING) $(FILES)
 ABSENT   := $(strip $(absent))
 NEEDED   := $(strip $(filter $(TOOLS) $(LIBRARIES),$(ABSENT)))
 PACKAGES := $(foreach p,$(ABSENT),$(call package,$(p)))
 MUJOCO   := $(if $(filter $(PHYSICS),$(ABSENT)),,-lmujoco)
 CAIRO    := $(if $(filter $(CHARTS),$(ABSENT)),,cairo)
 GIF      := $(if $(filter $(GIFS),$(ABSENT)),,libgif)
+SQLITE   := $(if $(filter $(STORE),$(ABSENT)),,sqlite3)
 GL       := $(if $(MUJOCO),$(call name,$(filter-out $(ABSENT),$(filter-out /%,$(OFFSCREEN)))))
-MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO) $(GIF) $(GL)
+MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO) $(GIF) $(SQLITE) $(GL)
 
 # ---- flags ----
 
 CFLAGS   ?= -O3 -g
 CPPFLAGS += -D_GNU_SOURCE -I. -Itests $(if $(CAIRO),,-DUF_NO_CAIRO) $(if $(MUJOCO),,-DUF_NO_MUJOCO) $(if $(GIF),,-DUF_NO_GIF) \
+            $(if $(SQLITE),,-DUF_NO_SQLITE) \
             $(if $(GL),-DUF_GL_$(if $(filter egl,$(GL)),EGL,OSMESA)) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
 # No -ffast-math: a NaN must stay one. The two -fno- flags change no value; they let loops with sqrt and ?: become vectors.
 ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread -fopenmp-simd -fno-math-errno \

@@ -26,7 +26,9 @@
 #include "core/protocol.h"
 #include "core/render.h"
 #include "core/report.h"
+#include "core/results.h"
 #include "core/run.h"
+#include "core/sweep.h"
 #include "core/verify.h"
 
 enum { DONE = 0, FAILED = 1, MISUSE = 2 };
@@ -74,6 +76,15 @@ enum Option {
     O_BOOTSTRAPS,
     O_UCB_ALPHA,
     O_CONFIDENCE,
+    O_NUM_POLICIES,
+    O_SWEEP_SEED,
+    O_GRID,
+    O_RETRY,
+    O_STORE,
+    O_JOBS,
+    O_WHERE,
+    O_NPZ,
+    O_IMPORT,
     NUM_OPTIONS,
 };
 
@@ -135,13 +146,26 @@ static const OptionRow options[NUM_OPTIONS] = {
                       100000},
     [O_UCB_ALPHA] = {"ucb-alpha", "X", "weight of exploration (default 2)", 0, 0},
     [O_CONFIDENCE] = {"confidence", "X", "of the intervals, between 0 and 1 (default 0.95)", 0, 0},
+    [O_NUM_POLICIES] = {"num-policies", "N", "policies to draw (default 20)", 1, 100000},
+    [O_SWEEP_SEED] = {"sweep-seed", "N", "seed of what is drawn (default 0)", 0, 4294967295},
+    [O_GRID] = {"grid", NULL, "every combination of the axes once", 0, 0},
+    [O_RETRY] = {"retry", NULL, "train those again that failed before", 0, 0},
+    [O_STORE] = {"store", "FILE", "result store (default store.sqlite in the folder)", 0, 0},
+    [O_JOBS] = {"jobs", "N", "runs side by side (default: all cores)", 1, 1024},
+    [O_WHERE] = {"where", "NAME=VALUE",
+                 "only policies of this algorithm, dataset, seed, status or hyperparameter; may be repeated",
+                 0, 0},
+    [O_NPZ] = {"npz", "FOLDER", "a .npz file a policy there, in the layout of the Unifloral reference", 0, 0},
+    [O_IMPORT] = {"import", "PATH...", "put run folders and .npz files of the reference into the store", 0,
+                  0},
 };
 
 typedef struct Args {
     const char* values[NUM_OPTIONS];  // "" for a switch that is on; NULL: not given
     const char** sets;
     const char** files;
-    int num_sets, num_files;
+    const char** wheres;
+    int num_sets, num_files, num_wheres;
     bool online;
 } Args;
 
@@ -370,6 +394,141 @@ static int command_dynamics(const Args* args) {
     printf("%s", result.report);
     uf_free(result.report);
     return DONE;
+}
+
+// ---- sweep, results ----
+
+// Lists of the file and of --set are axes.
+static UfStatus sweep_config(const Args* args, UfConfig* config, UfAxes* axes) {
+    UF_TRY(uf_config_load_axes(config, axes, args->files[0]));
+    for (int i = 0; i < args->num_sets; i++) {
+        char name[256];
+        const char* equals = strchr(args->sets[i], '=');
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
+        UF_TRY(uf_config_set_axis(config, axes, name, equals + 1));
+    }
+    if (args->values[O_DATASET]) UF_TRY(uf_config_set(config, "dataset", args->values[O_DATASET]));
+    if (args->values[O_ENV]) UF_TRY(uf_config_set(config, "env", args->values[O_ENV]));
+    return args->values[O_SEED] ? uf_config_set_axis(config, axes, "seed", args->values[O_SEED]) : UF_OK;
+}
+
+// A line a policy, and the first one: what the sweep is.
+static void on_policy(void* user, const UfSweepEvent* e) {
+    char left[32];
+    if (((const Screen*)user)->quiet && !e->failure) return;
+    if (e->text) {
+        printf("%s\n", e->text);
+    } else {
+        printf("[%d/%d] policy %04d", e->done, e->total, e->policy);
+        if (isfinite(e->mean_score))
+            printf("  score %.1f", e->mean_score);
+        else if (isfinite(e->mean_return))
+            printf("  return %.2f", e->mean_return);
+        printf("  %s", e->settings);
+        if (e->failure) printf("  FAILED: %s", e->failure);
+        if (e->done < e->total) printf("  %s left", uf_duration(e->seconds_left, left));
+        printf("\n");
+    }
+    fflush(stdout);
+}
+
+static int command_sweep(const Args* args) {
+    UfConfig* config = NULL;
+    UfAxes axes = {.count = 0};
+    UfSweepResult result;
+    char program[4096];
+    Screen screen = {.quiet = args->values[O_QUIET] != NULL};
+    ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+    if (length < 0) {
+        fprintf(stderr, "error: /proc/self/exe: cannot be read: %s\n", strerror(errno));
+        return FAILED;
+    }
+    program[length] = 0;
+    UfStatus status = uf_config_create(&config);
+    if (status == UF_OK) status = sweep_config(args, config, &axes);
+    catch_signals();
+    UfSweepOptions sweep = {.config = config,
+                            .axes = &axes,
+                            .num_policies = number(args, O_NUM_POLICIES, 20),
+                            .sweep_seed = (uint64_t)number(args, O_SWEEP_SEED, 0),
+                            .grid = args->values[O_GRID] != NULL,
+                            .retry = args->values[O_RETRY] != NULL,
+                            .program = program,
+                            .out = args->values[O_OUT],
+                            .store = args->values[O_STORE],
+                            .jobs = (int)number(args, O_JOBS, uf_num_cores()),
+                            .threads = (int)number(args, O_THREADS, 1),
+                            .stop = &stop_signal,
+                            .on_progress = on_policy,
+                            .user = &screen};
+    if (status == UF_OK) status = uf_sweep(&sweep, &result);
+    uf_axes_free(&axes);
+    uf_config_free(config);
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "%s; the same command goes on\n", uf_error());
+        return 128 + stop_signal;
+    }
+    if (status != UF_OK) return failed();
+    printf("%d policies, %d failed\nresults           %s\n", result.num_policies, result.num_failed,
+           result.store);
+    if (!result.num_failed) return DONE;
+    fprintf(stderr, "error: %d of %d policies failed; why: unifloral results %s --where status=failed\n",
+            result.num_failed, result.num_policies, result.store);
+    return FAILED;
+}
+
+static int import_results(const Args* args) {
+    UfStore* store;
+    UfImportCounts counts = {0};
+    UfStatus status = UF_OK;
+    if (uf_store_open(&store, args->files[0], true) != UF_OK) return failed();
+    args->files[0] = args->values[O_IMPORT];  // the paths: this one and those after the store
+    status = uf_results_import(store, args->files, args->num_files, &counts);
+    uf_store_close(store);
+    printf("%d results stored, %d of them failed; %d refused\n", counts.num_stored, counts.num_failed,
+           counts.num_refused);
+    return status == UF_OK ? DONE : failed();
+}
+
+static int show_results(const Args* args, const UfStoreRows* rows) {
+    char* text;
+    int count;
+    if (args->values[O_CSV]) {
+        if (uf_results_csv(rows, args->values[O_CSV]) != UF_OK) return failed();
+        printf("wrote %s: %d policies\n", args->values[O_CSV], rows->count);
+    }
+    if (args->values[O_NPZ]) {
+        if (uf_results_npz(rows, args->values[O_NPZ], &count) != UF_OK) return failed();
+        printf("wrote %d files to %s; %d policies have no returns\n", count, args->values[O_NPZ],
+               rows->count - count);
+    }
+    if (args->values[O_CSV] || args->values[O_NPZ]) return DONE;
+    if (uf_results_table(rows, &text) != UF_OK) return failed();
+    printf("%s", text);
+    uf_free(text);
+    return DONE;
+}
+
+static int command_results(const Args* args) {
+    UfStore* store;
+    UfStoreRows rows;
+    const char* path = args->files[0];
+    int imported = args->values[O_IMPORT] ? import_results(args) : DONE;
+    if (args->values[O_IMPORT] && !args->values[O_CSV] && !args->values[O_NPZ] && !args->num_wheres)
+        return imported;
+    if (uf_store_open(&store, path, false) != UF_OK) return failed();
+    UfStatus status = uf_store_rows(store, args->wheres, args->num_wheres, &rows);
+    uf_store_close(store);
+    if (status != UF_OK) return failed();
+    int shown = FAILED;
+    if (rows.count)
+        shown = show_results(args, &rows);
+    else
+        fprintf(stderr, "error: %s: holds no policy%s\n", path,
+                args->num_wheres ? " for which all of --where holds"
+                                 : " yet; unifloral sweep or --import puts some in");
+    uf_store_rows_free(&rows);
+    return imported == DONE ? shown : imported;
 }
 
 // ---- eval, info, verify ----
@@ -688,6 +847,18 @@ static const Command commands[] = {
      BIT(O_SUBSAMPLE) | BIT(O_MAX_PULLS) | BIT(O_TRIALS) | BIT(O_BOOTSTRAPS) | BIT(O_UCB_ALPHA) |
          BIT(O_CONFIDENCE) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_OUT),
      0},
+    {"sweep", command_sweep,
+     "CONFIG --dataset FILE [--num-policies N] [--sweep-seed N | --grid] [--jobs N] [--store FILE] [--out "
+     "DIR] "
+     "[--set name=value]...",
+     "train many policies: lists in CONFIG (or --set name=[a,b]) are axes; the same command goes on", 1, 1,
+     BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) | BIT(O_ENV) |
+         BIT(O_NUM_POLICIES) | BIT(O_SWEEP_SEED) | BIT(O_GRID) | BIT(O_RETRY) | BIT(O_STORE) | BIT(O_JOBS),
+     0},
+    {"results", command_results,
+     "STORE [--where name=value]... [--csv FILE] [--npz FOLDER] [--import PATH...]",
+     "list, filter, export and import the results of a store", 1, -1,
+     BIT(O_WHERE) | BIT(O_CSV) | BIT(O_NPZ) | BIT(O_IMPORT), 0},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
@@ -800,6 +971,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         if (o == O_SET && (!strchr(value, '=') || *value == '='))
             return misuse(c, "--set wants name=value, not '%s'", value, NULL);
         if (o == O_SET) args->sets[args->num_sets++] = value;
+        if (o == O_WHERE) args->wheres[args->num_wheres++] = value;
         args->values[o] = value;
     }
     for (int o = 0; o < NUM_OPTIONS; o++) {
@@ -823,6 +995,17 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         snprintf(text, sizeof(text), "--%s wants a number of at least 0, not '%%s'", options[reals[i]].name);
         if (value && !is_number(value)) return misuse(c, text, value, NULL);
     }
+    if (args->values[O_NOISE] && !is_number(args->values[O_NOISE]))
+        return misuse(c, "--noise wants a number of at least 0, not '%s'", args->values[O_NOISE], NULL);
+    if (args->values[O_GRID] && args->values[O_NUM_POLICIES])
+        return misuse(c, "%s contradict each other: a grid has all combinations", "--grid and --num-policies",
+                      NULL);
+    if (args->values[O_GRID] && args->values[O_SWEEP_SEED])
+        return misuse(c, "%s contradict each other: nothing of a grid is drawn", "--grid and --sweep-seed",
+                      NULL);
+    if (c->function == command_results && args->num_files > 1 && !args->values[O_IMPORT])
+        return misuse(c, "'%s' is one argument too many; --import PATH... puts results into a store",
+                      args->files[1], NULL);
     // A run to resume brings its own configuration.
     bool resumed = args->values[O_RESUME] != NULL;
     if (args->num_files < c->min_files && !resumed)
@@ -853,11 +1036,14 @@ int main(int argc, char** argv) {
     if (!command) return misuse(NULL, "unknown command '%s'", name, uf_nearest_name(name, names));
     if (help) return print_help(command);
 
-    Args args = {.sets = calloc((size_t)argc, sizeof(char*)), .files = calloc((size_t)argc, sizeof(char*))};
-    int status = args.sets && args.files ? parse(command, argc - 2, argv + 2, &args) : FAILED;
+    Args args = {.sets = calloc((size_t)argc, sizeof(char*)),
+                 .files = calloc((size_t)argc, sizeof(char*)),
+                 .wheres = calloc((size_t)argc, sizeof(char*))};
+    int status = args.sets && args.files && args.wheres ? parse(command, argc - 2, argv + 2, &args) : FAILED;
     if (status < 0) status = command->function(&args);
     free(args.sets);
     free(args.files);
+    free(args.wheres);
     if ((fflush(stdout) || ferror(stdout)) && status == DONE && errno != EPIPE) {
         fprintf(stderr, "error: cannot write the output: %s\n", strerror(errno));
         status = FAILED;

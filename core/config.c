@@ -270,8 +270,8 @@ static UfStatus set_item(UfConfig* config, const UfParam* param, const cJSON* it
         char expected[200];
         expected_text(param, expected, sizeof expected);
         return UF_FAIL(UF_ERR_CONFIG,
-                       "%s: %s is a list, which is an axis of a sweep; a run needs one value: "
-                       "expected %s",
+                       "%s: %s is a list, which is an axis of a sweep (unifloral sweep); a run needs one "
+                       "value: expected %s",
                        param->name, value.text, expected);
     }
     if (cJSON_IsObject(item)) return wrong_type(param, value, "an object");
@@ -288,6 +288,65 @@ static UfStatus set_item(UfConfig* config, const UfParam* param, const cJSON* it
     }
     if (wants_text || param->type == UF_TYPE_BOOL) return wrong_type(param, value, "a number");
     return set_number(config, param, item->valuedouble, value);
+}
+
+// ---- axes ----
+
+static void drop_axis(UfAxes* axes, const UfParam* param) {
+    for (int i = 0; i < axes->count; i++) {
+        UfAxis* axis = &axes->axes[i];
+        if (axis->param != param) continue;
+        for (int k = 0; k < axis->num_values; k++) uf_free(axis->values[k]);
+        uf_free(axis->values);
+        memmove(axis, axis + 1, (size_t)(--axes->count - i) * sizeof *axis);
+        return;
+    }
+}
+
+void uf_axes_free(UfAxes* axes) {
+    while (axes->count) drop_axis(axes, axes->axes[0].param);
+}
+
+static UfStatus add_axis_value(UfAxis* axis, const UfConfig* config, Piece list) {
+    char value[UF_STRING_BYTES];
+    uf_param_format(config, axis->param, value, sizeof value);
+    for (int i = 0; i < axis->num_values; i++)
+        if (!strcmp(axis->values[i], value))
+            return UF_FAIL(UF_ERR_CONFIG, "%s: %s has %s twice; expected each value once", axis->param->name,
+                           list.text, value);
+    UF_TRY(uf_strdup(&axis->values[axis->num_values], value));
+    axis->num_values++;
+    return UF_OK;
+}
+
+// Makes an axis of a list; config gets its first value.
+static UfStatus add_axis(UfConfig* config, UfAxes* axes, const UfParam* param, const cJSON* list,
+                         const char* text, size_t length) {
+    Piece piece = piece_of(text, length);
+    int num_values = cJSON_GetArraySize(list);
+    const cJSON* item;
+    if (param->scope == UF_SCOPE_RUN)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "%s: %s is a list, but it is no hyperparameter of the method; a sweep needs one value",
+                       param->name, piece.text);
+    if (num_values < 1 || num_values > UF_MAX_AXIS_VALUES)
+        return UF_FAIL(UF_ERR_CONFIG, "%s: a list of %d values; an axis of a sweep has 1 to %d", param->name,
+                       num_values, UF_MAX_AXIS_VALUES);
+    drop_axis(axes, param);
+    if (axes->count == UF_MAX_AXES)
+        return UF_FAIL(UF_ERR_CONFIG, "%s: %s is one axis too many; a sweep has at most %d", param->name,
+                       piece.text, UF_MAX_AXES);
+    UfAxis* axis = &axes->axes[axes->count++];
+    *axis = (UfAxis){.param = param};
+    UF_TRY(UF_ALLOC(&axis->values, num_values, "an axis"));
+    UfConfig value = *config;
+    cJSON_ArrayForEach(item, list) {
+        if (cJSON_IsArray(item)) return wrong_type(param, piece, "a list of lists");
+        UF_TRY(set_item(&value, param, item, text, length));
+        UF_TRY(add_axis_value(axis, &value, piece));
+        if (axis->num_values == 1) *config = value;
+    }
+    return UF_OK;
 }
 
 // ---- JSON ----
@@ -526,11 +585,13 @@ static UfStatus fail_duplicate(const Source* source, const cJSON* root, const cJ
                    line_of(source, earlier.name), member_value(&earlier).text);
 }
 
-static UfStatus read_member(UfConfig* config, const Source* source, const cJSON* root, const cJSON* item,
-                            const Member* m) {
+static UfStatus read_member(UfConfig* config, UfAxes* axes, const Source* source, const cJSON* root,
+                            const cJSON* item, const Member* m) {
     for (const cJSON* other = root->child; other != item; other = other->next)
         if (strcmp(other->string, item->string) == 0) return fail_duplicate(source, root, other, m);
     const UfParam* param = uf_param_find(item->string);
+    if (param && axes && cJSON_IsArray(item))
+        return add_axis(config, axes, param, item, m->value, (size_t)(m->end - m->value));
     if (param) return set_item(config, param, item, m->value, (size_t)(m->end - m->value));
     Piece name = piece_of(item->string, strlen(item->string));
     if (item->string[0] != '_') return unknown_name(name.text);
@@ -539,12 +600,12 @@ static UfStatus read_member(UfConfig* config, const Source* source, const cJSON*
                    name.text, member_value(m).text);
 }
 
-static UfStatus read_members(UfConfig* config, const Source* source, const cJSON* root) {
+static UfStatus read_members(UfConfig* config, UfAxes* axes, const Source* source, const cJSON* root) {
     const char* next = skip_space(source->text) + 1;
     const cJSON* item;
     cJSON_ArrayForEach(item, root) {
         Member m = member_at(next);
-        UfStatus status = read_member(config, source, root, item, &m);
+        UfStatus status = read_member(config, axes, source, root, item, &m);
         if (status != UF_OK) return fail_on_line(source, m.name, status);
         next = skip_space(m.end) + 1;
     }
@@ -555,7 +616,8 @@ static cJSON* read_json(const Source* source) {
     return cJSON_ParseWithLengthOpts(source->text, source->length + 1, NULL, 1);
 }
 
-static UfStatus parse_source(UfConfig* config, const Source* source) {
+// Nullable: axes, then lists are refused
+static UfStatus parse_source(UfConfig* config, UfAxes* axes, const Source* source) {
     UF_TRY(check_bytes(source));
     Scan scan = {.source = source};
     UF_TRY(scan_all(&scan));
@@ -564,7 +626,7 @@ static UfStatus parse_source(UfConfig* config, const Source* source) {
     UfConfig changed = *config;  // a failing file changes nothing
     UfStatus status = UF_OK;
     if (cJSON_IsObject(root))
-        status = read_members(&changed, source, root);
+        status = read_members(&changed, axes, source, root);
     else
         status = fail_at(source, skip_space(source->text), "no object; expected { \"name\": value }");
     cJSON_Delete(root);
@@ -575,18 +637,26 @@ static UfStatus parse_source(UfConfig* config, const Source* source) {
 UfStatus uf_config_parse(UfConfig* config, const char* json, const char* label) {
     if (!config || !json) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_parse: config or json is null");
     Source source = {label ? label : "config", json, strlen(json)};
-    return parse_source(config, &source);
+    return parse_source(config, NULL, &source);
 }
 
-UfStatus uf_config_load(UfConfig* config, const char* path) {
-    if (!config || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_load: config or path is null");
+static UfStatus load_file(UfConfig* config, UfAxes* axes, const char* path) {
     char* text;
     Source source = {.label = path};
     UF_TRY(uf_read_file(path, &text, &source.length));
     source.text = text;
-    UfStatus status = parse_source(config, &source);
+    UfStatus status = parse_source(config, axes, &source);
     uf_free(text);
     return status;
+}
+
+UfStatus uf_config_load(UfConfig* config, const char* path) {
+    if (!config || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_load: config or path is null");
+    return load_file(config, NULL, path);
+}
+
+UfStatus uf_config_load_axes(UfConfig* config, UfAxes* axes, const char* path) {
+    return load_file(config, axes, path);
 }
 
 // `"text"` as JSON.
@@ -624,7 +694,7 @@ UfStatus uf_config_json(const UfConfig* config, char** json) {
 // ---- config ----
 
 // Text of the command line: as in JSON, but strings have no quotes.
-static UfStatus set_from_text(UfConfig* config, const UfParam* param, const Source* source) {
+static UfStatus set_from_text(UfConfig* config, UfAxes* axes, const UfParam* param, const Source* source) {
     Piece value = piece_of(source->text, source->length);
     if (param->type == UF_TYPE_STRING || param->type == UF_TYPE_ENUM)
         return set_text(config, param, source->text, value);
@@ -634,7 +704,9 @@ static UfStatus set_from_text(UfConfig* config, const UfParam* param, const Sour
                           param->type == UF_TYPE_BOOL ? "not a truth value" : "not a number");
     cJSON* item = read_json(source);
     if (!item) return UF_FAIL(UF_ERR_MEMORY, "out of memory while reading the value of %s", param->name);
-    UfStatus status = set_item(config, param, item, source->text, source->length);
+    UfStatus status = axes && cJSON_IsArray(item)
+                          ? add_axis(config, axes, param, item, source->text, source->length)
+                          : set_item(config, param, item, source->text, source->length);
     cJSON_Delete(item);
     return status;
 }
@@ -663,15 +735,24 @@ UfStatus uf_config_create(UfConfig** out) {
 
 void uf_config_free(UfConfig* config) { uf_free(config); }
 
-UfStatus uf_config_set(UfConfig* config, const char* name, const char* value) {
+static UfStatus set_value(UfConfig* config, UfAxes* axes, const char* name, const char* value) {
     if (!config || !name || !value)
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_set: config, name or value is null");
     const UfParam* param = uf_param_find(name);
     Source source = {"--set", value, strlen(value)};
     UfStatus status = param ? check_bytes(&source) : unknown_name(piece_of(name, strlen(name)).text);
     if (status != UF_OK && param) return UF_FAIL(status, "%s (the value of %s)", uf_error(), name);
-    if (status == UF_OK) status = set_from_text(config, param, &source);
+    if (status == UF_OK && axes) drop_axis(axes, param);
+    if (status == UF_OK) status = set_from_text(config, axes, param, &source);
     return status == UF_OK ? UF_OK : uf_fail_prefix(status, "--set");
+}
+
+UfStatus uf_config_set(UfConfig* config, const char* name, const char* value) {
+    return set_value(config, NULL, name, value);
+}
+
+UfStatus uf_config_set_axis(UfConfig* config, UfAxes* axes, const char* name, const char* value) {
+    return set_value(config, axes, name, value);
 }
 
 UfStatus uf_config_get(const UfConfig* config, const char* name, char* buffer, size_t buffer_bytes) {

@@ -62,6 +62,26 @@ UfStatus uf_params_help(char** text);
 UfStatus uf_params_markdown(char** text);
 // The first hyperparameter that matters and differs. NULL: there is none.
 const UfParam* uf_config_difference(const UfConfig* a, const UfConfig* b, bool matters(const UfParam*));
+// ---- sweeps ----
+
+enum { UF_MAX_AXES = 32, UF_MAX_AXIS_VALUES = 10000 };
+
+typedef struct UfAxis {  // a list in the JSON of a sweep
+    const UfParam* param;
+    char** values;  // as uf_param_format writes them
+    int num_values;
+} UfAxis;
+typedef struct UfAxes {
+    UfAxis axes[UF_MAX_AXES];  // in the order of the file
+    int count;
+} UfAxes;
+
+// As uf_config_load and uf_config_set, but a list becomes an axis, and config gets its first value; --set of one
+// value takes an axis away. Only what shapes a run can be one: RUN fields are refused by name. Free axes in any case.
+UfStatus uf_config_load_axes(UfConfig* config, UfAxes* axes, const char* path);
+UfStatus uf_config_set_axis(UfConfig* config, UfAxes* axes, const char* name, const char* value);
+void uf_axes_free(UfAxes* axes);
+
 // OK when every SHARED field is equal in a and b; else the sentence names the first that differs.
 UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b);
 

@@ -115,10 +115,20 @@ void uf_text_add(UfText* text, const char* format, ...) {
     va_end(again);
 }
 
+void uf_text_add_bytes(UfText* text, const void* data, size_t num_bytes) {
+    if (text->status != UF_OK || !num_bytes || !text_reserve(text, num_bytes)) return;
+    memcpy(text->data + text->length, data, num_bytes);
+    text->length += num_bytes;
+}
+
 void uf_text_add_csv(UfText* text, const char* word) {
     uf_text_add(text, "\"");
     for (const char* c = word; *c; c++) uf_text_add(text, *c == '"' ? "\"\"" : "%c", *c);
     uf_text_add(text, "\"");
+}
+
+void uf_text_add_csv_number(UfText* text, double value) {
+    uf_text_add(text, isfinite(value) ? "%.9g," : ",", value);
 }
 
 UfStatus uf_text_finish(UfText* text, char** out) {
@@ -131,6 +141,12 @@ UfStatus uf_text_finish(UfText* text, char** out) {
         free(text->data);
     *text = (UfText){0};
     return status;
+}
+
+const char* uf_one_line(char* text) {
+    for (char* c = text; *c; c++)
+        if ((unsigned char)*c < ' ') *c = ' ';
+    return text;
 }
 
 #define NAME_BYTES 64  // longer names are near nothing
@@ -566,7 +582,7 @@ void uf_pool_run(UfPool* pool, int num_tasks, UfTask* task, void* context) {
     }
 }
 
-static int usable_cpus(void) {
+int uf_num_cores(void) {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
     long online = sysconf(_SC_NPROCESSORS_ONLN);  // more than 1024 cores
@@ -580,7 +596,7 @@ UfStatus uf_pool_create(UfPool** out, int num_threads) {
     if (num_threads < 0 || num_threads > MAX_THREADS)
         return UF_FAIL(UF_ERR_ARGUMENT, "%d threads; expected 1 to %d, or 0 for all cores", num_threads,
                        MAX_THREADS);
-    int cpus = usable_cpus();
+    int cpus = uf_num_cores();
     if (num_threads == 0) num_threads = cpus;
     UfPool* pool;
     size_t bytes = sizeof *pool + (size_t)(num_threads - 1) * sizeof(Worker);
@@ -637,7 +653,7 @@ void uf_pool_free(UfPool* pool) {
 void uf_machine(char* text, size_t bytes) {
     char line[256], name[256] = "unknown processor";
     const char* vectors = "";
-    const int cores = usable_cpus();
+    const int cores = uf_num_cores();
     FILE* file = fopen("/proc/cpuinfo", "r");
     while (file && fgets(line, sizeof line, file)) {
         char* value = strchr(line, ':');

@@ -40,11 +40,16 @@ typedef struct UfText {  // a growing string; the failure of any append is kept 
     UfStatus status;
 } UfText;
 void uf_text_add(UfText* text, const char* format, ...) __attribute__((format(printf, 2, 3)));
-// A cell of a CSV file: in quotes, those inside doubled.
+void uf_text_add_bytes(UfText* text, const void* data, size_t num_bytes);
+// Cells of a CSV file: text in quotes, those inside doubled; a number and the comma after it, one that is not finite is
+// empty.
 void uf_text_add_csv(UfText* text, const char* word);
+void uf_text_add_csv_number(UfText* text, double value);
 // Hands over the string (free with uf_free) or the first failure.
 UfStatus uf_text_finish(UfText* text, char** out);
 
+// Makes text from a file fit for a message: control characters become spaces, in place.
+const char* uf_one_line(char* text);
 // What follows the last slash of a path.
 const char* uf_file_name(const char* path);
 // Length of `key` if `name` begins with it as a whole word ("pendulum-medium.hdf5", not "pendulums"), else 0.
@@ -80,6 +85,7 @@ const char* uf_duration(double seconds, char text[32]);
 
 // "2 cores of AMD EPYC, AVX-512": what this process may use.
 void uf_machine(char* text, size_t bytes);
+int uf_num_cores(void);  // likewise
 
 // ---- threads ----
 

@@ -43,6 +43,8 @@ enum {
     UF_STREAM_BANDIT,      // update = trial: which policies, ties, which stored return
     UF_STREAM_RESAMPLE,    // update = bootstrap replicate: trials of a curve
     UF_STREAM_STRATIFIED,  // update = replicate, index = group << 32: policies of an algorithm on a dataset
+    // Sweeps.
+    UF_STREAM_SWEEP,  // update = policy: which value of each axis
 };
 
 typedef struct UfPhilox {

@@ -4,10 +4,9 @@
 // sqrt(sum (x - mean)^2 / (n - 1) / n). Published figures (published.def) stand beside a dataset that has the name
 // and the number of rows of D4RL's own file.
 //
-// Rooms: published figures, one run, command, folders, order, page, csv, API.
+// Rooms: published figures, one run, command, all runs, order, page, csv, API.
 #include "report.h"
 
-#include <cjson/cJSON.h>  // log.jsonl
 #include <ctype.h>
 #include <glob.h>
 #include <inttypes.h>
@@ -122,35 +121,6 @@ static void path_in(const Result* r, const char* name, char path[PATH_BYTES]) {
     snprintf(path, PATH_BYTES, "%s/%s", r->folder, name);
 }
 
-// Update and wall clock of the last whole line of log.jsonl; both stay as they are without a log.
-static UfStatus read_last_line(const Result* r, int64_t* update, double* seconds) {
-    char path[PATH_BYTES], *data;
-    size_t bytes;
-    if (!uf_has_file(r->folder, "log.jsonl")) return UF_OK;
-    path_in(r, "log.jsonl", path);
-    UF_TRY(uf_read_file(path, &data, &bytes));
-    char *end = strrchr(data, '\n'), *line = NULL;
-    if (end) {
-        *end = 0;
-        line = strrchr(data, '\n');
-        line = line ? line + 1 : data;
-    }
-    cJSON* json = line ? cJSON_Parse(line) : NULL;
-    const cJSON *u = cJSON_GetObjectItemCaseSensitive(json, "update"),
-                *s = cJSON_GetObjectItemCaseSensitive(json, "seconds");
-    UfStatus status = UF_OK;
-    if (cJSON_IsNumber(u) && cJSON_IsNumber(s)) {
-        *update = (int64_t)u->valuedouble;
-        *seconds = s->valuedouble;
-    } else if (line) {
-        status =
-            UF_FAIL(UF_ERR_FORMAT, "%s: the last line has no update and seconds; is the file damaged?", path);
-    }
-    cJSON_Delete(json);
-    uf_free(data);
-    return status;
-}
-
 static UfStatus read_number(const UfH5* h5, const char* name, double* value) {
     *value = NAN;
     return uf_h5_has_attribute(h5, "/", name) ? uf_h5_read_number(h5, "/", name, value) : UF_OK;
@@ -236,7 +206,7 @@ static int differences(const UfConfig* config, const UfConfig* base, UfText* tex
     return count;
 }
 
-// The nearest of configs/ALGORITHM.json and configs/*/ALGORITHM.json. *preset stays NULL if there is none.
+// The nearest of configs/ALGORITHM.json and configs/*/ALGORITHM.json but for sweeps. *preset stays NULL if there is none.
 static UfStatus find_preset(const UfConfig* config, UfConfig** preset, char path[PATH_BYTES]) {
     char pattern[UF_STRING_BYTES + 32];
     glob_t found = {0};
@@ -249,6 +219,7 @@ static UfStatus find_preset(const UfConfig* config, UfConfig** preset, char path
     if (failed == GLOB_NOSPACE) status = UF_FAIL(UF_ERR_MEMORY, "out of memory while looking for presets");
     for (size_t i = 0; status == UF_OK && i < found.gl_pathc; i++) {
         UfConfig* candidate;
+        if (strstr(found.gl_pathv[i], "/sweeps/")) continue;
         status = uf_config_create(&candidate);
         if (status == UF_OK) status = uf_config_load(candidate, found.gl_pathv[i]);
         int count = status == UF_OK ? differences(config, candidate, NULL) : 0;
@@ -297,7 +268,7 @@ static UfStatus read_result(Result* r) {
     if (status == UF_OK) status = read_config(r, &h5);
     uf_h5_close(&h5);
     r->seconds = NAN;
-    if (status == UF_OK) status = read_last_line(r, &update, &r->seconds);
+    if (status == UF_OK) status = uf_run_log_last(r->folder, &update, &r->seconds);
     return status == UF_OK ? make_command(r) : status;
 }
 
@@ -311,7 +282,7 @@ static UfStatus describe_missing(Result* r) {
         uf_text_add(&text, "%s", access(r->folder, F_OK) == 0 ? "holds no run" : "is not there");
     } else {
         UF_TRY(uf_run_config(&config, r->folder));
-        UfStatus status = read_last_line(r, &update, &seconds);
+        UfStatus status = uf_run_log_last(r->folder, &update, &seconds);
         uf_text_add(&text, "not finished: its log ends at update %" PRId64 " of %" PRId64, update,
                     config->num_updates);
         uf_config_free(config);
@@ -320,7 +291,7 @@ static UfStatus describe_missing(Result* r) {
     return uf_text_finish(&text, &r->missing);
 }
 
-// ---- folders ----
+// ---- all runs ----
 
 typedef struct Report {
     const UfReportOptions* options;
@@ -632,10 +603,6 @@ static UfStatus write_page(const Report* report, int num_results) {
 
 // ---- csv ----
 
-static void add_csv_number(UfText* text, double value) {
-    uf_text_add(text, isfinite(value) ? "%.9g," : ",", value);
-}
-
 static UfStatus write_csv(const Report* report, int num_results) {
     UfText t = {0};
     uf_text_add(&t,
@@ -651,7 +618,8 @@ static UfStatus write_csv(const Report* report, int num_results) {
             uf_text_add(&t, ",");
         }
         uf_text_add(&t, "%" PRId64 ",%" PRId64 ",%" PRId64 ",", r->seed, r->num_updates, r->num_episodes);
-        for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++) add_csv_number(&t, numbers[k]);
+        for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
+            uf_text_add_csv_number(&t, numbers[k]);
         if (t.status == UF_OK) t.data[t.length - 1] = '\n';  // the last comma
     }
     char* text;

@@ -3,6 +3,7 @@
 // Rooms: paths, looking for runs, log, folder.
 #include "run_folder.h"
 
+#include <cjson/cJSON.h>  // log.jsonl
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -137,6 +138,34 @@ UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_
     uf_run_folder_path(folder, "log.jsonl", path);
     snprintf(format, sizeof(format), "{\"%s\": %%" SCNd64 ", \"seconds\": %%lf", unit);
     return truncate_log(path, format, last, seconds);
+}
+
+UfStatus uf_run_log_last(const char* folder, int64_t* update, double* seconds) {
+    char path[UF_PATH_BYTES], *data;
+    size_t bytes;
+    if (!uf_has_file(folder, "log.jsonl")) return UF_OK;
+    snprintf(path, sizeof path, "%s/log.jsonl", folder);
+    UF_TRY(uf_read_file(path, &data, &bytes));
+    char *end = strrchr(data, '\n'), *line = NULL;
+    if (end) {
+        *end = 0;
+        line = strrchr(data, '\n');
+        line = line ? line + 1 : data;
+    }
+    cJSON* json = line ? cJSON_Parse(line) : NULL;
+    const cJSON *u = cJSON_GetObjectItemCaseSensitive(json, "update"),
+                *s = cJSON_GetObjectItemCaseSensitive(json, "seconds");
+    UfStatus status = UF_OK;
+    if (cJSON_IsNumber(u) && cJSON_IsNumber(s)) {
+        *update = (int64_t)u->valuedouble;
+        *seconds = s->valuedouble;
+    } else if (line) {
+        status =
+            UF_FAIL(UF_ERR_FORMAT, "%s: the last line has no update and seconds; is the file damaged?", path);
+    }
+    cJSON_Delete(json);
+    uf_free(data);
+    return status;
 }
 
 void uf_log_begin(UfLogLine* line, const char* unit, int64_t count, double seconds) {

@@ -52,6 +52,9 @@ UfStatus uf_runs_below(const char* folder, UfRunVisit* visit, void* user, int* n
 // Lines begin with a count ("update" or "epoch") and "seconds".
 UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_t last, double* seconds);
 
+// Count of updates and wall clock of the log's last whole line; both stay as they are without a log.
+UfStatus uf_run_log_last(const char* folder, int64_t* update, double* seconds);
+
 typedef struct UfLogLine {
     UfText json, csv, header;
 } UfLogLine;

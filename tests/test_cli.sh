@@ -51,7 +51,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online dynamics eval info verify collect render convert bench report protocol envs; do
+for c in train online dynamics eval info verify collect render convert bench report protocol sweep results envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -78,6 +78,9 @@ refused "info without file" 2 "argument is missing" info
 refused "collect without policy" 2 "--policy or --mix is missing" collect --env pendulum --steps 5 --out x.hdf5
 refused "policy and mix" 2 "contradict each other" collect --env pendulum --policy random --mix random:1 --steps 5 --out x.hdf5
 refused "noise that is none" 2 "--noise wants a number" collect --env pendulum --policy random --noise loud --steps 5 --out x.hdf5
+refused "grid and a number of policies" 2 "--grid and --num-policies contradict" sweep x.json --grid --num-policies 3
+refused "grid and a sweep seed" 2 "--grid and --sweep-seed contradict" sweep x.json --grid --sweep-seed 3
+refused "results of two stores" 2 "one argument too many" results a.sqlite b.sqlite
 refused "shares that do not add up" 1 "add up to 1.1, expected 1" collect --env pendulum --mix random:0.5,expert:0.6 --steps 5 --out x.hdf5
 refused "unknown policy" 1 "best.*a policy is random, medium, expert, replay or a checkpoint" collect --env pendulum --policy best --steps 5 --out "$T/x.hdf5"
 

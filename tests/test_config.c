@@ -414,7 +414,7 @@ static int presets;
 static int check_preset(const char* path, const struct stat* facts, int kind, struct FTW* where) {
     (void)facts, (void)where;
     const char* ending = strrchr(path, '.');
-    if (kind != FTW_F || !ending || strcmp(ending, ".json") != 0) return 0;
+    if (kind != FTW_F || !ending || strcmp(ending, ".json") != 0 || strstr(path, "/sweeps/")) return 0;
     presets++;
     UfConfig *config = defaults(), *plain = defaults();
     if (uf_config_load(config, path) != UF_OK) fail_msg("%s", uf_error());
@@ -437,10 +437,11 @@ static int check_preset(const char* path, const struct stat* facts, int kind, st
     return 0;
 }
 
+static const char* const names[] = {"bc",  "td3_bc", "rebrac", "td3_awr", "iql",   "sac_n", "edac",
+                                    "cql", "mobrac", "mopo",   "morel",   "combo", NULL};
+
 static void test_presets(void** state) {
     (void)state;
-    static const char* const names[] = {"bc",  "td3_bc", "rebrac", "td3_awr", "iql",   "sac_n", "edac",
-                                        "cql", "mobrac", "mopo",   "morel",   "combo", NULL};
     assert_int_equal(nftw("configs", check_preset, 8, FTW_PHYS), 0);
     assert_true(presets >= 25);
     for (int i = 0; names[i]; i++) {
@@ -453,6 +454,68 @@ static void test_presets(void** state) {
             uf_config_free(config);
         }
     }
+}
+
+// The paper's ranges: a preset's own values lie in them, and what is no axis is the preset's.
+static void test_sweep_presets(void** state) {
+    (void)state;
+    static const int64_t combinations[] = {1, 5, 56, 504, 9, 6, 24, 6, 560, 4, 24, 108};
+    for (int i = 0; names[i]; i++) {
+        char path[64], value[UF_STRING_BYTES];
+        UfConfig *sweep = defaults(), *preset = defaults();
+        UfAxes axes = {.count = 0};
+        int64_t product = 1;
+        snprintf(path, sizeof path, "configs/%s.json", names[i]);
+        assert_ok(uf_config_load(preset, path));
+        snprintf(path, sizeof path, "configs/sweeps/%s.json", names[i]);
+        assert_ok(uf_config_load_axes(sweep, &axes, path));
+        for (int k = 0; k < axes.count; k++) {
+            const UfAxis* axis = &axes.axes[k];
+            int found = 0;
+            uf_param_format(preset, axis->param, value, sizeof value);
+            for (int v = 0; v < axis->num_values; v++) found += !strcmp(axis->values[v], value);
+            if (found != 1) fail_msg("%s: %s %s is not in its range", path, axis->param->name, value);
+            assert_ok(uf_config_set(sweep, axis->param->name, value));
+            product *= axis->num_values;
+        }
+        if (!same(sweep, preset)) fail_msg("%s: differs from its preset in more than its axes", path);
+        assert_int_equal(product, combinations[i]);
+        assert_int_equal(uf_config_load(preset, path), axes.count ? UF_ERR_CONFIG : UF_OK);
+        uf_axes_free(&axes);
+        uf_config_free(sweep);
+        uf_config_free(preset);
+    }
+}
+
+static void test_axes(void** state) {
+    (void)state;
+    static const struct {
+        const char *name, *value, *said;
+    } refused[] = {{"dataset", "x", NULL},
+                   {"eval_interval", "[1,2]", "eval_interval: [1,2] is a list, but it is no hyperparameter"},
+                   {"lr", "[]", "lr: a list of 0 values"},
+                   {"lr", "[1,[2]]", "lr: [1,[2]] is a list of lists"},
+                   {"lr", "[0.1,-1]", "lr: [0.1,-1] is out of range"},
+                   {"lr", "[0.1,1e-1]", "has 0.1 twice"},
+                   {"lr", "[0.1,true]", "is a truth value"}};
+    UfConfig* config = defaults();
+    UfAxes axes = {.count = 0};
+    assert_ok(uf_config_set_axis(config, &axes, "lr", "[3e-4, 0.001]"));
+    assert_ok(uf_config_set_axis(config, &axes, "actor_ln", "[true,false]"));
+    assert_int_equal(axes.count, 2);
+    assert_string_equal(axes.axes[0].values[1], "0.001");
+    assert_true(config->lr == 3e-4);
+    assert_ok(uf_config_set_axis(config, &axes, "lr", "0.01"));  // one value takes the axis away
+    assert_int_equal(axes.count, 1);
+    assert_string_equal(axes.axes[0].param->name, "actor_ln");
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        UfStatus status = uf_config_set_axis(config, &axes, refused[i].name, refused[i].value);
+        assert_int_equal(status, refused[i].said ? UF_ERR_CONFIG : UF_OK);
+        if (refused[i].said) assert_said(refused[i].said);
+    }
+    uf_axes_free(&axes);
+    assert_int_equal(axes.count, 0);
+    uf_config_free(config);
 }
 
 // ---- tables for people, populations ----
@@ -528,12 +591,20 @@ static void test_same_shape(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),           cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_numbers_as_text), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_taken),           cmocka_unit_test(test_set),
-        cmocka_unit_test(test_mutations),       cmocka_unit_test(test_load),
-        cmocka_unit_test(test_presets),         cmocka_unit_test(test_help),
-        cmocka_unit_test(test_readme),          cmocka_unit_test(test_same_shape),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_numbers_as_text),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_taken),
+        cmocka_unit_test(test_set),
+        cmocka_unit_test(test_mutations),
+        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_presets),
+        cmocka_unit_test(test_sweep_presets),
+        cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_readme),
+        cmocka_unit_test(test_same_shape),
     };
     return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
 }

@@ -1,0 +1,560 @@
+// sweep.c: see sweep.h.
+//
+// Why a sweep that was killed goes on: a policy's configuration depends on (sweep_seed, policy) alone, its run folder
+// resumes by itself, a run is a row of the store once however often it is put there, and children are told to stop when
+// the process that started them dies.
+//
+// Rooms: drawing, plan, one policy, processes, end of a policy, API.
+#include "sweep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>   // snprintf
+#include <stdlib.h>  // qsort
+#include <string.h>
+#include <sys/file.h>   // flock
+#include <sys/prctl.h>  // PR_SET_PDEATHSIG
+#include <sys/wait.h>
+#include <time.h>  // nanosleep
+#include <unistd.h>
+
+#include "dataset.h"
+#include "philox.h"
+#include "results.h"
+#include "run_folder.h"
+
+enum { MAX_POLICIES = 100000, MAX_JOBS = 1024, SETTINGS_BYTES = 2048 };
+
+typedef struct Job {
+    pid_t process;  // 0: free
+    int policy;
+} Job;
+
+typedef struct Sweep {
+    const UfSweepOptions* options;
+    UfSweepResult* result;
+    UfStore* store;
+    int* choices;          // (policies, axes): indices into the values
+    int total, num_ended;  // policies; those that have a result or failed
+    int ended_now;         // by this process
+    bool draws_seed;       // no axis has it
+    char hash[65];         // of the dataset
+    int64_t dataset_rows;
+    char stem[UF_STRING_BYTES];  // the dataset's name
+    int lock;
+    double started;
+    Job jobs[MAX_JOBS];
+} Sweep;
+
+// ---- drawing ----
+
+static int64_t num_combinations(const UfAxes* axes) {
+    int64_t product = 1;
+    for (int i = 0; i < axes->count; i++)
+        if (__builtin_mul_overflow(product, (int64_t)axes->axes[i].num_values, &product)) return INT64_MAX;
+    return product;
+}
+
+static void draw(const Sweep* s, int policy, int attempt, int* choice) {
+    const UfAxes* axes = s->options->axes;
+    for (int i = 0; i < axes->count; i++) {
+        UfPhilox p = uf_philox(s->options->sweep_seed, UF_STREAM_SWEEP, (uint64_t)policy,
+                               (uint64_t)attempt * UF_MAX_AXES + (uint64_t)i);
+        choice[i] = (int)((uint64_t)p.v[0] * (uint64_t)axes->axes[i].num_values >> 32);
+    }
+}
+
+static bool drawn_before(const Sweep* s, int policy) {
+    const size_t n = (size_t)s->options->axes->count;
+    for (int k = 0; k < policy; k++)
+        if (!memcmp(s->choices + (size_t)k * n, s->choices + (size_t)policy * n, n * sizeof(int)))
+            return true;
+    return false;
+}
+
+// The last axis of the file moves fastest.
+static void grid_point(const UfAxes* axes, int policy, int* choice) {
+    for (int i = axes->count - 1; i >= 0; i--) {
+        choice[i] = policy % axes->axes[i].num_values;
+        policy /= axes->axes[i].num_values;
+    }
+}
+
+static UfStatus draw_all(Sweep* s) {
+    const UfSweepOptions* o = s->options;
+    const int64_t combinations = num_combinations(o->axes), wanted = o->grid ? combinations : o->num_policies;
+    s->draws_seed = !o->grid;
+    for (int i = 0; i < o->axes->count; i++)
+        if (!strcmp(o->axes->axes[i].param->name, "seed")) s->draws_seed = false;
+    if (wanted < 1 || wanted > MAX_POLICIES)
+        return UF_FAIL(UF_ERR_CONFIG, "a sweep of %" PRId64 " policies; expected 1 to %d", wanted,
+                       MAX_POLICIES);
+    if (!o->grid && !s->draws_seed && wanted > combinations)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "the axes, seed among them, have %" PRId64 " combinations, fewer than %" PRId64
+                       " policies; give --grid, or more values",
+                       combinations, wanted);
+    s->total = s->result->num_policies = (int)wanted;
+    UF_TRY(UF_ALLOC(&s->choices, (size_t)wanted * (size_t)o->axes->count + 1, "the plan of a sweep"));
+    for (int policy = 0; policy < s->total; policy++) {
+        int* choice = s->choices + (size_t)policy * (size_t)o->axes->count;
+        if (o->grid) {
+            grid_point(o->axes, policy, choice);
+            continue;
+        }
+        int attempt = 0;
+        do draw(s, policy, attempt++, choice);
+        while (!s->draws_seed && drawn_before(s, policy));
+    }
+    return UF_OK;
+}
+
+// The configuration of a policy, and its axes as text.
+static UfStatus policy_config(const Sweep* s, int policy, UfConfig** out, char settings[SETTINGS_BYTES]) {
+    const UfAxes* axes = s->options->axes;
+    const int* choice = s->choices + (size_t)policy * (size_t)axes->count;
+    size_t n = 0;
+    settings[0] = 0;
+    UF_TRY(uf_config_create(out));
+    **out = *s->options->config;
+    UfStatus status = UF_OK;
+    for (int i = 0; status == UF_OK && i < axes->count; i++) {
+        const char *name = axes->axes[i].param->name, *value = axes->axes[i].values[choice[i]];
+        status = uf_config_set(*out, name, value);
+        if (n < SETTINGS_BYTES)
+            n += (size_t)snprintf(settings + n, SETTINGS_BYTES - n, "%s%s=%s", n ? " " : "", name, value);
+    }
+    if (s->draws_seed) {
+        char seed[32];
+        snprintf(seed, sizeof seed, "%" PRId64, s->options->config->seed + policy);
+        if (status == UF_OK) status = uf_config_set(*out, "seed", seed);
+        if (n < SETTINGS_BYTES) snprintf(settings + n, SETTINGS_BYTES - n, "%sseed=%s", n ? " " : "", seed);
+    }
+    (*out)->num_threads = s->options->threads;
+    if (status == UF_OK) return UF_OK;
+    uf_config_free(*out);
+    *out = NULL;
+    return status;
+}
+
+// ---- plan ----
+
+static void path_of(const Sweep* s, int policy, const char* ending, char path[UF_PATH_BYTES]) {
+    snprintf(path, UF_PATH_BYTES, "%s/policy_%04d%s", s->result->folder, policy, ending);
+}
+
+// What makes this sweep and no other; how many policies are drawn and how fast is not part of it.
+static UfStatus describe(const Sweep* s, char** out) {
+    const UfSweepOptions* o = s->options;
+    UfText text = {0};
+    UfConfig config = *o->config;
+    char* json;
+    config.num_threads = config.eval_threads = 0;
+    UF_TRY(uf_config_json(&config, &json));
+    uf_text_add(&text, "{\"sweep_seed\": %" PRIu64 ",\n\"grid\": %s,\n\"dataset_hash\": \"%s\",\n",
+                o->grid ? 0 : o->sweep_seed, o->grid ? "true" : "false", s->hash);
+    for (int i = 0; i < o->axes->count; i++) {
+        const UfAxis* axis = &o->axes->axes[i];
+        uf_text_add(&text, "\"axis %s\": [", axis->param->name);
+        for (int k = 0; k < axis->num_values; k++)
+            uf_text_add(&text, "%s\"%s\"", k ? ", " : "", axis->values[k]);
+        uf_text_add(&text, "],\n");
+    }
+    uf_text_add(&text, "\"config\": %s}\n", json);
+    uf_free(json);
+    return uf_text_finish(&text, out);
+}
+
+// A line without its indentation, comma and end.
+static const char* trimmed_line(const char* text, char line[UF_STRING_BYTES]) {
+    text += strspn(text, " ");
+    int length = (int)strcspn(text, "\n");
+    if (length && text[length - 1] == ',') length--;
+    snprintf(line, UF_STRING_BYTES, "%.*s", length, text);
+    return line;
+}
+
+// The first line of one that is not the same in the other.
+static UfStatus refuse_other(const char* path, const char* there, const char* now) {
+    char a[UF_STRING_BYTES], b[UF_STRING_BYTES];
+    while (*there && *now && !strcmp(trimmed_line(there, a), trimmed_line(now, b))) {
+        there += strcspn(there, "\n") + (strchr(there, '\n') != NULL);
+        now += strcspn(now, "\n") + (strchr(now, '\n') != NULL);
+    }
+    return UF_FAIL(UF_ERR_CONFIG,
+                   "%s: describes another sweep: it has %s where this one has %s; give another --out", path,
+                   trimmed_line(there, a), trimmed_line(now, b));
+}
+
+static UfStatus check_plan(const Sweep* s) {
+    char path[UF_PATH_BYTES], *now = NULL, *there = NULL;
+    size_t size;
+    snprintf(path, sizeof path, "%s/sweep.json", s->result->folder);
+    UF_TRY(describe(s, &now));
+    UfStatus status = UF_OK;
+    if (!uf_file_exists(path))
+        status = uf_write_file(path, now, strlen(now));
+    else if ((status = uf_read_file(path, &there, &size)) == UF_OK && strcmp(there, now))
+        status = refuse_other(path, there, now);
+    uf_free(now);
+    uf_free(there);
+    return status;
+}
+
+static UfStatus open_folder(Sweep* s) {
+    const UfSweepOptions* o = s->options;
+    char text[2 * UF_STRING_BYTES + 64];
+    if (o->grid)
+        snprintf(text, sizeof text, "runs/sweep_%s_%s_grid", o->config->algorithm, s->stem);
+    else
+        snprintf(text, sizeof text, "runs/sweep_%s_%s_%" PRIu64, o->config->algorithm, s->stem,
+                 o->sweep_seed);
+    const char* folder = o->out ? o->out : text;
+    if (strlen(folder) > UF_FOLDER_BYTES - 32)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the folder's name is too long", folder);
+    snprintf(s->result->folder, sizeof s->result->folder, "%s", folder);
+    snprintf(s->result->store, sizeof s->result->store, "%s%s", o->store ? o->store : folder,
+             o->store ? "" : "/store.sqlite");
+    UF_TRY(uf_make_folder(folder));
+    s->lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->lock < 0) return UF_FAIL(UF_ERR_IO, "%s: cannot open the folder", folder);
+    if (flock(s->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return UF_FAIL(UF_ERR_IO, "%s: another sweep works in this folder; wait for it or stop it", folder);
+    return UF_OK;
+}
+
+// Opens it once, before many processes do: its hash, and whether it can be read at all.
+static UfStatus look_at_dataset(Sweep* s) {
+    const UfConfig* c = s->options->config;
+    uf_file_stem(c->online ? c->env : c->dataset, s->stem, sizeof s->stem);
+    if (c->online) return UF_OK;
+    if (!c->dataset[0])
+        return UF_FAIL(UF_ERR_CONFIG, "dataset: is empty; name an HDF5 file with --dataset FILE");
+    UfDataset* dataset;
+    UF_TRY(uf_dataset_open(&dataset, c->dataset, c->env[0] ? c->env : NULL));
+    memcpy(s->hash, dataset->hash, sizeof s->hash);
+    s->dataset_rows = dataset->num_records;
+    uf_dataset_free(dataset);
+    return UF_OK;
+}
+
+// One that contradicts itself fails when its turn comes; but if all of them do, nothing is started.
+static UfStatus check_some(const Sweep* s) {
+    UfStatus status = UF_OK;
+    for (int policy = 0; policy < s->total; policy++) {
+        UfConfig* config;
+        char settings[SETTINGS_BYTES];
+        UF_TRY(policy_config(s, policy, &config, settings));
+        status = uf_config_check(config);
+        uf_config_free(config);
+        if (status == UF_OK) return UF_OK;
+    }
+    return status;
+}
+
+static void say(const Sweep* s, const UfSweepEvent* event) {
+    if (s->options->on_progress) s->options->on_progress(s->options->user, event);
+}
+
+static void announce(const Sweep* s, int num_before) {
+    const UfAxes* axes = s->options->axes;
+    UfText text = {0};
+    char* line;
+    uf_text_add(&text, "%d policies%s", s->total, s->options->grid ? ", the full grid" : "");
+    for (int i = 0; i < axes->count; i++)
+        uf_text_add(&text, "%s%s (%d)", i ? " x " : ": ", axes->axes[i].param->name,
+                    axes->axes[i].num_values);
+    if (num_before) uf_text_add(&text, "; %d ended before", num_before);
+    uf_text_add(&text, "; %d at a time, in %s", s->options->jobs, s->result->folder);
+    if (uf_text_finish(&text, &line) != UF_OK) return;
+    say(s, &(UfSweepEvent){.text = line});
+    uf_free(line);
+}
+
+// ---- one policy ----
+
+static void say_end(Sweep* s, int policy, const char* failure, double mean_score, double mean_return) {
+    char settings[SETTINGS_BYTES];
+    UfConfig* config;
+    if (policy_config(s, policy, &config, settings) != UF_OK) return;
+    uf_config_free(config);
+    double elapsed = uf_now() - s->started;
+    say(s, &(UfSweepEvent){.policy = policy,
+                           .done = s->num_ended,
+                           .total = s->total,
+                           .settings = settings,
+                           .failure = failure,
+                           .mean_score = mean_score,
+                           .mean_return = mean_return,
+                           .seconds_left = elapsed / s->ended_now * (s->total - s->num_ended)});
+}
+
+static double mean_of(const double* x, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; x && i < count; i++) sum += x[i];
+    return x && count ? sum / (double)count : NAN;
+}
+
+static UfStatus record_failure(Sweep* s, int policy, const char* sentence) {
+    char folder[UF_PATH_BYTES], settings[SETTINGS_BYTES];
+    UfConfig* config;
+    path_of(s, policy, "", folder);
+    UF_TRY(policy_config(s, policy, &config, settings));
+    UfStoreRow row = {.algorithm = config->algorithm,
+                      .dataset = s->stem,
+                      .dataset_hash = s->hash,
+                      .env = config->env,
+                      .version = (char*)(uintptr_t)uf_version(),
+                      .source = folder,
+                      .message = (char*)(uintptr_t)sentence,
+                      .dataset_rows = s->dataset_rows,
+                      .seed = config->seed,
+                      .num_updates = config->num_updates,
+                      .seconds = NAN};
+    UfStatus status = uf_config_json(config, &row.config);
+    if (status == UF_OK) status = uf_store_put(s->store, &row);
+    uf_free(row.config);
+    uf_config_free(config);
+    s->result->num_failed += status == UF_OK;
+    return status;
+}
+
+// Puts the result of a finished run into the store.
+static UfStatus record_result(Sweep* s, int policy, UfStoreRow* row) {
+    char folder[UF_PATH_BYTES];
+    bool failed = false;
+    path_of(s, policy, "", folder);
+    UF_TRY(uf_results_put_run(s->store, folder, row, &failed));
+    ++*(failed ? &s->result->num_failed : &s->result->num_done);
+    return UF_OK;
+}
+
+// ---- processes ----
+
+// What the child does between fork and exec. Children of a process that dies stop; one that still saves holds the run
+// folder's lock, and is waited for.
+static void become_run(const Sweep* s, pid_t parent, const char* folder, const char* output,
+                       char* const* arguments) {
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGUSR1, SIG_DFL);
+    signal(SIGPIPE, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(1);
+    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock >= 0) {
+        close(s->lock);  // a sweep that is started anew does not wait for this
+        flock(lock, LOCK_EX);
+        close(lock);
+    }
+    int null = open("/dev/null", O_RDONLY), out = open(output, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0) _exit(1);
+    execv(s->options->program, arguments);
+    dprintf(2, "error: %s: cannot be run: %s\n", s->options->program, strerror(errno));
+    _exit(1);
+}
+
+static UfStatus write_policy(const Sweep* s, int policy, const char* path) {
+    char settings[SETTINGS_BYTES], *json = NULL;
+    UfConfig* config;
+    UF_TRY(policy_config(s, policy, &config, settings));
+    UfStatus status = uf_config_json(config, &json);
+    uf_config_free(config);
+    if (status == UF_OK) status = uf_write_file(path, json, strlen(json));
+    uf_free(json);
+    return status;
+}
+
+static UfStatus start(Sweep* s, Job* job, int policy) {
+    char config[UF_PATH_BYTES], folder[UF_PATH_BYTES], output[UF_PATH_BYTES], threads[16];
+    path_of(s, policy, ".json", config);
+    path_of(s, policy, "", folder);
+    path_of(s, policy, ".txt", output);
+    snprintf(threads, sizeof threads, "%d", s->options->threads);
+    UF_TRY(write_policy(s, policy, config));
+    bool begun = uf_has_file(folder, "config.json");
+    char* const fresh[] = {"unifloral", "train", config,    "--out", folder,
+                           "--threads", threads, "--quiet", NULL};
+    char* const resumed[] = {"unifloral", "train", "--resume", folder, "--threads", threads, "--quiet", NULL};
+    pid_t parent = getpid(), process = fork();
+    if (process < 0) return UF_FAIL(UF_ERR_IO, "cannot start a process: %s", strerror(errno));
+    if (!process) become_run(s, parent, folder, output, begun ? resumed : fresh);
+    *job = (Job){process, policy};
+    return UF_OK;
+}
+
+static bool asked_to_stop(const Sweep* s) { return s->options->stop && *s->options->stop; }
+
+// ---- end of a policy ----
+
+// The sentence of a run that failed: its line "error: ...", or how its process ended.
+static void read_failure(const Sweep* s, int policy, int status, char* sentence, size_t bytes) {
+    char path[UF_PATH_BYTES], *data;
+    size_t size;
+    path_of(s, policy, ".txt", path);
+    if (WIFSIGNALED(status))
+        snprintf(sentence, bytes, "killed by signal %d; see %s", WTERMSIG(status), path);
+    else
+        snprintf(sentence, bytes, "exit status %d; see %s", WEXITSTATUS(status), path);
+    if (uf_read_file(path, &data, &size) != UF_OK) return;
+    char* line = strncmp(data, "error: ", 7) ? strstr(data, "\nerror: ") : data;
+    if (line) {
+        line += strcspn(line, ":") + 2;
+        snprintf(sentence, bytes, "%.*s", (int)strcspn(line, "\n"), line);
+    }
+    uf_free(data);
+}
+
+static UfStatus finish(Sweep* s, int policy, int status) {
+    char sentence[1024];
+    UfStoreRow row = {0};
+    s->num_ended++;
+    s->ended_now++;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+        read_failure(s, policy, status, sentence, sizeof sentence);
+        UF_TRY(record_failure(s, policy, sentence));
+        say_end(s, policy, sentence, NAN, NAN);
+        return UF_OK;
+    }
+    UF_TRY(record_result(s, policy, &row));
+    say_end(s, policy, row.message[0] ? row.message : NULL, mean_of(row.scores, row.num_episodes),
+            mean_of(row.returns, row.num_episodes));
+    uf_store_row_free(&row);
+    return UF_OK;
+}
+
+// Takes note of the processes that have ended. While the sweep stops, one that did not end well was stopped.
+static UfStatus reap(Sweep* s, bool stopping, int* num_running) {
+    UfStatus result = UF_OK;
+    *num_running = 0;
+    for (int i = 0; i < s->options->jobs; i++) {
+        Job* job = &s->jobs[i];
+        int status;
+        if (!job->process) continue;
+        pid_t ended = waitpid(job->process, &status, WNOHANG);
+        if (ended == 0 || (ended < 0 && errno == EINTR)) {
+            ++*num_running;
+            continue;
+        }
+        job->process = 0;
+        if (ended < 0) status = 255 << 8;
+        bool stopped = stopping && (WIFSIGNALED(status) || WEXITSTATUS(status) > 128);
+        if (stopped || result != UF_OK) continue;
+        result = finish(s, job->policy, status);
+    }
+    return result;
+}
+
+static void pause_a_moment(void) { nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); }
+
+static UfStatus stop_all(Sweep* s) {
+    int num_running;
+    UfStatus status = UF_OK;
+    for (int i = 0; i < s->options->jobs; i++)
+        if (s->jobs[i].process) kill(s->jobs[i].process, SIGTERM);
+    do {
+        UfStatus reaped = reap(s, true, &num_running);
+        if (status == UF_OK) status = reaped;
+        if (num_running) pause_a_moment();
+    } while (num_running);
+    return status;
+}
+
+static UfStatus run_list(Sweep* s, const int* todo, int num_todo) {
+    int next = 0, num_running = 0;
+    while (next < num_todo || num_running) {
+        if (asked_to_stop(s)) {
+            UF_TRY(stop_all(s));
+            return UF_FAIL(UF_ERR_STOPPED, "%s: stopped with %d of %d policies", s->result->folder,
+                           s->num_ended, s->total);
+        }
+        UF_TRY(reap(s, false, &num_running));
+        for (int i = 0; i < s->options->jobs && next < num_todo; i++) {
+            if (s->jobs[i].process) continue;
+            UF_TRY(start(s, &s->jobs[i], todo[next++]));
+            num_running++;
+        }
+        if (num_running) pause_a_moment();
+    }
+    return UF_OK;
+}
+
+// ---- API ----
+
+// Whether the store has a failure of this run.
+static bool failed_before(const UfStoreRows* rows, const char* folder) {
+    for (int i = 0; i < rows->count; i++)
+        if (!strcmp(rows->rows[i].source, folder)) return true;
+    return false;
+}
+
+// What is left to do. Results of finished runs go into the store again: the process may have died just before.
+static UfStatus find_todo(Sweep* s, int* todo, int* num_todo) {
+    UfStoreRows failures;
+    const char* const where[] = {"status=failed"};
+    UF_TRY(uf_store_rows(s->store, where, 1, &failures));
+    UfStatus status = UF_OK;
+    for (int policy = 0; status == UF_OK && policy < s->total; policy++) {
+        char folder[UF_PATH_BYTES];
+        path_of(s, policy, "", folder);
+        bool failed = failed_before(&failures, folder);
+        if (!(failed ? !s->options->retry : uf_has_file(folder, "final.h5"))) {
+            todo[(*num_todo)++] = policy;
+            continue;
+        }
+        s->num_ended++;
+        if (failed)
+            s->result->num_failed++;
+        else
+            status = record_result(s, policy, NULL);
+    }
+    uf_store_rows_free(&failures);
+    return status;
+}
+
+static UfStatus sweep(Sweep* s) {
+    int* todo;
+    int num_todo = 0;
+    UF_TRY(draw_all(s));
+    UF_TRY(check_some(s));
+    UF_TRY(look_at_dataset(s));
+    UF_TRY(open_folder(s));
+    UF_TRY(check_plan(s));
+    UF_TRY(uf_store_open(&s->store, s->result->store, true));
+    UF_TRY(UF_ALLOC(&todo, s->total + 1, "the plan of a sweep"));
+    UfStatus status = find_todo(s, todo, &num_todo);
+    if (status == UF_OK) {
+        announce(s, s->num_ended);
+        s->started = uf_now();
+        status = run_list(s, todo, num_todo);
+    }
+    uf_free(todo);
+    return status;
+}
+
+UfStatus uf_sweep(const UfSweepOptions* options, UfSweepResult* result) {
+    Sweep* s;
+    *result = (UfSweepResult){.folder = ""};
+    if (options->jobs < 1 || options->jobs > MAX_JOBS)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%d jobs; expected 1 to %d", options->jobs, MAX_JOBS);
+    UF_TRY(UF_ALLOC(&s, 1, "a sweep"));
+    s->options = options;
+    s->result = result;
+    s->lock = -1;
+    UfStatus status = sweep(s);
+    if (status != UF_OK &&
+        status != UF_ERR_STOPPED) {  // a store on a full disk, say: runs go on by the same command
+        char* why = NULL;
+        UfStatus kept = uf_strdup(&why, uf_error());
+        stop_all(s);
+        status = kept == UF_OK ? UF_FAIL(status, "%s", why) : kept;
+        uf_free(why);
+    }
+    uf_store_close(s->store);
+    if (s->lock >= 0) close(s->lock);
+    uf_free(s->choices);
+    uf_free(s);
+    return status;
+}
