@@ -295,7 +295,10 @@ static UfStatus open_store(UfStore* s, const char* path, bool create) {
                        create ? "" : "; is it there?");
     }
     sqlite3_busy_timeout(s->db, WAIT_MS);
-    UF_TRY(check_kind(s, &empty));
+    UF_TRY(execute(s, "BEGIN", "begin to read"));  // or another process makes the table between two questions
+    UfStatus status = check_kind(s, &empty);
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    UF_TRY(status);
     if (!empty) return UF_OK;
     return create ? make_tables(s) : UF_FAIL(UF_ERR_FORMAT, "%s: is not a result store: it is empty", path);
 }
