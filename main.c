@@ -843,7 +843,8 @@ static const Command commands[] = {
      BIT(O_OUT)},
     {"protocol", command_protocol,
      "SOURCE... [--subsample N] [--max-pulls N] [--trials N] [--bootstraps N] [--ucb-alpha X] [--out DIR]",
-     "expected score of the policy that so many online evaluations choose, from finished runs", 1, -1,
+     "expected score of the policy that so many online evaluations choose, from run folders or result stores",
+     1, -1,
      BIT(O_SUBSAMPLE) | BIT(O_MAX_PULLS) | BIT(O_TRIALS) | BIT(O_BOOTSTRAPS) | BIT(O_UCB_ALPHA) |
          BIT(O_CONFIDENCE) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_OUT),
      0},
@@ -995,8 +996,6 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         snprintf(text, sizeof(text), "--%s wants a number of at least 0, not '%%s'", options[reals[i]].name);
         if (value && !is_number(value)) return misuse(c, text, value, NULL);
     }
-    if (args->values[O_NOISE] && !is_number(args->values[O_NOISE]))
-        return misuse(c, "--noise wants a number of at least 0, not '%s'", args->values[O_NOISE], NULL);
     if (args->values[O_GRID] && args->values[O_NUM_POLICIES])
         return misuse(c, "%s contradict each other: a grid has all combinations", "--grid and --num-policies",
                       NULL);

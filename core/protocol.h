@@ -1,7 +1,7 @@
 // protocol.h: how good is a policy that was chosen with so many online evaluations? The bandit protocol of "A Clean
 // Slate for Offline Reinforcement Learning", and the aggregates that reviewers ask for.
 //
-// Pure functions of matrices of scores; scores.h collects these from run folders.
+// Pure functions of matrices of scores; scores.h collects these from run folders, results.h from result stores.
 #ifndef UF_PROTOCOL_H
 #define UF_PROTOCOL_H
 
@@ -91,7 +91,7 @@ void uf_protocol_free(UfProtocol* protocol);
 // ---- results ----
 
 typedef struct UfProtocolRun {
-    const char* const* sources;  // run folders, or folders that hold some
+    const char* const* sources;  // run folders, folders that hold some, result stores
     int num_sources;
     UfProtocolOptions options;
     int num_threads;     // 0: all cores

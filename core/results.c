@@ -1,6 +1,6 @@
 // results.c: see results.h.
 //
-// Rooms: run folders, .npz in, import, tables, .npz out.
+// Rooms: run folders, .npz in, import, scores, tables, .npz out.
 // Source: unifloral.py (the .npz a run ends with), evaluation.py (how their names are read).
 #include "results.h"
 
@@ -323,6 +323,47 @@ UfStatus uf_results_import(UfStore* store, const char* const* paths, int num_pat
     for (int i = 0; status == UF_OK && i < num_paths; i++) status = import_path(&import, paths[i]);
     if (status == UF_OK && import.refused != UF_OK) status = UF_FAIL(import.refused, "%s", import.complaint);
     uf_free(import.complaint);
+    return status;
+}
+
+// ---- scores ----
+
+static UfStatus add_scores(UfScoreTable* table, const UfStoreRow* r) {
+    char source[2 * UF_STRING_BYTES];
+    // Not by its run folder, which may have held others: one policy has one key in every store.
+    snprintf(source, sizeof source, "%s on %s, seed %" PRId64 " (%.12s)", r->algorithm, r->dataset, r->seed,
+             r->key);
+    if (r->num_episodes > INT32_MAX)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: %" PRId64 " final episodes are too many", source,
+                       r->num_episodes);
+    return uf_scores_add(table, &(UfPolicyResult){.source = source,
+                                                  .dataset = r->dataset,
+                                                  .hash = r->dataset_hash,
+                                                  .env = r->env,
+                                                  .algorithm = r->algorithm,
+                                                  .num_rollouts = (int)r->num_episodes,
+                                                  .returns = r->returns,
+                                                  .scores = r->scores});
+}
+
+UfStatus uf_results_add_scores(UfScoreTable* table, const char* path) {
+    UfStore* store;
+    UfStoreRows rows;
+    int count = 0;
+    UF_TRY(uf_store_open(&store, path, false));
+    UfStatus status = uf_store_rows(store, NULL, 0, &rows);
+    uf_store_close(store);
+    UF_TRY(status);
+    for (int i = 0; status == UF_OK && i < rows.count; i++) {
+        if (!rows.rows[i].num_episodes) continue;
+        status = add_scores(table, &rows.rows[i]);
+        count++;
+    }
+    if (status == UF_OK && rows.count > count)
+        uf_text_add(&table->notes, "%s: %d policies without final returns are left out\n", path,
+                    rows.count - count);
+    uf_store_rows_free(&rows);
+    if (status == UF_OK && !count) status = UF_FAIL(UF_ERR_ARGUMENT, "%s: holds no evaluated policy", path);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #ifndef UF_RESULTS_H
 #define UF_RESULTS_H
 
+#include "scores.h"
 #include "store.h"
 
 // Puts the final evaluation of a run folder (final.h5) into a store. A run with a return that is not finite is
@@ -16,6 +17,11 @@ typedef struct UfImportCounts {
     int num_stored, num_failed, num_refused;  // of the stored ones, failed; not stored
 } UfImportCounts;
 UfStatus uf_results_import(UfStore* store, const char* const* paths, int num_paths, UfImportCounts* counts);
+
+// Adds the policies of a store that were evaluated to those that the bandit protocol compares, as
+// uf_scores_add_runs does those of run folders. A policy that two stores hold is refused there, as one given twice.
+// Errors: UF_ERR_ARGUMENT where there is none.
+UfStatus uf_results_add_scores(UfScoreTable* table, const char* store);
 
 // A line a policy, with the hyperparameters that differ among those of its algorithm. Free *text with uf_free.
 UfStatus uf_results_table(const UfStoreRows* rows, char** text);

@@ -1,14 +1,13 @@
 // store.c: see store.h.
 //
-// Rooms: rows, keys, conditions, SQLite, API, matrices.
+// Rooms: rows, keys, conditions, SQLite, API.
 // Source: sqlite.org/lockingv3.html, sqlite.org/lang_upsert.html.
 #include "store.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>   // snprintf
-#include <stdlib.h>  // qsort
+#include <stdio.h>  // snprintf
 #include <string.h>
 
 #include "config.h"
@@ -49,13 +48,6 @@ UfStatus uf_store_rows(UfStore* store, const char* const* where, int num_where, 
     *out = (UfStoreRows){0};
     return unsupported();
 }
-UfStatus uf_store_scores(const char* const* paths, int num_paths, UfStoreScores** out, int* count) {
-    (void)paths, (void)num_paths;
-    *out = NULL;
-    *count = 0;
-    return unsupported();
-}
-void uf_store_scores_free(UfStoreScores* scores, int count) { (void)scores, (void)count; }
 
 #else
 
@@ -363,15 +355,18 @@ static UfStatus insert_row(UfStore* s, const UfStoreRow* r, const char* key) {
     return status;
 }
 
-// A run that failed and then got through has one row.
-static UfStatus remove_failures(UfStore* s, const char* source) {
+// A run that failed and then got through has one row, although its environment is only known now.
+static UfStatus remove_failures(UfStore* s, const UfStoreRow* r) {
+    static const char sql[] =
+        "DELETE FROM policies WHERE status = 'failed' AND source = ?1 AND algorithm = ?2 AND seed = ?3";
     sqlite3_stmt* t = NULL;
     UfStatus status = UF_OK;
-    if (sqlite3_prepare_v2(s->db, "DELETE FROM policies WHERE status = 'failed' AND source = ?1", -1, &t,
-                           NULL) != SQLITE_OK)
+    if (sqlite3_prepare_v2(s->db, sql, -1, &t, NULL) != SQLITE_OK) {
         status = fail_sqlite(s, "write a row");
-    else {
-        bind_text(t, 1, source);
+    } else {
+        bind_text(t, 1, r->source);
+        bind_text(t, 2, r->algorithm);
+        sqlite3_bind_int64(t, 3, r->seed);
         if (sqlite3_step(t) != SQLITE_DONE) status = fail_sqlite(s, "write a row");
     }
     sqlite3_finalize(t);
@@ -442,7 +437,7 @@ UfStatus uf_store_put(UfStore* s, const UfStoreRow* row) {
     snprintf(key, sizeof key, "%s", row->key);
     if (!key[0]) UF_TRY(compute_key(row, key));
     UF_TRY(execute(s, "BEGIN IMMEDIATE", "begin to write"));
-    UfStatus status = remove_failures(s, row->source);
+    UfStatus status = remove_failures(s, row);
     if (status == UF_OK) status = insert_row(s, row, key);
     if (status == UF_OK) status = execute(s, "COMMIT", "write a row");
     if (status != UF_OK) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
@@ -488,99 +483,6 @@ UfStatus uf_store_rows(UfStore* s, const char* const* where, int num_where, UfSt
     sqlite3_finalize(t);
     uf_free(conditions);
     if (status != UF_OK) uf_store_rows_free(out);
-    return status;
-}
-
-// ---- matrices ----
-
-void uf_store_scores_free(UfStoreScores* scores, int count) {
-    for (int i = 0; i < count; i++) {
-        for (int k = 0; k < scores[i].num_policies; k++) uf_free(scores[i].values[k]);
-        uf_free(scores[i].values);
-        uf_free(scores[i].num_rollouts);
-        uf_free(scores[i].dataset);
-        uf_free(scores[i].algorithm);
-    }
-    uf_free(scores);
-}
-
-static int by_dataset(const void* left, const void* right) {
-    const UfStoreRow *a = *(UfStoreRow*const*)left, *b = *(UfStoreRow*const*)right;
-    int order = strcmp(a->dataset, b->dataset);
-    if (!order) order = strcmp(a->algorithm, b->algorithm);
-    if (!order) order = a->seed < b->seed ? -1 : a->seed > b->seed;
-    if (!order) order = strcmp(a->config, b->config);
-    return order ? order : strcmp(a->key, b->key);
-}
-
-static bool same_matrix(const UfStoreRow* a, const UfStoreRow* b) {
-    return !strcmp(a->dataset, b->dataset) && !strcmp(a->algorithm, b->algorithm);
-}
-
-// Takes the numbers out of the rows of one matrix.
-static UfStatus fill_matrix(UfStoreRow** rows, int num_rows, UfStoreScores* m) {
-    UF_TRY(uf_strdup(&m->dataset, rows[0]->dataset));
-    UF_TRY(uf_strdup(&m->algorithm, rows[0]->algorithm));
-    UF_TRY(UF_ALLOC(&m->num_rollouts, num_rows, "a matrix of scores"));
-    UF_TRY(UF_ALLOC(&m->values, num_rows, "a matrix of scores"));
-    m->are_scores = true;
-    for (int i = 0; i < num_rows; i++) m->are_scores &= rows[i]->scores != NULL;
-    for (int i = 0; i < num_rows; i++) {
-        double** values = m->are_scores ? &rows[i]->scores : &rows[i]->returns;
-        m->num_rollouts[i] = rows[i]->num_episodes;
-        m->values[i] = *values;
-        *values = NULL;
-        m->num_policies++;
-    }
-    return UF_OK;
-}
-
-static UfStatus make_matrices(UfStoreRow** rows, int num_rows, UfStoreScores** out, int* count) {
-    int kept = 0;
-    qsort(rows, (size_t)num_rows, sizeof *rows, by_dataset);
-    for (int i = 0; i < num_rows; i++) {
-        bool again =
-            kept && same_matrix(rows[kept - 1], rows[i]) && !strcmp(rows[kept - 1]->key, rows[i]->key);
-        if (!again) rows[kept++] = rows[i];
-    }
-    UF_TRY(UF_ALLOC(out, kept, "matrices of scores"));
-    for (int i = 0, end; i < kept; i = end) {
-        for (end = i; end < kept && same_matrix(rows[i], rows[end]);) end++;
-        UF_TRY(fill_matrix(rows + i, end - i, &(*out)[(*count)++]));
-    }
-    return UF_OK;
-}
-
-UfStatus uf_store_scores(const char* const* paths, int num_paths, UfStoreScores** out, int* count) {
-    UfStoreRows* stores;
-    UfStoreRow** rows = NULL;
-    int total = 0, num_rows = 0;
-    UfStatus status = UF_OK;
-    *out = NULL;
-    *count = 0;
-    UF_TRY(UF_ALLOC(&stores, num_paths + 1, "stores"));
-    for (int i = 0; status == UF_OK && i < num_paths; i++) {
-        UfStore* s;
-        status = uf_store_open(&s, paths[i], false);
-        if (status == UF_OK) status = uf_store_rows(s, NULL, 0, &stores[i]);
-        uf_store_close(s);
-        total += stores[i].count;
-    }
-    if (status == UF_OK) status = UF_ALLOC(&rows, total + 1, "rows");
-    for (int i = 0; status == UF_OK && i < num_paths; i++)
-        for (int k = 0; k < stores[i].count; k++)
-            if (stores[i].rows[k].num_episodes && !stores[i].rows[k].message[0])
-                rows[num_rows++] = &stores[i].rows[k];
-    if (status == UF_OK && !num_rows)
-        status = UF_FAIL(UF_ERR_ARGUMENT, "%s: holds no evaluated policy", num_paths ? paths[0] : "no store");
-    if (status == UF_OK) status = make_matrices(rows, num_rows, out, count);
-    uf_free(rows);
-    for (int i = 0; i < num_paths; i++) uf_store_rows_free(&stores[i]);
-    uf_free(stores);
-    if (status == UF_OK) return UF_OK;
-    uf_store_scores_free(*out, *count);
-    *out = NULL;
-    *count = 0;
     return status;
 }
 

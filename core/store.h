@@ -34,7 +34,7 @@ void uf_store_close(UfStore* store);
 // Inserts a row in a transaction of its own, waiting up to a minute for other writers. The same policy (configuration,
 // dataset's bytes, seed, version; where it was trained and with how many threads does not matter) put twice is one
 // row: the later one, but a failure never takes the place of a result, and a result replaces the failures of its
-// source. UF_ERR_NONFINITE: a return, score or length is not finite; nothing is stored.
+// run. UF_ERR_NONFINITE: a return, score or length is not finite; nothing is stored.
 UfStatus uf_store_put(UfStore* store, const UfStoreRow* row);
 
 // Rows by algorithm, dataset, seed, configuration: whatever the order in which they came.
@@ -46,19 +46,5 @@ typedef struct UfStoreRows {
 } UfStoreRows;
 UfStatus uf_store_rows(UfStore* store, const char* const* where, int num_where, UfStoreRows* out);
 void uf_store_rows_free(UfStoreRows* rows);
-
-// What the bandit protocol works on: one matrix (policies, rollouts) for each dataset and algorithm.
-// Policies that failed or were not evaluated are left out; the order is that of uf_store_rows.
-typedef struct UfStoreScores {
-    char *dataset, *algorithm;
-    int num_policies;
-    int64_t* num_rollouts;  // (policies): rows may differ in length
-    double** values;        // (policies)(num_rollouts): scores, or returns where some policy has no scores
-    bool are_scores;
-} UfStoreScores;
-// Of all stores together; a policy that two of them hold counts once. Free *out and its parts with
-// uf_store_scores_free. Errors: UF_ERR_ARGUMENT where there is no evaluated policy at all.
-UfStatus uf_store_scores(const char* const* paths, int num_paths, UfStoreScores** out, int* count);
-void uf_store_scores_free(UfStoreScores* scores, int count);
 
 #endif

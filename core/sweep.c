@@ -212,11 +212,13 @@ static UfStatus open_folder(Sweep* s) {
         snprintf(text, sizeof text, "runs/sweep_%s_%s_%" PRIu64, o->config->algorithm, s->stem,
                  o->sweep_seed);
     const char* folder = o->out ? o->out : text;
-    if (strlen(folder) > UF_FOLDER_BYTES - 32)
+    int length = snprintf(s->result->folder, sizeof s->result->folder, "%s", folder);
+    if (length > UF_FOLDER_BYTES - 32)
         return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the folder's name is too long", folder);
-    snprintf(s->result->folder, sizeof s->result->folder, "%s", folder);
-    snprintf(s->result->store, sizeof s->result->store, "%s%s", o->store ? o->store : folder,
-             o->store ? "" : "/store.sqlite");
+    length = o->store ? snprintf(s->result->store, sizeof s->result->store, "%s", o->store)
+                      : snprintf(s->result->store, sizeof s->result->store, "%s/store.sqlite", folder);
+    if (length >= (int)sizeof s->result->store)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the store's name is too long", s->result->store);
     UF_TRY(uf_make_folder(folder));
     s->lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->lock < 0) return UF_FAIL(UF_ERR_IO, "%s: cannot open the folder", folder);

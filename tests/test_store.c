@@ -244,13 +244,12 @@ static void test_bad_stores(void** state) {
     assert_error("is empty");
     assert_int_equal(uf_store_open(&store, folder, true), UF_ERR_IO);
 
-    UfStoreScores* scores;
-    int count;
+    UfScoreTable table = {0};
     store = open_new("nothing.sqlite");
     uf_store_close(store);
-    const char* path = in_folder("nothing.sqlite");
-    assert_int_equal(uf_store_scores(&path, 1, &scores, &count), UF_ERR_ARGUMENT);
+    assert_int_equal(uf_results_add_scores(&table, in_folder("nothing.sqlite")), UF_ERR_ARGUMENT);
     assert_error("nothing.sqlite: holds no evaluated policy");
+    uf_scores_free(&table);
 
     // A store cut short is refused when it is read.
     char* data;
@@ -432,44 +431,36 @@ static void test_run_folders(void** state) {
     uf_store_close(store);
 }
 
+// What the bandit protocol gets.
 static void test_scores(void** state) {
     (void)state;
-    UfStore *first = open_new("s1.sqlite"), *second = open_new("s2.sqlite");
-    UfStoreScores* m;
-    int count;
+    UfStore* store = open_new("scores.sqlite");
+    UfScoreTable table = {0};
     for (int i = 4; i >= 0; i--) {
         UfStoreRow row = make_row(i < 3 ? "bc" : "iql", 0.001, i);
-        if (i == 1) row.num_episodes = 1;
-        if (i == 4) {
-            uf_free(row.scores);
-            row.scores = NULL;
-        }
-        assert_ok(uf_store_put(i % 2 ? first : second, &row));
-        assert_ok(uf_store_put(first, &row));  // in both, some of them
+        assert_ok(uf_store_put(store, &row));
         uf_store_row_free(&row);
     }
     UfStoreRow failed = make_row("bc", 0.1, 9);
     failed.num_episodes = 0;
     replace(&failed.message, "it broke");
-    assert_ok(uf_store_put(first, &failed));
+    assert_ok(uf_store_put(store, &failed));
     uf_store_row_free(&failed);
-    uf_store_close(first);
-    uf_store_close(second);
-    const char* paths[] = {in_folder("s1.sqlite"), in_folder("s2.sqlite")};
-    assert_ok(uf_store_scores(paths, 2, &m, &count));
-    assert_int_equal(count, 2);
-    assert_string_equal(m[0].algorithm, "bc");
-    assert_string_equal(m[1].algorithm, "iql");
-    assert_string_equal(m[0].dataset, "hopper-medium-v2");
-    assert_int_equal(m[0].num_policies, 3);
-    assert_int_equal(m[0].num_rollouts[0], 2);
-    assert_int_equal(m[0].num_rollouts[1], 1);  // by seed
-    assert_true(m[0].are_scores);
-    assert_true(m[0].values[2][1] == 100);
-    assert_int_equal(m[1].num_policies, 2);
-    assert_false(m[1].are_scores);  // one of them has none
-    assert_true(m[1].values[1][0] == 4.1);
-    uf_store_scores_free(m, count);
+    uf_store_close(store);
+    const char* path = in_folder("scores.sqlite");
+    assert_ok(uf_results_add_scores(&table, path));
+    assert_ok(uf_scores_group(&table));
+    assert_int_equal(table.num_scores, 2);
+    assert_string_equal(table.scores[0].algorithm, "bc");
+    assert_string_equal(table.scores[0].dataset, "hopper-medium-v2");
+    assert_int_equal(table.scores[0].num_policies, 3);
+    assert_int_equal(table.scores[0].num_rollouts, 2);
+    assert_true(table.scores[0].values[3] == 100);
+    assert_int_equal(table.scores[1].num_policies, 2);
+    assert_non_null(strstr(table.notes.data, "1 policies without final returns"));
+    assert_int_equal(uf_results_add_scores(&table, path), UF_ERR_ARGUMENT);  // each policy counts once
+    assert_error("given twice");
+    uf_scores_free(&table);
 }
 
 int main(void) {

@@ -130,6 +130,12 @@ check "npz in" "$U" results back.sqlite --import npz
 check "are the same policies" diff <("$U" results grid/store.sqlite) <("$U" results back.sqlite)
 check "run folders in" "$U" results folders.sqlite --import grid straight
 check "are the same policies as the two stores'" test "$("$U" results folders.sqlite | wc -l)" = 16
+check "the protocol on a store" "$U" protocol straight/store.sqlite --trials 20 --bootstraps 20 --max-pulls 10 --out protocol
+cp "$T/out" of_store
+check "is that on its run folders" "$U" protocol straight --trials 20 --bootstraps 20 --max-pulls 10 --out protocol
+cp "$T/out" of_folders
+check "to the digit" diff of_store of_folders
+refused "the protocol on no store" 1 "tiny.json: is not a result store" protocol tiny.json
 printf '' >unevaluated.sqlite
 refused "an empty store" 1 "unevaluated.sqlite: is not a result store: it is empty" results unevaluated.sqlite
 
