@@ -342,6 +342,15 @@ static void describe_tape(Arena* arena, UfTape* tape, const UfMlp* mlp, size_t r
     }
 }
 
+static void describe_batch(Arena* arena, UfBatch* batch, size_t rows, size_t O, size_t A) {
+    REALS(arena, batch->obs, rows * O);
+    REALS(arena, batch->action, rows * A);
+    REALS(arena, batch->reward, rows);
+    REALS(arena, batch->next_obs, rows * O);
+    REALS(arena, batch->next_action, rows * A);
+    REALS(arena, batch->done, rows);
+}
+
 // Rows of a backward pass of each group.
 static int pass_rows(const UfAgent* a, int group) { return group == GROUP_CRITIC ? a->total : a->B; }
 
@@ -398,12 +407,7 @@ static void describe_scratch(UfAgent* a) {
     if (c->norm_obs) REALS(s, a->norm_mean, O);
     if (c->norm_obs) REALS(s, a->norm_std, O);
 
-    REALS(s, a->batch.obs, rows * O);
-    REALS(s, a->batch.action, rows * A);
-    REALS(s, a->batch.reward, rows);
-    REALS(s, a->batch.next_obs, rows * O);
-    REALS(s, a->batch.next_action, rows * A);
-    REALS(s, a->batch.done, rows);
+    describe_batch(s, &a->batch, rows, O, A);
     describe(s, &a->index, rows, sizeof(int64_t));
     describe(s, &a->num_rows, P, sizeof(int64_t));
     if (c->use_entropy_loss) REALS(s, a->noise.alpha, rows * A);
@@ -484,12 +488,7 @@ static void describe_world(UfAgent* a) {
     describe(s, &ring->fill, P, sizeof(int64_t));
     REALS(s, w->params, E * w->mlp.size);
     REALS(s, w->bounds, 2 * D);
-    REALS(s, w->step.obs, rows * O);
-    REALS(s, w->step.action, rows * A);
-    REALS(s, w->step.reward, rows);
-    REALS(s, w->step.next_obs, rows * O);
-    REALS(s, w->step.next_action, rows * A);
-    REALS(s, w->step.done, rows);
+    describe_batch(s, &w->step, rows, O, A);
     describe(s, &w->index, rows, sizeof(int64_t));
     describe(s, &w->elite, rows, sizeof(int64_t));
     describe(s, &w->num_elites, P, sizeof(int64_t));
@@ -1809,7 +1808,7 @@ UfStatus uf_checkpoint_info(const char* path, char** out) {
 struct UfPolicy {
     int O, A, H, kind;
     UfMlp mlp;
-    bool deterministic_eval, norm_obs;
+    bool norm_obs;
     real log_std_min, log_std_max;
     real* params;          // one network
     real* norm;            // (2, O)
@@ -1836,7 +1835,6 @@ UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
     policy->H = a->H;
     policy->kind = a->policy_kind;
     policy->mlp = a->mlp[GROUP_ACTOR];
-    policy->deterministic_eval = c->deterministic_eval;
     policy->norm_obs = c->norm_obs;
     policy->log_std_min = (real)c->log_std_min;
     policy->log_std_max = (real)c->log_std_max;
@@ -1870,7 +1868,6 @@ UfStatus uf_policy_load(UfPolicy** out, const char* path, int member) {
 
 int uf_policy_obs_dim(const UfPolicy* policy) { return policy->O; }
 int uf_policy_action_dim(const UfPolicy* policy) { return policy->A; }
-bool uf_policy_deterministic_eval(const UfPolicy* policy) { return policy->deterministic_eval; }
 
 enum { POLICY_ROWS = 64 };  // rows a pass, so that scratch stays small
 

@@ -194,11 +194,6 @@ static void run_products(const Bench* b) {
 
 // ---- timing ----
 
-static int ascending(const void* a, const void* b) {
-    const double x = *(const double*)a, y = *(const double*)b;
-    return x < y ? -1 : x > y;
-}
-
 static UfStatus time_windows(Bench* b) {
     const UfBenchOptions* o = b->options;
     const double scale = 1e3 / o->num_steps / o->population;
@@ -210,8 +205,8 @@ static UfStatus time_windows(Bench* b) {
         for (int s = 0; s < o->num_steps; s++) run_products(b);
         b->bare_ms[w] = (uf_now() - start) * scale;
     }
-    qsort(b->update_ms, (size_t)o->num_windows, sizeof(double), ascending);
-    qsort(b->bare_ms, (size_t)o->num_windows, sizeof(double), ascending);
+    uf_sort(b->update_ms, o->num_windows);
+    uf_sort(b->bare_ms, o->num_windows);
     return UF_OK;
 }
 

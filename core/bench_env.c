@@ -156,15 +156,10 @@ static void time_windows(Bench* b) {
     }
 }
 
-static int ascending(const void* a, const void* b) {
-    const double x = *(const double*)a, y = *(const double*)b;
-    return x < y ? -1 : x > y;
-}
-
 // The share `at` of the values lies below it.
 static double quantile(double* values, int count, double at) {
-    qsort(values, (size_t)count, sizeof(double), ascending);
-    return values[(int)(at * (count - 1) + 0.5)];
+    uf_sort(values, count);
+    return uf_quantile(values, count, at);
 }
 
 static void make_actions(Bench* b) {

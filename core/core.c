@@ -426,6 +426,22 @@ UfStatus uf_sha256_file(const char* path, char hex[65]) {
     return status;
 }
 
+// ---- numbers ----
+
+static int ascending(const void* left, const void* right) {
+    const double a = *(const double*)left, b = *(const double*)right;
+    return (a > b) - (a < b);
+}
+
+void uf_sort(double* values, int64_t count) { qsort(values, (size_t)count, sizeof *values, ascending); }
+
+double uf_quantile(const double* sorted, int64_t count, double share) {
+    const double place = share * (double)(count - 1);
+    const int64_t below = (int64_t)place;
+    if (below >= count - 1) return sorted[count - 1];
+    return sorted[below] + (place - (double)below) * (sorted[below + 1] - sorted[below]);
+}
+
 // ---- time ----
 
 double uf_now(void) {

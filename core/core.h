@@ -75,6 +75,12 @@ UfStatus uf_make_folder(const char* path);  // and its parents
 UfStatus uf_sha256_file(const char* path, char hex[65]);
 void uf_sha256(const void* data, size_t num_bytes, char hex[65]);
 
+// ---- numbers ----
+
+void uf_sort(double* values, int64_t count);  // ascending; none may be NaN
+// Linear between the two nearest of `count` sorted numbers, as numpy does: share 0 is the least, 1 the largest.
+double uf_quantile(const double* sorted, int64_t count, double share);
+
 // ---- time ----
 
 double uf_now(void);  // seconds, monotonic

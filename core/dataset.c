@@ -10,7 +10,7 @@
 #include <ctype.h>   // isdigit
 #include <math.h>    // isfinite, sqrt, INFINITY
 #include <stdio.h>   // snprintf
-#include <stdlib.h>  // qsort, strtod
+#include <stdlib.h>  // strtod
 #include <string.h>
 #include <sys/stat.h>  // stat
 #include <unistd.h>    // unlink
@@ -756,19 +756,6 @@ UfStatus uf_dataset_from_arrays(UfDataset** out, const UfArrays* arrays) {
 
 // ---- info ----
 
-static int compare_doubles(const void* left, const void* right) {
-    double a = *(const double*)left, b = *(const double*)right;
-    return (a > b) - (a < b);
-}
-
-// Between the two nearest of n sorted numbers, as numpy does.
-static double quantile(const double* sorted, int64_t n, double share) {
-    double place = share * (double)(n - 1);
-    int64_t below = (int64_t)place;
-    if (below >= n - 1) return sorted[n - 1];
-    return sorted[below] + (place - (double)below) * (sorted[below + 1] - sorted[below]);
-}
-
 // One line: quantiles and mean of values mapped by scale * (x - shift).
 static void add_quantiles(UfText* text, const char* name, const double* sorted, int64_t n, double shift,
                           double scale) {
@@ -777,7 +764,7 @@ static void add_quantiles(UfText* text, const char* name, const double* sorted, 
     uf_text_add(text, "%-13s", name);
     for (int i = 0; i < 5; i++) {
         static const char* const titles[] = {"min", "25%", "median", "75%", "max"};
-        uf_text_add(text, " %s %.6g ", titles[i], scale * (quantile(sorted, n, 0.25 * i) - shift));
+        uf_text_add(text, " %s %.6g ", titles[i], scale * (uf_quantile(sorted, n, 0.25 * i) - shift));
     }
     uf_text_add(text, " mean %.6g\n", scale * (sum / (double)n - shift));
 }
@@ -789,12 +776,12 @@ static UfStatus describe_episodes(UfText* text, const UfDataset* d) {
     UF_TRY(UF_ALLOC(&sorted, d->num_episodes, "returns"));
     for (int64_t i = 0; i < d->num_episodes; i++)
         if (isfinite(d->episode_returns[i])) sorted[num_finite++] = (double)d->episode_returns[i];
-    qsort(sorted, (size_t)num_finite, sizeof *sorted, compare_doubles);
+    uf_sort(sorted, num_finite);
     if (num_finite) add_quantiles(text, "return", sorted, num_finite, 0, 1);
     if (num_finite && uf_task_scores(task_name(d, NULL), &low, &high))
         add_quantiles(text, "score", sorted, num_finite, low, 100 / (high - low));
     for (int64_t i = 0; i < d->num_episodes; i++) sorted[i] = d->episode_lengths[i];
-    qsort(sorted, (size_t)d->num_episodes, sizeof *sorted, compare_doubles);
+    uf_sort(sorted, d->num_episodes);
     add_quantiles(text, "length", sorted, d->num_episodes, 0, 1);
     uf_free(sorted);
     return UF_OK;

@@ -279,7 +279,6 @@ void uf_dynamics_free(UfDynamics* d) {
 
 UfBackend* uf_dynamics_backend(UfDynamics* d) { return d->backend; }
 const UfConfig* uf_dynamics_config(const UfDynamics* d) { return &d->config; }
-const char* uf_dynamics_dataset_hash(const UfDynamics* d) { return d->dataset_hash; }
 int64_t uf_dynamics_num_epochs(const UfDynamics* d) { return d->epoch; }
 int64_t uf_dynamics_num_steps(const UfDynamics* d) { return d->num_steps; }
 int64_t uf_dynamics_num_batches(const UfDynamics* d) { return d->num_train / d->B; }

@@ -75,7 +75,6 @@ int64_t uf_dynamics_num_steps(const UfDynamics* dynamics);
 // Whether early_stop_epochs is reached.
 bool uf_dynamics_stopped_early(const UfDynamics* dynamics);
 const int* uf_dynamics_elites(const UfDynamics* dynamics, int* count);
-const char* uf_dynamics_dataset_hash(const UfDynamics* dynamics);
 
 // Error of the predicted observation after 1 to `horizon` steps along held-out episodes: predictions are fed back with
 // the data's actions; root mean square over starts and over the numbers that vary, each in units of its standard

@@ -10,7 +10,6 @@
 #include <math.h>
 #include <stdio.h>  // snprintf
 #include <string.h>
-#include <unistd.h>  // access
 
 #include "collect.h"
 #include "dataset.h"
@@ -18,6 +17,7 @@
 #include "h5.h"
 #include "policy.h"
 #include "run.h"
+#include "run_folder.h"
 
 struct UfOnline {
     UfConfig config;
@@ -322,8 +322,6 @@ UfStatus uf_online_load(UfOnline* o, const char* path, int64_t num_steps) {
 
 enum { PATH_BYTES = 2 * UF_FOLDER_BYTES };
 
-static bool file_exists(const char* path) { return access(path, F_OK) == 0; }
-
 static UfStatus updates_of(const char* checkpoint, int64_t* updates) {
     UfH5 h5;
     double number = 0;
@@ -361,7 +359,7 @@ static UfStatus make_datasets(const UfOnlineDatasets* options, const UfConfig* c
     UF_TRY(uf_env_lookup(&spec, config->env));
     if (strchr(options->run, ','))
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: a mixture cannot hold a name with a comma", options->run);
-    const bool has_medium = file_exists(medium);
+    const bool has_medium = uf_file_exists(medium);
     UfCollectOptions collect = {.env = spec->name,
                                 .seed = (uint64_t)config->seed,
                                 .num_threads = options->num_threads,
@@ -385,7 +383,7 @@ static UfStatus make_datasets(const UfOnlineDatasets* options, const UfConfig* c
         collect.mix = rows[i].mix;
         collect.num_steps = rows[i].num_steps;
         collect.output = path;
-        const bool there = file_exists(path);
+        const bool there = uf_file_exists(path);
         if (!there)
             UF_TRY(collect.num_steps ? uf_collect(&collect)
                                      : write_replay(config, options->run, has_medium ? medium : last, path));

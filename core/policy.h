@@ -11,7 +11,5 @@ UfStatus uf_policy_refresh(UfPolicy* policy, const UfAgent* agent, int member);
 // uf_policy_act without the scaling to the dataset's units.
 UfStatus uf_policy_act_normalised(const UfPolicy* policy, float* actions, const float* obs, int64_t n,
                                   const float* noise);
-// The configuration asks to evaluate a stochastic policy at its mean.
-bool uf_policy_deterministic_eval(const UfPolicy* policy);
 
 #endif

@@ -197,18 +197,6 @@ static UfStatus run_trials(Trials* t, double ucb_alpha, UfPool* pool) {
 
 // ---- intervals ----
 
-static int compare_doubles(const void* left, const void* right) {
-    const double a = *(const double*)left, b = *(const double*)right;
-    return (a > b) - (a < b);
-}
-
-// Linear between neighbours, as numpy.percentile.
-static double quantile(const double* sorted, int count, double q) {
-    const double place = q * (count - 1);
-    const int i = (int)place < count - 1 ? (int)place : count - 1, next = i < count - 1 ? i + 1 : i;
-    return sorted[i] + (place - i) * (sorted[next] - sorted[i]);
-}
-
 // Replicates (num_replicates, num_columns) -> limits of each column.
 typedef struct Limits {
     const double* replicates;
@@ -228,9 +216,9 @@ static void limits_task(void* context, int column, int thread) {
     }
     l->low[column] = l->high[column] = NAN;
     if (!finite) return;
-    qsort(x, (size_t)l->num_replicates, sizeof *x, compare_doubles);
-    l->low[column] = quantile(x, l->num_replicates, (1 - l->confidence) / 2);
-    l->high[column] = quantile(x, l->num_replicates, (1 + l->confidence) / 2);
+    uf_sort(x, l->num_replicates);
+    l->low[column] = uf_quantile(x, l->num_replicates, (1 - l->confidence) / 2);
+    l->high[column] = uf_quantile(x, l->num_replicates, (1 + l->confidence) / 2);
 }
 
 static UfStatus take_limits(Limits* l, UfPool* pool) {

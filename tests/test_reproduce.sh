@@ -9,17 +9,7 @@ T=$(mktemp -d /tmp/unifloral-reproduce-XXXXXX)
 trap 'rm -rf "$T"' EXIT
 bad=0
 
-check() { # NAME COMMAND...: passes if the command does
-    local name=$1
-    shift
-    if "$@" >"$T/out" 2>"$T/err"; then
-        echo "ok $name"
-    else
-        echo "not ok $name"
-        sed 's/^/    /' "$T/out" "$T/err" | head -n 8
-        bad=1
-    fi
-}
+. tests/check.sh
 refused() { # NAME STATUS PATTERN ARGUMENTS...
     local name=$1 status=$2 pattern=$3
     shift 3

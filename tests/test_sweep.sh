@@ -8,17 +8,7 @@ T=$(mktemp -d /tmp/unifloral-sweep-XXXXXX)
 trap 'rm -rf "$T"' EXIT
 bad=0
 
-check() { # NAME COMMAND...: passes if the command does
-    local name=$1
-    shift
-    if "$@" >"$T/out" 2>"$T/err"; then
-        echo "ok $name"
-    else
-        echo "not ok $name"
-        sed 's/^/    /' "$T/out" "$T/err" | head -n 8
-        bad=1
-    fi
-}
+. tests/check.sh
 sweep() { # NAME ARGUMENTS...: passes if it does; what it says stays in `said`
     local name=$1
     shift
