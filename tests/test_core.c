@@ -1,6 +1,7 @@
 // test_core.c: errors, memory, text, files, SHA-256 and the thread pool.
 #include "support.h"
 
+#include <math.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -350,11 +351,27 @@ static void test_pools(void** state) {
     uf_pool_free(NULL);
 }
 
+// Against numpy.quantile([1, 2, 4, 8], share).
+static void test_quantile(void** state) {
+    (void)state;
+    double x[] = {4, 1, 8, 2};
+    static const double sorted[] = {1, 2, 4, 8};
+    static const struct {
+        double share, expected;
+    } rows[] = {{0, 1}, {0.1, 1.3}, {0.25, 1.75}, {0.5, 3}, {0.75, 5}, {0.9, 6.8}, {1, 8}};
+    uf_sort(x, 4);
+    assert_memory_equal(x, sorted, sizeof x);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_true(fabs(uf_quantile(x, 4, rows[i].share) - rows[i].expected) < 1e-12);
+    assert_true(uf_quantile(x + 2, 1, 0.3) == 4);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_errors),  cmocka_unit_test(test_alloc),      cmocka_unit_test(test_text),
-        cmocka_unit_test(test_nearest), cmocka_unit_test(test_files),      cmocka_unit_test(test_sha256),
-        cmocka_unit_test(test_pool),    cmocka_unit_test(test_pool_reuse), cmocka_unit_test(test_pools),
+        cmocka_unit_test(test_quantile), cmocka_unit_test(test_errors),  cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_text),     cmocka_unit_test(test_nearest), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_sha256),   cmocka_unit_test(test_pool),    cmocka_unit_test(test_pool_reuse),
+        cmocka_unit_test(test_pools),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
