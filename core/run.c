@@ -8,7 +8,7 @@
 // An evaluation beside training (eval_threads) works on a copy of the actor. Its log line comes when it is done,
 // and so do milestones; until then no checkpoint is written and no other evaluation begins.
 //
-// Rooms: paths and log, evaluation, settings, result, folder, progress, milestones of an online run, intervals,
+// Rooms: paths and log, evaluation, result, folder, progress, milestones of an online run, intervals,
 // loop, API.
 #include "run.h"
 
@@ -141,12 +141,6 @@ static void note_evaluation(const Run* run, const UfEvaluation* e) {
     }
 }
 
-// ---- settings ----
-
-static bool shapes_results(const UfParam* p) {
-    return strcmp(p->name, "num_threads") != 0 && strcmp(p->name, "eval_threads") != 0;
-}
-
 // ---- result ----
 
 static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5* h5) {
@@ -230,7 +224,7 @@ static UfStatus is_result_of(const Run* run, const UfH5* h5, bool* same) {
     if (status == UF_OK) status = uf_config_parse(made, json, h5->path);
     *same = status == UF_OK && !strcmp(version, uf_version()) && !strcmp(hash, run->dataset->hash) &&
             (int64_t)updates == run->config.num_updates &&
-            !uf_config_difference(made, &run->config, shapes_results);
+            !uf_config_difference(made, &run->config, uf_param_shapes_results);
     uf_config_free(made);
     uf_free(json);
     uf_free(version);

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# test_slurm: job arrays of core/slurm.h under a real Slurm of one node (tests/slurm_up.sh): submitting, two at a time,
+# back into the queue before the time limit, cancelling, forgotten by Slurm, refused. Prints "ok name", "not ok name" or
+# "skip name". Environment: UNIFLORAL, BUILD.
+set -uo pipefail
+A=$(realpath "${BUILD:-build}/tests/slurm_array")
+T=$(mktemp -d /tmp/unifloral-slurm-XXXXXX)
+trap 'slurm_down "$T/slurm"; rm -rf "$T"' EXIT
+bad=0
+
+. tests/check.sh
+. tests/slurm_up.sh
+refused() { # NAME PATTERN COMMAND...: status 1, and one line on stderr that matches
+    local name=$1 pattern=$2 got
+    shift 2
+    "$@" >"$T/said" 2>"$T/complaint" </dev/null
+    got=$?
+    check "$name" test "$got $(sed -E "s#^error: .*($pattern).*#as wanted#" "$T/complaint")" = "1 as wanted"
+}
+within() { # SECONDS COMMAND...: until the command succeeds
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.2
+    done
+}
+# Everything that could need a quote, but for a backslash.
+D="$T/it's a \"folder\" 100%a #1"
+mkdir -p "$D/logs" "$T/back\\slash"
+cd "$D" || exit 1
+
+# ---- without Slurm: the script, and what is refused before anything is submitted ----
+
+offline() { PATH=$T/nothing "$A" submit script.sh logs "$@"; }
+refused "no sbatch" "sbatch: there is no such program: this machine submits no Slurm jobs; leave --slurm away" offline "0 1 2 3 7 9 10" 2 60 "--time=5  --comment 'a # \"b\"'" true
+check "indices, as short as they go" grep -qx '#SBATCH --array=0-3,7,9-10%2' script.sh
+check "own options come last of all" test "$(grep '^#SBATCH' script.sh | tail -n 1)" = '#SBATCH --time=5 --comment "a # \"b\""'
+check "it is a script" bash -n script.sh
+refused "options that are none" "sbatch_options: \"time=5\": expected options of sbatch, as --time" offline 0 0 60 "time=5" true
+for option in --array=0-3 --arr=0-3 -a0-3 "-a 0-3" --wrap=ls --test-only --wait -W --chdir=/ "-D /" --clusters=x; do
+    refused "refuses $option" "sbatch_options: ${option%% *}: is chosen by the program" offline 0 0 60 "--mem=1G $option" true
+done
+refused "a quote without an end" "a ' has no end" offline 0 0 60 "--comment='a" true
+refused "two lines" "sbatch_options: holds a control character" offline 0 0 60 $'--time=5\nrm -r /' true
+refused "a folder that Slurm cannot name" "sbatch takes no folder with a backslash" "$A" submit script.sh "$T/back\\slash" 0 0 60 "" true
+refused "no folder for logs" "nowhere: No such file" "$A" submit script.sh nowhere 0 0 60 "" true
+refused "nothing to ask" "squeue: there is no such program" env PATH="$T/nothing" "$A" state 1
+
+# ---- with it ----
+
+if ! SLURM_MIN_JOB_AGE=15 slurm_up "$T/slurm"; then
+    echo "skip job arrays under Slurm: $slurm_why"
+    exit $bad
+fi
+
+cat >task.sh <<'END'
+# a task: notes what it was called with, waits for the file `go`, heeds signals
+trap 'echo TERM >>"$1.$2"; exit 143' TERM
+trap 'echo USR1 >>"$1.$2"; exit 138' USR1
+printf '%s ' "start ${SLURM_RESTART_COUNT:-0}" "$@" >>"$1.$2"
+echo "in $PWD" >>"$1.$2"
+echo "out of task $2"
+while [ ! -e "$1.go" ]; do sleep 0.05; done
+exit "$(cat "$1.go")"
+END
+task=(bash task.sh)
+running() { [ "$(squeue --noheader --states=R --jobs="$1" | wc -l)" = "$2" ]; }
+state() { "$A" state "$1"; }
+
+id=$("$A" submit array.sh logs "0 1 2 5" 2 60 '--time=10 --comment="a # b"' "${task[@]}" array)
+check "submits and says the job's number" test "$id" -gt 0
+check "two run" within 30 running "$id" 2
+check "two wait" grep -q '^2 pending, 2 running, 0 died' <(state "$id")
+check "options are heeded" test "$(squeue --noheader --array --format='%l|%k|%C' --jobs="$id" | sort -u)" = "10:00|a # b|1"
+"$A" wait "$id" >waited 2>&1 &
+waiter=$!
+within 10 test -s waited
+kill -TERM $waiter
+wait $waiter
+check "waiting can be stopped" test $? = 143
+check "without harm" running "$id" 2
+echo 0 >array.go
+check "waits for the end" "$A" wait "$id"
+check "and sees it" test "$(tail -n 1 "$T/out" | cut -c 1-28)" = "0 pending, 0 running, 0 died"
+check "each task ran once, with its index, in this folder" test "$(cat array.? | sort)" = "$(for i in 0 1 2 5; do echo "start 0 array $i in $D"; done)"
+check "each has a log" test "$(cat logs/task_?.txt)" = "$(for i in 0 1 2 5; do echo "out of task $i"; done)"
+array=$id
+
+# Words with quotes reach the task as they are; a status other than 0 is a death.
+"$A" submit words.sh logs "3" 0 60 "" bash -c 'printf "<%s>" "$@" >words; exit 7' "a  b" "it's" '"$HOME"' '%a \n' '*' >id
+check "a task that fails" "$A" wait "$(cat id)"
+check "is seen to" test "$(tail -n 1 "$T/out")" = "0 pending, 0 running, 1 died: 3 FAILED; waits for: "
+check "words are not changed" test "$(cat words)" = "<it's><\"\$HOME\"><%a \\n><*><3>"
+
+# ---- the time limit ----
+
+short=$("$A" submit short.sh logs "9" 0 60 "--time=1" "${task[@]}" short)
+id=$("$A" submit limit.sh logs "0 1" 0 3 "--time=5" "${task[@]}" limit)
+within 30 running "$id" 2
+sleep 4 # the least that a task needs here
+timeout 60 scancel --signal=USR1 --batch "${id}_0" &
+check "asked to stop, a task saves" within 20 grep -q USR1 limit.0
+check "and waits in the queue" within 20 grep -q '^1 pending, 1 running, 0 died' <(state "$id")
+check "it begins again" within 60 grep -q 'start 1 limit 0' limit.0
+check "the log goes on" test "$(grep -c 'out of task 0' logs/task_0.txt)" = 3
+check "and says why" grep -q 'the time limit is near: back into the queue' logs/task_0.txt
+check "the other was left alone" test "$(grep -c . limit.1)" = 1
+wait
+check "cancels" "$A" cancel "$id"
+check "no task is left" "$A" wait "$id"
+check "by SIGTERM, once" test "$(grep -c TERM limit.0) $(grep -c TERM limit.1)" = "1 1"
+check "a cancelled task does not come back" test "$(grep -c start limit.0) $(grep -c start limit.1)" = "2 1"
+check "cancelling twice is harmless" "$A" cancel "$id"
+check "a limit below a minute is asked to stop at once" "$A" wait "$short"
+check "and is not queued for ever" grep -q -- '--time is too short' logs/task_9.txt
+
+# ---- forgotten, refused ----
+
+check "Slurm forgets what ended" within 120 bash -c "! squeue --jobs=$array >$T/forgotten 2>&1"
+check "which is the end of it" grep -q '^0 pending, 0 running, 0 died' <(state "$array")
+check "also for who waits" "$A" wait "$array"
+refused "an option that sbatch does not know" "refused.sh: sbatch: unrecognized option '--nonsense'" "$A" submit refused.sh logs 0 0 60 --nonsense true
+refused "a partition that is not there" "sbatch: invalid partition specified: nowhere; Batch job submission failed: Invalid partition" "$A" submit refused.sh logs 0 0 60 --partition=nowhere true
+refused "an index that is too large" "sbatch: Batch job submission failed: Invalid job array specification" "$A" submit refused.sh logs "0 100000" 0 60 "" true
+refused "no number at all" "squeue: .*Invalid job id" "$A" state x
+slurm_down "$T/slurm"
+check "nothing is left running" test -z "$(grep -lzF "$T/slurm" /proc/[0-9]*/environ 2>/dev/null)"
+
+exit $bad
