@@ -115,6 +115,21 @@ check "cancelling twice is harmless" "$A" cancel "$id"
 check "a limit below a minute is asked to stop at once" "$A" wait "$short"
 check "and is not queued for ever" grep -q -- '--time is too short' logs/task_9.txt
 
+# ---- a controller that is away for a while ----
+
+rm array.go
+id=$("$A" submit away.sh logs "4" 0 60 "" "${task[@]}" array)
+within 30 running "$id" 1
+kill "$(cat "$T/slurm/slurmctld.pid")"
+"$A" wait "$id" >waited 2>&1 &
+waiter=$!
+refused "a question that gets no answer" "squeue: .*Unable to contact slurm controller" "$A" state "$id"
+PATH=$PATH:/usr/sbin slurmctld
+echo 0 >array.go
+wait $waiter
+check "waiting outlives it" test $? = 0
+check "and sees the end" test "$(tail -n 1 waited | cut -c 1-28)" = "0 pending, 0 running, 0 died"
+
 # ---- forgotten, refused ----
 
 check "Slurm forgets what ended" within 120 bash -c "! squeue --jobs=$array >$T/forgotten 2>&1"
