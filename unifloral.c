@@ -564,7 +564,7 @@ UfStatus uf_agent_set_model(UfAgent* a, const UfModel* m) {
     UF_TRY(find_rule(w, &a->configs[0], m));
     hash_model(m, w->hash);
     w->mlp = m->mlp;
-    w->elites.nets = (UfNets){&w->mlp, 1, m->num_networks, m->num_networks, NULL};
+    w->elites.nets = (UfNets){&w->mlp, a->P, m->num_networks, m->num_networks, NULL, true};
     w->elites.obs_dim = a->O;
     w->elites.action_dim = a->A;
     w->elites.discrepancy = (real)m->discrepancy;
@@ -922,8 +922,8 @@ static void prepare_inputs(UfAgent* a, const UfBatch* batch) {
 
 static UfNets nets_of(const UfAgent* a, int group, bool target) {
     const UfGroup* g = &a->groups[group];
-    return (UfNets){&a->mlp[group], a->P, a->networks[group], a->networks[group],
-                    target ? g->target : g->params};
+    return (UfNets){
+        &a->mlp[group], a->P, a->networks[group], a->networks[group], target ? g->target : g->params, false};
 }
 
 static UfInput input_of(const UfAgent* a, const real* x, int total) { return (UfInput){x, a->ld, total}; }
@@ -1126,14 +1126,10 @@ static void put_model_input(UfAgent* a, const real* obs, const real* action, int
                               a->A);
 }
 
-// Member by member, so that the cut into tasks is that of a single run.
 static void forward_elites(UfAgent* a, int rows) {
     const World* w = &a->world;
-    const size_t out = (size_t)w->elites.nets.N * (size_t)rows * (size_t)w->mlp.out;
-    for (int p = 0; p < a->P; p++)
-        a->backend->mlp_forward(a->backend, &w->elites.nets, w->out + (size_t)p * out, NULL,
-                                (UfInput){w->x + (size_t)p * (size_t)rows * (size_t)a->ld, a->ld, rows},
-                                (UfRows){0, rows, rows});
+    a->backend->mlp_forward(a->backend, &w->elites.nets, w->out, NULL, (UfInput){w->x, a->ld, rows},
+                            (UfRows){0, rows, rows});
 }
 
 // action (P, rows, A) of the current policy at obs (P, rows, O).
