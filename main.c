@@ -213,9 +213,10 @@ static size_t add_value(char* line, size_t length, size_t bytes, const char* nam
 
 static size_t describe(const UfRunEvent* e, char* line, size_t bytes) {
     char left[32];
-    size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f updates/s  %s left",
-                                100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second,
-                                uf_duration(e->seconds_left, left));
+    size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f updates/s",
+                                100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second);
+    if (e->population > 1) n += (size_t)snprintf(line + n, bytes - n, " of %d", e->population);
+    n += (size_t)snprintf(line + n, bytes - n, "  %s left", uf_duration(e->seconds_left, left));
     n = add_value(line, n, bytes, "epoch", "%.0f", metric(e, "epoch"));
     n = add_value(line, n, bytes, "loss", "%.4g", metric(e, "loss"));
     n = add_value(line, n, bytes, "validation", "%.4g", metric(e, "validation"));
@@ -265,11 +266,11 @@ static UfStatus online_config(const Args* args, UfConfig* c) {
     return UF_OK;
 }
 
-static UfStatus train_config(const Args* args, UfConfig** out) {
+// Nullable: file
+static UfStatus train_config(const Args* args, const char* file, UfConfig** out) {
     const char* resume = args->values[O_RESUME];
     char path[2048];
     *out = NULL;
-    const char* file = args->num_files ? args->files[0] : args->values[O_CONFIG];
     if (resume) snprintf(path, sizeof(path), "%s/config.json", resume);
     if (resume && (access(path, F_OK) == 0 || !file))
         UF_TRY(uf_run_config(out, resume));
@@ -331,11 +332,88 @@ static int make_datasets(const Args* args, const char* folder) {
     return DONE;
 }
 
+// ---- several runs in one process ----
+
+// The folder of a configuration of several: named after it, in --out. One that is there goes on.
+static UfStatus member_of(const Args* args, const char* file, UfRunMember* m, char folder[UF_FOLDER_BYTES]) {
+    char stem[UF_STRING_BYTES];
+    UfConfig* config;
+    UfStatus status = train_config(args, file, &config);
+    m->config = config;
+    UF_TRY(status);
+    if (snprintf(folder, UF_FOLDER_BYTES, "%s/%s", args->values[O_OUT],
+                 uf_file_stem(file, stem, sizeof(stem))) >= UF_FOLDER_BYTES)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the folder's name is too long", args->values[O_OUT]);
+    if (uf_has_file(folder, "config.json"))
+        m->resume = folder;
+    else
+        m->out = folder;
+    return UF_OK;
+}
+
+static UfStatus members_of(const Args* args, UfRunMember* members, char (*folders)[UF_FOLDER_BYTES]) {
+    for (int i = 0; i < args->num_files; i++) {
+        UF_TRY(member_of(args, args->files[i], &members[i], folders[i]));
+        for (int k = 0; k < i; k++)
+            if (!strcmp(folders[k], folders[i]))
+                return UF_FAIL(UF_ERR_ARGUMENT, "%s and %s would both train in %s; rename one of them",
+                               args->files[k], args->files[i], folders[i]);
+    }
+    return UF_OK;
+}
+
+static void print_member(const UfRunMember* m, const char* folder) {
+    const UfRunResult* r = &m->result;
+    if (m->status == UF_ERR_STOPPED) return;
+    if (m->status != UF_OK)
+        fprintf(stderr, "error: %s: %s\n", folder, m->error);
+    else if (r->num_episodes && isfinite(r->mean_score))
+        printf("%s  normalised score %.1f +- %.1f\n", folder, r->mean_score, r->stderr_score);
+    else if (r->num_episodes)
+        printf("%s  return %.2f +- %.2f\n", folder, r->mean_return, r->stderr_return);
+    else
+        printf("%s  not evaluated\n", folder);
+}
+
+static int train_members(const Args* args, UfRunMember* members, char (*folders)[UF_FOLDER_BYTES]) {
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    if (members_of(args, members, folders) != UF_OK) return failed();
+    catch_signals();
+    const UfRunOptions run = {.stop = &stop_signal, .on_progress = on_progress, .user = &screen};
+    const UfStatus status = uf_run_train_members(&run, members, args->num_files);
+    bool told = false;
+    if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
+    for (int i = 0; i < args->num_files; i++) {
+        print_member(&members[i], folders[i]);
+        told = told || members[i].status != UF_OK;
+    }
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "stopped; the same command goes on\n");
+        return 128 + stop_signal;
+    }
+    return status == UF_OK ? DONE : told ? FAILED : failed();
+}
+
+static int train_several(const Args* args) {
+    UfRunMember* members = calloc((size_t)args->num_files, sizeof *members);
+    char(*folders)[UF_FOLDER_BYTES] = calloc((size_t)args->num_files, sizeof *folders);
+    int status = FAILED;
+    if (members && folders)
+        status = train_members(args, members, folders);
+    else
+        fprintf(stderr, "error: out of memory\n");
+    for (int i = 0; members && i < args->num_files; i++) uf_config_free((UfConfig*)members[i].config);
+    free(members);
+    free(folders);
+    return status;
+}
+
 static int command_train(const Args* args) {
     UfConfig* config = NULL;
     UfRunResult result;
     Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
-    if (train_config(args, &config) != UF_OK) {
+    if (args->num_files > 1) return train_several(args);
+    if (train_config(args, args->num_files ? args->files[0] : NULL, &config) != UF_OK) {
         uf_config_free(config);
         return failed();
     }
@@ -371,7 +449,7 @@ static int command_dynamics(const Args* args) {
     UfConfig* config = NULL;
     UfDynamicsResult result;
     Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
-    if (train_config(args, &config) != UF_OK) {
+    if (train_config(args, args->values[O_CONFIG], &config) != UF_OK) {
         uf_config_free(config);
         return failed();
     }
@@ -791,9 +869,13 @@ typedef struct Command {
 
 static const Command commands[] = {
     {"train", command_train,
-     "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE] "
+     "CONFIG... [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE] "
      "[--env NAME]",
-     "train by a JSON configuration, evaluate, keep checkpoints", 1, 1,
+     "train by a JSON configuration, evaluate, keep checkpoints. Several configurations train in one "
+     "process, as one "
+     "population where they fit together, each in a folder of --out that is named after it; the same command "
+     "goes on",
+     1, -1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) |
          BIT(O_ENV),
      0},
@@ -1009,6 +1091,10 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool resumed = args->values[O_RESUME] != NULL;
     if (args->num_files < c->min_files && !resumed)
         return misuse(c, "an argument is missing: %s", c->usage, NULL);
+    if (c->function == command_train && args->num_files > 1 && resumed)
+        return misuse(c, "%s: several configurations go on by the same command", "--resume", NULL);
+    if (c->function == command_train && args->num_files > 1 && !args->values[O_OUT])
+        return misuse(c, "%s is missing: the folder for the runs of several configurations", "--out", NULL);
     if (resumed && args->values[O_OUT])
         return misuse(c, "%s contradict each other: a resumed run stays in its folder", "--resume and --out",
                       NULL);
