@@ -115,7 +115,8 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
-    [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
+    [O_POPULATION] = {"population", "N",
+                      "members that train together in one process (default 1); sweep: or auto", 0, 0},
     [O_WINDOWS] = {"windows", "N", "timed windows (default 7, with --env 101)", 5, 100000},
     [O_ROLLOUTS] = {"rollouts", NULL, "time rollouts in a random world model instead of updates", 0, 0},
     [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
@@ -151,7 +152,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_GRID] = {"grid", NULL, "every combination of the axes once", 0, 0},
     [O_RETRY] = {"retry", NULL, "train those again that failed before", 0, 0},
     [O_STORE] = {"store", "FILE", "result store (default store.sqlite in the folder)", 0, 0},
-    [O_JOBS] = {"jobs", "N", "runs side by side (default: all cores)", 1, 1024},
+    [O_JOBS] = {"jobs", "N", "processes side by side (default: all cores, with --population 1)", 1, 1024},
     [O_WHERE] = {"where", "NAME=VALUE",
                  "only policies of this algorithm, dataset, seed, status or hyperparameter; may be repeated",
                  0, 0},
@@ -525,20 +526,25 @@ static int command_sweep(const Args* args) {
     UfStatus status = uf_config_create(&config);
     if (status == UF_OK) status = sweep_config(args, config, &axes);
     catch_signals();
-    UfSweepOptions sweep = {.config = config,
-                            .axes = &axes,
-                            .num_policies = number(args, O_NUM_POLICIES, 20),
-                            .sweep_seed = (uint64_t)number(args, O_SWEEP_SEED, 0),
-                            .grid = args->values[O_GRID] != NULL,
-                            .retry = args->values[O_RETRY] != NULL,
-                            .program = program,
-                            .out = args->values[O_OUT],
-                            .store = args->values[O_STORE],
-                            .jobs = (int)number(args, O_JOBS, uf_num_cores()),
-                            .threads = (int)number(args, O_THREADS, 1),
-                            .stop = &stop_signal,
-                            .on_progress = on_policy,
-                            .user = &screen};
+    const char* population = args->values[O_POPULATION];
+    const bool together = population && strcmp(population, "1") != 0;  // then the threads are for one process
+    const int cores = uf_num_cores(), jobs = (int)number(args, O_JOBS, together ? 1 : cores);
+    UfSweepOptions sweep = {
+        .config = config,
+        .axes = &axes,
+        .num_policies = number(args, O_NUM_POLICIES, 20),
+        .sweep_seed = (uint64_t)number(args, O_SWEEP_SEED, 0),
+        .grid = args->values[O_GRID] != NULL,
+        .retry = args->values[O_RETRY] != NULL,
+        .program = program,
+        .out = args->values[O_OUT],
+        .store = args->values[O_STORE],
+        .population = (int)number(args, O_POPULATION, 1),
+        .jobs = jobs,
+        .threads = (int)number(args, O_THREADS, together && cores > jobs ? cores / jobs : 1),
+        .stop = &stop_signal,
+        .on_progress = on_policy,
+        .user = &screen};
     if (status == UF_OK) status = uf_sweep(&sweep, &result);
     uf_axes_free(&axes);
     uf_config_free(config);
@@ -931,12 +937,12 @@ static const Command commands[] = {
          BIT(O_CONFIDENCE) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_OUT),
      0},
     {"sweep", command_sweep,
-     "CONFIG --dataset FILE [--num-policies N] [--sweep-seed N | --grid] [--jobs N] [--store FILE] [--out "
-     "DIR] "
-     "[--set name=value]...",
+     "CONFIG --dataset FILE [--num-policies N] [--sweep-seed N | --grid] [--population N|auto] [--jobs N] "
+     "[--store FILE] [--out DIR] [--set name=value]...",
      "train many policies: lists in CONFIG (or --set name=[a,b]) are axes; the same command goes on", 1, 1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) | BIT(O_ENV) |
-         BIT(O_NUM_POLICIES) | BIT(O_SWEEP_SEED) | BIT(O_GRID) | BIT(O_RETRY) | BIT(O_STORE) | BIT(O_JOBS),
+         BIT(O_NUM_POLICIES) | BIT(O_SWEEP_SEED) | BIT(O_GRID) | BIT(O_RETRY) | BIT(O_STORE) | BIT(O_JOBS) |
+         BIT(O_POPULATION),
      0},
     {"results", command_results,
      "STORE [--where name=value]... [--csv FILE] [--npz FOLDER] [--import PATH...]",
@@ -1078,6 +1084,13 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         snprintf(text, sizeof(text), "--%s wants a number of at least 0, not '%%s'", options[reals[i]].name);
         if (value && !is_number(value)) return misuse(c, text, value, NULL);
     }
+    const char* population = args->values[O_POPULATION];
+    const bool may_choose = c->function == command_sweep;
+    snprintf(text, sizeof(text), "--population wants a whole number from 1 to %d%s, not '%%s'",
+             UF_MAX_POPULATION, may_choose ? ", or auto" : "");
+    if (population && !is_whole_number(population, 1, UF_MAX_POPULATION) &&
+        !(may_choose && !strcmp(population, "auto")))
+        return misuse(c, text, population, NULL);
     if (args->values[O_GRID] && args->values[O_NUM_POLICIES])
         return misuse(c, "%s contradict each other: a grid has all combinations", "--grid and --num-policies",
                       NULL);

@@ -515,6 +515,15 @@ void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch) {
 // on.
 enum { ROLLOUT_ROWS = 4096, ERROR_ROWS = 1024 };
 
+static int64_t ring_capacity(const UfConfig* c) {
+    return c->rollout_length * c->rollout_batch_size * c->model_retain_epochs;
+}
+
+size_t uf_model_buffer_bytes(const UfConfig* c, int obs_dim, int action_dim) {
+    const size_t record = (size_t)(obs_dim + action_dim), row = record + 3 + record;
+    return (size_t)ring_capacity(c) * row * sizeof(float);
+}
+
 static void describe_world(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
     World* w = &a->world;
@@ -523,7 +532,7 @@ static void describe_world(UfAgent* a) {
     const size_t P = (size_t)a->P, O = (size_t)a->O, A = (size_t)a->A, E = (size_t)w->elites.nets.N;
     w->slice = c->rollout_batch_size < ROLLOUT_ROWS ? (int)c->rollout_batch_size : ROLLOUT_ROWS;
     const size_t rows = P * (size_t)w->slice, D = O + 1;
-    *ring = (UfRing){.capacity = c->rollout_length * c->rollout_batch_size * c->model_retain_epochs,
+    *ring = (UfRing){.capacity = ring_capacity(c),
                      .obs_dim = a->O,
                      .action_dim = a->A,
                      .stride = a->ld + 3};
