@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # test_slurm: job arrays of core/slurm.h under a real Slurm of one node (tests/slurm_up.sh): submitting, two at a time,
-# back into the queue before the time limit, cancelling, forgotten by Slurm, refused. Prints "ok name", "not ok name" or
-# "skip name". Environment: UNIFLORAL, BUILD.
+# back into the queue before the time limit, cancelling, forgotten by Slurm, refused; then sweeps by them: the same store as
+# without, stopped, killed, failing. Prints "ok name", "not ok name" or "skip name". Environment: UNIFLORAL, BUILD.
 set -uo pipefail
+U=$(realpath "${UNIFLORAL:-./unifloral}")
 A=$(realpath "${BUILD:-build}/tests/slurm_array")
+flags=$(realpath "${BUILD:-build}/flags")
 T=$(mktemp -d /tmp/unifloral-slurm-XXXXXX)
 trap 'slurm_down "$T/slurm"; rm -rf "$T"' EXIT
 bad=0
@@ -139,6 +141,129 @@ refused "an option that sbatch does not know" "refused.sh: sbatch: unrecognized 
 refused "a partition that is not there" "sbatch: invalid partition specified: nowhere; Batch job submission failed: Invalid partition" "$A" submit refused.sh logs 0 0 60 --partition=nowhere true
 refused "an index that is too large" "sbatch: Batch job submission failed: Invalid job array specification" "$A" submit refused.sh logs "0 100000" 0 60 "" true
 refused "no number at all" "squeue: .*Invalid job id" "$A" state x
+
+# ---- sweeps ----
+
+cat >tiny.json <<'END'
+{
+    "algorithm": "td3_bc",
+    "num_updates": 3000, "eval_interval": 500, "checkpoint_interval": 100, "eval_final_episodes": 4,
+    "batch_size": 16, "actor_layer_width": 16, "critic_layer_width": 16,
+    "actor_q_coef": [1, 2.5],
+    "lr": [1e-3, 3e-4, 1e-4]
+}
+END
+"$U" collect --env pendulum --policy random --steps 2000 --seed 1 --out pendulum-random.hdf5 >/dev/null || bad=1
+sweep() { # FOLDER ARGUMENTS...: what it says stays in FOLDER.said
+    local folder=$1
+    shift
+    "$U" sweep tiny.json --dataset pendulum-random.hdf5 --out "$folder" "$@" >"$folder.said" 2>&1 </dev/null
+}
+begin() { # FOLDER ARGUMENTS...: the same beside this script, as process `waiter`
+    local folder=$1
+    shift
+    "$U" sweep tiny.json --dataset pendulum-random.hdf5 --out "$folder" "$@" >"$folder.said" 2>&1 </dev/null &
+    waiter=$!
+}
+submitted() { # FOLDER: the array's number, once there is one
+    within 60 test -s "$1/slurm/job" && cat "$1/slurm/job"
+}
+says() { # FOLDER PATTERN
+    grep -q -- "$2" "$1.said" || { cat "$1.said"; false; }
+}
+if grep -q UF_NO_SQLITE "$flags"; then
+    echo "skip sweeps under Slurm: built without SQLite"
+else
+    draw=(--num-policies 5 --sweep-seed 5 --population 2)
+    check "no sweep without sbatch" bash -c "! PATH=$T/nothing '$U' sweep tiny.json --dataset pendulum-random.hdf5 --out none --slurm 2>&1 | grep -v 'error: sbatch: there is no such program.*leave --slurm away\|^20 policies'"
+    check "a sweep here" sweep here "${draw[@]}" --jobs 2 --threads 1
+    check "under Slurm" sweep there "${draw[@]}" --slurm --jobs 2 --set 'sbatch_options=--time=7 --comment=mine'
+    check "ends in the same store" diff <(contents here) <(contents there)
+    check "of five policies" test "$(contents there | wc -l)" = 6
+    check "a line for each" test "$(grep -cE '^\[[1-5]/5\] policy 000[0-4]  score ' there.said)" = 5
+    check "blocks of two were tasks, two at a time" grep -qx '#SBATCH --array=0-2%2' there/slurm/array.sh
+    check "with their options" grep -qx '#SBATCH --time=7 --comment=mine' there/slurm/array.sh
+    check "again: nothing is submitted" sweep there "${draw[@]}" --slurm
+    check "all ended before" says there '; 5 ended before; 0 tasks'
+    check "and no array is left to wait for" test ! -e there/slurm/job
+    check "other options are no other sweep" sweep there "${draw[@]}" --slurm --set sbatch_options=--time=9
+    refused "an option that sbatch refuses" "array.sh: sbatch: unrecognized option '--nonsense'" "$U" sweep tiny.json --dataset pendulum-random.hdf5 --out odd --slurm --set sbatch_options=--nonsense
+    refused "a block of no plan" "here/slurm/plan: has no block 0" "$U" sweep tiny.json --dataset pendulum-random.hdf5 --out here "${draw[@]}" --block 0
+    refused "a block that is not there" "there/slurm/plan: has no block 3" "$U" sweep tiny.json --dataset pendulum-random.hdf5 --out there "${draw[@]}" --block 3
+
+    # What waits is stopped, then killed; the array goes on.
+    long=(--num-policies 3 --sweep-seed 5 --set num_updates=15000)
+    begin long_here "${long[@]}"
+    local_sweep=$waiter
+    begin stopped "${long[@]}" --slurm
+    id=$(submitted stopped)
+    within 60 running "$id" 3
+    kill -TERM $waiter
+    wait $waiter
+    check "stopped while it waits: status 143" test $? = 143
+    check "it says what goes on" says stopped "job $id of Slurm runs on, scancel $id ends it; the same command goes on"
+    check "it does" running "$id" 3
+    refused "a sweep here is refused meanwhile" "stopped: job $id of Slurm works in this folder; give --slurm" \
+        "$U" sweep tiny.json --dataset pendulum-random.hdf5 --out stopped "${long[@]}"
+    begin stopped "${long[@]}" --slurm
+    within 20 says stopped "job $id of Slurm is under way" >/dev/null
+    kill -9 $waiter
+    wait $waiter 2>/dev/null
+    check "the same command waits for the rest" sweep stopped "${long[@]}" --slurm
+    check "of that array" test "$(cat stopped/slurm/task_?.txt | grep -c 'block')" = 3
+    wait $local_sweep
+    check "which ends in the same store" diff <(contents long_here) <(contents stopped)
+
+    # The array dies in the middle: cancelled, and one task killed before.
+    begin killed "${long[@]}" --slurm
+    id=$(submitted killed)
+    for k in 0 1 2; do within 60 test -e killed/policy_000$k/checkpoint.h5; done
+    for file in /proc/[0-9]*/cmdline; do # the task of block 1
+        [ "$(tr '\0' ' ' <"$file" 2>/dev/null | grep -c -- "--out killed .*--block 1 $")" = 1 ] && task_pid=${file//[!0-9]/}
+    done
+    kill -9 "$task_pid"
+    scancel "$id"
+    wait $waiter
+    check "an array that dies: status 1" test $? = 1
+    check "it says what has no result, and what to do" says killed 'killed: [1-3] of 3 policies have no result (task [0-2]: [A-Z]*).*the same command submits them again'
+    check "that is no failure of a policy" test "$("$U" results killed/store.sqlite --where status=failed 2>&1 | grep -c FAILED)" = 0
+    check "all were begun" test "$(find killed -name checkpoint.h5 | wc -l)" = 3
+    check "the same command submits again" sweep killed "${long[@]}" --slurm
+    check "and ends in the same store" diff <(contents long_here) <(contents killed)
+
+    # The time limit, with less of it than the minute that a sweep asks for; the array is one that the command finds.
+    begin limited "${long[@]}" --slurm
+    id=$(submitted limited)
+    scancel "$id"
+    wait $waiter
+    rm -rf limited/policy_000?
+    sed -i 's/^grace=60$/grace=1/' limited/slurm/array.sh
+    id=$(sbatch --parsable limited/slurm/array.sh)
+    printf %s "$id" >limited/slurm/job
+    within 60 test -e limited/policy_0002/checkpoint.h5
+    sleep 1.5
+    timeout 60 scancel --signal=USR1 --batch "${id}_2" &
+    check "a sweep whose task meets its time limit" sweep limited "${long[@]}" --slurm
+    check "finds the array" says limited "job $id of Slurm is under way"
+    check "the task went on later" test "$(grep -c 'block 2' limited/slurm/task_2.txt)" -ge 2
+    check "ends in the same store too" diff <(contents long_here) <(contents limited)
+    wait
+
+    # Policies that fail.
+    some=(--grid --set lr=1e-3 --set diversity_coef=1 --set 'num_critics=[2,1]')
+    sweep some_here "${some[@]}"
+    sweep some "${some[@]}" --slurm
+    check "failed policies are status 1" test $? = 1
+    check "are said" says some 'num_critics=1  FAILED: .*diversity_coef 1 needs num_critics'
+    check "and counted" says some 'error: 2 of 4 policies failed'
+    check "are in the same store" diff <(contents some_here | sed s/some_here/some/g) <(contents some)
+    sweep some "${some[@]}" --slurm
+    check "are kept" says some '4 ended before; 0 tasks'
+    sweep some "${some[@]}" --slurm --retry
+    check "or tried again" says some '2 tasks for Slurm'
+    check "those two alone" test "$(grep -c '^\[[34]/4\].*FAILED' some.said)" = 2
+fi
+
 slurm_down "$T/slurm"
 check "nothing is left running" test -z "$(grep -lzF "$T/slurm" /proc/[0-9]*/environ 2>/dev/null)"
 
