@@ -580,7 +580,8 @@ static int command_sweep(const Args* args) {
                             .population = (int)number(args, O_POPULATION, 1),
                             .jobs = jobs,
                             .threads = (int)number(args, O_THREADS, share),
-                            .block = (int)number(args, O_BLOCK, -1),
+                            .is_task = args->values[O_BLOCK] != NULL,
+                            .block = (int)number(args, O_BLOCK, 0),
                             .stop = &stop_signal,
                             .on_progress = on_policy,
                             .user = &screen};
@@ -596,7 +597,7 @@ static int command_sweep(const Args* args) {
         return 128 + stop_signal;
     }
     if (status != UF_OK) return failed();
-    if (sweep.block >= 0) return DONE;
+    if (sweep.is_task) return DONE;
     printf("%d policies, %d failed\nresults           %s\n", result.num_policies, result.num_failed,
            result.store);
     if (!result.num_failed) return DONE;

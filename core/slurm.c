@@ -414,8 +414,10 @@ UfStatus uf_slurm_submit(const UfSlurmArray* array, char id[UF_SLURM_ID_BYTES]) 
 }
 
 UfStatus uf_slurm_state(const char* id, UfSlurmState* state) {
-    const char* const arguments[] = {"squeue", "--noheader", "--array",           "--states=all",
-                                     "--jobs", id,           "--format=%K|%T|%r", NULL};
+    char user[32];
+    snprintf(user, sizeof user, "--user=%u", (unsigned)getuid());  // numbers are given again after a while
+    const char* const arguments[] = {"squeue", "--noheader",        "--array", "--states=all", user, "--jobs",
+                                     id,       "--format=%K|%T|%r", NULL};
     Tool tool;
     *state = (UfSlurmState){.num_died = 0};
     UfStatus status = run_tool(&tool, arguments);

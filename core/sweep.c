@@ -254,7 +254,7 @@ static UfStatus open_folder(Sweep* s) {
     if (length >= (int)sizeof s->result->store)
         return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the store's name is too long", s->result->store);
     UF_TRY(uf_make_folder(folder));
-    if (o->block >= 0) return UF_OK;  // the plan keeps tasks apart
+    if (o->is_task) return UF_OK;  // the plan keeps tasks apart
     s->lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->lock < 0) return UF_FAIL(UF_ERR_IO, "%s: cannot open the folder", folder);
     if (flock(s->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
@@ -308,7 +308,7 @@ static void announce(const Sweep* s, int num_before) {
         uf_text_add(&text, "%s%s (%d)", i ? " x " : ": ", axes->axes[i].param->name,
                     axes->axes[i].num_values);
     if (num_before) uf_text_add(&text, "; %d ended before", num_before);
-    if (s->options->block >= 0)
+    if (s->options->is_task)
         uf_text_add(&text, "; block %d, in %s", s->options->block, s->result->folder);
     else if (s->options->task)
         uf_text_add(&text, "; %d task%s for Slurm, in %s", s->num_blocks, s->num_blocks == 1 ? "" : "s",
@@ -678,7 +678,7 @@ static UfStatus read_block(Sweep* s) {
 
 static UfStatus list_policies(Sweep* s) {
     UF_TRY(UF_ALLOC(&s->todo, s->total + 1, "the plan of a sweep"));
-    if (s->options->block >= 0) return read_block(s);
+    if (s->options->is_task) return read_block(s);
     for (int policy = 0; policy < s->total; policy++) s->todo[s->num_todo++] = policy;
     return UF_OK;
 }
@@ -829,6 +829,12 @@ static UfStatus strike_ended(Sweep* s, bool over) {
     return status;
 }
 
+static UfStatus forget_array(const Sweep* s) {
+    char job[UF_PATH_BYTES];
+    slurm_path(s, "/job", job);
+    return unlink(job) ? UF_FAIL(UF_ERR_IO, "%s: cannot be removed: %s", job, strerror(errno)) : UF_OK;
+}
+
 static UfStatus on_poll(void* user, const UfSlurmState* state) {
     Sweep* s = user;
     if (!state->num_running && state->num_pending && strcmp(state->reason, s->seen.reason)) {
@@ -843,7 +849,6 @@ static UfStatus on_poll(void* user, const UfSlurmState* state) {
 // Waits for the array. What is left on the list then has no result. retried: failures that were in the store before are
 // those of this array.
 static UfStatus await_array(Sweep* s, bool retried) {
-    char job[UF_PATH_BYTES];
     UfStatus status = uf_slurm_wait(s->array, s->options->stop, on_poll, s);
     if (status == UF_ERR_STOPPED)
         return UF_FAIL(status,
@@ -862,9 +867,7 @@ static UfStatus await_array(Sweep* s, bool retried) {
             s->todo[num_left++] = policy;
     }
     s->num_todo = num_left;
-    slurm_path(s, "/job", job);
-    if (unlink(job)) return UF_FAIL(UF_ERR_IO, "%s: cannot be removed: %s", job, strerror(errno));
-    return UF_OK;
+    return forget_array(s);
 }
 
 static UfStatus run_array(Sweep* s) {
@@ -901,7 +904,7 @@ static UfStatus find_array(Sweep* s) {
     if (status != UF_OK) return uf_fail_prefix(status, path);
     if (s->seen.num_pending || s->seen.num_running) return UF_OK;
     s->array[0] = 0;
-    return UF_OK;
+    return forget_array(s);
 }
 
 // An array that is under way is waited for; what it leaves is for the next one.
@@ -932,7 +935,7 @@ static UfStatus sweep(Sweep* s) {
     UF_TRY(uf_store_open(&s->store, s->result->store, true));
     UF_TRY(list_policies(s));
     UF_TRY(find_todo(s));
-    if (s->options->block < 0) UF_TRY(meet_array(s));
+    if (!s->options->is_task) UF_TRY(meet_array(s));
     UF_TRY(make_blocks(s));
     announce(s, s->num_ended);
     s->started = uf_now();

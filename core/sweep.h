@@ -19,7 +19,7 @@
 enum { UF_MAX_POPULATION = 4096 };
 
 typedef struct UfSweepEvent {        // a line for the user: what starts, then each policy as it ends
-    const char* text;                // before the first policy: what the sweep is.   NULL: all below
+    const char* text;                // what the sweep is, what Slurm does with it.   NULL: all below
     int policy, done, total;         // which one; how many have ended, failed ones too; of how many
     const char* settings;            // its values of the axes: "lr=0.001 seed=3"
     const char* failure;             // why it failed.   NULL: it did not
@@ -41,9 +41,10 @@ typedef struct UfSweepOptions {
     int population;     // policies that train in one process where they fit together; 0: population.h chooses
     int jobs, threads;  // processes at a time; threads of each (0: all cores)
     const char* const*
-        task;   // ends at NULL: the command of a task, which gets its block's number behind; then blocks
-                // run under Slurm, `jobs` at a time (0: as many as it gives).   Nullable
-    int block;  // >= 0: this is such a task, and trains that block of the plan alone. -1: it is none
+        task;      // the command of a task, to which its block's number is added; ends at NULL. Blocks then
+                   // run under Slurm, `jobs` at a time (0: as many as it gives).   Nullable
+    bool is_task;  // this is such a task: it trains one block of the plan that is there
+    int block;
     const volatile sig_atomic_t* stop;  // set from a signal handler: stop the runs, which save.   Nullable
     UfSweepProgressFn* on_progress;     // Nullable
     void* user;
