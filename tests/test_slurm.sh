@@ -262,6 +262,7 @@ else
     sweep some "${some[@]}" --slurm --retry
     check "or tried again" says some '2 tasks for Slurm'
     check "those two alone" test "$(grep -c '^\[[34]/4\].*FAILED' some.said)" = 2
+    check "no sanitizer spoke in a task" bash -c "! grep -rlE 'Sanitizer|runtime error' --include='*.txt' --include='*.said' ."
 fi
 
 slurm_down "$T/slurm"
