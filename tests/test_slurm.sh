@@ -192,7 +192,7 @@ else
     refused "a block that is not there" "there/slurm/plan: has no block 3" "$U" sweep tiny.json --dataset pendulum-random.hdf5 --out there "${draw[@]}" --block 3
 
     # What waits is stopped, then killed; the array goes on.
-    long=(--num-policies 3 --sweep-seed 5 --set num_updates=15000)
+    long=(--num-policies 3 --sweep-seed 5 --set num_updates=20000)
     begin long_here "${long[@]}"
     local_sweep=$waiter
     begin stopped "${long[@]}" --slurm
@@ -241,7 +241,7 @@ else
     id=$(sbatch --parsable limited/slurm/array.sh)
     printf %s "$id" >limited/slurm/job
     within 60 test -e limited/policy_0002/checkpoint.h5
-    sleep 1.5
+    sleep 1.2
     timeout 60 scancel --signal=USR1 --batch "${id}_2" &
     check "a sweep whose task meets its time limit" sweep limited "${long[@]}" --slurm
     check "finds the array" says limited "job $id of Slurm is under way"
