@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdio.h>  // snprintf
 #include <string.h>
-#include <sys/stat.h>
 
 #include "plot.h"
 #include "protocol.h"
@@ -416,20 +415,13 @@ static UfStatus protocol_of_table(const UfProtocolRun* run, UfScoreTable* table,
     return status;
 }
 
-// A result store; run folders are folders.
-static bool is_file(const char* path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
-}
-
 UfStatus uf_protocol_run(const UfProtocolRun* run, UfProtocolReport* report) {
     UfScoreTable table = {0};
     UfPool* pool = NULL;
     UfStatus status = UF_OK;
     *report = (UfProtocolReport){0};
     for (int i = 0; i < run->num_sources && status == UF_OK; i++)
-        status = is_file(run->sources[i]) ? uf_results_add_scores(&table, run->sources[i])
-                                          : uf_scores_add_runs(&table, run->sources[i]);
+        status = uf_results_add_source(&table, run->sources[i]);
     if (status == UF_OK) status = uf_scores_group(&table);
     if (status == UF_OK) status = uf_pool_create(&pool, run->num_threads);
     if (status == UF_OK) status = protocol_of_table(run, &table, pool, report);

@@ -25,6 +25,11 @@ void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[U
 
 bool uf_file_exists(const char* path) { return access(path, F_OK) == 0; }
 
+bool uf_is_file(const char* path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 static UfStatus system_failure(const char* path, const char* what) {
     char reason[128];
     return UF_FAIL(UF_ERR_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, reason, sizeof(reason)));
