@@ -821,8 +821,9 @@ static int command_plot(const Args* args) {
     const UfStatus status = uf_plot_runs(&plot, &report);
     print_notes(report.notes);
     if (status == UF_OK)
-        printf("wrote %s%s%s: %d runs in %d groups on %d datasets\n", plot.output, plot.csv ? ", " : "",
-               plot.csv ? plot.csv : "", report.num_runs, report.num_groups, report.num_datasets);
+        printf("wrote %s%s%s: %d run%s, %d group%s, %d dataset%s\n", plot.output, plot.csv ? ", " : "",
+               plot.csv ? plot.csv : "", report.num_runs, report.num_runs == 1 ? "" : "s", report.num_groups,
+               report.num_groups == 1 ? "" : "s", report.num_datasets, report.num_datasets == 1 ? "" : "s");
     uf_plot_report_free(&report);
     return status == UF_OK ? DONE : failed();
 }

@@ -5,22 +5,28 @@
 // ticks after Heckbert, "Nice numbers for graph labels", Graphics Gems (1990).
 #include "plot.h"
 
+#include <string.h>
+#include <strings.h>  // strcasecmp
+
 UfStatus uf_plot_write(const UfPlot* plot, const char* path) { return uf_plot_write_grid(plot, 1, path); }
 
 UfStatus uf_plot_write_grid(const UfPlot* plots, int num_plots, const char* path) {
     return uf_picture_write(&(UfPicture){.num_charts = num_plots, .plots = plots}, path);
 }
 
-#ifdef UF_NO_CAIRO
-
 UfStatus uf_picture_check(const char* path) {
-    return UF_FAIL(UF_ERR_UNSUPPORTED,
-                   "%s: this build draws no charts; install libcairo2-dev and build again", path);
+    const char* ending = strrchr(path, '.');
+    if (ending && (!strcasecmp(ending, ".png") || !strcasecmp(ending, ".svg") || !strcasecmp(ending, ".pdf")))
+        return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT, "%s: the ending of a chart's name must be .png, .svg or .pdf", path);
 }
+
+#ifdef UF_NO_CAIRO
 
 UfStatus uf_picture_write(const UfPicture* picture, const char* path) {
     (void)picture;
-    return uf_picture_check(path);
+    return UF_FAIL(UF_ERR_UNSUPPORTED,
+                   "%s: this build draws no charts; install libcairo2-dev and build again", path);
 }
 
 #else
@@ -30,8 +36,6 @@ UfStatus uf_picture_write(const UfPicture* picture, const char* path) {
 #include <cairo.h>
 #include <math.h>
 #include <stdio.h>  // snprintf
-#include <string.h>
-#include <strings.h>  // strcasecmp
 
 #define WIDTH 1000  // of a picture of one chart
 #define HEIGHT 640
@@ -366,8 +370,8 @@ static void draw_row(cairo_t* c, const UfRow* row, int index, const Axis* ax, do
         cairo_move_to(c, ends[0], y);
         cairo_line_to(c, ends[1], y);
         for (int i = 0; i < 2; i++) {
-            cairo_move_to(c, ends[i], y - 7);
-            cairo_line_to(c, ends[i], y + 7);
+            cairo_move_to(c, ends[i], y - 9);
+            cairo_line_to(c, ends[i], y + 9);
         }
         cairo_stroke(c);
     }
@@ -505,13 +509,6 @@ static void draw(cairo_t* c, const UfPicture* p, const Layout* l) {
 }
 
 // ---- files ----
-
-UfStatus uf_picture_check(const char* path) {
-    const char* ending = strrchr(path, '.');
-    if (ending && (!strcasecmp(ending, ".png") || !strcasecmp(ending, ".svg") || !strcasecmp(ending, ".pdf")))
-        return UF_OK;
-    return UF_FAIL(UF_ERR_ARGUMENT, "%s: the ending of a chart's name must be .png, .svg or .pdf", path);
-}
 
 UfStatus uf_picture_write(const UfPicture* picture, const char* path) {
     UF_TRY(uf_picture_check(path));

@@ -47,7 +47,7 @@ UfStatus uf_picture_write(const UfPicture* picture, const char* path);
 UfStatus uf_plot_write(const UfPlot* plot, const char* path);  // one chart
 UfStatus uf_plot_write_grid(const UfPlot* plots, int num_plots, const char* path);
 
-// Whether a picture could be written there, as far as the name and this build tell: before long work.
+// Whether the ending is one of the three: before long work.
 UfStatus uf_picture_check(const char* path);
 
 #endif
