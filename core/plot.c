@@ -47,8 +47,8 @@ UfStatus uf_picture_write(const UfPicture* picture, const char* path) {
 #define BOTTOM 76
 #define LEGEND_LINE 26
 #define CAPTION_HEIGHT 30
-#define TICK_ROOM 100  // pixels of a number at the horizontal axis
-#define MARK_ROOM 60   // pixels between marks on a line of many points
+#define TICK_ROOM 75  // pixels of a number at the horizontal axis
+#define MARK_ROOM 60  // pixels between marks on a line of many points
 #define FONT "DejaVu Sans"
 #define MAX_TICKS 64
 #define TURN 6.28318530717958648

@@ -211,11 +211,11 @@ static UfStatus choose_runs(Plot* p) {
     p->epochs = !any_has_values(p, false, p->metric);
     if (p->epochs && !any_has_values(p, true, p->metric)) return fail_metric(p);
     if (p->epochs && o->x && !strcmp(o->x, "updates"))
-        return UF_FAIL(
-            UF_ERR_ARGUMENT,
-            "%s has '%s', but is a world model, whose log counts epochs and not updates; leave --x away, "
-            "or --x seconds",
-            p->runs[0].folder, p->metric);
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "'%s' is in the logs of world models, which count epochs and not updates; leave --x "
+                       "away, or give "
+                       "--x seconds",
+                       p->metric);
     for (int i = 0; i < p->num_runs; i++) {
         Run* r = &p->runs[i];
         const bool is_other = r->log.num_rows && r->of_epochs != p->epochs;
