@@ -927,13 +927,11 @@ static const Command commands[] = {
      "list, filter, export and import the results of a store", 1, -1,
      BIT(O_WHERE) | BIT(O_CSV) | BIT(O_NPZ) | BIT(O_IMPORT), 0},
     {"plot", command_plot,
-     "RUN... [-o FILE.png|.svg|.pdf] [--by NAME] [--csv FILE] [--metric NAME] [--x updates|seconds] "
-     "[--smooth N]\n"
-     "                [--band stderr|std|minmax|ci] | --final [--confidence X] [--bootstraps N]",
-     "draw learning curves of many runs (folders, folders that hold some, result stores), or their final "
-     "scores;\n"
-     "a panel a dataset, a colour an algorithm; to runs/learning_curves.png, runs/final_scores.png without "
-     "-o",
+     "RUN... [-o FILE.png|.svg|.pdf] [--by NAME] [--metric NAME] [--x updates|seconds] [--band KIND] "
+     "[--smooth N] "
+     "[--csv FILE] | RUN... --final [-o FILE] [--by NAME] [--csv FILE]",
+     "draw learning curves of many runs, or their final scores (without -o: runs/learning_curves.png, "
+     "runs/final_scores.png)",
      1, -1,
      BIT(O_OUT) | BIT(O_CSV) | BIT(O_BY) | BIT(O_METRIC) | BIT(O_X) | BIT(O_BAND) | BIT(O_SMOOTH) |
          BIT(O_FINAL) | BIT(O_CONFIDENCE) | BIT(O_BOOTSTRAPS) | BIT(O_SEED) | BIT(O_THREADS),

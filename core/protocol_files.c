@@ -352,11 +352,17 @@ static UfStatus make_figure(Figure* f, const UfProtocol* p) {
 static UfStatus write_figure(const UfProtocol* p, const char* folder) {
     static const char* const endings[] = {"svg", "png", "pdf"};
     Figure f = {0};
-    char path[1024];
+    char path[1024], caption[128] = "", interval[64] = "";
     UfStatus status = make_figure(&f, p);
+    if (p->options.num_bootstraps)
+        snprintf(interval, sizeof interval, "; band: its %g %% bootstrap interval",
+                 100 * p->options.confidence);
+    snprintf(caption, sizeof caption, "true mean of the policy that looks best, mean of %d trials%s",
+             p->options.num_trials, interval);
+    const UfPicture picture = {.num_charts = p->num_datasets, .plots = f.plots, .caption = caption};
     for (int i = 0; i < 3 && status == UF_OK; i++) {
         snprintf(path, sizeof path, "%s/protocol.%s", folder, endings[i]);
-        status = uf_plot_write_grid(f.plots, p->num_datasets, path);
+        status = uf_picture_write(&picture, path);
     }
     uf_free(f.plots);
     uf_free(f.series);
