@@ -7,7 +7,7 @@
 // in order. The cut depends on shapes alone (uf_block_rows), so results are the same for any number of
 // threads, and a member of a population computes what it computes alone.
 //
-// Rooms: row functions, shapes, products, products of few rows, forward, backward, second order, random numbers, rows,
+// Rooms: row functions, members, shapes, products, products of few rows, forward, backward, second order, random numbers, rows,
 // terms, world model, optimiser, backend.
 #include "kernels.h"
 
@@ -185,6 +185,38 @@ CLONES static void rows_sum(real* sum, const real* x, int rows, int width) {
         for (int j = 0; j < width; j++) sum[j] += x[j];
 }
 
+// ---- members ----
+
+UfBackend uf_backend_members(const UfBackend* backend, int first, int count) {
+    UfBackend some = *backend;
+    some.first_member = first;
+    some.num_members = count;
+    return some;
+}
+
+UfMembers uf_members(const UfBackend* be, int P) {
+    return be->num_members ? (UfMembers){be->first_member, be->first_member + be->num_members}
+                           : (UfMembers){0, P};
+}
+
+typedef struct Shifted {
+    UfTask* task;
+    void* context;
+    int first;
+} Shifted;
+
+static void shifted_task(void* context, int task, int thread) {
+    const Shifted* s = context;
+    s->task(s->context, s->first + task, thread);
+}
+
+// Tasks are numbered member by member, tasks_each of them: those of the members that the backend works on.
+static void run_tasks(UfBackend* backend, int P, int tasks_each, UfTask* task, void* context) {
+    const UfMembers m = uf_members(backend, P);
+    Shifted s = {task, context, m.first * tasks_each};
+    uf_pool_run(backend->pool, (m.end - m.first) * tasks_each, shifted_task, &s);
+}
+
 // ---- shapes ----
 
 static size_t place(size_t* at, size_t count) {
@@ -247,10 +279,10 @@ static void product(UfBackend* backend, int thread, bool trans_a, bool trans_b, 
     if (trace && trace->clock) trace->gemm_seconds[thread] += uf_now() - start;
 }
 
-// Notes a product of a whole pass for the bench.
+// Notes a product of a whole pass for the bench. Where members are worked on one by one the first speaks for all.
 static void note(UfBackend* backend, bool trans_a, bool trans_b, int m, int n, int k, int count) {
     UfTrace* trace = backend->trace;
-    if (trace && trace->num_products < trace->capacity)
+    if (trace && backend->first_member == 0 && trace->num_products < trace->capacity)
         trace->products[trace->num_products++] = (UfProduct){m, n, k, count, trans_a, trans_b};
 }
 
@@ -303,13 +335,13 @@ static Task cut(const UfNets* nets, UfRows rows, int task) {
     t.p = task / blocks / nets->used;
     t.first = rows.first + t.block * block_rows;
     t.count = rows.first + rows.count - t.first < block_rows ? rows.first + rows.count - t.first : block_rows;
-    t.network = (size_t)t.p * (size_t)nets->N + (size_t)t.n;
+    t.network = (nets->shared ? 0 : (size_t)t.p * (size_t)nets->N) + (size_t)t.n;
     t.rows = ((size_t)t.p * (size_t)nets->used + (size_t)t.n) * (size_t)rows.total + (size_t)t.first;
     return t;
 }
 
-static int num_tasks(const UfNets* nets, UfRows rows) {
-    return nets->P * nets->used * uf_num_blocks(rows.count, nets->N);
+static void run_pass(UfBackend* backend, const UfNets* nets, UfRows rows, UfTask* task, void* context) {
+    run_tasks(backend, nets->P, nets->used * uf_num_blocks(rows.count, nets->N), task, context);
 }
 
 static const real* input_rows(UfInput input, const Task* t) {
@@ -434,7 +466,7 @@ static void cpu_mlp_forward(UfBackend* backend, const UfNets* nets, real* out, c
     for (int l = 0; l <= mlp->layers; l++)
         note(backend, false, false, rows.count, l < mlp->layers ? mlp->width : mlp->out,
              l ? mlp->width : mlp->in, nets->P * nets->used);
-    uf_pool_run(backend->pool, num_tasks(nets, rows), forward_task, &f);
+    run_pass(backend, nets, rows, forward_task, &f);
 }
 
 // ---- backward ----
@@ -537,7 +569,7 @@ static void cpu_mlp_backward(UfBackend* backend, const UfNets* nets, real* grads
                              int dx_count, const UfTape* tape, UfInput input, const real* dout, int total) {
     Backward c = {backend, nets, grads, dx, dx_first, dx_count, tape, input, dout, NULL, {0, total, total}};
     note_backward(backend, nets, grads != NULL, dx ? dx_count : 0, total);
-    uf_pool_run(backend->pool, num_tasks(nets, c.rows), backward_task, &c);
+    run_pass(backend, nets, c.rows, backward_task, &c);
 }
 
 // ---- second order ----
@@ -632,7 +664,7 @@ static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, re
         note(backend, true, false, in, width, total, count);
         if (l) note(backend, false, true, total, width, width, count);
     }
-    uf_pool_run(backend->pool, num_tasks(nets, c.rows), backward_backward_task, &c);
+    run_pass(backend, nets, c.rows, backward_backward_task, &c);
 }
 
 // ---- random numbers ----
@@ -641,16 +673,15 @@ __extension__ typedef unsigned __int128 uint128;
 
 static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, const int64_t* n,
                              const uint64_t* seeds, int stream, uint64_t update) {
-    (void)backend;
-    for (int p = 0; p < P; p++)
-        for (int b = 0; b < B; b += 2) {
-            const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, update, (uint64_t)b / 2);
-            for (int i = 0; i < 2 && b + i < B; i++) {
-                const uint64_t bits = (uint64_t)w.v[2 * i] << 32 | w.v[2 * i + 1];
-                index[(size_t)p * (size_t)B + (size_t)(b + i)] =
-                    (int64_t)(((uint128)bits * (uint64_t)n[p]) >> 64);
-            }
+    UF_FOR_MEMBERS(backend, p, P)
+    for (int b = 0; b < B; b += 2) {
+        const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, update, (uint64_t)b / 2);
+        for (int i = 0; i < 2 && b + i < B; i++) {
+            const uint64_t bits = (uint64_t)w.v[2 * i] << 32 | w.v[2 * i + 1];
+            index[(size_t)p * (size_t)B + (size_t)(b + i)] =
+                (int64_t)(((uint128)bits * (uint64_t)n[p]) >> 64);
         }
+    }
 }
 
 typedef struct Random {
@@ -687,7 +718,7 @@ static void random_task(void* context, int task, int thread) {
 
 static void random_fill(UfBackend* backend, Random c, int P) {
     c.chunks = (int)((c.count + RANDOM_CHUNK - 1) / RANDOM_CHUNK);
-    uf_pool_run(backend->pool, P * c.chunks, random_task, &c);
+    run_tasks(backend, P, c.chunks, random_task, &c);
 }
 
 static void cpu_random_normal(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds,
@@ -726,28 +757,25 @@ static void gather_row(const UfBatch* batch, size_t i, const UfSource* source, i
 
 static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource* source, const int64_t* index,
                        int P, UfRows rows) {
-    (void)backend;
-    for (int p = 0; p < P; p++)
-        for (int b = 0; b < rows.count; b++) {
-            const int64_t k = index[(size_t)p * (size_t)rows.count + (size_t)b];
-            const int64_t row = p * source->member_rows + (source->rows ? source->rows[k] : k);
-            gather_row(batch, (size_t)p * (size_t)rows.total + (size_t)(rows.first + b), source, row);
-        }
+    UF_FOR_MEMBERS(backend, p, P)
+    for (int b = 0; b < rows.count; b++) {
+        const int64_t k = index[(size_t)p * (size_t)rows.count + (size_t)b];
+        const int64_t row = p * source->member_rows + (source->rows ? source->rows[k] : k);
+        gather_row(batch, (size_t)p * (size_t)rows.total + (size_t)(rows.first + b), source, row);
+    }
 }
 
 static void cpu_network_input(UfBackend* backend, real* out, int ld, int total, const real* obs,
                               const real* action, const real* mean, const real* std, int P, int B, int O,
                               int A) {
-    (void)backend;
-    for (int p = 0; p < P; p++)
-        for (int b = 0; b < B; b++) {
-            const size_t row = (size_t)p * (size_t)B + (size_t)b;
-            real* x = out + ((size_t)p * (size_t)total + (size_t)b) * (size_t)ld;
-            const real* o = obs + row * (size_t)O;
-            for (int i = 0; i < O; i++)
-                x[i] = mean ? (o[i] - mean[i]) / (std[i] + (real)UF_OBS_STD_EPS) : o[i];
-            if (action) memcpy(x + O, action + row * (size_t)A, (size_t)A * sizeof(real));
-        }
+    UF_FOR_MEMBERS(backend, p, P)
+    for (int b = 0; b < B; b++) {
+        const size_t row = (size_t)p * (size_t)B + (size_t)b;
+        real* x = out + ((size_t)p * (size_t)total + (size_t)b) * (size_t)ld;
+        const real* o = obs + row * (size_t)O;
+        for (int i = 0; i < O; i++) x[i] = mean ? (o[i] - mean[i]) / (std[i] + (real)UF_OBS_STD_EPS) : o[i];
+        if (action) memcpy(x + O, action + row * (size_t)A, (size_t)A * sizeof(real));
+    }
 }
 
 // ---- terms ----
@@ -812,13 +840,12 @@ static void policy_sample_task(void* context, int p, int thread) {
 static void cpu_policy_sample(UfBackend* backend, const UfHeads* heads, UfActions actions, real* log_prob,
                               const real* noise, const real* smoothing) {
     PolicySample c = {heads, actions, log_prob, noise, smoothing};
-    uf_pool_run(backend->pool, heads->P, policy_sample_task, &c);
+    run_tasks(backend, heads->P, 1, policy_sample_task, &c);
 }
 
 static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride, const real* log_prob,
                                   const real* log_alpha, int P, int B, int A, double* metrics) {
-    (void)backend;
-    for (int p = 0; p < P; p++) {
+    UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         for (int b = 0; b < B; b++) sum += log_prob[(size_t)p * (size_t)B + (size_t)b];
         const real grad = uf_entropy_coef_grad((real)(sum / B), A);
@@ -829,8 +856,7 @@ static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride
 
 static void cpu_entropy_coef(UfBackend* backend, real* alpha, const real* log_alpha, size_t stride, int P,
                              double* metrics) {
-    (void)backend;
-    for (int p = 0; p < P; p++) {
+    UF_FOR_MEMBERS(backend, p, P) {
         alpha[p] = exp(log_alpha[(size_t)p * stride]);
         add_metric(metrics, p, UF_METRIC_alpha, alpha[p]);
     }
@@ -846,8 +872,7 @@ static real min_q(const real* q, int p, int N, int total, int b) {
 
 static void cpu_awr_weight(UfBackend* backend, real* weight, const real* q, int q_total, const real* v,
                            const UfHyper* hyper, int P, int N, int B, double* metrics) {
-    (void)backend;
-    for (int p = 0; p < P; p++) {
+    UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         for (int b = 0; b < B; b++) {
             const size_t row = (size_t)p * (size_t)B + (size_t)b;
@@ -861,8 +886,7 @@ static void cpu_awr_weight(UfBackend* backend, real* weight, const real* q, int 
 
 static void cpu_actor_q_loss(UfBackend* backend, real* dq, const real* q, int aggregate, bool normalise,
                              const UfHyper* hyper, int P, int N, int B, double* metrics) {
-    (void)backend;
-    for (int p = 0; p < P; p++) {
+    UF_FOR_MEMBERS(backend, p, P) {
         const real* qp = q + (size_t)p * (size_t)N * (size_t)B;
         real* dqp = dq + (size_t)p * (size_t)N * (size_t)B;
         memset(dqp, 0, (size_t)N * (size_t)B * sizeof(real));
@@ -953,14 +977,13 @@ static void cpu_actor_loss(UfBackend* backend, real* dhead, real* dlog_std, cons
                            const real* noise, const real* a_data, const real* weight, const real* dqda, int N,
                            const real* alpha, const real* log_prob, double* metrics) {
     ActorLoss c = {dhead, dlog_std, heads, noise, a_data, weight, dqda, N, alpha, log_prob, metrics};
-    uf_pool_run(backend->pool, heads->P, actor_loss_task, &c);
+    run_tasks(backend, heads->P, 1, actor_loss_task, &c);
 }
 
 static void cpu_td_target(UfBackend* backend, real* y, const UfBatch* batch, const real* q, const real* v,
                           UfActions next, const real* alpha, const real* log_prob, const UfHyper* hyper,
                           int P, int N, int B, int A, double* metrics, double weight) {
-    (void)backend;
-    for (int p = 0; p < P; p++) {
+    UF_FOR_MEMBERS(backend, p, P) {
         const UfHyper* h = &hyper[p];
         double sum = 0;
         for (int b = 0; b < B; b++) {
@@ -1018,7 +1041,7 @@ static void q_loss_task(void* context, int p, int thread) {
 static void cpu_q_loss(UfBackend* backend, real* dq, const real* q, const real* y, const UfHyper* hyper,
                        int P, int N, int B, int total, int num_data, double* metrics, double weight) {
     QLoss c = {dq, q, y, hyper, N, B, total, num_data, metrics, weight};
-    uf_pool_run(backend->pool, P, q_loss_task, &c);
+    run_tasks(backend, P, 1, q_loss_task, &c);
 }
 
 typedef struct Diversity {
@@ -1086,13 +1109,12 @@ static void diversity_task(void* context, int p, int thread) {
 static void cpu_diversity_loss(UfBackend* backend, real* tangent, const real* dqda, const UfHyper* hyper,
                                int P, int N, int B, int total, int A, double* metrics, double weight) {
     Diversity c = {tangent, dqda, hyper, N, B, total, A, metrics, weight};
-    uf_pool_run(backend->pool, P, diversity_task, &c);
+    run_tasks(backend, P, 1, diversity_task, &c);
 }
 
 static void cpu_value_loss(UfBackend* backend, real* dv, const real* q, int q_total, const real* v,
                            const UfHyper* hyper, int P, int N, int B, double* metrics) {
-    (void)backend;
-    for (int p = 0; p < P; p++) {
+    UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         for (int b = 0; b < B; b++) {
             const size_t row = (size_t)p * (size_t)B + (size_t)b;
@@ -1203,7 +1225,7 @@ static void cpu_model_step(UfBackend* backend, real* next_obs, real* reward, rea
                    hyper,
                    R,
                    (R + MODEL_CHUNK - 1) / MODEL_CHUNK};
-    uf_pool_run(backend->pool, P * c.chunks, model_step_task, &c);
+    run_tasks(backend, P, c.chunks, model_step_task, &c);
 }
 
 // Squared error of the elites' mean and variance of the target for number d.
@@ -1235,8 +1257,7 @@ static void error_of_number(const UfElites* m, const real* out, const UfBatch* b
 
 static void cpu_model_error(UfBackend* backend, double* error, const UfElites* model, const real* out,
                             const UfBatch* batch, int P, int R) {
-    (void)backend;
-    for (int p = 0; p < P; p++) {
+    UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         int count = 0;
         for (int d = 0; d <= model->obs_dim; d++) {
@@ -1309,12 +1330,13 @@ static void ring_append_task(void* context, int p, int thread) {
 static void cpu_ring_append(UfBackend* backend, const UfRing* ring, int* alive, bool start, double* sums,
                             UfInput x, const UfBatch* step, const real* penalty, int P, int R) {
     RingAppend c = {ring, alive, start, sums, x, step, penalty, R};
-    uf_pool_run(backend->pool, P, ring_append_task, &c);
+    run_tasks(backend, P, 1, ring_append_task, &c);
 }
 
 static void cpu_dynamics_target(UfBackend* backend, real* target, const UfBatch* batch, int P, int B, int O) {
-    (void)backend;
-    for (size_t row = 0; row < (size_t)P * (size_t)B; row++, target += O + 1) {
+    const UfMembers m = uf_members(backend, P);
+    target += (size_t)m.first * (size_t)B * (size_t)(O + 1);
+    for (size_t row = (size_t)m.first * (size_t)B; row < (size_t)m.end * (size_t)B; row++, target += O + 1) {
         const real *obs = batch->obs + row * (size_t)O, *next = batch->next_obs + row * (size_t)O;
         for (int i = 0; i < O; i++) target[i] = next[i] - obs[i];
         target[O] = batch->reward[row];
@@ -1366,7 +1388,7 @@ static void cpu_dynamics_loss(UfBackend* backend, real* dout, real* dbounds, con
                               const real* target, const real* bounds, size_t stride, double diff_coef, int P,
                               int N, int B, int D, double* loss) {
     DynamicsLoss c = {dout, dbounds, out, target, bounds, stride, diff_coef, P, N, B, D, loss};
-    uf_pool_run(backend->pool, P * N, dynamics_loss_task, &c);
+    run_tasks(backend, P, N, dynamics_loss_task, &c);
 }
 
 typedef struct DynamicsError {
@@ -1393,7 +1415,7 @@ static void dynamics_error_task(void* context, int task, int thread) {
 static void cpu_dynamics_error(UfBackend* backend, double* sum, const real* out, const real* target, int P,
                                int N, int B, int D) {
     DynamicsError c = {sum, out, target, N, B, D};
-    uf_pool_run(backend->pool, P * N, dynamics_error_task, &c);
+    run_tasks(backend, P, N, dynamics_error_task, &c);
 }
 
 // ---- optimiser ----
@@ -1477,7 +1499,7 @@ static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real
                             double weight_decay, int64_t step, const real* polyak, int* bad) {
     Adam c = {group,        lr,   polyak, lr_scale,
               weight_decay, step, bad,    (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
-    uf_pool_run(backend->pool, group->P * c.chunks, adam_task, &c);
+    run_tasks(backend, group->P, c.chunks, adam_task, &c);
 }
 
 // ---- backend ----
@@ -1509,6 +1531,7 @@ static UfStatus cpu_sync(UfBackend* backend) {
 
 static const UfBackend cpu_backend = {
     .name = "cpu",
+    .splits = true,
     .reserve = cpu_reserve,
     .release = cpu_release,
     .upload = cpu_upload,

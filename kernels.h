@@ -47,6 +47,7 @@ typedef struct UfNets {
     const UfMlp* mlp;
     int P, N, used;
     const real* params;
+    bool shared;  // all members use the N networks at params (forward passes only)
 } UfNets;
 
 // Rows [first, first + count) of arrays that hold `total` rows for each network.
@@ -115,8 +116,7 @@ enum {
     UF_NUM_ROLLOUT_SUMS
 };
 
-// The elites of a world model. One set for all members: nets.P is 1, nets.N their number, in O + A, out 2 D
-// with D = O + 1.
+// The elites of a world model, shared by all members: nets.P members, nets.N elites, in O + A, out 2 D with D = O + 1.
 typedef struct UfElites {
     UfNets nets;
     const real* bounds;  // (2, D) of uf_variance_bounds
@@ -150,17 +150,18 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X)                                                                     \
-    X(actor_loss)                                                                         \
-    X(bc_loss)                                                                            \
-    X(actor_q)                                                                            \
-    X(adv)                                                                                \
-    X(entropy)                                                                            \
-    X(alpha)                                                                              \
-    X(alpha_loss)                                                                         \
-    X(critic_loss)                                                                        \
-    X(target) X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) X(model_penalty) \
-        X(model_terminated) X(model_dropped) X(buffer_fill)
+#define UF_METRICS(X)                                                                               \
+    X(actor_loss)                                                                                   \
+    X(bc_loss)                                                                                      \
+    X(actor_q)                                                                                      \
+    X(adv)                                                                                          \
+    X(entropy)                                                                                      \
+    X(alpha)                                                                                        \
+    X(alpha_loss)                                                                                   \
+    X(critic_loss)                                                                                  \
+    X(target)                                                                                       \
+    X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) X(model_penalty) X(model_terminated) \
+        X(model_dropped) X(buffer_fill)
 enum {
 #define X(name) UF_METRIC_##name,
     UF_METRICS(X)
@@ -192,7 +193,9 @@ struct UfBackend {
     const char* name;
     void* state;
     UfPool* pool;
-    UfTrace* trace;  // Nullable
+    UfTrace* trace;                 // Nullable
+    bool splits;                    // uf_backend_members may be used
+    int first_member, num_members;  // that ops work on.   num_members 0: all P
 
     // memory
     UfStatus (*reserve)(UfBackend*, void** out, size_t bytes, const char* what);  // zeroed
@@ -318,6 +321,17 @@ struct UfBackend {
 // name "cpu" ("cuda", "auto" with the CUDA backend). num_threads 0: all cores.
 UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads);
 void uf_backend_close(UfBackend* backend);
+
+// The same backend with ops that leave all but `count` members alone, for a backend that splits: threads of its pool
+// may use one each at once, so that a member goes through a whole update while its data are in cache. Nothing to close.
+UfBackend uf_backend_members(const UfBackend* backend, int first, int count);
+// Members [first, end) of P that the ops of a backend work on.
+typedef struct UfMembers {
+    int first, end;
+} UfMembers;
+UfMembers uf_members(const UfBackend* backend, int P);
+#define UF_FOR_MEMBERS(backend, p, P) \
+    for (int p = uf_members((backend), (P)).first, end_##p = uf_members((backend), (P)).end; p < end_##p; p++)
 
 // One network over rows on the host, for policies: out (rows, H). scratch: 2 * rows * width reals. A row's
 // result does not depend on the rows beside it, to the bit.

@@ -294,7 +294,7 @@ void uf_dynamics_set_end(UfDynamics* d, int64_t num_epochs, int64_t early_stop_e
 
 // ---- passes ----
 
-static UfNets networks(const UfDynamics* d) { return (UfNets){&d->mlp, 1, d->E, d->E, d->nets.params}; }
+static UfNets networks(const UfDynamics* d) { return (UfNets){&d->mlp, 1, d->E, d->E, d->nets.params, false}; }
 
 static void put_input(UfDynamics* d, int rows) {
     d->backend->network_input(d->backend, d->x, d->O + d->A, rows, d->batch.obs, d->batch.action, NULL, NULL,
