@@ -179,6 +179,35 @@ UF_API UfStatus uf_policy_act(const UfPolicy* policy, float* actions, const floa
                               const float* noise);
 UF_API void uf_policy_free(UfPolicy* policy);
 
+// ---- choosing without a simulator ----
+
+// What fitted Q evaluation says of one policy.
+typedef struct UfFqe {
+    double estimate;       // mean of Q(s0, policy(s0)) over initial states and critics: discounted return.
+                           // NaN, as low and high are, where it diverged
+    double low, high;      // 95 %: bootstrap over initial states, and the spread of the critics
+    double td_error;       // mean square on rows of the dataset, mean over critics
+    int64_t num_states;    // initial states: the first row of each episode
+    int diverged;          // 1: `worst`, a mean of Q, is not finite or beyond what rewards and gamma allow
+    double q_low, q_high;  // which is this
+    double worst;          // of the means of Q at initial states, each over one critic
+} UfFqe;
+
+// Called after every update, of num_updates in all. Return 0 to go on; anything else stops with UF_ERR_STOPPED.
+typedef int UfFqeFn(void* user, int64_t update, int64_t num_updates);
+
+// A config for uf_fqe, which reads these of it and refuses others that are changed: seed, num_updates, lr,
+// lr_schedule, batch_size, gamma, polyak_step_size, num_critics, critic_num_layers, critic_layer_width, critic_ln.
+UF_API UfStatus uf_fqe_config(UfConfig** out);
+// Fitted Q evaluation of num_policies policies on a dataset: results (num_policies). Stochastic policies are sampled,
+// but of a configuration with deterministic_eval act at their mean. A result depends neither on threads nor on
+// the policies beside it. num_threads 0: all cores.   Nullable: on_update, user   Errors: UF_ERR_ARGUMENT (dimensions
+// or action units differ), UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_STOPPED. A policy that diverges is none.
+// Source: Le, Voloshin, Yue 2019 (arXiv 1903.08738); how it is done: core/fqe.h.
+UF_API UfStatus uf_fqe(UfFqe* results, const UfPolicy* const* policies, int num_policies,
+                       const UfDataset* dataset, const UfConfig* config, int num_threads, UfFqeFn* on_update,
+                       void* user);
+
 // ---- world model ----
 
 // Called after every batch of an epoch (both counted from 1), and with batch 0 when the epoch has been validated.

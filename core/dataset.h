@@ -36,6 +36,9 @@ static inline const float* uf_record(const UfDataset* d, int64_t row) {
     return d->records + (size_t)(d->rows ? d->rows[row] : row) * (size_t)d->stride;
 }
 
+// The rows that begin an episode, in order. Free *rows with uf_free.
+UfStatus uf_dataset_initial_rows(const UfDataset* dataset, int64_t** rows, int64_t* count);
+
 // Fills obs_mean and obs_std from the rows there are.
 UfStatus uf_dataset_measure(UfDataset* dataset);
 

@@ -22,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "dataset.h"
 #include "h5.h"
 #include "online.h"
@@ -37,6 +38,7 @@ typedef struct Interval {
     int num_metrics;
     const char* const* names;  // of the agent
     double* metrics;           // copies: the agent's go on
+    UfDiagnosis diagnosis;
     UfEvaluating* evaluating;  // beside training.   NULL: `evaluation` is there
     UfEvaluation evaluation;
 } Interval;
@@ -499,6 +501,9 @@ static UfStatus write_line(const Run* run, const Interval* i) {
     uf_log_number(&line, "eval_score", e->mean_score);
     uf_log_number(&line, "eval_score_stderr", e->stderr_score);
     uf_log_number(&line, "eval_length", e->mean_length);
+    uf_log_number(&line, "init_value", i->diagnosis.init_value);
+    uf_log_number(&line, "td_error", i->diagnosis.td_error);
+    uf_log_number(&line, "action_diff", i->diagnosis.action_diff);
     return uf_log_finish(&run->folder, &line);
 }
 
@@ -533,6 +538,7 @@ static UfStatus begin_interval(Run* run, int64_t update, bool beside) {
     if (!i->metrics) UF_TRY(UF_ALLOC(&i->metrics, i->num_metrics, "metrics of an interval"));
     memcpy(i->metrics, metrics, (size_t)i->num_metrics * sizeof(*metrics));
     uf_agent_clear_metrics(run->agent);
+    UF_TRY(uf_agent_diagnose(run->agent, 0, run->dataset, &i->diagnosis));
     i->open = true;
     i->update = update;
     i->updates_per_second = run->trained > 0 ? (double)(update - run->interval_update) / run->trained : NAN;
