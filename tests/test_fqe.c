@@ -101,7 +101,8 @@ static void set_tensor(UfAgent* agent, const char* name, double scale, double sh
 }
 
 // A small actor with random weights, large enough that actions vary with the state.
-static UfPolicy* policy_of(const char* json, const UfDataset* data, int64_t seed, double bias) {
+static UfPolicy* policy_with_std(const char* json, const UfDataset* data, int64_t seed, double bias,
+                                 double log_std) {
     UfConfig* c = NULL;
     UfAgent* agent = NULL;
     UfPolicy* policy = NULL;
@@ -115,12 +116,16 @@ static UfPolicy* policy_of(const char* json, const UfDataset* data, int64_t seed
     assert_ok(uf_agent_create(&agent, c, data, 1));
     set_tensor(agent, "actor/mean/kernel", 150, 0);
     set_tensor(agent, "actor/mean/bias", 0, bias);
-    if (!c->deterministic && !c->use_log_std_param) set_tensor(agent, "actor/log_std/bias", 0, -0.7);
-    if (!c->deterministic && c->use_log_std_param) set_tensor(agent, "actor/log_std_param", 0, -0.7);
+    if (!c->deterministic && !c->use_log_std_param) set_tensor(agent, "actor/log_std/bias", 0, log_std);
+    if (!c->deterministic && c->use_log_std_param) set_tensor(agent, "actor/log_std_param", 0, log_std);
     assert_ok(uf_policy_create(&policy, agent, 0));
     uf_agent_free(agent);
     uf_config_free(c);
     return policy;
+}
+
+static UfPolicy* policy_of(const char* json, const UfDataset* data, int64_t seed, double bias) {
+    return policy_with_std(json, data, seed, bias, -0.7);
 }
 
 static UfConfig* chain_config(void) {
@@ -144,6 +149,96 @@ static double evaluate_one(const UfPolicy* policy, const UfDataset* data, const 
     assert_ok(uf_fqe(result, &policy, 1, data, config, 1, NULL, NULL));
     assert_int_equal(result->diverged, 0);
     return result->estimate;
+}
+
+// ---- networks by hand ----
+
+static const double* tensor(UfAgent* agent, int member, const char* net, const char* leaf, int* rows,
+                            int* columns) {
+    static double values[16][4096];
+    static int next;
+    static real raw[4096];
+    double* out = values[next++ % 16];
+    char name[128];
+    snprintf(name, sizeof name, "%s/%s", net, leaf);
+    for (int i = 0; i < uf_agent_num_tensors(agent); i++) {
+        const UfTensor* t = uf_agent_tensor(agent, i);
+        if (strcmp(t->name, name)) continue;
+        assert_true(uf_tensor_count(t) <= 4096);
+        assert_ok(uf_agent_get_tensor(agent, t, UF_TENSOR_VALUE, member, raw));
+        for (size_t k = 0; k < uf_tensor_count(t); k++) out[k] = raw[k];
+        if (rows) *rows = t->rows;
+        if (columns) *columns = t->columns;
+        return out;
+    }
+    return NULL;
+}
+
+// x W + b of network n in double precision.
+static void layer(UfAgent* agent, int member, int n, const char* net, const char* name, const double* x,
+                  double* out, int* width) {
+    char leaf[64];
+    int rows = 0;
+    snprintf(leaf, sizeof leaf, "%s/kernel", name);
+    const double* w = tensor(agent, member, net, leaf, &rows, width);
+    snprintf(leaf, sizeof leaf, "%s/bias", name);
+    const double* b = tensor(agent, member, net, leaf, NULL, NULL);
+    assert_non_null(w);
+    for (int j = 0; j < *width; j++) {
+        out[j] = b[n * *width + j];
+        for (int i = 0; i < rows; i++) out[j] += x[i] * w[(n * rows + i) * *width + j];
+    }
+}
+
+static double network(UfAgent* agent, int member, int n, const char* net, int layers, bool layer_norm,
+                      const char* head, const double* input, int output) {
+    double x[64], z[64];
+    int width = 0;
+    memcpy(x, input, 16 * sizeof *x);
+    for (int l = 0; l < layers; l++) {
+        char name[32];
+        double mean = 0, variance = 0;
+        snprintf(name, sizeof name, "hidden/%d", l);
+        layer(agent, member, n, net, name, x, z, &width);
+        for (int j = 0; j < width; j++) mean += (z[j] = fmax(z[j], 0)) / width;
+        for (int j = 0; j < width; j++) variance += (z[j] - mean) * (z[j] - mean) / width;
+        memcpy(x, z, sizeof x);
+        if (!layer_norm) continue;
+        snprintf(name, sizeof name, "hidden/%d/scale", l);
+        const double* scale = tensor(agent, member, net, name, NULL, NULL);
+        snprintf(name, sizeof name, "hidden/%d/shift", l);
+        const double* shift = tensor(agent, member, net, name, NULL, NULL);
+        for (int j = 0; j < width; j++)
+            x[j] = (z[j] - mean) / sqrt(variance + UF_LAYER_NORM_EPS) * scale[n * width + j] +
+                   shift[n * width + j];
+    }
+    layer(agent, member, n, net, head, x, z, &width);
+    return z[output];
+}
+
+static void normalise(const UfDataset* data, const float* obs, double* x) {
+    for (int i = 0; i < data->obs_dim; i++)
+        x[i] = (obs[i] - data->obs_mean[i]) / (data->obs_std[i] + UF_OBS_STD_EPS);
+}
+
+static void act_by_hand(UfAgent* agent, int member, const UfDataset* data, const float* obs, double* action) {
+    const UfConfig* c = uf_agent_config(agent, member);
+    double x[16] = {0};
+    normalise(data, obs, x);
+    for (int i = 0; i < data->action_dim; i++)
+        action[i] =
+            tanh(network(agent, member, 0, "actor", (int)c->actor_num_layers, c->actor_ln, "mean", x, i));
+}
+
+static double q_by_hand(UfAgent* agent, int member, const UfDataset* data, const float* obs,
+                        const double* action) {
+    const UfConfig* c = uf_agent_config(agent, member);
+    double x[16] = {0}, sum = 0;
+    normalise(data, obs, x);
+    for (int i = 0; i < data->action_dim; i++) x[data->obs_dim + i] = action[i];
+    for (int n = 0; n < c->num_critics; n++)
+        sum += network(agent, member, n, "critic", (int)c->critic_num_layers, c->critic_ln, "out", x, 0);
+    return sum / (double)c->num_critics;
 }
 
 // ---- against closed forms ----
@@ -229,6 +324,46 @@ static void test_stochastic(void** state) {
     }
     uf_config_free(config);
     uf_dataset_free(data);
+}
+
+// Values of initial states are those of the policy's samples, clipped: not of its mean.
+static void test_sampled_values(void** state) {
+    (void)state;
+    enum { SAMPLES = 20000 };
+    UfConfig* config = chain_config();
+    UfDataset* data = chain(true);
+    UfPolicy* policy = policy_with_std("{\"deterministic\": false}", data, 4, 1.0, -0.2);
+    UfAgent* agent = NULL;
+    int64_t seed = 1, *rows = NULL, count = 0;
+    double values[EPISODES], estimate = 0, sampled = 0, unclipped = 0;
+    float obs[OBS], action, noise;
+    UfRandom random = uf_random(16, UF_STREAM_CONTROLLER, 0);
+    assert_ok(uf_agent_create_evaluator(&agent, (const UfPolicy* const*)&policy, &seed, 1, config, data, 1));
+    assert_ok(uf_train(agent, data, 500, NULL, NULL));
+    assert_ok(uf_dataset_initial_rows(data, &rows, &count));
+    assert_int_equal(count, EPISODES);
+    assert_ok(uf_agent_values(agent, 0, data, values, rows, count));
+    for (int i = 0; i < EPISODES; i++) estimate += values[i] / EPISODES;
+    observe(0, obs);
+    for (int k = 0; k < SAMPLES; k++) {
+        noise = uf_random_normal(&random);
+        assert_ok(uf_policy_act(policy, &action, obs, 1, &noise));
+        const double raw = action, clipped = fmin(fmax(raw, -1), 1);
+        sampled += q_by_hand(agent, 0, data, obs, &clipped) / SAMPLES;
+        unclipped += q_by_hand(agent, 0, data, obs, &raw) / SAMPLES;
+    }
+    assert_ok(uf_policy_act(policy, &action, obs, 1, NULL));
+    const double mean = action, at_mean = q_by_hand(agent, 0, data, obs, &mean);
+    // The estimate is a mean over 6400 actions, over which Q has a deviation below 0.5: 0.02 is 3 of its own.
+    if (fabs(sampled - at_mean) < 0.045 || fabs(sampled - unclipped) < 0.045)
+        fail_msg("sampled %g, at the mean %g, unclipped %g: too near to tell", sampled, at_mean, unclipped);
+    if (fabs(estimate - sampled) > 0.02)
+        fail_msg("%g, by hand %g (at the mean %g)", estimate, sampled, at_mean);
+    uf_agent_free(agent);
+    uf_policy_free(policy);
+    uf_free(rows);
+    uf_dataset_free(data);
+    uf_config_free(config);
 }
 
 // A value at the bound of what is possible is no divergence.
@@ -319,14 +454,21 @@ static void test_population(void** state) {
     int64_t seen[3] = {0};
     config->num_updates = 20;
     config->batch_size = 300;
-    config->num_critics = 7;  // 9 policies of a kind make 63 members
+    config->num_critics = 10;
+    static const char* const sampled[] = {
+        "{\"deterministic\": false, \"use_log_std_param\": true, \"log_std_max\": -2}",
+        "{\"deterministic\": false, \"use_log_std_param\": true}",
+        "{\"deterministic\": false, \"use_log_std_param\": true, \"deterministic_eval\": true}"};
     for (int k = 0; k < COUNT; k++)
-        policies[k] = k == 4   ? policy_of("{\"actor_layer_width\": 24}", data, k, 0)
-                      : k == 7 ? policy_of("{\"deterministic\": false}", data, k, 0)
-                               : policy_of("{}", k == 9 ? far : data, k, 0);
+        policies[k] = k == 0              ? policy_of("{\"norm_obs\": false}", data, k, 0)
+                      : k == 4            ? policy_of("{\"actor_layer_width\": 24}", data, k, 0)
+                      : k == 5            ? policy_of(sampled[2], data, k, 0)
+                      : k == 7            ? policy_of(sampled[0], data, k, 0)
+                      : k == 8 || k == 10 ? policy_with_std(sampled[1], data, 8, 0, k == 8 ? -0.7 : -1.5)
+                                          : policy_of("{}", k == 9 ? far : data, k, 0);
     const UfPolicy* const* all = (const UfPolicy* const*)policies;
     assert_ok(uf_fqe(together, all, COUNT, data, config, 1, count_update, seen));
-    assert_int_equal(seen[0], 4 * 20);  // 9, then 4, 7 and 9 by themselves
+    assert_int_equal(seen[0], 6 * 20);  // 0; 1, 2, 3, 6 and 11; 4; 5; 7, 8 and 10; 9
     assert_int_equal(seen[1], seen[0]);
     assert_ok(uf_fqe(threaded, all, COUNT, data, config, 3, NULL, NULL));
     for (int k = 0; k < COUNT; k++) {
@@ -472,69 +614,6 @@ static void test_refusals(void** state) {
 
 // ---- diagnosis ----
 
-static const double* tensor(UfAgent* agent, int member, const char* net, const char* leaf, int* rows,
-                            int* columns) {
-    static double values[16][4096];
-    static int next;
-    static real raw[4096];
-    double* out = values[next++ % 16];
-    char name[128];
-    snprintf(name, sizeof name, "%s/%s", net, leaf);
-    for (int i = 0; i < uf_agent_num_tensors(agent); i++) {
-        const UfTensor* t = uf_agent_tensor(agent, i);
-        if (strcmp(t->name, name)) continue;
-        assert_true(uf_tensor_count(t) <= 4096);
-        assert_ok(uf_agent_get_tensor(agent, t, UF_TENSOR_VALUE, member, raw));
-        for (size_t k = 0; k < uf_tensor_count(t); k++) out[k] = raw[k];
-        if (rows) *rows = t->rows;
-        if (columns) *columns = t->columns;
-        return out;
-    }
-    return NULL;
-}
-
-// x W + b of network n in double precision.
-static void layer(UfAgent* agent, int member, int n, const char* net, const char* name, const double* x,
-                  double* out, int* width) {
-    char leaf[64];
-    int rows = 0;
-    snprintf(leaf, sizeof leaf, "%s/kernel", name);
-    const double* w = tensor(agent, member, net, leaf, &rows, width);
-    snprintf(leaf, sizeof leaf, "%s/bias", name);
-    const double* b = tensor(agent, member, net, leaf, NULL, NULL);
-    assert_non_null(w);
-    for (int j = 0; j < *width; j++) {
-        out[j] = b[n * *width + j];
-        for (int i = 0; i < rows; i++) out[j] += x[i] * w[(n * rows + i) * *width + j];
-    }
-}
-
-static double network(UfAgent* agent, int member, int n, const char* net, int layers, bool layer_norm,
-                      const char* head, const double* input, int output) {
-    double x[64], z[64];
-    int width = 0;
-    memcpy(x, input, 16 * sizeof *x);
-    for (int l = 0; l < layers; l++) {
-        char name[32];
-        double mean = 0, variance = 0;
-        snprintf(name, sizeof name, "hidden/%d", l);
-        layer(agent, member, n, net, name, x, z, &width);
-        for (int j = 0; j < width; j++) mean += (z[j] = fmax(z[j], 0)) / width;
-        for (int j = 0; j < width; j++) variance += (z[j] - mean) * (z[j] - mean) / width;
-        memcpy(x, z, sizeof x);
-        if (!layer_norm) continue;
-        snprintf(name, sizeof name, "hidden/%d/scale", l);
-        const double* scale = tensor(agent, member, net, name, NULL, NULL);
-        snprintf(name, sizeof name, "hidden/%d/shift", l);
-        const double* shift = tensor(agent, member, net, name, NULL, NULL);
-        for (int j = 0; j < width; j++)
-            x[j] = (z[j] - mean) / sqrt(variance + UF_LAYER_NORM_EPS) * scale[n * width + j] +
-                   shift[n * width + j];
-    }
-    layer(agent, member, n, net, head, x, z, &width);
-    return z[output];
-}
-
 enum { D_ROWS = 300, D_OBS = 4, D_ACT = 2, D_LENGTH = 30 };
 static float d_obs[D_ROWS * D_OBS], d_next[D_ROWS * D_OBS], d_actions[D_ROWS * D_ACT], d_rewards[D_ROWS];
 
@@ -563,30 +642,6 @@ static UfDataset* diagnosis_data(bool stored_next) {
     UfDataset* data = NULL;
     assert_ok(uf_dataset_from_arrays(&data, &arrays));
     return data;
-}
-
-static void normalise(const UfDataset* data, const float* obs, double* x) {
-    for (int i = 0; i < D_OBS; i++) x[i] = (obs[i] - data->obs_mean[i]) / (data->obs_std[i] + UF_OBS_STD_EPS);
-}
-
-static void act_by_hand(UfAgent* agent, int member, const UfDataset* data, const float* obs, double* action) {
-    const UfConfig* c = uf_agent_config(agent, member);
-    double x[16] = {0};
-    normalise(data, obs, x);
-    for (int i = 0; i < D_ACT; i++)
-        action[i] =
-            tanh(network(agent, member, 0, "actor", (int)c->actor_num_layers, c->actor_ln, "mean", x, i));
-}
-
-static double q_by_hand(UfAgent* agent, int member, const UfDataset* data, const float* obs,
-                        const double* action) {
-    const UfConfig* c = uf_agent_config(agent, member);
-    double x[16] = {0}, sum = 0;
-    normalise(data, obs, x);
-    for (int i = 0; i < D_ACT; i++) x[D_OBS + i] = action[i];
-    for (int n = 0; n < c->num_critics; n++)
-        sum += network(agent, member, n, "critic", (int)c->critic_num_layers, c->critic_ln, "out", x, 0);
-    return sum / (double)c->num_critics;
 }
 
 static UfDiagnosis diagnosis_by_hand(UfAgent* agent, int member, const UfDataset* data, bool stored_next) {
@@ -931,12 +986,19 @@ static void test_files(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_closed_form),    cmocka_unit_test(test_stochastic),
-        cmocka_unit_test(test_bound),          cmocka_unit_test(test_interval),
-        cmocka_unit_test(test_population),     cmocka_unit_test(test_divergence),
-        cmocka_unit_test(test_range),          cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_diagnosis),      cmocka_unit_test(test_diagnosis_is_silent),
-        cmocka_unit_test(test_diagnosis_rows), cmocka_unit_test(test_log),
+        cmocka_unit_test(test_closed_form),
+        cmocka_unit_test(test_stochastic),
+        cmocka_unit_test(test_sampled_values),
+        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_population),
+        cmocka_unit_test(test_divergence),
+        cmocka_unit_test(test_range),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_diagnosis),
+        cmocka_unit_test(test_diagnosis_is_silent),
+        cmocka_unit_test(test_diagnosis_rows),
+        cmocka_unit_test(test_log),
         cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
