@@ -7,7 +7,7 @@
 # (1000 episodes) and all by `unifloral fqe` on the dataset, which never sees the environment. Prints a table in the
 # order of the true returns and Spearman's rank correlation; the status is 1 where that is 0.8 or less.
 # Seed S (default 0) is that of the training, of FQE and, plus 1000, of the episodes. --quick: smaller networks, fewer
-# updates and episodes, ten seconds on one core: what tests/test_fqe.sh runs. FOLDER keeps the runs (default: none).
+# updates and episodes, ten seconds on one core: what tests/test_ranking.sh runs. FOLDER keeps the runs (default: none).
 set -euo pipefail
 unifloral=${UNIFLORAL:-./unifloral} threads=${THREADS:-0}
 quick="" seed=0 out=""
@@ -35,7 +35,7 @@ if [ -n "$quick" ]; then
     episodes=200
 else
     policies="bc:1 bc:300 bc:10000 td3_bc:500 td3_bc:1500 td3_bc:10000 rebrac:1000 rebrac:1500 rebrac:2500 rebrac:10000"
-    train=() fqe=() episodes=1000
+    train=() fqe=(--set critic_layer_width=64) episodes=1000
 fi
 
 runs=()

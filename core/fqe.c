@@ -43,7 +43,7 @@ UfStatus uf_fqe_config(UfConfig** out) {
     return UF_OK;
 }
 
-static UfStatus check_config(const UfConfig* config) {
+UfStatus uf_fqe_check(const UfConfig* config) {
     UfConfig* usual = NULL;
     char value[UF_STRING_BYTES];
     UF_TRY(uf_fqe_config(&usual));
@@ -240,7 +240,7 @@ static UfStatus check_arguments(const Evaluation* e) {
     char label[32];
     if (!e->results || !e->policies || e->num_policies < 1 || !e->dataset || !e->config)
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_fqe: needs results, policies, a dataset and a config");
-    UF_TRY(check_config(e->config));
+    UF_TRY(uf_fqe_check(e->config));
     for (int i = 0; i < e->num_policies; i++) {
         snprintf(label, sizeof label, "policy %d", i);
         const UfStatus status = e->policies[i] ? uf_policy_check(e->policies[i], e->dataset)

@@ -18,6 +18,9 @@
 
 #include "run.h"
 
+// Refuses a configuration with changes that uf_fqe does not read, or values without a bound.
+UfStatus uf_fqe_check(const UfConfig* config);
+
 // `unifloral fqe`: checkpoints (files or run folders, all of their members) on a dataset.
 typedef struct UfFqeRun {
     const char* const* checkpoints;

@@ -69,8 +69,6 @@ static void note_other_env(const Run* run, const char* path, const UfConfig* con
 
 static UfStatus add_members(Run* run, const char* checkpoint, const char* path, const UfAgent* agent) {
     const int population = uf_agent_population(agent);
-    note_other_data(run, path, uf_agent_dataset_hash(agent));
-    note_other_env(run, path, uf_agent_config(agent, 0));
     for (int p = 0; p < population; p++) {
         Candidate* c;
         UF_TRY(new_candidate(run, &c));
@@ -82,6 +80,8 @@ static UfStatus add_members(Run* run, const char* checkpoint, const char* path, 
         const UfStatus status = uf_policy_check(c->policy, run->dataset);
         if (status != UF_OK) return uf_fail_prefix(status, path);
     }
+    note_other_data(run, path, uf_agent_dataset_hash(agent));
+    note_other_env(run, path, uf_agent_config(agent, 0));
     return UF_OK;
 }
 
@@ -273,6 +273,7 @@ static UfStatus evaluate(Run* run) {
 }
 
 static UfStatus run_all(Run* run, UfFqeReport* report) {
+    UF_TRY(uf_fqe_check(run->options->config));
     UF_TRY(uf_dataset_open(&run->dataset, run->options->dataset, run->options->env));
     UF_TRY(load_candidates(run));
     note_convergence(run);
