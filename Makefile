@@ -196,7 +196,7 @@ asan:
 
 tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
-		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent evaluate mujoco dynamics run))"
+		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent model evaluate mujoco dynamics run))"
 
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20

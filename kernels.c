@@ -187,20 +187,17 @@ CLONES static void rows_sum(real* sum, const real* x, int rows, int width) {
 
 // ---- members ----
 
-UfBackend uf_backend_member(const UfBackend* backend, int member) {
-    UfBackend one = *backend;
-    one.first_member = member;
-    one.num_members = 1;
-    return one;
+UfBackend uf_backend_members(const UfBackend* backend, int first, int count) {
+    UfBackend some = *backend;
+    some.first_member = first;
+    some.num_members = count;
+    return some;
 }
 
 UfMembers uf_members(const UfBackend* be, int P) {
     return be->num_members ? (UfMembers){be->first_member, be->first_member + be->num_members}
                            : (UfMembers){0, P};
 }
-
-#define FOR_MEMBERS(backend, p, P) \
-    for (int p = uf_members(backend, P).first, end_##p = uf_members(backend, P).end; p < end_##p; p++)
 
 typedef struct Shifted {
     UfTask* task;
@@ -676,7 +673,7 @@ __extension__ typedef unsigned __int128 uint128;
 
 static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, const int64_t* n,
                              const uint64_t* seeds, int stream, uint64_t update) {
-    FOR_MEMBERS(backend, p, P)
+    UF_FOR_MEMBERS(backend, p, P)
     for (int b = 0; b < B; b += 2) {
         const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, update, (uint64_t)b / 2);
         for (int i = 0; i < 2 && b + i < B; i++) {
@@ -760,7 +757,7 @@ static void gather_row(const UfBatch* batch, size_t i, const UfSource* source, i
 
 static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource* source, const int64_t* index,
                        int P, UfRows rows) {
-    FOR_MEMBERS(backend, p, P)
+    UF_FOR_MEMBERS(backend, p, P)
     for (int b = 0; b < rows.count; b++) {
         const int64_t k = index[(size_t)p * (size_t)rows.count + (size_t)b];
         const int64_t row = p * source->member_rows + (source->rows ? source->rows[k] : k);
@@ -771,7 +768,7 @@ static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource*
 static void cpu_network_input(UfBackend* backend, real* out, int ld, int total, const real* obs,
                               const real* action, const real* mean, const real* std, int P, int B, int O,
                               int A) {
-    FOR_MEMBERS(backend, p, P)
+    UF_FOR_MEMBERS(backend, p, P)
     for (int b = 0; b < B; b++) {
         const size_t row = (size_t)p * (size_t)B + (size_t)b;
         real* x = out + ((size_t)p * (size_t)total + (size_t)b) * (size_t)ld;
@@ -848,7 +845,7 @@ static void cpu_policy_sample(UfBackend* backend, const UfHeads* heads, UfAction
 
 static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride, const real* log_prob,
                                   const real* log_alpha, int P, int B, int A, double* metrics) {
-    FOR_MEMBERS(backend, p, P) {
+    UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         for (int b = 0; b < B; b++) sum += log_prob[(size_t)p * (size_t)B + (size_t)b];
         const real grad = uf_entropy_coef_grad((real)(sum / B), A);
@@ -859,7 +856,7 @@ static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride
 
 static void cpu_entropy_coef(UfBackend* backend, real* alpha, const real* log_alpha, size_t stride, int P,
                              double* metrics) {
-    FOR_MEMBERS(backend, p, P) {
+    UF_FOR_MEMBERS(backend, p, P) {
         alpha[p] = exp(log_alpha[(size_t)p * stride]);
         add_metric(metrics, p, UF_METRIC_alpha, alpha[p]);
     }
@@ -875,7 +872,7 @@ static real min_q(const real* q, int p, int N, int total, int b) {
 
 static void cpu_awr_weight(UfBackend* backend, real* weight, const real* q, int q_total, const real* v,
                            const UfHyper* hyper, int P, int N, int B, double* metrics) {
-    FOR_MEMBERS(backend, p, P) {
+    UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         for (int b = 0; b < B; b++) {
             const size_t row = (size_t)p * (size_t)B + (size_t)b;
@@ -889,7 +886,7 @@ static void cpu_awr_weight(UfBackend* backend, real* weight, const real* q, int 
 
 static void cpu_actor_q_loss(UfBackend* backend, real* dq, const real* q, int aggregate, bool normalise,
                              const UfHyper* hyper, int P, int N, int B, double* metrics) {
-    FOR_MEMBERS(backend, p, P) {
+    UF_FOR_MEMBERS(backend, p, P) {
         const real* qp = q + (size_t)p * (size_t)N * (size_t)B;
         real* dqp = dq + (size_t)p * (size_t)N * (size_t)B;
         memset(dqp, 0, (size_t)N * (size_t)B * sizeof(real));
@@ -986,7 +983,7 @@ static void cpu_actor_loss(UfBackend* backend, real* dhead, real* dlog_std, cons
 static void cpu_td_target(UfBackend* backend, real* y, const UfBatch* batch, const real* q, const real* v,
                           UfActions next, const real* alpha, const real* log_prob, const UfHyper* hyper,
                           int P, int N, int B, int A, double* metrics, double weight) {
-    FOR_MEMBERS(backend, p, P) {
+    UF_FOR_MEMBERS(backend, p, P) {
         const UfHyper* h = &hyper[p];
         double sum = 0;
         for (int b = 0; b < B; b++) {
@@ -1117,7 +1114,7 @@ static void cpu_diversity_loss(UfBackend* backend, real* tangent, const real* dq
 
 static void cpu_value_loss(UfBackend* backend, real* dv, const real* q, int q_total, const real* v,
                            const UfHyper* hyper, int P, int N, int B, double* metrics) {
-    FOR_MEMBERS(backend, p, P) {
+    UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         for (int b = 0; b < B; b++) {
             const size_t row = (size_t)p * (size_t)B + (size_t)b;
@@ -1260,7 +1257,7 @@ static void error_of_number(const UfElites* m, const real* out, const UfBatch* b
 
 static void cpu_model_error(UfBackend* backend, double* error, const UfElites* model, const real* out,
                             const UfBatch* batch, int P, int R) {
-    FOR_MEMBERS(backend, p, P) {
+    UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         int count = 0;
         for (int d = 0; d <= model->obs_dim; d++) {

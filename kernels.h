@@ -194,7 +194,7 @@ struct UfBackend {
     void* state;
     UfPool* pool;
     UfTrace* trace;                 // Nullable
-    bool splits;                    // uf_backend_member may be used
+    bool splits;                    // uf_backend_members may be used
     int first_member, num_members;  // that ops work on.   num_members 0: all P
 
     // memory
@@ -322,14 +322,16 @@ struct UfBackend {
 UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads);
 void uf_backend_close(UfBackend* backend);
 
-// The same backend with ops that leave all members but one alone, for a backend that splits: threads of its pool may
-// use one each at once, so that a member goes through a whole update while its data are in cache. Nothing to close.
-UfBackend uf_backend_member(const UfBackend* backend, int member);
+// The same backend with ops that leave all but `count` members alone, for a backend that splits: threads of its pool
+// may use one each at once, so that a member goes through a whole update while its data are in cache. Nothing to close.
+UfBackend uf_backend_members(const UfBackend* backend, int first, int count);
 // Members [first, end) of P that the ops of a backend work on.
 typedef struct UfMembers {
     int first, end;
 } UfMembers;
 UfMembers uf_members(const UfBackend* backend, int P);
+#define UF_FOR_MEMBERS(backend, p, P) \
+    for (int p = uf_members((backend), (P)).first, end_##p = uf_members((backend), (P)).end; p < end_##p; p++)
 
 // One network over rows on the host, for policies: out (rows, H). scratch: 2 * rows * width reals. A row's
 // result does not depend on the rows beside it, to the bit.

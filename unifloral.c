@@ -16,9 +16,9 @@
 // terms need alike is computed once: Q(s,a) serves AWR and the first critic update, V(s) AWR and the value
 // update, the actor's forward pass on s the entropy coefficient and the actor, its pass on s' all U targets.
 //
-// Rooms: config check, tensors, memory, world model, agent, noise and inputs, actor, critics, value and
-// targets, rollouts, train step, training loop, diagnosis, checkpoint, policy, evaluator. `grep -n '^// ---- ' unifloral.c` prints
-// the contents. How it differs from the reference: docs/deviations.md.
+// Rooms: config check, agent, members that stop, tensors, memory, world model, making an agent, noise and inputs, actor,
+// critics, value and targets, rollouts, train step, training loop, diagnosis, checkpoint, policy, evaluator.
+// `grep -n '^// ---- ' unifloral.c` prints the contents. How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
 #include <math.h>
@@ -95,7 +95,7 @@ static float action_in_units(const float* bounds, int num_actions, int i, float 
 
 static bool needs_value(const UfConfig* c) { return c->use_awr || c->use_value_target; }
 
-// ---- tensors ----
+// ---- agent ----
 
 enum { GROUP_ACTOR, GROUP_CRITIC, GROUP_VALUE, GROUP_ALPHA, NUM_GROUPS };
 
@@ -144,6 +144,13 @@ typedef struct World {
         uint8_t* done;    // (slice)
     } host;
 } World;
+
+// Why a member of a population stopped. status UF_OK: it goes on.
+typedef struct UfFault {
+    UfStatus status;
+    bool told;  // the caller of uf_train knows
+    char sentence[512];
+} UfFault;
 
 struct UfAgent {
     UfBackend* backend;
@@ -197,9 +204,49 @@ struct UfAgent {
     double* logged_values;  // (UF_NUM_METRICS)
 
     int64_t num_updates;
+    UfFault* faults;  // (P) of members that stopped
     World world;
     Arena parameters, scratch;
 };
+
+#define FOR_MEMBERS(a, p) UF_FOR_MEMBERS((a)->backend, p, (a)->P)
+
+// ---- members that stop ----
+
+// A member whose numbers are none any more stops; the others are not disturbed. Keeps the sentence in uf_error().
+static void stop_member(UfAgent* a, int p, UfStatus status) {
+    UfFault* f = &a->faults[p];
+    if (f->status != UF_OK) return;
+    f->status = status;
+    snprintf(f->sentence, sizeof f->sentence, "%s", uf_error());
+}
+
+static bool is_stopped(const UfAgent* a, int p) { return a->faults[p].status != UF_OK; }
+
+static int num_going(const UfAgent* a) {
+    int count = 0;
+    FOR_MEMBERS(a, p) count += !is_stopped(a, p);
+    return count;
+}
+
+// The first of those that stopped and that the caller was not told of.
+static UfStatus report_fault(UfAgent* a, bool again) {
+    for (int p = 0; p < a->P; p++) {
+        UfFault* f = &a->faults[p];
+        if (f->status == UF_OK || (f->told && !again)) continue;
+        f->told = true;
+        return a->P > 1 ? UF_FAIL(f->status, "member %d: %s", p, f->sentence)
+                        : UF_FAIL(f->status, "%s", f->sentence);
+    }
+    return UF_OK;
+}
+
+const char* uf_agent_member_error(const UfAgent* a, int member) {
+    if (!a || member < 0 || member >= a->P || !is_stopped(a, member)) return NULL;
+    return a->faults[member].sentence;
+}
+
+// ---- tensors ----
 
 // The shapes of all groups from the configuration.
 static void describe_networks(UfAgent* a) {
@@ -473,6 +520,15 @@ void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch) {
 // on.
 enum { ROLLOUT_ROWS = 4096, ERROR_ROWS = 1024 };
 
+static int64_t ring_capacity(const UfConfig* c) {
+    return c->rollout_length * c->rollout_batch_size * c->model_retain_epochs;
+}
+
+size_t uf_model_buffer_bytes(const UfConfig* c, int obs_dim, int action_dim) {
+    const size_t record = (size_t)(obs_dim + action_dim), row = record + 3 + record;
+    return (size_t)ring_capacity(c) * row * sizeof(float);
+}
+
 static void describe_world(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
     World* w = &a->world;
@@ -481,10 +537,7 @@ static void describe_world(UfAgent* a) {
     const size_t P = (size_t)a->P, O = (size_t)a->O, A = (size_t)a->A, E = (size_t)w->elites.nets.N;
     w->slice = c->rollout_batch_size < ROLLOUT_ROWS ? (int)c->rollout_batch_size : ROLLOUT_ROWS;
     const size_t rows = P * (size_t)w->slice, D = O + 1;
-    *ring = (UfRing){.capacity = c->rollout_length * c->rollout_batch_size * c->model_retain_epochs,
-                     .obs_dim = a->O,
-                     .action_dim = a->A,
-                     .stride = a->ld + 3};
+    *ring = (UfRing){.capacity = ring_capacity(c), .obs_dim = a->O, .action_dim = a->A, .stride = a->ld + 3};
     const size_t held = P * (size_t)ring->capacity;
     describe(s, &ring->records, held * (size_t)ring->stride, sizeof(float));
     describe(s, &ring->next_obs, held * O, sizeof(float));
@@ -619,7 +672,7 @@ UfStatus uf_agent_set_termination(UfAgent* a, UfTerminationFn* terminates, void*
     return UF_OK;
 }
 
-// ---- agent ----
+// ---- making an agent ----
 
 static void fill_uniform(real* out, size_t count, double bound, UfRandom* random) {
     for (size_t i = 0; i < count; i++) out[i] = (real)uf_random_uniform(random, -bound, bound);
@@ -729,34 +782,29 @@ static void choose_metrics(UfAgent* a) {
 
 // A coefficient that is 0 leaves its term out of the update. Members share one update, so they must agree on
 // that; else a member would not compute what it computes alone.
-static UfStatus check_terms(const UfAgent* a) {
-    for (int p = 1; p < a->P; p++) {
-        const UfConfig *first = &a->configs[0], *c = &a->configs[p];
-        const char* differs = (first->actor_q_coef > 0) != (c->actor_q_coef > 0)       ? "actor_q_coef"
-                              : (first->diversity_coef > 0) != (c->diversity_coef > 0) ? "diversity_coef"
-                              : (first->cql_min_q_weight > 0) != (c->cql_min_q_weight > 0)
-                                  ? "cql_min_q_weight"
-                                  : NULL;
-        if (differs)
-            return UF_FAIL(
-                UF_ERR_CONFIG,
-                "%s is 0 in one of members 0 and %d and not in the other; train them in two populations",
-                differs, p);
-    }
-    return UF_OK;
+UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b) {
+    UF_TRY(uf_config_same_shape(a, b));
+    const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)           ? "actor_q_coef"
+                          : (a->diversity_coef > 0) != (b->diversity_coef > 0)     ? "diversity_coef"
+                          : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0) ? "cql_min_q_weight"
+                                                                                   : NULL;
+    if (!differs) return UF_OK;
+    return UF_FAIL(UF_ERR_CONFIG,
+                   "%s is 0 in one member of a population and not in another; train them in two populations",
+                   differs);
 }
 
 static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const real* obs_mean,
                             const real* obs_std, int num_threads) {
     UF_TRY(UF_ALLOC(&a->configs, a->P, "configurations"));
     UF_TRY(UF_ALLOC(&a->seeds, a->P, "seeds"));
+    UF_TRY(UF_ALLOC(&a->faults, a->P, "states of members"));
     for (int p = 0; p < a->P; p++) {
         UF_TRY(check_update(configs[p]));
-        UF_TRY(uf_config_same_shape(configs[0], configs[p]));
+        UF_TRY(uf_config_fit_together(configs[0], configs[p]));
         a->configs[p] = *configs[p];
         a->seeds[p] = (uint64_t)configs[p]->seed;
     }
-    UF_TRY(check_terms(a));
     const UfConfig* c = &a->configs[0];
     a->N = (int)c->num_critics;
     a->B = (int)c->batch_size;
@@ -865,6 +913,7 @@ void uf_agent_free(UfAgent* a) {
     }
     uf_free(a->configs);
     uf_free(a->seeds);
+    uf_free(a->faults);
     uf_free(a->host_norm);
     uf_free(a->action_bounds);
     uf_free(a->logged_values);
@@ -1232,7 +1281,7 @@ static void measure_model(UfAgent* a, const UfSource* dataset) {
 }
 
 // One member's metrics of the rollout that was just done.
-static UfStatus sum_up(UfAgent* a, int p) {
+static UfStatus sum_up_member(UfAgent* a, int p) {
     World* w = &a->world;
     UfBackend* be = a->backend;
     double sums[UF_NUM_ROLLOUT_SUMS], error = 0;
@@ -1242,15 +1291,12 @@ static UfStatus sum_up(UfAgent* a, int p) {
     be->download(be, &fill, w->ring.fill + p, sizeof fill);
     UF_TRY(be->sync(be));
     const double tried = sums[UF_ROLLOUT_TRIED], dropped = sums[UF_ROLLOUT_DROPPED], kept = tried - dropped;
-    if (dropped > 0.5 * tried) {
-        char member[32] = "";
-        if (a->P > 1) snprintf(member, sizeof member, " of member %d", p);
+    if (dropped > 0.5 * tried)
         return UF_FAIL(
             UF_ERR_NONFINITE,
-            "update %lld: %.0f of %.0f rows of the model rollouts%s are not finite; the world model '%s' "
-            "does not hold where the policy goes: lower rollout_length or train the model longer",
-            (long long)a->num_updates, dropped, tried, member, a->configs[p].model_path);
-    }
+            "update %lld: %.0f of %.0f rows of the model rollouts are not finite; the world model '%s' does "
+            "not hold where the policy goes: lower rollout_length or train the model longer",
+            (long long)a->num_updates, dropped, tried, a->configs[p].model_path);
     double* m = w->metrics + (size_t)p * NUM_MODEL_METRICS - FIRST_MODEL_METRIC;
     m[UF_METRIC_model_error] = error;
     m[UF_METRIC_model_penalty] = sums[UF_ROLLOUT_PENALTY] / kept;
@@ -1260,26 +1306,37 @@ static UfStatus sum_up(UfAgent* a, int p) {
     return UF_OK;
 }
 
+static UfStatus sum_up(UfAgent* a) {
+    FOR_MEMBERS(a, p) {
+        if (is_stopped(a, p)) continue;
+        const UfStatus status = sum_up_member(a, p);
+        if (status == UF_ERR_NONFINITE)
+            stop_member(a, p, status);
+        else
+            UF_TRY(status);
+    }
+    return UF_OK;
+}
+
 static UfStatus renew_model_buffer(UfAgent* a, const UfSource* dataset) {
     World* w = &a->world;
     const int64_t starts = a->configs[0].rollout_batch_size;
     const double zeros[UF_NUM_ROLLOUT_SUMS] = {0};
-    for (int p = 0; p < a->P; p++)
-        a->backend->upload(a->backend, w->sums + (size_t)p * UF_NUM_ROLLOUT_SUMS, zeros, sizeof zeros);
+    FOR_MEMBERS(a, p)
+    a->backend->upload(a->backend, w->sums + (size_t)p * UF_NUM_ROLLOUT_SUMS, zeros, sizeof zeros);
     measure_model(a, dataset);
     for (int64_t done = 0; done < starts; done += ROLLOUT_ROWS)
         UF_TRY(roll_slice(a, dataset, (int)(starts - done < ROLLOUT_ROWS ? starts - done : ROLLOUT_ROWS),
                           done / ROLLOUT_ROWS));
-    for (int p = 0; p < a->P; p++) UF_TRY(sum_up(a, p));
-    return UF_OK;
+    return sum_up(a);
 }
 
 // The metrics of the last rollout count for every update.
 static void log_rollout(UfAgent* a) {
-    for (int p = 0; p < a->P; p++)
-        for (int m = 0; m < NUM_MODEL_METRICS; m++)
-            a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)(FIRST_MODEL_METRIC + m)] +=
-                a->world.metrics[(size_t)p * NUM_MODEL_METRICS + (size_t)m];
+    FOR_MEMBERS(a, p)
+    for (int m = 0; m < NUM_MODEL_METRICS; m++)
+        a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)(FIRST_MODEL_METRIC + m)] +=
+            a->world.metrics[(size_t)p * NUM_MODEL_METRICS + (size_t)m];
 }
 
 static UfStatus check_rollouts(const UfAgent* a) {
@@ -1355,28 +1412,21 @@ UfStatus uf_agent_step(UfAgent* agent) { return train_step(agent, &agent->batch,
 
 // ---- training loop ----
 
-// A loss or parameter that is no number stops the run at the update that made it.
-static UfStatus check_finite(UfAgent* a) {
+// A loss or parameter that is no number stops the member at the update that made it.
+static UfStatus check_finite(const UfAgent* a, int p) {
     static const char* const groups[NUM_GROUPS] = {"actor", "critic", "value", "log_alpha"};
     const long long update = (long long)a->num_updates;
-    if (a->frozen) return UF_OK;  // its members are different policies: uf_fqe judges each by itself
-    for (int p = 0; p < a->P; p++) {
-        char member[32] = "";
-        if (a->P > 1) snprintf(member, sizeof member, " of member %d", p);
-        for (int i = 0; i < a->num_logged; i++)  // rollouts are judged where they are made
-            if (!is_model_metric(a->logged[i]) &&
-                !isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
-                return UF_FAIL(
-                    UF_ERR_NONFINITE,
-                    "update %lld: %s%s is not finite; try a smaller lr or look at the dataset's rewards",
-                    update, a->logged_names[i], member);
-        for (int k = 0; k < NUM_GROUPS; k++)
-            if (a->bad[k * a->P + p])
-                return UF_FAIL(
-                    UF_ERR_NONFINITE,
-                    "update %lld: a parameter of %s%s, or its gradient, is not finite; try a smaller %s",
-                    update, groups[k], member, k == GROUP_ACTOR ? "actor_lr" : "lr");
-    }
+    for (int i = 0; i < a->num_logged; i++)  // rollouts are judged where they are made
+        if (!is_model_metric(a->logged[i]) &&
+            !isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
+            return UF_FAIL(UF_ERR_NONFINITE,
+                           "update %lld: %s is not finite; try a smaller lr or look at the dataset's rewards",
+                           update, a->logged_names[i]);
+    for (int k = 0; k < NUM_GROUPS; k++)
+        if (a->bad[k * a->P + p])
+            return UF_FAIL(UF_ERR_NONFINITE,
+                           "update %lld: a parameter of %s, or its gradient, is not finite; try a smaller %s",
+                           update, groups[k], k == GROUP_ACTOR ? "actor_lr" : "lr");
     return UF_OK;
 }
 
@@ -1423,6 +1473,91 @@ UfStatus uf_agent_rollout(UfAgent* a, const UfDataset* dataset) {
     return renew_model_buffer(a, &source);
 }
 
+// One update of the members that the backend works on.
+static UfStatus update(UfAgent* a, const UfSource* source) {
+    draw_batch(a, source);
+    draw_noise(a);
+    UF_TRY(train_step(a, &a->batch, &a->noise));
+    if (uses_model(a)) log_rollout(a);
+    FOR_MEMBERS(a, p) {
+        const UfStatus status = is_stopped(a, p) ? UF_OK : check_finite(a, p);
+        if (status != UF_OK) stop_member(a, p, status);
+    }
+    return UF_OK;
+}
+
+// Members of a population share nothing but constants, so where the backend splits, a thread takes one through a few
+// whole updates while its numbers are in cache, and no thread waits between ops. A lane is a thread's view of the agent.
+enum { ROUND_UPDATES = 16 };
+
+typedef struct Lane {
+    UfAgent agent;
+    UfBackend backend;
+} Lane;
+
+typedef struct Round {
+    UfAgent* agent;
+    const UfSource* source;
+    Lane* lanes;    // one a thread
+    int64_t count;  // updates
+} Round;
+
+static bool splits(const UfAgent* a) {
+    return a->P > 1 && a->backend->splits && !a->world.terminates;  // a user's rule is asked from one thread
+}
+
+static void update_members(const Round* r, int first, int count, Lane* lane) {
+    UfAgent* a = &lane->agent;
+    lane->backend = uf_backend_members(r->agent->backend, first, count);
+    a->backend = &lane->backend;
+    a->num_updates = r->agent->num_updates;
+    for (int64_t i = 0; i < r->count && num_going(a); i++) {
+        const UfStatus status = update(a, r->source);
+        FOR_MEMBERS(a, p) if (status != UF_OK) stop_member(a, p, status);
+    }
+}
+
+static void update_task(void* context, int p, int thread) {
+    const Round* r = context;
+    update_members(r, p, 1, &r->lanes[thread]);
+}
+
+// Members that are left over when each thread has had as many share the threads.
+static void update_split(UfAgent* a, const UfSource* source, Lane* lanes, int64_t count) {
+    const Round r = {a, source, lanes, count};
+    const int threads = uf_pool_num_threads(a->backend->pool), even = a->P / threads * threads;
+    uf_pool_run(a->backend->pool, even, update_task, (void*)&r);
+    if (even < a->P) update_members(&r, even, a->P - even, &lanes[0]);
+    a->num_updates += r.count;
+    a->metrics_count += r.count;
+}
+
+// Updates of a round. A renewal of the model buffer ends it: rollouts are batches large enough for all threads, and
+// members share their scratch.
+static int64_t round_updates(const UfAgent* a, int64_t end) {
+    const int64_t interval = a->configs[0].rollout_interval, left = end - a->num_updates;
+    const int64_t count = left < ROUND_UPDATES ? left : ROUND_UPDATES;
+    const int64_t renewed = uses_model(a) ? interval - a->num_updates % interval : count;
+    return renewed < count ? renewed : count;
+}
+
+static UfStatus train_until(UfAgent* a, const UfSource* source, Lane* lanes, int64_t end,
+                            UfUpdateFn* on_update, void* user) {
+    for (int t = 0; lanes && t < uf_pool_num_threads(a->backend->pool); t++) lanes[t].agent = *a;
+    while (a->num_updates < end) {
+        if (uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)
+            UF_TRY(renew_model_buffer(a, source));
+        if (lanes)
+            update_split(a, source, lanes, round_updates(a, end));
+        else if (num_going(a))
+            UF_TRY(update(a, source));
+        UF_TRY(report_fault(a, false));
+        if (on_update && on_update(user, a, a->num_updates) != 0)
+            return UF_FAIL(UF_ERR_STOPPED, "stopped at update %lld", (long long)a->num_updates);
+    }
+    return UF_OK;
+}
+
 UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update,
                   void* user) {
     if (!a || !dataset) return UF_FAIL(UF_ERR_ARGUMENT, "uf_train: agent or dataset is null");
@@ -1434,18 +1569,12 @@ UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfU
     if (uses_model(a)) UF_TRY(check_rollouts(a));
     const UfSource source = open_source(a, dataset);
     const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
-    while (a->num_updates < end) {
-        if (uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)
-            UF_TRY(renew_model_buffer(a, &source));
-        draw_batch(a, &source);
-        draw_noise(a);
-        UF_TRY(train_step(a, &a->batch, &a->noise));
-        if (uses_model(a)) log_rollout(a);
-        UF_TRY(check_finite(a));
-        if (on_update && on_update(user, a, a->num_updates) != 0)
-            return UF_FAIL(UF_ERR_STOPPED, "stopped at update %lld", (long long)a->num_updates);
-    }
-    return UF_OK;
+    if (a->num_updates < end && !num_going(a)) return report_fault(a, true);
+    Lane* lanes = NULL;
+    if (splits(a)) UF_TRY(UF_ALLOC(&lanes, uf_pool_num_threads(a->backend->pool), "lanes of a population"));
+    const UfStatus status = train_until(a, &source, lanes, end, on_update, user);
+    uf_free(lanes);
+    return status;
 }
 
 UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* const** names,
@@ -1666,45 +1795,56 @@ UfStatus uf_agent_diagnose(UfAgent* a, int member, const UfDataset* dataset, UfD
 
 // Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, dataset_hash, env;
 // with a world model also model_hash and model_callback, model/{metrics,counts} and for each member the
-// filled rows of its buffer, model/<p>/{records,next_obs,next_actions}; config/<p> (JSON bytes);
+// filled rows of its buffer, model/<p>/{records,next_obs,next_actions}; config/<p> (JSON bytes); of a member that
+// stopped the attributes fault_<p> (its sentence) and fault_status_<p>;
 // norm/{mean,std}; action/{low,high} where the dataset has units; metrics (P, M) and its attribute count; and
 // for each tensor of the table value/<name>, adam_m/<name>, adam_v/<name> with shape (P, [N,] rows, columns).
 static const UfH5Type h5_real = sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE;
 
-typedef UfStatus TensorVisit(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t,
-                             UfTensorKind kind, real* values);
+// Members of the agent that a file holds, all of the file's.
+typedef struct Part {
+    UfAgent* agent;
+    const UfH5* h5;
+    int first, count;
+} Part;
 
-static UfStatus write_tensor(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t,
-                             UfTensorKind kind, real* values) {
-    int64_t dims[4] = {a->P};
+typedef UfStatus TensorVisit(const Part* part, const char* name, const UfTensor* t, UfTensorKind kind,
+                             real* values);
+
+static UfStatus write_tensor(const Part* part, const char* name, const UfTensor* t, UfTensorKind kind,
+                             real* values) {
+    int64_t dims[4] = {part->count};
     int rank = 1;
     if (t->has_networks) dims[rank++] = t->num_networks;
     if (t->rank == 2) dims[rank++] = t->rows;
     if (t->rank >= 1) dims[rank++] = t->columns;
-    for (int p = 0; p < a->P; p++)
-        UF_TRY(uf_agent_get_tensor(a, t, kind, p, values + (size_t)p * uf_tensor_count(t)));
-    return uf_h5_write(h5, name, h5_real, values, rank, dims, 0, false);
+    for (int k = 0; k < part->count; k++)
+        UF_TRY(uf_agent_get_tensor(part->agent, t, kind, part->first + k,
+                                   values + (size_t)k * uf_tensor_count(t)));
+    return uf_h5_write(part->h5, name, h5_real, values, rank, dims, 0, false);
 }
 
-static UfStatus read_tensor(UfAgent* a, const UfH5* h5, const char* name, const UfTensor* t,
-                            UfTensorKind kind, real* values) {
+static UfStatus read_tensor(const Part* part, const char* name, const UfTensor* t, UfTensorKind kind,
+                            real* values) {
     const size_t count = uf_tensor_count(t);
-    UF_TRY(uf_h5_read(h5, name, h5_real, values, (int64_t)((size_t)a->P * count)));
-    for (int p = 0; p < a->P; p++) UF_TRY(uf_agent_set_tensor(a, t, kind, p, values + (size_t)p * count));
+    UF_TRY(uf_h5_read(part->h5, name, h5_real, values, (int64_t)((size_t)part->count * count)));
+    for (int k = 0; k < part->count; k++)
+        UF_TRY(uf_agent_set_tensor(part->agent, t, kind, part->first + k, values + (size_t)k * count));
     return UF_OK;
 }
 
-static UfStatus visit_tensors(UfAgent* a, const UfH5* h5, TensorVisit* visit) {
+static UfStatus visit_tensors(const Part* part, TensorVisit* visit) {
+    const UfAgent* a = part->agent;
     static const char* const prefix[] = {"value", "adam_m", "adam_v"};
     for (int i = 0; i < a->num_tensors; i++) {
         const UfTensor* t = &a->tensors[i];
         real* values = NULL;
-        UF_TRY(UF_ALLOC(&values, (size_t)a->P * uf_tensor_count(t), "one tensor of a checkpoint"));
+        UF_TRY(UF_ALLOC(&values, (size_t)part->count * uf_tensor_count(t), "one tensor of a checkpoint"));
         UfStatus status = UF_OK;
         for (int kind = 0; kind < (t->is_target ? 1 : 3) && status == UF_OK; kind++) {
             char name[96];
             snprintf(name, sizeof name, "%s/%s", prefix[kind], t->name);
-            status = visit(a, h5, name, t, (UfTensorKind)kind, values);
+            status = visit(part, name, t, (UfTensorKind)kind, values);
         }
         uf_free(values);
         UF_TRY(status);
@@ -1728,10 +1868,11 @@ static UfStatus read_rows(const UfH5* h5, const char* name, float* rows, int64_t
     return uf_h5_read(h5, name, UF_H5_FLOAT, rows, count * columns);
 }
 
-// Moves the filled rows of one member's buffer between device and file.
-static UfStatus move_ring(UfAgent* a, const UfH5* h5, int p, int64_t fill, bool to_device) {
-    UfBackend* be = a->backend;
-    const UfRing* ring = &a->world.ring;
+// Moves the filled rows of the buffer of the file's member k between device and file.
+static UfStatus move_ring(const Part* part, int k, int64_t fill, bool to_device) {
+    UfBackend* be = part->agent->backend;
+    const UfRing* ring = &part->agent->world.ring;
+    const size_t p = (size_t)(part->first + k);
     const struct {
         const char* name;
         float* device;
@@ -1743,14 +1884,14 @@ static UfStatus move_ring(UfAgent* a, const UfH5* h5, int p, int64_t fill, bool 
     for (int i = 0; i < 3 && fill > 0 && status == UF_OK; i++) {
         char name[64];
         float *host = NULL,
-              *device = arrays[i].device + (size_t)p * (size_t)ring->capacity * (size_t)arrays[i].columns;
+              *device = arrays[i].device + p * (size_t)ring->capacity * (size_t)arrays[i].columns;
         const int64_t count = fill * arrays[i].columns;
-        snprintf(name, sizeof name, "model/%d/%s", p, arrays[i].name);
+        snprintf(name, sizeof name, "model/%d/%s", k, arrays[i].name);
         UF_TRY(UF_ALLOC(&host, count, "rows of the model buffer"));
         if (!to_device) be->download(be, host, device, (size_t)count * sizeof(float));
         if (!to_device) status = be->sync(be);
         if (status == UF_OK)
-            status = (to_device ? read_rows : write_rows)(h5, name, host, fill, arrays[i].columns);
+            status = (to_device ? read_rows : write_rows)(part->h5, name, host, fill, arrays[i].columns);
         if (to_device && status == UF_OK) be->upload(be, device, host, (size_t)count * sizeof(float));
         if (status == UF_OK) status = be->sync(be);
         uf_free(host);
@@ -1758,45 +1899,51 @@ static UfStatus move_ring(UfAgent* a, const UfH5* h5, int p, int64_t fill, bool 
     return status;
 }
 
-// head and fill of each member, (2, P).
-static UfStatus write_world(UfAgent* a, const UfH5* h5) {
-    UfBackend* be = a->backend;
-    const World* w = &a->world;
-    const size_t bytes = (size_t)a->P * sizeof(int64_t);
+// head and fill of each member, (2, count).
+static UfStatus write_world(const Part* part) {
+    const UfH5* h5 = part->h5;
+    UfBackend* be = part->agent->backend;
+    const World* w = &part->agent->world;
+    const int count = part->count;
+    const size_t bytes = (size_t)count * sizeof(int64_t);
     int64_t* counts = NULL;
     UF_TRY(uf_h5_write_string(h5, "/", "model_hash", w->hash));
     UF_TRY(uf_h5_write_integer(h5, "/", "model_callback", w->terminates || w->needs_callback));
-    UF_TRY(uf_h5_write(h5, "model/metrics", UF_H5_DOUBLE, w->metrics, 2, (int64_t[]){a->P, NUM_MODEL_METRICS},
-                       0, false));
-    UF_TRY(UF_ALLOC(&counts, 2 * a->P, "counts of the model buffer"));
-    be->download(be, counts, w->ring.head, bytes);
-    be->download(be, counts + a->P, w->ring.fill, bytes);
+    UF_TRY(uf_h5_write(h5, "model/metrics", UF_H5_DOUBLE,
+                       w->metrics + (size_t)part->first * NUM_MODEL_METRICS, 2,
+                       (int64_t[]){count, NUM_MODEL_METRICS}, 0, false));
+    UF_TRY(UF_ALLOC(&counts, 2 * count, "counts of the model buffer"));
+    be->download(be, counts, w->ring.head + part->first, bytes);
+    be->download(be, counts + count, w->ring.fill + part->first, bytes);
     UfStatus status = be->sync(be);
     if (status == UF_OK)
-        status = uf_h5_write(h5, "model/counts", UF_H5_INT64, counts, 2, (int64_t[]){2, a->P}, 0, false);
-    for (int p = 0; p < a->P && status == UF_OK; p++) status = move_ring(a, h5, p, counts[a->P + p], false);
+        status = uf_h5_write(h5, "model/counts", UF_H5_INT64, counts, 2, (int64_t[]){2, count}, 0, false);
+    for (int k = 0; k < count && status == UF_OK; k++) status = move_ring(part, k, counts[count + k], false);
     uf_free(counts);
     return status;
 }
 
-static UfStatus read_ring(UfAgent* a, const UfH5* h5, const int64_t* head, const int64_t* fill) {
-    UfBackend* be = a->backend;
-    const UfRing* ring = &a->world.ring;
-    for (int p = 0; p < a->P; p++) {
-        if (fill[p] < 0 || fill[p] > ring->capacity || head[p] < 0 || head[p] >= ring->capacity ||
-            (fill[p] < ring->capacity && head[p] != fill[p]))
+static UfStatus read_ring(const Part* part, const int64_t* head, const int64_t* fill) {
+    UfBackend* be = part->agent->backend;
+    const UfRing* ring = &part->agent->world.ring;
+    const size_t bytes = (size_t)part->count * sizeof(int64_t);
+    for (int k = 0; k < part->count; k++) {
+        if (fill[k] < 0 || fill[k] > ring->capacity || head[k] < 0 || head[k] >= ring->capacity ||
+            (fill[k] < ring->capacity && head[k] != fill[k]))
             return UF_FAIL(UF_ERR_FORMAT,
                            "%s: model/counts has head %lld and fill %lld of %lld; the checkpoint is damaged",
-                           h5->path, (long long)head[p], (long long)fill[p], (long long)ring->capacity);
-        UF_TRY(move_ring(a, h5, p, fill[p], true));
+                           part->h5->path, (long long)head[k], (long long)fill[k], (long long)ring->capacity);
+        UF_TRY(move_ring(part, k, fill[k], true));
     }
-    be->upload(be, ring->head, head, (size_t)a->P * sizeof(int64_t));
-    be->upload(be, ring->fill, fill, (size_t)a->P * sizeof(int64_t));
+    be->upload(be, ring->head + part->first, head, bytes);
+    be->upload(be, ring->fill + part->first, fill, bytes);
     return be->sync(be);
 }
 
 // The model that the run was trained with, and its buffer.
-static UfStatus read_world(UfAgent* a, const UfH5* h5) {
+static UfStatus read_world(const Part* part) {
+    UfAgent* a = part->agent;
+    const UfH5* h5 = part->h5;
     char hash[65] = "";
     double callback = 0;
     int64_t* counts = NULL;
@@ -1805,7 +1952,7 @@ static UfStatus read_world(UfAgent* a, const UfH5* h5) {
                        h5->path);
     UF_TRY(read_optional_string(h5, "model_hash", hash, sizeof hash));
     UF_TRY(uf_h5_read_number(h5, "/", "model_callback", &callback));
-    UfStatus status = load_model(a);
+    UfStatus status = has_model(a) ? UF_OK : load_model(a);
     if (status != UF_OK) return uf_fail_prefix(status, h5->path);
     if (strcmp(hash, a->world.hash) != 0)
         return UF_FAIL(
@@ -1814,33 +1961,44 @@ static UfStatus read_world(UfAgent* a, const UfH5* h5) {
             "or start a new run",
             h5->path, a->configs[0].model_path);
     a->world.needs_callback = callback != 0;
-    UF_TRY(
-        uf_h5_read(h5, "model/metrics", UF_H5_DOUBLE, a->world.metrics, (int64_t)a->P * NUM_MODEL_METRICS));
-    UF_TRY(UF_ALLOC(&counts, 2 * a->P, "counts of the model buffer"));
-    status = uf_h5_read(h5, "model/counts", UF_H5_INT64, counts, 2 * a->P);
-    if (status == UF_OK) status = read_ring(a, h5, counts, counts + a->P);
+    UF_TRY(uf_h5_read(h5, "model/metrics", UF_H5_DOUBLE,
+                      a->world.metrics + (size_t)part->first * NUM_MODEL_METRICS,
+                      (int64_t)part->count * NUM_MODEL_METRICS));
+    UF_TRY(UF_ALLOC(&counts, 2 * part->count, "counts of the model buffer"));
+    status = uf_h5_read(h5, "model/counts", UF_H5_INT64, counts, 2 * part->count);
+    if (status == UF_OK) status = read_ring(part, counts, counts + part->count);
     uf_free(counts);
     return status;
 }
 
-static UfStatus write_checkpoint(UfAgent* a, const UfH5* h5) {
+static UfStatus write_member(const Part* part, int k) {
+    const UfAgent* a = part->agent;
+    const int p = part->first + k;
+    char name[32], *json = NULL;
+    snprintf(name, sizeof name, "config/%d", k);
+    UF_TRY(uf_config_json(&a->configs[p], &json));
+    UfStatus status =
+        uf_h5_write(part->h5, name, UF_H5_UINT8, json, 1, &(int64_t){(int64_t)strlen(json)}, 0, false);
+    uf_free(json);
+    if (status != UF_OK || !is_stopped(a, p)) return status;
+    snprintf(name, sizeof name, "fault_%d", k);
+    UF_TRY(uf_h5_write_string(part->h5, "/", name, a->faults[p].sentence));
+    snprintf(name, sizeof name, "fault_status_%d", k);
+    return uf_h5_write_integer(part->h5, "/", name, a->faults[p].status);
+}
+
+static UfStatus write_checkpoint(const Part* part) {
+    const UfAgent* a = part->agent;
+    const UfH5* h5 = part->h5;
     UF_TRY(uf_h5_write_string(h5, "/", "kind", CHECKPOINT_KIND));
     UF_TRY(uf_h5_write_string(h5, "/", "version", UF_VERSION));
     UF_TRY(uf_h5_write_string(h5, "/", "dataset_hash", a->dataset_hash));
     UF_TRY(uf_h5_write_string(h5, "/", "env", a->env_id));
-    UF_TRY(uf_h5_write_integer(h5, "/", "population", a->P));
+    UF_TRY(uf_h5_write_integer(h5, "/", "population", part->count));
     UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", a->num_updates));
     UF_TRY(uf_h5_write_integer(h5, "/", "obs_dim", a->O));
     UF_TRY(uf_h5_write_integer(h5, "/", "action_dim", a->A));
-    for (int p = 0; p < a->P; p++) {
-        char name[32], *json = NULL;
-        snprintf(name, sizeof name, "config/%d", p);
-        UF_TRY(uf_config_json(&a->configs[p], &json));
-        UfStatus status =
-            uf_h5_write(h5, name, UF_H5_UINT8, json, 1, &(int64_t){(int64_t)strlen(json)}, 0, false);
-        uf_free(json);
-        UF_TRY(status);
-    }
+    for (int k = 0; k < part->count; k++) UF_TRY(write_member(part, k));
     UF_TRY(uf_h5_write(h5, "norm/mean", h5_real, a->host_norm, 1, &(int64_t){a->O}, 0, false));
     UF_TRY(uf_h5_write(h5, "norm/std", h5_real, a->host_norm + a->O, 1, &(int64_t){a->O}, 0, false));
     if (a->action_bounds) {
@@ -1848,26 +2006,38 @@ static UfStatus write_checkpoint(UfAgent* a, const UfH5* h5) {
         UF_TRY(uf_h5_write(h5, "action/high", UF_H5_FLOAT, a->action_bounds + a->A, 1, &(int64_t){a->A}, 0,
                            false));
     }
-    UF_TRY(
-        uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->metrics, 2, (int64_t[]){a->P, UF_NUM_METRICS}, 0, false));
+    UF_TRY(uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->metrics + (size_t)part->first * UF_NUM_METRICS, 2,
+                       (int64_t[]){part->count, UF_NUM_METRICS}, 0, false));
     UF_TRY(uf_h5_write_integer(h5, "/", "metrics_count", a->metrics_count));
-    if (has_model(a)) UF_TRY(write_world(a, h5));
-    return visit_tensors(a, h5, write_tensor);
+    if (has_model(a)) UF_TRY(write_world(part));
+    return visit_tensors(part, write_tensor);
 }
 
-UfStatus uf_agent_save(const UfAgent* agent, const char* path) {
-    if (!agent || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_save: agent or path is null");
+static UfStatus save_members(const UfAgent* agent, int first, int count, const char* path) {
     char temporary[1024];
     if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: the path is too long", path);
     UfH5 h5;
     UF_TRY(uf_h5_create(&h5, temporary));
-    UfStatus status = write_checkpoint((UfAgent*)agent, &h5);
+    const Part part = {(UfAgent*)agent, &h5, first, count};
+    UfStatus status = write_checkpoint(&part);
     UfStatus closed = uf_h5_close(&h5);
     if (status == UF_OK) status = closed;
     if (status == UF_OK) return uf_commit_file(temporary, path);
     remove(temporary);
     return status;
+}
+
+UfStatus uf_agent_save(const UfAgent* agent, const char* path) {
+    if (!agent || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_save: agent or path is null");
+    return save_members(agent, 0, agent->P, path);
+}
+
+UfStatus uf_agent_save_member(const UfAgent* agent, int member, const char* path) {
+    if (!agent || !path || member < 0 || member >= agent->P)
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_save_member: agent or path is null, or no member %d",
+                       member);
+    return save_members(agent, member, 1, path);
 }
 
 typedef struct CheckpointHeader {
@@ -1941,38 +2111,109 @@ static UfStatus read_action_bounds(const UfH5* h5, int action_dim, float** bound
     return uf_h5_read(h5, "action/high", UF_H5_FLOAT, *bounds + action_dim, action_dim);
 }
 
-static UfStatus read_agent(const UfH5* h5, UfConfig** configs, const CheckpointHeader* header,
-                           int num_threads, UfAgent** out) {
-    for (int p = 0; p < header->population; p++) UF_TRY(read_config(h5, p, &configs[p]));
-    UF_TRY(uf_agent_create_bare(out, (const UfConfig* const*)configs, header->population, header->obs_dim,
-                                header->action_dim, NULL, NULL, num_threads));
-    UfAgent* a = *out;
+// A file of those that a population is loaded from.
+typedef struct Saved {
+    UfH5 h5;
+    bool open;
+    CheckpointHeader header;
+    int first;  // of the population's members
+} Saved;
+
+static UfStatus read_fault(const Part* part, int k) {
+    UfFault* f = &part->agent->faults[part->first + k];
+    char name[32];
+    double status = 0;
+    snprintf(name, sizeof name, "fault_%d", k);
+    if (!uf_h5_has_attribute(part->h5, "/", name)) return UF_OK;
+    UF_TRY(read_optional_string(part->h5, name, f->sentence, sizeof f->sentence));
+    snprintf(name, sizeof name, "fault_status_%d", k);
+    UF_TRY(uf_h5_read_number(part->h5, "/", name, &status));
+    f->status = (UfStatus)status;
+    f->told = true;
+    return UF_OK;
+}
+
+// What belongs to single members.
+static UfStatus read_members(const Part* part, bool to_train) {
+    UfAgent* a = part->agent;
+    UF_TRY(uf_h5_read(part->h5, "metrics", UF_H5_DOUBLE, a->metrics + (size_t)part->first * UF_NUM_METRICS,
+                      (int64_t)part->count * UF_NUM_METRICS));
+    for (int k = 0; k < part->count; k++) UF_TRY(read_fault(part, k));
+    UF_TRY(visit_tensors(part, read_tensor));
+    return to_train && uses_model(a) ? read_world(part) : UF_OK;
+}
+
+// What members share, from the first file; the others were checked to be like it.
+static UfStatus read_shared(UfAgent* a, const Saved* saved) {
+    const UfH5* h5 = &saved->h5;
     UF_TRY(uf_h5_read(h5, "norm/mean", h5_real, a->host_norm, a->O));
     UF_TRY(uf_h5_read(h5, "norm/std", h5_real, a->host_norm + a->O, a->O));
     UF_TRY(read_action_bounds(h5, a->A, &a->action_bounds));
     UF_TRY(read_optional_string(h5, "dataset_hash", a->dataset_hash, sizeof a->dataset_hash));
     UF_TRY(read_optional_string(h5, "env", a->env_id, sizeof a->env_id));
-    UF_TRY(uf_h5_read(h5, "metrics", UF_H5_DOUBLE, a->metrics, (int64_t)a->P * UF_NUM_METRICS));
-    a->num_updates = header->num_updates;
-    a->metrics_count = header->metrics_count;
+    a->num_updates = saved->header.num_updates;
+    a->metrics_count = saved->header.metrics_count;
     upload_constants(a);
-    return visit_tensors(a, h5, read_tensor);
+    return UF_OK;
+}
+
+static UfStatus check_alike(const Saved* first, const Saved* s) {
+    const CheckpointHeader *a = &first->header, *b = &s->header;
+    char hashes[2][65] = {"", ""};
+    UF_TRY(read_optional_string(&first->h5, "dataset_hash", hashes[0], sizeof hashes[0]));
+    UF_TRY(read_optional_string(&s->h5, "dataset_hash", hashes[1], sizeof hashes[1]));
+    if (a->num_updates == b->num_updates && a->metrics_count == b->metrics_count &&
+        a->obs_dim == b->obs_dim && a->action_dim == b->action_dim && !strcmp(hashes[0], hashes[1]))
+        return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT,
+                   "%s and %s cannot be one population: they are at updates %lld and %lld, of datasets "
+                   "%.12s... and %.12s...; members must be at the same update of the same dataset",
+                   first->h5.path, s->h5.path, (long long)a->num_updates, (long long)b->num_updates,
+                   hashes[0], hashes[1]);
+}
+
+static UfStatus read_saved(Saved* saved, int count, UfConfig** configs, int population, int num_threads,
+                           bool to_train, UfAgent** out) {
+    const CheckpointHeader* h = &saved->header;
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < saved[i].header.population; k++)
+            UF_TRY(read_config(&saved[i].h5, k, &configs[saved[i].first + k]));
+    UF_TRY(uf_agent_create_bare(out, (const UfConfig* const*)configs, population, h->obs_dim, h->action_dim,
+                                NULL, NULL, num_threads));
+    UF_TRY(read_shared(*out, saved));
+    for (int i = 0; i < count; i++) {
+        const Part part = {*out, &saved[i].h5, saved[i].first, saved[i].header.population};
+        UF_TRY(read_members(&part, to_train));
+    }
+    return UF_OK;
 }
 
 // to_train: with world model and its buffer, which acting does without.
-static UfStatus load_agent(UfAgent** out, const char* path, int num_threads, bool to_train) {
-    UfH5 h5;
-    CheckpointHeader header = {0};
+static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_paths, int num_threads,
+                           bool to_train) {
+    Saved* saved = NULL;
     UfConfig** configs = NULL;
+    int population = 0;
     *out = NULL;
-    UF_TRY(uf_h5_open(&h5, path));
-    UfStatus status = read_header(&h5, &header);
-    if (status == UF_OK) status = UF_ALLOC(&configs, header.population, "configurations");
-    if (status == UF_OK) status = read_agent(&h5, configs, &header, num_threads, out);
-    if (status == UF_OK && to_train && uses_model(*out)) status = read_world(*out, &h5);
-    for (int p = 0; configs && p < header.population; p++) uf_config_free(configs[p]);
+    UF_TRY(UF_ALLOC(&saved, num_paths, "checkpoints"));
+    UfStatus status = UF_OK;
+    for (int i = 0; i < num_paths && status == UF_OK; i++) {
+        Saved* s = &saved[i];
+        status = uf_h5_open(&s->h5, paths[i]);
+        s->open = status == UF_OK;
+        if (status == UF_OK) status = read_header(&s->h5, &s->header);
+        if (status == UF_OK) status = check_alike(saved, s);
+        s->first = population;
+        population += s->header.population;
+    }
+    if (status == UF_OK) status = UF_ALLOC(&configs, population, "configurations");
+    if (status == UF_OK)
+        status = read_saved(saved, num_paths, configs, population, num_threads, to_train, out);
+    for (int p = 0; configs && p < population; p++) uf_config_free(configs[p]);
     uf_free(configs);
-    uf_h5_close(&h5);
+    for (int i = 0; i < num_paths; i++)
+        if (saved[i].open) uf_h5_close(&saved[i].h5);
+    uf_free(saved);
     if (status != UF_OK) {
         uf_agent_free(*out);
         *out = NULL;
@@ -1982,16 +2223,35 @@ static UfStatus load_agent(UfAgent** out, const char* path, int num_threads, boo
 
 UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
     if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load: out or path is null");
-    return load_agent(out, path, num_threads, true);
+    return load_agent(out, &path, 1, num_threads, true);
 }
 
-UfStatus uf_agent_load_to_act(UfAgent** out, const char* path) { return load_agent(out, path, 1, false); }
+UfStatus uf_agent_load_population(UfAgent** out, const char* const* paths, int num_paths, int num_threads) {
+    if (!out || !paths || num_paths < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_population: needs out and at least one path");
+    return load_agent(out, paths, num_paths, num_threads, true);
+}
+
+UfStatus uf_checkpoint_peek(const char* path, int* population, int64_t* num_updates, UfConfig** config) {
+    CheckpointHeader header = {0};
+    UfH5 h5;
+    *config = NULL;
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = read_header(&h5, &header);
+    if (status == UF_OK) status = read_config(&h5, 0, config);
+    uf_h5_close(&h5);
+    *population = header.population;
+    *num_updates = header.num_updates;
+    return status;
+}
+
+UfStatus uf_agent_load_to_act(UfAgent** out, const char* path) { return load_agent(out, &path, 1, 1, false); }
 
 UfStatus uf_checkpoint_info(const char* path, char** out) {
     UfAgent* a = NULL;
     UfConfig* defaults = NULL;
     UfText text = {0};
-    UF_TRY(load_agent(&a, path, 1, false));
+    UF_TRY(load_agent(&a, &path, 1, 1, false));
     UfStatus status = uf_config_create(&defaults);
     if (status == UF_OK) {
         const UfConfig* c = &a->configs[0];
@@ -2081,7 +2341,7 @@ UfStatus uf_policy_load(UfPolicy** out, const char* path, int member) {
     if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_load: out or path is null");
     UfAgent* agent = NULL;
     *out = NULL;
-    UF_TRY(load_agent(&agent, path, 1, false));
+    UF_TRY(load_agent(&agent, &path, 1, 1, false));
     UfStatus status = uf_policy_create(out, agent, member);
     uf_agent_free(agent);
     return status;

@@ -114,8 +114,8 @@ UF_API void uf_dataset_free(UfDataset* dataset);
 
 // ---- agent ----
 
-// Called after every update (on a device: after every captured block of updates). Return 0 to go on; anything
-// else stops training after this update with UF_ERR_STOPPED; the agent stays usable and can be saved.
+// Called after every update; of a population (or on a device) after every round of at most 16. Return 0 to go on;
+// anything else stops training there with UF_ERR_STOPPED; the agent stays usable and can be saved.
 typedef int UfUpdateFn(void* user, UfAgent* agent, int64_t update);
 
 // An agent with fresh parameters for the dataset's dimensions and statistics. num_threads 0: all cores.
@@ -142,9 +142,13 @@ UF_API UfStatus uf_agent_set_termination(UfAgent* agent, UfTerminationFn* termin
 // Trains for num_updates updates (0: up to the config's num_updates). Resumable; bit-exact with an
 // uninterrupted run on the same machine, for any number of threads.   Nullable: on_update, user Errors:
 // UF_ERR_NONFINITE (update and term in uf_error()), UF_ERR_STOPPED, UF_ERR_ARGUMENT (dimensions differ).
+// A member of a population whose numbers are not finite stops, and the call returns at the end of the round; the next
+// one goes on with the others.
 // Source: unifloral.py, main loop.
 UF_API UfStatus uf_train(UfAgent* agent, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update,
                          void* user);
+// Why a member of a population stopped; null where it did not. Belongs to the agent.
+UF_API const char* uf_agent_member_error(const UfAgent* agent, int member);
 // Means of the logged losses since the last uf_agent_clear_metrics, for one member. *names and *values
 // (num_metrics each) belong to the agent; values are valid until its next call. Before the first update they
 // are NaN.
@@ -160,9 +164,15 @@ UF_API const UfConfig* uf_agent_config(const UfAgent* agent, int member);
 UF_API const char* uf_agent_dataset_hash(const UfAgent* agent);
 // Writes everything that training needs to go on (HDF5; written beside, flushed, renamed).
 UF_API UfStatus uf_agent_save(const UfAgent* agent, const char* path);
+// The same of one member, as if it had trained alone.
+UF_API UfStatus uf_agent_save_member(const UfAgent* agent, int member, const char* path);
 // Rebuilds an agent from a checkpoint. The dataset given to uf_train must be the one it was trained on, and
 // the world model, if there is one, must still be in model_path.
 UF_API UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads);
+// A population of the members of several checkpoints, in order. They must be at the same update of the same dataset,
+// and agree in what members cannot differ in.   Errors: UF_ERR_ARGUMENT, UF_ERR_CONFIG, and those of uf_agent_load.
+UF_API UfStatus uf_agent_load_population(UfAgent** out, const char* const* paths, int num_paths,
+                                         int num_threads);
 UF_API void uf_agent_free(UfAgent* agent);
 
 // ---- policy ----
@@ -188,12 +198,12 @@ typedef struct UfFqe {
     double low, high;      // 95 %: bootstrap over initial states, and the spread of the critics
     double td_error;       // mean square on rows of the dataset, mean over critics
     int64_t num_states;    // initial states: the first row of each episode
-    int diverged;          // 1: `worst`, a mean of Q, is not finite or beyond what rewards and gamma allow
+    int diverged;          // 1: `worst` or the TD error is not finite, or beyond what rewards and gamma allow
     double q_low, q_high;  // which is this
-    double worst;          // of the means of Q at initial states, each over one critic
+    double worst;  // of each critic's mean of Q at initial states the largest in size; NaN: a critic broke
 } UfFqe;
 
-// Called after every update, of num_updates in all. Return 0 to go on; anything else stops with UF_ERR_STOPPED.
+// Called as UfUpdateFn is; num_updates: of all policies, whose populations train one after the other. Return 0 to go on; anything else stops with UF_ERR_STOPPED.
 typedef int UfFqeFn(void* user, int64_t update, int64_t num_updates);
 
 // A config for uf_fqe, which reads these of it and refuses others that are changed: seed, num_updates, lr,

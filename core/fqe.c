@@ -152,6 +152,7 @@ static double worst_mean(const Evaluation* e, int C) {
 // What the critics of one policy say, members [first, first + C) of the agent.
 static UfStatus judge(Evaluation* e, UfAgent* agent, int first, UfFqe* out) {
     const int C = (int)e->config->num_critics;
+    bool stopped = false;
     *out = (UfFqe){.num_states = e->num_initial, .q_low = e->range.low, .q_high = e->range.high};
     for (int c = 0; c < C; c++) {
         UfDiagnosis d;
@@ -159,8 +160,9 @@ static UfStatus judge(Evaluation* e, UfAgent* agent, int first, UfFqe* out) {
                                e->num_initial));
         UF_TRY(uf_agent_diagnose(agent, first + c, e->dataset, &d));
         out->td_error += d.td_error / C;
+        stopped = stopped || uf_agent_member_error(agent, first + c);
     }
-    out->worst = worst_mean(e, C);
+    out->worst = stopped ? NAN : worst_mean(e, C);
     // Two values of the range differ by its width at most.
     const Range errors = {0, fmax(e->range.high, 0) - fmin(e->range.low, 0)};
     out->diverged = !is_possible(e->range, out->worst) || !is_possible(errors, sqrt(out->td_error));
@@ -182,6 +184,18 @@ static int64_t critic_seed(const UfConfig* config, int c) {
     return uf_philox((uint64_t)config->seed, UF_STREAM_FQE_SEED, (uint64_t)c, 0).v[0];
 }
 
+// A critic whose numbers are none any more stops, and the others go on.
+static UfStatus train_critics(const Evaluation* e, UfAgent* agent) {
+    for (;;) {
+        const UfStatus status = uf_train(agent, e->dataset, 0, on_update, (void*)e);
+        if (status != UF_ERR_NONFINITE) return status;
+        bool going = false;
+        for (int p = 0; p < uf_agent_population(agent); p++)
+            going = going || !uf_agent_member_error(agent, p);
+        if (!going) return UF_OK;
+    }
+}
+
 // Trains and judges the critics of policies that are alike: `which` (count).
 static UfStatus evaluate_group(Evaluation* e, const int* which, int count) {
     const int C = (int)e->config->num_critics, P = count * C;
@@ -196,7 +210,7 @@ static UfStatus evaluate_group(Evaluation* e, const int* which, int count) {
     }
     if (status == UF_OK)
         status = uf_agent_create_evaluator(&agent, policies, seeds, P, e->config, e->dataset, e->num_threads);
-    if (status == UF_OK) status = uf_train(agent, e->dataset, e->config->num_updates, on_update, e);
+    if (status == UF_OK) status = train_critics(e, agent);
     for (int k = 0; status == UF_OK && k < count; k++) status = judge(e, agent, k * C, &e->results[which[k]]);
     e->done += e->config->num_updates;
     uf_agent_free(agent);
@@ -263,6 +277,13 @@ UfStatus uf_fqe(UfFqe* results, const UfPolicy* const* policies, int num_policie
     UF_TRY(check_arguments(&e));
     e.range = range_of_q(dataset, config->gamma);
     UF_TRY(uf_dataset_initial_rows(dataset, &e.initial, &e.num_initial));
+    if (e.num_initial < 1) {
+        uf_free(e.initial);
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "%s: none of its %lld rows begins an episode, and an estimate is a mean over initial states",
+            dataset->path[0] ? dataset->path : "the dataset", (long long)dataset->num_rows);
+    }
     UfStatus status = UF_ALLOC(&e.values, config->num_critics * e.num_initial, "values of initial states");
     if (status == UF_OK) status = evaluate_all(&e);
     uf_free(e.initial);

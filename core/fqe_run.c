@@ -162,9 +162,11 @@ static int compare(const void* a, const void* b) {
 
 static void add_row(UfText* text, int rank, int width, const Candidate* c) {
     const UfFqe* r = &c->result;
-    if (r->diverged)
+    if (r->diverged && isfinite(r->worst))
         uf_text_add(text, "   -  %-*s  diverged: mean Q %.4g at the initial states, TD error %.4g\n", width,
                     c->label, r->worst, r->td_error);
+    else if (r->diverged)
+        uf_text_add(text, "   -  %-*s  diverged: its critics' numbers are not finite\n", width, c->label);
     else
         uf_text_add(text, "%4d  %-*s  %12.6g  [%.6g, %.6g]  %.4g\n", rank, width, c->label, r->estimate,
                     r->low, r->high, r->td_error);

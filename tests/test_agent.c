@@ -302,6 +302,111 @@ static void test_not_finite(void** state) {
     uf_dataset_free(data);
 }
 
+static void spoil(UfAgent* agent, int member) {
+    const UfTensor* t = uf_agent_tensor(agent, 0);
+    real* values = test_calloc(uf_tensor_count(t), sizeof(real));
+    values[3] = NAN;
+    assert_ok(uf_agent_set_tensor(agent, t, UF_TENSOR_VALUE, member, values));
+    test_free(values);
+}
+
+static void assert_same_file(const char* a, const char* b) {
+    char* data[2];
+    size_t bytes[2];
+    assert_ok(uf_read_file(a, &data[0], &bytes[0]));
+    assert_ok(uf_read_file(b, &data[1], &bytes[1]));
+    assert_int_equal(bytes[0], bytes[1]);
+    assert_memory_equal(data[0], data[1], bytes[0]);
+    uf_free(data[0]);
+    uf_free(data[1]);
+}
+
+// One member of five stops; the others end in the bits of runs of their own, also when saved one by one and put
+// together again, for any number of threads.
+static void test_member_stops(void** state) {
+    (void)state;
+    enum { P = 5, BAD = 3 };
+    UfDataset* data = small_dataset(1);
+    UfConfig* configs[P];
+    UfAgent* alone[P];
+    for (int p = 0; p < P; p++) {
+        configs[p] = small_config(0);
+        configs[p]->seed = 10 + p;
+        configs[p]->lr = 1e-3 * (p + 1);
+        alone[p] = trained(configs[p], data, 60, 2);
+    }
+    for (int threads = 1; threads <= 3; threads++) {
+        UfAgent *agent, *loaded;
+        const char* paths[P - 1] = {in_folder("0.h5"), in_folder("1.h5"), in_folder("2.h5"),
+                                    in_folder("4.h5")};
+        assert_ok(uf_agent_create_population(&agent, (const UfConfig* const*)configs, P, data, threads));
+        assert_ok(uf_train(agent, data, 21, NULL, NULL));
+        spoil(agent, BAD);
+        assert_int_equal(uf_train(agent, data, 19, NULL, NULL), UF_ERR_NONFINITE);
+        assert_error("member 3: update 22: ");
+        assert_string_equal(uf_agent_member_error(agent, BAD), strstr(uf_error(), "update"));
+        assert_ok(uf_train(agent, data, 40 - uf_agent_num_updates(agent), NULL, NULL));
+        for (int p = 0; p < P; p++) assert_int_equal(uf_agent_member_error(agent, p) != NULL, p == BAD);
+        for (int k = 0; k < P - 1; k++) assert_ok(uf_agent_save_member(agent, k < BAD ? k : P - 1, paths[k]));
+        assert_ok(uf_agent_load_population(&loaded, paths, P - 1, threads));
+        assert_int_equal(uf_agent_population(loaded), P - 1);
+        assert_ok(uf_train(agent, data, 20, NULL, NULL));
+        assert_ok(uf_train(loaded, data, 20, NULL, NULL));
+        for (int k = 0; k < P - 1; k++) {
+            const int p = k < BAD ? k : P - 1;
+            assert_same_member(agent, p, alone[p], 0);
+            assert_same_member(loaded, k, alone[p], 0);
+        }
+        assert_ok(uf_agent_save_member(loaded, 1, in_folder("member.h5")));
+        assert_ok(uf_agent_save(alone[1], in_folder("single.h5")));
+        assert_same_file(in_folder("member.h5"), in_folder("single.h5"));
+        // A file of the whole population remembers who stopped.
+        assert_ok(uf_agent_save(agent, in_folder("all.h5")));
+        uf_agent_free(loaded);
+        assert_ok(uf_agent_load(&loaded, in_folder("all.h5"), threads));
+        assert_string_equal(uf_agent_member_error(loaded, BAD), uf_agent_member_error(agent, BAD));
+        assert_ok(uf_train(loaded, data, 1, NULL, NULL));
+        uf_agent_free(loaded);
+        uf_agent_free(agent);
+    }
+    for (int p = 0; p < P; p++) {
+        uf_agent_free(alone[p]);
+        uf_config_free(configs[p]);
+    }
+    uf_dataset_free(data);
+}
+
+static void test_unlike_checkpoints(void** state) {
+    (void)state;
+    UfDataset *data = small_dataset(1), *other = small_dataset(2);
+    UfConfig *config = small_config(0), *wide = small_config(0);
+    wide->batch_size = 32;
+    UfAgent* agent = trained(config, data, 3, 1);
+    const char* paths[2] = {in_folder("here.h5"), in_folder("there.h5")};
+    assert_ok(uf_agent_save(agent, paths[0]));
+    uf_agent_free(agent);
+    const struct {
+        UfConfig* config;
+        UfDataset* data;
+        int updates;
+        const char* says;
+    } cases[] = {{config, data, 4, "at updates 3 and 4"},
+                 {config, other, 3, "same dataset"},
+                 {wide, data, 3, "batch_size"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        agent = trained(cases[i].config, cases[i].data, cases[i].updates, 1);
+        assert_ok(uf_agent_save(agent, paths[1]));
+        uf_agent_free(agent);
+        assert_int_not_equal(uf_agent_load_population(&agent, paths, 2, 1), UF_OK);
+        assert_null(agent);
+        assert_error(cases[i].says);
+    }
+    uf_config_free(config);
+    uf_config_free(wide);
+    uf_dataset_free(data);
+    uf_dataset_free(other);
+}
+
 static void test_metrics(void** state) {
     (void)state;
     UfDataset* data = small_dataset(1);
@@ -500,6 +605,8 @@ int main(void) {
         cmocka_unit_test(test_stop),
         cmocka_unit_test(test_train_to_the_end),
         cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_member_stops),
+        cmocka_unit_test(test_unlike_checkpoints),
         cmocka_unit_test(test_metrics),
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_shapes_of_a_population),

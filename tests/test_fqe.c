@@ -436,10 +436,10 @@ static void test_interval(void** state) {
 
 static int count_update(void* user, int64_t update, int64_t num_updates) {
     int64_t* seen = user;
-    if (update != seen[0] + 1) fail_msg("update %lld after %lld", (long long)update, (long long)seen[0]);
+    if (update <= seen[0]) fail_msg("update %lld after %lld", (long long)update, (long long)seen[0]);
     seen[0] = update;
     seen[1] = num_updates;
-    return seen[2] && update == seen[2];
+    return seen[2] && update >= seen[2];
 }
 
 // Policies that are alike, others between them, and as many as need two populations: each as it is alone, for any
@@ -485,9 +485,9 @@ static void test_population(void** state) {
 
     // The answer of a callback ends it.
     seen[0] = 0;
-    seen[2] = 3;
+    seen[2] = 1;
     assert_int_equal(uf_fqe(together, all, 3, data, config, 1, count_update, seen), UF_ERR_STOPPED);
-    assert_int_equal(seen[0], 3);
+    assert_int_equal(seen[0], 2);  // a round
     for (int k = 0; k < COUNT; k++) uf_policy_free(policies[k]);
     uf_dataset_free(data);
     uf_dataset_free(far);
@@ -601,6 +601,13 @@ static void test_refusals(void** state) {
     evaluate_one(policy, data, config,
                  NULL);  // made where actions have no units: [-1, 1] of whatever there is
     far->action_low = far->action_high = data->action_low = data->action_high = NULL;
+
+    int64_t rows[] = {1, 2, 4, STATES + 1}, *all_rows = data->rows, num_rows = data->num_rows;
+    data->rows = rows;
+    data->num_rows = 4;
+    refused(policy, data, config, UF_ERR_ARGUMENT, "the dataset: none of its 4 rows begins an episode");
+    data->rows = all_rows;
+    data->num_rows = num_rows;
 
     UfPolicy* broken = policy_of("{}", data, 1, NAN);
     refused(broken, data, config, UF_ERR_FORMAT, "of the actor is not finite");

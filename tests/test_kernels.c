@@ -303,7 +303,7 @@ static void run_case(const Case* c, Op* op) {
                 .device = &devices[d], .be = devices[d].be, .c = c, .P = 1, .first = p, .results = results};
             op(&alone);
             if (!devices[d].be->splits) continue;
-            UfBackend member = uf_backend_member(devices[d].be, p);
+            UfBackend member = uf_backend_members(devices[d].be, p, 1);
             Test split = {.device = &devices[d],
                           .be = &member,
                           .c = c,

@@ -16,7 +16,7 @@ refused() { # NAME STATUS PATTERN ARGUMENTS...: this status, and one line on std
     check "$name" test "$got $(sed -E "s#^error: .*($pattern).*#as wanted#" "$T/complaint")" = "$status as wanted"
 }
 
-# ---- ten policies; over ten seeds the correlation is 0.87 to 1 (docs/fqe.md) ----
+# ---- ten policies; over ten seeds the correlation is 0.88 to 1 (docs/fqe.md) ----
 
 THREADS=1 UNIFLORAL=$U bench/fqe.sh --quick --out "$T/runs" >"$T/table.md" 2>"$T/notes"
 status=$?
@@ -48,7 +48,7 @@ check "another gamma too" grep -q '"gamma":0.5' "$T/other"
 "$U" fqe "$good" "$poor" "${fast[@]}" --set lr=300 >"$T/table" 2>"$T/complaint"
 check "divergence is an error" test $? = 1
 check "and named" grep -q "^error: 2 of 2 evaluations diverged" "$T/complaint"
-check "and no number" test "$(grep -c " -  $T/runs.* diverged: mean Q" "$T/table")" = 2
+check "and no number" test "$(grep -c " -  $T/runs.* diverged: " "$T/table")" = 2
 "$U" fqe "$good" "${fast[@]}" --set lr=300 --json >"$T/line" 2>/dev/null
 check "nor one in JSON" grep -q '"rank":null,"estimate":null,"low":null,"high":null,.*"diverged":true' "$T/line"
 
