@@ -1695,6 +1695,16 @@ static UfStatus mean_q(UfAgent* a, const Probe* p, double* values, const real* x
     return UF_OK;
 }
 
+UfStatus uf_initial_rows(const UfDataset* d, int64_t** rows, int64_t* count) {
+    int64_t found = 0;
+    for (int64_t row = 0; row < d->num_rows; row++) found += uf_is_initial(d, row);
+    *count = 0;
+    UF_TRY(UF_ALLOC(rows, found, "initial states"));
+    for (int64_t row = 0; row < d->num_rows; row++)
+        if (uf_is_initial(d, row)) (*rows)[(*count)++] = row;
+    return UF_OK;
+}
+
 // Of a sampled policy the value of a state is a mean over num_draws actions.
 static UfStatus policy_values(UfAgent* a, const Probe* p, double* values, const int64_t* rows,
                               int64_t num_rows, int num_draws) {
@@ -1759,7 +1769,7 @@ static int diagnosis_rows(const UfDataset* dataset, int64_t rows[DIAGNOSIS_ROWS]
 static UfStatus diagnose_initial(UfAgent* a, const UfDataset* dataset, const Probe* p, double* mean) {
     int64_t *rows = NULL, count = 0;
     double values[DIAGNOSIS_ROWS], sum = 0;
-    UF_TRY(uf_dataset_initial_rows(dataset, &rows, &count));
+    UF_TRY(uf_initial_rows(dataset, &rows, &count));
     const int64_t used = count < DIAGNOSIS_ROWS ? count : DIAGNOSIS_ROWS;
     for (int64_t i = 0; i < used; i++) rows[i] = rows[i * count / used];
     const UfStatus status = policy_values(a, p, values, rows, used, 1);

@@ -71,6 +71,8 @@ typedef struct UfDiagnosis {
 } UfDiagnosis;
 // Between updates; changes none of them.
 UfStatus uf_agent_diagnose(UfAgent* agent, int member, const UfDataset* dataset, UfDiagnosis* out);
+// The rows of a dataset that begin an episode, in order. Free *rows with uf_free.
+UfStatus uf_initial_rows(const UfDataset* dataset, int64_t** rows, int64_t* count);
 // values (num_rows): Q(s, pi(s)) at these rows, of an evaluator whose policy is sampled its mean over 16 actions.
 UfStatus uf_agent_values(UfAgent* agent, int member, const UfDataset* dataset, double* values,
                          const int64_t* rows, int64_t num_rows);

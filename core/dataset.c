@@ -229,22 +229,6 @@ static UfStatus cut_episodes(UfDataset* d) {
     return UF_OK;
 }
 
-// A record begins an episode where nothing follows the one before it.
-static bool is_initial(const UfDataset* d, int64_t row) {
-    const int64_t record = d->rows ? d->rows[row] : row;
-    return record == 0 || *mark_of(d, record_at(d, record - 1)) == 0;
-}
-
-UfStatus uf_dataset_initial_rows(const UfDataset* d, int64_t** rows, int64_t* count) {
-    int64_t found = 0;
-    for (int64_t row = 0; row < d->num_rows; row++) found += is_initial(d, row);
-    *count = 0;
-    UF_TRY(UF_ALLOC(rows, found, "initial states"));
-    for (int64_t row = 0; row < d->num_rows; row++)
-        if (is_initial(d, row)) (*rows)[(*count)++] = row;
-    return UF_OK;
-}
-
 // ---- statistics ----
 
 // Mean and standard deviation of each observation component over the rows: two passes, in order, in double.

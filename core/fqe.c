@@ -276,7 +276,7 @@ UfStatus uf_fqe(UfFqe* results, const UfPolicy* const* policies, int num_policie
                     .user = user};
     UF_TRY(check_arguments(&e));
     e.range = range_of_q(dataset, config->gamma);
-    UF_TRY(uf_dataset_initial_rows(dataset, &e.initial, &e.num_initial));
+    UF_TRY(uf_initial_rows(dataset, &e.initial, &e.num_initial));
     if (e.num_initial < 1) {
         uf_free(e.initial);
         return UF_FAIL(

@@ -340,7 +340,7 @@ static void test_sampled_values(void** state) {
     UfRandom random = uf_random(16, UF_STREAM_CONTROLLER, 0);
     assert_ok(uf_agent_create_evaluator(&agent, (const UfPolicy* const*)&policy, &seed, 1, config, data, 1));
     assert_ok(uf_train(agent, data, 500, NULL, NULL));
-    assert_ok(uf_dataset_initial_rows(data, &rows, &count));
+    assert_ok(uf_initial_rows(data, &rows, &count));
     assert_int_equal(count, EPISODES);
     assert_ok(uf_agent_values(agent, 0, data, values, rows, count));
     for (int i = 0; i < EPISODES; i++) estimate += values[i] / EPISODES;
@@ -410,7 +410,7 @@ static void test_interval(void** state) {
         assert_ok(
             uf_agent_create_evaluator(&agent, (const UfPolicy* const*)&policy, &seed, 1, config, data, 1));
         assert_ok(uf_train(agent, data, 200, NULL, NULL));
-        assert_ok(uf_dataset_initial_rows(data, &rows, &count));
+        assert_ok(uf_initial_rows(data, &rows, &count));
         assert_ok(uf_agent_values(agent, 0, data, values, rows, count));
         means[c] = 0;
         for (int i = 0; i < EPISODES; i++) means[c] += values[i] / EPISODES;
