@@ -24,6 +24,7 @@
 #include "core/fqe.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
+#include "core/plot_runs.h"
 #include "core/protocol.h"
 #include "core/render.h"
 #include "core/report.h"
@@ -86,6 +87,12 @@ enum Option {
     O_WHERE,
     O_NPZ,
     O_IMPORT,
+    O_BY,
+    O_METRIC,
+    O_X,
+    O_BAND,
+    O_SMOOTH,
+    O_FINAL,
     O_NUM_UPDATES,
     O_GAMMA,
     NUM_OPTIONS,
@@ -136,7 +143,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_DATASET_STEPS] = {"dataset-steps", "N",
                          "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
     [O_DYNAMICS] = {"dynamics", NULL, "time the world model's training", 0, 0},
-    [O_CSV] = {"csv", "FILE", "a line a run, for spreadsheets", 0, 0},
+    [O_CSV] = {"csv", "FILE", "the same as a table, for spreadsheets", 0, 0},
     [O_EPISODE] = {"episode", "N", "which episode of the seed, as eval counts them (default 0)", 0,
                    INT32_MAX},
     [O_WIDTH] = {"width", "N", "pixels of a frame (default 400)", UF_RENDER_MIN_SIDE, UF_RENDER_MAX_SIDE},
@@ -162,6 +169,27 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_NPZ] = {"npz", "FOLDER", "a .npz file a policy there, in the layout of the Unifloral reference", 0, 0},
     [O_IMPORT] = {"import", "PATH...", "put run folders and .npz files of the reference into the store", 0,
                   0},
+    [O_BY] = {"by", "NAME", "a line for each value of this hyperparameter, not only for each algorithm", 0,
+              0},
+    [O_METRIC] =
+        {"metric", "NAME",
+         "column of log.jsonl (default: evaluation score, or return where there are no scores; of world "
+         "models validation)",
+         0, 0},
+    [O_X] =
+        {"x", "AXIS",
+         "updates (default; epochs of world models) or seconds. Lines of runs that were logged at different "
+         "places are interpolated, as far as all runs of a group go, and a note says so",
+         0, 0},
+    [O_BAND] =
+        {"band", "KIND",
+         "over the runs of a group: stderr (default), std, minmax, or ci (Student's interval of the mean)", 0,
+         0},
+    [O_SMOOTH] = {"smooth", "N", "each point is the mean of itself and the N - 1 before it, run by run", 1,
+                  100000},
+    [O_FINAL] = {"final", NULL,
+                 "final scores: inter-quartile mean over runs with its bootstrap interval, and each run", 0,
+                 0},
     [O_NUM_UPDATES] = {"num-updates", "N", "as --set num_updates=N (default 20000)", 1, INT64_MAX},
     [O_GAMMA] = {"gamma", "X", "as --set gamma=X (default 0.99)", 0, 0},
 };
@@ -889,6 +917,11 @@ static int command_report(const Args* args) {
     return status == UF_OK ? DONE : failed();
 }
 
+static void print_notes(const char* notes) {
+    for (const char *line = notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        fprintf(stderr, "note: %.*s\n", (int)(end - line), line);
+}
+
 static int command_protocol(const Args* args) {
     const UfProtocolOptions d = uf_protocol_defaults();
     const char *alpha = args->values[O_UCB_ALPHA], *confidence = args->values[O_CONFIDENCE],
@@ -907,13 +940,45 @@ static int command_protocol(const Args* args) {
                     .seed = (uint64_t)number(args, O_SEED, (int64_t)d.seed)}};
     UfProtocolReport report;
     const UfStatus status = uf_protocol_run(&run, &report);
-    for (const char *line = report.notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
-        fprintf(stderr, "note: %.*s\n", (int)(end - line), line);
+    print_notes(report.notes);
     if (report.text) printf("%s", report.text);
     if (status == UF_OK)
         printf("\nwrote %s: curves.csv, summary.csv, aggregates.csv, protocol.json%s\n", run.folder,
                report.has_figures ? ", protocol.svg, .png, .pdf" : "");
     uf_protocol_report_free(&report);
+    return status == UF_OK ? DONE : failed();
+}
+
+// A build that draws no charts still writes the table.
+static int command_plot(const Args* args) {
+    const UfProtocolOptions d = uf_protocol_defaults();
+    const bool final = args->values[O_FINAL] != NULL;
+    const char *confidence = args->values[O_CONFIDENCE], *out = args->values[O_OUT];
+    if (!out && uf_make_folder("runs") != UF_OK) return failed();
+    const UfPlotRuns plot = {.sources = args->files,
+                             .num_sources = args->num_files,
+                             .output = out     ? out
+                                       : final ? "runs/final_scores.png"
+                                               : "runs/learning_curves.png",
+                             .csv = args->values[O_CSV],
+                             .by = args->values[O_BY],
+                             .final = final,
+                             .metric = args->values[O_METRIC],
+                             .x = args->values[O_X],
+                             .band = args->values[O_BAND],
+                             .smooth = (int)number(args, O_SMOOTH, 1),
+                             .confidence = confidence ? strtod(confidence, NULL) : d.confidence,
+                             .num_bootstraps = (int)number(args, O_BOOTSTRAPS, d.num_bootstraps),
+                             .seed = (uint64_t)number(args, O_SEED, (int64_t)d.seed),
+                             .num_threads = (int)number(args, O_THREADS, 0)};
+    UfPlotReport report;
+    const UfStatus status = uf_plot_runs(&plot, &report);
+    print_notes(report.notes);
+    if (status == UF_OK)
+        printf("wrote %s%s%s: %d run%s, %d group%s, %d dataset%s\n", plot.output, plot.csv ? ", " : "",
+               plot.csv ? plot.csv : "", report.num_runs, report.num_runs == 1 ? "" : "s", report.num_groups,
+               report.num_groups == 1 ? "" : "s", report.num_datasets, report.num_datasets == 1 ? "" : "s");
+    uf_plot_report_free(&report);
     return status == UF_OK ? DONE : failed();
 }
 
@@ -934,6 +999,7 @@ static int command_envs(const Args* args) {
 // ---- commands ----
 
 #define BIT(option) (UINT64_C(1) << (option))
+_Static_assert(NUM_OPTIONS <= 64, "an option is a bit of a command");
 
 typedef struct Command {
     const char* name;
@@ -1026,6 +1092,16 @@ static const Command commands[] = {
      "STORE [--where name=value]... [--csv FILE] [--npz FOLDER] [--import PATH...]",
      "list, filter, export and import the results of a store", 1, -1,
      BIT(O_WHERE) | BIT(O_CSV) | BIT(O_NPZ) | BIT(O_IMPORT), 0},
+    {"plot", command_plot,
+     "RUN... [-o FILE.png|.svg|.pdf] [--by NAME] [--metric NAME] [--x updates|seconds] [--band KIND] "
+     "[--smooth N] "
+     "[--csv FILE] | RUN... --final [-o FILE] [--by NAME] [--csv FILE]",
+     "draw learning curves of many runs, or their final scores (without -o: runs/learning_curves.png, "
+     "runs/final_scores.png)",
+     1, -1,
+     BIT(O_OUT) | BIT(O_CSV) | BIT(O_BY) | BIT(O_METRIC) | BIT(O_X) | BIT(O_BAND) | BIT(O_SMOOTH) |
+         BIT(O_FINAL) | BIT(O_CONFIDENCE) | BIT(O_BOOTSTRAPS) | BIT(O_SEED) | BIT(O_THREADS),
+     0},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
@@ -1097,6 +1173,25 @@ static bool is_whole_number(const char* text, int64_t low, int64_t high) {
 static bool is_number(const char* text) {
     char* end;
     return *text && strtod(text, &end) >= 0 && !*end;
+}
+
+// Curves and final scores have options of their own. A number other than -1 is the exit status.
+static int check_plot(const Command* c, const Args* args) {
+    static const enum Option of_curves[] = {O_METRIC, O_X, O_BAND, O_SMOOTH},
+                             of_final[] = {O_BOOTSTRAPS, O_SEED, O_THREADS};
+    const char* band = args->values[O_BAND];
+    char text[64];
+    for (size_t i = 0; i < sizeof of_curves / sizeof of_curves[0] && args->values[O_FINAL]; i++) {
+        snprintf(text, sizeof text, "--final and --%s", options[of_curves[i]].name);
+        if (args->values[of_curves[i]]) return misuse(c, "%s contradict each other", text, NULL);
+    }
+    for (size_t i = 0; i < sizeof of_final / sizeof of_final[0] && !args->values[O_FINAL]; i++) {
+        snprintf(text, sizeof text, "--%s", options[of_final[i]].name);
+        if (args->values[of_final[i]]) return misuse(c, "%s is for --final", text, NULL);
+    }
+    if (args->values[O_CONFIDENCE] && !args->values[O_FINAL] && (!band || strcmp(band, "ci")))
+        return misuse(c, "%s", "--confidence is for --final and --band ci", NULL);
+    return -1;
 }
 
 // Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
@@ -1178,6 +1273,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     if (c->function == command_results && args->num_files > 1 && !args->values[O_IMPORT])
         return misuse(c, "'%s' is one argument too many; --import PATH... puts results into a store",
                       args->files[1], NULL);
+    if (c->function == command_plot && check_plot(c, args) >= 0) return MISUSE;
     // A run to resume brings its own configuration.
     bool resumed = args->values[O_RESUME] != NULL;
     if (args->num_files < c->min_files && !resumed)
