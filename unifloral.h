@@ -200,10 +200,11 @@ typedef struct UfFqe {
     int64_t num_states;    // initial states: the first row of each episode
     int diverged;          // 1: `worst` or the TD error is not finite, or beyond what rewards and gamma allow
     double q_low, q_high;  // which is this
-    double worst;  // of each critic's mean of Q at initial states the largest in size; NaN: a critic broke
+    double worst;          // largest in size of the critics' means of Q at initial states; NaN: a critic broke
 } UfFqe;
 
-// Called as UfUpdateFn is; num_updates: of all policies, whose populations train one after the other. Return 0 to go on; anything else stops with UF_ERR_STOPPED.
+// Called as UfUpdateFn is. num_updates: of all populations that the policies make, which train one after the other.
+// Return 0 to go on; anything else stops with UF_ERR_STOPPED.
 typedef int UfFqeFn(void* user, int64_t update, int64_t num_updates);
 
 // A config for uf_fqe, which reads these of it and refuses others that are changed: seed, num_updates, lr,

@@ -53,8 +53,11 @@ static void note_other_data(const Run* run, const char* path, const char* hash) 
     const UfDataset* d = run->dataset;
     char text[UF_PATH_BYTES + 512];
     if (!hash[0] || !strcmp(hash, d->hash)) return;
-    snprintf(text, sizeof text, "%s: was trained on other data (SHA-256 %.12s) than %s (%.12s)", path, hash,
-             d->path, d->hash);
+    if (!strncmp(hash, "none", 4))  // of a replay buffer
+        snprintf(text, sizeof text, "%s: was trained online, not on %s", path, d->path);
+    else
+        snprintf(text, sizeof text, "%s: was trained on other data (SHA-256 %.12s) than %s (%.12s)", path,
+                 hash, d->path, d->hash);
     note(run, text);
 }
 
