@@ -200,7 +200,7 @@ typedef struct UfFqe {
     int64_t num_states;    // initial states: the first row of each episode
     int diverged;          // 1: `worst` or the TD error is not finite, or beyond what rewards and gamma allow
     double q_low, q_high;  // which is this
-    double worst;          // largest in size of the critics' means of Q at initial states; NaN: a critic broke
+    double worst;  // largest in size of the critics' means of Q at initial states; NaN: a critic broke
 } UfFqe;
 
 // Called as UfUpdateFn is. num_updates: of all populations that the policies make, which train one after the other.
