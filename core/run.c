@@ -1024,7 +1024,7 @@ UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** polic
     UfAgent* agent = NULL;
     *policy = NULL;
     UF_TRY(uf_run_checkpoint(checkpoint, path, sizeof(path)));
-    UF_TRY(uf_agent_load(&agent, path, 1));
+    UF_TRY(uf_agent_load_to_act(&agent, path));
     const UfConfig* c = uf_agent_config(agent, 0);
     const char* name = env ? env : c->env;
     if (!name[0]) name = uf_file_stem(c->dataset, stem, sizeof(stem));
