@@ -1488,7 +1488,9 @@ static UfStatus update(UfAgent* a, const UfSource* source) {
 
 // Members of a population share nothing but constants, so where the backend splits, a thread takes one through a few
 // whole updates while its numbers are in cache, and no thread waits between ops. A lane is a thread's view of the agent.
-enum { ROUND_UPDATES = 16 };
+// The longer a round the better, but the caller wants to hear of it: up to 64 updates, of about a quarter of a second.
+enum { ROUND_UPDATES = 64 };
+#define ROUND_SECONDS 0.25
 
 typedef struct Lane {
     UfAgent agent;
@@ -1532,25 +1534,34 @@ static void update_split(UfAgent* a, const UfSource* source, Lane* lanes, int64_
     a->metrics_count += r.count;
 }
 
-// Updates of a round. A renewal of the model buffer ends it: rollouts are batches large enough for all threads, and
-// members share their scratch.
-static int64_t round_updates(const UfAgent* a, int64_t end) {
+// Updates of a round of at most `most`. A renewal of the model buffer ends it: rollouts are batches large enough for all
+// threads, and members share their scratch.
+static int64_t round_updates(const UfAgent* a, int64_t end, int64_t most) {
     const int64_t interval = a->configs[0].rollout_interval, left = end - a->num_updates;
-    const int64_t count = left < ROUND_UPDATES ? left : ROUND_UPDATES;
+    const int64_t count = left < most ? left : most;
     const int64_t renewed = uses_model(a) ? interval - a->num_updates % interval : count;
     return renewed < count ? renewed : count;
 }
 
+// No bit depends on how long rounds are.
+static int64_t next_round(int64_t most, double seconds) {
+    if (seconds < ROUND_SECONDS / 2 && most < ROUND_UPDATES) return 2 * most;
+    return seconds > 2 * ROUND_SECONDS && most > 1 ? most / 2 : most;
+}
+
 static UfStatus train_until(UfAgent* a, const UfSource* source, Lane* lanes, int64_t end,
                             UfUpdateFn* on_update, void* user) {
+    int64_t most = 1;
     for (int t = 0; lanes && t < uf_pool_num_threads(a->backend->pool); t++) lanes[t].agent = *a;
     while (a->num_updates < end) {
         if (uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)
             UF_TRY(renew_model_buffer(a, source));
+        const double start = lanes ? uf_now() : 0;
         if (lanes)
-            update_split(a, source, lanes, round_updates(a, end));
+            update_split(a, source, lanes, round_updates(a, end, most));
         else if (num_going(a))
             UF_TRY(update(a, source));
+        if (lanes) most = next_round(most, uf_now() - start);
         UF_TRY(report_fault(a, false));
         if (on_update && on_update(user, a, a->num_updates) != 0)
             return UF_FAIL(UF_ERR_STOPPED, "stopped at update %lld", (long long)a->num_updates);

@@ -114,8 +114,9 @@ UF_API void uf_dataset_free(UfDataset* dataset);
 
 // ---- agent ----
 
-// Called after every update; of a population (or on a device) after every round of at most 16. Return 0 to go on;
-// anything else stops training there with UF_ERR_STOPPED; the agent stays usable and can be saved.
+// Called after every update; of a population (or on a device) after every round of up to 64, about a quarter of a
+// second. Return 0 to go on; anything else stops training there with UF_ERR_STOPPED; the agent stays usable and can be
+// saved. To be at a certain update, say so to uf_train.
 typedef int UfUpdateFn(void* user, UfAgent* agent, int64_t update);
 
 // An agent with fresh parameters for the dataset's dimensions and statistics. num_threads 0: all cores.
