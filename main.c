@@ -21,6 +21,7 @@
 #include "core/dynamics.h"
 #include "core/dynamics_run.h"
 #include "core/envs.h"
+#include "core/fqe.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
 #include "core/plot_runs.h"
@@ -94,6 +95,8 @@ enum Option {
     O_BAND,
     O_SMOOTH,
     O_FINAL,
+    O_NUM_UPDATES,
+    O_GAMMA,
     NUM_OPTIONS,
 };
 
@@ -108,7 +111,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_OUT] = {"out", "PATH", "where the result goes", 0, 0},
     [O_RESUME] = {"resume", "DIR", "go on with the run in DIR", 0, 0},
     [O_THREADS] = {"threads", "N", "threads; 0: all cores. Results do not depend on it", 0, 1024},
-    [O_DATASET] = {"dataset", "FILE", "HDF5 file to train on", 0, 0},
+    [O_DATASET] = {"dataset", "FILE", "HDF5 file to train on, or to evaluate on (fqe)", 0, 0},
     [O_QUIET] = {"quiet", NULL, "no progress", 0, 0},
     [O_ENV] = {"env", "NAME", "environment", 0, 0},
     [O_EPISODES] = {"episodes", "N", "episodes (default 100)", 1, 10000000},
@@ -191,6 +194,8 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_FINAL] = {"final", NULL,
                  "final scores: inter-quartile mean over runs with its bootstrap interval, and each run", 0,
                  0},
+    [O_NUM_UPDATES] = {"num-updates", "N", "as --set num_updates=N (default 20000)", 1, INT64_MAX},
+    [O_GAMMA] = {"gamma", "X", "as --set gamma=X (default 0.99)", 0, 0},
 };
 
 typedef struct Args {
@@ -299,6 +304,16 @@ static UfStatus online_config(const Args* args, UfConfig* c) {
     return UF_OK;
 }
 
+static UfStatus set_by_name(const Args* args, UfConfig* config) {
+    for (int i = 0; i < args->num_sets; i++) {
+        char name[256];
+        const char* equals = strchr(args->sets[i], '=');
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
+        UF_TRY(uf_config_set(config, name, equals + 1));
+    }
+    return UF_OK;
+}
+
 // Nullable: file
 static UfStatus train_config(const Args* args, const char* file, UfConfig** out) {
     const char* resume = args->values[O_RESUME];
@@ -310,12 +325,7 @@ static UfStatus train_config(const Args* args, const char* file, UfConfig** out)
     else
         UF_TRY(uf_config_create(out));
     if (file) UF_TRY(uf_config_load(*out, file));
-    for (int i = 0; i < args->num_sets; i++) {
-        char name[256];
-        const char* equals = strchr(args->sets[i], '=');
-        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
-        UF_TRY(uf_config_set(*out, name, equals + 1));
-    }
+    UF_TRY(set_by_name(args, *out));
     static const struct {
         enum Option option;
         const char* name;
@@ -688,7 +698,7 @@ static int command_results(const Args* args) {
     return imported == DONE ? shown : imported;
 }
 
-// ---- eval, info, verify ----
+// ---- eval, fqe, info, verify ----
 
 static void print_number(const char* name, double value) {
     printf(isfinite(value) ? ", \"%s\": %.9g" : ", \"%s\": null", name, value);
@@ -730,6 +740,66 @@ static int command_eval(const Args* args) {
     }
     uf_evaluation_free(&e);
     return DONE;
+}
+
+static UfStatus fqe_config(const Args* args, UfConfig** out) {
+    static const struct {
+        enum Option option;
+        const char* name;
+    } sugar[] = {{O_SEED, "seed"}, {O_NUM_UPDATES, "num_updates"}, {O_GAMMA, "gamma"}};
+    UF_TRY(uf_fqe_config(out));
+    UF_TRY(set_by_name(args, *out));
+    for (size_t i = 0; i < sizeof(sugar) / sizeof(sugar[0]); i++) {
+        const char* value = args->values[sugar[i].option];
+        if (value) UF_TRY(uf_config_set(*out, sugar[i].name, value));
+    }
+    return UF_OK;
+}
+
+// A policy that diverged has no estimate: the others are printed, but it is an error.
+static int print_fqe(const Args* args, const UfFqeReport* report) {
+    if (args->values[O_JSON])
+        printf("%s\n", report->json);
+    else
+        printf("%s", report->text);
+    if (!report->num_diverged) return DONE;
+    fprintf(stderr,
+            "error: %d of %d evaluations diverged and are no estimate; try a smaller lr, or "
+            "another gamma\n",
+            report->num_diverged, report->num_policies);
+    return FAILED;
+}
+
+static int command_fqe(const Args* args) {
+    UfConfig* config = NULL;
+    UfFqeReport report;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    if (fqe_config(args, &config) != UF_OK) {
+        uf_config_free(config);
+        return failed();
+    }
+    catch_signals();
+    const UfFqeRun run = {.checkpoints = args->files,
+                          .num_checkpoints = args->num_files,
+                          .dataset = args->values[O_DATASET],
+                          .env = args->values[O_ENV],
+                          .config = config,
+                          .num_threads = (int)number(args, O_THREADS, 0),
+                          .out = args->values[O_OUT],
+                          .stop = &stop_signal,
+                          .on_progress = on_progress,
+                          .user = &screen};
+    const UfStatus status = uf_fqe_run(&run, &report);
+    uf_config_free(config);
+    if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "%s; nothing was written\n", uf_error());
+        return 128 + stop_signal;
+    }
+    if (status != UF_OK) return failed();
+    const int result = print_fqe(args, &report);
+    uf_fqe_report_free(&report);
+    return result;
 }
 
 // Checkpoints and results say so in their attribute `kind`; everything else is taken for a dataset.
@@ -1012,6 +1082,14 @@ static const Command commands[] = {
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
      "evaluate the policy of a checkpoint (a file or a run folder)", 1, 1,
      BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON), 0},
+    {"fqe", command_fqe,
+     "CHECKPOINT... --dataset FILE [--num-updates N] [--gamma X] [--set name=value]... [--seed N] [--threads "
+     "N] "
+     "[--env NAME] [--json] [--out FILE]",
+     "rank policies by fitted Q evaluation on a dataset, without an environment", 1, -1,
+     BIT(O_DATASET) | BIT(O_NUM_UPDATES) | BIT(O_GAMMA) | BIT(O_SET) | BIT(O_SEED) | BIT(O_THREADS) |
+         BIT(O_ENV) | BIT(O_JSON) | BIT(O_OUT) | BIT(O_QUIET),
+     BIT(O_DATASET)},
     {"info", command_info, "FILE...", "describe datasets, checkpoints, world models and results", 1, -1, 0,
      0},
     {"verify", command_verify, "FILE...", "replay recorded updates and traces; PASS or FAIL", 1, -1, 0, 0},
@@ -1218,7 +1296,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])
         return misuse(c, "%s contradict each other", "--mean and --sample", NULL);
-    static const enum Option reals[] = {O_NOISE, O_UCB_ALPHA, O_CONFIDENCE};
+    static const enum Option reals[] = {O_NOISE, O_UCB_ALPHA, O_CONFIDENCE, O_GAMMA};
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
         const char* value = args->values[reals[i]];
         snprintf(text, sizeof(text), "--%s wants a number of at least 0, not '%%s'", options[reals[i]].name);

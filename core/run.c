@@ -45,6 +45,7 @@ typedef struct Member {
     bool ended;             // finished, failed or refused
     UfPolicy* policy;       // of interim evaluations: a copy of the actor.   NULL before the first
     double* metrics;        // of the interval that has ended: the agent's go on
+    UfDiagnosis diagnosis;  // likewise
     UfEvaluation evaluation;
     double eval_return, eval_score;
     double best_return;  // online: of the evaluations so far, as logged.   -INFINITY: none yet
@@ -506,6 +507,9 @@ static UfStatus write_line(const Run* run, const Member* m) {
     uf_log_number(&line, "eval_score", e->mean_score);
     uf_log_number(&line, "eval_score_stderr", e->stderr_score);
     uf_log_number(&line, "eval_length", e->mean_length);
+    uf_log_number(&line, "init_value", m->diagnosis.init_value);
+    uf_log_number(&line, "td_error", m->diagnosis.td_error);
+    uf_log_number(&line, "action_diff", m->diagnosis.action_diff);
     return uf_log_finish(&m->folder, &line);
 }
 
@@ -528,6 +532,7 @@ static UfStatus take_part(Run* run, Member* m, int k) {
     UF_TRY(uf_agent_metrics(run->agent, k, &i->num_metrics, &i->names, &metrics));
     if (!m->metrics) UF_TRY(UF_ALLOC(&m->metrics, i->num_metrics, "metrics of an interval"));
     memcpy(m->metrics, metrics, (size_t)i->num_metrics * sizeof(*metrics));
+    UF_TRY(uf_agent_diagnose(run->agent, k, run->dataset, &m->diagnosis));
     m->evaluation = (UfEvaluation){
         .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
     if (!run->env) return UF_OK;
@@ -1013,7 +1018,7 @@ UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** polic
     UfAgent* agent = NULL;
     *policy = NULL;
     UF_TRY(uf_run_checkpoint(checkpoint, path, sizeof(path)));
-    UF_TRY(uf_agent_load(&agent, path, 1));
+    UF_TRY(uf_agent_load_to_act(&agent, path));
     const UfConfig* c = uf_agent_config(agent, 0);
     const char* name = env ? env : c->env;
     if (!name[0]) name = uf_file_stem(c->dataset, stem, sizeof(stem));

@@ -51,7 +51,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online dynamics eval info verify collect render convert bench report protocol sweep results plot envs; do
+for c in train online dynamics eval fqe info verify collect render convert bench report protocol sweep results plot envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
