@@ -219,6 +219,7 @@ else
     id=$(submitted killed)
     for k in 0 1 2; do within 60 test -e killed/policy_000$k/checkpoint.h5; done
     for file in /proc/[0-9]*/cmdline; do # the task of block 1
+        [ "$(readlink "${file%cmdline}cwd")" = "$D" ] || continue
         [ "$(tr '\0' ' ' <"$file" 2>/dev/null | grep -c -- "--out killed .*--block 1 $")" = 1 ] && task_pid=${file//[!0-9]/}
     done
     kill -9 "$task_pid"
