@@ -204,6 +204,7 @@ struct UfAgent {
     double* logged_values;  // (UF_NUM_METRICS)
 
     int64_t num_updates;
+    int64_t round;    // of a population: updates that its members do by themselves at most
     UfFault* faults;  // (P) of members that stopped
     World world;
     Arena parameters, scratch;
@@ -847,6 +848,7 @@ static UfStatus create_agent(UfAgent** out, const UfConfig* const* configs, int 
                        population, obs_dim, action_dim);
     UF_TRY(UF_ALLOC(&a, 1, "agent"));
     a->P = population;
+    a->round = 1;
     a->O = obs_dim;
     a->A = action_dim;
     a->frozen = frozen;
@@ -1534,11 +1536,11 @@ static void update_split(UfAgent* a, const UfSource* source, Lane* lanes, int64_
     a->metrics_count += r.count;
 }
 
-// Updates of a round of at most `most`. A renewal of the model buffer ends it: rollouts are batches large enough for all
+// Updates of the next round. A renewal of the model buffer ends it: rollouts are batches large enough for all
 // threads, and members share their scratch.
-static int64_t round_updates(const UfAgent* a, int64_t end, int64_t most) {
+static int64_t round_updates(const UfAgent* a, int64_t end) {
     const int64_t interval = a->configs[0].rollout_interval, left = end - a->num_updates;
-    const int64_t count = left < most ? left : most;
+    const int64_t count = left < a->round ? left : a->round;
     const int64_t renewed = uses_model(a) ? interval - a->num_updates % interval : count;
     return renewed < count ? renewed : count;
 }
@@ -1551,17 +1553,16 @@ static int64_t next_round(int64_t most, double seconds) {
 
 static UfStatus train_until(UfAgent* a, const UfSource* source, Lane* lanes, int64_t end,
                             UfUpdateFn* on_update, void* user) {
-    int64_t most = 1;
     for (int t = 0; lanes && t < uf_pool_num_threads(a->backend->pool); t++) lanes[t].agent = *a;
     while (a->num_updates < end) {
         if (uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)
             UF_TRY(renew_model_buffer(a, source));
         const double start = lanes ? uf_now() : 0;
         if (lanes)
-            update_split(a, source, lanes, round_updates(a, end, most));
+            update_split(a, source, lanes, round_updates(a, end));
         else if (num_going(a))
             UF_TRY(update(a, source));
-        if (lanes) most = next_round(most, uf_now() - start);
+        if (lanes) a->round = next_round(a->round, uf_now() - start);
         UF_TRY(report_fault(a, false));
         if (on_update && on_update(user, a, a->num_updates) != 0)
             return UF_FAIL(UF_ERR_STOPPED, "stopped at update %lld", (long long)a->num_updates);
