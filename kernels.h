@@ -19,9 +19,19 @@
 #include "core/termination.h"
 #include "terms.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define UF_MAX_LAYERS 16
 
 // ---- types ----
+
+// A number that grows from update to update, `each` at a time: what a device that recorded one update needs to
+// repeat it. `now` is that of the update being done or recorded.
+typedef struct UfCount {
+    int64_t now, each;
+} UfCount;
 
 // Shape of one multilayer perceptron: `layers` times LayerNorm(ReLU(x W + b)), then x W + b. Offsets are in
 // reals inside one network's block of `size` reals (a multiple of 64); W is (in, out).
@@ -203,16 +213,16 @@ struct UfBackend {
     void (*upload)(UfBackend*, void* device, const void* host, size_t bytes);
     void (*download)(UfBackend*, void* host, const void* device, size_t bytes);
     UfStatus (*sync)(UfBackend*);
-    // Scratch for passes of this shape; called for every shape before the first update.
-    UfStatus (*plan)(UfBackend*, const UfMlp* mlp, int rows, int networks);
+    // Scratch for passes of this shape over P members; called for every shape before the first update.
+    UfStatus (*plan)(UfBackend*, const UfMlp* mlp, int P, int networks, int rows);
 
-    // rows: numbers of (seeds[p], stream, update); index (P, B) below n (P)
+    // rows: numbers of (seeds[p], stream, update); index (P, B) below n (P). seeds are on the host.
     void (*random_index)(UfBackend*, int64_t* index, int P, int B, const int64_t* n, const uint64_t* seeds,
-                         int stream, uint64_t update);
+                         int stream, UfCount update);
     void (*random_normal)(UfBackend*, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                          uint64_t update);
+                          UfCount update);
     void (*random_uniform)(UfBackend*, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                           uint64_t update);
+                           UfCount update);
     // rows of a batch of rows.total from source at index (P, rows.count)
     void (*gather)(UfBackend*, const UfBatch* batch, const UfSource* source, const int64_t* index, int P,
                    UfRows rows);
@@ -310,12 +320,13 @@ struct UfBackend {
     void (*ring_append)(UfBackend*, const UfRing*, int* alive, bool start, double* sums, UfInput x,
                         const UfBatch* step, const real* penalty, int P, int R);
 
-    // optimiser: one Adam step (1-based `step`) with lr[p] * lr_scale on the sum of the gradient's blocks, and off
-    // every parameter weight_decay times itself times that rate (AdamW); then target += polyak[p] * (params -
-    // target) where polyak is not null. step 0: only that. bad (P): set to 1 where a parameter or its second moment
-    // is no longer finite.   Nullable: polyak
-    void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, double lr_scale, double weight_decay,
-                        int64_t step, const real* polyak, int* bad);
+    // optimiser: one Adam step (1-based `step`) with uf_adam_step of lr[p] on the sum of the gradient's blocks; then
+    // target += polyak[p] * (params - target) where polyak is not null. lr null: only that. bad (P): set to 1 where a
+    // parameter or its second moment is no longer finite.   Nullable: lr, polyak
+    void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, UfCount step, int64_t cosine_steps,
+                        double weight_decay, const real* polyak, int* bad);
+
+    void (*close)(UfBackend*);
 };
 
 // name "cpu" ("cuda", "auto" with the CUDA backend). num_threads 0: all cores.
@@ -337,5 +348,9 @@ UfMembers uf_members(const UfBackend* backend, int P);
 // result does not depend on the rows beside it, to the bit.
 void uf_mlp_forward_host(const UfMlp* mlp, const real* params, real* out, const real* x, int ld, int rows,
                          real* scratch);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

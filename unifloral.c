@@ -618,8 +618,8 @@ UfStatus uf_agent_set_model(UfAgent* a, const UfModel* m) {
     describe_world(a);
     UF_TRY(reserve_and_bind(a, &w->arena, "model buffer and scratch of rollouts"));
     UF_TRY(UF_ALLOC(&w->metrics, a->P * NUM_MODEL_METRICS, "metrics of rollouts"));
-    UF_TRY(be->plan(be, &w->mlp, w->slice, m->num_networks));
-    UF_TRY(be->plan(be, &a->mlp[GROUP_ACTOR], w->slice, 1));
+    UF_TRY(be->plan(be, &w->mlp, a->P, m->num_networks, w->slice));
+    UF_TRY(be->plan(be, &a->mlp[GROUP_ACTOR], a->P, 1, w->slice));
     real* bounds = NULL;
     UF_TRY(UF_ALLOC(&bounds, 2 * D, "bounds of a world model"));
     uf_variance_bounds(bounds, m->bounds, D);
@@ -706,7 +706,7 @@ static UfStatus init_parameters(UfAgent* a) {
     for (int p = 0; p < a->P; p++) a->backend->upload(a->backend, one + p, &(real){1}, sizeof(real));
     for (int k = 0; k < NUM_GROUPS; k++)
         if (a->networks[k] && a->groups[k].target)
-            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, 0, 0, 0, one, NULL);
+            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, (UfCount){0, 0}, 0, 0, one, NULL);
     return a->backend->sync(a->backend);
 }
 
@@ -821,8 +821,9 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     UF_TRY(reserve_and_bind(a, &a->parameters, "parameters, gradients and optimiser state"));
     UF_TRY(reserve_and_bind(a, &a->scratch, "batch, activations and scratch"));
     for (int k = 0; k < GROUP_ALPHA; k++)
-        if (a->networks[k]) UF_TRY(a->backend->plan(a->backend, &a->mlp[k], pass_rows(a, k), a->networks[k]));
-    if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->B, a->N));
+        if (a->networks[k])
+            UF_TRY(a->backend->plan(a->backend, &a->mlp[k], a->P, a->networks[k], pass_rows(a, k)));
+    if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->P, a->N, a->B));
     choose_metrics(a);
     UF_TRY(init_parameters(a));
     upload_constants(a);
@@ -928,13 +929,13 @@ static size_t noise_count(const UfAgent* a) { return (size_t)a->P * (size_t)a->B
 static void draw_noise(UfAgent* a) {
     UfBackend* be = a->backend;
     const int64_t count = (int64_t)a->B * a->A;
-    const uint64_t t = (uint64_t)a->num_updates;
+    const UfCount t = {a->num_updates, 1};
     const bool smoothing = ANY_POSITIVE(a, policy_noise);
     if (a->noise.alpha) be->random_normal(be, a->noise.alpha, a->P, count, a->seeds, UF_STREAM_ALPHA, t);
     if (a->noise.actor) be->random_normal(be, a->noise.actor, a->P, count, a->seeds, UF_STREAM_ACTOR, t);
     for (int u = 0; u < a->U; u++) {
         const size_t at = (size_t)u * noise_count(a);
-        const uint64_t tu = t * (uint64_t)a->U + (uint64_t)u;
+        const UfCount tu = {t.now * a->U + u, a->U};
         if (a->noise.next_action)
             be->random_normal(be, a->noise.next_action + at, a->P, count, a->seeds, UF_STREAM_NEXT_ACTION,
                               tu);
@@ -988,16 +989,13 @@ static UfHeads heads_of(const UfAgent* a, const real* head, bool target) {
         g->count,       a->hyper};
 }
 
-// Learning rate factor of an optimiser that has done `done` of `total` steps.
-static double schedule(const UfAgent* a, int64_t done, int64_t total) {
-    if (a->configs[0].lr_schedule == UF_SCHEDULE_CONSTANT) return 1;
-    const double part = done < total ? (double)done / (double)total : 1;
-    return 0.5 * (1 + cos(3.14159265358979323846 * part));
-}
-
-static void optimise(UfAgent* a, int group, int64_t done, int64_t total, const real* polyak) {
-    a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr,
-                            schedule(a, done, total), 0, done + 1, polyak, a->bad + group * a->P);
+// Step u of the `each` that the group's optimiser does in an update.
+static void optimise(UfAgent* a, int group, int u, int each, const real* polyak) {
+    const UfConfig* c = &a->configs[0];
+    const UfCount step = {a->num_updates * each + u + 1, each};
+    a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr, step,
+                            c->lr_schedule == UF_SCHEDULE_CONSTANT ? 0 : c->num_updates * each, 0, polyak,
+                            a->bad + group * a->P);
 }
 
 // Q(s, a_data) of the online critics, kept for the backward pass.
@@ -1021,7 +1019,7 @@ static void update_entropy_coef(UfAgent* a, const UfNoise* z) {
     const UfGroup* g = &a->groups[GROUP_ALPHA];
     be->policy_sample(be, &heads, (UfActions){NULL, 0, 0}, a->log_prob, z->alpha, NULL);
     be->entropy_coef_loss(be, g->grads, g->count, a->log_prob, g->params, a->P, a->B, a->A, a->metrics);
-    optimise(a, GROUP_ALPHA, a->num_updates, a->configs[0].num_updates, NULL);
+    optimise(a, GROUP_ALPHA, 0, 1, NULL);
     be->entropy_coef(be, a->alpha, g->params, g->count, a->P, a->metrics);
 }
 
@@ -1071,7 +1069,7 @@ static void update_actor(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
                    a->metrics);
     be->mlp_backward(be, &actor, g->grads, NULL, 0, 0, &a->actor_tape, input_of(a, a->x_data, a->total),
                      a->dhead, a->B);
-    optimise(a, GROUP_ACTOR, a->num_updates, a->configs[0].num_updates, NULL);
+    optimise(a, GROUP_ACTOR, 0, 1, NULL);
 }
 
 // ---- critics ----
@@ -1134,8 +1132,7 @@ static void update_critics(UfAgent* a, const UfBatch* batch, const UfNoise* z, i
         be->mlp_backward(be, &critic, g->grads, NULL, 0, 0, &a->data_tape, input, a->dq, a->total);
     }
     // Nothing reads the target critics after the last of the U updates: its Adam step takes Polyak's along.
-    optimise(a, GROUP_CRITIC, a->num_updates * a->U + u, a->configs[0].num_updates * a->U,
-             u == a->U - 1 ? a->polyak : NULL);
+    optimise(a, GROUP_CRITIC, u, a->U, u == a->U - 1 ? a->polyak : NULL);
 }
 
 // ---- value and targets ----
@@ -1149,20 +1146,19 @@ static void update_value(UfAgent* a, bool value_known) {
     be->mlp_forward(be, &critic, a->q_next, NULL, input, (UfRows){0, a->B, a->B});
     be->value_loss(be, a->dv, a->q_next, a->B, a->v_data, a->hyper, a->P, a->N, a->B, a->metrics);
     be->mlp_backward(be, &value, g->grads, NULL, 0, 0, &a->value_tape, input, a->dv, a->B);
-    optimise(a, GROUP_VALUE, a->num_updates, a->configs[0].num_updates, NULL);
+    optimise(a, GROUP_VALUE, 0, 1, NULL);
 }
 
 // ---- rollouts ----
 
-// Numbers the random draws of a slice of rows at a step of this update's rollout.
-static uint64_t rollout_draw(const UfAgent* a, int64_t step, int64_t slice) {
+// Numbers the random draws of a slice of rows at a step of this update's rollout, which no device records.
+static UfCount rollout_draw(const UfAgent* a, int64_t step, int64_t slice) {
     const UfConfig* c = &a->configs[0];
-    const uint64_t slices = (uint64_t)((c->rollout_batch_size + ROLLOUT_ROWS - 1) / ROLLOUT_ROWS);
-    return ((uint64_t)a->num_updates * (uint64_t)(c->rollout_length + 1) + (uint64_t)step) * slices +
-           (uint64_t)slice;
+    const int64_t slices = (c->rollout_batch_size + ROLLOUT_ROWS - 1) / ROLLOUT_ROWS;
+    return (UfCount){(a->num_updates * (c->rollout_length + 1) + step) * slices + slice, 0};
 }
 
-static void draw_rows(UfAgent* a, const UfSource* dataset, int rows, uint64_t draw) {
+static void draw_rows(UfAgent* a, const UfSource* dataset, int rows, UfCount draw) {
     World* w = &a->world;
     UfBackend* be = a->backend;
     be->random_index(be, w->index, a->P, rows, a->num_rows, a->seeds, UF_STREAM_ROLLOUT_START, draw);
@@ -1181,7 +1177,7 @@ static void forward_elites(UfAgent* a, int rows) {
 }
 
 // action (P, rows, A) of the current policy at obs (P, rows, O).
-static void act_in_model(UfAgent* a, real* action, const real* obs, int rows, uint64_t draw) {
+static void act_in_model(UfAgent* a, real* action, const real* obs, int rows, UfCount draw) {
     World* w = &a->world;
     UfBackend* be = a->backend;
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
@@ -1241,7 +1237,7 @@ static UfStatus roll_slice(UfAgent* a, const UfSource* dataset, int rows, int64_
     act_in_model(a, w->step.action, w->step.obs, rows, rollout_draw(a, 0, slice));
     put_model_input(a, w->step.obs, w->step.action, rows);
     for (int64_t t = 0; t < length; t++) {
-        const uint64_t draw = rollout_draw(a, t, slice);
+        const UfCount draw = rollout_draw(a, t, slice);
         forward_elites(a, rows);
         be->random_index(be, w->elite, a->P, rows, w->num_elites, a->seeds, UF_STREAM_ROLLOUT_ELITE, draw);
         be->random_normal(be, w->noise, a->P, (int64_t)rows * (a->O + 1), a->seeds, UF_STREAM_ROLLOUT_NOISE,
@@ -1378,7 +1374,8 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
         data_known = false;
     }
     if (needs_value(c)) update_value(a, c->use_awr);
-    if (a->has_target_actor) be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, 0, 0, 0, a->polyak, NULL);
+    if (a->has_target_actor) 
+        be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, (UfCount){0, 0}, 0, 0, a->polyak, NULL);
     a->num_updates++;
     a->metrics_count++;
     return be->sync(be);
@@ -1413,7 +1410,7 @@ static UfStatus check_finite(const UfAgent* a, int p) {
 // First the dataset's rows, then the model's.
 static void draw_batch(UfAgent* a, const UfSource* dataset) {
     UfBackend* be = a->backend;
-    const uint64_t t = (uint64_t)a->num_updates;
+    const UfCount t = {a->num_updates, 1};
     const int D = a->num_data;
     if (D > 0) {
         be->random_index(be, a->index, a->P, D, a->num_rows, a->seeds, UF_STREAM_INDEX, t);

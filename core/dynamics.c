@@ -213,8 +213,8 @@ static UfStatus build(UfDynamics* d, const UfConfig* config, int num_threads) {
     UF_TRY(uf_backend_open(&d->backend, "cpu", num_threads));
     describe_tensors(d);
     UF_TRY(reserve_all(d));
-    UF_TRY(d->backend->plan(d->backend, &d->mlp, d->B, d->E));
-    UF_TRY(d->backend->plan(d->backend, &d->mlp, UF_DYNAMICS_ROWS, d->E));
+    UF_TRY(d->backend->plan(d->backend, &d->mlp, 1, d->E, d->B));
+    UF_TRY(d->backend->plan(d->backend, &d->mlp, 1, d->E, UF_DYNAMICS_ROWS));
     for (int i = 0; i < d->num_tensors; i++) UF_TRY(init_tensor(d, i));
     d->backend->upload(d->backend, d->lr, &(real){(real)config->lr}, sizeof(real));
     return d->backend->sync(d->backend);
@@ -328,8 +328,9 @@ static void train_step(UfDynamics* d) {
                      d->dout, d->B);
     d->num_steps++;
     d->measured = false;
-    be->adam_polyak(be, &d->nets, d->lr, 1, c->weight_decay, d->num_steps, NULL, d->bad);
-    be->adam_polyak(be, &d->bounds, d->lr, 1, c->weight_decay, d->num_steps, NULL, d->bad + 1);
+    const UfCount step = {d->num_steps, 1};
+    be->adam_polyak(be, &d->nets, d->lr, step, 0, c->weight_decay, NULL, d->bad);
+    be->adam_polyak(be, &d->bounds, d->lr, step, 0, c->weight_decay, NULL, d->bad + 1);
 }
 
 static double total_loss(const UfDynamics* d) {

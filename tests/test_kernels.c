@@ -587,7 +587,7 @@ static void op_mlp_forward(Test* t) {
     const UfNets nets = {&m, t->P, c->N, c->used, DEV(params), false};
     const UfInput input = {DEV(x), ld, total};
     const UfRows rows = {c->before, c->rows, total};
-    assert_int_equal(t->be->plan(t->be, &m, c->rows, c->N), UF_OK);
+    assert_int_equal(t->be->plan(t->be, &m, t->P, c->N, c->rows), UF_OK);
     send(t);
     t->be->mlp_forward(t->be, &nets, DEV(out), &tape.tape, input, rows);
     t->be->mlp_forward(t->be, &nets, DEV(plain), NULL, input, rows);
@@ -675,7 +675,7 @@ static void op_nan(Test* t) {
                 BEFORE(params)[(p * c->N + n) * m.size + m.bias[0] + (c->width - 1)] = NAN;
         }
         const UfNets nets = {&m, t->P, c->N, c->used, DEV(params), false};
-        assert_int_equal(t->be->plan(t->be, &m, c->rows, c->N), UF_OK);
+        assert_int_equal(t->be->plan(t->be, &m, t->P, c->N, c->rows), UF_OK);
         send(t);
         t->be->mlp_forward(t->be, &nets, DEV(out), NULL, (UfInput){DEV(x), c->in, c->rows},
                            (UfRows){0, c->rows, c->rows});
@@ -762,7 +762,7 @@ static Array* gradients(Test* t, const char* name, const UfMlp* m, int total) {
 // rows of both.
 static void forward_in_parts(Test* t, const UfNets* nets, real* out, const UfTape* tape, UfInput input) {
     const int part = input.total / 4;
-    assert_int_equal(t->be->plan(t->be, nets->mlp, input.total, nets->N), UF_OK);
+    assert_int_equal(t->be->plan(t->be, nets->mlp, t->P, nets->N, input.total), UF_OK);
     if (part) t->be->mlp_forward(t->be, nets, out, tape, input, (UfRows){0, part, input.total});
     t->be->mlp_forward(t->be, nets, out, tape, input, (UfRows){part, input.total - part, input.total});
 }
@@ -1636,7 +1636,7 @@ static void op_adam_polyak(Test* t) {
     const Case* c = t->c;
     const UfMlp m = shape_of(c, c->out);
     const size_t count = c->N * m.size;
-    static const int64_t steps[] = {1, 2, 0, 1000, 3};
+    static const int64_t steps[] = {1, 2, 0, 1000, 3}, cosine_steps[] = {0, 3, 0, 4000, 0};
     static const char* const names[] = {"adam", "adam and polyak", "polyak", "adam, NaN gradient",
                                         "adam, infinite gradient"};
     for (int k = 0; k < NUM_ADAM; k++) {
@@ -1662,9 +1662,11 @@ static void op_adam_polyak(Test* t) {
                                t->P,        num_blocks, count};
         send(t);
         const double decay = k == ADAM_AND_POLYAK ? 0.05 : 0;  // AdamW
-        t->be->adam_polyak(t->be, &group, adam ? DEV(lr) : NULL, 0.37, decay, steps[k],
+        t->be->adam_polyak(t->be, &group, adam ? DEV(lr) : NULL, (UfCount){steps[k], 0}, cosine_steps[k], decay,
                            polyak ? DEV(step_size) : NULL, adam ? bad->device : NULL);
         receive(t);
+        const double part = cosine_steps[k] ? (steps[k] - 1.0) / (double)cosine_steps[k] : 0;
+        const double schedule = (1 + cos(acos(-1) * part)) / 2;
         for (int p = 0; p < t->P && t->reference; p++) {
             const int flag = ((const int*)(const void*)bad->after)[p];
             if ((flag != 0) != (k >= ADAM_NAN && p == bad_member)) expect_near(t, "bad", p, flag, !flag, 0);
@@ -1689,8 +1691,8 @@ static void op_adam_polyak(Test* t) {
                                            num_blocks * U * 0.002 * fabs(g) * g_size;
                     const double c1 = 1 - pow(0.9, (double)steps[k]), c2 = 1 - pow(0.999, (double)steps[k]);
                     const double divisor = sqrt(v1 / c2) + 1e-5,
-                                 step = F(BEFORE(lr)[p]) * 0.37 / c1 / divisor;
-                    w -= step * m1 + F(BEFORE(lr)[p]) * 0.37 * decay * w;
+                                 step = F(BEFORE(lr)[p]) * schedule / c1 / divisor;
+                    w -= step * m1 + F(BEFORE(lr)[p]) * schedule * decay * w;
                     // What v is off by moves sqrt(v) by half of it over sqrt(v).
                     const double slack = v1 > 0 ? v_bound / (2 * sqrt(v1 * c2)) / divisor : 0;
                     w_bound = 2 * U * fabs(w) + step * (m_bound + (8 * U + slack) * fabs(m1));
@@ -1741,7 +1743,7 @@ static void op_random(Test* t) {
         for (int p = 0; p < t->P; p++)
             n[p] = sizes[k] + (t->first + p) * (sizes[k] / 3);  // each member its own
         send(t);
-        t->be->random_index(t->be, index->device, t->P, B, below->device, seeds, UF_STREAM_INDEX, 77);
+        t->be->random_index(t->be, index->device, t->P, B, below->device, seeds, UF_STREAM_INDEX, (UfCount){77, 0});
         receive(t);
         for (int i = 0; i < t->P * B && t->reference; i++) {
             const int64_t got = ((const int64_t*)(const void*)index->after)[i], high = n[i / B];
@@ -1762,7 +1764,7 @@ static void op_random(Test* t) {
         Array* out = output(t, k ? "uniform" : "normal", count);
         send(t);
         (k ? t->be->random_uniform : t->be->random_normal)(t->be, DEV(out), t->P, count, seeds, stream,
-                                                           update);
+                                                           (UfCount){(int64_t)update, 0});
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++)
             for (int64_t i = 0; i < count; i++) {
@@ -1799,10 +1801,10 @@ static void test_distributions(void** state) {
             const char* names[] = {"normal", "uniform", "normal, other stream", "normal, other update"};
             if (k == 4) break;
             if (k == 1)
-                be->random_uniform(be, device, 2, COUNT, seeds, UF_STREAM_CQL_RANDOM, 5);
+                be->random_uniform(be, device, 2, COUNT, seeds, UF_STREAM_CQL_RANDOM, (UfCount){5, 0});
             else
                 be->random_normal(be, device, 2, COUNT, seeds, k == 2 ? UF_STREAM_ALPHA : UF_STREAM_ACTOR,
-                                  k == 3 ? 6 : 5);
+                                  (UfCount){k == 3 ? 6 : 5, 0});
             be->download(be, x, device, 2 * COUNT * sizeof(real));
             assert_int_equal(be->sync(be), UF_OK);
             double sum = 0, squares = 0, fourth = 0, lag = 0, members = 0, earlier = 0;
@@ -1838,7 +1840,7 @@ static void test_distributions(void** state) {
         void* below;
         assert_int_equal(be->reserve(be, &below, sizeof bins, "bins"), UF_OK);
         be->upload(be, below, bins, sizeof bins);
-        be->random_index(be, device, 2, COUNT, below, seeds, UF_STREAM_INDEX, 5);
+        be->random_index(be, device, 2, COUNT, below, seeds, UF_STREAM_INDEX, (UfCount){5, 0});
         be->download(be, index, device, 2 * COUNT * sizeof(int64_t));
         assert_int_equal(be->sync(be), UF_OK);
         for (int p = 0; p < 2; p++) {
