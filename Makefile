@@ -12,8 +12,12 @@ endif
 
 # ---- what the machine has ----
 
+# The CUDA backend: 1 where nvcc is, 0 without it; host: kernels.cu compiled for the host, which only tests want.
+NVCC ?= nvcc
+CUDA ?= $(if $(SANITIZE),0,$(if $(shell command -v $(NVCC) 2>/dev/null),1,0))
+
 # name:package; libraries are asked for by their pkg-config name.
-TOOLS     = gcc:gcc pkg-config:pkg-config
+TOOLS     = gcc:gcc pkg-config:pkg-config $(if $(filter host,$(CUDA)),g++:g++)
 LIBRARIES = openblas:libopenblas-dev hdf5:libhdf5-dev libcjson:libcjson-dev zlib:zlib1g-dev
 CHARTS    = cairo:libcairo2-dev
 GIFS      = libgif:libgif-dev
@@ -53,22 +57,31 @@ MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO) $(GIF) $(SQLITE
 CFLAGS   ?= -O3 -g
 CPPFLAGS += -D_GNU_SOURCE -I. -Itests $(if $(CAIRO),,-DUF_NO_CAIRO) $(if $(MUJOCO),,-DUF_NO_MUJOCO) $(if $(GIF),,-DUF_NO_GIF) \
             $(if $(SQLITE),,-DUF_NO_SQLITE) \
+            $(if $(filter-out 0,$(CUDA)),-DUF_CUDA) $(if $(filter host,$(CUDA)),-DUF_HOST_CUDA) \
             $(if $(GL),-DUF_GL_$(if $(filter egl,$(GL)),EGL,OSMESA)) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
 # No -ffast-math: a NaN must stay one. The two -fno- flags change no value; they let loops with sqrt and ?: become vectors.
 ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread -fopenmp-simd -fno-math-errno \
             -fno-trapping-math $(CFLAGS)
-LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) $(MUJOCO) -lm -pthread
+# cudart is linked in and cuBLAS loaded when it is asked for, so that a program with the backend starts anywhere.
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(shell command -v $(NVCC) 2>/dev/null)))
+CUDA_LIBS := $(if $(filter 1,$(CUDA)),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) $(if $(filter-out 0,$(CUDA)),-lstdc++)
+# Machine code for Ampere and Hopper, PTX for what comes after.
+NVCC_FLAGS ?= -O3 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90
+LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) $(MUJOCO) $(CUDA_LIBS) -lm -pthread
 ifeq ($(NATIVE),1)        # portable x86-64 otherwise: the kernels pick their instructions at run time
 ALL_C    += -march=native
 endif
 ifneq ($(SANITIZE),)      # ifunc resolvers run before a sanitizer is up, so no target_clones there
 ALL_C    += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -DUF_NO_CLONES
+ALL_HOST += -fsanitize=$(SANITIZE) -fsanitize-sections=uf_shared -fno-omit-frame-pointer
 endif
+ALL_HOST += -std=c++17 -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Itests/cuda_host $(CFLAGS)
 
 # ---- files ----
 
 LIBRARY_C := $(filter-out main.c,$(wildcard *.c)) $(wildcard core/*.c)
-OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o
+OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(if $(filter-out 0,$(CUDA)),$(BUILD)/kernels.cu.o) \
+             $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o)
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
 SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double
 DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c core/dynamics.c core/replay.c core/replay_rollout.c core/replay_dynamics.c)
@@ -109,13 +122,30 @@ check:
 	@[ -z "$(NEEDED)" ] || { echo "error: cannot build without the parts marked ✗; run: make deps" >&2; exit 1; }
 
 # Objects follow the compiler flags too: this file changes when they do.
-FLAGS := $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS)
+FLAGS := $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS) $(NVCC_FLAGS) $(ALL_HOST)
 $(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(FLAGS)' >$(BUILD)/flags)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | check
 	@mkdir -p $(@D)
 	$(call say,cc $<)
 	$(Q)$(CC) $(ALL_C) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+ifeq ($(CUDA),host)
+$(BUILD)/kernels.cu.o: kernels.cu $(BUILD)/flags | check
+	@mkdir -p $(@D)
+	$(call say,c++ $< (for the host))
+	$(Q)$(CXX) -x c++ $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+else
+$(BUILD)/kernels.cu.o: kernels.cu $(BUILD)/flags | check
+	@mkdir -p $(@D)
+	$(call say,nvcc $<)
+	$(Q)$(NVCC) -std=c++17 $(NVCC_FLAGS) $(CPPFLAGS) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -MMD -MP -c -o $@ $<
+endif
+
+$(BUILD)/%.o: %.cpp $(BUILD)/flags | check
+	@mkdir -p $(@D)
+	$(call say,c++ $<)
+	$(Q)$(CXX) $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 

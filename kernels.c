@@ -1568,12 +1568,9 @@ static const UfBackend cpu_backend = {
     .close = cpu_close,
 };
 
-UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads) {
+static UfStatus open_cpu(UfBackend** out, int num_threads) {
     UfBackend* backend = NULL;
     CpuState* state = NULL;
-    *out = NULL;
-    if (strcmp(name, "cpu") != 0)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "device '%s' is not in this build; expected cpu", name);
     openblas_set_num_threads(1);  // our threads call it; its own would fight them for the cores
     UF_TRY(UF_ALLOC(&backend, 1, "backend"));
     *backend = cpu_backend;
@@ -1588,6 +1585,22 @@ UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads) {
     }
     *out = backend;
     return UF_OK;
+}
+
+// The copy in double precision has the CPU alone.
+UfStatus uf_backend_open(UfBackend** out, const char* device, const char* precision, int num_threads) {
+    *out = NULL;
+    if (strcmp(device, "cpu") == 0) return open_cpu(out, num_threads);
+#if defined UF_CUDA && !defined UF_DOUBLE_COPY
+    if (strcmp(device, "cuda") == 0) return uf_backend_open_cuda(out, precision, num_threads);
+    return UF_FAIL(UF_ERR_ARGUMENT, "device '%s'; expected cpu or cuda", device);
+#else
+    (void)precision;
+    if (strcmp(device, "cuda") == 0)
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "device 'cuda' is not in this build; build it where nvcc is on the PATH, or set device to cpu");
+    return UF_FAIL(UF_ERR_ARGUMENT, "device '%s'; expected cpu", device);
+#endif
 }
 
 void uf_backend_close(UfBackend* backend) {

@@ -329,8 +329,12 @@ struct UfBackend {
     void (*close)(UfBackend*);
 };
 
-// name "cpu" ("cuda", "auto" with the CUDA backend). num_threads 0: all cores.
-UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads);
+// device "cpu" or "cuda". precision: of the products on a CUDA device, "fp32", "tf32" or "bf16"; the CPU's are fp32.
+// num_threads 0: all cores.   Errors: UF_ERR_UNSUPPORTED (not in this build), UF_ERR_DEVICE (no driver, no device).
+UfStatus uf_backend_open(UfBackend** out, const char* device, const char* precision, int num_threads);
+#ifdef UF_CUDA
+UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision, int num_threads);
+#endif
 void uf_backend_close(UfBackend* backend);
 
 // The same backend with ops that leave all but `count` members alone, for a backend that splits: threads of its pool

@@ -813,7 +813,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
         a->host_norm[a->O + i] = obs_std ? obs_std[i] : 1;
     }
     UF_TRY(UF_ALLOC(&a->logged_values, UF_NUM_METRICS, "metrics"));
-    UF_TRY(uf_backend_open(&a->backend, "cpu", num_threads));
+    UF_TRY(uf_backend_open(&a->backend, "cpu", "fp32", num_threads));
     describe_networks(a);
     describe_tensors(a);
     describe_parameters(a);

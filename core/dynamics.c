@@ -210,7 +210,7 @@ static UfStatus build(UfDynamics* d, const UfConfig* config, int num_threads) {
     d->B = (int)config->batch_size;
     d->order_epoch = -1;
     d->mlp = uf_mlp_shape(d->O + d->A, (int)config->layer_size, (int)config->n_layers, 2 * d->D, false, 0);
-    UF_TRY(uf_backend_open(&d->backend, "cpu", num_threads));
+    UF_TRY(uf_backend_open(&d->backend, "cpu", "fp32", num_threads));
     describe_tensors(d);
     UF_TRY(reserve_all(d));
     UF_TRY(d->backend->plan(d->backend, &d->mlp, 1, d->E, d->B));

@@ -204,7 +204,7 @@ static UfStatus compare(Replay* r, const char* name, const real* device, int64_t
 }
 
 static UfStatus replay_file(Replay* r, UfReplayRollout* out) {
-    UF_TRY(uf_backend_open(&r->be, "cpu", 1));
+    UF_TRY(uf_backend_open(&r->be, "cpu", "fp32", 1));
     UF_TRY(measure(r));
     UF_TRY(load_networks(r));
     UF_TRY(read_config(r));

@@ -13,6 +13,9 @@
 #include "support.h"
 
 #include "kernels.h"
+#ifdef UF_HOST_CUDA
+#include "cuda_host/host_cuda.h"
+#endif
 
 #define U 5.9604644775390625e-8
 
@@ -47,14 +50,23 @@ static struct Device {
     const char* name;
     int threads;
     UfBackend* be;
-} devices[] = {{"cpu", 1, NULL}, {"cpu", 2, NULL}};
+} devices[] = {{"cpu", 1, NULL}, {"cpu", 2, NULL}, {"cuda", 1, NULL}, {"cuda", 2, NULL}, {"cuda", 3, NULL}};
 enum { NUM_DEVICES = sizeof devices / sizeof devices[0] };
+
+// Where kernels.cu runs on the host, each of the three has the threads of a block in another order.
+static void use(const struct Device* device) {
+#ifdef UF_HOST_CUDA
+    uf_host_cuda.order = (UfHostOrder)(device->threads - 1);
+#else
+    (void)device;
+#endif
+}
 
 static int open_devices(void** state) {
     (void)state;
     int open = 0;
     for (int d = 0; d < NUM_DEVICES; d++) {
-        if (uf_backend_open(&devices[d].be, devices[d].name, devices[d].threads) == UF_OK)
+        if (uf_backend_open(&devices[d].be, devices[d].name, "fp32", devices[d].threads) == UF_OK)
             open++;
         else
             print_message("SKIP %s: %s\n", devices[d].name, uf_error());
@@ -294,6 +306,7 @@ static void run_case(const Case* c, Op* op) {
         Test t = {.device = &devices[d], .be = devices[d].be, .c = c, .P = c->P, .results = results};
         t.reference = !name || strcmp(name, devices[d].name) != 0;
         name = devices[d].name;
+        use(&devices[d]);
         if (t.reference)
             for (int p = 0; p < MAX_P; p++)
                 for (int k = 0; k < results->count[p]; k++) free(results->kept[p][k].data);
@@ -1793,6 +1806,7 @@ static void test_distributions(void** state) {
     for (int d = 0; d < NUM_DEVICES; d++) {
         UfBackend* be = devices[d].be;
         if (!be) continue;
+        use(&devices[d]);
         real *x = must(malloc(2 * COUNT * sizeof(real))), *first = must(malloc(2 * COUNT * sizeof(real)));
         int64_t* index = must(malloc(2 * COUNT * sizeof(int64_t)));
         void* device;
@@ -2006,7 +2020,7 @@ static ModelArrays model_arrays(Test* t, int total, int ld) {
     m.hyper = hypers(t);
     m.mlp = uf_mlp_shape(O + c->out, 1, 1, 2 * D, false, 0);
     m.model =
-        (UfElites){{NULL, 1, c->N, c->N, NULL}, DEV(m.bounds), O, c->out, UF_TERMINATION_HUMANOID, 2, -3};
+        (UfElites){{NULL, 1, c->N, c->N, NULL, false}, DEV(m.bounds), O, c->out, UF_TERMINATION_HUMANOID, 2, -3};
     return m;
 }
 
