@@ -106,7 +106,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -118,7 +118,7 @@ check:
 	@for part in $(PARTS); do \
 		name=$${part%%:*}; name=$${name##*/}; \
 		case " $(ABSENT) " in *" $$part "*) line="$$line  ✗ $$name ($${part##*:})";; *) line="$$line  ✓ $$name";; esac; \
-	done; echo "$${line#  }"
+	done; echo "$${line#  }  $(if $(filter 0,$(CUDA)),✗ nvcc (no CUDA backend),$(if $(filter 1,$(CUDA)),✓ nvcc,✓ CUDA on the host))"
 	@[ -z "$(NEEDED)" ] || { echo "error: cannot build without the parts marked ✗; run: make deps" >&2; exit 1; }
 
 # Objects follow the compiler flags too: this file changes when they do.
@@ -169,7 +169,7 @@ $(STATIC): $(OBJECTS)
 
 $(SHARED): $(OBJECTS)
 	$(call say,ld $@)
-	$(Q)$(CC) $(ALL_C) -shared -Wl,-soname,libunifloral.so.0 -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(ALL_C) -shared -Wl,-soname,libunifloral.so.0 -Wl,--exclude-libs,libcudart_static.a -o $@ $^ $(LDFLAGS) $(LIBS)
 
 $(BUILD)/examples/%: $(BUILD)/examples/%.o $(STATIC)
 	$(call say,ld $@)
@@ -228,6 +228,14 @@ tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
 		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent evaluate mujoco dynamics run))"
 
+# kernels.cu without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; once more under the
+# sanitizers. CFLAGS of the second as in asan.
+HOST_TESTS = tests/test_kernels.c tests/cuda_host/test_cuda_errors.c
+test-cuda-host:
+	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(HOST_TESTS)"
+	@$(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
+		TESTS="$(HOST_TESTS)"
+
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
 
@@ -265,7 +273,7 @@ install: all
 	install -m 644 libunifloral.a $(ROOT)/lib/
 	install -m 755 libunifloral.so.0 $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|; s|@MUJOCO@|$(MUJOCO)|' unifloral.pc.in \
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|; s|@MUJOCO@|$(MUJOCO)|; s|@CUDA@|$(CUDA_LIBS)|' unifloral.pc.in \
 		>$(ROOT)/lib/pkgconfig/unifloral.pc
 
 uninstall:
@@ -284,6 +292,7 @@ help:
 	@echo "make examples   the programs of examples/, in build/examples/"
 	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       tests with threads under the thread sanitizer"
+	@echo "make test-cuda-host   kernels.cu compiled for the host: its tests without a GPU, also under the sanitizers"
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
 	@echo "make datasets   the locomotion sets, by SAC from nothing; TASKS='hopper ...' STEPS=300000 ROWS=100000; resumable"
 	@echo "make datasets-table   datasets/README.md's table of those that are made"

@@ -1597,8 +1597,9 @@ UfStatus uf_backend_open(UfBackend** out, const char* device, const char* precis
 #else
     (void)precision;
     if (strcmp(device, "cuda") == 0)
-        return UF_FAIL(UF_ERR_UNSUPPORTED,
-                       "device 'cuda' is not in this build; build it where nvcc is on the PATH, or set device to cpu");
+        return UF_FAIL(
+            UF_ERR_UNSUPPORTED,
+            "device 'cuda' is not in this build; build it where nvcc is on the PATH, or set device to cpu");
     return UF_FAIL(UF_ERR_ARGUMENT, "device '%s'; expected cpu", device);
 #endif
 }

@@ -80,8 +80,9 @@ __attribute__((format(printf, 3, 4))) void fail(State* s, UfStatus code, const c
     const Where* w = &s->where;
     int length = 0;
     if (w->op)
-        length = snprintf(s->sentence, sizeof s->sentence, "%s (population %d, networks %d, rows %d, width %d): ",
-                          w->op, w->P, w->N, w->rows, w->width);
+        length = snprintf(s->sentence, sizeof s->sentence,
+                          "%s (population %d, networks %d, rows %d, width %d): ", w->op, w->P, w->N, w->rows,
+                          w->width);
     va_list args;
     va_start(args, format);
     vsnprintf(s->sentence + length, sizeof s->sentence - static_cast<size_t>(length), format, args);
@@ -90,7 +91,8 @@ __attribute__((format(printf, 3, 4))) void fail(State* s, UfStatus code, const c
 
 void check(State* s, cudaError_t error) {
     if (error != cudaSuccess)
-        fail(s, error == cudaErrorMemoryAllocation ? UF_ERR_MEMORY : UF_ERR_DEVICE, "%s", cudaGetErrorString(error));
+        fail(s, error == cudaErrorMemoryAllocation ? UF_ERR_MEMORY : UF_ERR_DEVICE, "%s",
+             cudaGetErrorString(error));
 }
 
 // ---- launching ----
@@ -137,9 +139,7 @@ struct Scratch {
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % WARP; }
 __device__ inline int warp() { return static_cast<int>(threadIdx.x) / WARP; }
-__device__ inline int64_t thread_id() {
-    return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
+__device__ inline int64_t thread_id() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
 // Over the lanes of a warp; every lane has the same bits, as each adds the same two numbers at each turn.
 template <typename T>
@@ -187,8 +187,8 @@ struct Product {
 enum { TILE = 64, DEPTH = 16 };
 
 __device__ inline float element(const Matrix& x, int64_t offset, int row, int column) {
-    const int64_t at = x.transposed ? static_cast<int64_t>(column) * x.ld + row
-                                    : static_cast<int64_t>(row) * x.ld + column;
+    const int64_t at =
+        x.transposed ? static_cast<int64_t>(column) * x.ld + row : static_cast<int64_t>(row) * x.ld + column;
     return x.at[offset + at];
 }
 
@@ -230,14 +230,15 @@ __global__ void __launch_bounds__(THREADS) product_kernel(Product g) {
 }
 
 // cuBLAS is column-major: c' = op(b)' op(a)'. `count` matrices with one stride each.
-void blas_product(State* s, const Product& g, int k, int64_t at[3], int64_t a, int64_t b, int64_t c, int count) {
+void blas_product(State* s, const Product& g, int k, int64_t at[3], int64_t a, int64_t b, int64_t c,
+                  int count) {
     const float one = 1;
     const cublasOperation_t left = g.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
                             right = g.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    const cublasStatus_t status = s->blas.gemm(
-        s->blas.handle, left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b, g.a.at + at[0],
-        CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2], CUDA_R_32F, g.c.ld, c, count,
-        s->blas.compute, CUBLAS_GEMM_DEFAULT);
+    const cublasStatus_t status =
+        s->blas.gemm(s->blas.handle, left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b,
+                     g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2],
+                     CUDA_R_32F, g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
     if (status != CUBLAS_STATUS_SUCCESS)
         fail(s, UF_ERR_DEVICE, "cuBLAS status %d for a product of %d x %d x %d", status, g.m, g.n, k);
 }
@@ -316,7 +317,7 @@ __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_r
     const int64_t at = static_cast<int64_t>(b) * c.width;
     float *r = c.r.at + g * c.r.stride + at, *h = c.h.at + g * c.h.stride + at;
     float x[ITEMS], sum = 0;
-#pragma unroll
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
     for (int i = 0; i < ITEMS; i++) {
         const int j = i * WARP + lane();
         x[i] = 0;
@@ -329,11 +330,11 @@ __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_r
     if (c.layer.layer_norm) {
         const float mean = warp_sum(sum) / c.width;
         float squares = 0;
-#pragma unroll
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
         for (int i = 0; i < ITEMS; i++)
             if (i * WARP + lane() < c.width) squares += (x[i] - mean) * (x[i] - mean);
         const float inv_std = 1 / sqrt(warp_sum(squares) / c.width + static_cast<float>(UF_LAYER_NORM_EPS));
-#pragma unroll
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
         for (int i = 0; i < ITEMS; i++) {
             const int j = i * WARP + lane();
             if (j < c.width) x[i] = (x[i] - mean) * inv_std * w[c.layer.scale + j] + w[c.layer.shift + j];
@@ -343,14 +344,14 @@ __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_r
             c.stats.at[g * c.stats.stride + 2 * b + 1] = inv_std;
         }
     }
-#pragma unroll
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
     for (int i = 0; i < ITEMS; i++) {
         const int j = i * WARP + lane();
         if (c.keep_h && j < c.width) h[j] = x[i];
     }
     for (int o = 0; o < c.num_out; o++) {
         float dot = 0;
-#pragma unroll
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
         for (int i = 0; i < ITEMS; i++) {
             const int j = i * WARP + lane();
             if (j < c.width) dot += x[i] * w[c.out_kernel + static_cast<int64_t>(j) * c.num_out + o];
@@ -403,7 +404,7 @@ Matrix activations(const UfNets* nets, Rows x, int ld, bool transposed) {
 
 Matrix input_matrix(UfInput input, int first, bool transposed) {
     return Matrix{input.x + static_cast<int64_t>(first) * input.ld, input.ld, transposed,
-                  static_cast<int64_t>(input.total) * input.ld, 0, 0};
+                  static_cast<int64_t>(input.total) * input.ld,     0,        0};
 }
 
 Product whole(const UfNets* nets, Matrix a, Matrix b, Matrix c, int m, int n, int k) {
@@ -452,8 +453,8 @@ void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape
         x = activations(nets, c.h, mlp->width, false);
     }
     if (narrow) return;
-    product(s, whole(nets, x, weights(nets, L, false), activations(nets, result, mlp->out, false), count, mlp->out,
-                     mlp->width));
+    product(s, whole(nets, x, weights(nets, L, false), activations(nets, result, mlp->out, false), count,
+                     mlp->out, mlp->width));
     const int64_t numbers = static_cast<int64_t>(G) * count * mlp->out;
     launch(s, bias_kernel, ceil_div(numbers, THREADS), THREADS, result, params_of(nets),
            static_cast<int64_t>(mlp->bias[L]), mlp->out, count, numbers);
@@ -475,12 +476,13 @@ struct Sums {
 int sums_record(const UfMlp* mlp) { return mlp->width * (3 * mlp->layers + 1) + mlp->out; }
 
 Sums sums_of(const UfMlp* mlp, float* at, int total) {
-    return Sums{at, static_cast<int>(ceil_div(total, ROWS)), sums_record(mlp), mlp->layers, mlp->width, mlp->out};
+    return Sums{at,      static_cast<int>(ceil_div(total, ROWS)), sums_record(mlp), mlp->layers, mlp->width,
+                mlp->out};
 }
 
 // Where the numbers of a record go in a gradient.
 struct SumsTo {
-    float* grads;  // (blocks, P, N, size)
+    float* grads;                           // (blocks, P, N, size)
     int64_t offset[3 * UF_MAX_LAYERS + 2];  // of each column sum; negative: nowhere
     int64_t member, network, block;
     int chunks_each, blocks, used;
@@ -529,10 +531,11 @@ void sum_chunks(State* s, const UfNets* nets, const Sums& sums, float* grads, in
 // What both backward kernels read of a layer and of the one below it.
 struct Taken {
     Rows r, stats;
-    Rows below, below_r, below_stats;  // below.at: also writes the output of LayerNorm one layer down.   Nullable
-    Rows dout;                         // (out)
-    bool top;                          // one output: dL/dh is dout times the output layer's kernel
-    bool sum_dout;                     // the sum of dout is this chunk's to make
+    Rows below, below_r,
+        below_stats;  // below.at: also writes the output of LayerNorm one layer down.   Nullable
+    Rows dout;        // (out)
+    bool top;         // one output: dL/dh is dout times the output layer's kernel
+    bool sum_dout;    // the sum of dout is this chunk's to make
     Parameters params;
     Layer layer, layer_below;
     int64_t out_kernel;
@@ -692,13 +695,14 @@ int64_t num_chunks(const Backward& c) {
 Matrix layer_input(const Backward& c, int l) {
     if (l == 0) return input_matrix(c.input, 0, true);
     const int width = c.nets->mlp->width;
-    return activations(c.nets, c.nets->mlp->layer_norm ? c.space : tape_rows(c.tape->r[l - 1], 0, c.total, width),
+    return activations(c.nets,
+                       c.nets->mlp->layer_norm ? c.space : tape_rows(c.tape->r[l - 1], 0, c.total, width),
                        width, true);
 }
 
 // A kernel's gradient: dw (m, n) = x' d + beta dw of each block of rows.
-void kernel_gradient(State* s, const Backward& c, float* grads, size_t offset, Matrix x, Matrix d, int m, int n,
-                     float beta) {
+void kernel_gradient(State* s, const Backward& c, float* grads, size_t offset, Matrix x, Matrix d, int m,
+                     int n, float beta) {
     const int64_t size = static_cast<int64_t>(c.nets->mlp->size), N = c.nets->N;
     const int block = uf_block_rows(c.total, c.nets->N);
     x.part = static_cast<int64_t>(block) * x.ld;
@@ -735,8 +739,8 @@ void cuda_mlp_backward(UfBackend* be, const UfNets* nets, real* grads, real* dx,
             launch(s, layer_norm_kernel, num_chunks(c), THREADS, top);
         }
         if (grads)
-            kernel_gradient(s, c, grads, mlp->kernel[L], layer_input(c, L), activations(nets, c.dout, mlp->out, false),
-                            width, mlp->out, 0);
+            kernel_gradient(s, c, grads, mlp->kernel[L], layer_input(c, L),
+                            activations(nets, c.dout, mlp->out, false), width, mlp->out, 0);
         product(s, whole(nets, activations(nets, c.dout, mlp->out, false), weights(nets, L, true),
                          activations(nets, d, width, false), total, width, mlp->out));
     }
@@ -744,19 +748,21 @@ void cuda_mlp_backward(UfBackend* be, const UfNets* nets, real* grads, real* dx,
         launch(s, hidden_backward_kernel, num_chunks(c), THREADS, taken_of(c, l), d);
         const Matrix dz = activations(nets, d, width, false);
         if (grads)
-            kernel_gradient(s, c, grads, mlp->kernel[l], layer_input(c, l), dz, l ? width : mlp->in, width, 0);
+            kernel_gradient(s, c, grads, mlp->kernel[l], layer_input(c, l), dz, l ? width : mlp->in, width,
+                            0);
         if (l) {
-            product(s, whole(nets, dz, weights(nets, l, true), activations(nets, next, width, false), total, width,
-                             width));
+            product(s, whole(nets, dz, weights(nets, l, true), activations(nets, next, width, false), total,
+                             width, width));
             const Rows swap = d;
             d = next;
             next = swap;
         } else if (dx) {
             Matrix w = weights(nets, 0, true);
             w.at += static_cast<int64_t>(dx_first) * width;
-            product(s, whole(nets, dz, w,
-                             activations(nets, Rows{dx, static_cast<int64_t>(total) * dx_count}, dx_count, false),
-                             total, dx_count, width));
+            product(
+                s, whole(nets, dz, w,
+                         activations(nets, Rows{dx, static_cast<int64_t>(total) * dx_count}, dx_count, false),
+                         total, dx_count, width));
         }
     }
     if (grads) sum_chunks(s, nets, c.sums, grads, total);
@@ -864,7 +870,8 @@ __global__ void __launch_bounds__(THREADS) second_order_kernel(Taken c, SecondOr
         for (int b = 0; b < k.count; b++) {
             const Means& m = means[b];
             const int64_t at = static_cast<int64_t>(b) * c.width + j;
-            const float live = r[at], da = c.top ? out_weight : alpha[at], db = c.top ? m.seed * out_weight : beta[at];
+            const float live = r[at], da = c.top ? out_weight : alpha[at],
+                        db = c.top ? m.seed * out_weight : beta[at];
             float to_alpha = da, to_beta = db, h = live;
             if (c.layer.layer_norm) {
                 const float s = m.inv_std, xhat = (live - m.mean) * s, a = da * gain;
@@ -890,9 +897,9 @@ __global__ void __launch_bounds__(THREADS) second_order_kernel(Taken c, SecondOr
     sum_dout(c, k);
 }
 
-void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, const UfTape* tape, UfInput input,
-                                const real* tangent, int tangent_first, int tangent_count, const real* dout,
-                                int total) {
+void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, const UfTape* tape,
+                                UfInput input, const real* tangent, int tangent_first, int tangent_count,
+                                const real* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_backward_backward", nets->P, nets->used, total, mlp->width);
     const int L = mlp->layers, width = mlp->width;
@@ -908,8 +915,8 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
         u[l] = Rows{scratch.take(all), area};
         projection[l] = scratch.take(static_cast<size_t>(rows));
     }
-    Rows alpha = {scratch.take(all), area}, beta = {scratch.take(all), area}, alpha_next = {scratch.take(all), area},
-         beta_next = {scratch.take(all), area};
+    Rows alpha = {scratch.take(all), area}, beta = {scratch.take(all), area},
+         alpha_next = {scratch.take(all), area}, beta_next = {scratch.take(all), area};
     Backward c = {nets, tape, input, total, Rows{scratch.take(all), area}, {}, {}};
     c.sums = sums_of(mlp, nullptr, total);
     c.sums.at = scratch.take(G * static_cast<size_t>(c.sums.chunks * c.sums.record));
@@ -923,8 +930,15 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
         const int in = l ? width : tangent_count;
         product(s, whole(nets, activations(nets, l ? dh[l - 1] : along, in, false), w,
                          activations(nets, dh[l], width, false), total, width, in));
-        Tangent t = {dh[l], u[l], projection[l], tape_rows(tape->r[l], 0, total, width), {}, params_of(nets),
-                     layer_of(mlp, l), total, width};
+        Tangent t = {dh[l],
+                     u[l],
+                     projection[l],
+                     tape_rows(tape->r[l], 0, total, width),
+                     {},
+                     params_of(nets),
+                     layer_of(mlp, l),
+                     total,
+                     width};
         if (mlp->layer_norm) t.stats = tape_rows(tape->stats[l], 0, total, 2);
         launch(s, tangent_kernel, ceil_div(rows, WARPS), THREADS, t, rows);
     }
@@ -938,9 +952,10 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
                             activations(nets, along, tangent_count, true), da, tangent_count, width, 1);
             break;
         }
-        kernel_gradient(s, c, grads, mlp->kernel[l], activations(nets, dh[l - 1], width, true), da, width, width, 1);
-        Product both = whole(nets, da, weights(nets, l, true), activations(nets, alpha_next, width, false), total,
-                             width, width);
+        kernel_gradient(s, c, grads, mlp->kernel[l], activations(nets, dh[l - 1], width, true), da, width,
+                        width, 1);
+        Product both = whole(nets, da, weights(nets, l, true), activations(nets, alpha_next, width, false),
+                             total, width, width);
         both.parts = 2;
         both.a.part = both.c.part = second;
         product(s, both);
@@ -957,7 +972,8 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
 // output, two a layer and five more.
 size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
     const size_t all = (G * static_cast<size_t>(rows) * static_cast<size_t>(mlp->width) + 63) / 64 * 64;
-    const size_t sums = G * static_cast<size_t>(ceil_div(rows, ROWS)) * static_cast<size_t>(sums_record(mlp)) + 64;
+    const size_t sums =
+        G * static_cast<size_t>(ceil_div(rows, ROWS)) * static_cast<size_t>(sums_record(mlp)) + 64;
     const size_t L = static_cast<size_t>(mlp->layers);
     if (mlp->out > 1) return 3 * all + sums;
     return (2 * L + 5) * all + L * (G * static_cast<size_t>(rows) + 64) + sums;
@@ -985,8 +1001,8 @@ struct Draw {
     }
 };
 
-__global__ void __launch_bounds__(THREADS) random_index_kernel(Draw c, int64_t* index, int B, const int64_t* n,
-                                                               int64_t blocks_each) {
+__global__ void __launch_bounds__(THREADS)
+    random_index_kernel(Draw c, int64_t* index, int B, const int64_t* n, int64_t blocks_each) {
     const int64_t i = thread_id();
     if (i >= blocks_each * c.members) return;
     const int member = static_cast<int>(i / blocks_each), p = c.first + member;
@@ -999,8 +1015,8 @@ __global__ void __launch_bounds__(THREADS) random_index_kernel(Draw c, int64_t* 
     }
 }
 
-__global__ void __launch_bounds__(THREADS) random_kernel(Draw c, real* out, int64_t count, bool normal,
-                                                         int64_t blocks_each) {
+__global__ void __launch_bounds__(THREADS)
+    random_kernel(Draw c, real* out, int64_t count, bool normal, int64_t blocks_each) {
     const int64_t i = thread_id();
     if (i >= blocks_each * c.members) return;
     const int member = static_cast<int>(i / blocks_each);
@@ -1013,7 +1029,8 @@ __global__ void __launch_bounds__(THREADS) random_kernel(Draw c, real* out, int6
     } else {
         for (int k = 0; k < 4; k++) v[k] = 2 * uf_uniform(w.v[k]) - 1;
     }
-    for (int k = 0; k < 4 && 4 * block + k < count; k++) out[(c.first + member) * count + 4 * block + k] = v[k];
+    for (int k = 0; k < 4 && 4 * block + k < count; k++)
+        out[(c.first + member) * count + 4 * block + k] = v[k];
 }
 
 // The members in groups whose seeds fit an argument.
@@ -1040,8 +1057,8 @@ void cuda_random_index(UfBackend* be, int64_t* index, int P, int B, const int64_
     });
 }
 
-void random_fill(UfBackend* be, const char* op, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                 UfCount update, bool normal) {
+void random_fill(UfBackend* be, const char* op, real* out, int P, int64_t count, const uint64_t* seeds,
+                 int stream, UfCount update, bool normal) {
     State* s = begin(be, op, P, 1, static_cast<int>(count), 0);
     const int64_t each = ceil_div(count, 4);
     draw(s, P, seeds, stream, update, [&](const Draw& c) {
@@ -1066,8 +1083,8 @@ __device__ inline void copy_row(float* to, const float* from, int count) {
 }
 
 // A warp a row.
-__global__ void __launch_bounds__(THREADS) gather_kernel(UfBatch batch, UfSource source, const int64_t* index,
-                                                         UfRows rows, int64_t num_rows) {
+__global__ void __launch_bounds__(THREADS)
+    gather_kernel(UfBatch batch, UfSource source, const int64_t* index, UfRows rows, int64_t num_rows) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (i >= num_rows) return;
     const int O = source.obs_dim, A = source.action_dim;
@@ -1093,10 +1110,9 @@ void cuda_gather(UfBackend* be, const UfBatch* batch, const UfSource* source, co
     launch(s, gather_kernel, ceil_div(num_rows, WARPS), THREADS, *batch, *source, index, rows, num_rows);
 }
 
-__global__ void __launch_bounds__(THREADS) network_input_kernel(real* out, int ld, int total, const real* obs,
-                                                                const real* action, const real* mean,
-                                                                const real* std, int B, int O, int A,
-                                                                int64_t count) {
+__global__ void __launch_bounds__(THREADS)
+    network_input_kernel(real* out, int ld, int total, const real* obs, const real* action, const real* mean,
+                         const real* std, int B, int O, int A, int64_t count) {
     const int64_t i = thread_id();
     if (i >= count) return;
     const int columns = action ? O + A : O, j = static_cast<int>(i % columns);
@@ -1105,15 +1121,16 @@ __global__ void __launch_bounds__(THREADS) network_input_kernel(real* out, int l
     if (j >= O)
         *to = action[row * A + j - O];
     else
-        *to = mean ? (obs[row * O + j] - mean[j]) / (std[j] + static_cast<real>(UF_OBS_STD_EPS)) : obs[row * O + j];
+        *to = mean ? (obs[row * O + j] - mean[j]) / (std[j] + static_cast<real>(UF_OBS_STD_EPS))
+                   : obs[row * O + j];
 }
 
 void cuda_network_input(UfBackend* be, real* out, int ld, int total, const real* obs, const real* action,
                         const real* mean, const real* std, int P, int B, int O, int A) {
     State* s = begin(be, "network_input", P, 1, B, ld);
     const int64_t count = static_cast<int64_t>(P) * B * (action ? O + A : O);
-    launch(s, network_input_kernel, ceil_div(count, THREADS), THREADS, out, ld, total, obs, action, mean, std, B, O,
-           A, count);
+    launch(s, network_input_kernel, ceil_div(count, THREADS), THREADS, out, ld, total, obs, action, mean, std,
+           B, O, A, count);
 }
 
 // ---- policy terms ----
@@ -1133,8 +1150,9 @@ __device__ inline Head head_of(const UfHeads& heads, int p, int b, int i) {
     return h;
 }
 
-__global__ void __launch_bounds__(THREADS) policy_sample_kernel(UfHeads heads, UfActions actions, real* log_prob,
-                                                                const real* noise, const real* smoothing) {
+__global__ void __launch_bounds__(THREADS)
+    policy_sample_kernel(UfHeads heads, UfActions actions, real* log_prob, const real* noise,
+                         const real* smoothing) {
     const int64_t row = thread_id();
     if (row >= static_cast<int64_t>(heads.P) * heads.B) return;
     const int p = static_cast<int>(row / heads.B), b = static_cast<int>(row % heads.B);
@@ -1153,18 +1171,18 @@ __global__ void __launch_bounds__(THREADS) policy_sample_kernel(UfHeads heads, U
     if (log_prob) log_prob[row] = sum;
 }
 
-void cuda_policy_sample(UfBackend* be, const UfHeads* heads, UfActions actions, real* log_prob, const real* noise,
-                        const real* smoothing) {
+void cuda_policy_sample(UfBackend* be, const UfHeads* heads, UfActions actions, real* log_prob,
+                        const real* noise, const real* smoothing) {
     State* s = begin(be, "policy_sample", heads->P, 1, heads->B, heads->H);
-    launch(s, policy_sample_kernel, ceil_div(static_cast<int64_t>(heads->P) * heads->B, THREADS), THREADS, *heads,
-           actions, log_prob, noise, smoothing);
+    launch(s, policy_sample_kernel, ceil_div(static_cast<int64_t>(heads->P) * heads->B, THREADS), THREADS,
+           *heads, actions, log_prob, noise, smoothing);
 }
 
 // A block a member from here on: blockIdx.x is p.
 
-__global__ void __launch_bounds__(TERM_THREADS) entropy_coef_loss_kernel(real* grads, int64_t stride,
-                                                                         const real* log_prob, const real* log_alpha,
-                                                                         int B, int A, double* metrics) {
+__global__ void __launch_bounds__(TERM_THREADS)
+    entropy_coef_loss_kernel(real* grads, int64_t stride, const real* log_prob, const real* log_alpha, int B,
+                             int A, double* metrics) {
     const int p = static_cast<int>(blockIdx.x);
     double sum = 0;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))
@@ -1186,14 +1204,15 @@ int term_threads(int64_t count) {
     return threads < TERM_THREADS ? static_cast<int>(threads) : static_cast<int>(TERM_THREADS);
 }
 
-void cuda_entropy_coef_loss(UfBackend* be, real* grads, size_t stride, const real* log_prob, const real* log_alpha,
-                            int P, int B, int A, double* metrics) {
+void cuda_entropy_coef_loss(UfBackend* be, real* grads, size_t stride, const real* log_prob,
+                            const real* log_alpha, int P, int B, int A, double* metrics) {
     State* s = begin(be, "entropy_coef_loss", P, 1, B, A);
-    launch(s, entropy_coef_loss_kernel, P, term_threads(B), grads, static_cast<int64_t>(stride), log_prob, log_alpha,
-           B, A, metrics);
+    launch(s, entropy_coef_loss_kernel, P, term_threads(B), grads, static_cast<int64_t>(stride), log_prob,
+           log_alpha, B, A, metrics);
 }
 
-void cuda_entropy_coef(UfBackend* be, real* alpha, const real* log_alpha, size_t stride, int P, double* metrics) {
+void cuda_entropy_coef(UfBackend* be, real* alpha, const real* log_alpha, size_t stride, int P,
+                       double* metrics) {
     State* s = begin(be, "entropy_coef", P, 1, 1, 1);
     launch(s, entropy_coef_kernel, P, 1, alpha, log_alpha, static_cast<int64_t>(stride), metrics);
 }
@@ -1206,9 +1225,9 @@ __device__ inline real min_q(const real* q, int p, int N, int total, int b) {
     return low;
 }
 
-__global__ void __launch_bounds__(TERM_THREADS) awr_weight_kernel(real* weight, const real* q, int q_total,
-                                                                  const real* v, const UfHyper* hyper, int N, int B,
-                                                                  double* metrics) {
+__global__ void __launch_bounds__(TERM_THREADS)
+    awr_weight_kernel(real* weight, const real* q, int q_total, const real* v, const UfHyper* hyper, int N,
+                      int B, double* metrics) {
     const int p = static_cast<int>(blockIdx.x);
     double sum = 0;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
@@ -1220,8 +1239,8 @@ __global__ void __launch_bounds__(TERM_THREADS) awr_weight_kernel(real* weight, 
     add_metric(metrics, p, UF_METRIC_adv, block_sum(sum) / B);
 }
 
-void cuda_awr_weight(UfBackend* be, real* weight, const real* q, int q_total, const real* v, const UfHyper* hyper,
-                     int P, int N, int B, double* metrics) {
+void cuda_awr_weight(UfBackend* be, real* weight, const real* q, int q_total, const real* v,
+                     const UfHyper* hyper, int P, int N, int B, double* metrics) {
     State* s = begin(be, "awr_weight", P, N, B, 1);
     launch(s, awr_weight_kernel, P, term_threads(B), weight, q, q_total, v, hyper, N, B, metrics);
 }
@@ -1239,9 +1258,9 @@ __device__ inline real aggregate_q(const real* q, int aggregate, int N, int B, i
     return q[static_cast<int64_t>(*lowest) * B];
 }
 
-__global__ void __launch_bounds__(TERM_THREADS) actor_q_loss_kernel(real* dq, const real* q, int aggregate,
-                                                                    bool normalise, const UfHyper* hyper, int N,
-                                                                    int B, double* metrics) {
+__global__ void __launch_bounds__(TERM_THREADS)
+    actor_q_loss_kernel(real* dq, const real* q, int aggregate, bool normalise, const UfHyper* hyper, int N,
+                        int B, double* metrics) {
     const int p = static_cast<int>(blockIdx.x);
     const int64_t first = static_cast<int64_t>(p) * N * B;
     double sum = 0, abs_sum = 0;
@@ -1258,16 +1277,17 @@ __global__ void __launch_bounds__(TERM_THREADS) actor_q_loss_kernel(real* dq, co
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
         aggregate_q(q + first + b, aggregate, N, B, &lowest);
         for (int n = 0; n < N; n++)
-            dq[first + static_cast<int64_t>(n) * B + b] =
-                aggregate == 1 ? scale * (static_cast<real>(1) / N) : n == lowest ? scale : 0;
+            dq[first + static_cast<int64_t>(n) * B + b] = aggregate == 1 ? scale * (static_cast<real>(1) / N)
+                                                          : n == lowest  ? scale
+                                                                         : 0;
     }
     add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
     add_metric(metrics, p, UF_METRIC_actor_loss,
                -static_cast<double>(hyper[p].actor_q_coef * lambda) * sum / B);
 }
 
-void cuda_actor_q_loss(UfBackend* be, real* dq, const real* q, int aggregate, bool normalise, const UfHyper* hyper,
-                       int P, int N, int B, double* metrics) {
+void cuda_actor_q_loss(UfBackend* be, real* dq, const real* q, int aggregate, bool normalise,
+                       const UfHyper* hyper, int P, int N, int B, double* metrics) {
     State* s = begin(be, "actor_q_loss", P, N, B, 1);
     launch(s, actor_q_loss_kernel, P, term_threads(B), dq, q, aggregate, normalise, hyper, N, B, metrics);
 }
@@ -1282,7 +1302,8 @@ struct ActorLoss {
 };
 
 // Derivative of one action dimension of one row; adds to the sums of the behaviour cloning term.
-__device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, int p, int b, int i, double* bc, double* loss) {
+__device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, int p, int b, int i, double* bc,
+                                           double* loss) {
     const UfHeads& heads = c.heads;
     const UfHyper* h = &heads.hyper[p];
     const int B = heads.B, A = heads.A;
@@ -1292,10 +1313,12 @@ __device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, int p, int b, int
     const real entropy_coef = c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0;
     UfHeadGrad bc_grad = {0, 0};
     real value = 0, da = 0;  // da is already a mean over the batch
-    if (h->actor_bc_coef > 0 || c.weight) value = uf_bc_loss(heads.kind, head.m, head.s, c.a_data[at], &bc_grad);
-    for (int n = 0; c.dqda && n < c.N; n++) da += c.dqda[((static_cast<int64_t>(p) * c.N + n) * B + b) * A + i];
-    UfHeadGrad grad = uf_policy_sample_grad(heads.kind, head.m, head.s, c.noise ? c.noise[at] : 0, da,
-                                            entropy_coef / B);
+    if (h->actor_bc_coef > 0 || c.weight)
+        value = uf_bc_loss(heads.kind, head.m, head.s, c.a_data[at], &bc_grad);
+    for (int n = 0; c.dqda && n < c.N; n++)
+        da += c.dqda[((static_cast<int64_t>(p) * c.N + n) * B + b) * A + i];
+    UfHeadGrad grad =
+        uf_policy_sample_grad(heads.kind, head.m, head.s, c.noise ? c.noise[at] : 0, da, entropy_coef / B);
     grad.dm += bc_coef / B * bc_grad.dm;
     grad.ds = head.passes ? grad.ds + bc_coef / B * bc_grad.ds : 0;
     *bc += value;
@@ -1369,12 +1392,13 @@ __global__ void __launch_bounds__(TERM_THREADS) td_target_kernel(TdTarget c) {
     add_metric(c.metrics, p, UF_METRIC_target, c.weight * block_sum(sum) / c.B);
 }
 
-void cuda_td_target(UfBackend* be, real* y, const UfBatch* batch, const real* q, const real* v, UfActions next,
-                    const real* alpha, const real* log_prob, const UfHyper* hyper, int P, int N, int B, int A,
-                    double* metrics, double weight) {
+void cuda_td_target(UfBackend* be, real* y, const UfBatch* batch, const real* q, const real* v,
+                    UfActions next, const real* alpha, const real* log_prob, const UfHyper* hyper, int P,
+                    int N, int B, int A, double* metrics, double weight) {
     State* s = begin(be, "td_target", P, N, B, A);
-    const TdTarget c = {y,     batch->next_action, batch->reward, batch->done, q, v, next,    alpha,
-                        log_prob, hyper,           N,             B,           A, metrics, weight};
+    const TdTarget c = {y,     batch->next_action, batch->reward, batch->done, q, v, next,
+                        alpha, log_prob,           hyper,         N,           B, A, metrics,
+                        weight};
     launch(s, td_target_kernel, P, term_threads(B), c);
 }
 
@@ -1402,8 +1426,10 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
             for (int k = 0; k < 4; k++) values[k] = c.q[at + static_cast<int64_t>(k) * B];
             cql += static_cast<double>(uf_cql_logsumexp(values, 4, h->cql_temperature, soft)) / B;
             if (b < c.num_data) cql -= static_cast<double>(q) / c.num_data;
-            d += h->cql_min_q_weight * (soft[0] / B - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
-            for (int k = 1; k < 4; k++) c.dq[at + static_cast<int64_t>(k) * B] = h->cql_min_q_weight * soft[k] / B;
+            d += h->cql_min_q_weight *
+                 (soft[0] / B - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
+            for (int k = 1; k < 4; k++)
+                c.dq[at + static_cast<int64_t>(k) * B] = h->cql_min_q_weight * soft[k] / B;
         }
         c.dq[at] = d;
     }
@@ -1414,8 +1440,8 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
     add_metric(c.metrics, p, UF_METRIC_cql_loss, c.weight * cql);
 }
 
-void cuda_q_loss(UfBackend* be, real* dq, const real* q, const real* y, const UfHyper* hyper, int P, int N, int B,
-                 int total, int num_data, double* metrics, double weight) {
+void cuda_q_loss(UfBackend* be, real* dq, const real* q, const real* y, const UfHyper* hyper, int P, int N,
+                 int B, int total, int num_data, double* metrics, double weight) {
     State* s = begin(be, "q_loss", P, N, B, 1);
     const QLoss c = {dq, q, y, hyper, N, B, total, num_data, metrics, weight};
     launch(s, q_loss_kernel, P, term_threads(static_cast<int64_t>(N) * B), c);
@@ -1442,7 +1468,8 @@ __device__ inline double diversity_of_row(const Diversity& c, int64_t row, real 
     double sum_squared = 0, squares = 0;
     for (int n = lane(); n < c.N; n += WARP) {
         const real *q = c.dqda + row + n * network, norm = norm_of(q, c.A);
-        for (int i = 0; i < c.A; i++) c.tangent[row + n * network + i] = q[i] / (norm + static_cast<real>(UF_DIVERSITY_EPS));
+        for (int i = 0; i < c.A; i++)
+            c.tangent[row + n * network + i] = q[i] / (norm + static_cast<real>(UF_DIVERSITY_EPS));
     }
     for (int i = 0; i < c.A; i++) {
         real sum = 0;
@@ -1486,16 +1513,16 @@ __global__ void __launch_bounds__(TERM_THREADS) diversity_kernel(Diversity c) {
     add_metric(c.metrics, p, UF_METRIC_critic_loss, c.weight * static_cast<double>(coef) * loss / c.B);
 }
 
-void cuda_diversity_loss(UfBackend* be, real* tangent, const real* dqda, const UfHyper* hyper, int P, int N, int B,
-                         int total, int A, double* metrics, double weight) {
+void cuda_diversity_loss(UfBackend* be, real* tangent, const real* dqda, const UfHyper* hyper, int P, int N,
+                         int B, int total, int A, double* metrics, double weight) {
     State* s = begin(be, "diversity_loss", P, N, total, A);
     const Diversity c = {tangent, dqda, hyper, N, B, total, A, metrics, weight};
     launch(s, diversity_kernel, P, term_threads(static_cast<int64_t>(B) * WARP), c);
 }
 
-__global__ void __launch_bounds__(TERM_THREADS) value_loss_kernel(real* dv, const real* q, int q_total,
-                                                                  const real* v, const UfHyper* hyper, int N, int B,
-                                                                  double* metrics) {
+__global__ void __launch_bounds__(TERM_THREADS)
+    value_loss_kernel(real* dv, const real* q, int q_total, const real* v, const UfHyper* hyper, int N, int B,
+                      double* metrics) {
     const int p = static_cast<int>(blockIdx.x);
     double sum = 0;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
@@ -1507,16 +1534,17 @@ __global__ void __launch_bounds__(TERM_THREADS) value_loss_kernel(real* dv, cons
     add_metric(metrics, p, UF_METRIC_value_loss, block_sum(sum) / B);
 }
 
-void cuda_value_loss(UfBackend* be, real* dv, const real* q, int q_total, const real* v, const UfHyper* hyper, int P,
-                     int N, int B, double* metrics) {
+void cuda_value_loss(UfBackend* be, real* dv, const real* q, int q_total, const real* v, const UfHyper* hyper,
+                     int P, int N, int B, double* metrics) {
     State* s = begin(be, "value_loss", P, N, B, 1);
     launch(s, value_loss_kernel, P, term_threads(B), dv, q, q_total, v, hyper, N, B, metrics);
 }
 
 // ---- world model ----
 
-__global__ void __launch_bounds__(THREADS) dynamics_target_kernel(real* target, const real* obs, const real* next,
-                                                                  const real* reward, int O, int64_t count) {
+__global__ void __launch_bounds__(THREADS)
+    dynamics_target_kernel(real* target, const real* obs, const real* next, const real* reward, int O,
+                           int64_t count) {
     const int64_t i = thread_id();
     if (i >= count) return;
     const int64_t row = i / (O + 1), k = i % (O + 1);
@@ -1552,9 +1580,9 @@ __global__ void __launch_bounds__(TERM_THREADS) dynamics_loss_kernel(DynamicsLos
         real high = 0, low = 0;
         for (int b = lane(); b < c.B; b += WARP) {
             const int64_t at = (rows + b) * width + d;
-            const UfModelLoss l = uf_model_loss(c.out[at], c.out[at + D],
-                                                c.target[(static_cast<int64_t>(p) * c.B + b) * D + d], exp_min,
-                                                exp_minus_max);
+            const UfModelLoss l =
+                uf_model_loss(c.out[at], c.out[at + D], c.target[(static_cast<int64_t>(p) * c.B + b) * D + d],
+                              exp_min, exp_minus_max);
             c.dout[at] = scale * l.dmean;
             c.dout[at + D] = scale * l.draw;
             high += l.dmax;
@@ -1579,13 +1607,14 @@ void cuda_dynamics_loss(UfBackend* be, real* dout, real* dbounds, const real* ou
                         const real* bounds, size_t stride, double diff_coef, int P, int N, int B, int D,
                         double* loss) {
     State* s = begin(be, "dynamics_loss", P, N, B, D);
-    const DynamicsLoss c = {dout, dbounds, out, target, bounds, static_cast<int64_t>(stride), diff_coef, P, N, B, D,
-                            loss};
-    launch(s, dynamics_loss_kernel, static_cast<int64_t>(P) * N, term_threads(static_cast<int64_t>(D) * WARP), c);
+    const DynamicsLoss c = {dout,      dbounds, out, target, bounds, static_cast<int64_t>(stride),
+                            diff_coef, P,       N,   B,      D,      loss};
+    launch(s, dynamics_loss_kernel, static_cast<int64_t>(P) * N, term_threads(static_cast<int64_t>(D) * WARP),
+           c);
 }
 
-__global__ void __launch_bounds__(TERM_THREADS) dynamics_error_kernel(double* sum, const real* out,
-                                                                      const real* target, int N, int B, int D) {
+__global__ void __launch_bounds__(TERM_THREADS)
+    dynamics_error_kernel(double* sum, const real* out, const real* target, int N, int B, int D) {
     const int64_t g = blockIdx.x;
     out += g * B * 2 * D;
     target += g / N * B * D;
@@ -1684,13 +1713,26 @@ __global__ void __launch_bounds__(THREADS) model_step_kernel(ModelStep c, int64_
 }
 
 void cuda_model_step(UfBackend* be, real* next_obs, real* reward, real* done, real* penalty, real* distance,
-                     const UfElites* model, const real* out, UfInput x, const int64_t* elite, const real* noise,
-                     const UfHyper* hyper, int P, int R) {
+                     const UfElites* model, const real* out, UfInput x, const int64_t* elite,
+                     const real* noise, const UfHyper* hyper, int P, int R) {
     State* s = begin(be, "model_step", P, model->nets.N, R, model->obs_dim);
-    const ModelStep c = {next_obs,      reward,       done,           penalty,           distance,
-                         out,           model->bounds, noise,          x,                 elite,
-                         hyper,         model->termination, model->discrepancy, model->min_reward, model->obs_dim,
-                         model->nets.N, R};
+    const ModelStep c = {next_obs,
+                         reward,
+                         done,
+                         penalty,
+                         distance,
+                         out,
+                         model->bounds,
+                         noise,
+                         x,
+                         elite,
+                         hyper,
+                         model->termination,
+                         model->discrepancy,
+                         model->min_reward,
+                         model->obs_dim,
+                         model->nets.N,
+                         R};
     const int64_t rows = static_cast<int64_t>(P) * R;
     launch(s, model_step_kernel, ceil_div(rows, WARPS), THREADS, c, rows);
 }
@@ -1719,7 +1761,9 @@ __global__ void __launch_bounds__(TERM_THREADS) model_error_kernel(ModelError c)
             const double target = c.target(base + b, d);
             double guess = 0;
             for (int e = 0; e < c.E; e++)
-                guess += static_cast<double>(c.out[(base * c.E + static_cast<int64_t>(e) * c.R + b) * 2 * D + d]) / c.E;
+                guess +=
+                    static_cast<double>(c.out[(base * c.E + static_cast<int64_t>(e) * c.R + b) * 2 * D + d]) /
+                    c.E;
             squares += (target - mean) * (target - mean);
             wrong += (target - guess) * (target - guess);
         }
@@ -1734,10 +1778,10 @@ __global__ void __launch_bounds__(TERM_THREADS) model_error_kernel(ModelError c)
     if (threadIdx.x == 0) c.error[p] = count > 0 ? sqrt(sum / count) : 0;
 }
 
-void cuda_model_error(UfBackend* be, double* error, const UfElites* model, const real* out, const UfBatch* batch,
-                      int P, int R) {
+void cuda_model_error(UfBackend* be, double* error, const UfElites* model, const real* out,
+                      const UfBatch* batch, int P, int R) {
     State* s = begin(be, "model_error", P, model->nets.N, R, model->obs_dim);
-    const ModelError c = {error,         out,           batch->obs, batch->next_obs, batch->reward,
+    const ModelError c = {error,          out,           batch->obs, batch->next_obs, batch->reward,
                           model->obs_dim, model->nets.N, R};
     launch(s, model_error_kernel, P, term_threads(static_cast<int64_t>(c.O + 1) * WARP), c);
 }
@@ -1791,8 +1835,9 @@ __global__ void __launch_bounds__(TERM_THREADS) ring_append_kernel(RingAppend c)
         for (int i = warp(); i < count; i += num_warps) {
             const int64_t row = p * c.R + first + i;
             const bool asked = c.start || c.alive[row];
-            const bool finite = asked && lanes_finite(c.input(p, first + i), O + A) && uf_is_finite(c.reward[row]) &&
-                                lanes_finite(c.next_obs + row * O, O) && lanes_finite(c.next_action + row * A, A);
+            const bool finite = asked && lanes_finite(c.input(p, first + i), O + A) &&
+                                uf_is_finite(c.reward[row]) && lanes_finite(c.next_obs + row * O, O) &&
+                                lanes_finite(c.next_action + row * A, A);
             __syncwarp();  // all lanes have read what lane 0 now writes
             if (lane() != 0) continue;
             kept[i] = finite;
@@ -1846,8 +1891,9 @@ __global__ void __launch_bounds__(TERM_THREADS) ring_append_kernel(RingAppend c)
 void cuda_ring_append(UfBackend* be, const UfRing* ring, int* alive, bool start, double* sums, UfInput x,
                       const UfBatch* step, const real* penalty, int P, int R) {
     State* s = begin(be, "ring_append", P, 1, R, ring->stride);
-    const RingAppend c = {*ring,      alive,          start,             sums,    x, step->reward,
-                          step->done, step->next_obs, step->next_action, penalty, R};
+    const RingAppend c = {
+        *ring,   alive, start, sums, x, step->reward, step->done, step->next_obs, step->next_action,
+        penalty, R};
     launch(s, ring_append_kernel, P, TERM_THREADS, c);
 }
 
@@ -1868,7 +1914,8 @@ struct Adam {
 __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
     __shared__ UfAdamStep step;
     const UfGroup& g = c.group;
-    const int p = static_cast<int>(blockIdx.x) / c.blocks_each, block = static_cast<int>(blockIdx.x) % c.blocks_each;
+    const int p = static_cast<int>(blockIdx.x) / c.blocks_each,
+              block = static_cast<int>(blockIdx.x) % c.blocks_each;
     if (c.lr && threadIdx.x == 0)
         step = uf_adam_step(c.lr[p], c.step.now + c.step.each * *c.replays, c.cosine_steps, c.weight_decay);
     __syncthreads();
@@ -1898,8 +1945,9 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
     State* s = begin(be, "adam_polyak", group->P, group->num_blocks, 1, static_cast<int>(group->count));
     const int64_t needed = ceil_div(static_cast<int64_t>(group->count), THREADS),
                   fair = ceil_div(16 * static_cast<int64_t>(s->num_sms), group->P);
-    const Adam c = {*group,       lr,  polyak, step, s->replays, cosine_steps,
-                    weight_decay, bad, static_cast<int>(needed < fair ? needed : fair)};
+    const Adam c = {*group,       lr,         polyak,
+                    step,         s->replays, cosine_steps,
+                    weight_decay, bad,        static_cast<int>(needed < fair ? needed : fair)};
     launch(s, adam_polyak_kernel, static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
 }
 
@@ -1916,10 +1964,11 @@ UfStatus allocate(void** out, size_t bytes, const char* what) {
     size_t free_bytes = 0, total = 0;
     if (error != cudaErrorMemoryAllocation || cudaMemGetInfo(&free_bytes, &total) != cudaSuccess)
         return UF_FAIL(UF_ERR_DEVICE, "%s: %s", what, cudaGetErrorString(error));
-    return UF_FAIL(UF_ERR_MEMORY,
-                   "%s: %.2f GiB asked of the device, which has %.2f of %.2f GiB free; lower batch_size, num_critics, "
-                   "the widths or the population, or with a world model rollout_batch_size or model_retain_epochs",
-                   what, gib(bytes), gib(free_bytes), gib(total));
+    return UF_FAIL(
+        UF_ERR_MEMORY,
+        "%s: %.2f GiB asked of the device, which has %.2f of %.2f GiB free; lower batch_size, num_critics, "
+        "the widths or the population, or with a world model rollout_batch_size or model_retain_epochs",
+        what, gib(bytes), gib(free_bytes), gib(total));
 }
 
 UfStatus cuda_reserve(UfBackend* be, void** out, size_t bytes, const char* what) {
@@ -1954,7 +2003,8 @@ UfStatus cuda_sync(UfBackend* be) {
     State* s = state_of(be);
     const cudaError_t error = cudaStreamSynchronize(s->stream);
     if (error != cudaSuccess)
-        fail(s, UF_ERR_DEVICE, "%s, found while waiting after this op; CUDA_LAUNCH_BLOCKING=1 names the one at fault",
+        fail(s, UF_ERR_DEVICE,
+             "%s, found while waiting after this op; CUDA_LAUNCH_BLOCKING=1 names the one at fault",
              cudaGetErrorString(error));
     return s->failed == UF_OK ? UF_OK : UF_FAIL(s->failed, "%s", s->sentence);
 }
@@ -1962,8 +2012,8 @@ UfStatus cuda_sync(UfBackend* be) {
 UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int rows) {
     State* s = state_of(be);
     if (mlp->width > MAX_WIDTH)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most", mlp->width,
-                       MAX_WIDTH);
+        return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
+                       mlp->width, MAX_WIDTH);
     const size_t needed = scratch_needed(mlp, static_cast<size_t>(P) * static_cast<size_t>(networks), rows);
     if (needed <= s->scratch_count) return UF_OK;
     if (s->scratch) check(s, cudaFree(s->scratch));
@@ -1995,24 +2045,28 @@ void cuda_close(UfBackend* be) {
 UfStatus find_device(State* s) {
     int driver = 0, count = 0, major = 0, minor = 0;
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
-        return UF_FAIL(UF_ERR_DEVICE, "device 'cuda': no NVIDIA driver is installed; install one or set device to cpu");
+        return UF_FAIL(UF_ERR_DEVICE,
+                       "device 'cuda': no NVIDIA driver is installed; install one or set device to cpu");
     const cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaErrorInsufficientDriver)
-        return UF_FAIL(UF_ERR_DEVICE,
-                       "device 'cuda': the NVIDIA driver is for CUDA %d.%d, this program needs %d.%d; update the "
-                       "driver or build with an older CUDA toolkit",
-                       driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+        return UF_FAIL(
+            UF_ERR_DEVICE,
+            "device 'cuda': the NVIDIA driver is for CUDA %d.%d, this program needs %d.%d; update the "
+            "driver or build with an older CUDA toolkit",
+            driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
     if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
-        return UF_FAIL(UF_ERR_DEVICE,
-                       "device 'cuda': the NVIDIA driver shows no GPU; look at nvidia-smi and CUDA_VISIBLE_DEVICES");
+        return UF_FAIL(
+            UF_ERR_DEVICE,
+            "device 'cuda': the NVIDIA driver shows no GPU; look at nvidia-smi and CUDA_VISIBLE_DEVICES");
     if (error != cudaSuccess) return UF_FAIL(UF_ERR_DEVICE, "device 'cuda': %s", cudaGetErrorString(error));
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     cudaDeviceGetAttribute(&s->num_sms, cudaDevAttrMultiProcessorCount, 0);
     if (major < 8)
-        return UF_FAIL(UF_ERR_DEVICE,
-                       "device 'cuda': the GPU has compute capability %d.%d, this program needs 8.0 (Ampere) or newer",
-                       major, minor);
+        return UF_FAIL(
+            UF_ERR_DEVICE,
+            "device 'cuda': the GPU has compute capability %d.%d, this program needs 8.0 (Ampere) or newer",
+            major, minor);
     return UF_OK;
 }
 
@@ -2031,10 +2085,11 @@ UfStatus open_blas(State* s, const char* precision) {
     snprintf(name, sizeof name, "libcublas.so.%d", CUBLAS_VER_MAJOR);
     blas->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
     if (!blas->library)
-        return UF_FAIL(UF_ERR_DEVICE,
-                       "precision '%s' needs cuBLAS, and %s cannot be loaded (%s); install CUDA's libraries or set "
-                       "precision to fp32",
-                       precision, name, dlerror());
+        return UF_FAIL(
+            UF_ERR_DEVICE,
+            "precision '%s' needs cuBLAS, and %s cannot be loaded (%s); install CUDA's libraries or set "
+            "precision to fp32",
+            precision, name, dlerror());
     if (!find(blas->library, &blas->create, "cublasCreate_v2") ||
         !find(blas->library, &blas->destroy, "cublasDestroy_v2") ||
         !find(blas->library, &blas->set_stream, "cublasSetStream_v2") ||
@@ -2042,11 +2097,14 @@ UfStatus open_blas(State* s, const char* precision) {
         !find(blas->library, &blas->gemm, "cublasGemmStridedBatchedEx"))
         return UF_FAIL(UF_ERR_DEVICE, "%s lacks a function this program needs; set precision to fp32", name);
     UF_TRY(allocate(&blas->workspace, BLAS_WORKSPACE, "workspace of cuBLAS"));
-    blas->compute = strcmp(precision, "bf16") == 0 ? CUBLAS_COMPUTE_32F_FAST_16BF : CUBLAS_COMPUTE_32F_FAST_TF32;
+    blas->compute =
+        strcmp(precision, "bf16") == 0 ? CUBLAS_COMPUTE_32F_FAST_16BF : CUBLAS_COMPUTE_32F_FAST_TF32;
     cublasStatus_t status = blas->create(&blas->handle);
     if (status == CUBLAS_STATUS_SUCCESS) status = blas->set_stream(blas->handle, s->stream);
-    if (status == CUBLAS_STATUS_SUCCESS) status = blas->set_workspace(blas->handle, blas->workspace, BLAS_WORKSPACE);
-    if (status != CUBLAS_STATUS_SUCCESS) return UF_FAIL(UF_ERR_DEVICE, "cuBLAS does not start: status %d", status);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = blas->set_workspace(blas->handle, blas->workspace, BLAS_WORKSPACE);
+    if (status != CUBLAS_STATUS_SUCCESS)
+        return UF_FAIL(UF_ERR_DEVICE, "cuBLAS does not start: status %d", status);
     return UF_OK;
 }
 

@@ -160,18 +160,19 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X)                                                                               \
-    X(actor_loss)                                                                                   \
-    X(bc_loss)                                                                                      \
-    X(actor_q)                                                                                      \
-    X(adv)                                                                                          \
-    X(entropy)                                                                                      \
-    X(alpha)                                                                                        \
-    X(alpha_loss)                                                                                   \
-    X(critic_loss)                                                                                  \
-    X(target)                                                                                       \
-    X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) X(model_penalty) X(model_terminated) \
-        X(model_dropped) X(buffer_fill)
+#define UF_METRICS(X)                                                                              \
+    X(actor_loss)                                                                                  \
+    X(bc_loss)                                                                                     \
+    X(actor_q)                                                                                     \
+    X(adv)                                                                                         \
+    X(entropy)                                                                                     \
+    X(alpha)                                                                                       \
+    X(alpha_loss)                                                                                  \
+    X(critic_loss)                                                                                 \
+    X(target)                                                                                      \
+    X(diversity_loss)                                                                              \
+    X(cql_loss) X(value_loss) X(model_error) X(model_penalty) X(model_terminated) X(model_dropped) \
+        X(buffer_fill)
 enum {
 #define X(name) UF_METRIC_##name,
     UF_METRICS(X)

@@ -203,7 +203,8 @@ typedef struct UfAdamStep {
 } UfAdamStep;
 
 // cosine_steps: the rate falls to 0 over so many steps; 0: it is constant.
-static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, int64_t cosine_steps, double weight_decay) {
+static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, int64_t cosine_steps,
+                                            double weight_decay) {
     const double part = step > cosine_steps ? 1 : (double)(step - 1) / (double)cosine_steps;
     const double rate = (double)lr * (cosine_steps ? 0.5 * (1 + cos(3.14159265358979323846 * part)) : 1);
     const double c1 = 1 - pow(UF_ADAM_BETA1, (double)step), c2 = 1 - pow(UF_ADAM_BETA2, (double)step);
@@ -216,7 +217,8 @@ static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, int64_t cosin
 
 static inline UF_HD void uf_adam(real* w, real* m, real* v, real grad, UfAdamStep s) {
     const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2, eps = (real)UF_ADAM_EPS;
-    const real a1 = (real)(1 - UF_ADAM_BETA1), a2 = (real)(1 - UF_ADAM_BETA2);  // in double: 1 - 0.999f is off by 1e-5
+    const real a1 = (real)(1 - UF_ADAM_BETA1),
+               a2 = (real)(1 - UF_ADAM_BETA2);  // in double: 1 - 0.999f is off by 1e-5
     *m = b1 * *m + a1 * grad;
     *v = b2 * *v + a2 * grad * grad;
     *w -= s.step_size * *m / (sqrt(*v) * s.inv_sqrt_c2 + eps) + s.decay * *w;

@@ -91,7 +91,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int device);
 cudaError_t cudaMalloc(void** out, size_t bytes);
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total);
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
@@ -103,7 +104,8 @@ struct cudaLaunchConfig_t {
     cudaStream_t stream;
 };
 
-cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, void (*thread)(const void*), const void* context);
+cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, void (*thread)(const void*),
+                           const void* context);
 
 template <typename... Params, typename... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args&&... args) {

@@ -2,7 +2,7 @@
 //
 // The threads of a block are fibres: each runs until it meets others (__syncthreads, a warp function), then the next
 // in order goes on. Nothing runs at the same time, so what a missing barrier would break shows as a result that
-// depends on the order; tests run every op in each. What is stricter than a GPU: a thread that leaves while others
+// depends on the order; tests run every op in three. What is stricter than a GPU: a thread that leaves while others
 // wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
 // is the host's, so the address sanitizer sees every access; it and shared memory begin as NaN.
 //
@@ -57,8 +57,9 @@ struct Fibre {
 
 static Fibre fibres[MAX_THREADS + 1];  // the last is the program itself
 static Fibre* const program = &fibres[MAX_THREADS];
-static int num_fibres;         // made so far
+static int num_fibres;                              // made so far
 static int order[MAX_THREADS], place[MAX_THREADS];  // who is at a place, and where one is
+static int first_ready;                             // none before that place can go on
 static int num_done, num_at_barrier, num_in_warp[MAX_THREADS / WARP];
 static void (*body)(const void*);
 static const void* body_context;
@@ -102,7 +103,8 @@ static void make_fibre(Fibre* f) {
     f->stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (f->stack == MAP_FAILED || mprotect(f->stack, PAGE, PROT_NONE) != 0) give_up("no memory for a stack");
 #if defined __x86_64__
-    void** top = reinterpret_cast<void**>(static_cast<char*>(f->stack) + STACK_BYTES) - 1;  // aligned as after a call
+    void** top =
+        reinterpret_cast<void**>(static_cast<char*>(f->stack) + STACK_BYTES) - 1;  // aligned as after a call
     *--top = reinterpret_cast<void*>(fibre_main);
     f->sp = top - 6;
 #else
@@ -129,13 +131,17 @@ static void switch_fibre(Fibre* from, Fibre* to) {
 #endif
 }
 
-// Goes on with the next thread in order that can; back to the program when all are done.
+// Goes on with a thread that can; back to the program when all are done. Forward and in reverse it is the first in
+// order, so that a warp gets as far ahead of the others as barriers let it; else the next, in turn.
 static void park() {
     const int self = static_cast<int>(threadIdx.x), count = static_cast<int>(blockDim.x);
     Fibre* next = num_done == count ? program : nullptr;
-    for (int k = 1, at = place[self]; k <= count && !next; k++) {
-        at = at + 1 == count ? 0 : at + 1;
-        if (fibres[order[at]].state == READY) next = &fibres[order[at]];
+    int at = uf_host_cuda.order == UF_HOST_SHUFFLED ? place[self] + 1 : first_ready;
+    for (int k = 0; k < count && !next; k++, at++) {
+        if (at >= count) at -= count;
+        if (fibres[order[at]].state != READY) continue;
+        next = &fibres[order[at]];
+        first_ready = at;
     }
     if (!next) give_up("threads wait for one another for ever");
     if (next == &fibres[self]) return;
@@ -158,6 +164,7 @@ static void meet(UfHostMeeting what, int first, int count, int* arrived) {
     for (int i = first; i < first + count; i++) {
         if (fibres[i].meeting != what) give_up("threads meet at different functions");
         fibres[i].state = READY;
+        if (place[i] < first_ready) first_ready = place[i];
     }
 }
 
@@ -202,13 +209,12 @@ int __all_sync(unsigned mask, int predicate) {
 
 // ---- launching ----
 
-extern char uf_shared_start[] __asm__("__start_uf_shared") __attribute__((weak));
-extern char uf_shared_end[] __asm__("__stop_uf_shared") __attribute__((weak));
+extern uint32_t uf_shared_start[] __asm__("__start_uf_shared") __attribute__((weak));
+extern uint32_t uf_shared_end[] __asm__("__stop_uf_shared") __attribute__((weak));
 static const uint32_t UNWRITTEN = 0x7FA5A5A5;  // a NaN
 
 __attribute__((no_sanitize("address"))) static void poison_shared() {
-    for (volatile char* at = uf_shared_start; at < uf_shared_end; at++)
-        *at = reinterpret_cast<const char*>(&UNWRITTEN)[(at - uf_shared_start) % 4];
+    for (uint32_t* at = uf_shared_start; at < uf_shared_end; at++) *at = UNWRITTEN;
 }
 
 static uint32_t chance(uint32_t n) {
@@ -230,7 +236,7 @@ static void choose_order(int count) {
 static void run_block(int count) {
     poison_shared();
     choose_order(count);
-    num_done = num_at_barrier = 0;
+    num_done = num_at_barrier = first_ready = 0;
     memset(num_in_warp, 0, sizeof num_in_warp);
     for (int i = 0; i < count; i++) {
         fibres[i].state = READY;
@@ -240,10 +246,12 @@ static void run_block(int count) {
     switch_fibre(program, &fibres[order[0]]);
 }
 
-cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, void (*thread)(const void*), const void* context) {
+cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, void (*thread)(const void*),
+                           const void* context) {
     const int count = static_cast<int>(config->blockDim.x);
     if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
-    if (count < 1 || count > MAX_THREADS || config->gridDim.x < 1 || !config->stream) return cudaErrorLaunchFailure;
+    if (count < 1 || count > MAX_THREADS || config->gridDim.x < 1 || !config->stream)
+        return cudaErrorLaunchFailure;
     while (num_fibres < count) make_fibre(&fibres[num_fibres++]);
     body = thread;
     body_context = context;
@@ -294,7 +302,8 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
     (void)kind;
     (void)stream;
     memcpy(to, from, bytes);
@@ -334,7 +343,8 @@ const char* cudaGetErrorString(cudaError_t error) {
     switch (error) {
         case cudaSuccess: return "no error";
         case cudaErrorMemoryAllocation: return "out of memory";
-        case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
+        case cudaErrorInsufficientDriver:
+            return "CUDA driver version is insufficient for CUDA runtime version";
         case cudaErrorNoDevice: return "no CUDA-capable device is detected";
         case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
         case cudaErrorLaunchFailure: return "unspecified launch failure";
@@ -357,7 +367,7 @@ cudaError_t cudaGetDeviceCount(int* count) {
 
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int device) {
     (void)device;
-    *value = what == cudaDevAttrMultiProcessorCount ? 132
+    *value = what == cudaDevAttrMultiProcessorCount      ? 132
              : what == cudaDevAttrComputeCapabilityMajor ? uf_host_cuda.compute_major
                                                          : 0;
     return cudaSuccess;
@@ -410,10 +420,11 @@ static std::vector<float> rounded_matrix(const float* x, int rows, int columns, 
     return y;
 }
 
-cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a, cublasOperation_t op_b, int m,
-                                          int n, int k, const void* alpha, const void* a, cudaDataType a_type, int lda,
-                                          long long stride_a, const void* b, cudaDataType b_type, int ldb,
-                                          long long stride_b, const void* beta, void* c, cudaDataType c_type, int ldc,
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a,
+                                          cublasOperation_t op_b, int m, int n, int k, const void* alpha,
+                                          const void* a, cudaDataType a_type, int lda, long long stride_a,
+                                          const void* b, cudaDataType b_type, int ldb, long long stride_b,
+                                          const void* beta, void* c, cudaDataType c_type, int ldc,
                                           long long stride_c, int count, cublasComputeType_t compute,
                                           cublasGemmAlgo_t algorithm) {
     const bool flip_a = op_a == CUBLAS_OP_T, flip_b = op_b == CUBLAS_OP_T;
@@ -421,15 +432,16 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
               columns_b = flip_b ? k : n, bits = compute == CUBLAS_COMPUTE_32F_FAST_16BF ? 7 : 10;
     (void)algorithm;
     if (!handle->has_stream || !handle->has_workspace || a_type != CUDA_R_32F || b_type != CUDA_R_32F ||
-        c_type != CUDA_R_32F || m < 1 || n < 1 || k < 1 || count < 1 || lda < rows_a || ldb < rows_b || ldc < m)
+        c_type != CUDA_R_32F || m < 1 || n < 1 || k < 1 || count < 1 || lda < rows_a || ldb < rows_b ||
+        ldc < m)
         return CUBLAS_STATUS_INVALID_VALUE;
     for (int i = 0; i < count; i++) {
         const std::vector<float> left =
             rounded_matrix(static_cast<const float*>(a) + i * stride_a, rows_a, columns_a, lda, bits);
         const std::vector<float> right =
             rounded_matrix(static_cast<const float*>(b) + i * stride_b, rows_b, columns_b, ldb, bits);
-        cblas_sgemm(CblasColMajor, flip_a ? CblasTrans : CblasNoTrans, flip_b ? CblasTrans : CblasNoTrans, m, n, k,
-                    *static_cast<const float*>(alpha), left.data(), rows_a, right.data(), rows_b,
+        cblas_sgemm(CblasColMajor, flip_a ? CblasTrans : CblasNoTrans, flip_b ? CblasTrans : CblasNoTrans, m,
+                    n, k, *static_cast<const float*>(alpha), left.data(), rows_a, right.data(), rows_b,
                     *static_cast<const float*>(beta), static_cast<float*>(c) + i * stride_c, ldc);
     }
     return CUBLAS_STATUS_SUCCESS;

@@ -11,7 +11,12 @@ extern "C" {
 #endif
 
 // Which thread of a block goes on when one waits. A missing barrier shows as a result that depends on it.
-typedef enum UfHostOrder { UF_HOST_FORWARD, UF_HOST_REVERSE, UF_HOST_SHUFFLED, UF_HOST_NUM_ORDERS } UfHostOrder;
+typedef enum UfHostOrder {
+    UF_HOST_FORWARD,
+    UF_HOST_REVERSE,
+    UF_HOST_SHUFFLED,
+    UF_HOST_NUM_ORDERS
+} UfHostOrder;
 
 typedef struct UfHostCuda {
     UfHostOrder order;
