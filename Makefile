@@ -226,7 +226,7 @@ asan:
 
 tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
-		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent evaluate mujoco dynamics run))"
+		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent model evaluate mujoco dynamics run))"
 
 # kernels.cu without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; once more under the
 # sanitizers. CFLAGS of the second as in asan.

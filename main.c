@@ -115,7 +115,8 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
-    [O_POPULATION] = {"population", "N", "members that train together (default 1)", 1, 65536},
+    [O_POPULATION] = {"population", "N",
+                      "members that train together in one process (default 1); sweep: or auto", 0, 0},
     [O_WINDOWS] = {"windows", "N", "timed windows (default 7, with --env 101)", 5, 100000},
     [O_ROLLOUTS] = {"rollouts", NULL, "time rollouts in a random world model instead of updates", 0, 0},
     [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
@@ -151,7 +152,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_GRID] = {"grid", NULL, "every combination of the axes once", 0, 0},
     [O_RETRY] = {"retry", NULL, "train those again that failed before", 0, 0},
     [O_STORE] = {"store", "FILE", "result store (default store.sqlite in the folder)", 0, 0},
-    [O_JOBS] = {"jobs", "N", "runs side by side (default: all cores)", 1, 1024},
+    [O_JOBS] = {"jobs", "N", "processes side by side (default: all cores, with --population 1)", 1, 1024},
     [O_WHERE] = {"where", "NAME=VALUE",
                  "only policies of this algorithm, dataset, seed, status or hyperparameter; may be repeated",
                  0, 0},
@@ -213,9 +214,10 @@ static size_t add_value(char* line, size_t length, size_t bytes, const char* nam
 
 static size_t describe(const UfRunEvent* e, char* line, size_t bytes) {
     char left[32];
-    size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f updates/s  %s left",
-                                100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second,
-                                uf_duration(e->seconds_left, left));
+    size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f updates/s",
+                                100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second);
+    if (e->population > 1) n += (size_t)snprintf(line + n, bytes - n, " of %d", e->population);
+    n += (size_t)snprintf(line + n, bytes - n, "  %s left", uf_duration(e->seconds_left, left));
     n = add_value(line, n, bytes, "epoch", "%.0f", metric(e, "epoch"));
     n = add_value(line, n, bytes, "loss", "%.4g", metric(e, "loss"));
     n = add_value(line, n, bytes, "validation", "%.4g", metric(e, "validation"));
@@ -265,11 +267,11 @@ static UfStatus online_config(const Args* args, UfConfig* c) {
     return UF_OK;
 }
 
-static UfStatus train_config(const Args* args, UfConfig** out) {
+// Nullable: file
+static UfStatus train_config(const Args* args, const char* file, UfConfig** out) {
     const char* resume = args->values[O_RESUME];
     char path[2048];
     *out = NULL;
-    const char* file = args->num_files ? args->files[0] : args->values[O_CONFIG];
     if (resume) snprintf(path, sizeof(path), "%s/config.json", resume);
     if (resume && (access(path, F_OK) == 0 || !file))
         UF_TRY(uf_run_config(out, resume));
@@ -331,11 +333,88 @@ static int make_datasets(const Args* args, const char* folder) {
     return DONE;
 }
 
+// ---- several runs in one process ----
+
+// The folder of a configuration of several: named after it, in --out. One that is there goes on.
+static UfStatus member_of(const Args* args, const char* file, UfRunMember* m, char folder[UF_FOLDER_BYTES]) {
+    char stem[UF_STRING_BYTES];
+    UfConfig* config;
+    UfStatus status = train_config(args, file, &config);
+    m->config = config;
+    UF_TRY(status);
+    if (snprintf(folder, UF_FOLDER_BYTES, "%s/%s", args->values[O_OUT],
+                 uf_file_stem(file, stem, sizeof(stem))) >= UF_FOLDER_BYTES)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the folder's name is too long", args->values[O_OUT]);
+    if (uf_has_file(folder, "config.json"))
+        m->resume = folder;
+    else
+        m->out = folder;
+    return UF_OK;
+}
+
+static UfStatus members_of(const Args* args, UfRunMember* members, char (*folders)[UF_FOLDER_BYTES]) {
+    for (int i = 0; i < args->num_files; i++) {
+        UF_TRY(member_of(args, args->files[i], &members[i], folders[i]));
+        for (int k = 0; k < i; k++)
+            if (!strcmp(folders[k], folders[i]))
+                return UF_FAIL(UF_ERR_ARGUMENT, "%s and %s would both train in %s; rename one of them",
+                               args->files[k], args->files[i], folders[i]);
+    }
+    return UF_OK;
+}
+
+static void print_member(const UfRunMember* m, const char* folder) {
+    const UfRunResult* r = &m->result;
+    if (m->status == UF_ERR_STOPPED) return;
+    if (m->status != UF_OK)
+        fprintf(stderr, "error: %s: %s\n", folder, m->error);
+    else if (r->num_episodes && isfinite(r->mean_score))
+        printf("%s  normalised score %.1f +- %.1f\n", folder, r->mean_score, r->stderr_score);
+    else if (r->num_episodes)
+        printf("%s  return %.2f +- %.2f\n", folder, r->mean_return, r->stderr_return);
+    else
+        printf("%s  not evaluated\n", folder);
+}
+
+static int train_members(const Args* args, UfRunMember* members, char (*folders)[UF_FOLDER_BYTES]) {
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    if (members_of(args, members, folders) != UF_OK) return failed();
+    catch_signals();
+    const UfRunOptions run = {.stop = &stop_signal, .on_progress = on_progress, .user = &screen};
+    const UfStatus status = uf_run_train_members(&run, members, args->num_files);
+    bool told = false;
+    if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
+    for (int i = 0; i < args->num_files; i++) {
+        print_member(&members[i], folders[i]);
+        told = told || members[i].status != UF_OK;
+    }
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "stopped; the same command goes on\n");
+        return 128 + stop_signal;
+    }
+    return status == UF_OK ? DONE : told ? FAILED : failed();
+}
+
+static int train_several(const Args* args) {
+    UfRunMember* members = calloc((size_t)args->num_files, sizeof *members);
+    char(*folders)[UF_FOLDER_BYTES] = calloc((size_t)args->num_files, sizeof *folders);
+    int status = FAILED;
+    if (members && folders)
+        status = train_members(args, members, folders);
+    else
+        fprintf(stderr, "error: out of memory\n");
+    for (int i = 0; members && i < args->num_files; i++) uf_config_free((UfConfig*)members[i].config);
+    free(members);
+    free(folders);
+    return status;
+}
+
 static int command_train(const Args* args) {
     UfConfig* config = NULL;
     UfRunResult result;
     Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
-    if (train_config(args, &config) != UF_OK) {
+    if (args->num_files > 1) return train_several(args);
+    if (train_config(args, args->num_files ? args->files[0] : NULL, &config) != UF_OK) {
         uf_config_free(config);
         return failed();
     }
@@ -371,7 +450,7 @@ static int command_dynamics(const Args* args) {
     UfConfig* config = NULL;
     UfDynamicsResult result;
     Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
-    if (train_config(args, &config) != UF_OK) {
+    if (train_config(args, args->values[O_CONFIG], &config) != UF_OK) {
         uf_config_free(config);
         return failed();
     }
@@ -447,20 +526,25 @@ static int command_sweep(const Args* args) {
     UfStatus status = uf_config_create(&config);
     if (status == UF_OK) status = sweep_config(args, config, &axes);
     catch_signals();
-    UfSweepOptions sweep = {.config = config,
-                            .axes = &axes,
-                            .num_policies = number(args, O_NUM_POLICIES, 20),
-                            .sweep_seed = (uint64_t)number(args, O_SWEEP_SEED, 0),
-                            .grid = args->values[O_GRID] != NULL,
-                            .retry = args->values[O_RETRY] != NULL,
-                            .program = program,
-                            .out = args->values[O_OUT],
-                            .store = args->values[O_STORE],
-                            .jobs = (int)number(args, O_JOBS, uf_num_cores()),
-                            .threads = (int)number(args, O_THREADS, 1),
-                            .stop = &stop_signal,
-                            .on_progress = on_policy,
-                            .user = &screen};
+    const char* population = args->values[O_POPULATION];
+    const bool together = population && strcmp(population, "1") != 0;  // then the threads are for one process
+    const int cores = uf_num_cores(), jobs = (int)number(args, O_JOBS, together ? 1 : cores);
+    UfSweepOptions sweep = {
+        .config = config,
+        .axes = &axes,
+        .num_policies = number(args, O_NUM_POLICIES, 20),
+        .sweep_seed = (uint64_t)number(args, O_SWEEP_SEED, 0),
+        .grid = args->values[O_GRID] != NULL,
+        .retry = args->values[O_RETRY] != NULL,
+        .program = program,
+        .out = args->values[O_OUT],
+        .store = args->values[O_STORE],
+        .population = (int)number(args, O_POPULATION, 1),
+        .jobs = jobs,
+        .threads = (int)number(args, O_THREADS, together && cores > jobs ? cores / jobs : 1),
+        .stop = &stop_signal,
+        .on_progress = on_policy,
+        .user = &screen};
     if (status == UF_OK) status = uf_sweep(&sweep, &result);
     uf_axes_free(&axes);
     uf_config_free(config);
@@ -791,9 +875,13 @@ typedef struct Command {
 
 static const Command commands[] = {
     {"train", command_train,
-     "CONFIG [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE] "
+     "CONFIG... [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE] "
      "[--env NAME]",
-     "train by a JSON configuration, evaluate, keep checkpoints", 1, 1,
+     "train by a JSON configuration, evaluate, keep checkpoints. Several configurations train in one "
+     "process, as one "
+     "population where they fit together, each in a folder of --out that is named after it; the same command "
+     "goes on",
+     1, -1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) |
          BIT(O_ENV),
      0},
@@ -849,12 +937,12 @@ static const Command commands[] = {
          BIT(O_CONFIDENCE) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_OUT),
      0},
     {"sweep", command_sweep,
-     "CONFIG --dataset FILE [--num-policies N] [--sweep-seed N | --grid] [--jobs N] [--store FILE] [--out "
-     "DIR] "
-     "[--set name=value]...",
+     "CONFIG --dataset FILE [--num-policies N] [--sweep-seed N | --grid] [--population N|auto] [--jobs N] "
+     "[--store FILE] [--out DIR] [--set name=value]...",
      "train many policies: lists in CONFIG (or --set name=[a,b]) are axes; the same command goes on", 1, 1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) | BIT(O_ENV) |
-         BIT(O_NUM_POLICIES) | BIT(O_SWEEP_SEED) | BIT(O_GRID) | BIT(O_RETRY) | BIT(O_STORE) | BIT(O_JOBS),
+         BIT(O_NUM_POLICIES) | BIT(O_SWEEP_SEED) | BIT(O_GRID) | BIT(O_RETRY) | BIT(O_STORE) | BIT(O_JOBS) |
+         BIT(O_POPULATION),
      0},
     {"results", command_results,
      "STORE [--where name=value]... [--csv FILE] [--npz FOLDER] [--import PATH...]",
@@ -996,6 +1084,13 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         snprintf(text, sizeof(text), "--%s wants a number of at least 0, not '%%s'", options[reals[i]].name);
         if (value && !is_number(value)) return misuse(c, text, value, NULL);
     }
+    const char* population = args->values[O_POPULATION];
+    const bool may_choose = c->function == command_sweep;
+    snprintf(text, sizeof(text), "--population wants a whole number from 1 to %d%s, not '%%s'",
+             UF_MAX_POPULATION, may_choose ? ", or auto" : "");
+    if (population && !is_whole_number(population, 1, UF_MAX_POPULATION) &&
+        !(may_choose && !strcmp(population, "auto")))
+        return misuse(c, text, population, NULL);
     if (args->values[O_GRID] && args->values[O_NUM_POLICIES])
         return misuse(c, "%s contradict each other: a grid has all combinations", "--grid and --num-policies",
                       NULL);
@@ -1009,6 +1104,10 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool resumed = args->values[O_RESUME] != NULL;
     if (args->num_files < c->min_files && !resumed)
         return misuse(c, "an argument is missing: %s", c->usage, NULL);
+    if (c->function == command_train && args->num_files > 1 && resumed)
+        return misuse(c, "%s: several configurations go on by the same command", "--resume", NULL);
+    if (c->function == command_train && args->num_files > 1 && !args->values[O_OUT])
+        return misuse(c, "%s is missing: the folder for the runs of several configurations", "--out", NULL);
     if (resumed && args->values[O_OUT])
         return misuse(c, "%s contradict each other: a resumed run stays in its folder", "--resume and --out",
                       NULL);

@@ -233,7 +233,8 @@ static UfStatus report_fault(UfAgent* a, bool again) {
         UfFault* f = &a->faults[p];
         if (f->status == UF_OK || (f->told && !again)) continue;
         f->told = true;
-        return UF_FAIL(f->status, "%s", f->sentence);
+        return a->P > 1 ? UF_FAIL(f->status, "member %d: %s", p, f->sentence)
+                        : UF_FAIL(f->status, "%s", f->sentence);
     }
     return UF_OK;
 }
@@ -514,6 +515,15 @@ void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch) {
 // on.
 enum { ROLLOUT_ROWS = 4096, ERROR_ROWS = 1024 };
 
+static int64_t ring_capacity(const UfConfig* c) {
+    return c->rollout_length * c->rollout_batch_size * c->model_retain_epochs;
+}
+
+size_t uf_model_buffer_bytes(const UfConfig* c, int obs_dim, int action_dim) {
+    const size_t record = (size_t)(obs_dim + action_dim), row = record + 3 + record;
+    return (size_t)ring_capacity(c) * row * sizeof(float);
+}
+
 static void describe_world(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
     World* w = &a->world;
@@ -522,7 +532,7 @@ static void describe_world(UfAgent* a) {
     const size_t P = (size_t)a->P, O = (size_t)a->O, A = (size_t)a->A, E = (size_t)w->elites.nets.N;
     w->slice = c->rollout_batch_size < ROLLOUT_ROWS ? (int)c->rollout_batch_size : ROLLOUT_ROWS;
     const size_t rows = P * (size_t)w->slice, D = O + 1;
-    *ring = (UfRing){.capacity = c->rollout_length * c->rollout_batch_size * c->model_retain_epochs,
+    *ring = (UfRing){.capacity = ring_capacity(c),
                      .obs_dim = a->O,
                      .action_dim = a->A,
                      .stride = a->ld + 3};
@@ -770,21 +780,16 @@ static void choose_metrics(UfAgent* a) {
 
 // A coefficient that is 0 leaves its term out of the update. Members share one update, so they must agree on
 // that; else a member would not compute what it computes alone.
-static UfStatus check_terms(const UfAgent* a) {
-    for (int p = 1; p < a->P; p++) {
-        const UfConfig *first = &a->configs[0], *c = &a->configs[p];
-        const char* differs = (first->actor_q_coef > 0) != (c->actor_q_coef > 0)       ? "actor_q_coef"
-                              : (first->diversity_coef > 0) != (c->diversity_coef > 0) ? "diversity_coef"
-                              : (first->cql_min_q_weight > 0) != (c->cql_min_q_weight > 0)
-                                  ? "cql_min_q_weight"
-                                  : NULL;
-        if (differs)
-            return UF_FAIL(
-                UF_ERR_CONFIG,
-                "%s is 0 in one of members 0 and %d and not in the other; train them in two populations",
-                differs, p);
-    }
-    return UF_OK;
+UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b) {
+    UF_TRY(uf_config_same_shape(a, b));
+    const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)           ? "actor_q_coef"
+                          : (a->diversity_coef > 0) != (b->diversity_coef > 0)     ? "diversity_coef"
+                          : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0) ? "cql_min_q_weight"
+                                                                                   : NULL;
+    if (!differs) return UF_OK;
+    return UF_FAIL(UF_ERR_CONFIG,
+                   "%s is 0 in one member of a population and not in another; train them in two populations",
+                   differs);
 }
 
 static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const real* obs_mean,
@@ -794,11 +799,10 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     UF_TRY(UF_ALLOC(&a->faults, a->P, "states of members"));
     for (int p = 0; p < a->P; p++) {
         UF_TRY(check_update(configs[p]));
-        UF_TRY(uf_config_same_shape(configs[0], configs[p]));
+        UF_TRY(uf_config_fit_together(configs[0], configs[p]));
         a->configs[p] = *configs[p];
         a->seeds[p] = (uint64_t)configs[p]->seed;
     }
-    UF_TRY(check_terms(a));
     const UfConfig* c = &a->configs[0];
     a->N = (int)c->num_critics;
     a->B = (int)c->batch_size;
@@ -1274,15 +1278,12 @@ static UfStatus sum_up_member(UfAgent* a, int p) {
     be->download(be, &fill, w->ring.fill + p, sizeof fill);
     UF_TRY(be->sync(be));
     const double tried = sums[UF_ROLLOUT_TRIED], dropped = sums[UF_ROLLOUT_DROPPED], kept = tried - dropped;
-    if (dropped > 0.5 * tried) {
-        char member[32] = "";
-        if (a->P > 1) snprintf(member, sizeof member, " of member %d", p);
+    if (dropped > 0.5 * tried)
         return UF_FAIL(
             UF_ERR_NONFINITE,
-            "update %lld: %.0f of %.0f rows of the model rollouts%s are not finite; the world model '%s' "
-            "does not hold where the policy goes: lower rollout_length or train the model longer",
-            (long long)a->num_updates, dropped, tried, member, a->configs[p].model_path);
-    }
+            "update %lld: %.0f of %.0f rows of the model rollouts are not finite; the world model '%s' does "
+            "not hold where the policy goes: lower rollout_length or train the model longer",
+            (long long)a->num_updates, dropped, tried, a->configs[p].model_path);
     double* m = w->metrics + (size_t)p * NUM_MODEL_METRICS - FIRST_MODEL_METRIC;
     m[UF_METRIC_model_error] = error;
     m[UF_METRIC_model_penalty] = sums[UF_ROLLOUT_PENALTY] / kept;
@@ -1389,21 +1390,17 @@ UfStatus uf_agent_step(UfAgent* agent) { return train_step(agent, &agent->batch,
 static UfStatus check_finite(const UfAgent* a, int p) {
     static const char* const groups[NUM_GROUPS] = {"actor", "critic", "value", "log_alpha"};
     const long long update = (long long)a->num_updates;
-    char member[32] = "";
-    if (a->P > 1) snprintf(member, sizeof member, " of member %d", p);
     for (int i = 0; i < a->num_logged; i++)  // rollouts are judged where they are made
         if (!is_model_metric(a->logged[i]) &&
             !isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
-            return UF_FAIL(
-                UF_ERR_NONFINITE,
-                "update %lld: %s%s is not finite; try a smaller lr or look at the dataset's rewards", update,
-                a->logged_names[i], member);
+            return UF_FAIL(UF_ERR_NONFINITE,
+                           "update %lld: %s is not finite; try a smaller lr or look at the dataset's rewards",
+                           update, a->logged_names[i]);
     for (int k = 0; k < NUM_GROUPS; k++)
         if (a->bad[k * a->P + p])
-            return UF_FAIL(
-                UF_ERR_NONFINITE,
-                "update %lld: a parameter of %s%s, or its gradient, is not finite; try a smaller %s", update,
-                groups[k], member, k == GROUP_ACTOR ? "actor_lr" : "lr");
+            return UF_FAIL(UF_ERR_NONFINITE,
+                           "update %lld: a parameter of %s, or its gradient, is not finite; try a smaller %s",
+                           update, groups[k], k == GROUP_ACTOR ? "actor_lr" : "lr");
     return UF_OK;
 }
 
@@ -2013,6 +2010,19 @@ UfStatus uf_agent_load_population(UfAgent** out, const char* const* paths, int n
     if (!out || !paths || num_paths < 1)
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_population: needs out and at least one path");
     return load_agent(out, paths, num_paths, num_threads, true);
+}
+
+UfStatus uf_checkpoint_peek(const char* path, int* population, int64_t* num_updates, UfConfig** config) {
+    CheckpointHeader header = {0};
+    UfH5 h5;
+    *config = NULL;
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = read_header(&h5, &header);
+    if (status == UF_OK) status = read_config(&h5, 0, config);
+    uf_h5_close(&h5);
+    *population = header.population;
+    *num_updates = header.num_updates;
+    return status;
 }
 
 UfStatus uf_checkpoint_info(const char* path, char** out) {

@@ -52,7 +52,14 @@ UfStatus uf_agent_step(UfAgent* agent);
 UfStatus uf_agent_rollout(UfAgent* agent, const UfDataset* dataset);
 // Bytes reserved at creation: parameters with optimiser state, and scratch.
 void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch);
+// Of the buffer of model rollouts of one member.
+size_t uf_model_buffer_bytes(const UfConfig* config, int obs_dim, int action_dim);
 
+// UF_OK where two configurations may be members of one population; else the sentence says what they cannot differ in.
+UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b);
+
+// How many members a checkpoint holds, how far they are, and the configuration of member 0 (free with uf_config_free).
+UfStatus uf_checkpoint_peek(const char* path, int* population, int64_t* num_updates, UfConfig** config);
 // Text about a checkpoint for `unifloral info`.
 UfStatus uf_checkpoint_info(const char* path, char** text);
 

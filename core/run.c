@@ -8,8 +8,12 @@
 // An evaluation beside training (eval_threads) works on a copy of the actor. Its log line comes when it is done,
 // and so do milestones; until then no checkpoint is written and no other evaluation begins.
 //
-// Rooms: paths and log, evaluation, settings, result, folder, progress, milestones of an online run, intervals,
-// loop, API.
+// Several runs train as a population: member k of the agent is the k-th of a group of runs that fit together and are at
+// the same update. As a member's bits do not depend on who else is there, a run may change its group whenever it is
+// saved: those that lag behind, after a kill, catch up and join.
+//
+// Rooms: paths and log, evaluation, settings, result, folder, progress, milestones of an online run, intervals, loop,
+// one run, groups, API.
 #include "run.h"
 
 #include <cjson/cJSON.h>  // log.jsonl for the chart
@@ -22,6 +26,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent.h"
 #include "dataset.h"
 #include "h5.h"
 #include "online.h"
@@ -29,48 +34,74 @@
 #include "plot.h"
 #include "policy.h"
 
-// An interval that has ended: what its log line says.
+// One of the runs.
+typedef struct Member {
+    UfRunMember* of;  // the caller's
+    UfRunResult* result;
+    UfConfig config;  // env filled in once it is known
+    UfRunFolder folder;
+    double seconds_before;  // wall clock of the processes before this one
+    int64_t update;         // of its checkpoint; 0: none
+    bool ended;             // finished, failed or refused
+    UfPolicy* policy;       // of interim evaluations: a copy of the actor.   NULL before the first
+    double* metrics;        // of the interval that has ended: the agent's go on
+    UfEvaluation evaluation;
+    double eval_return, eval_score;
+    double best_return;  // online: of the evaluations so far, as logged.   -INFINITY: none yet
+    bool is_medium;      // online: one of them reached medium_score
+} Member;
+
+// An interval that has ended: what its log lines say.
 typedef struct Interval {
-    bool open;  // the line is not written yet
+    bool open;  // the lines are not written yet
     int64_t update;
     double updates_per_second;
     int num_metrics;
     const char* const* names;  // of the agent
-    double* metrics;           // copies: the agent's go on
-    UfEvaluating* evaluating;  // beside training.   NULL: `evaluation` is there
-    UfEvaluation evaluation;
+    UfEvaluating* evaluating;  // beside training: group[next].   NULL: all evaluations are there
+    int next;
 } Interval;
 
 typedef struct Run {
     const UfRunOptions* options;
-    UfRunResult* result;
-    UfConfig config;     // env filled in once it is known
-    UfOnline* online;    // NULL: trains on a file
-    UfDataset* dataset;  // the file's, or the buffer of `online`
+    Member* members;
+    int num_members;
+    Member** group;  // those that train now; group[k] is member k of the agent
+    int num_group;
+    const UfConfig* config;  // of the first: settings of runs do not differ in a group
+    UfOnline* online;        // NULL: trains on a file
+    UfDataset* dataset;      // the file's, or the buffer of `online`
+    const UfEnvSpec* env;    // NULL: no evaluation
     UfAgent* agent;
     UfPool *pool, *beside_pool;  // of evaluations between updates, beside them
-    UfPolicy* policy;            // of interim evaluations: a copy of the actor.   NULL before the first
     Interval interval;
-    const UfEnvSpec* env;  // NULL: no evaluation
-    UfRunFolder folder;
-    double started, seconds_before;  // wall clock of this process and of the ones before it
-    double trained, last_tick;       // seconds of training since the last log line
+    double started;             // wall clock of this process
+    double trained, last_tick;  // seconds of training since the last log line
     int64_t first_update, interval_update;
-    double eval_return, eval_score;
-    double best_return;    // online: of the evaluations so far, as logged.   -INFINITY: none yet
     int64_t num_diverged;  // online: simulations of training that the user was told of
-    bool is_medium;        // online: one of them reached medium_score
 } Run;
+
+#define FOR_GROUP(run, m)                                                           \
+    for (Member** at_##m = (run)->group, *m;                                        \
+         at_##m < (run)->group + (run)->num_group && (m = *at_##m, true); at_##m++) \
+        if (!m->ended)
 
 // ---- paths and log ----
 
-static void run_path(const Run* run, const char* name, char path[UF_PATH_BYTES]) {
-    uf_run_folder_path(&run->folder, name, path);
+static void path_in(const Member* m, const char* name, char path[UF_PATH_BYTES]) {
+    uf_run_folder_path(&m->folder, name, path);
 }
 
 static void note(const Run* run, const char* text) {
     UfRunEvent event = {.kind = UF_RUN_NOTE, .text = text};
     if (run->options->on_progress) run->options->on_progress(run->options->user, &event);
+}
+
+// Of one among several, which is named.
+static void note_of(const Run* run, const Member* m, const char* text) {
+    char named[UF_FOLDER_BYTES + 1024];
+    snprintf(named, sizeof(named), "%s: %s", m->folder.name, text);
+    note(run, run->num_members > 1 ? named : text);
 }
 
 // ---- evaluation ----
@@ -87,9 +118,9 @@ static uint64_t eval_seed(const UfConfig* config, int64_t update) {
 static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     const UfDataset* d = run->dataset;
     char stem[UF_STRING_BYTES], text[1024];
-    const bool asked = run->config.env[0] != 0;
+    const bool asked = run->config->env[0] != 0;
     uf_file_stem(d->path, stem, sizeof(stem));
-    const char* name = asked ? run->config.env : d->env_id && d->env_id[0] ? d->env_id : stem;
+    const char* name = asked ? run->config->env : d->env_id && d->env_id[0] ? d->env_id : stem;
     *spec = uf_env_find(name);
     if (!*spec && !asked) *spec = uf_env_find(stem);
 
@@ -107,8 +138,6 @@ static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
         snprintf(text, sizeof(text), "%s", uf_error());
         *spec = NULL;
     } else {
-        snprintf(run->config.env, sizeof(run->config.env), "%s", (*spec)->name);
-        snprintf(run->result->env, sizeof(run->result->env), "%s", (*spec)->name);
         return UF_OK;
     }
     if (asked) return UF_FAIL(UF_ERR_CONFIG, "env: %s; leave env empty to train without evaluation", text);
@@ -117,27 +146,25 @@ static UfStatus find_env(Run* run, const UfEnvSpec** spec) {
     return UF_OK;
 }
 
-static bool evaluates_mean(const Run* run) {
-    return run->config.deterministic || run->config.deterministic_eval;
+static bool evaluates_mean(const UfConfig* c) { return c->deterministic || c->deterministic_eval; }
+
+static UfStatus evaluate(const Run* run, const Member* m, const UfPolicy* policy, int64_t num_episodes,
+                         int64_t update, UfEvaluation* out) {
+    return uf_evaluate(out, policy, run->env, num_episodes, (int)m->config.eval_workers,
+                       eval_seed(&m->config, update), evaluates_mean(&m->config), run->pool);
 }
 
-static UfStatus evaluate(const Run* run, const UfPolicy* policy, int64_t num_episodes, int64_t update,
-                         UfEvaluation* out) {
-    return uf_evaluate(out, policy, run->env, num_episodes, (int)run->config.eval_workers,
-                       eval_seed(&run->config, update), evaluates_mean(run), run->pool);
-}
-
-static void note_evaluation(const Run* run, const UfEvaluation* e) {
+static void note_evaluation(const Run* run, const Member* m, const UfEvaluation* e) {
     char text[128];
     if (e->num_nonfinite_actions > 0) {
         snprintf(text, sizeof(text), "%" PRId64 " actions were not finite and counted as 0",
                  e->num_nonfinite_actions);
-        note(run, text);
+        note_of(run, m, text);
     }
     if (e->num_diverged > 0) {
         snprintf(text, sizeof(text), "the simulation diverged in %" PRId64 " episodes; each ended there",
                  e->num_diverged);
-        note(run, text);
+        note_of(run, m, text);
     }
 }
 
@@ -149,18 +176,18 @@ static bool shapes_results(const UfParam* p) {
 
 // ---- result ----
 
-static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5* h5) {
+static UfStatus write_results(const Run* run, const Member* m, const UfEvaluation* e, const UfH5* h5) {
     char* json;
-    UF_TRY(uf_config_json(&run->config, &json));
+    UF_TRY(uf_config_json(&m->config, &json));
     UfStatus status = uf_h5_write_string(h5, "/", "config", json);
     uf_free(json);
     UF_TRY(status);
     UF_TRY(uf_h5_write_string(h5, "/", "kind", "unifloral-result"));
     UF_TRY(uf_h5_write_string(h5, "/", "version", uf_version()));
-    UF_TRY(uf_h5_write_string(h5, "/", "dataset", run->config.dataset));
+    UF_TRY(uf_h5_write_string(h5, "/", "dataset", m->config.dataset));
     UF_TRY(uf_h5_write_string(h5, "/", "dataset_hash", run->dataset->hash));
     UF_TRY(uf_h5_write_integer(h5, "/", "dataset_rows", run->dataset->num_records));
-    UF_TRY(uf_h5_write_integer(h5, "/", "seed", run->config.seed));
+    UF_TRY(uf_h5_write_integer(h5, "/", "seed", m->config.seed));
     UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", uf_agent_num_updates(run->agent)));
     UF_TRY(uf_h5_write_string(h5, "/", "env", run->env ? run->env->name : ""));
     if (!e->num_episodes)
@@ -183,24 +210,24 @@ static UfStatus write_results(const Run* run, const UfEvaluation* e, const UfH5*
 }
 
 // The final evaluation, stored with all that made it.
-static UfStatus final_results(Run* run) {
+static UfStatus final_results(Run* run, Member* m, int k) {
     UfEvaluation e = {0};
-    UfRunResult* result = run->result;
+    UfRunResult* result = m->result;
     char path[UF_PATH_BYTES], temporary[UF_PATH_BYTES + 8];
-    if (run->env && run->config.eval_final_episodes > 0) {
+    if (run->env && m->config.eval_final_episodes > 0) {
         UfPolicy* policy;
-        UF_TRY(uf_policy_create(&policy, run->agent, 0));
-        UfStatus evaluated = evaluate(run, policy, run->config.eval_final_episodes, -1, &e);
+        UF_TRY(uf_policy_create(&policy, run->agent, k));
+        UfStatus evaluated = evaluate(run, m, policy, m->config.eval_final_episodes, -1, &e);
         uf_policy_free(policy);
         UF_TRY(evaluated);
-        note_evaluation(run, &e);
+        note_evaluation(run, m, &e);
     }
-    run_path(run, "final.h5", path);
+    path_in(m, "final.h5", path);
     snprintf(temporary, sizeof(temporary), "%s.tmp", path);
     UfH5 h5 = {.file = -1};
     UfStatus status = uf_h5_create(&h5, temporary);
     if (status == UF_OK) {
-        status = write_results(run, &e, &h5);
+        status = write_results(run, m, &e, &h5);
         UfStatus closed = uf_h5_close(&h5);
         if (status == UF_OK) status = closed;
     }
@@ -218,7 +245,7 @@ static UfStatus final_results(Run* run) {
 }
 
 // Whether a final.h5 is what this run would write again.
-static UfStatus is_result_of(const Run* run, const UfH5* h5, bool* same) {
+static UfStatus is_result_of(const Run* run, const Member* m, const UfH5* h5, bool* same) {
     char *json = NULL, *version = NULL, *hash = NULL;
     double updates = 0;
     UfConfig* made = NULL;
@@ -229,8 +256,8 @@ static UfStatus is_result_of(const Run* run, const UfH5* h5, bool* same) {
     if (status == UF_OK) status = uf_config_create(&made);
     if (status == UF_OK) status = uf_config_parse(made, json, h5->path);
     *same = status == UF_OK && !strcmp(version, uf_version()) && !strcmp(hash, run->dataset->hash) &&
-            (int64_t)updates == run->config.num_updates &&
-            !uf_config_difference(made, &run->config, shapes_results);
+            (int64_t)updates == m->config.num_updates &&
+            !uf_config_difference(made, &m->config, shapes_results);
     uf_config_free(made);
     uf_free(json);
     uf_free(version);
@@ -252,15 +279,13 @@ static UfStatus read_results(const UfH5* h5, UfRunResult* result) {
 
 // The results of a run that has ended before, with the same settings. *there false: to be made (again). A file
 // that cannot be read, or is of a version that wrote less, is none.
-static void recall_results(Run* run, bool* there) {
+static void recall_results(Run* run, Member* m, bool* there) {
     char path[UF_PATH_BYTES];
     UfH5 h5;
-    run_path(run, "final.h5", path);
+    path_in(m, "final.h5", path);
     *there = false;
-    if (run->first_update < run->config.num_updates || !uf_file_exists(path) ||
-        uf_h5_open(&h5, path) != UF_OK)
-        return;
-    if (is_result_of(run, &h5, there) != UF_OK || read_results(&h5, run->result) != UF_OK) *there = false;
+    if (m->update < m->config.num_updates || !uf_file_exists(path) || uf_h5_open(&h5, path) != UF_OK) return;
+    if (is_result_of(run, m, &h5, there) != UF_OK || read_results(&h5, m->result) != UF_OK) *there = false;
     if (uf_h5_close(&h5) != UF_OK) *there = false;
 }
 
@@ -300,12 +325,12 @@ typedef struct LogPoint {
     double update, mean_return, return_error, score, score_error;
 } LogPoint;
 
-static UfStatus read_log(const Run* run, LogPoint** points, int* num_points) {
+static UfStatus read_log(const Member* m, LogPoint** points, int* num_points) {
     char path[UF_PATH_BYTES], *data;
     size_t num_bytes, num_lines = 0;
     *points = NULL;
     *num_points = 0;
-    run_path(run, "log.jsonl", path);
+    path_in(m, "log.jsonl", path);
     if (!uf_file_exists(path)) return UF_OK;
     UF_TRY(uf_read_file(path, &data, &num_bytes));
     for (size_t i = 0; i < num_bytes; i++) num_lines += data[i] == '\n';
@@ -324,24 +349,24 @@ static UfStatus read_log(const Run* run, LogPoint** points, int* num_points) {
 }
 
 // What the run trains on, for names: its file's name, or its environment.
-static const char* subject(const Run* run, char* stem, size_t bytes) {
-    return uf_file_stem(run->config.online ? run->config.env : run->config.dataset, stem, bytes);
+static const char* subject(const Member* m, char* stem, size_t bytes) {
+    return uf_file_stem(m->config.online ? m->config.env : m->config.dataset, stem, bytes);
 }
 
 // The second of its files is there.
-static bool has_chart(Run* run) {
+static bool has_chart(Member* m) {
     char path[UF_PATH_BYTES];
-    run_path(run, "learning_curve.svg", path);
-    return run->result->has_chart = uf_file_exists(path);
+    path_in(m, "learning_curve.svg", path);
+    return m->result->has_chart = uf_file_exists(path);
 }
 
 // Score (return where the environment has no scores) with its standard error against updates.
-static UfStatus learning_curve(Run* run) {
+static UfStatus learning_curve(Run* run, Member* m) {
     char path[UF_PATH_BYTES], title[2 * UF_STRING_BYTES + 8], stem[UF_STRING_BYTES];
     LogPoint* log;
     int num_points;
     double* points;  // (4, num_points): x, y, low, high
-    UF_TRY(read_log(run, &log, &num_points));
+    UF_TRY(read_log(m, &log, &num_points));
     UfStatus status = UF_ALLOC(&points, 4 * (size_t)num_points + 1, "learning curve");
     bool scores = run->env && run->env->has_scores;
     double *x = points, *y = x + num_points, *low = y + num_points, *high = low + num_points;
@@ -354,14 +379,14 @@ static UfStatus learning_curve(Run* run) {
     }
     uf_free(log);
     if (status == UF_OK && num_points > 0) {
-        snprintf(title, sizeof(title), "%s on %s", run->config.algorithm, subject(run, stem, sizeof(stem)));
-        UfSeries series = {run->config.algorithm, num_points, x, y, low, high};
+        snprintf(title, sizeof(title), "%s on %s", m->config.algorithm, subject(m, stem, sizeof(stem)));
+        UfSeries series = {m->config.algorithm, num_points, x, y, low, high};
         UfPlot plot = {title, "updates", scores ? "normalised score" : "return", 1, &series, false, false};
-        run_path(run, "learning_curve.png", path);
+        path_in(m, "learning_curve.png", path);
         status = uf_plot_write(&plot, path);
-        run_path(run, "learning_curve.svg", path);
+        path_in(m, "learning_curve.svg", path);
         if (status == UF_OK) status = uf_plot_write(&plot, path);
-        run->result->has_chart = status == UF_OK;
+        m->result->has_chart = status == UF_OK;
     }
     uf_free(points);
     if (status == UF_ERR_UNSUPPORTED) {  // no reason to call the run a failure
@@ -373,36 +398,54 @@ static UfStatus learning_curve(Run* run) {
 
 // ---- folder ----
 
-static UfStatus open_folder(Run* run) {
+static UfStatus open_folder(Member* m) {
     char stem[UF_STRING_BYTES];
-    const UfRunFolderOptions options = {.out = run->options->out,
-                                        .resume = run->options->resume,
-                                        .config = &run->config,
-                                        .algorithm = run->config.algorithm,
-                                        .subject = subject(run, stem, sizeof(stem)),
+    const UfRunFolderOptions options = {.out = m->of->out,
+                                        .resume = m->of->resume,
+                                        .config = &m->config,
+                                        .algorithm = m->config.algorithm,
+                                        .subject = subject(m, stem, sizeof(stem)),
                                         .checkpoint = "checkpoint.h5"};
-    UfStatus status = uf_run_folder_open(&run->folder, &options);
-    memcpy(run->result->folder, run->folder.name, sizeof(run->result->folder));
+    UfStatus status = uf_run_folder_open(&m->folder, &options);
+    memcpy(m->result->folder, m->folder.name, sizeof(m->result->folder));
     return status;
 }
 
 // ---- progress ----
 
+static int num_going(const Run* run) {
+    int count = 0;
+    FOR_GROUP(run, m) count++;
+    return count;
+}
+
+// Of a population the means over its members.
 static void progress(Run* run, UfRunEvent event) {
     if (!run->options->on_progress) return;
-    double elapsed = uf_now() - run->started;
-    int64_t update = uf_agent_num_updates(run->agent), done = update - run->first_update;
-    event.num_updates = run->config.num_updates;
-    event.eval_return = run->eval_return;
-    event.eval_score = run->eval_score;
+    const double elapsed = uf_now() - run->started;
+    const int64_t update = uf_agent_num_updates(run->agent), done = update - run->first_update;
+    event.population = num_going(run);
+    event.num_updates = run->config->num_updates;
+    event.eval_return = event.eval_score = 0;
+    FOR_GROUP(run, m) {
+        event.eval_return += m->eval_return / event.population;
+        event.eval_score += m->eval_score / event.population;
+    }
     event.updates_per_second = elapsed > 0 ? (double)done / elapsed : 0;
     event.seconds_left = done > 0 ? elapsed / (double)done * (double)(event.num_updates - update) : NAN;
     run->options->on_progress(run->options->user, &event);
 }
 
+static int first_going(const Run* run) {
+    int k = 0;
+    while (k < run->num_group && run->group[k]->ended) k++;
+    return k < run->num_group ? k : 0;
+}
+
 static void tick(Run* run, int64_t update) {
     UfRunEvent event = {.kind = UF_RUN_TICK, .update = update};
-    if (uf_agent_metrics(run->agent, 0, &event.num_metrics, &event.names, &event.values) != UF_OK)
+    if (uf_agent_metrics(run->agent, first_going(run), &event.num_metrics, &event.names, &event.values) !=
+        UF_OK)
         event.num_metrics = 0;
     progress(run, event);
 }
@@ -432,26 +475,26 @@ static double as_logged(double x) {
     return strtod(text, NULL);
 }
 
-static bool is_new_best(Run* run, double mean_return) {
-    bool better = mean_return > run->best_return;
-    if (better) run->best_return = mean_return;
+static bool is_new_best(Member* m, double mean_return) {
+    bool better = mean_return > m->best_return;
+    if (better) m->best_return = mean_return;
     return better;
 }
 
-static bool is_first_medium(Run* run, double score) {
-    bool first = !run->is_medium && score >= run->config.medium_score;
-    run->is_medium |= first;
+static bool is_first_medium(Member* m, double score) {
+    bool first = !m->is_medium && score >= m->config.medium_score;
+    m->is_medium |= first;
     return first;
 }
 
 // What the log says of evaluations before this process.
-static UfStatus recall_milestones(Run* run) {
+static UfStatus recall_milestones(Member* m) {
     LogPoint* log;
     int num_points;
-    UF_TRY(read_log(run, &log, &num_points));
+    UF_TRY(read_log(m, &log, &num_points));
     for (int i = 0; i < num_points; i++) {
-        is_new_best(run, log[i].mean_return);
-        is_first_medium(run, log[i].score);
+        is_new_best(m, log[i].mean_return);
+        is_first_medium(m, log[i].score);
     }
     uf_free(log);
     return UF_OK;
@@ -467,103 +510,132 @@ static UfStatus copy_file(const char* from, const char* to) {
 }
 
 // The agent that an evaluation speaks of may be gone when it is done: a file keeps it.
-static UfStatus save_candidate(Run* run) {
+static UfStatus save_candidate(Run* run, const Member* m) {
     char path[UF_PATH_BYTES];
-    run_path(run, UF_ONLINE_CANDIDATE, path);
+    path_in(m, UF_ONLINE_CANDIDATE, path);
     return uf_agent_save(run->agent, path);
 }
 
 // Keeps the checkpoints that datasets are made of, after the log line and before the run's own checkpoint: a
 // killed run comes by again and writes the same.
-static UfStatus keep_milestones(Run* run) {
+static UfStatus keep_milestones(Member* m) {
     char candidate[UF_PATH_BYTES], path[UF_PATH_BYTES];
-    run_path(run, UF_ONLINE_CANDIDATE, candidate);
-    run_path(run, UF_ONLINE_BEST, path);
-    if (is_new_best(run, as_logged(run->eval_return))) UF_TRY(copy_file(candidate, path));
-    run_path(run, UF_ONLINE_MEDIUM, path);
-    if (is_first_medium(run, as_logged(run->eval_score))) UF_TRY(copy_file(candidate, path));
+    path_in(m, UF_ONLINE_CANDIDATE, candidate);
+    path_in(m, UF_ONLINE_BEST, path);
+    if (is_new_best(m, as_logged(m->eval_return))) UF_TRY(copy_file(candidate, path));
+    path_in(m, UF_ONLINE_MEDIUM, path);
+    if (is_first_medium(m, as_logged(m->eval_score))) UF_TRY(copy_file(candidate, path));
     return unlink(candidate) ? UF_FAIL(UF_ERR_IO, "%s: cannot remove it: %s", candidate, strerror(errno))
                              : UF_OK;
 }
 
 // ---- intervals ----
 
-static UfStatus write_line(const Run* run, const Interval* i) {
-    const UfEvaluation* e = &i->evaluation;
+static UfStatus write_line(const Run* run, const Member* m) {
+    const Interval* i = &run->interval;
+    const UfEvaluation* e = &m->evaluation;
     UfLogLine line;
-    uf_log_begin(&line, "update", i->update, run->seconds_before + uf_now() - run->started);
+    uf_log_begin(&line, "update", i->update, m->seconds_before + uf_now() - run->started);
     uf_log_number(&line, "updates_per_second", i->updates_per_second);
-    for (int k = 0; k < i->num_metrics; k++) uf_log_number(&line, i->names[k], i->metrics[k]);
+    for (int k = 0; k < i->num_metrics; k++) uf_log_number(&line, i->names[k], m->metrics[k]);
     uf_log_number(&line, "eval_return", e->mean_return);
     uf_log_number(&line, "eval_return_stderr", e->stderr_return);
     uf_log_number(&line, "eval_score", e->mean_score);
     uf_log_number(&line, "eval_score_stderr", e->stderr_score);
     uf_log_number(&line, "eval_length", e->mean_length);
-    return uf_log_finish(&run->folder, &line);
+    return uf_log_finish(&m->folder, &line);
 }
 
 // Rows that the world model made nonsense of are left out of the buffer; that must not go unseen.
-static void note_dropped(const Run* run, const Interval* interval) {
+static void note_dropped(const Run* run, const Member* m) {
+    const Interval* interval = &run->interval;
     char text[160];
     for (int i = 0; i < interval->num_metrics; i++) {
-        if (strcmp(interval->names[i], "model_dropped") != 0 || !(interval->metrics[i] > 0)) continue;
+        if (strcmp(interval->names[i], "model_dropped") != 0 || !(m->metrics[i] > 0)) continue;
         snprintf(text, sizeof text, "%.2g %% of the rows of model rollouts were not finite and were dropped",
-                 100 * interval->metrics[i]);
-        note(run, text);
+                 100 * m->metrics[i]);
+        note_of(run, m, text);
     }
 }
 
-static UfStatus begin_evaluation(Run* run, Interval* i, bool beside) {
-    const UfConfig* c = &run->config;
-    if (run->online) UF_TRY(save_candidate(run));
-    if (!run->policy)
-        UF_TRY(uf_policy_create(&run->policy, run->agent, 0));
-    else
-        UF_TRY(uf_policy_refresh(run->policy, run->agent, 0));
-    if (!beside) return evaluate(run, run->policy, c->eval_workers, i->update, &i->evaluation);
-    return uf_evaluate_start(&i->evaluating, run->policy, run->env, c->eval_workers, (int)c->eval_workers,
-                             eval_seed(c, i->update), evaluates_mean(run), run->beside_pool);
-}
-
-// Takes the metrics, whose sums start again, and evaluates, or lets a thread do it.
-static UfStatus begin_interval(Run* run, int64_t update, bool beside) {
+// Takes a member's metrics, and its actor where it is evaluated.
+static UfStatus take_part(Run* run, Member* m, int k) {
     Interval* i = &run->interval;
     const double* metrics;
-    UF_TRY(uf_agent_metrics(run->agent, 0, &i->num_metrics, &i->names, &metrics));
-    if (!i->metrics) UF_TRY(UF_ALLOC(&i->metrics, i->num_metrics, "metrics of an interval"));
-    memcpy(i->metrics, metrics, (size_t)i->num_metrics * sizeof(*metrics));
+    UF_TRY(uf_agent_metrics(run->agent, k, &i->num_metrics, &i->names, &metrics));
+    if (!m->metrics) UF_TRY(UF_ALLOC(&m->metrics, i->num_metrics, "metrics of an interval"));
+    memcpy(m->metrics, metrics, (size_t)i->num_metrics * sizeof(*metrics));
+    m->evaluation = (UfEvaluation){
+        .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
+    if (!run->env) return UF_OK;
+    if (run->online) UF_TRY(save_candidate(run, m));
+    return m->policy ? uf_policy_refresh(m->policy, run->agent, k)
+                     : uf_policy_create(&m->policy, run->agent, k);
+}
+
+// Lets the threads beside training evaluate the next member.
+static UfStatus start_next(Run* run) {
+    Interval* i = &run->interval;
+    while (i->next < run->num_group && run->group[i->next]->ended) i->next++;
+    if (i->next == run->num_group) return UF_OK;
+    const Member* m = run->group[i->next];
+    return uf_evaluate_start(&i->evaluating, m->policy, run->env, m->config.eval_workers,
+                             (int)m->config.eval_workers, eval_seed(&m->config, i->update),
+                             evaluates_mean(&m->config), run->beside_pool);
+}
+
+// Starts the sums of metrics again and evaluates, or lets threads do it.
+static UfStatus begin_interval(Run* run, int64_t update, bool beside) {
+    Interval* i = &run->interval;
+    for (int k = 0; k < run->num_group; k++)
+        if (!run->group[k]->ended) UF_TRY(take_part(run, run->group[k], k));
     uf_agent_clear_metrics(run->agent);
     i->open = true;
     i->update = update;
+    i->next = 0;
     i->updates_per_second = run->trained > 0 ? (double)(update - run->interval_update) / run->trained : NAN;
-    i->evaluation = (UfEvaluation){
-        .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
     run->trained = 0;
     run->interval_update = update;
-    return run->env ? begin_evaluation(run, i, beside) : UF_OK;
+    if (!run->env) return UF_OK;
+    if (beside) return start_next(run);
+    FOR_GROUP(run, m) UF_TRY(evaluate(run, m, m->policy, m->config.eval_workers, update, &m->evaluation));
+    return UF_OK;
 }
 
-// Waits for the evaluation where there is one under way, and writes the line.
+// Waits for the evaluation under way and starts the next.
+static UfStatus collect(Run* run) {
+    Interval* i = &run->interval;
+    UfEvaluating* evaluating = i->evaluating;
+    i->evaluating = NULL;
+    UF_TRY(uf_evaluate_wait(evaluating, &run->group[i->next]->evaluation));
+    i->next++;
+    return start_next(run);
+}
+
+static UfStatus finish_part(Run* run, Member* m) {
+    note_evaluation(run, m, &m->evaluation);
+    m->eval_return = m->evaluation.mean_return;
+    m->eval_score = m->evaluation.mean_score;
+    UfStatus status = write_line(run, m);
+    uf_evaluation_free(&m->evaluation);
+    UF_TRY(status);
+    note_dropped(run, m);
+    return UF_OK;
+}
+
+// Waits for the evaluations where there are some under way, and writes the lines.
 static UfStatus finish_interval(Run* run) {
     Interval* i = &run->interval;
+    while (i->evaluating) UF_TRY(collect(run));
     if (!i->open) return UF_OK;
-    UfEvaluating* evaluating = i->evaluating;
     i->open = false;
-    i->evaluating = NULL;
-    if (evaluating) UF_TRY(uf_evaluate_wait(evaluating, &i->evaluation));
-    note_evaluation(run, &i->evaluation);
-    run->eval_return = i->evaluation.mean_return;
-    run->eval_score = i->evaluation.mean_score;
-    UfStatus status = write_line(run, i);
-    uf_evaluation_free(&i->evaluation);
-    UF_TRY(status);
-    note_dropped(run, i);
+    FOR_GROUP(run, m) UF_TRY(finish_part(run, m));
     progress(run, (UfRunEvent){.kind = UF_RUN_INTERVAL,
                                .update = i->update,
                                .num_metrics = i->num_metrics,
                                .names = i->names,
-                               .values = i->metrics});
-    return run->online ? keep_milestones(run) : UF_OK;
+                               .values = run->group[first_going(run)]->metrics});
+    return run->online ? keep_milestones(run->group[0]) : UF_OK;
 }
 
 // ---- loop ----
@@ -588,10 +660,16 @@ static void note_diverged(Run* run) {
 // The buffer goes first: rows beyond those that the checkpoint knows of are dropped on resuming.
 static UfStatus save(Run* run) {
     char path[UF_PATH_BYTES];
-    run_path(run, UF_ONLINE_BUFFER, path);
-    if (run->online) UF_TRY(uf_online_save(run->online, path));
-    run_path(run, "checkpoint.h5", path);
-    return uf_agent_save(run->agent, path);
+    for (int k = 0; k < run->num_group; k++) {
+        Member* m = run->group[k];
+        if (m->ended) continue;
+        path_in(m, UF_ONLINE_BUFFER, path);
+        if (run->online) UF_TRY(uf_online_save(run->online, path));
+        path_in(m, "checkpoint.h5", path);
+        UF_TRY(uf_agent_save_member(run->agent, k, path));
+        m->update = uf_agent_num_updates(run->agent);
+    }
+    return UF_OK;
 }
 
 static int64_t next_multiple(int64_t update, int64_t interval, int64_t last) {
@@ -599,72 +677,248 @@ static int64_t next_multiple(int64_t update, int64_t interval, int64_t last) {
     return rest < last - update ? update + rest : last;
 }
 
-// An update gave a number that is none. What was evaluated before it is kept.
-static UfStatus nonfinite(Run* run, int64_t saved) {
-    char why[1024], checkpoint[UF_PATH_BYTES];
-    snprintf(why, sizeof(why), "%s", uf_error());
-    UF_TRY(finish_interval(run));
-    run_path(run, "checkpoint.h5", checkpoint);
-    return saved > 0 ? UF_FAIL(UF_ERR_NONFINITE, "%s; the last good checkpoint, update %" PRId64 ", is %s",
-                               why, saved, checkpoint)
-                     : UF_FAIL(UF_ERR_NONFINITE, "%s; there was no checkpoint yet", why);
+// Nothing more is done about this run. Keeps the sentence in uf_error().
+static void fail_member(Member* m, UfStatus status) {
+    if (m->ended) return;
+    m->ended = true;
+    m->of->status = status;
+    snprintf(m->of->error, sizeof(m->of->error), "%s", uf_error());
 }
 
-static UfStatus train_loop(Run* run) {
-    const UfConfig* c = &run->config;
-    int64_t update = uf_agent_num_updates(run->agent), saved = update;
-    bool due = false;  // a checkpoint; it waits for the evaluation under way, but not for a second one
-    while (update < c->num_updates) {
-        int64_t next = next_multiple(update, c->eval_interval,
-                                     next_multiple(update, c->checkpoint_interval, c->num_updates));
-        double start = uf_now();
-        UfStatus status = train(run, next - update);
-        run->trained += uf_now() - start;
-        update = run->result->update = uf_agent_num_updates(run->agent);
-        note_diverged(run);
-        if (status == UF_ERR_NONFINITE) return nonfinite(run, saved);
-        if (status != UF_OK && status != UF_ERR_STOPPED) return status;
-        const bool stopped = asked_to_stop(run), last = update == c->num_updates;
-        const bool ends = update % c->eval_interval == 0 || last;
-        if (ends || stopped || is_evaluated(run)) UF_TRY(finish_interval(run));
-        if (ends) UF_TRY(begin_interval(run, update, run->beside_pool && !due && !stopped && !last));
-        if (!run->interval.evaluating) UF_TRY(finish_interval(run));
-        due = due || update % c->checkpoint_interval == 0 || last || stopped;
-        if (due && !run->interval.evaluating) {
-            UF_TRY(save(run));
-            saved = update;
-            due = false;
-        }
-        if (stopped)
-            return UF_FAIL(UF_ERR_STOPPED, "%s: stopped at update %" PRId64, run->result->folder, update);
+static void fail_nonfinite(Member* m, const char* why) {
+    char checkpoint[UF_PATH_BYTES];
+    path_in(m, "checkpoint.h5", checkpoint);
+    fail_member(m, m->update > 0
+                       ? UF_FAIL(UF_ERR_NONFINITE, "%s; the last good checkpoint, update %" PRId64 ", is %s",
+                                 why, m->update, checkpoint)
+                       : UF_FAIL(UF_ERR_NONFINITE, "%s; there was no checkpoint yet", why));
+}
+
+// An update gave numbers that are none. What was evaluated before it is kept. Of an online run the environment may be
+// what failed, before an update.
+static UfStatus take_out_failed(Run* run) {
+    char why[1024];
+    snprintf(why, sizeof(why), "%s", uf_error());
+    UF_TRY(finish_interval(run));
+    if (run->online) fail_nonfinite(run->group[0], why);
+    for (int k = 0; k < run->num_group; k++) {
+        const char* sentence = uf_agent_member_error(run->agent, k);
+        if (sentence && !run->group[k]->ended) fail_nonfinite(run->group[k], sentence);
     }
     return UF_OK;
 }
 
-static UfStatus open_agent(Run* run) {
-    char path[UF_PATH_BYTES];
-    run_path(run, "checkpoint.h5", path);
-    if (!run->options->resume || !uf_file_exists(path)) {
-        UF_TRY(uf_run_log_truncate(&run->folder, "update", 0, &run->seconds_before));
-        run->seconds_before = 0;
-        if (run->online) UF_TRY(uf_online_start(run->online));
-        return uf_agent_create(&run->agent, &run->config, run->dataset, (int)run->config.num_threads);
+static UfStatus stopped_at(const Run* run, int64_t update) {
+    return UF_FAIL(UF_ERR_STOPPED, "%s: stopped at update %" PRId64, run->group[0]->result->folder, update);
+}
+
+static UfStatus train_loop(Run* run, int64_t end) {
+    const UfConfig* c = run->config;
+    int64_t update = uf_agent_num_updates(run->agent);
+    bool due = false;  // a checkpoint; it waits for the evaluation under way, but not for a second one
+    while (update < end) {
+        int64_t next =
+            next_multiple(update, c->eval_interval, next_multiple(update, c->checkpoint_interval, end));
+        double start = uf_now();
+        UfStatus status = train(run, next - update);
+        run->trained += uf_now() - start;
+        update = uf_agent_num_updates(run->agent);
+        FOR_GROUP(run, m) m->result->update = update;
+        note_diverged(run);
+        if (status == UF_ERR_NONFINITE)
+            UF_TRY(take_out_failed(run));
+        else if (status != UF_OK && status != UF_ERR_STOPPED)
+            return status;
+        if (!num_going(run)) return UF_OK;
+        const bool stopped = asked_to_stop(run), last = update == c->num_updates, leaves = update == end;
+        const bool ends = update % c->eval_interval == 0 || last;
+        if (is_evaluated(run)) UF_TRY(collect(run));
+        if (ends || stopped || leaves || !run->interval.evaluating) UF_TRY(finish_interval(run));
+        if (ends) UF_TRY(begin_interval(run, update, run->beside_pool && !due && !stopped && !leaves));
+        if (!run->interval.evaluating) UF_TRY(finish_interval(run));
+        due = due || update % c->checkpoint_interval == 0 || leaves || stopped;
+        if (due && !run->interval.evaluating) {
+            UF_TRY(save(run));
+            due = false;
+        }
+        if (stopped) return stopped_at(run, update);
     }
-    UF_TRY(uf_agent_load(&run->agent, path, (int)run->config.num_threads));
-    if (uf_agent_population(run->agent) != 1)
+    return UF_OK;
+}
+
+// ---- one run ----
+
+// What the folder's configuration and the one that is given now must agree in.
+static UfStatus check_folder(const Member* m) {
+    UfConfig* saved;
+    if (!m->of->resume || !uf_has_file(m->of->resume, "config.json")) return UF_OK;
+    UF_TRY(uf_run_config(&saved, m->of->resume));
+    UfStatus status = uf_same_hyperparameters(saved, &m->config);
+    uf_config_free(saved);
+    return status;
+}
+
+static UfStatus look_at_checkpoint(Member* m) {
+    char path[UF_PATH_BYTES];
+    int population;
+    UfConfig* trained;
+    path_in(m, "checkpoint.h5", path);
+    if (!m->of->resume || !uf_file_exists(path)) return UF_OK;
+    UF_TRY(uf_checkpoint_peek(path, &population, &m->update, &trained));
+    m->result->update = m->update;
+    UfStatus status = uf_same_hyperparameters(trained, &m->config);
+    uf_config_free(trained);
+    UF_TRY(status);
+    if (population != 1)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: holds a population of %d; a run folder holds one agent", path,
-                       uf_agent_population(run->agent));
-    UF_TRY(uf_same_hyperparameters(uf_agent_config(run->agent, 0), &run->config));
-    if (strcmp(uf_agent_dataset_hash(run->agent), run->dataset->hash))
-        return UF_FAIL(UF_ERR_ARGUMENT,
-                       "%s: is not the file that the run was trained on (SHA-256 %.12s..., then %.12s...)",
-                       run->config.dataset, run->dataset->hash, uf_agent_dataset_hash(run->agent));
-    const int64_t update = uf_agent_num_updates(run->agent);
-    UF_TRY(uf_run_log_truncate(&run->folder, "update", update, &run->seconds_before));
+                       population);
+    return UF_OK;
+}
+
+static UfStatus open_member(Member* m, UfRunMember* of) {
+    m->of = of;
+    m->result = &of->result;
+    m->folder.lock = -1;
+    m->eval_return = m->eval_score = NAN;
+    m->best_return = -INFINITY;
+    m->config = *of->config;
+    of->status = UF_OK;
+    of->error[0] = 0;
+    of->result =
+        (UfRunResult){.mean_return = NAN, .mean_score = NAN, .stderr_return = NAN, .stderr_score = NAN};
+    UF_TRY(uf_config_check(&m->config));
+    UF_TRY(open_folder(m));
+    UF_TRY(check_folder(m));
+    return look_at_checkpoint(m);
+}
+
+static void close_member(Member* m) {
+    uf_evaluation_free(&m->evaluation);
+    uf_free(m->metrics);
+    uf_policy_free(m->policy);
+    uf_run_folder_close(&m->folder);
+}
+
+static UfStatus end_member(Run* run, Member* m, int k) {
+    bool finished;
+    recall_results(run, m, &finished);
+    if (!finished) UF_TRY(final_results(run, m, k));
+    if (!finished || !has_chart(m)) UF_TRY(learning_curve(run, m));
+    m->ended = true;
+    return UF_OK;
+}
+
+// ---- groups ----
+
+// Where, how long and on what runs train is the same for all of a group, but for the label.
+static bool is_setting(const UfParam* p) {
+    return p->scope == UF_SCOPE_RUN && strcmp(p->name, "algorithm") != 0;
+}
+
+static bool fit_together(const Member* a, const Member* b) {
+    return !a->config.online && !b->config.online &&
+           !uf_config_difference(&a->config, &b->config, is_setting) &&
+           uf_config_fit_together(&a->config, &b->config) == UF_OK;
+}
+
+// Those that are furthest behind of the first run's kind, and where the next of its kind waits for them.
+static int64_t choose_group(Run* run) {
+    Member* first = NULL;
+    run->num_group = 0;
+    for (Member* m = run->members; m < run->members + run->num_members && !first; m++)
+        if (!m->ended) first = m;
+    if (!first) return 0;
+    int64_t lowest = first->update, end = first->config.num_updates;
+    for (Member* m = first; m < run->members + run->num_members; m++)
+        if (!m->ended && m->update < lowest && fit_together(first, m)) lowest = m->update;
+    for (Member* m = first; m < run->members + run->num_members; m++) {
+        if (m->ended || (m != first && !fit_together(first, m))) continue;
+        if (m->update == lowest)
+            run->group[run->num_group++] = m;
+        else if (m->update < end)
+            end = m->update;
+    }
+    run->config = &run->group[0]->config;
+    return end;
+}
+
+static UfStatus load_group(Run* run) {
+    char(*paths)[UF_PATH_BYTES];
+    const char** names;
+    UF_TRY(UF_ALLOC(&paths, run->num_group, "names of checkpoints"));
+    UfStatus status = UF_ALLOC(&names, run->num_group, "names of checkpoints");
+    for (int k = 0; k < run->num_group && status == UF_OK; k++) {
+        path_in(run->group[k], "checkpoint.h5", paths[k]);
+        names[k] = paths[k];
+    }
+    if (status == UF_OK)
+        status = uf_agent_load_population(&run->agent, names, run->num_group, (int)run->config->num_threads);
+    if (status == UF_OK) uf_free(names);
+    uf_free(paths);
+    return status;
+}
+
+static UfStatus check_loaded(const Run* run) {
+    if (!strcmp(uf_agent_dataset_hash(run->agent), run->dataset->hash)) return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT,
+                   "%s: is not the file that the run was trained on (SHA-256 %.12s..., then %.12s...)",
+                   run->config->dataset, run->dataset->hash, uf_agent_dataset_hash(run->agent));
+}
+
+static UfStatus create_group(Run* run) {
+    const UfConfig** configs;
+    UF_TRY(UF_ALLOC(&configs, run->num_group, "configurations"));
+    for (int k = 0; k < run->num_group; k++) configs[k] = &run->group[k]->config;
+    UfStatus status = uf_agent_create_population(&run->agent, configs, run->num_group, run->dataset,
+                                                 (int)run->config->num_threads);
+    uf_free(configs);
+    return status;
+}
+
+static UfStatus open_agent(Run* run) {
+    const int64_t update = run->group[0]->update;
+    char path[UF_PATH_BYTES];
+    FOR_GROUP(run, m) UF_TRY(uf_run_log_truncate(&m->folder, "update", update, &m->seconds_before));
+    if (!update) {
+        FOR_GROUP(run, m) m->seconds_before = 0;
+        if (run->online) UF_TRY(uf_online_start(run->online));
+        return create_group(run);
+    }
+    UF_TRY(load_group(run));
+    UF_TRY(check_loaded(run));
     if (!run->online) return UF_OK;
-    UF_TRY(recall_milestones(run));
-    run_path(run, UF_ONLINE_BUFFER, path);
-    return uf_online_load(run->online, path, uf_online_steps(&run->config, update));
+    UF_TRY(recall_milestones(run->group[0]));
+    path_in(run->group[0], UF_ONLINE_BUFFER, path);
+    return uf_online_load(run->online, path, uf_online_steps(run->config, update));
+}
+
+// Trains the group to `end`, where others join or the runs are done.
+static UfStatus train_group(Run* run, int64_t end) {
+    UF_TRY(open_agent(run));
+    if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)run->config->num_threads));
+    if (run->env && run->config->eval_threads > 0)
+        UF_TRY(uf_pool_create(&run->beside_pool, (int)run->config->eval_threads));
+    FOR_GROUP(run, m) {
+        uf_run_folder_keep(&m->folder);
+        m->result->update = m->update;
+    }
+    run->started = run->last_tick = uf_now();
+    run->first_update = run->interval_update = uf_agent_num_updates(run->agent);
+    UF_TRY(train_loop(run, end));
+    for (int k = 0; k < run->num_group && end == run->config->num_updates; k++)
+        if (!run->group[k]->ended) UF_TRY(end_member(run, run->group[k], k));
+    return UF_OK;
+}
+
+static void close_group(Run* run) {
+    uf_evaluate_wait(run->interval.evaluating, NULL);  // of a group that failed meanwhile
+    run->interval = (Interval){.open = false};
+    run->trained = 0;
+    uf_pool_free(run->pool);
+    uf_pool_free(run->beside_pool);
+    uf_agent_free(run->agent);
+    run->pool = run->beside_pool = NULL;
+    run->agent = NULL;
 }
 
 // ---- API ----
@@ -682,9 +936,17 @@ UfStatus uf_run_config(UfConfig** out, const char* folder) {
     return status;
 }
 
-static UfStatus run_all(Run* run) {
-    UfConfig* c = &run->config;
-    UF_TRY(uf_config_check(c));
+static UfStatus check_subject(const UfRunMember* members, int num_members) {
+    const UfConfig* c = members[0].config;
+    for (int i = 1; i < num_members; i++) {
+        const UfConfig* other = members[i].config;
+        if (!strcmp(c->dataset, other->dataset) && !strcmp(c->env, other->env)) continue;
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "runs that train together need one dataset and one env, but have '%s' and '%s', '%s' and "
+            "'%s'; train them in two commands",
+            c->dataset, other->dataset, c->env, other->env);
+    }
     if (!c->online && !c->dataset[0])
         return UF_FAIL(UF_ERR_CONFIG, "dataset: is empty; name an HDF5 file with --dataset FILE");
     if (c->env[0]) {  // before a large file is read
@@ -692,50 +954,85 @@ static UfStatus run_all(Run* run) {
         UF_TRY(uf_env_create(&env, c->env));
         uf_env_free(env);
     }
-    UF_TRY(open_folder(run));
-    if (c->online) {
-        UF_TRY(uf_online_create(&run->online, c));
-        run->dataset = uf_online_buffer(run->online);
-    } else {
-        UF_TRY(uf_dataset_open(&run->dataset, c->dataset, c->env[0] ? c->env : NULL));
-    }
-    UF_TRY(find_env(run, &run->env));
-    UF_TRY(open_agent(run));
-    if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)c->num_threads));
-    if (run->env && c->eval_threads > 0) UF_TRY(uf_pool_create(&run->beside_pool, (int)c->eval_threads));
-
-    uf_run_folder_keep(&run->folder);
-    run->started = run->last_tick = uf_now();
-    run->first_update = run->interval_update = run->result->update = uf_agent_num_updates(run->agent);
-    bool finished;
-    recall_results(run, &finished);
-    UF_TRY(train_loop(run));
-    if (!finished) UF_TRY(final_results(run));
-    return finished && has_chart(run) ? UF_OK : learning_curve(run);
+    return UF_OK;
 }
 
-UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
-    Run run = {.options = options,
-               .result = result,
-               .folder.lock = -1,
-               .eval_return = NAN,
-               .eval_score = NAN,
-               .best_return = -INFINITY};
-    *result = (UfRunResult){.mean_return = NAN, .mean_score = NAN, .stderr_return = NAN, .stderr_score = NAN};
-    run.config = *options->config;
-    UfStatus status = run_all(&run);
-    uf_evaluate_wait(run.interval.evaluating, NULL);  // of a run that failed meanwhile
-    uf_evaluation_free(&run.interval.evaluation);
-    uf_free(run.interval.metrics);
-    uf_pool_free(run.pool);
-    uf_pool_free(run.beside_pool);
-    uf_policy_free(run.policy);
-    uf_agent_free(run.agent);
+static UfStatus open_data(Run* run) {
+    run->config = &run->members[0].config;
+    if (run->config->online) {
+        UF_TRY(uf_online_create(&run->online, run->config));
+        run->dataset = uf_online_buffer(run->online);
+    } else {
+        UF_TRY(uf_dataset_open(&run->dataset, run->config->dataset,
+                               run->config->env[0] ? run->config->env : NULL));
+    }
+    UF_TRY(find_env(run, &run->env));
+    for (Member* m = run->members; m < run->members + run->num_members && run->env; m++) {
+        snprintf(m->config.env, sizeof(m->config.env), "%s", run->env->name);
+        snprintf(m->result->env, sizeof(m->result->env), "%s", run->env->name);
+    }
+    return UF_OK;
+}
+
+static UfStatus run_all(Run* run, UfRunMember* members) {
+    bool any = false;
+    for (int i = 0; i < run->num_members; i++) {
+        UfStatus status = open_member(&run->members[i], &members[i]);
+        if (status != UF_OK) fail_member(&run->members[i], status);
+        any = any || status == UF_OK;
+    }
+    if (!any) return UF_OK;
+    UF_TRY(open_data(run));
+    for (int64_t end; (end = choose_group(run)) > 0;) {
+        UfStatus status = train_group(run, end);
+        if (status == UF_ERR_STOPPED || (status != UF_OK && run->num_members == 1)) return status;
+        FOR_GROUP(run, m) if (status != UF_OK) fail_member(m, status);
+        close_group(run);
+    }
+    return UF_OK;
+}
+
+// The first failure of a member, whose folder names it.
+static UfStatus first_failure(const UfRunMember* members, int num_members) {
+    for (int i = 0; i < num_members; i++)
+        if (members[i].status != UF_OK)
+            return num_members == 1 || !members[i].result.folder[0]
+                       ? UF_FAIL(members[i].status, "%s", members[i].error)
+                       : UF_FAIL(members[i].status, "%s: %s", members[i].result.folder, members[i].error);
+    return UF_OK;
+}
+
+UfStatus uf_run_train_members(const UfRunOptions* options, UfRunMember* members, int num_members) {
+    Run run = {.options = options, .num_members = num_members};
+    if (num_members < 1) return UF_FAIL(UF_ERR_ARGUMENT, "no run to train");
+    UF_TRY(check_subject(members, num_members));
+    UF_TRY(UF_ALLOC(&run.members, num_members, "runs"));
+    for (int i = 0; i < num_members; i++) run.members[i].folder.lock = -1;
+    UfStatus status = UF_ALLOC(&run.group, num_members, "runs");
+    if (status == UF_OK) status = run_all(&run, members);
+    for (int i = 0; i < num_members && status != UF_OK; i++)
+        if (run.members[i].of) fail_member(&run.members[i], status);
+    close_group(&run);
+    for (int i = 0; i < num_members; i++) close_member(&run.members[i]);
     if (run.online)
         uf_online_free(run.online);
     else
         uf_dataset_free(run.dataset);
-    uf_run_folder_close(&run.folder);
+    uf_free(run.members);
+    uf_free(run.group);
+    return status == UF_OK ? first_failure(members, num_members) : status;
+}
+
+UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
+    UfRunMember* member;
+    *result = (UfRunResult){.mean_return = NAN, .mean_score = NAN, .stderr_return = NAN, .stderr_score = NAN};
+    UF_TRY(UF_ALLOC(&member, 1, "a run"));
+    member->config = options->config;
+    member->out = options->out;
+    member->resume = options->resume;
+    UfStatus status = uf_run_train_members(options, member, 1);
+    *result = member->result;
+    uf_free(member);
     return status;
 }
 

@@ -29,6 +29,7 @@ typedef struct UfRunEvent {
     const char* const* names;
     const double* values;
     double eval_return, eval_score;  // the latest; NaN: none yet, or no reference scores
+    int population;  // runs that train together: values are the first's, evaluations their mean
 } UfRunEvent;
 // Called from the thread of uf_run_train alone, whatever eval_threads says.
 typedef void UfRunProgressFn(void* user, const UfRunEvent* event);
@@ -60,6 +61,19 @@ UfStatus uf_run_config(UfConfig** out, const char* folder);
 // UF_ERR_NONFINITE (the last good checkpoint is kept), and everything that config, dataset, environment and
 // files can refuse.
 UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result);
+
+// Several runs in one process. Those that differ only in what members of a population may differ in (and in their
+// label) train as one; each has a folder of its own with the files, to the bit but for times, that it has when trained
+// alone. A run that fails does not stop the others. All need the same dataset and env.
+typedef struct UfRunMember {
+    const UfConfig* config;
+    const char *out, *resume;  // as in UfRunOptions
+    UfRunResult result;        // set, like all below
+    UfStatus status;
+    char error[2048];
+} UfRunMember;
+// Of the options stop, on_progress and user count. Returns the first failure, each stands in its member's status.
+UfStatus uf_run_train_members(const UfRunOptions* options, UfRunMember* members, int num_members);
 
 // The checkpoint file of a run folder; a file stands for itself.
 UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes);

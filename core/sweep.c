@@ -4,7 +4,10 @@
 // resumes by itself, a run is a row of the store once however often it is put there, and children are told to stop when
 // the process that started them dies.
 //
-// Rooms: drawing, plan, one policy, processes, end of a policy, API.
+// Policies that may be members of one population form blocks, a process each. As a policy's bits do not depend on who
+// trains beside it, and each has its own run folder, blocks are made anew of what is left each time.
+//
+// Rooms: drawing, plan, blocks, one policy, processes, end of a block, API.
 #include "sweep.h"
 
 #include <errno.h>
@@ -20,17 +23,30 @@
 #include <time.h>  // nanosleep
 #include <unistd.h>
 
+#include "agent.h"
 #include "dataset.h"
 #include "philox.h"
+#include "population.h"
 #include "results.h"
 #include "run_folder.h"
 
 enum { MAX_POLICIES = 100000, MAX_JOBS = 1024, SETTINGS_BYTES = 2048 };
 
+typedef struct Block {  // policies that train in one process: order[first, first + count)
+    int first, count;
+} Block;
+
 typedef struct Job {
     pid_t process;  // 0: free
-    int policy;
+    Block block;
 } Job;
+
+// Policies that fit together.
+typedef struct Shape {
+    UfConfig* config;  // of the first
+    int members;       // of a block
+    int block, room;   // the last block, and how many more it takes
+} Shape;
 
 typedef struct Sweep {
     const UfSweepOptions* options;
@@ -40,8 +56,15 @@ typedef struct Sweep {
     int total, num_ended;  // policies; those that have a result or failed
     int ended_now;         // by this process
     bool draws_seed;       // no axis has it
-    char hash[65];         // of the dataset
+    int* order;            // (policies that are left) in blocks
+    Block* blocks;
+    int num_blocks;
+    Shape* shapes;
+    int num_shapes;
+    char hash[65];  // of the dataset
     int64_t dataset_rows;
+    int obs_dim, action_dim;
+    size_t dataset_bytes;
     char stem[UF_STRING_BYTES];  // the dataset's name
     int lock;
     double started;
@@ -238,6 +261,10 @@ static UfStatus look_at_dataset(Sweep* s) {
     UF_TRY(uf_dataset_open(&dataset, c->dataset, c->env[0] ? c->env : NULL));
     memcpy(s->hash, dataset->hash, sizeof s->hash);
     s->dataset_rows = dataset->num_records;
+    s->obs_dim = dataset->obs_dim;
+    s->action_dim = dataset->action_dim;
+    s->dataset_bytes = (size_t)dataset->num_records *
+                       (size_t)(dataset->stride + (dataset->next_obs ? dataset->obs_dim : 0)) * sizeof(float);
     uf_dataset_free(dataset);
     return UF_OK;
 }
@@ -269,10 +296,81 @@ static void announce(const Sweep* s, int num_before) {
         uf_text_add(&text, "%s%s (%d)", i ? " x " : ": ", axes->axes[i].param->name,
                     axes->axes[i].num_values);
     if (num_before) uf_text_add(&text, "; %d ended before", num_before);
-    uf_text_add(&text, "; %d at a time, in %s", s->options->jobs, s->result->folder);
+    if (s->options->population == 1)
+        uf_text_add(&text, "; %d at a time, in %s", s->options->jobs, s->result->folder);
+    else
+        uf_text_add(&text, "; %d block%s of %d shape%s, %d at a time, in %s", s->num_blocks,
+                    s->num_blocks == 1 ? "" : "s", s->num_shapes, s->num_shapes == 1 ? "" : "s",
+                    s->options->jobs, s->result->folder);
     if (uf_text_finish(&text, &line) != UF_OK) return;
     say(s, &(UfSweepEvent){.text = line});
     uf_free(line);
+}
+
+// ---- blocks ----
+
+static UfStatus size_blocks(const Sweep* s, Shape* shape) {
+    UfPopulationChoice choice;
+    char text[400];
+    shape->members = s->options->population;
+    if (shape->members) return UF_OK;
+    const int threads = s->options->threads ? s->options->threads : uf_num_cores();
+    UF_TRY(uf_population_choose(&choice, shape->config, s->obs_dim, s->action_dim, s->dataset_bytes, threads,
+                                s->options->jobs));
+    shape->members = choice.members;
+    snprintf(text, sizeof text, "population: %s", choice.why);
+    say(s, &(UfSweepEvent){.text = text});
+    return UF_OK;
+}
+
+// The shape of a configuration, which it takes over if it is the first. NULL: of a policy that trains alone.
+static UfStatus find_shape(Sweep* s, UfConfig** config, Shape** shape) {
+    *shape = NULL;
+    if (s->options->population == 1 || (*config)->online || uf_config_check(*config) != UF_OK) return UF_OK;
+    for (Shape* other = s->shapes; other < s->shapes + s->num_shapes && !*shape; other++)
+        if (uf_config_fit_together(other->config, *config) == UF_OK) *shape = other;
+    if (*shape) return UF_OK;
+    *shape = &s->shapes[s->num_shapes++];
+    **shape = (Shape){.config = *config};
+    *config = NULL;
+    return size_blocks(s, *shape);
+}
+
+// The block of a policy: the open one of its shape, or a new one.
+static UfStatus place(Sweep* s, int policy, int* block) {
+    char settings[SETTINGS_BYTES];
+    UfConfig* config;
+    Shape* shape;
+    UF_TRY(policy_config(s, policy, &config, settings));
+    UfStatus status = find_shape(s, &config, &shape);
+    uf_config_free(config);
+    UF_TRY(status);
+    const bool fresh = !shape || !shape->room;
+    *block = fresh ? s->num_blocks++ : shape->block;
+    s->blocks[*block].count++;
+    if (!shape) return UF_OK;
+    shape->room = (fresh ? shape->members : shape->room) - 1;
+    shape->block = *block;
+    return UF_OK;
+}
+
+static UfStatus make_blocks(Sweep* s, const int* todo, int num_todo) {
+    int* block_of;
+    UF_TRY(UF_ALLOC(&s->order, num_todo + 1, "the plan of a sweep"));
+    UF_TRY(UF_ALLOC(&s->blocks, num_todo + 1, "the plan of a sweep"));
+    UF_TRY(UF_ALLOC(&s->shapes, num_todo + 1, "the plan of a sweep"));
+    UF_TRY(UF_ALLOC(&block_of, num_todo + 1, "the plan of a sweep"));
+    UfStatus status = UF_OK;
+    for (int i = 0; i < num_todo && status == UF_OK; i++) status = place(s, todo[i], &block_of[i]);
+    for (int b = 1; b < s->num_blocks; b++)
+        s->blocks[b].first = s->blocks[b - 1].first + s->blocks[b - 1].count;
+    for (int b = 0; b < s->num_blocks; b++) s->blocks[b].count = 0;
+    for (int i = 0; i < num_todo && status == UF_OK; i++) {
+        Block* block = &s->blocks[block_of[i]];
+        s->order[block->first + block->count++] = todo[i];
+    }
+    uf_free(block_of);
+    return status;
 }
 
 // ---- one policy ----
@@ -335,9 +433,18 @@ static UfStatus record_result(Sweep* s, int policy, UfStoreRow* row) {
 
 // ---- processes ----
 
-// What the child does between fork and exec. Children of a process that dies stop; one that still saves holds the run
-// folder's lock, and is waited for.
-static void become_run(const Sweep* s, pid_t parent, const char* folder, const char* output,
+// One that still saves, of a sweep that was killed, holds the run folder's lock.
+static void wait_for(const Sweep* s, int policy) {
+    char folder[UF_PATH_BYTES];
+    path_of(s, policy, "", folder);
+    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock < 0) return;
+    flock(lock, LOCK_EX);
+    close(lock);
+}
+
+// What the child does between fork and exec. Children of a process that dies stop.
+static void become_run(const Sweep* s, pid_t parent, Block block, const char* output,
                        char* const* arguments) {
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
@@ -345,12 +452,8 @@ static void become_run(const Sweep* s, pid_t parent, const char* folder, const c
     signal(SIGPIPE, SIG_DFL);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(1);
-    int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock >= 0) {
-        close(s->lock);  // a sweep that is started anew does not wait for this
-        flock(lock, LOCK_EX);
-        close(lock);
-    }
+    close(s->lock);  // a sweep that is started anew does not wait for this
+    for (int i = 0; i < block.count; i++) wait_for(s, s->order[block.first + i]);
     int null = open("/dev/null", O_RDONLY), out = open(output, O_WRONLY | O_CREAT | O_TRUNC, 0666);
     if (null < 0 || out < 0 || dup2(null, 0) < 0 || dup2(out, 1) < 0 || dup2(out, 2) < 0) _exit(1);
     execv(s->options->program, arguments);
@@ -369,53 +472,88 @@ static UfStatus write_policy(const Sweep* s, int policy, const char* path) {
     return status;
 }
 
-static UfStatus start(Sweep* s, Job* job, int policy) {
-    char config[UF_PATH_BYTES], folder[UF_PATH_BYTES], output[UF_PATH_BYTES], threads[16];
-    path_of(s, policy, ".json", config);
-    path_of(s, policy, "", folder);
-    path_of(s, policy, ".txt", output);
-    snprintf(threads, sizeof threads, "%d", s->options->threads);
-    UF_TRY(write_policy(s, policy, config));
-    bool begun = uf_has_file(folder, "config.json");
-    char* const fresh[] = {"unifloral", "train", config,    "--out", folder,
-                           "--threads", threads, "--quiet", NULL};
-    char* const resumed[] = {"unifloral", "train", "--resume", folder, "--threads", threads, "--quiet", NULL};
+static UfStatus start_process(Sweep* s, Job* job, Block block, char* const* arguments) {
+    char output[UF_PATH_BYTES];
+    path_of(s, s->order[block.first], ".txt", output);
     pid_t parent = getpid(), process = fork();
     if (process < 0) return UF_FAIL(UF_ERR_IO, "cannot start a process: %s", strerror(errno));
-    if (!process) become_run(s, parent, folder, output, begun ? resumed : fresh);
-    *job = (Job){process, policy};
+    if (!process) become_run(s, parent, block, output, arguments);
+    *job = (Job){process, block};
     return UF_OK;
+}
+
+// Several configurations in one process go on by the command that began.
+static UfStatus start(Sweep* s, Job* job, Block block) {
+    char(*configs)[UF_PATH_BYTES], folder[UF_PATH_BYTES], threads[16];
+    char** arguments;
+    int n = 0;
+    path_of(s, s->order[block.first], "", folder);
+    snprintf(threads, sizeof threads, "%d", s->options->threads);
+    UF_TRY(UF_ALLOC(&configs, block.count, "names of configurations"));
+    UfStatus status = UF_ALLOC(&arguments, block.count + 8, "arguments of a process");
+    for (int i = 0; i < block.count && status == UF_OK; i++) {
+        path_of(s, s->order[block.first + i], ".json", configs[i]);
+        status = write_policy(s, s->order[block.first + i], configs[i]);
+    }
+    if (status == UF_OK) {
+        const bool resumes = block.count == 1 && uf_has_file(folder, "config.json");
+        arguments[n++] = "unifloral";
+        arguments[n++] = "train";
+        for (int i = 0; i < block.count && !resumes; i++) arguments[n++] = configs[i];
+        arguments[n++] = resumes ? "--resume" : "--out";
+        arguments[n++] = block.count == 1 ? folder : s->result->folder;
+        arguments[n++] = "--threads";
+        arguments[n++] = threads;
+        arguments[n++] = "--quiet";
+        status = start_process(s, job, block, arguments);
+    }
+    uf_free(arguments);
+    uf_free(configs);
+    return status;
 }
 
 static bool asked_to_stop(const Sweep* s) { return s->options->stop && *s->options->stop; }
 
-// ---- end of a policy ----
+// ---- end of a block ----
 
-// The sentence of a run that failed: its line "error: ...", or how its process ended.
-static void read_failure(const Sweep* s, int policy, int status, char* sentence, size_t bytes) {
-    char path[UF_PATH_BYTES], *data;
+// The sentence in what a process said: of its own, or of one of its runs.
+static bool find_sentence(const char* said, const char* folder, char* sentence, size_t bytes) {
+    char begin[UF_PATH_BYTES + 16];
+    snprintf(begin, sizeof begin, folder ? "error: %s: " : "error: ", folder);
+    for (const char* line = said; line; line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL) {
+        if (strncmp(line, begin, strlen(begin))) continue;
+        line += strlen(begin);
+        snprintf(sentence, bytes, "%.*s", (int)strcspn(line, "\n"), line);
+        return true;
+    }
+    return false;
+}
+
+// Why a policy of a block has no result, from the output of the block's process, or how that ended. false: it has one.
+static bool read_failure(const Sweep* s, Block block, int policy, int status, char* sentence, size_t bytes) {
+    char path[UF_PATH_BYTES], folder[UF_PATH_BYTES], *said = NULL;
     size_t size;
-    path_of(s, policy, ".txt", path);
+    path_of(s, policy, "", folder);
+    path_of(s, s->order[block.first], ".txt", path);
     if (WIFSIGNALED(status))
         snprintf(sentence, bytes, "killed by signal %d; see %s", WTERMSIG(status), path);
     else
         snprintf(sentence, bytes, "exit status %d; see %s", WEXITSTATUS(status), path);
-    if (uf_read_file(path, &data, &size) != UF_OK) return;
-    char* line = strncmp(data, "error: ", 7) ? strstr(data, "\nerror: ") : data;
-    if (line) {
-        line += strcspn(line, ":") + 2;
-        snprintf(sentence, bytes, "%.*s", (int)strcspn(line, "\n"), line);
-    }
-    uf_free(data);
+    if (uf_read_file(path, &said, &size) != UF_OK) said = NULL;
+    const bool several = block.count > 1, done = several && uf_has_file(folder, "final.h5");
+    const bool told = said && find_sentence(said, several ? folder : NULL, sentence, bytes);
+    if (said && !told && !done) find_sentence(said, NULL, sentence, bytes);
+    uf_free(said);
+    return told || !done;
 }
 
-static UfStatus finish(Sweep* s, int policy, int status) {
+static UfStatus finish_policy(Sweep* s, Block block, int policy, int status) {
     char sentence[1024];
     UfStoreRow row = {0};
     s->num_ended++;
     s->ended_now++;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-        read_failure(s, policy, status, sentence, sizeof sentence);
+    const bool ended_well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!ended_well && read_failure(s, block, policy, status, sentence, sizeof sentence)) {
         UF_TRY(record_failure(s, policy, sentence));
         say_end(s, policy, sentence, NAN, NAN);
         return UF_OK;
@@ -424,6 +562,11 @@ static UfStatus finish(Sweep* s, int policy, int status) {
     say_end(s, policy, row.message[0] ? row.message : NULL, mean_of(row.scores, row.num_episodes),
             mean_of(row.returns, row.num_episodes));
     uf_store_row_free(&row);
+    return UF_OK;
+}
+
+static UfStatus finish(Sweep* s, Block block, int status) {
+    for (int i = 0; i < block.count; i++) UF_TRY(finish_policy(s, block, s->order[block.first + i], status));
     return UF_OK;
 }
 
@@ -444,7 +587,7 @@ static UfStatus reap(Sweep* s, bool stopping, int* num_running) {
         if (ended < 0) status = 255 << 8;
         bool stopped = stopping && (WIFSIGNALED(status) || WEXITSTATUS(status) > 128);
         if (stopped || result != UF_OK) continue;
-        result = finish(s, job->policy, status);
+        result = finish(s, job->block, status);
     }
     return result;
 }
@@ -464,18 +607,18 @@ static UfStatus stop_all(Sweep* s) {
     return status;
 }
 
-static UfStatus run_list(Sweep* s, const int* todo, int num_todo) {
+static UfStatus run_blocks(Sweep* s) {
     int next = 0, num_running = 0;
-    while (next < num_todo || num_running) {
+    while (next < s->num_blocks || num_running) {
         if (asked_to_stop(s)) {
             UF_TRY(stop_all(s));
             return UF_FAIL(UF_ERR_STOPPED, "%s: stopped with %d of %d policies", s->result->folder,
                            s->num_ended, s->total);
         }
         UF_TRY(reap(s, false, &num_running));
-        for (int i = 0; i < s->options->jobs && next < num_todo; i++) {
+        for (int i = 0; i < s->options->jobs && next < s->num_blocks; i++) {
             if (s->jobs[i].process) continue;
-            UF_TRY(start(s, &s->jobs[i], todo[next++]));
+            UF_TRY(start(s, &s->jobs[i], s->blocks[next++]));
             num_running++;
         }
         if (num_running) pause_a_moment();
@@ -527,10 +670,11 @@ static UfStatus sweep(Sweep* s) {
     UF_TRY(uf_store_open(&s->store, s->result->store, true));
     UF_TRY(UF_ALLOC(&todo, s->total + 1, "the plan of a sweep"));
     UfStatus status = find_todo(s, todo, &num_todo);
+    if (status == UF_OK) status = make_blocks(s, todo, num_todo);
     if (status == UF_OK) {
         announce(s, s->num_ended);
         s->started = uf_now();
-        status = run_list(s, todo, num_todo);
+        status = run_blocks(s);
     }
     uf_free(todo);
     return status;
@@ -539,6 +683,11 @@ static UfStatus sweep(Sweep* s) {
 UfStatus uf_sweep(const UfSweepOptions* options, UfSweepResult* result) {
     Sweep* s;
     *result = (UfSweepResult){.folder = ""};
+    if (options->population < 0 || options->population > UF_MAX_POPULATION)
+        return UF_FAIL(UF_ERR_ARGUMENT, "a population of %d; expected 1 to %d", options->population,
+                       UF_MAX_POPULATION);
+    if (options->config->online && options->population != 1)
+        return UF_FAIL(UF_ERR_CONFIG, "online true: such runs train alone; leave --population out");
     if (options->jobs < 1 || options->jobs > MAX_JOBS)
         return UF_FAIL(UF_ERR_ARGUMENT, "%d jobs; expected 1 to %d", options->jobs, MAX_JOBS);
     UF_TRY(UF_ALLOC(&s, 1, "a sweep"));
@@ -556,6 +705,10 @@ UfStatus uf_sweep(const UfSweepOptions* options, UfSweepResult* result) {
     }
     uf_store_close(s->store);
     if (s->lock >= 0) close(s->lock);
+    for (int i = 0; i < s->num_shapes; i++) uf_config_free(s->shapes[i].config);
+    uf_free(s->shapes);
+    uf_free(s->blocks);
+    uf_free(s->order);
     uf_free(s->choices);
     uf_free(s);
     return status;

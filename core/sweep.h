@@ -2,13 +2,16 @@
 // run folder of its own, every final evaluation in a result store.
 //
 // The folder: sweep.json (what is swept; the same command goes on, another one is refused), policy_0000.json (a
-// policy's configuration), policy_0000 (its run folder), policy_0000.txt (what it said), store.sqlite.
+// policy's configuration), policy_0000 (its run folder), policy_0000.txt (what it said, or the block of which it is the
+// first), store.sqlite.
 #ifndef UF_SWEEP_H
 #define UF_SWEEP_H
 
 #include <signal.h>  // sig_atomic_t
 
 #include "config.h"
+
+enum { UF_MAX_POPULATION = 4096 };
 
 typedef struct UfSweepEvent {        // a line for the user: what starts, then each policy as it ends
     const char* text;                // before the first policy: what the sweep is.   NULL: all below
@@ -30,7 +33,8 @@ typedef struct UfSweepOptions {
     const char* program;  // the unifloral to run
     const char* out;      // folder.   Nullable: runs/sweep_<algorithm>_<dataset>_<sweep_seed>, or _grid
     const char* store;    // Nullable: store.sqlite in the folder
-    int jobs, threads;    // processes at a time; threads of each (0: all cores)
+    int population;     // policies that train in one process where they fit together; 0: population.h chooses
+    int jobs, threads;  // processes at a time; threads of each (0: all cores)
     const volatile sig_atomic_t* stop;  // set from a signal handler: stop the runs, which save.   Nullable
     UfSweepProgressFn* on_progress;     // Nullable
     void* user;

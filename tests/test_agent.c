@@ -343,9 +343,8 @@ static void test_member_stops(void** state) {
         assert_ok(uf_train(agent, data, 21, NULL, NULL));
         spoil(agent, BAD);
         assert_int_equal(uf_train(agent, data, 19, NULL, NULL), UF_ERR_NONFINITE);
-        assert_error("update 22: ");
-        assert_error(" of member 3");
-        assert_string_equal(uf_agent_member_error(agent, BAD), uf_error());
+        assert_error("member 3: update 22: ");
+        assert_string_equal(uf_agent_member_error(agent, BAD), strstr(uf_error(), "update"));
         assert_ok(uf_train(agent, data, 40 - uf_agent_num_updates(agent), NULL, NULL));
         for (int p = 0; p < P; p++) assert_int_equal(uf_agent_member_error(agent, p) != NULL, p == BAD);
         for (int k = 0; k < P - 1; k++) assert_ok(uf_agent_save_member(agent, k < BAD ? k : P - 1, paths[k]));

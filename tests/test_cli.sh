@@ -70,7 +70,7 @@ refused "missing value" 2 "--seed N: the value is missing" train x.json --seed
 refused "not a number" 2 "--seed wants a whole number .* not '3x'" train x.json --seed 3x
 refused "set without =" 2 "--set wants name=value" train x.json --set lr
 refused "no config" 2 "argument is missing" train
-refused "two configs" 2 "one argument too many" train a.json b.json
+refused "two configs" 2 "--out is missing: the folder for the runs" train a.json b.json
 refused "report without --out" 2 "--out is missing" report runs
 refused "protocol without a run" 2 "argument is missing" protocol
 refused "a confidence that is none" 2 "--confidence wants a number" protocol runs --confidence high

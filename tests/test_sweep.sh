@@ -109,6 +109,34 @@ check "without another try" grep -q '4 ended before' "$T/said"
 refused "or tried again" 1 "2 of 4 policies failed" sweep tiny.json "${here[@]}" --grid --out some --set lr=1e-3 --set diversity_coef=1 --set 'num_critics=[2,1]' --retry
 check "those two alone" test "$(grep -c '^\[[34]/4\].*FAILED' "$T/said")" = 2
 
+# ---- populations ----
+
+# Three widths and a coefficient that may be 0: what cannot train together is kept apart.
+shapes=("${draw[@]}" --set 'critic_layer_width=[16,24]' --set 'actor_q_coef=[0,1,2.5]' --set seed=7)
+sweep "policies of several shapes, alone" "${shapes[@]}" --out singles
+sweep "in populations" "${shapes[@]}" --out together --population 3
+check "says how they were put together" grep -Eq '; [3-7] blocks of [2-4] shapes, 2 at a time' "$T/said"
+check "to the same store" diff <(contents singles) <(contents together)
+sweep "in as many as fit" "${shapes[@]}" --out chosen --population auto --threads 2
+check "which it says why" grep -q '^population: 2 of a shape in a process, one for each thread; an update works on .* MiB' "$T/said"
+check "to the same store again" diff <(contents singles) <(contents chosen)
+for n in 1 2 3; do
+    "$U" "${shapes[@]}" --out hunted --population 4 --jobs 2 >/dev/null 2>&1 &
+    pid=$!
+    sleep "0.$((RANDOM % 6))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+sweep "populations go on after kills" "${shapes[@]}" --out hunted --population 2 --jobs 2
+check "also in others" diff <(contents singles) <(contents hunted)
+fails=(sweep tiny.json "${here[@]}" --grid --set 'lr=[1e-3,1000]' --set critic_ln=false --set actor_ln=false --set num_updates=400)
+refused "members that fail" 1 "2 of 4 policies failed" "${fails[@]}" --out sick --population 4
+check "each by its own sentence" test "$("$U" results sick/store.sqlite --where status=failed | grep -c 'update [0-9]*: .* is not finite')" = 2
+check "and the others do not" test "$("$U" results sick/store.sqlite --where status=done | wc -l)" = 3
+refused "all of a block" 1 "4 of 4 policies failed" "${fails[@]}" --out fewrows --population 4 --set env=cartpole
+check "by the one sentence" test "$("$U" results fewrows/store.sqlite | grep -c 'FAILED: env: environment CartPole-v1 has 4 observations')" = 4
+refused "a population that is none" 2 "--population wants a whole number from 1 to 4096, or auto, not 'many'" "${draw[@]}" --population many
+
 # ---- results ----
 
 check "a filter" test "$("$U" results grid/store.sqlite --where lr=0.001 --where actor_q_coef=1 | wc -l)" = 2
