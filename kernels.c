@@ -12,6 +12,7 @@
 #include "kernels.h"
 
 #include <cblas.h>
+#include <stdio.h>
 #include <string.h>
 
 void openblas_set_num_threads(int num_threads);  // cblas.h of some builds lacks it
@@ -1533,6 +1534,7 @@ static void cpu_close(UfBackend* backend) {
 
 static const UfBackend cpu_backend = {
     .name = "cpu",
+    .about = "cpu",
     .splits = true,
     .reserve = cpu_reserve,
     .release = cpu_release,
@@ -1588,20 +1590,34 @@ static UfStatus open_cpu(UfBackend** out, int num_threads) {
 }
 
 // The copy in double precision has the CPU alone.
-UfStatus uf_backend_open(UfBackend** out, const char* device, const char* precision, int num_threads) {
-    *out = NULL;
+static UfStatus open_named(UfBackend** out, const char* device, const char* precision, int num_threads) {
     if (strcmp(device, "cpu") == 0) return open_cpu(out, num_threads);
 #if defined UF_CUDA && !defined UF_DOUBLE_COPY
-    if (strcmp(device, "cuda") == 0) return uf_backend_open_cuda(out, precision, num_threads);
-    return UF_FAIL(UF_ERR_ARGUMENT, "device '%s'; expected cpu or cuda", device);
+    return uf_backend_open_cuda(out, precision, num_threads);
 #else
     (void)precision;
-    if (strcmp(device, "cuda") == 0)
-        return UF_FAIL(
-            UF_ERR_UNSUPPORTED,
-            "device 'cuda' is not in this build; build it where nvcc is on the PATH, or set device to cpu");
-    return UF_FAIL(UF_ERR_ARGUMENT, "device '%s'; expected cpu", device);
+    return UF_FAIL(
+        UF_ERR_UNSUPPORTED,
+        "device 'cuda' is not in this build; build it where nvcc is on the PATH, or set device to cpu");
 #endif
+}
+
+static UfStatus open_auto(UfBackend** out, const char* precision, int num_threads) {
+    const UfStatus status = open_named(out, "cuda", precision, num_threads);
+    if (status != UF_ERR_DEVICE && status != UF_ERR_UNSUPPORTED) return status;
+    char why[200];
+    snprintf(why, sizeof why, "%s", uf_error());
+    UF_TRY(open_cpu(out, num_threads));
+    snprintf((*out)->about, sizeof(*out)->about, "cpu (%s)", why);
+    return UF_OK;
+}
+
+UfStatus uf_backend_open(UfBackend** out, const char* device, const char* precision, int num_threads) {
+    *out = NULL;
+    if (strcmp(device, "auto") == 0) return open_auto(out, precision, num_threads);
+    if (strcmp(device, "cpu") != 0 && strcmp(device, "cuda") != 0)
+        return UF_FAIL(UF_ERR_ARGUMENT, "device '%s'; expected cpu, cuda or auto", device);
+    return open_named(out, device, precision, num_threads);
 }
 
 void uf_backend_close(UfBackend* backend) {

@@ -61,6 +61,7 @@ struct Where {
 
 struct State {
     cudaStream_t stream;
+    char device[128];
     int num_sms;
     Blas blas;
     int64_t* replays;  // of a recorded update, on the device
@@ -2059,6 +2060,9 @@ UfStatus find_device(State* s) {
             UF_ERR_DEVICE,
             "device 'cuda': the NVIDIA driver shows no GPU; look at nvidia-smi and CUDA_VISIBLE_DEVICES");
     if (error != cudaSuccess) return UF_FAIL(UF_ERR_DEVICE, "device 'cuda': %s", cudaGetErrorString(error));
+    cudaDeviceProp properties = {};
+    if (cudaGetDeviceProperties(&properties, 0) == cudaSuccess)
+        snprintf(s->device, sizeof s->device, "%.100s", properties.name);
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     cudaDeviceGetAttribute(&s->num_sms, cudaDevAttrMultiProcessorCount, 0);
@@ -2123,6 +2127,7 @@ UfStatus open_state(State* s, const char* precision) {
 
 void fill_table(UfBackend* be) {
     be->name = "cuda";
+    be->apart = true;
     be->reserve = cuda_reserve;
     be->release = cuda_release;
     be->upload = cuda_upload;
@@ -2169,6 +2174,7 @@ extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision,
     be->state = s;
     if (status == UF_OK) status = uf_pool_create(&be->pool, num_threads);
     if (status == UF_OK) status = open_state(s, precision);
+    if (status == UF_OK) snprintf(be->about, sizeof be->about, "cuda (%s, %s)", s->device, precision);
     if (status != UF_OK) {
         cuda_close(be);
         return status;

@@ -206,6 +206,8 @@ struct UfBackend {
     UfPool* pool;
     UfTrace* trace;                 // Nullable
     bool splits;                    // uf_backend_members may be used
+    bool apart;                     // its memory is not the host's: what it made is downloaded, now and then
+    char about[256];                // what it runs on, and under "auto" why
     int first_member, num_members;  // that ops work on.   num_members 0: all P
 
     // memory
@@ -330,7 +332,7 @@ struct UfBackend {
     void (*close)(UfBackend*);
 };
 
-// device "cpu" or "cuda". precision: of the products on a CUDA device, "fp32", "tf32" or "bf16"; the CPU's are fp32.
+// device "cpu", "cuda", or "auto": the first that there is of cuda and cpu. precision: of the products on a CUDA device, "fp32", "tf32" or "bf16"; the CPU's are fp32.
 // num_threads 0: all cores.   Errors: UF_ERR_UNSUPPORTED (not in this build), UF_ERR_DEVICE (no driver, no device).
 UfStatus uf_backend_open(UfBackend** out, const char* device, const char* precision, int num_threads);
 #ifdef UF_CUDA

@@ -62,10 +62,23 @@ static UfStatus check_update(const UfConfig* c) {
     return UF_OK;
 }
 
+const char* uf_config_device(const UfConfig* c) {
+    static const char* const names[] = {"cpu", "cuda", "auto"};
+    return names[c->device];
+}
+
+const char* uf_config_precision(const UfConfig* c) {
+    static const char* const names[] = {"tf32", "bf16", "fp32"};
+    return names[c->precision];
+}
+
 UfStatus uf_config_check(const UfConfig* c) {
     UF_TRY(check_update(c));
     if (c->online && !c->env[0])
         return UF_FAIL(UF_ERR_CONFIG, "online true needs an environment to act in; name it in env");
+    if (c->online && c->device != UF_DEVICE_CPU)
+        return UF_FAIL(UF_ERR_CONFIG, "online true trains on the CPU, but device is '%s'; set it to cpu",
+                       uf_config_device(c));
     if (c->online && c->dataset[0])
         return UF_FAIL(UF_ERR_CONFIG,
                        "online true makes its own data, but dataset is '%s'; remove one of them", c->dataset);
@@ -152,6 +165,15 @@ typedef struct UfFault {
     char sentence[512];
 } UfFault;
 
+// A dataset's copy on a device that is apart.
+typedef struct Loaded {
+    const UfDataset* of;
+    char hash[65];
+    int64_t num_records, num_rows;
+    float *records, *next_obs;
+    int64_t* rows;
+} Loaded;
+
 struct UfAgent {
     UfBackend* backend;
     UfConfig* configs;  // (P)
@@ -200,6 +222,10 @@ struct UfAgent {
     int logged[UF_NUM_METRICS];
     const char* logged_names[UF_NUM_METRICS];
     double* logged_values;  // (UF_NUM_METRICS)
+    // On the host: `metrics` and `bad` as they were when last fetched; on a backend that is not apart they are those.
+    double* host_metrics;
+    int* host_bad;
+    Loaded data;
 
     int64_t num_updates;
     UfFault* faults;  // (P) of members that stopped
@@ -532,10 +558,7 @@ static void describe_world(UfAgent* a) {
     const size_t P = (size_t)a->P, O = (size_t)a->O, A = (size_t)a->A, E = (size_t)w->elites.nets.N;
     w->slice = c->rollout_batch_size < ROLLOUT_ROWS ? (int)c->rollout_batch_size : ROLLOUT_ROWS;
     const size_t rows = P * (size_t)w->slice, D = O + 1;
-    *ring = (UfRing){.capacity = ring_capacity(c),
-                     .obs_dim = a->O,
-                     .action_dim = a->A,
-                     .stride = a->ld + 3};
+    *ring = (UfRing){.capacity = ring_capacity(c), .obs_dim = a->O, .action_dim = a->A, .stride = a->ld + 3};
     const size_t held = P * (size_t)ring->capacity;
     describe(s, &ring->records, held * (size_t)ring->stride, sizeof(float));
     describe(s, &ring->next_obs, held * O, sizeof(float));
@@ -757,6 +780,36 @@ static UfStatus upload_ones(UfAgent* a) {
     return UF_OK;
 }
 
+static UfStatus give_host_copies(UfAgent* a) {
+    a->host_metrics = a->metrics;
+    a->host_bad = a->bad;
+    if (!a->backend->apart) return UF_OK;
+    a->host_metrics = NULL;
+    a->host_bad = NULL;
+    UF_TRY(UF_ALLOC(&a->host_metrics, (size_t)a->P * UF_NUM_METRICS, "metrics on the host"));
+    return UF_ALLOC(&a->host_bad, NUM_GROUPS * a->P, "states of parameters on the host");
+}
+
+// What updates have made, on the host. Metrics of rollouts are kept there alone.
+static UfStatus fetch_metrics(UfAgent* a) {
+    UfBackend* be = a->backend;
+    if (!be->apart) return UF_OK;
+    for (int p = 0; p < a->P; p++) {
+        double* m = a->host_metrics + (size_t)p * UF_NUM_METRICS;
+        double of_model[NUM_MODEL_METRICS];
+        memcpy(of_model, m + FIRST_MODEL_METRIC, sizeof of_model);
+        be->download(be, m, a->metrics + (size_t)p * UF_NUM_METRICS, UF_NUM_METRICS * sizeof *m);
+        memcpy(m + FIRST_MODEL_METRIC, of_model, sizeof of_model);
+    }
+    be->download(be, a->host_bad, a->bad, NUM_GROUPS * (size_t)a->P * sizeof *a->bad);
+    return be->sync(be);
+}
+
+static void send_metrics(UfAgent* a) {
+    const size_t bytes = (size_t)a->P * UF_NUM_METRICS * sizeof *a->metrics;
+    if (a->backend->apart) a->backend->upload(a->backend, a->metrics, a->host_metrics, bytes);
+}
+
 static void choose_metrics(UfAgent* a) {
     static const char* const names[UF_NUM_METRICS] = {
 #define X(name) #name,
@@ -782,6 +835,11 @@ static void choose_metrics(UfAgent* a) {
 // that; else a member would not compute what it computes alone.
 UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b) {
     UF_TRY(uf_config_same_shape(a, b));
+    if (a->device != b->device || a->precision != b->precision)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "members of a population share a device and its precision; here are %s (%s) and %s (%s)",
+            uf_config_device(a), uf_config_precision(a), uf_config_device(b), uf_config_precision(b));
     const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)           ? "actor_q_coef"
                           : (a->diversity_coef > 0) != (b->diversity_coef > 0)     ? "diversity_coef"
                           : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0) ? "cql_min_q_weight"
@@ -817,7 +875,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
         a->host_norm[a->O + i] = obs_std ? obs_std[i] : 1;
     }
     UF_TRY(UF_ALLOC(&a->logged_values, UF_NUM_METRICS, "metrics"));
-    UF_TRY(uf_backend_open(&a->backend, "cpu", "fp32", num_threads));
+    UF_TRY(uf_backend_open(&a->backend, uf_config_device(c), uf_config_precision(c), num_threads));
     describe_networks(a);
     describe_tensors(a);
     describe_parameters(a);
@@ -829,6 +887,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
             UF_TRY(a->backend->plan(a->backend, &a->mlp[k], a->P, a->networks[k], pass_rows(a, k)));
     if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->P, a->N, a->B));
     choose_metrics(a);
+    UF_TRY(give_host_copies(a));
     UF_TRY(init_parameters(a));
     upload_constants(a);
     UF_TRY(upload_ones(a));
@@ -895,12 +954,24 @@ UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfDataset*
     return uf_agent_create_population(out, &config, 1, dataset, num_threads);
 }
 
+static void release_dataset(UfAgent* a) {
+    Loaded* d = &a->data;
+    if (!a->backend->apart) return;
+    a->backend->release(a->backend, d->records);
+    a->backend->release(a->backend, d->next_obs);
+    a->backend->release(a->backend, d->rows);
+    *d = (Loaded){0};
+}
+
 void uf_agent_free(UfAgent* a) {
     if (!a) return;
     if (a->backend) {
         a->backend->release(a->backend, a->parameters.memory);
         a->backend->release(a->backend, a->scratch.memory);
         a->backend->release(a->backend, a->world.arena.memory);
+        release_dataset(a);
+        if (a->backend->apart) uf_free(a->host_metrics);
+        if (a->backend->apart) uf_free(a->host_bad);
         uf_backend_close(a->backend);
     }
     uf_free(a->configs);
@@ -1322,7 +1393,7 @@ static UfStatus renew_model_buffer(UfAgent* a, const UfSource* dataset) {
 static void log_rollout(UfAgent* a) {
     FOR_MEMBERS(a, p)
     for (int m = 0; m < NUM_MODEL_METRICS; m++)
-        a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)(FIRST_MODEL_METRIC + m)] +=
+        a->host_metrics[(size_t)p * UF_NUM_METRICS + (size_t)(FIRST_MODEL_METRIC + m)] +=
             a->world.metrics[(size_t)p * NUM_MODEL_METRICS + (size_t)m];
 }
 
@@ -1375,29 +1446,35 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
         data_known = false;
     }
     if (needs_value(c)) update_value(a, c->use_awr);
-    if (a->has_target_actor) 
+    if (a->has_target_actor)
         be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, (UfCount){0, 0}, 0, 0, a->polyak, NULL);
     a->num_updates++;
     a->metrics_count++;
-    return be->sync(be);
+    return be->apart ? UF_OK : be->sync(be);
 }
 
-UfStatus uf_agent_step(UfAgent* agent) { return train_step(agent, &agent->batch, &agent->noise); }
+UfStatus uf_agent_step(UfAgent* agent) {
+    UF_TRY(train_step(agent, &agent->batch, &agent->noise));
+    return agent->backend->sync(agent->backend);
+}
 
 // ---- training loop ----
 
-// A loss or parameter that is no number stops the member at the update that made it.
+// A device that is apart is asked now and then, so that the host does not wait for every update.
+enum { FETCH_UPDATES = 100 };
+
+// A loss or parameter that is no number stops the member at the update that made it, or where that is seen.
 static UfStatus check_finite(const UfAgent* a, int p) {
     static const char* const groups[NUM_GROUPS] = {"actor", "critic", "value", "log_alpha"};
     const long long update = (long long)a->num_updates;
     for (int i = 0; i < a->num_logged; i++)  // rollouts are judged where they are made
         if (!is_model_metric(a->logged[i]) &&
-            !isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
+            !isfinite(a->host_metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
             return UF_FAIL(UF_ERR_NONFINITE,
                            "update %lld: %s is not finite; try a smaller lr or look at the dataset's rewards",
                            update, a->logged_names[i]);
     for (int k = 0; k < NUM_GROUPS; k++)
-        if (a->bad[k * a->P + p])
+        if (a->host_bad[k * a->P + p])
             return UF_FAIL(UF_ERR_NONFINITE,
                            "update %lld: a parameter of %s, or its gradient, is not finite; try a smaller %s",
                            update, groups[k], k == GROUP_ACTOR ? "actor_lr" : "lr");
@@ -1428,23 +1505,64 @@ static void draw_batch(UfAgent* a, const UfSource* dataset) {
     be->gather(be, &a->batch, &model, index, a->P, (UfRows){D, a->B - D, a->B});
 }
 
+static UfStatus send_array(UfAgent* a, void** out, const void* host, size_t bytes, const char* what) {
+    if (!host) return UF_OK;
+    UF_TRY(a->backend->reserve(a->backend, out, bytes, what));
+    a->backend->upload(a->backend, *out, host, bytes);
+    return UF_OK;
+}
+
+// A device that is apart gets a copy of the dataset, once.
+static UfStatus load_dataset(UfAgent* a, const UfDataset* d) {
+    Loaded* l = &a->data;
+    if (l->of == d && !strcmp(l->hash, d->hash) && l->num_records == d->num_records &&
+        l->num_rows == d->num_rows)
+        return UF_OK;
+    release_dataset(a);
+    const size_t records = (size_t)d->num_records;
+    UF_TRY(send_array(a, (void**)&l->records, d->records, records * (size_t)d->stride * sizeof(float),
+                      "dataset"));
+    UF_TRY(send_array(a, (void**)&l->next_obs, d->next_obs, records * (size_t)d->obs_dim * sizeof(float),
+                      "next observations of the dataset"));
+    UF_TRY(send_array(a, (void**)&l->rows, d->rows, (size_t)d->num_rows * sizeof(int64_t),
+                      "rows of the dataset"));
+    l->of = d;
+    l->num_records = d->num_records;
+    l->num_rows = d->num_rows;
+    snprintf(l->hash, sizeof l->hash, "%s", d->hash);
+    return a->backend->sync(a->backend);
+}
+
 // The dataset as ops read it; its row count goes to the device.
-static UfSource open_source(UfAgent* a, const UfDataset* dataset) {
+static UfStatus open_source(UfAgent* a, const UfDataset* dataset, UfSource* source) {
+    const bool apart = a->backend->apart;
     for (int p = 0; p < a->P; p++)
         a->backend->upload(a->backend, a->num_rows + p, &dataset->num_rows, sizeof(int64_t));
-    return (UfSource){.records = dataset->records,
-                      .next_obs = dataset->next_obs,
-                      .rows = dataset->rows,
-                      .num_rows = dataset->num_rows,
-                      .obs_dim = dataset->obs_dim,
-                      .action_dim = dataset->action_dim,
-                      .stride = dataset->stride};
+    if (apart) UF_TRY(load_dataset(a, dataset));
+    *source = (UfSource){.records = apart ? a->data.records : dataset->records,
+                         .next_obs = apart ? a->data.next_obs : dataset->next_obs,
+                         .rows = apart ? a->data.rows : dataset->rows,
+                         .num_rows = dataset->num_rows,
+                         .obs_dim = dataset->obs_dim,
+                         .action_dim = dataset->action_dim,
+                         .stride = dataset->stride};
+    return UF_OK;
 }
 
 UfStatus uf_agent_rollout(UfAgent* a, const UfDataset* dataset) {
     UF_TRY(check_rollouts(a));
-    const UfSource source = open_source(a, dataset);
+    UfSource source;
+    UF_TRY(open_source(a, dataset, &source));
     return renew_model_buffer(a, &source);
+}
+
+static UfStatus check_members(UfAgent* a) {
+    UF_TRY(fetch_metrics(a));
+    FOR_MEMBERS(a, p) {
+        const UfStatus status = is_stopped(a, p) ? UF_OK : check_finite(a, p);
+        if (status != UF_OK) stop_member(a, p, status);
+    }
+    return UF_OK;
 }
 
 // One update of the members that the backend works on.
@@ -1453,11 +1571,7 @@ static UfStatus update(UfAgent* a, const UfSource* source) {
     draw_noise(a);
     UF_TRY(train_step(a, &a->batch, &a->noise));
     if (uses_model(a)) log_rollout(a);
-    FOR_MEMBERS(a, p) {
-        const UfStatus status = is_stopped(a, p) ? UF_OK : check_finite(a, p);
-        if (status != UF_OK) stop_member(a, p, status);
-    }
-    return UF_OK;
+    return a->backend->apart && a->num_updates % FETCH_UPDATES ? UF_OK : check_members(a);
 }
 
 // Members of a population share nothing but constants, so where the backend splits, a thread takes one through a few
@@ -1541,13 +1655,16 @@ UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfU
                        dataset->obs_dim, dataset->action_dim, a->O, a->A);
     if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
     if (uses_model(a)) UF_TRY(check_rollouts(a));
-    const UfSource source = open_source(a, dataset);
+    UfSource source;
+    UF_TRY(open_source(a, dataset, &source));
     const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
     if (a->num_updates < end && !num_going(a)) return report_fault(a, true);
     Lane* lanes = NULL;
     if (splits(a)) UF_TRY(UF_ALLOC(&lanes, uf_pool_num_threads(a->backend->pool), "lanes of a population"));
-    const UfStatus status = train_until(a, &source, lanes, end, on_update, user);
+    UfStatus status = train_until(a, &source, lanes, end, on_update, user);
     uf_free(lanes);
+    if (status == UF_OK && a->backend->apart) status = check_members(a);
+    if (status == UF_OK) status = report_fault(a, false);
     return status;
 }
 
@@ -1555,9 +1672,10 @@ UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* 
                           const double** values) {
     if (!a || member < 0 || member >= a->P)
         return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
+    UF_TRY(fetch_metrics(a));
     for (int i = 0; i < a->num_logged; i++)
         a->logged_values[i] = a->metrics_count
-                                  ? a->metrics[(size_t)member * UF_NUM_METRICS + (size_t)a->logged[i]] /
+                                  ? a->host_metrics[(size_t)member * UF_NUM_METRICS + (size_t)a->logged[i]] /
                                         (double)a->metrics_count
                                   : NAN;
     *num_metrics = a->num_logged;
@@ -1567,7 +1685,8 @@ UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* 
 }
 
 void uf_agent_clear_metrics(UfAgent* a) {
-    memset(a->metrics, 0, (size_t)a->P * UF_NUM_METRICS * sizeof(double));
+    memset(a->host_metrics, 0, (size_t)a->P * UF_NUM_METRICS * sizeof(double));
+    send_metrics(a);
     a->metrics_count = 0;
 }
 
@@ -1786,7 +1905,7 @@ static UfStatus write_checkpoint(const Part* part) {
         UF_TRY(uf_h5_write(h5, "action/high", UF_H5_FLOAT, a->action_bounds + a->A, 1, &(int64_t){a->A}, 0,
                            false));
     }
-    UF_TRY(uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->metrics + (size_t)part->first * UF_NUM_METRICS, 2,
+    UF_TRY(uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->host_metrics + (size_t)part->first * UF_NUM_METRICS, 2,
                        (int64_t[]){part->count, UF_NUM_METRICS}, 0, false));
     UF_TRY(uf_h5_write_integer(h5, "/", "metrics_count", a->metrics_count));
     if (has_model(a)) UF_TRY(write_world(part));
@@ -1916,8 +2035,10 @@ static UfStatus read_fault(const Part* part, int k) {
 // What belongs to single members.
 static UfStatus read_members(const Part* part, bool to_train) {
     UfAgent* a = part->agent;
-    UF_TRY(uf_h5_read(part->h5, "metrics", UF_H5_DOUBLE, a->metrics + (size_t)part->first * UF_NUM_METRICS,
+    UF_TRY(uf_h5_read(part->h5, "metrics", UF_H5_DOUBLE,
+                      a->host_metrics + (size_t)part->first * UF_NUM_METRICS,
                       (int64_t)part->count * UF_NUM_METRICS));
+    send_metrics(a);
     for (int k = 0; k < part->count; k++) UF_TRY(read_fault(part, k));
     UF_TRY(visit_tensors(part, read_tensor));
     return to_train && uses_model(a) ? read_world(part) : UF_OK;
@@ -1952,12 +2073,20 @@ static UfStatus check_alike(const Saved* first, const Saved* s) {
                    hashes[0], hashes[1]);
 }
 
+static UfStatus read_configs(const Saved* saved, int count, int device, int precision, UfConfig** configs) {
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < saved[i].header.population; k++) {
+            UfConfig** c = &configs[saved[i].first + k];
+            UF_TRY(read_config(&saved[i].h5, k, c));
+            if (device >= 0) (*c)->device = device;
+            if (precision >= 0) (*c)->precision = precision;
+        }
+    return UF_OK;
+}
+
 static UfStatus read_saved(Saved* saved, int count, UfConfig** configs, int population, int num_threads,
                            bool to_train, UfAgent** out) {
     const CheckpointHeader* h = &saved->header;
-    for (int i = 0; i < count; i++)
-        for (int k = 0; k < saved[i].header.population; k++)
-            UF_TRY(read_config(&saved[i].h5, k, &configs[saved[i].first + k]));
     UF_TRY(uf_agent_create_bare(out, (const UfConfig* const*)configs, population, h->obs_dim, h->action_dim,
                                 NULL, NULL, num_threads));
     UF_TRY(read_shared(*out, saved));
@@ -1969,8 +2098,9 @@ static UfStatus read_saved(Saved* saved, int count, UfConfig** configs, int popu
 }
 
 // to_train: with world model and its buffer, which acting does without.
-static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_paths, int num_threads,
-                           bool to_train) {
+// device and precision: indices into the choices; negative: those of the configuration.
+static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_paths, int device, int precision,
+                           int num_threads, bool to_train) {
     Saved* saved = NULL;
     UfConfig** configs = NULL;
     int population = 0;
@@ -1987,6 +2117,7 @@ static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_path
         population += s->header.population;
     }
     if (status == UF_OK) status = UF_ALLOC(&configs, population, "configurations");
+    if (status == UF_OK) status = read_configs(saved, num_paths, device, precision, configs);
     if (status == UF_OK)
         status = read_saved(saved, num_paths, configs, population, num_threads, to_train, out);
     for (int p = 0; configs && p < population; p++) uf_config_free(configs[p]);
@@ -2003,13 +2134,29 @@ static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_path
 
 UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
     if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load: out or path is null");
-    return load_agent(out, &path, 1, num_threads, true);
+    return load_agent(out, &path, 1, -1, -1, num_threads, true);
 }
 
 UfStatus uf_agent_load_population(UfAgent** out, const char* const* paths, int num_paths, int num_threads) {
     if (!out || !paths || num_paths < 1)
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_population: needs out and at least one path");
-    return load_agent(out, paths, num_paths, num_threads, true);
+    return load_agent(out, paths, num_paths, -1, -1, num_threads, true);
+}
+
+UfStatus uf_agent_load_on(UfAgent** out, const char* const* paths, int num_paths, const char* device,
+                          const char* precision, int num_threads) {
+    UfConfig* config = NULL;
+    if (!out || !paths || num_paths < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_on: needs out and at least one path");
+    *out = NULL;
+    UF_TRY(uf_config_create(&config));
+    UfStatus status = device ? uf_config_set(config, "device", device) : UF_OK;
+    if (status == UF_OK && precision) status = uf_config_set(config, "precision", precision);
+    if (status == UF_OK)
+        status = load_agent(out, paths, num_paths, device ? (int)config->device : -1,
+                            precision ? (int)config->precision : -1, num_threads, true);
+    uf_config_free(config);
+    return status;
 }
 
 UfStatus uf_checkpoint_peek(const char* path, int* population, int64_t* num_updates, UfConfig** config) {
@@ -2029,7 +2176,7 @@ UfStatus uf_checkpoint_info(const char* path, char** out) {
     UfAgent* a = NULL;
     UfConfig* defaults = NULL;
     UfText text = {0};
-    UF_TRY(load_agent(&a, &path, 1, 1, false));
+    UF_TRY(load_agent(&a, &path, 1, UF_DEVICE_CPU, -1, 1, false));
     UfStatus status = uf_config_create(&defaults);
     if (status == UF_OK) {
         const UfConfig* c = &a->configs[0];
@@ -2117,7 +2264,7 @@ UfStatus uf_policy_load(UfPolicy** out, const char* path, int member) {
     if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_load: out or path is null");
     UfAgent* agent = NULL;
     *out = NULL;
-    UF_TRY(load_agent(&agent, &path, 1, 1, false));
+    UF_TRY(load_agent(&agent, &path, 1, UF_DEVICE_CPU, -1, 1, false));
     UfStatus status = uf_policy_create(out, agent, member);
     uf_agent_free(agent);
     return status;

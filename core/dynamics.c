@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent.h"
 #include "termination.h"
 #include "h5.h"
 
@@ -204,6 +205,10 @@ static UfStatus init_tensor(UfDynamics* d, int index) {
 
 static UfStatus build(UfDynamics* d, const UfConfig* config, int num_threads) {
     UF_TRY(check_config(config));
+    if (config->device != UF_DEVICE_CPU)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "world models are trained on the CPU, but device is '%s'; set it to cpu",
+                       uf_config_device(config));
     d->config = *config;
     d->D = d->O + 1;
     d->E = (int)config->num_ensemble;
@@ -294,7 +299,9 @@ void uf_dynamics_set_end(UfDynamics* d, int64_t num_epochs, int64_t early_stop_e
 
 // ---- passes ----
 
-static UfNets networks(const UfDynamics* d) { return (UfNets){&d->mlp, 1, d->E, d->E, d->nets.params, false}; }
+static UfNets networks(const UfDynamics* d) {
+    return (UfNets){&d->mlp, 1, d->E, d->E, d->nets.params, false};
+}
 
 static void put_input(UfDynamics* d, int rows) {
     d->backend->network_input(d->backend, d->x, d->O + d->A, rows, d->batch.obs, d->batch.action, NULL, NULL,

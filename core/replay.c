@@ -13,6 +13,7 @@
 
 typedef struct Replay {
     UfH5 h5;
+    const char *device, *precision;  // Nullable: precision
     UfAgent* agent;
     int B, O, A, U;
     double** before;  // expected values of each tensor before this step
@@ -153,6 +154,8 @@ static UfStatus create_agent(Replay* r) {
                          obs_dim, action_dim);
     if (status == UF_OK) status = uf_config_create(&config);
     if (status == UF_OK) status = uf_config_parse(config, json, label);
+    if (status == UF_OK) status = uf_config_set(config, "device", r->device);
+    if (status == UF_OK && r->precision) status = uf_config_set(config, "precision", r->precision);
     if (status == UF_OK) {
         r->O = (int)obs_dim;
         r->A = (int)action_dim;
@@ -242,10 +245,11 @@ static UfStatus replay_file(Replay* r) {
 
 #ifdef UF_DOUBLE_COPY
 UfStatus uf_replay_update_double(const char* path, UfReplay* out) {
+    Replay r = {.device = "cpu", .out = out};
 #else
-UfStatus uf_replay_update(const char* path, UfReplay* out) {
+UfStatus uf_replay_update(const char* path, const char* device, const char* precision, UfReplay* out) {
+    Replay r = {.device = device, .precision = precision, .out = out};
 #endif
-    Replay r = {.out = out};
     memset(out, 0, sizeof *out);
     UF_TRY(uf_h5_open(&r.h5, path));
     UfStatus status = replay_file(&r);

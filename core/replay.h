@@ -20,7 +20,8 @@ typedef struct UfReplay {
     int num_tensors, num_steps;
 } UfReplay;
 
-UfStatus uf_replay_update(const char* path, UfReplay* replay);  // float32: what trains
+// float32: what trains, on a device ("cpu", "cuda", "auto") in a precision, both as in the hyperparameters.
+UfStatus uf_replay_update(const char* path, const char* device, const char* precision, UfReplay* replay);
 UfStatus uf_replay_update_double(const char* path,
                                  UfReplay* replay);  // the same sources compiled with UF_REAL=double
 

@@ -852,7 +852,8 @@ static UfStatus load_group(Run* run) {
         names[k] = paths[k];
     }
     if (status == UF_OK)
-        status = uf_agent_load_population(&run->agent, names, run->num_group, (int)run->config->num_threads);
+        status = uf_agent_load_on(&run->agent, names, run->num_group, uf_config_device(run->config),
+                                  uf_config_precision(run->config), (int)run->config->num_threads);
     if (status == UF_OK) uf_free(names);
     uf_free(paths);
     return status;
@@ -892,9 +893,17 @@ static UfStatus open_agent(Run* run) {
     return uf_online_load(run->online, path, uf_online_steps(run->config, update));
 }
 
+static void note_device(const Run* run) {
+    char text[300];
+    if (run->config->device != UF_DEVICE_AUTO) return;
+    snprintf(text, sizeof(text), "device auto: %s", uf_agent_backend(run->agent)->about);
+    note(run, text);
+}
+
 // Trains the group to `end`, where others join or the runs are done.
 static UfStatus train_group(Run* run, int64_t end) {
     UF_TRY(open_agent(run));
+    note_device(run);
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)run->config->num_threads));
     if (run->env && run->config->eval_threads > 0)
         UF_TRY(uf_pool_create(&run->beside_pool, (int)run->config->eval_threads));
@@ -1050,7 +1059,7 @@ UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** polic
     UfAgent* agent = NULL;
     *policy = NULL;
     UF_TRY(uf_run_checkpoint(checkpoint, path, sizeof(path)));
-    UF_TRY(uf_agent_load(&agent, path, 1));
+    UF_TRY(uf_agent_load_on(&agent, (const char*[]){path}, 1, "cpu", NULL, 1));
     const UfConfig* c = uf_agent_config(agent, 0);
     const char* name = env ? env : c->env;
     if (!name[0]) name = uf_file_stem(c->dataset, stem, sizeof(stem));

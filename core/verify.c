@@ -111,17 +111,27 @@ static void judge_update(const UfReplay* single, const UfReplay* exact, UfText* 
     uf_text_add(report, "  %d step%s replayed\n", single->num_steps, single->num_steps == 1 ? "" : "s");
 }
 
-typedef UfStatus Replayer(const char* path, UfReplay* out);
+static UfStatus judge_replays(UfStatus status, UfReplay* single, UfReplay* exact, UfText* report,
+                              bool* passed) {
+    if (status == UF_OK) judge_update(single, exact, report, passed);
+    uf_free(single->tensors);
+    uf_free(exact->tensors);
+    return status;
+}
 
-static UfStatus verify_replay(const char* path, Replayer* in_float, Replayer* in_double, UfText* report,
+static UfStatus verify_update(const char* path, const char* device, const char* precision, UfText* report,
                               bool* passed) {
     UfReplay single = {0}, exact = {0};
-    UfStatus status = in_float(path, &single);
-    if (status == UF_OK) status = in_double(path, &exact);
-    if (status == UF_OK) judge_update(&single, &exact, report, passed);
-    uf_free(single.tensors);
-    uf_free(exact.tensors);
-    return status;
+    UfStatus status = uf_replay_update(path, device, precision, &single);
+    if (status == UF_OK) status = uf_replay_update_double(path, &exact);
+    return judge_replays(status, &single, &exact, report, passed);
+}
+
+static UfStatus verify_model_training(const char* path, UfText* report, bool* passed) {
+    UfReplay single = {0}, exact = {0};
+    UfStatus status = uf_replay_dynamics(path, &single);
+    if (status == UF_OK) status = uf_replay_dynamics_double(path, &exact);
+    return judge_replays(status, &single, &exact, report, passed);
 }
 
 // ---- world model ----
@@ -264,7 +274,7 @@ static UfStatus verify_bandit(const UfH5* h5, UfText* report, bool* passed) {
 
 static UfStatus verify_dynamics(const char* path, UfText* report, bool* passed) {
     UfH5 h5;
-    UF_TRY(verify_replay(path, uf_replay_dynamics, uf_replay_dynamics_double, report, passed));
+    UF_TRY(verify_model_training(path, report, passed));
     UF_TRY(uf_h5_open(&h5, path));
     UfStatus status = uf_h5_exists(&h5, "rollout") ? verify_rollout(path, report, passed) : UF_OK;
     if (status == UF_OK && uf_h5_exists(&h5, "bandit")) status = verify_bandit(&h5, report, passed);
@@ -288,11 +298,20 @@ static UfStatus read_kind(const char* path, char* kind, size_t bytes) {
 }
 
 UfStatus uf_verify(const char* path, char** report, bool* passed) {
+    return uf_verify_on(path, "cpu", NULL, report, passed);
+}
+
+UfStatus uf_verify_on(const char* path, const char* device, const char* precision, char** report,
+                      bool* passed) {
     char kind[64];
     UfText text = {0};
     *report = NULL;
     *passed = false;
     UF_TRY(read_kind(path, kind, sizeof kind));
+    if (strcmp(device, "cpu") != 0 && strcmp(kind, "unifloral-update") != 0)
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "%s: recordings of kind '%.40s' are replayed on the CPU; set device to cpu", path,
+                       kind);
     if (strcmp(kind, "classic-traces") == 0 || strcmp(kind, "mujoco-traces") == 0) {
         char* lines = NULL;
         UF_TRY(kind[0] == 'c' ? uf_verify_classic_traces(path, &lines, passed)
@@ -300,9 +319,8 @@ UfStatus uf_verify(const char* path, char** report, bool* passed) {
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
     } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0) {
-        UfStatus status = kind[0] == 'u'
-                              ? verify_replay(path, uf_replay_update, uf_replay_update_double, &text, passed)
-                              : verify_dynamics(path, &text, passed);
+        UfStatus status = kind[0] == 'u' ? verify_update(path, device, precision, &text, passed)
+                                         : verify_dynamics(path, &text, passed);
         if (status != UF_OK) {
             char* partial = NULL;
             if (uf_text_finish(&text, &partial) == UF_OK) uf_free(partial);

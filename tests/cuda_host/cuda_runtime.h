@@ -81,6 +81,9 @@ enum cudaDeviceAttr {
     cudaDevAttrComputeCapabilityMinor = 76,
 };
 enum { cudaStreamNonBlocking = 1 };
+struct cudaDeviceProp {
+    char name[256];
+};
 typedef struct UfHostStream* cudaStream_t;
 
 const char* cudaGetErrorString(cudaError_t error);
@@ -88,6 +91,7 @@ cudaError_t cudaGetLastError();
 cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaGetDeviceCount(int* count);
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* out, int device);
 cudaError_t cudaMalloc(void** out, size_t bytes);
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total);
