@@ -2174,6 +2174,8 @@ extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision,
     be->state = s;
     if (status == UF_OK) status = uf_pool_create(&be->pool, num_threads);
     if (status == UF_OK) status = open_state(s, precision);
+    // They see 10 or 7 bits of an operand behind the point, and may cut rather than round.
+    be->rounding = strcmp(precision, "tf32") == 0 ? 0x1p-9 : strcmp(precision, "bf16") == 0 ? 0x1p-7 : 0;
     if (status == UF_OK) snprintf(be->about, sizeof be->about, "cuda (%s, %s)", s->device, precision);
     if (status != UF_OK) {
         cuda_close(be);

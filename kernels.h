@@ -160,19 +160,19 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X)                                                                              \
-    X(actor_loss)                                                                                  \
-    X(bc_loss)                                                                                     \
-    X(actor_q)                                                                                     \
-    X(adv)                                                                                         \
-    X(entropy)                                                                                     \
-    X(alpha)                                                                                       \
-    X(alpha_loss)                                                                                  \
-    X(critic_loss)                                                                                 \
-    X(target)                                                                                      \
-    X(diversity_loss)                                                                              \
-    X(cql_loss) X(value_loss) X(model_error) X(model_penalty) X(model_terminated) X(model_dropped) \
-        X(buffer_fill)
+#define UF_METRICS(X) \
+    X(actor_loss)     \
+    X(bc_loss)        \
+    X(actor_q)        \
+    X(adv)            \
+    X(entropy)        \
+    X(alpha)          \
+    X(alpha_loss)     \
+    X(critic_loss)    \
+    X(target)         \
+    X(diversity_loss) \
+    X(cql_loss)       \
+    X(value_loss) X(model_error) X(model_penalty) X(model_terminated) X(model_dropped) X(buffer_fill)
 enum {
 #define X(name) UF_METRIC_##name,
     UF_METRICS(X)
@@ -207,6 +207,7 @@ struct UfBackend {
     UfTrace* trace;                 // Nullable
     bool splits;                    // uf_backend_members may be used
     bool apart;                     // its memory is not the host's: what it made is downloaded, now and then
+    double rounding;                // of a product of two numbers by tensor cores, relative; 0: float's alone
     char about[256];                // what it runs on, and under "auto" why
     int first_member, num_members;  // that ops work on.   num_members 0: all P
 

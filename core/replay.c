@@ -91,7 +91,7 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
     const int64_t count = (int64_t)uf_tensor_count(t);
     UfReplayed* result = &r->out->tensors[r->out->num_tensors++];
     char name[96];
-    double *expected = NULL, error = 0, change = 0;
+    double *expected = NULL, error = 0, change = 0, errors = 0, changes = 0;
     real* ours = NULL;
     snprintf(name, sizeof name, "step%d/after/%s", step, t->name);
     UfStatus status = UF_ALLOC(&expected, count, "a recorded tensor");
@@ -101,18 +101,22 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
     for (int64_t k = 0; status == UF_OK && k < count; k++) {
         const double c = fabs(expected[k] - r->before[index][k]);
         if (c > change || isnan(c)) change = c;
+        changes += c * c;
         r->before[index][k] = expected[k];
     }
     result->allowed = 1e-6 + 2e-3 * change;
     for (int64_t k = 0; status == UF_OK && k < count; k++) {
         const double e = fabs((double)ours[k] - expected[k]);
         if (e > error || isnan(e)) error = e;  // a NaN stays
+        errors += e * e;
         if (!(e <= result->allowed)) result->num_outside++;
     }
     snprintf(result->tensor, sizeof result->tensor, "%s", t->name);
     result->step = step;
     result->max_error = error;
     result->max_change = change;
+    result->rms_error = sqrt(errors / (double)count);
+    result->rms_change = sqrt(changes / (double)count);
     result->num_elements = count;
     uf_free(expected);
     uf_free(ours);
@@ -207,6 +211,8 @@ static UfStatus compare_losses(Replay* r, int step) {
         result->num_elements = 1;
         result->max_error = fabs(ours - expected);
         result->allowed = 1e-5 + 2e-3 * fabs(expected);
+        result->rms_error = result->max_error;
+        result->rms_change = fabs(expected);
         result->num_outside = !(result->max_error <= result->allowed);
     }
     uf_h5_list_free(names, count);
@@ -226,6 +232,7 @@ static UfStatus count_steps(Replay* r) {
 
 static UfStatus replay_file(Replay* r) {
     UF_TRY(create_agent(r));
+    r->out->rounding = uf_agent_backend(r->agent)->rounding;
     UF_TRY(check_networks(r));
     UF_TRY(count_steps(r));
     const int num_tensors = uf_agent_num_tensors(r->agent);

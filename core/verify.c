@@ -6,6 +6,15 @@
 // and for each recorded loss |ours - expected| <= 1e-5 + 2e-3 |expected|.
 // A file of kind dynamics records steps of the world model's training likewise, only with the parameters after the
 // last step, and predictions: |ours - expected| <= 1e-6 + 1e-5 * max |expected|.
+// Tensor cores move each product by up to u = 2^-9 (tf32) or 2^-7 (bf16) of itself. A gradient of a critic or value comes
+// through 8 of them (4 layers, there and back), one of an actor through 16 (the critic's too), and LayerNorm doubles what
+// arrives: c u of its size, c = 16, for actors 32. Adam divides each element by its own size: where that is below c u of
+// the gradient's, about a share of c u of the elements, a step may have the other sign and be off by two steps. Hence,
+// over each network and step,
+//   rms(ours - expected) <= 1e-6 + 2 sqrt(c u) * rms(expected change)           0.35 and 0.5 for tf32, 0.71 and 1 for bf16
+// and for each loss, a mean of terms of the size of 1 or its own, |ours - expected| <= 1e-5 + 16 u (1 + |expected|).
+// That is what Adam leaves of a first step; which terms make up an update is what the fp32 replay on the same device
+// shows, to the bounds above.
 // Both are applied to two replays. In double precision to every element: the rule is right. In float32, which is
 // what trains, likewise, but for one thing that no float32 implementation can avoid: where a gradient is
 // smaller than its own rounding, Adam divides it by its own size and turns the rounding into a step of up to
@@ -57,6 +66,40 @@ typedef struct Worst {
     int64_t num_outside;
     bool too_many;  // float32 elements outside than rounding explains
 } Worst;
+
+static bool same_network(const UfReplayed* a, const UfReplayed* b) {
+    const size_t length = strcspn(a->tensor, "/");
+    return a->step == b->step && strcspn(b->tensor, "/") == length && !strncmp(a->tensor, b->tensor, length);
+}
+
+// Root mean squares over all tensors of a network at a step.
+static void network_rms(const UfReplay* replay, const UfReplayed* of, double* error, double* change) {
+    double errors = 0, changes = 0, count = 0;
+    for (int i = 0; i < replay->num_tensors; i++) {
+        const UfReplayed* t = &replay->tensors[i];
+        if (!same_network(t, of)) continue;
+        errors += (double)t->num_elements * t->rms_error * t->rms_error;
+        changes += (double)t->num_elements * t->rms_change * t->rms_change;
+        count += (double)t->num_elements;
+    }
+    *error = sqrt(errors / count);
+    *change = sqrt(changes / count);
+}
+
+// What the rule for tensor cores looks at, in place of float32's: no element is excused.
+static void judge_by_rms(UfReplay* replay) {
+    for (int i = 0; replay->rounding > 0 && i < replay->num_tensors; i++) {
+        UfReplayed* t = &replay->tensors[i];
+        const bool is_loss = strncmp(t->tensor, "losses/", 7) == 0;
+        const double moved = (strncmp(t->tensor, "actor", 5) == 0 ? 32 : 16) * replay->rounding;
+        double change = t->rms_change;
+        t->max_error = t->rms_error;
+        if (!is_loss) network_rms(replay, t, &t->max_error, &change);
+        t->allowed = is_loss ? 1e-5 + moved * (1 + change) : 1e-6 + 2 * sqrt(moved) * change;
+        t->num_outside = !(t->max_error <= t->allowed);
+        t->max_change = -1;
+    }
+}
 
 static bool explained_by_rounding(const UfReplayed* t) {
     return t->num_outside <= t->num_elements / 100 + (t->num_elements >= 10) &&
@@ -123,6 +166,7 @@ static UfStatus verify_update(const char* path, const char* device, const char* 
                               bool* passed) {
     UfReplay single = {0}, exact = {0};
     UfStatus status = uf_replay_update(path, device, precision, &single);
+    if (status == UF_OK) judge_by_rms(&single);
     if (status == UF_OK) status = uf_replay_update_double(path, &exact);
     return judge_replays(status, &single, &exact, report, passed);
 }
