@@ -28,6 +28,15 @@
         if (!strstr(uf_error(), piece)) fail_msg("'%s' is not in: %s", piece, uf_error()); \
     } while (0)
 
+// What agents promise, they promise on every device: UF_TEST_DEVICE=cuda runs a test's agents there, in fp32, whose
+// bits repeat.
+static inline void use_test_device(UfConfig* config) {
+    const char* device = getenv("UF_TEST_DEVICE");
+    if (!device) return;
+    assert_ok(uf_config_set(config, "device", device));
+    assert_ok(uf_config_set(config, "precision", "fp32"));
+}
+
 // ---- temporary folder: group fixtures of cmocka_run_group_tests ----
 
 static char folder[64];

@@ -36,6 +36,7 @@ static UfConfig* small_config(int family) {
         " \"critic_num_layers\": 2, \"num_updates\": 100}",
         "small"));
     assert_ok(uf_config_parse(config, families[family], "family"));
+    use_test_device(config);
     return config;
 }
 

@@ -19,6 +19,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <mutex>
 #include <vector>
 
 #if defined __SANITIZE_ADDRESS__
@@ -67,19 +68,25 @@ static const void* body_context;
 static void park();
 
 #if defined __SANITIZE_ADDRESS__
-static const void* program_stack;
+static const void* program_stack;  // of the thread that launches
 static size_t program_bytes;
+static bool from_program;
+
+static void arrive(void* fake_stack) {
+    const void* bottom;
+    size_t bytes;
+    __sanitizer_finish_switch_fiber(fake_stack, &bottom, &bytes);
+    if (from_program) {
+        program_stack = bottom;
+        program_bytes = bytes;
+    }
+    from_program = false;
+}
 #endif
 
 static void fibre_main() {
 #if defined __SANITIZE_ADDRESS__
-    const void* bottom;
-    size_t bytes;
-    __sanitizer_finish_switch_fiber(nullptr, &bottom, &bytes);
-    if (!program_stack) {  // the first fibre is the program's to start
-        program_stack = bottom;
-        program_bytes = bytes;
-    }
+    arrive(nullptr);
 #endif
     for (;;) {
         body(body_context);
@@ -118,6 +125,7 @@ static void make_fibre(Fibre* f) {
 static void switch_fibre(Fibre* from, Fibre* to) {
 #if defined __SANITIZE_ADDRESS__
     const bool is_program = to == program;
+    from_program = from == program;
     __sanitizer_start_switch_fiber(&from->fake_stack, is_program ? program_stack : to->stack,
                                    is_program ? program_bytes : static_cast<size_t>(STACK_BYTES));
 #endif
@@ -127,7 +135,7 @@ static void switch_fibre(Fibre* from, Fibre* to) {
     swapcontext(&from->context, &to->context);
 #endif
 #if defined __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(from->fake_stack, nullptr, nullptr);
+    arrive(from->fake_stack);
 #endif
 }
 
@@ -246,8 +254,12 @@ static void run_block(int count) {
     switch_fibre(program, &fibres[order[0]]);
 }
 
+// Threads of the program take turns.
+static std::mutex one_at_a_time;
+
 cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, void (*thread)(const void*),
                            const void* context) {
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
     const int count = static_cast<int>(config->blockDim.x);
     if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
     if (count < 1 || count > MAX_THREADS || config->gridDim.x < 1 || !config->stream)
@@ -274,6 +286,7 @@ static std::map<void*, size_t>& allocations() {
 }
 
 cudaError_t cudaMalloc(void** out, size_t bytes) {
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
     *out = nullptr;
     if (bytes > uf_host_cuda.total_bytes - uf_host_cuda.used_bytes) return cudaErrorMemoryAllocation;
     const size_t words = bytes / sizeof UNWRITTEN;
@@ -287,6 +300,7 @@ cudaError_t cudaMalloc(void** out, size_t bytes) {
 }
 
 cudaError_t cudaFree(void* memory) {
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
     if (!memory) return cudaSuccess;
     const auto found = allocations().find(memory);
     if (found == allocations().end()) give_up("cudaFree of what cudaMalloc did not give");
