@@ -106,7 +106,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host test-cuda bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -228,13 +228,24 @@ tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
 		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent model evaluate mujoco dynamics run))"
 
-# kernels.cu without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; once more under the
-# sanitizers. CFLAGS of the second as in asan.
-HOST_TESTS = tests/test_kernels.c tests/cuda_host/test_cuda_errors.c
+# kernels.cu without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
+# the sanitizers. The tests of agents run twice, the second time on the device.
+CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_cli.sh
+HOST_TESTS = tests/cuda_host/test_cuda_errors.c
 test-cuda-host:
-	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(HOST_TESTS)"
+	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
+	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS=tests/test_agent.c
 	@$(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
-		TESTS="$(HOST_TESTS)"
+		TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"
+
+# On a machine with a GPU; elsewhere it says that it skips.
+test-cuda:
+ifeq ($(CUDA),1)
+	@$(MAKE) --no-print-directory all $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(CUDA_TESTS))) $(BUILD)/tests/test_agent $(BUILD)/tests/test_model
+	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) bash tests/cuda/run.sh
+else
+	@echo "SKIP test-cuda: this build has no CUDA backend (CUDA=$(CUDA)); it needs nvcc on the PATH"
+endif
 
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
@@ -293,6 +304,7 @@ help:
 	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       tests with threads under the thread sanitizer"
 	@echo "make test-cuda-host   kernels.cu compiled for the host: its tests without a GPU, also under the sanitizers"
+	@echo "make test-cuda  on a machine with a GPU: conformance, verify, agents, compute-sanitizer"
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
 	@echo "make datasets   the locomotion sets, by SAC from nothing; TASKS='hopper ...' STEPS=300000 ROWS=100000; resumable"
 	@echo "make datasets-table   datasets/README.md's table of those that are made"

@@ -227,8 +227,8 @@ struct UfAgent {
     int* host_bad;
     Loaded data;
 
-    int64_t num_updates;
-    UfFault* faults;  // (P) of members that stopped
+    int64_t num_updates, num_checked;  // checked: looked at for what is not finite
+    UfFault* faults;                   // (P) of members that stopped
     World world;
     Arena parameters, scratch;
 };
@@ -1466,18 +1466,20 @@ enum { FETCH_UPDATES = 100 };
 // A loss or parameter that is no number stops the member at the update that made it, or where that is seen.
 static UfStatus check_finite(const UfAgent* a, int p) {
     static const char* const groups[NUM_GROUPS] = {"actor", "critic", "value", "log_alpha"};
-    const long long update = (long long)a->num_updates;
+    const long long last = (long long)a->num_updates, first = a->backend->apart ? a->num_checked + 1 : last;
+    char when[64];
+    snprintf(when, sizeof when, first < last ? "updates %lld to %lld" : "update %lld", first, last);
     for (int i = 0; i < a->num_logged; i++)  // rollouts are judged where they are made
         if (!is_model_metric(a->logged[i]) &&
             !isfinite(a->host_metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
             return UF_FAIL(UF_ERR_NONFINITE,
-                           "update %lld: %s is not finite; try a smaller lr or look at the dataset's rewards",
-                           update, a->logged_names[i]);
+                           "%s: %s is not finite; try a smaller lr or look at the dataset's rewards", when,
+                           a->logged_names[i]);
     for (int k = 0; k < NUM_GROUPS; k++)
         if (a->host_bad[k * a->P + p])
             return UF_FAIL(UF_ERR_NONFINITE,
-                           "update %lld: a parameter of %s, or its gradient, is not finite; try a smaller %s",
-                           update, groups[k], k == GROUP_ACTOR ? "actor_lr" : "lr");
+                           "%s: a parameter of %s, or its gradient, is not finite; try a smaller %s", when,
+                           groups[k], k == GROUP_ACTOR ? "actor_lr" : "lr");
     return UF_OK;
 }
 
@@ -1562,6 +1564,7 @@ static UfStatus check_members(UfAgent* a) {
         const UfStatus status = is_stopped(a, p) ? UF_OK : check_finite(a, p);
         if (status != UF_OK) stop_member(a, p, status);
     }
+    a->num_checked = a->num_updates;
     return UF_OK;
 }
 
@@ -2052,7 +2055,7 @@ static UfStatus read_shared(UfAgent* a, const Saved* saved) {
     UF_TRY(read_action_bounds(h5, a->A, &a->action_bounds));
     UF_TRY(read_optional_string(h5, "dataset_hash", a->dataset_hash, sizeof a->dataset_hash));
     UF_TRY(read_optional_string(h5, "env", a->env_id, sizeof a->env_id));
-    a->num_updates = saved->header.num_updates;
+    a->num_updates = a->num_checked = saved->header.num_updates;
     a->metrics_count = saved->header.metrics_count;
     upload_constants(a);
     return UF_OK;

@@ -38,7 +38,8 @@ static void test_old_driver(void** state) {
     (void)state;
     uf_host_cuda.driver_version = 12040;
     uf_host_cuda.device_count = -1;
-    expect_refused("fp32", UF_ERR_DEVICE, "driver is for CUDA 12.4, this program needs 13.0", "update the driver");
+    expect_refused("fp32", UF_ERR_DEVICE, "driver is for CUDA 12.4, this program needs 13.0",
+                   "update the driver");
 }
 
 static void test_no_device(void** state) {
@@ -168,8 +169,9 @@ static void test_no_plan(void** state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, heal)
     const struct CMUnitTest tests[] = {
-        TEST(test_no_driver), TEST(test_old_driver), TEST(test_no_device), TEST(test_old_device), TEST(test_no_blas),
-        TEST(test_precision), TEST(test_memory),     TEST(test_launch),    TEST(test_fault),      TEST(test_no_plan),
+        TEST(test_no_driver), TEST(test_old_driver), TEST(test_no_device), TEST(test_old_device),
+        TEST(test_no_blas),   TEST(test_precision),  TEST(test_memory),    TEST(test_launch),
+        TEST(test_fault),     TEST(test_no_plan),
     };
     return cmocka_run_group_tests_name("cuda errors", tests, keep_healthy, NULL);
 }
