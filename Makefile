@@ -75,7 +75,7 @@ ifneq ($(SANITIZE),)      # ifunc resolvers run before a sanitizer is up, so no 
 ALL_C    += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -DUF_NO_CLONES
 ALL_HOST += -fsanitize=$(SANITIZE) -fsanitize-sections=uf_shared -fno-omit-frame-pointer
 endif
-ALL_HOST += -std=c++17 -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Itests/cuda_host $(CFLAGS)
+ALL_HOST += -std=c++17 -fPIC -pthread -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Itests/cuda_host $(CFLAGS)
 
 # ---- files ----
 

@@ -1,8 +1,8 @@
 // kernels.cu: the op set on a CUDA device. kernels.c is the specification.
 //
 // Everything an op touches lies on the device; an op only launches, on one stream: it allocates nothing, waits for
-// nothing and reads nothing back, so a whole update can be recorded as a graph. What changes from update to update is
-// a UfCount: kernels add `each` times the number of replays, which lies on the device. A failure sticks, later ops do
+// nothing and reads nothing back, so a whole update is recorded once, as a graph, and repeated. What changes from update
+// to update is a UfCount: kernels add `each` times the number of replays, which lies on the device. A failure sticks, later ops do
 // nothing, and `sync` tells it with op and shape.
 //
 // Products: fp32 by product_kernel, which sums over k in order, so that a member computes to the bit what it computes
@@ -13,7 +13,7 @@
 // columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
 //
 // Rooms: state, launching, sums, products, forward, backward, second order, random numbers, rows, policy terms,
-// critic terms, world model, optimiser, backend.
+// critic terms, world model, optimiser, recording, backend.
 #include "kernels.h"
 
 #include <cublas_v2.h>
@@ -64,7 +64,9 @@ struct State {
     char device[128];
     int num_sms;
     Blas blas;
-    int64_t* replays;  // of a recorded update, on the device
+    cudaGraphExec_t graph;  // of a recorded update.   Nullable
+    bool recording;
+    int64_t* replays;  // of it, on the device
     float* scratch;
     size_t scratch_count;
     Where where;
@@ -137,6 +139,11 @@ struct Scratch {
 };
 
 // ---- sums ----
+
+// What a UfCount has come to. replays null: the op is not recorded.
+__device__ inline int64_t count_now(UfCount count, const int64_t* replays) {
+    return count.now + (replays ? count.each * *replays : 0);
+}
 
 __device__ inline int lane() { return static_cast<int>(threadIdx.x) % WARP; }
 __device__ inline int warp() { return static_cast<int>(threadIdx.x) / WARP; }
@@ -996,9 +1003,8 @@ struct Draw {
     const int64_t* replays;
 
     __device__ UfPhilox words(int member, int64_t block) const {
-        const int64_t now = update.now + update.each * *replays;
-        return uf_philox(seeds.v[member], static_cast<uint32_t>(stream), static_cast<uint64_t>(now),
-                         static_cast<uint64_t>(block));
+        return uf_philox(seeds.v[member], static_cast<uint32_t>(stream),
+                         static_cast<uint64_t>(count_now(update, replays)), static_cast<uint64_t>(block));
     }
 };
 
@@ -1043,7 +1049,7 @@ void draw(State* s, int P, const uint64_t* seeds, int stream, UfCount update, Ea
         c.members = P - first < SEEDS ? P - first : SEEDS;
         c.stream = stream;
         c.update = update;
-        c.replays = s->replays;
+        c.replays = s->recording ? s->replays : nullptr;
         for (int i = 0; i < c.members; i++) c.seeds.v[i] = seeds[first + i];
         each(c);
     }
@@ -1918,7 +1924,7 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
     const int p = static_cast<int>(blockIdx.x) / c.blocks_each,
               block = static_cast<int>(blockIdx.x) % c.blocks_each;
     if (c.lr && threadIdx.x == 0)
-        step = uf_adam_step(c.lr[p], c.step.now + c.step.each * *c.replays, c.cosine_steps, c.weight_decay);
+        step = uf_adam_step(c.lr[p], count_now(c.step, c.replays), c.cosine_steps, c.weight_decay);
     __syncthreads();
     const int64_t count = static_cast<int64_t>(g.count), first = p * count, stride = g.P * count;
     const real share = c.polyak ? c.polyak[p] : 0;
@@ -1946,10 +1952,51 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
     State* s = begin(be, "adam_polyak", group->P, group->num_blocks, 1, static_cast<int>(group->count));
     const int64_t needed = ceil_div(static_cast<int64_t>(group->count), THREADS),
                   fair = ceil_div(16 * static_cast<int64_t>(s->num_sms), group->P);
-    const Adam c = {*group,       lr,         polyak,
-                    step,         s->replays, cosine_steps,
-                    weight_decay, bad,        static_cast<int>(needed < fair ? needed : fair)};
+    const Adam c = {*group,
+                    lr,
+                    polyak,
+                    step,
+                    s->recording ? s->replays : nullptr,
+                    cosine_steps,
+                    weight_decay,
+                    bad,
+                    static_cast<int>(needed < fair ? needed : fair)};
     launch(s, adam_polyak_kernel, static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
+}
+
+// ---- recording ----
+
+__global__ void advance_kernel(int64_t* replays) { ++*replays; }
+
+void forget(State* s) {
+    if (s->graph) check(s, cudaGraphExecDestroy(s->graph));
+    s->graph = nullptr;
+}
+
+void cuda_record(UfBackend* be) {
+    State* s = begin(be, "record", 0, 0, 0, 0);
+    forget(s);
+    if (s->failed != UF_OK) return;
+    check(s, cudaMemsetAsync(s->replays, 0, sizeof *s->replays, s->stream));
+    check(s, cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal));
+    s->recording = s->failed == UF_OK;
+}
+
+void cuda_end_record(UfBackend* be) {
+    State* s = state_of(be);
+    cudaGraph_t graph = nullptr;
+    if (!s->recording) return;
+    launch(s, advance_kernel, 1, 1, s->replays);
+    s->where = Where{"end_record", 0, 0, 0, 0};
+    s->recording = false;
+    check(s, cudaStreamEndCapture(s->stream, &graph));
+    if (s->failed == UF_OK) check(s, cudaGraphInstantiate(&s->graph, graph, 0));
+    if (graph) check(s, cudaGraphDestroy(graph));
+}
+
+void cuda_repeat(UfBackend* be) {
+    State* s = begin(be, "recorded update", 0, 0, 0, 0);
+    if (s->failed == UF_OK) check(s, cudaGraphLaunch(s->graph, s->stream));
 }
 
 // ---- backend ----
@@ -2033,6 +2080,7 @@ void cuda_close(UfBackend* be) {
         if (s->blas.handle) s->blas.destroy(s->blas.handle);
         if (s->blas.workspace) cudaFree(s->blas.workspace);
         if (s->blas.library) dlclose(s->blas.library);
+        if (s->graph) cudaGraphExecDestroy(s->graph);
         if (s->scratch) cudaFree(s->scratch);
         if (s->replays) cudaFree(s->replays);
         if (s->stream) cudaStreamDestroy(s->stream);
@@ -2159,6 +2207,9 @@ void fill_table(UfBackend* be) {
     be->model_error = cuda_model_error;
     be->ring_append = cuda_ring_append;
     be->adam_polyak = cuda_adam_polyak;
+    be->record = cuda_record;
+    be->end_record = cuda_end_record;
+    be->repeat = cuda_repeat;
     be->close = cuda_close;
 }
 

@@ -330,6 +330,12 @@ struct UfBackend {
     void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, UfCount step, int64_t cosine_steps,
                         double weight_decay, const real* polyak, int* bad);
 
+    // Between `record` and `end_record` ops are noted, not done; `repeat` does them all, the first time as they were
+    // noted, then with each UfCount grown by its `each` from time to time.   Nullable, all three alike
+    void (*record)(UfBackend*);
+    void (*end_record)(UfBackend*);
+    void (*repeat)(UfBackend*);
+
     void (*close)(UfBackend*);
 };
 

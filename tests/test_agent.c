@@ -346,7 +346,8 @@ static void test_member_stops(void** state) {
         assert_int_equal(uf_train(agent, data, 19, NULL, NULL), UF_ERR_NONFINITE);
         assert_error(on_device() ? "member 3: updates 22 to 40: " : "member 3: update 22: ");
         assert_string_equal(uf_agent_member_error(agent, BAD), strstr(uf_error(), "update"));
-        assert_ok(uf_train(agent, data, 40 - uf_agent_num_updates(agent), NULL, NULL));
+        if (uf_agent_num_updates(agent) < 40)  // a device sees it at the end
+            assert_ok(uf_train(agent, data, 40 - uf_agent_num_updates(agent), NULL, NULL));
         for (int p = 0; p < P; p++) assert_int_equal(uf_agent_member_error(agent, p) != NULL, p == BAD);
         for (int k = 0; k < P - 1; k++) assert_ok(uf_agent_save_member(agent, k < BAD ? k : P - 1, paths[k]));
         assert_ok(uf_agent_load_population(&loaded, paths, P - 1, threads));

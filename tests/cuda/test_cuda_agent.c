@@ -168,6 +168,35 @@ static void test_repeats(void** state) {
     }
 }
 
+// A recorded update that is repeated does what updates that are launched one by one do: an agent that is saved and
+// loaded after each never repeats one. A learning rate that falls and two critic updates are counted along.
+static void test_recorded_updates(void** state) {
+    (void)state;
+    const char* path = in_folder("steps.h5");
+    need_device();
+    for (int f = 0; f < NUM_FAMILIES - 1; f++) {  // the last has a model, which no file holds
+        UfConfig* config = config_on(f, "cuda");
+        UfAgent *straight = NULL, *stepwise = NULL;
+        assert_ok(uf_config_parse(config,
+                                  "{\"lr_schedule\": \"cosine\", \"num_updates\": 9, \"lr\": 1e-3, "
+                                  "\"num_critic_updates_per_step\": 2}",
+                                  "schedule"));
+        assert_ok(uf_agent_create(&straight, config, data, 1));
+        assert_ok(uf_agent_create(&stepwise, config, data, 1));
+        assert_ok(uf_train(straight, data, 8, NULL, NULL));
+        for (int k = 0; k < 8; k++) {
+            assert_ok(uf_train(stepwise, data, 1, NULL, NULL));
+            assert_ok(uf_agent_save(stepwise, path));
+            uf_agent_free(stepwise);
+            assert_ok(uf_agent_load(&stepwise, path, 1));
+        }
+        assert_same_member(straight, 0, stepwise, 0);
+        uf_agent_free(straight);
+        uf_agent_free(stepwise);
+        uf_config_free(config);
+    }
+}
+
 // A checkpoint of one device goes on on the other, from the same bits; and with its own configuration's device.
 static void test_checkpoints_move(void** state) {
     (void)state;
@@ -286,9 +315,13 @@ static void test_refusals(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_update),     cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_checkpoints_move), cmocka_unit_test(test_wrong_recordings),
-        cmocka_unit_test(test_policy),           cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_first_update),
+        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_recorded_updates),
+        cmocka_unit_test(test_checkpoints_move),
+        cmocka_unit_test(test_wrong_recordings),
+        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_auto),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("cuda agent", tests, setup, teardown);

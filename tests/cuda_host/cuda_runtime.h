@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <functional>
 
 #include "host_cuda.h"
 
@@ -102,20 +103,27 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 
+// A graph is the list of what was launched.
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+typedef struct UfHostGraph *cudaGraph_t, *cudaGraphExec_t;
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;
     size_t dynamicSmemBytes;
     cudaStream_t stream;
 };
 
-cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, void (*thread)(const void*),
-                           const void* context);
+cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, const std::function<void()>& thread);
 
 template <typename... Params, typename... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args&&... args) {
-    const auto thread = [&] { kernel(args...); };  // each thread gets its copy of the arguments
-    return uf_host_launch(
-        config, [](const void* context) { (*static_cast<decltype(thread)*>(context))(); }, &thread);
+    return uf_host_launch(config, [=] { kernel(args...); });  // each thread gets its copy of the arguments
 }
 
 #endif

@@ -6,7 +6,7 @@
 // wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
 // is the host's, so the address sanitizer sees every access; it and shared memory begin as NaN.
 //
-// Rooms: fibres, meeting, launching, memory, device, cuBLAS.
+// Rooms: fibres, meeting, launching, graphs, memory, device, cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
@@ -62,8 +62,7 @@ static int num_fibres;                              // made so far
 static int order[MAX_THREADS], place[MAX_THREADS];  // who is at a place, and where one is
 static int first_ready;                             // none before that place can go on
 static int num_done, num_at_barrier, num_in_warp[MAX_THREADS / WARP];
-static void (*body)(const void*);
-static const void* body_context;
+static const std::function<void()>* body;
 
 static void park();
 
@@ -89,7 +88,7 @@ static void fibre_main() {
     arrive(nullptr);
 #endif
     for (;;) {
-        body(body_context);
+        (*body)();
         fibres[threadIdx.x].state = DONE;
         num_done++;
         park();
@@ -257,24 +256,79 @@ static void run_block(int count) {
 // Threads of the program take turns.
 static std::mutex one_at_a_time;
 
-cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, void (*thread)(const void*),
-                           const void* context) {
+struct UfHostStream {
+    UfHostGraph* capture;  // that launches go to.   Nullable
+};
+
+struct UfHostGraph {
+    std::vector<std::function<void()>> work;
+};
+
+static void run_grid(dim3 grid, dim3 block, const std::function<void()>& thread) {
     const std::lock_guard<std::mutex> lock(one_at_a_time);
-    const int count = static_cast<int>(config->blockDim.x);
-    if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
-    if (count < 1 || count > MAX_THREADS || config->gridDim.x < 1 || !config->stream)
-        return cudaErrorLaunchFailure;
+    const int count = static_cast<int>(block.x);
     while (num_fibres < count) make_fibre(&fibres[num_fibres++]);
-    body = thread;
-    body_context = context;
-    gridDim = config->gridDim;
-    blockDim = config->blockDim;
+    body = &thread;
+    gridDim = grid;
+    blockDim = block;
     // Blocks in both directions: none may wait for what another writes.
     const bool backward = uf_host_cuda.order == UF_HOST_REVERSE;
     for (unsigned b = 0; b < gridDim.x; b++) {
         blockIdx = dim3(backward ? gridDim.x - 1 - b : b, 0, 0);
         run_block(count);
     }
+}
+
+cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, const std::function<void()>& thread) {
+    const dim3 grid = config->gridDim, block = config->blockDim;
+    if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
+    if (block.x < 1 || block.x > MAX_THREADS || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
+    if (config->stream->capture)
+        config->stream->capture->work.push_back([=] { run_grid(grid, block, thread); });
+    else
+        run_grid(grid, block, thread);
+    return cudaSuccess;
+}
+
+// ---- graphs ----
+
+// What is no launch must wait until the recording has ended.
+static void expect_no_capture(cudaStream_t stream, const char* what) {
+    if (stream && stream->capture) give_up(what);
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+    (void)mode;
+    expect_no_capture(stream, "a recording inside a recording");
+    stream->capture = new UfHostGraph();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
+    *out = stream->capture;
+    stream->capture = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long flags) {
+    (void)flags;
+    *out = new UfHostGraph(*graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    expect_no_capture(stream, "a graph launched inside a recording");
+    for (const auto& work : graph->work) work();
     return cudaSuccess;
 }
 
@@ -319,22 +373,18 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
     (void)kind;
-    (void)stream;
+    expect_no_capture(stream, "a copy inside a recording");
     memcpy(to, from, bytes);
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
-    (void)stream;
+    expect_no_capture(stream, "memory is set inside a recording");
     memset(to, value, bytes);
     return cudaSuccess;
 }
 
 // ---- device ----
-
-struct UfHostStream {
-    int unused;
-};
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
     (void)flags;
@@ -348,7 +398,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    (void)stream;
+    expect_no_capture(stream, "a wait inside a recording");
     const bool fails = uf_host_cuda.fail_sync >= 0 && uf_host_cuda.num_launches >= uf_host_cuda.fail_sync;
     return fails ? cudaErrorIllegalAddress : cudaSuccess;
 }
@@ -396,7 +446,8 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int device) 
 // ---- cuBLAS ----
 
 struct UfHostBlas {
-    bool has_stream, has_workspace;
+    cudaStream_t stream;
+    bool has_workspace;
 };
 
 cublasStatus_t cublasCreate_v2(cublasHandle_t* out) {
@@ -410,7 +461,7 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
 }
 
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
-    handle->has_stream = stream != nullptr;
+    handle->stream = stream;
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -451,19 +502,26 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
     const int rows_a = flip_a ? k : m, columns_a = flip_a ? m : k, rows_b = flip_b ? n : k,
               columns_b = flip_b ? k : n, bits = compute == CUBLAS_COMPUTE_32F_FAST_16BF ? 7 : 10;
     (void)algorithm;
-    if (!handle->has_stream || !handle->has_workspace || a_type != CUDA_R_32F || b_type != CUDA_R_32F ||
+    if (!handle->stream || !handle->has_workspace || a_type != CUDA_R_32F || b_type != CUDA_R_32F ||
         c_type != CUDA_R_32F || m < 1 || n < 1 || k < 1 || count < 1 || lda < rows_a || ldb < rows_b ||
         ldc < m)
         return CUBLAS_STATUS_INVALID_VALUE;
-    for (int i = 0; i < count; i++) {
-        const std::vector<float> left =
-            rounded_matrix(static_cast<const float*>(a) + i * stride_a, rows_a, columns_a, lda, bits);
-        const std::vector<float> right =
-            rounded_matrix(static_cast<const float*>(b) + i * stride_b, rows_b, columns_b, ldb, bits);
-        cblas_sgemm(CblasColMajor, flip_a ? CblasTrans : CblasNoTrans, flip_b ? CblasTrans : CblasNoTrans, m,
-                    n, k, *static_cast<const float*>(alpha), left.data(), rows_a, right.data(), rows_b,
-                    *static_cast<const float*>(beta), static_cast<float*>(c) + i * stride_c, ldc);
-    }
+    const float factor = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
+    const auto products = [=] {
+        for (int i = 0; i < count; i++) {
+            const std::vector<float> left =
+                rounded_matrix(static_cast<const float*>(a) + i * stride_a, rows_a, columns_a, lda, bits);
+            const std::vector<float> right =
+                rounded_matrix(static_cast<const float*>(b) + i * stride_b, rows_b, columns_b, ldb, bits);
+            cblas_sgemm(CblasColMajor, flip_a ? CblasTrans : CblasNoTrans, flip_b ? CblasTrans : CblasNoTrans,
+                        m, n, k, factor, left.data(), rows_a, right.data(), rows_b, kept,
+                        static_cast<float*>(c) + i * stride_c, ldc);
+        }
+    };
+    if (handle->stream->capture)
+        handle->stream->capture->work.push_back(products);
+    else
+        products();
     return CUBLAS_STATUS_SUCCESS;
 }
 
