@@ -2160,6 +2160,15 @@ UfStatus open_blas(State* s, const char* precision) {
     return UF_OK;
 }
 
+// Whether kernels run at all; and loads the one that is first launched while an update is recorded, which must not be.
+UfStatus try_kernel(State* s) {
+    s->where = Where{"first kernel", 1, 1, 1, 1};
+    launch(s, advance_kernel, 1, 1, s->replays);
+    const cudaError_t error = cudaStreamSynchronize(s->stream);
+    check(s, error);
+    return s->failed == UF_OK ? UF_OK : UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
+}
+
 UfStatus open_state(State* s, const char* precision) {
     if (strcmp(precision, "fp32") != 0 && strcmp(precision, "tf32") != 0 && strcmp(precision, "bf16") != 0)
         return UF_FAIL(UF_ERR_ARGUMENT, "precision '%s'; expected fp32, tf32 or bf16", precision);
@@ -2169,7 +2178,7 @@ UfStatus open_state(State* s, const char* precision) {
     void* replays = nullptr;
     UF_TRY(allocate(&replays, sizeof(int64_t), "number of replays"));
     s->replays = static_cast<int64_t*>(replays);
-    check(s, cudaMemsetAsync(replays, 0, sizeof(int64_t), s->stream));
+    UF_TRY(try_kernel(s));
     return strcmp(precision, "fp32") == 0 ? UF_OK : open_blas(s, precision);
 }
 

@@ -29,7 +29,7 @@
 #include <ucontext.h>
 #endif
 
-UfHostCuda uf_host_cuda = {UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, -1, -1, false};
+UfHostCuda uf_host_cuda = {UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1, false};
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 [[noreturn]] static void give_up(const char* sentence) {
@@ -518,6 +518,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
                         static_cast<float*>(c) + i * stride_c, ldc);
         }
     };
+    uf_host_cuda.num_products++;
     if (handle->stream->capture)
         handle->stream->capture->work.push_back(products);
     else

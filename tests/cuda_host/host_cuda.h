@@ -25,7 +25,8 @@ typedef struct UfHostCuda {
     int compute_major;     // compute capability of the device
     size_t total_bytes;    // of its memory
     size_t used_bytes;     // of these, in use
-    int64_t num_launches;  // so far
+    int64_t num_launches;  // of kernels, so far
+    int64_t num_products;  // of cuBLAS, so far
     int64_t fail_launch;   // the launch of this number fails.   -1: none
     int64_t fail_sync;     // a wait after so many launches finds an illegal access.   -1: none
     bool no_blas;          // cuBLAS is not installed
