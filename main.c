@@ -21,8 +21,10 @@
 #include "core/dynamics.h"
 #include "core/dynamics_run.h"
 #include "core/envs.h"
+#include "core/fqe.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
+#include "core/plot_runs.h"
 #include "core/protocol.h"
 #include "core/render.h"
 #include "core/report.h"
@@ -87,6 +89,14 @@ enum Option {
     O_IMPORT,
     O_DEVICE,
     O_PRECISION,
+    O_BY,
+    O_METRIC,
+    O_X,
+    O_BAND,
+    O_SMOOTH,
+    O_FINAL,
+    O_NUM_UPDATES,
+    O_GAMMA,
     NUM_OPTIONS,
 };
 
@@ -101,7 +111,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_OUT] = {"out", "PATH", "where the result goes", 0, 0},
     [O_RESUME] = {"resume", "DIR", "go on with the run in DIR", 0, 0},
     [O_THREADS] = {"threads", "N", "threads; 0: all cores. Results do not depend on it", 0, 1024},
-    [O_DATASET] = {"dataset", "FILE", "HDF5 file to train on", 0, 0},
+    [O_DATASET] = {"dataset", "FILE", "HDF5 file to train on, or to evaluate on (fqe)", 0, 0},
     [O_QUIET] = {"quiet", NULL, "no progress", 0, 0},
     [O_ENV] = {"env", "NAME", "environment", 0, 0},
     [O_EPISODES] = {"episodes", "N", "episodes (default 100)", 1, 10000000},
@@ -137,7 +147,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_DATASET_STEPS] = {"dataset-steps", "N",
                          "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
     [O_DYNAMICS] = {"dynamics", NULL, "time the world model's training", 0, 0},
-    [O_CSV] = {"csv", "FILE", "a line a run, for spreadsheets", 0, 0},
+    [O_CSV] = {"csv", "FILE", "the same as a table, for spreadsheets", 0, 0},
     [O_EPISODE] = {"episode", "N", "which episode of the seed, as eval counts them (default 0)", 0,
                    INT32_MAX},
     [O_WIDTH] = {"width", "N", "pixels of a frame (default 400)", UF_RENDER_MIN_SIDE, UF_RENDER_MAX_SIDE},
@@ -163,6 +173,29 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_NPZ] = {"npz", "FOLDER", "a .npz file a policy there, in the layout of the Unifloral reference", 0, 0},
     [O_IMPORT] = {"import", "PATH...", "put run folders and .npz files of the reference into the store", 0,
                   0},
+    [O_BY] = {"by", "NAME", "a line for each value of this hyperparameter, not only for each algorithm", 0,
+              0},
+    [O_METRIC] =
+        {"metric", "NAME",
+         "column of log.jsonl (default: evaluation score, or return where there are no scores; of world "
+         "models validation)",
+         0, 0},
+    [O_X] =
+        {"x", "AXIS",
+         "updates (default; epochs of world models) or seconds. Lines of runs that were logged at different "
+         "places are interpolated, as far as all runs of a group go, and a note says so",
+         0, 0},
+    [O_BAND] =
+        {"band", "KIND",
+         "over the runs of a group: stderr (default), std, minmax, or ci (Student's interval of the mean)", 0,
+         0},
+    [O_SMOOTH] = {"smooth", "N", "each point is the mean of itself and the N - 1 before it, run by run", 1,
+                  100000},
+    [O_FINAL] = {"final", NULL,
+                 "final scores: inter-quartile mean over runs with its bootstrap interval, and each run", 0,
+                 0},
+    [O_NUM_UPDATES] = {"num-updates", "N", "as --set num_updates=N (default 20000)", 1, INT64_MAX},
+    [O_GAMMA] = {"gamma", "X", "as --set gamma=X (default 0.99)", 0, 0},
 };
 
 typedef struct Args {
@@ -271,6 +304,16 @@ static UfStatus online_config(const Args* args, UfConfig* c) {
     return UF_OK;
 }
 
+static UfStatus set_by_name(const Args* args, UfConfig* config) {
+    for (int i = 0; i < args->num_sets; i++) {
+        char name[256];
+        const char* equals = strchr(args->sets[i], '=');
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
+        UF_TRY(uf_config_set(config, name, equals + 1));
+    }
+    return UF_OK;
+}
+
 // Nullable: file
 static UfStatus train_config(const Args* args, const char* file, UfConfig** out) {
     const char* resume = args->values[O_RESUME];
@@ -282,12 +325,7 @@ static UfStatus train_config(const Args* args, const char* file, UfConfig** out)
     else
         UF_TRY(uf_config_create(out));
     if (file) UF_TRY(uf_config_load(*out, file));
-    for (int i = 0; i < args->num_sets; i++) {
-        char name[256];
-        const char* equals = strchr(args->sets[i], '=');
-        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
-        UF_TRY(uf_config_set(*out, name, equals + 1));
-    }
+    UF_TRY(set_by_name(args, *out));
     static const struct {
         enum Option option;
         const char* name;
@@ -620,7 +658,7 @@ static int command_results(const Args* args) {
     return imported == DONE ? shown : imported;
 }
 
-// ---- eval, info, verify ----
+// ---- eval, fqe, info, verify ----
 
 static void print_number(const char* name, double value) {
     printf(isfinite(value) ? ", \"%s\": %.9g" : ", \"%s\": null", name, value);
@@ -662,6 +700,66 @@ static int command_eval(const Args* args) {
     }
     uf_evaluation_free(&e);
     return DONE;
+}
+
+static UfStatus fqe_config(const Args* args, UfConfig** out) {
+    static const struct {
+        enum Option option;
+        const char* name;
+    } sugar[] = {{O_SEED, "seed"}, {O_NUM_UPDATES, "num_updates"}, {O_GAMMA, "gamma"}};
+    UF_TRY(uf_fqe_config(out));
+    UF_TRY(set_by_name(args, *out));
+    for (size_t i = 0; i < sizeof(sugar) / sizeof(sugar[0]); i++) {
+        const char* value = args->values[sugar[i].option];
+        if (value) UF_TRY(uf_config_set(*out, sugar[i].name, value));
+    }
+    return UF_OK;
+}
+
+// A policy that diverged has no estimate: the others are printed, but it is an error.
+static int print_fqe(const Args* args, const UfFqeReport* report) {
+    if (args->values[O_JSON])
+        printf("%s\n", report->json);
+    else
+        printf("%s", report->text);
+    if (!report->num_diverged) return DONE;
+    fprintf(stderr,
+            "error: %d of %d evaluations diverged and are no estimate; try a smaller lr, or "
+            "another gamma\n",
+            report->num_diverged, report->num_policies);
+    return FAILED;
+}
+
+static int command_fqe(const Args* args) {
+    UfConfig* config = NULL;
+    UfFqeReport report;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    if (fqe_config(args, &config) != UF_OK) {
+        uf_config_free(config);
+        return failed();
+    }
+    catch_signals();
+    const UfFqeRun run = {.checkpoints = args->files,
+                          .num_checkpoints = args->num_files,
+                          .dataset = args->values[O_DATASET],
+                          .env = args->values[O_ENV],
+                          .config = config,
+                          .num_threads = (int)number(args, O_THREADS, 0),
+                          .out = args->values[O_OUT],
+                          .stop = &stop_signal,
+                          .on_progress = on_progress,
+                          .user = &screen};
+    const UfStatus status = uf_fqe_run(&run, &report);
+    uf_config_free(config);
+    if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "%s; nothing was written\n", uf_error());
+        return 128 + stop_signal;
+    }
+    if (status != UF_OK) return failed();
+    const int result = print_fqe(args, &report);
+    uf_fqe_report_free(&report);
+    return result;
 }
 
 // Checkpoints and results say so in their attribute `kind`; everything else is taken for a dataset.
@@ -831,6 +929,11 @@ static int command_report(const Args* args) {
     return status == UF_OK ? DONE : failed();
 }
 
+static void print_notes(const char* notes) {
+    for (const char *line = notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        fprintf(stderr, "note: %.*s\n", (int)(end - line), line);
+}
+
 static int command_protocol(const Args* args) {
     const UfProtocolOptions d = uf_protocol_defaults();
     const char *alpha = args->values[O_UCB_ALPHA], *confidence = args->values[O_CONFIDENCE],
@@ -849,13 +952,45 @@ static int command_protocol(const Args* args) {
                     .seed = (uint64_t)number(args, O_SEED, (int64_t)d.seed)}};
     UfProtocolReport report;
     const UfStatus status = uf_protocol_run(&run, &report);
-    for (const char *line = report.notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
-        fprintf(stderr, "note: %.*s\n", (int)(end - line), line);
+    print_notes(report.notes);
     if (report.text) printf("%s", report.text);
     if (status == UF_OK)
         printf("\nwrote %s: curves.csv, summary.csv, aggregates.csv, protocol.json%s\n", run.folder,
                report.has_figures ? ", protocol.svg, .png, .pdf" : "");
     uf_protocol_report_free(&report);
+    return status == UF_OK ? DONE : failed();
+}
+
+// A build that draws no charts still writes the table.
+static int command_plot(const Args* args) {
+    const UfProtocolOptions d = uf_protocol_defaults();
+    const bool final = args->values[O_FINAL] != NULL;
+    const char *confidence = args->values[O_CONFIDENCE], *out = args->values[O_OUT];
+    if (!out && uf_make_folder("runs") != UF_OK) return failed();
+    const UfPlotRuns plot = {.sources = args->files,
+                             .num_sources = args->num_files,
+                             .output = out     ? out
+                                       : final ? "runs/final_scores.png"
+                                               : "runs/learning_curves.png",
+                             .csv = args->values[O_CSV],
+                             .by = args->values[O_BY],
+                             .final = final,
+                             .metric = args->values[O_METRIC],
+                             .x = args->values[O_X],
+                             .band = args->values[O_BAND],
+                             .smooth = (int)number(args, O_SMOOTH, 1),
+                             .confidence = confidence ? strtod(confidence, NULL) : d.confidence,
+                             .num_bootstraps = (int)number(args, O_BOOTSTRAPS, d.num_bootstraps),
+                             .seed = (uint64_t)number(args, O_SEED, (int64_t)d.seed),
+                             .num_threads = (int)number(args, O_THREADS, 0)};
+    UfPlotReport report;
+    const UfStatus status = uf_plot_runs(&plot, &report);
+    print_notes(report.notes);
+    if (status == UF_OK)
+        printf("wrote %s%s%s: %d run%s, %d group%s, %d dataset%s\n", plot.output, plot.csv ? ", " : "",
+               plot.csv ? plot.csv : "", report.num_runs, report.num_runs == 1 ? "" : "s", report.num_groups,
+               report.num_groups == 1 ? "" : "s", report.num_datasets, report.num_datasets == 1 ? "" : "s");
+    uf_plot_report_free(&report);
     return status == UF_OK ? DONE : failed();
 }
 
@@ -876,6 +1011,7 @@ static int command_envs(const Args* args) {
 // ---- commands ----
 
 #define BIT(option) (UINT64_C(1) << (option))
+_Static_assert(NUM_OPTIONS <= 64, "an option is a bit of a command");
 
 typedef struct Command {
     const char* name;
@@ -913,6 +1049,14 @@ static const Command commands[] = {
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
      "evaluate the policy of a checkpoint (a file or a run folder)", 1, 1,
      BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON), 0},
+    {"fqe", command_fqe,
+     "CHECKPOINT... --dataset FILE [--num-updates N] [--gamma X] [--set name=value]... [--seed N] [--threads "
+     "N] "
+     "[--env NAME] [--json] [--out FILE]",
+     "rank policies by fitted Q evaluation on a dataset, without an environment", 1, -1,
+     BIT(O_DATASET) | BIT(O_NUM_UPDATES) | BIT(O_GAMMA) | BIT(O_SET) | BIT(O_SEED) | BIT(O_THREADS) |
+         BIT(O_ENV) | BIT(O_JSON) | BIT(O_OUT) | BIT(O_QUIET),
+     BIT(O_DATASET)},
     {"info", command_info, "FILE...", "describe datasets, checkpoints, world models and results", 1, -1, 0,
      0},
     {"verify", command_verify, "[--device cpu|cuda|auto] [--precision tf32|bf16|fp32] FILE...",
@@ -962,6 +1106,16 @@ static const Command commands[] = {
      "STORE [--where name=value]... [--csv FILE] [--npz FOLDER] [--import PATH...]",
      "list, filter, export and import the results of a store", 1, -1,
      BIT(O_WHERE) | BIT(O_CSV) | BIT(O_NPZ) | BIT(O_IMPORT), 0},
+    {"plot", command_plot,
+     "RUN... [-o FILE.png|.svg|.pdf] [--by NAME] [--metric NAME] [--x updates|seconds] [--band KIND] "
+     "[--smooth N] "
+     "[--csv FILE] | RUN... --final [-o FILE] [--by NAME] [--csv FILE]",
+     "draw learning curves of many runs, or their final scores (without -o: runs/learning_curves.png, "
+     "runs/final_scores.png)",
+     1, -1,
+     BIT(O_OUT) | BIT(O_CSV) | BIT(O_BY) | BIT(O_METRIC) | BIT(O_X) | BIT(O_BAND) | BIT(O_SMOOTH) |
+         BIT(O_FINAL) | BIT(O_CONFIDENCE) | BIT(O_BOOTSTRAPS) | BIT(O_SEED) | BIT(O_THREADS),
+     0},
     {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
@@ -1035,6 +1189,25 @@ static bool is_number(const char* text) {
     return *text && strtod(text, &end) >= 0 && !*end;
 }
 
+// Curves and final scores have options of their own. A number other than -1 is the exit status.
+static int check_plot(const Command* c, const Args* args) {
+    static const enum Option of_curves[] = {O_METRIC, O_X, O_BAND, O_SMOOTH},
+                             of_final[] = {O_BOOTSTRAPS, O_SEED, O_THREADS};
+    const char* band = args->values[O_BAND];
+    char text[64];
+    for (size_t i = 0; i < sizeof of_curves / sizeof of_curves[0] && args->values[O_FINAL]; i++) {
+        snprintf(text, sizeof text, "--final and --%s", options[of_curves[i]].name);
+        if (args->values[of_curves[i]]) return misuse(c, "%s contradict each other", text, NULL);
+    }
+    for (size_t i = 0; i < sizeof of_final / sizeof of_final[0] && !args->values[O_FINAL]; i++) {
+        snprintf(text, sizeof text, "--%s", options[of_final[i]].name);
+        if (args->values[of_final[i]]) return misuse(c, "%s is for --final", text, NULL);
+    }
+    if (args->values[O_CONFIDENCE] && !args->values[O_FINAL] && (!band || strcmp(band, "ci")))
+        return misuse(c, "%s", "--confidence is for --final and --band ci", NULL);
+    return -1;
+}
+
 // Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
 static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool only_files = false;
@@ -1092,7 +1265,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])
         return misuse(c, "%s contradict each other", "--mean and --sample", NULL);
-    static const enum Option reals[] = {O_NOISE, O_UCB_ALPHA, O_CONFIDENCE};
+    static const enum Option reals[] = {O_NOISE, O_UCB_ALPHA, O_CONFIDENCE, O_GAMMA};
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
         const char* value = args->values[reals[i]];
         snprintf(text, sizeof(text), "--%s wants a number of at least 0, not '%%s'", options[reals[i]].name);
@@ -1114,6 +1287,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     if (c->function == command_results && args->num_files > 1 && !args->values[O_IMPORT])
         return misuse(c, "'%s' is one argument too many; --import PATH... puts results into a store",
                       args->files[1], NULL);
+    if (c->function == command_plot && check_plot(c, args) >= 0) return MISUSE;
     // A run to resume brings its own configuration.
     bool resumed = args->values[O_RESUME] != NULL;
     if (args->num_files < c->min_files && !resumed)

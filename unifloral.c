@@ -17,8 +17,8 @@
 // update, the actor's forward pass on s the entropy coefficient and the actor, its pass on s' all U targets.
 //
 // Rooms: config check, agent, members that stop, tensors, memory, world model, making an agent, noise and inputs, actor,
-// critics, value and targets, rollouts, train step, training loop, checkpoint, policy. `grep -n '^// ---- ' unifloral.c` prints
-// the contents. How it differs from the reference: docs/deviations.md.
+// critics, value and targets, rollouts, train step, training loop, diagnosis, checkpoint, policy, evaluator.
+// `grep -n '^// ---- ' unifloral.c` prints the contents. How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
 #include <math.h>
@@ -191,6 +191,7 @@ struct UfAgent {
     int ld;        // O + A: a critic input row
     int policy_kind;
     bool has_target_actor;
+    bool frozen;           // an evaluator: the actors stay as they are
     uint64_t* seeds;       // (P)
     real* host_norm;       // (2, O) mean and std on the host
     float* action_bounds;  // (2, A) low and high of the dataset's units; null: [-1, 1]
@@ -207,6 +208,7 @@ struct UfAgent {
     UfHyper* hyper;                // (P)
     real *lr, *actor_lr, *polyak;  // (P)
     real *norm_mean, *norm_std;    // (O) or null
+    real *actor_mean, *actor_std;  // (O) or null: of a frozen actor, which keeps its own
     real* ones;                    // (P, N, total): seed of dQ/da
 
     // What an update works on.
@@ -444,6 +446,7 @@ static void describe_parameters(UfAgent* a) {
         g->num_blocks = k == GROUP_ALPHA ? 1 : uf_num_blocks(pass_rows(a, k), a->networks[k]);
         const size_t count = (size_t)a->P * g->count;
         REALS(&a->parameters, g->params, count);
+        if (k == GROUP_ACTOR && a->frozen) continue;
         REALS(&a->parameters, g->grads, count * (size_t)g->num_blocks);
         REALS(&a->parameters, g->m, count);
         REALS(&a->parameters, g->v, count);
@@ -479,7 +482,7 @@ static void describe_scratch(UfAgent* a) {
                  U = (size_t)a->U;
     const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld,
                  used = (size_t)critics_in_actor(a);
-    const bool stochastic = !c->deterministic;
+    const bool stochastic = !c->deterministic, sampled = stochastic && !(a->frozen && c->deterministic_eval);
 
     describe(s, &a->hyper, P, sizeof(UfHyper));
     REALS(s, a->lr, P);
@@ -487,13 +490,15 @@ static void describe_scratch(UfAgent* a) {
     REALS(s, a->polyak, P);
     if (c->norm_obs) REALS(s, a->norm_mean, O);
     if (c->norm_obs) REALS(s, a->norm_std, O);
+    if (a->frozen) REALS(s, a->actor_mean, O);
+    if (a->frozen) REALS(s, a->actor_std, O);
 
     describe_batch(s, &a->batch, rows, O, A);
     describe(s, &a->index, rows, sizeof(int64_t));
     describe(s, &a->num_rows, P, sizeof(int64_t));
     if (c->use_entropy_loss) REALS(s, a->noise.alpha, rows * A);
-    if (stochastic) REALS(s, a->noise.actor, rows * A);
-    if (stochastic) REALS(s, a->noise.next_action, rows * A * U);
+    if (stochastic && !a->frozen) REALS(s, a->noise.actor, rows * A);
+    if (sampled) REALS(s, a->noise.next_action, rows * A * U);
     REALS(s, a->noise.smoothing, rows * A * U);
     if (uses_cql(a)) {
         REALS(s, a->noise.cql_random, rows * A * U);
@@ -504,7 +509,7 @@ static void describe_scratch(UfAgent* a) {
     REALS(s, a->x_data, total * ld);
     REALS(s, a->x_pi, rows * ld);
     REALS(s, a->x_next, rows * ld);
-    describe_tape(s, &a->actor_tape, &a->mlp[GROUP_ACTOR], rows);
+    if (!a->frozen) describe_tape(s, &a->actor_tape, &a->mlp[GROUP_ACTOR], rows);
     describe_tape(s, &a->data_tape, &a->mlp[GROUP_CRITIC], total * N);
     if (ANY_POSITIVE(a, actor_q_coef)) {
         describe_tape(s, &a->pi_tape, &a->mlp[GROUP_CRITIC], rows * used);
@@ -902,8 +907,9 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     return a->backend->sync(a->backend);
 }
 
-UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
-                              int action_dim, const real* obs_mean, const real* obs_std, int num_threads) {
+static UfStatus create_agent(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
+                             int action_dim, const real* obs_mean, const real* obs_std, int num_threads,
+                             bool frozen) {
     UfAgent* a = NULL;
     *out = NULL;
     if (population < 1 || obs_dim < 1 || action_dim < 1)
@@ -914,6 +920,7 @@ UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int
     a->P = population;
     a->O = obs_dim;
     a->A = action_dim;
+    a->frozen = frozen;
     UfStatus status = build_agent(a, configs, obs_mean, obs_std, num_threads);
     if (status != UF_OK) {
         uf_agent_free(a);
@@ -921,6 +928,11 @@ UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int
     }
     *out = a;
     return UF_OK;
+}
+
+UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
+                              int action_dim, const real* obs_mean, const real* obs_std, int num_threads) {
+    return create_agent(out, configs, population, obs_dim, action_dim, obs_mean, obs_std, num_threads, false);
 }
 
 UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* configs, int population,
@@ -1426,11 +1438,25 @@ static UfStatus check_rollouts(const UfAgent* a) {
 
 // ---- train step ----
 
+// One update of an evaluator. Each member has one critic: its target is its own, without a minimum.
+static UfStatus evaluation_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
+    UfBackend* be = a->backend;
+    const UfNets actor = nets_of(a, GROUP_ACTOR, false);
+    be->network_input(be, a->x_pi, a->ld, a->B, batch->next_obs, NULL, a->actor_mean, a->actor_std, a->P,
+                      a->B, a->O, a->A);
+    be->mlp_forward(be, &actor, a->next_out, NULL, input_of(a, a->x_pi, a->B), (UfRows){0, a->B, a->B});
+    update_critics(a, batch, z, 0, false, true);
+    a->num_updates++;
+    a->metrics_count++;
+    return be->sync(be);
+}
+
 // One update: a function of (agent, batch, noise) alone.
 static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     UfBackend* be = a->backend;
     const UfConfig* c = &a->configs[0];
     prepare_inputs(a, batch);
+    if (a->frozen) return evaluation_step(a, batch, z);
 
     // The actor on s: one pass for the entropy coefficient and the actor.
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
@@ -1615,7 +1641,9 @@ static UfStatus update(UfAgent* a, const UfSource* source) {
 
 // Members of a population share nothing but constants, so where the backend splits, a thread takes one through a few
 // whole updates while its numbers are in cache, and no thread waits between ops. A lane is a thread's view of the agent.
-enum { ROUND_UPDATES = 16 };
+// The longer a round the better, but the caller wants to hear of it: up to 64 updates, of about a quarter of a second.
+enum { ROUND_UPDATES = 64 };
+#define ROUND_SECONDS 0.25
 
 typedef struct Lane {
     UfAgent agent;
@@ -1659,25 +1687,34 @@ static void update_split(UfAgent* a, const UfSource* source, Lane* lanes, int64_
     a->metrics_count += r.count;
 }
 
-// Updates of a round. A renewal of the model buffer ends it: rollouts are batches large enough for all threads, and
-// members share their scratch.
-static int64_t round_updates(const UfAgent* a, int64_t end) {
+// Updates of a round of at most `most`. A renewal of the model buffer ends it: rollouts are batches large enough for all
+// threads, and members share their scratch.
+static int64_t round_updates(const UfAgent* a, int64_t end, int64_t most) {
     const int64_t interval = a->configs[0].rollout_interval, left = end - a->num_updates;
-    const int64_t count = left < ROUND_UPDATES ? left : ROUND_UPDATES;
+    const int64_t count = left < most ? left : most;
     const int64_t renewed = uses_model(a) ? interval - a->num_updates % interval : count;
     return renewed < count ? renewed : count;
 }
 
+// No bit depends on how long rounds are.
+static int64_t next_round(int64_t most, double seconds) {
+    if (seconds < ROUND_SECONDS / 2 && most < ROUND_UPDATES) return 2 * most;
+    return seconds > 2 * ROUND_SECONDS && most > 1 ? most / 2 : most;
+}
+
 static UfStatus train_until(UfAgent* a, const UfSource* source, Lane* lanes, int64_t end,
                             UfUpdateFn* on_update, void* user) {
+    int64_t most = 1;
     for (int t = 0; lanes && t < uf_pool_num_threads(a->backend->pool); t++) lanes[t].agent = *a;
     while (a->num_updates < end) {
         if (uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)
             UF_TRY(renew_model_buffer(a, source));
+        const double start = lanes ? uf_now() : 0;
         if (lanes)
-            update_split(a, source, lanes, round_updates(a, end));
+            update_split(a, source, lanes, round_updates(a, end, most));
         else if (num_going(a))
             UF_TRY(update(a, source));
+        if (lanes) most = next_round(most, uf_now() - start);
         UF_TRY(report_fault(a, false));
         if (on_update && on_update(user, a, a->num_updates) != 0)
             return UF_FAIL(UF_ERR_STOPPED, "stopped at update %lld", (long long)a->num_updates);
@@ -1727,6 +1764,211 @@ void uf_agent_clear_metrics(UfAgent* a) {
     memset(a->host_metrics, 0, (size_t)a->P * UF_NUM_METRICS * sizeof(double));
     send_metrics(a);
     a->metrics_count = 0;
+}
+
+// ---- diagnosis ----
+
+// What one member says of rows of a dataset, in the arrays of an update, which each update fills anew: nothing that
+// training goes on from is touched. Passes are of whole batches, as shapes are planned for; the last one repeats a row.
+enum { DIAGNOSIS_ROWS = 1024, DIAGNOSIS_SEED = 0, DIAGNOSIS_DRAWS = 16 };
+
+// The host's side of it.
+typedef struct Probe {
+    int member;
+    UfSource source;
+    int64_t* index;                        // (B)
+    real *q, *x, *action, *reward, *done;  // (N, B) (B, ld) (B, A) (B) (B)
+    double *values, *next_values;          // (B)
+} Probe;
+
+static void close_probe(Probe* p) {
+    uf_free(p->index);
+    uf_free(p->q);
+    uf_free(p->values);
+}
+
+static UfStatus open_probe(UfAgent* a, int member, const UfDataset* dataset, Probe* p) {
+    const size_t B = (size_t)a->B;
+    const char* what = "a diagnosis";
+    *p = (Probe){.member = member};
+    UF_TRY(open_source(a, dataset, &p->source));
+    UF_TRY(UF_ALLOC(&p->index, B, what));
+    UfStatus status = UF_ALLOC(&p->q, B * (size_t)(a->N + a->ld + a->A + 2), what);
+    if (status == UF_OK) status = UF_ALLOC(&p->values, 2 * B, what);
+    if (status != UF_OK) {
+        close_probe(p);
+        return status;
+    }
+    p->x = p->q + B * (size_t)a->N;
+    p->action = p->x + B * (size_t)a->ld;
+    p->reward = p->action + B * (size_t)a->A;
+    p->done = p->reward + B;
+    p->next_values = p->values + B;
+    return UF_OK;
+}
+
+// Gathers up to B rows; returns how many.
+static int gather_rows(UfAgent* a, const Probe* p, const int64_t* rows, int64_t num_rows) {
+    const int count = num_rows < a->B ? (int)num_rows : a->B;
+    for (int b = 0; b < a->B; b++) p->index[b] = rows[b < count ? b : 0];
+    a->backend->upload(a->backend, a->index, p->index, (size_t)a->B * sizeof(int64_t));
+    a->backend->gather(a->backend, &a->batch, &p->source, a->index, 1, (UfRows){0, a->B, a->B});
+    return count;
+}
+
+static UfNets member_nets(const UfAgent* a, int group, int member) {
+    UfNets nets = nets_of(a, group, false);
+    nets.P = 1;
+    nets.params += (size_t)member * a->groups[group].count;
+    return nets;
+}
+
+static void put_member_rows(UfAgent* a, real* x, const real* obs, const real* action) {
+    a->backend->network_input(a->backend, x, a->ld, a->B, obs, action, a->norm_mean, a->norm_std, 1, a->B,
+                              a->O, a->A);
+}
+
+// Critic inputs x (B, ld): observations and the policy's actions there, which are its mean, or where an evaluator's
+// policy is sampled its samples, numbered by `draw`.
+static void put_policy_rows(UfAgent* a, int member, real* x, const real* obs, uint64_t draw) {
+    UfBackend* be = a->backend;
+    const UfNets actor = member_nets(a, GROUP_ACTOR, member);
+    real *input = a->frozen ? a->x_pi : x, *noise = a->frozen ? a->noise.next_action : NULL;
+    UfHeads heads = heads_of(a, a->next_out, false);
+    heads.P = 1;
+    heads.hyper += member;
+    if (heads.log_std) heads.log_std += (size_t)member * heads.log_std_stride;
+    put_member_rows(a, x, obs, NULL);
+    if (a->frozen)
+        be->network_input(be, input, a->ld, a->B, obs, NULL, a->actor_mean, a->actor_std, 1, a->B, a->O,
+                          a->A);
+    be->mlp_forward(be, &actor, a->next_out, NULL, input_of(a, input, a->B), (UfRows){0, a->B, a->B});
+    if (noise)
+        be->random_normal(be, noise, 1, (int64_t)a->B * a->A, a->seeds + member, UF_STREAM_DIAGNOSIS_ACTION,
+                          (UfCount){(int64_t)draw, 0});
+    // An evaluator's smoothing is zeros, with which samples are clipped as in a target.
+    be->policy_sample(be, &heads, actions_of(a, x, a->B), NULL, noise, a->frozen ? a->noise.smoothing : NULL);
+}
+
+// values (B), on the host: mean over the member's critics of Q at x (B, ld).
+static UfStatus mean_q(UfAgent* a, const Probe* p, double* values, const real* x) {
+    UfBackend* be = a->backend;
+    const size_t B = (size_t)a->B;
+    const UfNets critic = member_nets(a, GROUP_CRITIC, p->member);
+    be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, x, a->B), (UfRows){0, a->B, a->B});
+    be->download(be, p->q, a->q_next, (size_t)a->N * B * sizeof(real));
+    UF_TRY(be->sync(be));
+    for (size_t b = 0; b < B; b++) {
+        values[b] = 0;
+        for (size_t n = 0; n < (size_t)a->N; n++) values[b] += (double)p->q[n * B + b] / a->N;
+    }
+    return UF_OK;
+}
+
+UfStatus uf_initial_rows(const UfDataset* d, int64_t** rows, int64_t* count) {
+    int64_t found = 0;
+    for (int64_t row = 0; row < d->num_rows; row++) found += uf_is_initial(d, row);
+    *count = 0;
+    UF_TRY(UF_ALLOC(rows, found, "initial states"));
+    for (int64_t row = 0; row < d->num_rows; row++)
+        if (uf_is_initial(d, row)) (*rows)[(*count)++] = row;
+    return UF_OK;
+}
+
+// Of a sampled policy the value of a state is a mean over num_draws actions.
+static UfStatus policy_values(UfAgent* a, const Probe* p, double* values, const int64_t* rows,
+                              int64_t num_rows, int num_draws) {
+    for (int64_t first = 0; first < num_rows; first += a->B) {
+        const int count = gather_rows(a, p, rows + first, num_rows - first);
+        memset(values + first, 0, (size_t)count * sizeof(double));
+        for (int k = 0; k < num_draws; k++) {
+            put_policy_rows(a, p->member, a->x_next, a->batch.obs, (uint64_t)(first / a->B * num_draws + k));
+            UF_TRY(mean_q(a, p, p->values, a->x_next));
+            for (int b = 0; b < count; b++) values[first + b] += p->values[b] / num_draws;
+        }
+    }
+    return UF_OK;
+}
+
+UfStatus uf_agent_values(UfAgent* a, int member, const UfDataset* dataset, double* values,
+                         const int64_t* rows, int64_t num_rows) {
+    Probe probe;
+    UF_TRY(open_probe(a, member, dataset, &probe));
+    const int num_draws = a->frozen && a->noise.next_action ? DIAGNOSIS_DRAWS : 1;
+    const UfStatus status = policy_values(a, &probe, values, rows, num_rows, num_draws);
+    close_probe(&probe);
+    return status;
+}
+
+// Adds the squared action differences and TD errors of the first `count` rows of the batch.
+static UfStatus add_errors(UfAgent* a, const Probe* p, int count, uint64_t draw, UfDiagnosis* sum) {
+    UfBackend* be = a->backend;
+    const size_t B = (size_t)a->B, ld = (size_t)a->ld, A = (size_t)a->A;
+    const double gamma = a->configs[p->member].gamma;
+    put_policy_rows(a, p->member, a->x_next, a->batch.obs, 2 * draw);
+    be->download(be, p->x, a->x_next, B * ld * sizeof(real));
+    be->download(be, p->action, a->batch.action, B * A * sizeof(real));
+    be->download(be, p->reward, a->batch.reward, B * sizeof(real));
+    be->download(be, p->done, a->batch.done, B * sizeof(real));
+    UF_TRY(be->sync(be));
+    put_member_rows(a, a->x_data, a->batch.obs, a->batch.action);
+    UF_TRY(mean_q(a, p, p->values, a->x_data));
+    put_policy_rows(a, p->member, a->x_next, a->batch.next_obs, 2 * draw + 1);
+    UF_TRY(mean_q(a, p, p->next_values, a->x_next));
+    for (size_t b = 0; b < (size_t)count; b++) {
+        const double y = (double)p->reward[b] + gamma * (1 - (double)p->done[b]) * p->next_values[b];
+        sum->td_error += (p->values[b] - y) * (p->values[b] - y);
+        for (size_t i = 0; i < A; i++) {
+            const double difference = (double)p->x[b * ld + (size_t)a->O + i] - (double)p->action[b * A + i];
+            sum->action_diff += difference * difference;
+        }
+    }
+    return UF_OK;
+}
+
+// All rows of a small dataset, else as many as fit, drawn by a fixed seed.
+static int diagnosis_rows(const UfDataset* dataset, int64_t rows[DIAGNOSIS_ROWS]) {
+    UfRandom random = uf_random(DIAGNOSIS_SEED, UF_STREAM_DIAGNOSIS_ROW, 0);
+    const int64_t n = dataset->num_rows;
+    for (int i = 0; i < DIAGNOSIS_ROWS; i++)
+        rows[i] = n <= DIAGNOSIS_ROWS ? i : (int64_t)(uf_random_uniform(&random, 0, 1) * (double)n);
+    return n < DIAGNOSIS_ROWS ? (int)n : DIAGNOSIS_ROWS;
+}
+
+// The mean value of the dataset's initial states, or where there are too many of some, spread evenly.
+static UfStatus diagnose_initial(UfAgent* a, const UfDataset* dataset, const Probe* p, double* mean) {
+    int64_t *rows = NULL, count = 0;
+    double values[DIAGNOSIS_ROWS], sum = 0;
+    UF_TRY(uf_initial_rows(dataset, &rows, &count));
+    const int64_t used = count < DIAGNOSIS_ROWS ? count : DIAGNOSIS_ROWS;
+    for (int64_t i = 0; i < used; i++) rows[i] = rows[i * count / used];
+    const UfStatus status = policy_values(a, p, values, rows, used, 1);
+    for (int64_t i = 0; status == UF_OK && i < used; i++) sum += values[i];
+    *mean = sum / (double)used;
+    uf_free(rows);
+    return status;
+}
+
+static UfStatus diagnose(UfAgent* a, const UfDataset* dataset, const Probe* p, UfDiagnosis* out) {
+    int64_t rows[DIAGNOSIS_ROWS];
+    const int num_rows = diagnosis_rows(dataset, rows);
+    UF_TRY(diagnose_initial(a, dataset, p, &out->init_value));
+    for (int first = 0; first < num_rows; first += a->B) {
+        const int count = gather_rows(a, p, rows + first, num_rows - first);
+        UF_TRY(add_errors(a, p, count, (uint64_t)(first / a->B), out));
+    }
+    out->td_error /= num_rows;
+    out->action_diff /= num_rows;
+    return UF_OK;
+}
+
+UfStatus uf_agent_diagnose(UfAgent* a, int member, const UfDataset* dataset, UfDiagnosis* out) {
+    Probe probe;
+    *out = (UfDiagnosis){0, 0, 0};
+    UF_TRY(open_probe(a, member, dataset, &probe));
+    const UfStatus status = diagnose(a, dataset, &probe, out);
+    close_probe(&probe);
+    return status;
 }
 
 // ---- checkpoint ----
@@ -2211,6 +2453,10 @@ UfStatus uf_checkpoint_peek(const char* path, int* population, int64_t* num_upda
     return status;
 }
 
+UfStatus uf_agent_load_to_act(UfAgent** out, const char* path) {
+    return load_agent(out, &path, 1, UF_DEVICE_CPU, -1, 1, false);
+}
+
 UfStatus uf_checkpoint_info(const char* path, char** out) {
     UfAgent* a = NULL;
     UfConfig* defaults = NULL;
@@ -2252,6 +2498,7 @@ struct UfPolicy {
     int O, A, H, kind;
     UfMlp mlp;
     bool norm_obs;
+    bool at_mean;  // is evaluated there, though it may be stochastic
     real log_std_min, log_std_max;
     real* params;          // one network
     real* norm;            // (2, O)
@@ -2279,6 +2526,7 @@ UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
     policy->kind = a->policy_kind;
     policy->mlp = a->mlp[GROUP_ACTOR];
     policy->norm_obs = c->norm_obs;
+    policy->at_mean = c->deterministic || c->deterministic_eval;
     policy->log_std_min = (real)c->log_std_min;
     policy->log_std_max = (real)c->log_std_max;
     UfStatus status = UF_ALLOC(&policy->params, policy->mlp.size, "policy parameters");
@@ -2366,4 +2614,104 @@ void uf_policy_free(UfPolicy* policy) {
     uf_free(policy->norm);
     uf_free(policy->action_bounds);
     uf_free(policy);
+}
+
+// ---- evaluator ----
+
+// An agent that learns Q of given policies instead of its own: see core/fqe.h.
+
+// First number of the actor that is none.   -1: all are
+static int64_t first_nonfinite(const UfPolicy* p) {
+    for (size_t i = 0; i < p->mlp.size; i++)
+        if (!uf_is_finite(p->params[i])) return (int64_t)i;
+    for (int i = 0; p->norm_obs && i < 2 * p->O; i++)
+        if (!uf_is_finite(p->norm[i])) return i;
+    return -1;
+}
+
+UfStatus uf_policy_check(const UfPolicy* p, const UfDataset* d) {
+    const char* name = d->path[0] ? d->path : "the dataset";
+    if (p->O != d->obs_dim || p->A != d->action_dim)
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "the policy has %d observations and %d actions, %s %d and %d; evaluate it on data of its task",
+            p->O, p->A, name, d->obs_dim, d->action_dim);
+    for (int i = 0; p->action_bounds && d->action_low && i < p->A; i++)
+        if (p->action_bounds[i] != d->action_low[i] || p->action_bounds[p->A + i] != d->action_high[i])
+            return UF_FAIL(
+                UF_ERR_ARGUMENT,
+                "action %d of the policy goes from %g to %g, in %s from %g to %g; their units differ", i,
+                (double)p->action_bounds[i], (double)p->action_bounds[p->A + i], name,
+                (double)d->action_low[i], (double)d->action_high[i]);
+    if (first_nonfinite(p) >= 0)
+        return UF_FAIL(UF_ERR_FORMAT, "number %lld of the actor is not finite; the policy cannot act",
+                       (long long)first_nonfinite(p));
+    return UF_OK;
+}
+
+bool uf_policies_alike(const UfPolicy* a, const UfPolicy* b) {
+    return a->kind == b->kind && a->H == b->H && a->at_mean == b->at_mean && a->norm_obs == b->norm_obs &&
+           !memcmp(&a->mlp, &b->mlp, sizeof a->mlp) &&
+           (!a->norm_obs || !memcmp(a->norm, b->norm, 2 * (size_t)a->O * sizeof(real)));
+}
+
+// `settings` with the actor's shape of a policy, and one critic.
+static void evaluator_config(UfConfig* c, const UfConfig* settings, const UfPolicy* policy, int64_t seed) {
+    *c = *settings;
+    c->seed = seed;
+    c->num_critics = 1;
+    c->deterministic = policy->kind == UF_POLICY_DETERMINISTIC;
+    c->deterministic_eval = policy->at_mean;
+    c->use_tanh_mean = policy->kind != UF_POLICY_SQUASHED;
+    c->use_log_std_param = !c->deterministic && policy->H == policy->A;
+    c->actor_num_layers = policy->mlp.layers;
+    c->actor_layer_width = policy->mlp.width;
+    c->actor_ln = policy->mlp.layer_norm;
+    c->log_std_min = (double)policy->log_std_min;
+    c->log_std_max = (double)policy->log_std_max;
+}
+
+static UfStatus upload_policies(UfAgent* a, const UfPolicy* const* policies) {
+    UfBackend* be = a->backend;
+    const UfPolicy* first = policies[0];
+    const size_t O = (size_t)a->O;
+    for (int p = 0; p < a->P; p++)
+        be->upload(be, a->groups[GROUP_ACTOR].params + (size_t)p * a->groups[GROUP_ACTOR].count,
+                   policies[p]->params, first->mlp.size * sizeof(real));
+    be->upload(be, a->actor_mean, first->norm, O * sizeof(real));
+    be->upload(be, a->actor_std, first->norm + O, O * sizeof(real));
+    if (!first->norm_obs) a->actor_mean = a->actor_std = NULL;
+    return be->sync(be);
+}
+
+UfStatus uf_agent_create_evaluator(UfAgent** out, const UfPolicy* const* policies, const int64_t* seeds,
+                                   int population, const UfConfig* settings, const UfDataset* dataset,
+                                   int num_threads) {
+    const int O = dataset->obs_dim;
+    UfConfig *configs = NULL, **each = NULL;
+    real* norm = NULL;
+    *out = NULL;
+    UfStatus status = UF_ALLOC(&configs, population, "configurations");
+    if (status == UF_OK) status = UF_ALLOC(&each, population, "configurations");
+    if (status == UF_OK) status = UF_ALLOC(&norm, 2 * O, "observation statistics");
+    for (int p = 0; status == UF_OK && p < population; p++) {
+        each[p] = &configs[p];
+        evaluator_config(each[p], settings, policies[p], seeds[p]);
+    }
+    for (int i = 0; status == UF_OK && i < O; i++) {
+        norm[i] = dataset->obs_mean[i];
+        norm[O + i] = dataset->obs_std[i];
+    }
+    if (status == UF_OK)
+        status = create_agent(out, (const UfConfig* const*)each, population, O, dataset->action_dim, norm,
+                              norm + O, num_threads, true);
+    if (status == UF_OK) status = upload_policies(*out, policies);
+    if (status != UF_OK) {
+        uf_agent_free(*out);
+        *out = NULL;
+    }
+    uf_free(configs);
+    uf_free(each);
+    uf_free(norm);
+    return status;
 }

@@ -114,8 +114,9 @@ UF_API void uf_dataset_free(UfDataset* dataset);
 
 // ---- agent ----
 
-// Called after every update; of a population (or on a device) after every round of at most 16. Return 0 to go on;
-// anything else stops training there with UF_ERR_STOPPED; the agent stays usable and can be saved.
+// Called after every update; of a population (or on a device) after every round of up to 64, about a quarter of a
+// second. Return 0 to go on; anything else stops training there with UF_ERR_STOPPED; the agent stays usable and can be
+// saved. To be at a certain update, say so to uf_train.
 typedef int UfUpdateFn(void* user, UfAgent* agent, int64_t update);
 
 // An agent with fresh parameters for the dataset's dimensions and statistics. num_threads 0: all cores.
@@ -192,6 +193,36 @@ UF_API int uf_policy_action_dim(const UfPolicy* policy);
 UF_API UfStatus uf_policy_act(const UfPolicy* policy, float* actions, const float* obs, int64_t n,
                               const float* noise);
 UF_API void uf_policy_free(UfPolicy* policy);
+
+// ---- choosing without a simulator ----
+
+// What fitted Q evaluation says of one policy.
+typedef struct UfFqe {
+    double estimate;       // mean of Q(s0, policy(s0)) over initial states and critics: discounted return.
+                           // NaN, as low and high are, where it diverged
+    double low, high;      // 95 %: bootstrap over initial states, and the spread of the critics
+    double td_error;       // mean square on rows of the dataset, mean over critics
+    int64_t num_states;    // initial states: the first row of each episode
+    int diverged;          // 1: `worst` or the TD error is not finite, or beyond what rewards and gamma allow
+    double q_low, q_high;  // which is this
+    double worst;  // largest in size of the critics' means of Q at initial states; NaN: a critic broke
+} UfFqe;
+
+// Called as UfUpdateFn is. num_updates: of all populations that the policies make, which train one after the other.
+// Return 0 to go on; anything else stops with UF_ERR_STOPPED.
+typedef int UfFqeFn(void* user, int64_t update, int64_t num_updates);
+
+// A config for uf_fqe, which reads these of it and refuses others that are changed: seed, num_updates, lr,
+// lr_schedule, batch_size, gamma, polyak_step_size, num_critics, critic_num_layers, critic_layer_width, critic_ln.
+UF_API UfStatus uf_fqe_config(UfConfig** out);
+// Fitted Q evaluation of num_policies policies on a dataset: results (num_policies). Stochastic policies are sampled,
+// but of a configuration with deterministic_eval act at their mean. A result depends neither on threads nor on
+// the policies beside it. num_threads 0: all cores.   Nullable: on_update, user   Errors: UF_ERR_ARGUMENT (dimensions
+// or action units differ), UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_STOPPED. A policy that diverges is none.
+// Source: Le, Voloshin, Yue 2019 (arXiv 1903.08738); how it is done: core/fqe.h.
+UF_API UfStatus uf_fqe(UfFqe* results, const UfPolicy* const* policies, int num_policies,
+                       const UfDataset* dataset, const UfConfig* config, int num_threads, UfFqeFn* on_update,
+                       void* user);
 
 // ---- world model ----
 

@@ -12,7 +12,7 @@ T=$(mktemp -d)
 trap 'rm -rf "$T"' EXIT
 
 speed() { # THREADS MEMBERS: agent updates a second
-    "$U" bench --config "$config" --threads "$1" --population "$2" --steps 16 --windows 5 |
+    "$U" bench --config "$config" --threads "$1" --population "$2" --steps 64 --windows 5 |
         sed -E 's/.*"ms_per_update": \{"min": [^,]*, "median": ([^,]*),.*/\1/' | awk '{ print 1000 / $1 }'
 }
 echo "round  population  processes  in turn   (agent updates/s; $config, $members members, $threads threads)"

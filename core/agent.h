@@ -58,6 +58,41 @@ void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch);
 // Of the buffer of model rollouts of one member.
 size_t uf_model_buffer_bytes(const UfConfig* config, int obs_dim, int action_dim);
 
+// A checkpoint without its world model, which acting does without.
+UfStatus uf_agent_load_to_act(UfAgent** out, const char* path);
+
+// ---- diagnosis ----
+
+// What one member says of a dataset: of at most 1024 of its initial states, spread evenly, and 1024 of its rows, drawn
+// by a fixed seed. Q is the mean over the online critics, the policy acts at its mean, actions are in [-1, 1].
+// Source: d3rlpy, metrics/evaluators.py, but that takes all rows, actions in the dataset's units, and for an initial
+// state also every 1024th row of an episode.
+typedef struct UfDiagnosis {
+    double init_value;   // InitialStateValueEstimationEvaluator: mean of Q(s0, pi(s0))
+    double td_error;     // TDErrorEvaluator: mean of (Q(s, a) - r - gamma (1 - done) Q(s', pi(s')))^2
+    double action_diff;  // ContinuousActionDiffEvaluator: mean of |pi(s) - a|^2
+} UfDiagnosis;
+// Between updates; changes none of them.
+UfStatus uf_agent_diagnose(UfAgent* agent, int member, const UfDataset* dataset, UfDiagnosis* out);
+// The rows of a dataset that begin an episode, in order. Free *rows with uf_free.
+UfStatus uf_initial_rows(const UfDataset* dataset, int64_t** rows, int64_t* count);
+// values (num_rows): Q(s, pi(s)) at these rows, of an evaluator whose policy is sampled its mean over 16 actions.
+UfStatus uf_agent_values(UfAgent* agent, int member, const UfDataset* dataset, double* values,
+                         const int64_t* rows, int64_t num_rows);
+
+// ---- evaluator ----
+
+// An agent for fitted Q evaluation (fqe.h): member p has the actor of policies[p], which stays as it is and keeps its
+// own observation statistics, and one critic, initialised and fed with batches by seeds[p]; uf_train trains the
+// critics alone. The policies must be alike and fit the dataset. `settings`: of uf_fqe_config.
+UfStatus uf_agent_create_evaluator(UfAgent** out, const UfPolicy* const* policies, const int64_t* seeds,
+                                   int population, const UfConfig* settings, const UfDataset* dataset,
+                                   int num_threads);
+// Whether their actors can be members of one evaluator: shape, kind and observation statistics.
+bool uf_policies_alike(const UfPolicy* a, const UfPolicy* b);
+// Refuses a policy of other dimensions or action units than the dataset, or with numbers that are none.
+UfStatus uf_policy_check(const UfPolicy* policy, const UfDataset* dataset);
+
 // UF_OK where two configurations may be members of one population; else the sentence says what they cannot differ in.
 UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b);
 

@@ -68,6 +68,11 @@ static UfStatus unknown_name(const char* name) {
                    name);
 }
 
+UfStatus uf_param_lookup(const UfParam** out, const char* name) {
+    *out = uf_param_find(name);
+    return *out ? UF_OK : unknown_name(name);
+}
+
 // Walks "a|b|c": the next choice and its length, or NULL at the end.
 static const char* next_choice(const char** choices, int* length) {
     const char* choice = *choices;

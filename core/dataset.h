@@ -36,6 +36,12 @@ static inline const float* uf_record(const UfDataset* d, int64_t row) {
     return d->records + (size_t)(d->rows ? d->rows[row] : row) * (size_t)d->stride;
 }
 
+// Whether a row begins an episode: nothing follows the record before it.
+static inline bool uf_is_initial(const UfDataset* d, int64_t row) {
+    const int64_t record = d->rows ? d->rows[row] : row;
+    return record == 0 || d->records[(size_t)record * (size_t)d->stride - 1] == 0;
+}
+
 // Fills obs_mean and obs_std from the rows there are.
 UfStatus uf_dataset_measure(UfDataset* dataset);
 

@@ -45,6 +45,11 @@ enum {
     UF_STREAM_STRATIFIED,  // update = replicate, index = group << 32: policies of an algorithm on a dataset
     // Sweeps.
     UF_STREAM_SWEEP,  // update = policy: which value of each axis
+    // Diagnosis and fitted Q evaluation.
+    UF_STREAM_DIAGNOSIS_ROW,     // which rows
+    UF_STREAM_DIAGNOSIS_ACTION,  // update counts batches: action noise of a sampled policy
+    UF_STREAM_FQE_SEED,          // update = critic: its seed
+    UF_STREAM_FQE_BOOTSTRAP,     // update = replicate: initial states and critics
 };
 
 typedef struct UfPhilox {

@@ -603,11 +603,15 @@ static UfStatus add_pairs(UfProtocol* p) {
     return UF_OK;
 }
 
-static UfStatus make_protocol(UfProtocol* p, const UfScores* scores, int num_scores, UfPool* pool) {
+static UfStatus make_groups(UfProtocol* p, const UfScores* scores, int num_scores) {
     UF_TRY(check_options(&p->options));
     if (num_scores < 1)
         return UF_FAIL(UF_ERR_ARGUMENT, "no results: there is no policy to evaluate the choice of");
     UF_TRY(add_groups(p, scores, num_scores));
+    return add_pairs(p);
+}
+
+static UfStatus make_curves(UfProtocol* p, const UfScores* scores, int num_scores, UfPool* pool) {
     int most = 0;
     for (int i = 0; i < num_scores; i++) most = scores[i].num_policies > most ? scores[i].num_policies : most;
     if (most < 2)
@@ -616,18 +620,29 @@ static UfStatus make_protocol(UfProtocol* p, const UfScores* scores, int num_sco
             "%s, %s: one policy only, and nowhere more; the protocol is about choosing one of several: "
             "train more seeds or configurations",
             scores[0].dataset, scores[0].algorithm);
-    UF_TRY(add_pairs(p));
     for (int g = 0; g < p->num_groups; g++)
         UF_TRY(uf_bandit_curve(&p->groups[g].curve, &scores[g], &p->options, pool));
-    return add_statistics(p, pool);
+    return UF_OK;
+}
+
+static UfStatus make_protocol(UfProtocol* out, const UfScores* scores, int num_scores,
+                              const UfProtocolOptions* options, bool curves, UfPool* pool) {
+    *out = (UfProtocol){.options = *options};
+    UfStatus status = make_groups(out, scores, num_scores);
+    if (status == UF_OK && curves) status = make_curves(out, scores, num_scores, pool);
+    if (status == UF_OK) status = add_statistics(out, pool);
+    if (status != UF_OK) uf_protocol_free(out);
+    return status;
 }
 
 UfStatus uf_protocol(UfProtocol* out, const UfScores* scores, int num_scores,
                      const UfProtocolOptions* options, UfPool* pool) {
-    *out = (UfProtocol){.options = *options};
-    UfStatus status = make_protocol(out, scores, num_scores, pool);
-    if (status != UF_OK) uf_protocol_free(out);
-    return status;
+    return make_protocol(out, scores, num_scores, options, true, pool);
+}
+
+UfStatus uf_protocol_aggregates(UfProtocol* out, const UfScores* scores, int num_scores,
+                                const UfProtocolOptions* options, UfPool* pool) {
+    return make_protocol(out, scores, num_scores, options, false, pool);
 }
 
 void uf_protocol_free(UfProtocol* protocol) {

@@ -86,6 +86,9 @@ typedef struct UfProtocol {
 // The matrices must stay until uf_protocol_free; each pair of dataset and algorithm comes once.
 UfStatus uf_protocol(UfProtocol* out, const UfScores* scores, int num_scores,
                      const UfProtocolOptions* options, UfPool* pool);
+// Its aggregates alone: no curves (num_pulls 0), and of single policies too, which have no interval.
+UfStatus uf_protocol_aggregates(UfProtocol* out, const UfScores* scores, int num_scores,
+                                const UfProtocolOptions* options, UfPool* pool);
 void uf_protocol_free(UfProtocol* protocol);
 
 // ---- results ----

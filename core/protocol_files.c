@@ -5,7 +5,6 @@
 #include <math.h>
 #include <stdio.h>  // snprintf
 #include <string.h>
-#include <sys/stat.h>
 
 #include "plot.h"
 #include "protocol.h"
@@ -353,11 +352,17 @@ static UfStatus make_figure(Figure* f, const UfProtocol* p) {
 static UfStatus write_figure(const UfProtocol* p, const char* folder) {
     static const char* const endings[] = {"svg", "png", "pdf"};
     Figure f = {0};
-    char path[1024];
+    char path[1024], caption[128] = "", interval[64] = "";
     UfStatus status = make_figure(&f, p);
+    if (p->options.num_bootstraps)
+        snprintf(interval, sizeof interval, "; band: its %g %% bootstrap interval",
+                 100 * p->options.confidence);
+    snprintf(caption, sizeof caption, "true mean of the policy that looks best, mean of %d trials%s",
+             p->options.num_trials, interval);
+    const UfPicture picture = {.num_charts = p->num_datasets, .plots = f.plots, .caption = caption};
     for (int i = 0; i < 3 && status == UF_OK; i++) {
         snprintf(path, sizeof path, "%s/protocol.%s", folder, endings[i]);
-        status = uf_plot_write_grid(f.plots, p->num_datasets, path);
+        status = uf_picture_write(&picture, path);
     }
     uf_free(f.plots);
     uf_free(f.series);
@@ -416,20 +421,13 @@ static UfStatus protocol_of_table(const UfProtocolRun* run, UfScoreTable* table,
     return status;
 }
 
-// A result store; run folders are folders.
-static bool is_file(const char* path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
-}
-
 UfStatus uf_protocol_run(const UfProtocolRun* run, UfProtocolReport* report) {
     UfScoreTable table = {0};
     UfPool* pool = NULL;
     UfStatus status = UF_OK;
     *report = (UfProtocolReport){0};
     for (int i = 0; i < run->num_sources && status == UF_OK; i++)
-        status = is_file(run->sources[i]) ? uf_results_add_scores(&table, run->sources[i])
-                                          : uf_scores_add_runs(&table, run->sources[i]);
+        status = uf_results_add_source(&table, run->sources[i]);
     if (status == UF_OK) status = uf_scores_group(&table);
     if (status == UF_OK) status = uf_pool_create(&pool, run->num_threads);
     if (status == UF_OK) status = protocol_of_table(run, &table, pool, report);

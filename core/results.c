@@ -328,19 +328,37 @@ UfStatus uf_results_import(UfStore* store, const char* const* paths, int num_pat
 
 // ---- scores ----
 
+// A result that the reference wrote has no configuration.
+static UfStatus label_row(const UfStoreRow* r, const UfParam* by, const char* source,
+                          char label[UF_LABEL_BYTES]) {
+    UfConfig* config;
+    snprintf(label, UF_LABEL_BYTES, "%s", r->algorithm);
+    if (!by) return UF_OK;
+    if (!r->config[0])
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: its configuration is not known, so that it cannot be grouped by %s", source,
+                       by->name);
+    UF_TRY(uf_config_create(&config));
+    UfStatus status = uf_config_parse(config, r->config, source);
+    if (status == UF_OK) uf_scores_label(config, by, label);
+    uf_config_free(config);
+    return status;
+}
+
 static UfStatus add_scores(UfScoreTable* table, const UfStoreRow* r) {
-    char source[2 * UF_STRING_BYTES];
+    char source[2 * UF_STRING_BYTES], label[UF_LABEL_BYTES];
     // Not by its run folder, which may have held others: one policy has one key in every store.
     snprintf(source, sizeof source, "%s on %s, seed %" PRId64 " (%.12s)", r->algorithm, r->dataset, r->seed,
              r->key);
     if (r->num_episodes > INT32_MAX)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: %" PRId64 " final episodes are too many", source,
                        r->num_episodes);
+    UF_TRY(label_row(r, table->by, source, label));
     return uf_scores_add(table, &(UfPolicyResult){.source = source,
                                                   .dataset = r->dataset,
                                                   .hash = r->dataset_hash,
                                                   .env = r->env,
-                                                  .algorithm = r->algorithm,
+                                                  .algorithm = label,
                                                   .num_rollouts = (int)r->num_episodes,
                                                   .returns = r->returns,
                                                   .scores = r->scores});
@@ -365,6 +383,10 @@ UfStatus uf_results_add_scores(UfScoreTable* table, const char* path) {
     uf_store_rows_free(&rows);
     if (status == UF_OK && !count) status = UF_FAIL(UF_ERR_ARGUMENT, "%s: holds no evaluated policy", path);
     return status;
+}
+
+UfStatus uf_results_add_source(UfScoreTable* table, const char* source) {
+    return uf_is_file(source) ? uf_results_add_scores(table, source) : uf_scores_add_runs(table, source);
 }
 
 // ---- tables ----

@@ -22,6 +22,8 @@ UfStatus uf_results_import(UfStore* store, const char* const* paths, int num_pat
 // uf_scores_add_runs does those of run folders. A policy that two stores hold is refused there, as one given twice.
 // Errors: UF_ERR_ARGUMENT where there is none.
 UfStatus uf_results_add_scores(UfScoreTable* table, const char* store);
+// Either: a file is a store, everything else run folders.
+UfStatus uf_results_add_source(UfScoreTable* table, const char* source);
 
 // A line a policy, with the hyperparameters that differ among those of its algorithm. Free *text with uf_free.
 UfStatus uf_results_table(const UfStoreRows* rows, char** text);

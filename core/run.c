@@ -16,7 +16,6 @@
 // one run, groups, API.
 #include "run.h"
 
-#include <cjson/cJSON.h>  // log.jsonl for the chart
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -33,6 +32,7 @@
 #include "philox.h"
 #include "plot.h"
 #include "policy.h"
+#include "run_log.h"
 
 // One of the runs.
 typedef struct Member {
@@ -45,6 +45,7 @@ typedef struct Member {
     bool ended;             // finished, failed or refused
     UfPolicy* policy;       // of interim evaluations: a copy of the actor.   NULL before the first
     double* metrics;        // of the interval that has ended: the agent's go on
+    UfDiagnosis diagnosis;  // likewise
     UfEvaluation evaluation;
     double eval_return, eval_score;
     double best_return;  // online: of the evaluations so far, as logged.   -INFINITY: none yet
@@ -315,39 +316,6 @@ UfStatus uf_run_result_info(const UfH5* h5, char** out) {
     return status;
 }
 
-static double json_number(const cJSON* object, const char* name) {
-    const cJSON* item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsNumber(item) ? item->valuedouble : NAN;
-}
-
-// The evaluations in log.jsonl.
-typedef struct LogPoint {
-    double update, mean_return, return_error, score, score_error;
-} LogPoint;
-
-static UfStatus read_log(const Member* m, LogPoint** points, int* num_points) {
-    char path[UF_PATH_BYTES], *data;
-    size_t num_bytes, num_lines = 0;
-    *points = NULL;
-    *num_points = 0;
-    path_in(m, "log.jsonl", path);
-    if (!uf_file_exists(path)) return UF_OK;
-    UF_TRY(uf_read_file(path, &data, &num_bytes));
-    for (size_t i = 0; i < num_bytes; i++) num_lines += data[i] == '\n';
-    UfStatus status = UF_ALLOC(points, num_lines + 1, "evaluations");
-    char* line = data;
-    for (char* end; status == UF_OK && (end = strchr(line, '\n')); line = end + 1) {
-        cJSON* json = cJSON_ParseWithLength(line, (size_t)(end - line));
-        LogPoint p = {json_number(json, "update"), json_number(json, "eval_return"),
-                      json_number(json, "eval_return_stderr"), json_number(json, "eval_score"),
-                      json_number(json, "eval_score_stderr")};
-        if (isfinite(p.mean_return)) (*points)[(*num_points)++] = p;
-        cJSON_Delete(json);
-    }
-    uf_free(data);
-    return status;
-}
-
 // What the run trains on, for names: its file's name, or its environment.
 static const char* subject(const Member* m, char* stem, size_t bytes) {
     return uf_file_stem(m->config.online ? m->config.env : m->config.dataset, stem, bytes);
@@ -363,21 +331,24 @@ static bool has_chart(Member* m) {
 // Score (return where the environment has no scores) with its standard error against updates.
 static UfStatus learning_curve(Run* run, Member* m) {
     char path[UF_PATH_BYTES], title[2 * UF_STRING_BYTES + 8], stem[UF_STRING_BYTES];
-    LogPoint* log;
-    int num_points;
-    double* points;  // (4, num_points): x, y, low, high
-    UF_TRY(read_log(m, &log, &num_points));
-    UfStatus status = UF_ALLOC(&points, 4 * (size_t)num_points + 1, "learning curve");
+    UfRunLog log;
+    double* points;  // (4, rows): x, y, low, high of the first num_points
+    UF_TRY(uf_run_log_read(&log, m->folder.name));
+    const int rows = log.num_rows;
+    int num_points = 0;
+    UfStatus status = UF_ALLOC(&points, 4 * (size_t)rows + 1, "learning curve");
     bool scores = run->env && run->env->has_scores;
-    double *x = points, *y = x + num_points, *low = y + num_points, *high = low + num_points;
-    for (int i = 0; status == UF_OK && i < num_points; i++) {
-        double error = scores ? log[i].score_error : log[i].return_error;
-        x[i] = log[i].update;
-        y[i] = scores ? log[i].score : log[i].mean_return;
-        low[i] = y[i] - error;
-        high[i] = y[i] + error;
+    double *x = points, *y = x + rows, *low = y + rows, *high = low + rows;
+    for (int i = 0; status == UF_OK && i < rows; i++) {
+        double value = uf_run_log_at(&log, i, scores ? "eval_score" : "eval_return"),
+               error = uf_run_log_at(&log, i, scores ? "eval_score_stderr" : "eval_return_stderr");
+        if (!isfinite(value)) continue;
+        x[num_points] = uf_run_log_at(&log, i, "update");
+        y[num_points] = value;
+        low[num_points] = value - error;
+        high[num_points++] = value + error;
     }
-    uf_free(log);
+    uf_run_log_free(&log);
     if (status == UF_OK && num_points > 0) {
         snprintf(title, sizeof(title), "%s on %s", m->config.algorithm, subject(m, stem, sizeof(stem)));
         UfSeries series = {m->config.algorithm, num_points, x, y, low, high};
@@ -489,14 +460,13 @@ static bool is_first_medium(Member* m, double score) {
 
 // What the log says of evaluations before this process.
 static UfStatus recall_milestones(Member* m) {
-    LogPoint* log;
-    int num_points;
-    UF_TRY(read_log(m, &log, &num_points));
-    for (int i = 0; i < num_points; i++) {
-        is_new_best(m, log[i].mean_return);
-        is_first_medium(m, log[i].score);
+    UfRunLog log;
+    UF_TRY(uf_run_log_read(&log, m->folder.name));
+    for (int i = 0; i < log.num_rows; i++) {
+        is_new_best(m, uf_run_log_at(&log, i, "eval_return"));
+        is_first_medium(m, uf_run_log_at(&log, i, "eval_score"));
     }
-    uf_free(log);
+    uf_run_log_free(&log);
     return UF_OK;
 }
 
@@ -543,6 +513,9 @@ static UfStatus write_line(const Run* run, const Member* m) {
     uf_log_number(&line, "eval_score", e->mean_score);
     uf_log_number(&line, "eval_score_stderr", e->stderr_score);
     uf_log_number(&line, "eval_length", e->mean_length);
+    uf_log_number(&line, "init_value", m->diagnosis.init_value);
+    uf_log_number(&line, "td_error", m->diagnosis.td_error);
+    uf_log_number(&line, "action_diff", m->diagnosis.action_diff);
     return uf_log_finish(&m->folder, &line);
 }
 
@@ -565,6 +538,7 @@ static UfStatus take_part(Run* run, Member* m, int k) {
     UF_TRY(uf_agent_metrics(run->agent, k, &i->num_metrics, &i->names, &metrics));
     if (!m->metrics) UF_TRY(UF_ALLOC(&m->metrics, i->num_metrics, "metrics of an interval"));
     memcpy(m->metrics, metrics, (size_t)i->num_metrics * sizeof(*metrics));
+    UF_TRY(uf_agent_diagnose(run->agent, k, run->dataset, &m->diagnosis));
     m->evaluation = (UfEvaluation){
         .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
     if (!run->env) return UF_OK;
@@ -1059,7 +1033,7 @@ UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** polic
     UfAgent* agent = NULL;
     *policy = NULL;
     UF_TRY(uf_run_checkpoint(checkpoint, path, sizeof(path)));
-    UF_TRY(uf_agent_load_on(&agent, (const char*[]){path}, 1, "cpu", NULL, 1));
+    UF_TRY(uf_agent_load_to_act(&agent, path));
     const UfConfig* c = uf_agent_config(agent, 0);
     const char* name = env ? env : c->env;
     if (!name[0]) name = uf_file_stem(c->dataset, stem, sizeof(stem));

@@ -3,7 +3,6 @@
 // Rooms: paths, looking for runs, log, folder.
 #include "run_folder.h"
 
-#include <cjson/cJSON.h>  // log.jsonl
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "run_log.h"
+
 // ---- paths ----
 
 void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[UF_PATH_BYTES]) {
@@ -23,6 +24,11 @@ void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[U
 }
 
 bool uf_file_exists(const char* path) { return access(path, F_OK) == 0; }
+
+bool uf_is_file(const char* path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
 
 static UfStatus system_failure(const char* path, const char* what) {
     char reason[128];
@@ -141,31 +147,19 @@ UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_
 }
 
 UfStatus uf_run_log_last(const char* folder, int64_t* update, double* seconds) {
-    char path[UF_PATH_BYTES], *data;
-    size_t bytes;
-    if (!uf_has_file(folder, "log.jsonl")) return UF_OK;
-    snprintf(path, sizeof path, "%s/log.jsonl", folder);
-    UF_TRY(uf_read_file(path, &data, &bytes));
-    char *end = strrchr(data, '\n'), *line = NULL;
-    if (end) {
-        *end = 0;
-        line = strrchr(data, '\n');
-        line = line ? line + 1 : data;
-    }
-    cJSON* json = line ? cJSON_Parse(line) : NULL;
-    const cJSON *u = cJSON_GetObjectItemCaseSensitive(json, "update"),
-                *s = cJSON_GetObjectItemCaseSensitive(json, "seconds");
-    UfStatus status = UF_OK;
-    if (cJSON_IsNumber(u) && cJSON_IsNumber(s)) {
-        *update = (int64_t)u->valuedouble;
-        *seconds = s->valuedouble;
-    } else if (line) {
-        status =
-            UF_FAIL(UF_ERR_FORMAT, "%s: the last line has no update and seconds; is the file damaged?", path);
-    }
-    cJSON_Delete(json);
-    uf_free(data);
-    return status;
+    UfRunLog log;
+    UF_TRY(uf_run_log_read(&log, folder));
+    const int last = log.num_rows - 1;
+    const double u = last < 0 ? 0 : uf_run_log_at(&log, last, "update"),
+                 s = last < 0 ? 0 : uf_run_log_at(&log, last, "seconds");
+    uf_run_log_free(&log);
+    if (last < 0) return UF_OK;
+    if (!isfinite(u) || !isfinite(s))
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s/log.jsonl: the last line has no update and seconds; is the file damaged?", folder);
+    *update = (int64_t)u;
+    *seconds = s;
+    return UF_OK;
 }
 
 void uf_log_begin(UfLogLine* line, const char* unit, int64_t count, double seconds) {

@@ -32,6 +32,7 @@ void uf_run_folder_close(UfRunFolder* folder);
 void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[UF_PATH_BYTES]);
 
 bool uf_file_exists(const char* path);
+bool uf_is_file(const char* path);  // and no folder
 // File name without folders and ending.
 const char* uf_file_stem(const char* path, char* stem, size_t bytes);
 // UF_ERR_CONFIG when a hyperparameter that shapes an update differs; where, how long and on what may.

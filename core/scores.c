@@ -8,7 +8,6 @@
 #include <stdlib.h>  // realpath
 #include <string.h>
 
-#include "config.h"
 #include "h5.h"
 #include "run_folder.h"
 
@@ -20,6 +19,14 @@ struct UfScoreRow {
 };
 
 // ---- rows ----
+
+void uf_scores_label(const UfConfig* config, const UfParam* by, char label[UF_LABEL_BYTES]) {
+    char value[UF_STRING_BYTES];
+    snprintf(label, UF_LABEL_BYTES, "%s", config->algorithm);
+    if (!by || !strcmp(by->name, "algorithm")) return;
+    uf_param_format(config, by, value, sizeof value);
+    snprintf(label, UF_LABEL_BYTES, "%s, %s=%s", config->algorithm, by->name, value);
+}
 
 static void free_row(UfScoreRow* row) {
     uf_free(row->source);
@@ -119,12 +126,14 @@ static UfStatus count_unfinished(UfScoreTable* table, const char* folder) {
 
 static UfStatus add_final(UfScoreTable* table, const char* folder, const Final* f) {
     if (!f->returns) return count_unfinished(table, folder);
+    char label[UF_LABEL_BYTES];
+    uf_scores_label(f->config, table->by, label);
     char* source = realpath(folder, NULL);  // so that one run by two names is noticed
     const UfPolicyResult result = {.source = source ? source : folder,
                                    .dataset = f->config->online ? f->env : f->config->dataset,
                                    .hash = f->hash,
                                    .env = f->env,
-                                   .algorithm = f->config->algorithm,
+                                   .algorithm = label,
                                    .num_rollouts = f->num_rollouts,
                                    .returns = f->returns,
                                    .scores = f->scores};

@@ -2,6 +2,7 @@
 #ifndef UF_SCORES_H
 #define UF_SCORES_H
 
+#include "config.h"
 #include "protocol.h"
 
 // One policy's final evaluation, wherever it was stored. Copied.
@@ -18,6 +19,7 @@ typedef struct UfPolicyResult {
 
 typedef struct UfScoreRow UfScoreRow;  // a policy
 typedef struct UfScoreTable {
+    const UfParam* by;  // policies are grouped by its value too.   NULL: by algorithm alone
     int num_scores;
     UfScores* scores;  // by dataset, then algorithm, in order of appearance; uf_scores_group makes them
     UfText notes;      // a line for each thing that readers should know
@@ -25,6 +27,10 @@ typedef struct UfScoreTable {
     UfScoreRow* rows;
     char* unfinished;  // the first run without a result
 } UfScoreTable;
+
+// The group that a policy belongs to: its algorithm's label, "td3_bc", and with `by` "td3_bc, lr=0.001".   Nullable: by
+#define UF_LABEL_BYTES (2 * UF_STRING_BYTES + 64)
+void uf_scores_label(const UfConfig* config, const UfParam* by, char label[UF_LABEL_BYTES]);
 
 // Errors: UF_ERR_NONFINITE (a return), UF_ERR_ARGUMENT (a source twice, no rollouts).
 UfStatus uf_scores_add(UfScoreTable* table, const UfPolicyResult* result);

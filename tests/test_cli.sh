@@ -51,7 +51,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online dynamics eval info verify collect render convert bench report protocol sweep results envs; do
+for c in train online dynamics eval fqe info verify collect render convert bench report protocol sweep results plot envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -74,6 +74,11 @@ refused "two configs" 2 "--out is missing: the folder for the runs" train a.json
 refused "report without --out" 2 "--out is missing" report runs
 refused "protocol without a run" 2 "argument is missing" protocol
 refused "a confidence that is none" 2 "--confidence wants a number" protocol runs --confidence high
+refused "plot without a run" 2 "argument is missing" plot
+refused "plot of final scores by seconds" 2 "--final and --x contradict" plot runs --final --x seconds
+refused "a seed for curves" 2 "--seed is for --final" plot runs --seed 1
+refused "a confidence of no interval" 2 "--confidence is for --final and --band ci" plot runs --confidence 0.9
+refused "plot of no picture" 1 "chart.bmp: the ending" plot runs -o chart.bmp
 refused "info without file" 2 "argument is missing" info
 refused "collect without policy" 2 "--policy or --mix is missing" collect --env pendulum --steps 5 --out x.hdf5
 refused "policy and mix" 2 "contradict each other" collect --env pendulum --policy random --mix random:1 --steps 5 --out x.hdf5
@@ -140,6 +145,21 @@ check "train with evaluation beside it" "$U" train "$S" --out "$T/beside" --thre
 check "evaluation beside, same bits" same_run "$T/straight" "$T/beside"
 check "another seed" "$U" train "$S" --out "$T/seed" --threads 1 --seed 7 --set num_updates=200
 check "another seed, other bits" eval "! $same $T/straight/checkpoint.h5 $T/seed/checkpoint.h5 value/"
+
+# ---- plot ----
+
+check "a run for a plot" "$U" train "$S" --out "$T/short" --threads 1 --seed 8 --set num_updates=1200
+drawn=("$T/straight" "$T/short" -o "$T/plot.svg" --csv "$T/plot.csv")
+if grep -q UF_NO_CAIRO "${BUILD:-build}/flags"; then
+    check "plot without cairo" grep -q 'libcairo2-dev' <("$U" plot "${drawn[@]}" 2>&1)
+else
+    check plot grep -qx "wrote $T/plot.svg, $T/plot.csv: 2 runs, 1 group, 1 dataset" <("$U" plot "${drawn[@]}" 2>/dev/null)
+    check "plot writes an SVG" grep -q '<svg' "$T/plot.svg"
+    check "plot of final scores" "$U" plot "$T/straight" "$T/short" --final -o "$T/final.png"
+fi
+scores() { sed -E 's/.*"eval_score": ([^,]*),.*/\1/' "$1/log.jsonl" | head -n 3; }
+check "plot draws the mean of the logs" diff <(sed 1d "$T/plot.csv" | awk -F, '{printf "%.4f\n", $6}') \
+    <(paste <(scores "$T/straight") <(scores "$T/short") | awk '{printf "%.4f\n", ($1 + $2) / 2}')
 
 # ---- protocol ----
 

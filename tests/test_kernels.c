@@ -2037,8 +2037,8 @@ static ModelArrays model_arrays(Test* t, int total, int ld) {
     m.noise = normals(t, "noise", (size_t)R * D, 1, 0);
     m.hyper = hypers(t);
     m.mlp = uf_mlp_shape(O + c->out, 1, 1, 2 * D, false, 0);
-    m.model = (UfElites){
-        {NULL, 1, c->N, c->N, NULL, false}, DEV(m.bounds), O, c->out, UF_TERMINATION_HUMANOID, 2, -3};
+    m.model =
+        (UfElites){{NULL, 1, c->N, c->N, NULL, true}, DEV(m.bounds), O, c->out, UF_TERMINATION_HUMANOID, 2, -3};
     return m;
 }
 

@@ -124,10 +124,84 @@ static void test_grid(void** state) {
     assert_int_equal(uf_plot_write_grid(plots, 0, path), UF_ERR_ARGUMENT);
 }
 
+static void svg_size(const char* svg, double* width, double* height) {
+    const char *w = strstr(svg, "width=\""), *h = strstr(svg, "height=\"");
+    assert_non_null(w);
+    assert_non_null(h);
+    *width = strtod(w + 7, NULL);
+    *height = strtod(h + 8, NULL);
+}
+
+// Nothing is cut off: the picture grows with its legend, and a caption comes below all else.
+static void test_room(void** state) {
+    (void)state;
+    enum { MANY = 40 };
+    UfSeries series[MANY];
+    UfPlot plot = example(series);
+    double width[4], height[4];
+    char *svg = written(&plot, "plain.svg", "<?xml"), *captioned;
+    size_t num_bytes;
+    svg_size(svg, &width[0], &height[0]);
+    uf_free(svg);
+    series[1].label =
+        "a label that is far longer than a third of the picture: actor_bc_coef=0.001, critic_bc_coef=0.01";
+    svg = written(&plot, "long.svg", "<?xml");
+    svg_size(svg, &width[1], &height[1]);
+    uf_free(svg);
+    for (int i = 1; i < MANY; i++) series[i] = (UfSeries){"s", N, x, y[1], NULL, NULL};
+    plot.num_series = MANY;
+    svg = written(&plot, "many.svg", "<?xml");
+    svg_size(svg, &width[2], &height[2]);
+    uf_free(svg);
+    plot = example(series);
+    const char* path = in_folder("caption.svg");
+    assert_ok(uf_picture_write(&(UfPicture){.num_charts = 1, .plots = &plot, .caption = "said below"}, path));
+    assert_ok(uf_read_file(path, &captioned, &num_bytes));
+    svg_size(captioned, &width[3], &height[3]);
+    uf_free(captioned);
+    assert_true(width[0] == 1000 && height[0] == 640);
+    assert_true(width[1] > 1200 && height[1] == 640);
+    assert_true(width[2] == 1000 && height[2] > MANY * 20);
+    assert_true(width[3] == 1000 && height[3] > 650);
+}
+
+// Rows: a dot for each value, an interval where there is one, and rows of nothing stay empty.
+static void test_comparison(void** state) {
+    (void)state;
+    const double values[3] = {1, 2, 4}, one = 3;
+    const UfRow rows[3] = {
+        {"three values", 3, values, 2, 1.5, 3.5}, {"one", 1, &one, 3, NAN, NAN}, {.label = "none"}};
+    const UfComparison comparison = {"t", "score", 3, rows};
+    const UfPicture picture = {.num_charts = 1, .comparisons = &comparison};
+    const char* path = in_folder("rows.svg");
+    char* svg;
+    size_t num_bytes;
+#ifdef UF_NO_CAIRO
+    assert_int_equal(uf_picture_write(&picture, path), UF_ERR_UNSUPPORTED);
+    skip();
+#endif
+    assert_ok(uf_picture_write(&picture, path));
+    assert_ok(uf_read_file(path, &svg, &num_bytes));
+    int dots = 0, marks[3] = {0, 0, 0}, intervals = 0;
+    for (char* c = svg; (c = strstr(c, "fill-opacity:0.45")); c++) dots++;
+    for (char* c = svg; (c = strstr(c, "fill:rgb(0%,44.")); c++) marks[0]++;
+    for (char* c = svg; (c = strstr(c, "fill:rgb(83.5")); c++) marks[1]++;
+    for (char* c = svg; (c = strstr(c, "fill:rgb(0%,62")); c++) marks[2]++;
+    for (char* c = svg; (c = strstr(c, "stroke-width:2.5")); c++) intervals++;
+    assert_int_equal(dots, 4);
+    assert_int_equal(marks[0], 4);  // three dots and the mark
+    assert_int_equal(marks[1], 2);
+    assert_int_equal(marks[2], 0);
+    assert_int_equal(intervals, 1);
+    uf_free(svg);
+}
+
 static void test_errors(void** state) {
     (void)state;
     UfSeries series[2];
     UfPlot plot = example(series);
+    assert_int_equal(uf_picture_check("chart.gif"), UF_ERR_ARGUMENT);
+    assert_ok(uf_picture_check("chart.b.PDF"));
 #ifdef UF_NO_CAIRO
     skip();
 #endif
@@ -140,8 +214,9 @@ static void test_errors(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats), cmocka_unit_test(test_gaps),   cmocka_unit_test(test_odd_data),
-        cmocka_unit_test(test_grid),    cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_gaps), cmocka_unit_test(test_odd_data),
+        cmocka_unit_test(test_grid),    cmocka_unit_test(test_room), cmocka_unit_test(test_comparison),
+        cmocka_unit_test(test_errors),
     };
     return cmocka_run_group_tests_name("plot", tests, make_folder, remove_folder);
 }

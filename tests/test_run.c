@@ -465,7 +465,7 @@ static void test_diverged_evaluation(void** state) {
     assert_non_null(first);
     char* log = log_of("diverged_evaluation", "log.jsonl");
     assert_non_null(strstr(log, "\"eval_return\": 0, "));
-    assert_non_null(strstr(log, "\"eval_length\": 1}"));
+    assert_non_null(strstr(log, "\"eval_length\": 1,"));
     uf_free(log);
     uf_config_free(c);
 }
