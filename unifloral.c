@@ -1448,7 +1448,7 @@ static UfStatus evaluation_step(UfAgent* a, const UfBatch* batch, const UfNoise*
     update_critics(a, batch, z, 0, false, true);
     a->num_updates++;
     a->metrics_count++;
-    return be->sync(be);
+    return be->apart ? UF_OK : be->sync(be);
 }
 
 // One update: a function of (agent, batch, noise) alone.
