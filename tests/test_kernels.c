@@ -1816,6 +1816,47 @@ static void op_random(Test* t) {
     }
 }
 
+// More members than their seeds fit a launch of a device: each draws what it draws alone.
+static void test_many_members(void** state) {
+    (void)state;
+    enum { MANY = 300, COUNT = 7 };
+    for (int d = 0; d < NUM_DEVICES; d++) {
+        UfBackend* be = devices[d].be;
+        uint64_t seeds[MANY];
+        int64_t below[MANY], *index = must(malloc(MANY * COUNT * sizeof *index)), one[COUNT];
+        real *x = must(malloc(MANY * COUNT * sizeof *x)), alone[COUNT];
+        void *n, *out;
+        for (int p = 0; p < MANY; p++) {
+            seeds[p] = (uint64_t)p * 77 + 5;
+            below[p] = 1000 + p;
+        }
+        if (be) {
+            use(&devices[d]);
+            assert_int_equal(be->reserve(be, &n, sizeof below, "n"), UF_OK);
+            assert_int_equal(be->reserve(be, &out, MANY * COUNT * sizeof *index, "numbers"), UF_OK);
+            be->upload(be, n, below, sizeof below);
+            be->random_index(be, out, MANY, COUNT, n, seeds, UF_STREAM_INDEX, (UfCount){3, 0});
+            be->download(be, index, out, MANY * COUNT * sizeof *index);
+            be->random_normal(be, out, MANY, COUNT, seeds, UF_STREAM_ACTOR, (UfCount){3, 0});
+            be->download(be, x, out, MANY * COUNT * sizeof *x);
+            for (int p = 0; p < MANY; p++) {
+                be->random_index(be, out, 1, COUNT, (int64_t*)n + p, seeds + p, UF_STREAM_INDEX,
+                                 (UfCount){3, 0});
+                be->download(be, one, out, sizeof one);
+                be->random_normal(be, out, 1, COUNT, seeds + p, UF_STREAM_ACTOR, (UfCount){3, 0});
+                be->download(be, alone, out, sizeof alone);
+                assert_int_equal(be->sync(be), UF_OK);
+                assert_memory_equal(one, index + p * COUNT, sizeof one);
+                assert_memory_equal(alone, x + p * COUNT, sizeof alone);
+            }
+            be->release(be, n);
+            be->release(be, out);
+        }
+        free(index);
+        free(x);
+    }
+}
+
 // Moments and frequencies on every backend; bounds are five standard deviations, and the seed is fixed.
 static void test_distributions(void** state) {
     (void)state;
@@ -2037,8 +2078,8 @@ static ModelArrays model_arrays(Test* t, int total, int ld) {
     m.noise = normals(t, "noise", (size_t)R * D, 1, 0);
     m.hyper = hypers(t);
     m.mlp = uf_mlp_shape(O + c->out, 1, 1, 2 * D, false, 0);
-    m.model =
-        (UfElites){{NULL, 1, c->N, c->N, NULL, true}, DEV(m.bounds), O, c->out, UF_TERMINATION_HUMANOID, 2, -3};
+    m.model = (UfElites){
+        {NULL, 1, c->N, c->N, NULL, true}, DEV(m.bounds), O, c->out, UF_TERMINATION_HUMANOID, 2, -3};
     return m;
 }
 
@@ -2159,10 +2200,9 @@ static void op_model_error(Test* t) {
 }
 
 // A ring that wraps around, twice: all rows, then those that are still alive.
-static void op_ring_append(Test* t) {
+static void append_to_ring(Test* t, int64_t capacity) {
     const Case* c = t->c;
     const int O = c->in, A = c->out, R = c->rows, ld = O + A + c->pad, stride = O + A + 3;
-    const int64_t capacity = R + R / 3 + 1;
     Array* x = padded(t, "x", 1, R, ld, 0, R, O + A);
     Array *reward = normals(t, "reward", R, 1, 0), *penalty = normals(t, "penalty", R, 1, 0);
     Array *next_obs = normals(t, "next_obs", (size_t)R * O, 1, 0),
@@ -2176,7 +2216,7 @@ static void op_ring_append(Test* t) {
     Array* alive = new_array(t, "alive", 1, R, sizeof(int), false, true);
     Array* sums = new_array(t, "sums", 1, UF_NUM_ROLLOUT_SUMS, sizeof(double), false, true);
     for (int p = 0; p < t->P; p++) {
-        const int64_t start = (t->first + p) % 2 ? 0 : R / 2;
+        const int64_t start = (t->first + p) % 2 ? 0 : R / 2 % capacity;
         ((int64_t*)(void*)head->before)[p] = ((int64_t*)(void*)fill->before)[p] = start;
         for (int i = 0; i < UF_NUM_ROLLOUT_SUMS; i++)
             ((double*)(void*)sums->before)[p * UF_NUM_ROLLOUT_SUMS + i] = i;
@@ -2262,6 +2302,13 @@ static void op_ring_append(Test* t) {
     clear(t);
 }
 
+// The second is smaller than what one call appends: the last rows stay.
+static void op_ring_append(Test* t) {
+    const int R = t->c->rows;
+    append_to_ring(t, R + R / 3 + 1);
+    append_to_ring(t, R / 3 + 1);
+}
+
 // ---- all of them ----
 
 static const struct NamedOp {
@@ -2305,12 +2352,13 @@ static void test_op(void** state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[NUM_OPS + 3] = {
+    struct CMUnitTest tests[NUM_OPS + 4] = {
         cmocka_unit_test(test_blocks),
         cmocka_unit_test(test_philox),
         cmocka_unit_test(test_distributions),
+        cmocka_unit_test(test_many_members),
     };
     for (int k = 0; k < NUM_OPS; k++)
-        tests[3 + k] = (struct CMUnitTest){ops[k].name, test_op, NULL, NULL, (void*)&ops[k]};
+        tests[4 + k] = (struct CMUnitTest){ops[k].name, test_op, NULL, NULL, (void*)&ops[k]};
     return cmocka_run_group_tests_name("kernels", tests, open_devices, close_devices);
 }
