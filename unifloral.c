@@ -28,6 +28,7 @@
 #include "core/agent.h"
 #include "core/dynamics.h"
 #include "core/h5.h"
+#include "core/loaded.h"
 #include "core/policy.h"
 
 #define CHECKPOINT_KIND "unifloral-checkpoint"
@@ -165,15 +166,6 @@ typedef struct UfFault {
     char sentence[512];
 } UfFault;
 
-// A dataset's copy on a device that is apart.
-typedef struct Loaded {
-    const UfDataset* of;
-    char hash[65];
-    int64_t num_records, num_rows;
-    float *records, *next_obs;
-    int64_t* rows;
-} Loaded;
-
 // An update that a device recorded: the next one is `next`, of rows of `records`.
 typedef struct Recorded {
     const float* records;
@@ -234,7 +226,7 @@ struct UfAgent {
     // On the host: `metrics` and `bad` as they were when last fetched; on a backend that is not apart they are those.
     double* host_metrics;
     int* host_bad;
-    Loaded data;
+    UfLoaded data;
     Recorded recorded;
 
     int64_t num_updates, num_checked;  // checked: looked at for what is not finite
@@ -974,22 +966,13 @@ UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfDataset*
     return uf_agent_create_population(out, &config, 1, dataset, num_threads);
 }
 
-static void release_dataset(UfAgent* a) {
-    Loaded* d = &a->data;
-    if (!a->backend->apart) return;
-    a->backend->release(a->backend, d->records);
-    a->backend->release(a->backend, d->next_obs);
-    a->backend->release(a->backend, d->rows);
-    *d = (Loaded){0};
-}
-
 void uf_agent_free(UfAgent* a) {
     if (!a) return;
     if (a->backend) {
         a->backend->release(a->backend, a->parameters.memory);
         a->backend->release(a->backend, a->scratch.memory);
         a->backend->release(a->backend, a->world.arena.memory);
-        release_dataset(a);
+        uf_loaded_free(&a->data, a->backend);
         if (a->backend->apart) uf_free(a->host_metrics);
         if (a->backend->apart) uf_free(a->host_bad);
         uf_backend_close(a->backend);
@@ -1541,48 +1524,11 @@ static void draw_batch(UfAgent* a, const UfSource* dataset) {
     be->gather(be, &a->batch, &model, index, a->P, (UfRows){D, a->B - D, a->B});
 }
 
-static UfStatus send_array(UfAgent* a, void** out, const void* host, size_t bytes, const char* what) {
-    if (!host) return UF_OK;
-    UF_TRY(a->backend->reserve(a->backend, out, bytes, what));
-    a->backend->upload(a->backend, *out, host, bytes);
-    return UF_OK;
-}
-
-// A device that is apart gets a copy of the dataset, once.
-static UfStatus load_dataset(UfAgent* a, const UfDataset* d) {
-    Loaded* l = &a->data;
-    if (l->of == d && !strcmp(l->hash, d->hash) && l->num_records == d->num_records &&
-        l->num_rows == d->num_rows)
-        return UF_OK;
-    release_dataset(a);
-    const size_t records = (size_t)d->num_records;
-    UF_TRY(send_array(a, (void**)&l->records, d->records, records * (size_t)d->stride * sizeof(float),
-                      "dataset"));
-    UF_TRY(send_array(a, (void**)&l->next_obs, d->next_obs, records * (size_t)d->obs_dim * sizeof(float),
-                      "next observations of the dataset"));
-    UF_TRY(send_array(a, (void**)&l->rows, d->rows, (size_t)d->num_rows * sizeof(int64_t),
-                      "rows of the dataset"));
-    l->of = d;
-    l->num_records = d->num_records;
-    l->num_rows = d->num_rows;
-    snprintf(l->hash, sizeof l->hash, "%s", d->hash);
-    return a->backend->sync(a->backend);
-}
-
 // The dataset as ops read it; its row count goes to the device.
 static UfStatus open_source(UfAgent* a, const UfDataset* dataset, UfSource* source) {
-    const bool apart = a->backend->apart;
     for (int p = 0; p < a->P; p++)
         a->backend->upload(a->backend, a->num_rows + p, &dataset->num_rows, sizeof(int64_t));
-    if (apart) UF_TRY(load_dataset(a, dataset));
-    *source = (UfSource){.records = apart ? a->data.records : dataset->records,
-                         .next_obs = apart ? a->data.next_obs : dataset->next_obs,
-                         .rows = apart ? a->data.rows : dataset->rows,
-                         .num_rows = dataset->num_rows,
-                         .obs_dim = dataset->obs_dim,
-                         .action_dim = dataset->action_dim,
-                         .stride = dataset->stride};
-    return UF_OK;
+    return uf_loaded_source(&a->data, a->backend, dataset, source);
 }
 
 UfStatus uf_agent_rollout(UfAgent* a, const UfDataset* dataset) {
