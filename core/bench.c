@@ -227,7 +227,7 @@ static UfStatus time_share(Bench* b, double* share) {
     return status;
 }
 
-// On a device that is apart there are no products of the host's to compare with. uf_train waits for its updates.
+// On a device that is apart there are no products of the host's to compare with.
 static UfStatus time_device(Bench* b, char** json_line) {
     const UfBenchOptions* o = b->options;
     const double scale = 1e6 / o->num_steps / o->population;
@@ -236,6 +236,7 @@ static UfStatus time_device(Bench* b, char** json_line) {
     for (int w = 0; w < o->num_windows; w++) {
         const double start = uf_now();
         UF_TRY(work(b, o->num_steps));
+        UF_TRY(b->backend->sync(b->backend));
         b->update_ms[w] = (uf_now() - start) * scale;
     }
     uf_sort(b->update_ms, o->num_windows);

@@ -6,7 +6,7 @@
 #include <math.h>
 
 #include "../../core/agent.h"
-#include "../../core/dynamics.h"
+#include "../../core/dynamics.h"  // UfModel
 #include "../../core/verify.h"
 #include "../same_member.h"
 #ifdef UF_HOST_CUDA
@@ -300,11 +300,8 @@ static void test_auto(void** state) {
 static void test_refusals(void** state) {
     (void)state;
     UfConfig *online = config_on(0, "cuda"), *other = config_on(0, "cpu");
-    UfDynamics* dynamics = NULL;
     assert_int_equal(uf_config_fit_together(online, other), UF_ERR_CONFIG);
     assert_error("share a device");
-    assert_int_equal(uf_dynamics_create_bare(&dynamics, online, OBS, ACT, 1), UF_ERR_CONFIG);
-    assert_error("trained on the CPU");
     assert_ok(uf_config_set(online, "online", "true"));
     assert_ok(uf_config_set(online, "env", "pendulum"));
     assert_int_equal(uf_config_check(online), UF_ERR_CONFIG);

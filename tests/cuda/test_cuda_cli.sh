@@ -56,6 +56,10 @@ check "gives the same log" diff <(final "$T/a" | grep -o '"[a-z_]*loss": *[^,]*'
 check "a run goes on" "$UNIFLORAL" train "$T/small.json" --device cuda --set num_updates=80 --quiet --out "$T/c"
 check "auto names its choice" bash -c "'$UNIFLORAL' train '$T/small.json' --device auto --out '$T/d' 2>&1 | grep 'note: device auto: cuda'"
 check "bench" bash -c "'$UNIFLORAL' bench --config configs/td3_bc.json --device cuda --steps 1 --windows 5 | grep us_per_update_and_agent"
-says "a world model is trained on the CPU" "set it to cpu" "$UNIFLORAL" dynamics --config configs/dynamics.json \
-    --dataset "$T/data.hdf5" --set device=cuda --out "$T/model"
+echo '{"num_ensemble": 3, "num_elites": 2, "n_layers": 2, "layer_size": 16, "batch_size": 64, "num_epochs": 2}' >"$T/model.json"
+model=("$UNIFLORAL" dynamics --config "$T/model.json" --dataset "$T/data.hdf5" --quiet)
+check "a world model on the device" "${model[@]}" --set device=cuda --out "$T/model"
+check "info does without it" "$UNIFLORAL" info "$T/model/model.h5"
+check "and training in it" "$UNIFLORAL" train "$T/small.json" --device cuda --quiet --out "$T/e" --set model_path="$T/model" \
+    --set dataset_sample_ratio=0.5 --set rollout_interval=20 --set rollout_batch_size=64 --set termination=never
 exit $bad
