@@ -179,6 +179,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(STATIC)
 	$(call say,ld $@)
 	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LDFLAGS_$*) -lcmocka $(LIBS)
 
+$(BUILD)/tests/slurm_array: $(STATIC)  # behind its object
+
 $(TEST_TOOL): $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o
 	$(call say,ld $@)
 	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)

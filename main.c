@@ -89,6 +89,8 @@ enum Option {
     O_IMPORT,
     O_DEVICE,
     O_PRECISION,
+    O_SLURM,
+    O_BLOCK,
     O_BY,
     O_METRIC,
     O_X,
@@ -173,6 +175,8 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_NPZ] = {"npz", "FOLDER", "a .npz file a policy there, in the layout of the Unifloral reference", 0, 0},
     [O_IMPORT] = {"import", "PATH...", "put run folders and .npz files of the reference into the store", 0,
                   0},
+    [O_SLURM] = {"slurm", NULL, "as an array of Slurm; sbatch_options are its options", 0, 0},
+    [O_BLOCK] = {"block", "N", "what a task of that array does: block N of its plan alone", 0, 99999},
     [O_BY] = {"by", "NAME", "a line for each value of this hyperparameter, not only for each algorithm", 0,
               0},
     [O_METRIC] =
@@ -554,6 +558,37 @@ static void on_policy(void* user, const UfSweepEvent* e) {
     fflush(stdout);
 }
 
+typedef struct Task {  // the command of a task of an array: this one with --block and, to be added, a number
+    char names[NUM_OPTIONS][32], file[4096], threads[16];
+    const char** words;
+} Task;
+
+static bool make_task(Task* task, const Args* args, const char* program, int threads) {
+    const char** words = calloc((size_t)(2 * NUM_OPTIONS + 2 * args->num_sets + 8), sizeof(char*));
+    int n = 0;
+    task->words = words;
+    if (!words) return false;
+    snprintf(task->file, sizeof(task->file), "%s%s", args->files[0][0] == '-' ? "./" : "", args->files[0]);
+    snprintf(task->threads, sizeof(task->threads), "%d", threads);
+    words[n++] = program;
+    words[n++] = "sweep";
+    words[n++] = task->file;
+    for (int i = 0; i < args->num_sets; i++) {
+        words[n++] = "--set";
+        words[n++] = args->sets[i];
+    }
+    for (int o = 0; o < NUM_OPTIONS; o++) {
+        if (!args->values[o] || o == O_SET || o == O_THREADS || o == O_JOBS || o == O_SLURM) continue;
+        snprintf(task->names[o], sizeof(task->names[o]), "--%s", options[o].name);
+        words[n++] = task->names[o];
+        if (options[o].value) words[n++] = args->values[o];
+    }
+    words[n++] = "--threads";
+    words[n++] = task->threads;
+    words[n] = "--block";
+    return true;
+}
+
 static int command_sweep(const Args* args) {
     UfConfig* config = NULL;
     UfAxes axes = {.count = 0};
@@ -571,24 +606,33 @@ static int command_sweep(const Args* args) {
     catch_signals();
     const char* population = args->values[O_POPULATION];
     const bool together = population && strcmp(population, "1") != 0;  // then the threads are for one process
-    const int cores = uf_num_cores(), jobs = (int)number(args, O_JOBS, together ? 1 : cores);
-    UfSweepOptions sweep = {
-        .config = config,
-        .axes = &axes,
-        .num_policies = number(args, O_NUM_POLICIES, 20),
-        .sweep_seed = (uint64_t)number(args, O_SWEEP_SEED, 0),
-        .grid = args->values[O_GRID] != NULL,
-        .retry = args->values[O_RETRY] != NULL,
-        .program = program,
-        .out = args->values[O_OUT],
-        .store = args->values[O_STORE],
-        .population = (int)number(args, O_POPULATION, 1),
-        .jobs = jobs,
-        .threads = (int)number(args, O_THREADS, together && cores > jobs ? cores / jobs : 1),
-        .stop = &stop_signal,
-        .on_progress = on_policy,
-        .user = &screen};
+    const bool slurm = args->values[O_SLURM] != NULL;
+    const int cores = uf_num_cores(), jobs = (int)number(args, O_JOBS, slurm ? 0 : together ? 1 : cores);
+    const int share =
+        together && !slurm && cores > jobs ? cores / jobs : 1;  // tasks run on other cores than these
+    Task task = {.words = NULL};
+    UfSweepOptions sweep = {.config = config,
+                            .axes = &axes,
+                            .num_policies = number(args, O_NUM_POLICIES, 20),
+                            .sweep_seed = (uint64_t)number(args, O_SWEEP_SEED, 0),
+                            .grid = args->values[O_GRID] != NULL,
+                            .retry = args->values[O_RETRY] != NULL,
+                            .program = program,
+                            .out = args->values[O_OUT],
+                            .store = args->values[O_STORE],
+                            .population = (int)number(args, O_POPULATION, 1),
+                            .jobs = jobs,
+                            .threads = (int)number(args, O_THREADS, share),
+                            .is_task = args->values[O_BLOCK] != NULL,
+                            .block = (int)number(args, O_BLOCK, 0),
+                            .stop = &stop_signal,
+                            .on_progress = on_policy,
+                            .user = &screen};
+    if (status == UF_OK && slurm && !make_task(&task, args, program, sweep.threads))
+        status = UF_FAIL(UF_ERR_MEMORY, "out of memory for the command of a task");
+    sweep.task = task.words;
     if (status == UF_OK) status = uf_sweep(&sweep, &result);
+    free(task.words);
     uf_axes_free(&axes);
     uf_config_free(config);
     if (status == UF_ERR_STOPPED) {
@@ -596,6 +640,7 @@ static int command_sweep(const Args* args) {
         return 128 + stop_signal;
     }
     if (status != UF_OK) return failed();
+    if (sweep.is_task) return DONE;
     printf("%d policies, %d failed\nresults           %s\n", result.num_policies, result.num_failed,
            result.store);
     if (!result.num_failed) return DONE;
@@ -1096,11 +1141,11 @@ static const Command commands[] = {
      0},
     {"sweep", command_sweep,
      "CONFIG --dataset FILE [--num-policies N] [--sweep-seed N | --grid] [--population N|auto] [--jobs N] "
-     "[--store FILE] [--out DIR] [--set name=value]...",
+     "[--slurm] [--store FILE] [--out DIR] [--set name=value]...",
      "train many policies: lists in CONFIG (or --set name=[a,b]) are axes; the same command goes on", 1, 1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) | BIT(O_ENV) |
          BIT(O_NUM_POLICIES) | BIT(O_SWEEP_SEED) | BIT(O_GRID) | BIT(O_RETRY) | BIT(O_STORE) | BIT(O_JOBS) |
-         BIT(O_POPULATION),
+         BIT(O_POPULATION) | BIT(O_SLURM) | BIT(O_BLOCK),
      0},
     {"results", command_results,
      "STORE [--where name=value]... [--csv FILE] [--npz FOLDER] [--import PATH...]",
@@ -1284,6 +1329,8 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     if (args->values[O_GRID] && args->values[O_SWEEP_SEED])
         return misuse(c, "%s contradict each other: nothing of a grid is drawn", "--grid and --sweep-seed",
                       NULL);
+    if (args->values[O_SLURM] && args->values[O_BLOCK])
+        return misuse(c, "%s contradict each other: a task submits nothing", "--slurm and --block", NULL);
     if (c->function == command_results && args->num_files > 1 && !args->values[O_IMPORT])
         return misuse(c, "'%s' is one argument too many; --import PATH... puts results into a store",
                       args->files[1], NULL);

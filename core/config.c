@@ -775,6 +775,18 @@ UfStatus uf_config_get(const UfConfig* config, const char* name, char* buffer, s
     return UF_OK;
 }
 
+bool uf_param_shapes_results(const UfParam* param) {
+    static const char* const means[] = {"num_threads", "eval_threads", "sbatch_options"};
+    for (size_t i = 0; i < sizeof(means) / sizeof(means[0]); i++)
+        if (!strcmp(param->name, means[i])) return false;
+    return true;
+}
+
+void uf_config_forget_means(UfConfig* config) {
+    config->num_threads = config->eval_threads = 0;
+    memset(config->sbatch_options, 0, sizeof(config->sbatch_options));
+}
+
 const UfParam* uf_config_difference(const UfConfig* a, const UfConfig* b, bool matters(const UfParam*)) {
     for (int i = 0; i < uf_num_params; i++) {
         const UfParam* p = &uf_params[i];

@@ -62,6 +62,9 @@ void uf_param_format(const UfConfig* config, const UfParam* param, char* buffer,
 // `unifloral train --help`'s table and README.md's table, both generated from uf_params.
 UfStatus uf_params_help(char** text);
 UfStatus uf_params_markdown(char** text);
+// False: it says how a run is done, and nothing in its results depends on it (threads, options of sbatch).
+bool uf_param_shapes_results(const UfParam* param);
+void uf_config_forget_means(UfConfig* config);  // sets all of those to their defaults
 // The first hyperparameter that matters and differs. NULL: there is none.
 const UfParam* uf_config_difference(const UfConfig* a, const UfConfig* b, bool matters(const UfParam*));
 // ---- sweeps ----

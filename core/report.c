@@ -173,7 +173,7 @@ static UfStatus read_attributes(Result* r, const UfH5* h5) {
 
 // What has an option of its own in a command and makes no other row.
 static bool in_options(const UfParam* p) {
-    return !strcmp(p->name, "seed") || !strcmp(p->name, "dataset") || !strcmp(p->name, "num_threads");
+    return !strcmp(p->name, "seed") || !strcmp(p->name, "dataset") || !uf_param_shapes_results(p);
 }
 
 static void add_quoted(UfText* text, const char* word) {

@@ -414,11 +414,10 @@ static const cJSON* setting(const Table* t, int row, const UfParam* p) {
 
 // Columns of their own, or of no weight.
 static bool is_setting(const UfParam* p) {
-    static const char* const others[] = {"seed",      "dataset",     "env",
-                                         "algorithm", "num_threads", "eval_threads"};
+    static const char* const others[] = {"seed", "dataset", "env", "algorithm"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (!strcmp(p->name, others[i])) return false;
-    return p->type != UF_TYPE_GROUP;
+    return p->type != UF_TYPE_GROUP && uf_param_shapes_results(p);
 }
 
 // Whether rows (of one algorithm, or all: NULL) have different values of a hyperparameter.

@@ -12,7 +12,7 @@
 // the same update. As a member's bits do not depend on who else is there, a run may change its group whenever it is
 // saved: those that lag behind, after a kill, catch up and join.
 //
-// Rooms: paths and log, evaluation, settings, result, folder, progress, milestones of an online run, intervals, loop,
+// Rooms: paths and log, evaluation, result, folder, progress, milestones of an online run, intervals, loop,
 // one run, groups, API.
 #include "run.h"
 
@@ -169,12 +169,6 @@ static void note_evaluation(const Run* run, const Member* m, const UfEvaluation*
     }
 }
 
-// ---- settings ----
-
-static bool shapes_results(const UfParam* p) {
-    return strcmp(p->name, "num_threads") != 0 && strcmp(p->name, "eval_threads") != 0;
-}
-
 // ---- result ----
 
 static UfStatus write_results(const Run* run, const Member* m, const UfEvaluation* e, const UfH5* h5) {
@@ -258,7 +252,7 @@ static UfStatus is_result_of(const Run* run, const Member* m, const UfH5* h5, bo
     if (status == UF_OK) status = uf_config_parse(made, json, h5->path);
     *same = status == UF_OK && !strcmp(version, uf_version()) && !strcmp(hash, run->dataset->hash) &&
             (int64_t)updates == m->config.num_updates &&
-            !uf_config_difference(made, &m->config, shapes_results);
+            !uf_config_difference(made, &m->config, uf_param_shapes_results);
     uf_config_free(made);
     uf_free(json);
     uf_free(version);

@@ -74,14 +74,14 @@ static UfStatus check_finite(const UfStoreRow* r) {
 
 // ---- keys ----
 
-// Where the data lie and on how many threads it ran does not make another policy.
+// Where the data lie and by which means it ran does not make another policy.
 static UfStatus config_identity(const UfStoreRow* r, char** json) {
     UfConfig* config;
     UF_TRY(uf_config_create(&config));
     UfStatus status = uf_config_parse(config, r->config, r->source);
     if (status == UF_OK) {
         memset(config->dataset, 0, sizeof config->dataset);
-        config->num_threads = config->eval_threads = 0;
+        uf_config_forget_means(config);
         status = uf_config_json(config, json);
     }
     uf_config_free(config);

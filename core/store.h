@@ -32,7 +32,7 @@ UfStatus uf_store_open(UfStore** out, const char* path, bool create);
 void uf_store_close(UfStore* store);
 
 // Inserts a row in a transaction of its own, waiting up to a minute for other writers. The same policy (configuration,
-// dataset's bytes, seed, version; where it was trained and with how many threads does not matter) put twice is one
+// dataset's bytes, seed, version; where and by what means it was trained does not matter) put twice is one
 // row: the later one, but a failure never takes the place of a result, and a result replaces the failures of its
 // run. UF_ERR_NONFINITE: a return, score or length is not finite; nothing is stored.
 UfStatus uf_store_put(UfStore* store, const UfStoreRow* row);

@@ -7,7 +7,7 @@
 // Policies that may be members of one population form blocks, a process each. As a policy's bits do not depend on who
 // trains beside it, and each has its own run folder, blocks are made anew of what is left each time.
 //
-// Rooms: drawing, plan, blocks, one policy, processes, end of a block, API.
+// Rooms: drawing, plan, blocks, one policy, processes, end of a block, what is left, Slurm, API.
 #include "sweep.h"
 
 #include <errno.h>
@@ -29,8 +29,9 @@
 #include "population.h"
 #include "results.h"
 #include "run_folder.h"
+#include "slurm.h"
 
-enum { MAX_POLICIES = 100000, MAX_JOBS = 1024, SETTINGS_BYTES = 2048 };
+enum { MAX_POLICIES = 100000, MAX_JOBS = 1024, SETTINGS_BYTES = 2048, STORED = 1, FAILED = 2 };
 
 typedef struct Block {  // policies that train in one process: order[first, first + count)
     int first, count;
@@ -54,9 +55,12 @@ typedef struct Sweep {
     UfStore* store;
     int* choices;          // (policies, axes): indices into the values
     int total, num_ended;  // policies; those that have a result or failed
-    int ended_now;         // by this process
-    bool draws_seed;       // no axis has it
-    int* order;            // (policies that are left) in blocks
+    int ended_now;         // by this process, or while it waited
+    int* todo;             // (num_todo) policies that are left
+    int num_todo;
+    unsigned char* before;  // (policies) STORED: had a row in the store, FAILED: which was a failure
+    bool draws_seed;        // no axis has it
+    int* order;             // (policies that are left) in blocks
     Block* blocks;
     int num_blocks;
     Shape* shapes;
@@ -68,6 +72,8 @@ typedef struct Sweep {
     char stem[UF_STRING_BYTES];  // the dataset's name
     int lock;
     double started;
+    char array[UF_SLURM_ID_BYTES];  // id
+    UfSlurmState seen;              // of the array
     Job jobs[MAX_JOBS];
 } Sweep;
 
@@ -156,6 +162,7 @@ static UfStatus policy_config(const Sweep* s, int policy, UfConfig** out, char s
         if (n < SETTINGS_BYTES) snprintf(settings + n, SETTINGS_BYTES - n, "%sseed=%s", n ? " " : "", seed);
     }
     (*out)->num_threads = s->options->threads;
+    memset((*out)->sbatch_options, 0, sizeof(*out)->sbatch_options);
     if (status == UF_OK) return UF_OK;
     uf_config_free(*out);
     *out = NULL;
@@ -168,13 +175,17 @@ static void path_of(const Sweep* s, int policy, const char* ending, char path[UF
     snprintf(path, UF_PATH_BYTES, "%s/policy_%04d%s", s->result->folder, policy, ending);
 }
 
+static void slurm_path(const Sweep* s, const char* name, char path[UF_PATH_BYTES]) {
+    snprintf(path, UF_PATH_BYTES, "%s/slurm%s", s->result->folder, name);
+}
+
 // What makes this sweep and no other; how many policies are drawn and how fast is not part of it.
 static UfStatus describe(const Sweep* s, char** out) {
     const UfSweepOptions* o = s->options;
     UfText text = {0};
     UfConfig config = *o->config;
     char* json;
-    config.num_threads = config.eval_threads = 0;
+    uf_config_forget_means(&config);
     UF_TRY(uf_config_json(&config, &json));
     uf_text_add(&text, "{\"sweep_seed\": %" PRIu64 ",\n\"grid\": %s,\n\"dataset_hash\": \"%s\",\n",
                 o->grid ? 0 : o->sweep_seed, o->grid ? "true" : "false", s->hash);
@@ -243,6 +254,7 @@ static UfStatus open_folder(Sweep* s) {
     if (length >= (int)sizeof s->result->store)
         return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the store's name is too long", s->result->store);
     UF_TRY(uf_make_folder(folder));
+    if (o->is_task) return UF_OK;  // the plan keeps tasks apart
     s->lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->lock < 0) return UF_FAIL(UF_ERR_IO, "%s: cannot open the folder", folder);
     if (flock(s->lock, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
@@ -296,7 +308,12 @@ static void announce(const Sweep* s, int num_before) {
         uf_text_add(&text, "%s%s (%d)", i ? " x " : ": ", axes->axes[i].param->name,
                     axes->axes[i].num_values);
     if (num_before) uf_text_add(&text, "; %d ended before", num_before);
-    if (s->options->population == 1)
+    if (s->options->is_task)
+        uf_text_add(&text, "; block %d, in %s", s->options->block, s->result->folder);
+    else if (s->options->task)
+        uf_text_add(&text, "; %d task%s for Slurm, in %s", s->num_blocks, s->num_blocks == 1 ? "" : "s",
+                    s->result->folder);
+    else if (s->options->population == 1)
         uf_text_add(&text, "; %d at a time, in %s", s->options->jobs, s->result->folder);
     else
         uf_text_add(&text, "; %d block%s of %d shape%s, %d at a time, in %s", s->num_blocks,
@@ -316,7 +333,7 @@ static UfStatus size_blocks(const Sweep* s, Shape* shape) {
     if (shape->members) return UF_OK;
     const int threads = s->options->threads ? s->options->threads : uf_num_cores();
     UF_TRY(uf_population_choose(&choice, shape->config, s->obs_dim, s->action_dim, s->dataset_bytes, threads,
-                                s->options->jobs));
+                                s->options->task ? 1 : s->options->jobs));
     shape->members = choice.members;
     snprintf(text, sizeof text, "population: %s", choice.why);
     say(s, &(UfSweepEvent){.text = text});
@@ -354,7 +371,9 @@ static UfStatus place(Sweep* s, int policy, int* block) {
     return UF_OK;
 }
 
-static UfStatus make_blocks(Sweep* s, const int* todo, int num_todo) {
+static UfStatus make_blocks(Sweep* s) {
+    const int* todo = s->todo;
+    const int num_todo = s->num_todo;
     int* block_of;
     UF_TRY(UF_ALLOC(&s->order, num_todo + 1, "the plan of a sweep"));
     UF_TRY(UF_ALLOC(&s->blocks, num_todo + 1, "the plan of a sweep"));
@@ -570,7 +589,12 @@ static UfStatus finish(Sweep* s, Block block, int status) {
     return UF_OK;
 }
 
-// Takes note of the processes that have ended. While the sweep stops, one that did not end well was stopped.
+static void pause_a_moment(void) { nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); }
+
+static bool was_stopped(int status) { return WIFSIGNALED(status) || WEXITSTATUS(status) > 128; }
+
+// Takes note of the processes that have ended. While the sweep stops, one that did not end well was stopped. The signal
+// may have gone to both, and the process may have been faster.
 static UfStatus reap(Sweep* s, bool stopping, int* num_running) {
     UfStatus result = UF_OK;
     *num_running = 0;
@@ -585,20 +609,20 @@ static UfStatus reap(Sweep* s, bool stopping, int* num_running) {
         }
         job->process = 0;
         if (ended < 0) status = 255 << 8;
-        bool stopped = stopping && (WIFSIGNALED(status) || WEXITSTATUS(status) > 128);
-        if (stopped || result != UF_OK) continue;
+        if (was_stopped(status) && !stopping) pause_a_moment();
+        if ((was_stopped(status) && (stopping || asked_to_stop(s))) || result != UF_OK) continue;
         result = finish(s, job->block, status);
     }
     return result;
 }
 
-static void pause_a_moment(void) { nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); }
-
+// A process ends at once at the second signal of a kind, and Ctrl-C or scancel may have sent it the one that came here.
 static UfStatus stop_all(Sweep* s) {
     int num_running;
     UfStatus status = UF_OK;
+    const int signal = s->options->stop && *s->options->stop == SIGTERM ? SIGUSR1 : SIGTERM;
     for (int i = 0; i < s->options->jobs; i++)
-        if (s->jobs[i].process) kill(s->jobs[i].process, SIGTERM);
+        if (s->jobs[i].process) kill(s->jobs[i].process, signal);
     do {
         UfStatus reaped = reap(s, true, &num_running);
         if (status == UF_OK) status = reaped;
@@ -626,58 +650,296 @@ static UfStatus run_blocks(Sweep* s) {
     return UF_OK;
 }
 
-// ---- API ----
+// ---- what is left ----
 
-// Whether the store has a failure of this run.
-static bool failed_before(const UfStoreRows* rows, const char* folder) {
-    for (int i = 0; i < rows->count; i++)
-        if (!strcmp(rows->rows[i].source, folder)) return true;
-    return false;
+// The policies of a block by the plan of an array: a line a block.
+static UfStatus read_block(Sweep* s) {
+    char path[UF_PATH_BYTES], *plan = NULL;
+    size_t size;
+    slurm_path(s, "/plan", path);
+    if (uf_file_exists(path)) UF_TRY(uf_read_file(path, &plan, &size));
+    const char* line = plan;
+    for (int i = 0; i < s->options->block && line; i++)
+        line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL;
+    for (char* end; line && *line && *line != '\n'; line = end + (*end == ' ')) {
+        const long policy = strtol(line, &end, 10);
+        if (end == line || policy < 0 || policy >= s->total || s->num_todo == s->total) break;
+        s->todo[s->num_todo++] = (int)policy;
+    }
+    const bool whole = line && *line == '\n' && s->num_todo;
+    uf_free(plan);
+    if (!whole)
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: has no block %d of these policies; only tasks that --slurm submits take --block",
+                       path, s->options->block);
+    s->total = s->num_todo;  // for this process
+    return UF_OK;
+}
+
+static UfStatus list_policies(Sweep* s) {
+    UF_TRY(UF_ALLOC(&s->todo, s->total + 1, "the plan of a sweep"));
+    if (s->options->is_task) return read_block(s);
+    for (int policy = 0; policy < s->total; policy++) s->todo[s->num_todo++] = policy;
+    return UF_OK;
+}
+
+// The policy of this sweep that a row of the store is of. -1: none.
+static int policy_of(const Sweep* s, const UfStoreRow* row) {
+    char folder[UF_PATH_BYTES], *end;
+    const size_t length = (size_t)snprintf(folder, sizeof folder, "%s/policy_", s->result->folder);
+    if (strncmp(row->source, folder, length)) return -1;
+    const long policy = strtol(row->source + length, &end, 10);
+    return end > row->source + length && !*end && policy >= 0 && policy < s->result->num_policies
+               ? (int)policy
+               : -1;
+}
+
+static UfStatus note_rows(Sweep* s) {
+    UfStoreRows rows;
+    UF_TRY(UF_ALLOC(&s->before, s->result->num_policies + 1, "the plan of a sweep"));
+    UF_TRY(uf_store_rows(s->store, NULL, 0, &rows));
+    for (int i = 0; i < rows.count; i++) {
+        const int policy = policy_of(s, &rows.rows[i]);
+        if (policy >= 0) s->before[policy] |= rows.rows[i].message[0] ? STORED | FAILED : STORED;
+    }
+    uf_store_rows_free(&rows);
+    return UF_OK;
 }
 
 // What is left to do. Results of finished runs go into the store again: the process may have died just before.
-static UfStatus find_todo(Sweep* s, int* todo, int* num_todo) {
-    UfStoreRows failures;
-    const char* const where[] = {"status=failed"};
-    UF_TRY(uf_store_rows(s->store, where, 1, &failures));
-    UfStatus status = UF_OK;
-    for (int policy = 0; status == UF_OK && policy < s->total; policy++) {
+static UfStatus find_todo(Sweep* s) {
+    const int num_policies = s->num_todo;
+    UF_TRY(note_rows(s));
+    s->num_todo = 0;
+    for (int i = 0; i < num_policies; i++) {
+        const int policy = s->todo[i];
+        const bool failed = s->before[policy] & FAILED;
         char folder[UF_PATH_BYTES];
         path_of(s, policy, "", folder);
-        bool failed = failed_before(&failures, folder);
         if (!(failed ? !s->options->retry : uf_has_file(folder, "final.h5"))) {
-            todo[(*num_todo)++] = policy;
+            s->todo[s->num_todo++] = policy;
             continue;
         }
         s->num_ended++;
         if (failed)
             s->result->num_failed++;
         else
-            status = record_result(s, policy, NULL);
+            UF_TRY(record_result(s, policy, NULL));
     }
-    uf_store_rows_free(&failures);
+    return UF_OK;
+}
+
+// ---- Slurm ----
+
+static UfStatus write_plan(const Sweep* s) {
+    char path[UF_PATH_BYTES], *text;
+    UfText plan = {0};
+    slurm_path(s, "/plan", path);
+    for (int b = 0; b < s->num_blocks; b++)
+        for (int i = 0; i < s->blocks[b].count; i++)
+            uf_text_add(&plan, "%d%c", s->order[s->blocks[b].first + i],
+                        i + 1 < s->blocks[b].count ? ' ' : '\n');
+    UF_TRY(uf_text_finish(&plan, &text));
+    UfStatus status = uf_write_file(path, text, strlen(text));
+    uf_free(text);
     return status;
 }
 
+static UfStatus submit_tasks(Sweep* s, const int* tasks) {
+    char logs[UF_PATH_BYTES], script[UF_PATH_BYTES], job[UF_PATH_BYTES], here[4096], text[128];
+    slurm_path(s, "", logs);
+    slurm_path(s, "/array.sh", script);
+    slurm_path(s, "/job", job);
+    if (!getcwd(here, sizeof here)) return UF_FAIL(UF_ERR_IO, "the current folder: %s", strerror(errno));
+    const UfSlurmArray array = {.name = uf_file_name(s->result->folder),
+                                .script = script,
+                                .log_folder = logs,
+                                .work_folder = here,
+                                .command = s->options->task,
+                                .tasks = tasks,
+                                .num_tasks = s->num_blocks,
+                                .max_running = s->options->jobs,
+                                .cores = s->options->threads,
+                                .grace_seconds = 60,
+                                .options = s->options->config->sbatch_options};
+    UF_TRY(uf_slurm_submit(&array, s->array));
+    UfStatus status = uf_write_file(job, s->array, strlen(s->array));
+    if (status != UF_OK) {  // nobody would wait for it
+        char* why = NULL;
+        UfStatus kept = uf_strdup(&why, uf_error());
+        uf_slurm_cancel(s->array);
+        status = kept == UF_OK ? UF_FAIL(status, "%s", why) : kept;
+        uf_free(why);
+        return status;
+    }
+    snprintf(text, sizeof text, "job %s of Slurm; Ctrl-C leaves it running", s->array);
+    say(s, &(UfSweepEvent){.text = text});
+    return UF_OK;
+}
+
+static UfStatus submit(Sweep* s) {
+    char folder[UF_PATH_BYTES];
+    int* tasks;
+    slurm_path(s, "", folder);
+    UF_TRY(uf_make_folder(folder));
+    UF_TRY(write_plan(s));
+    UF_TRY(UF_ALLOC(&tasks, s->num_blocks, "tasks"));
+    for (int b = 0; b < s->num_blocks; b++) tasks[b] = b;
+    UfStatus status = submit_tasks(s, tasks);
+    uf_free(tasks);
+    return status;
+}
+
+// Whether a row says that a policy has ended. One that was there before says nothing until the array is over.
+static bool is_end(const Sweep* s, const UfStoreRow* row, int policy, bool over) {
+    char folder[UF_PATH_BYTES];
+    path_of(s, policy, "", folder);
+    return !(s->before[policy] & STORED) || (over && (row->message[0] || uf_has_file(folder, "final.h5")));
+}
+
+static void say_row(Sweep* s, int policy, const UfStoreRow* row) {
+    s->num_ended++;
+    s->ended_now++;
+    ++*(row->message[0] ? &s->result->num_failed : &s->result->num_done);
+    say_end(s, policy, row->message[0] ? row->message : NULL, mean_of(row->scores, row->num_episodes),
+            mean_of(row->returns, row->num_episodes));
+}
+
+// Strikes the policies off the list that have ended by the store, and says so.
+static UfStatus strike_ended(Sweep* s, bool over) {
+    UfStoreRows rows;
+    const UfStoreRow** of;
+    int num_left = 0;
+    UF_TRY(uf_store_rows(s->store, NULL, 0, &rows));
+    UfStatus status = UF_ALLOC(&of, s->result->num_policies + 1, "rows of policies");
+    for (int i = 0; status == UF_OK && i < rows.count; i++) {
+        const int policy = policy_of(s, &rows.rows[i]);
+        if (policy >= 0 && is_end(s, &rows.rows[i], policy, over)) of[policy] = &rows.rows[i];
+    }
+    for (int i = 0; status == UF_OK && i < s->num_todo; i++) {
+        const int policy = s->todo[i];
+        if (of[policy])
+            say_row(s, policy, of[policy]);
+        else
+            s->todo[num_left++] = policy;
+    }
+    if (status == UF_OK) s->num_todo = num_left;
+    uf_free(of);
+    uf_store_rows_free(&rows);
+    return status;
+}
+
+static UfStatus forget_array(const Sweep* s) {
+    char job[UF_PATH_BYTES];
+    slurm_path(s, "/job", job);
+    return unlink(job) ? UF_FAIL(UF_ERR_IO, "%s: cannot be removed: %s", job, strerror(errno)) : UF_OK;
+}
+
+static UfStatus on_poll(void* user, const UfSlurmState* state) {
+    Sweep* s = user;
+    if (!state->num_running && state->num_pending && strcmp(state->reason, s->seen.reason)) {
+        char text[128];
+        snprintf(text, sizeof text, "no task runs, %d wait: %s", state->num_pending, state->reason);
+        if (strcmp(state->reason, "None")) say(s, &(UfSweepEvent){.text = text});
+    }
+    s->seen = *state;
+    return strike_ended(s, false);
+}
+
+// Waits for the array. What is left on the list then has no result. retried: failures that were in the store before are
+// those of this array.
+static UfStatus await_array(Sweep* s, bool retried) {
+    UfStatus status = uf_slurm_wait(s->array, s->options->stop, on_poll, s);
+    if (status == UF_ERR_STOPPED)
+        return UF_FAIL(status,
+                       "%s: %d of %d policies have ended; job %s of Slurm runs on, scancel %s ends it",
+                       s->result->folder, s->num_ended, s->total, s->array, s->array);
+    UF_TRY(status);
+    UF_TRY(strike_ended(s, retried));
+    int num_left = 0;
+    for (int i = 0; i < s->num_todo; i++) {  // a task may have died between a result and the store
+        char folder[UF_PATH_BYTES];
+        const int policy = s->todo[i];
+        path_of(s, policy, "", folder);
+        if (uf_has_file(folder, "final.h5") && !(s->before[policy] & STORED))
+            UF_TRY(finish_policy(s, (Block){0, 1}, policy, 0));
+        else
+            s->todo[num_left++] = policy;
+    }
+    s->num_todo = num_left;
+    return forget_array(s);
+}
+
+static UfStatus run_array(Sweep* s) {
+    char how[80] = "";
+    if (!s->num_blocks) return UF_OK;
+    UF_TRY(submit(s));
+    UF_TRY(await_array(s, true));
+    if (!s->num_todo) return UF_OK;
+    if (s->seen.num_died) snprintf(how, sizeof how, " (task %d: %s)", s->seen.died, s->seen.how);
+    return UF_FAIL(
+        UF_ERR_IO,
+        "%s: %d of %d policies have no result%s; see slurm/task_*.txt there; the same command submits "
+        "them again",
+        s->result->folder, s->num_todo, s->total, how);
+}
+
+// The id of an array that an earlier call submitted and that is not over. "": there is none.
+static UfStatus find_array(Sweep* s) {
+    char path[UF_PATH_BYTES], *id;
+    size_t length;
+    slurm_path(s, "/job", path);
+    if (!uf_file_exists(path)) return UF_OK;
+    UF_TRY(uf_read_file(path, &id, &length));
+    const bool right = length && length < sizeof s->array && strspn(id, "0123456789") == length;
+    if (right) memcpy(s->array, id, length + 1);
+    uf_free(id);
+    if (!right) return UF_FAIL(UF_ERR_FORMAT, "%s: is not the number of a job; remove it if none runs", path);
+    UfStatus status = uf_slurm_state(s->array, &s->seen);
+    if (status == UF_ERR_UNSUPPORTED)
+        return UF_FAIL(status,
+                       "%s: job %s of Slurm may still run, and this machine has no squeue to ask; remove the "
+                       "file if it does not",
+                       path, s->array);
+    if (status != UF_OK) return uf_fail_prefix(status, path);
+    if (s->seen.num_pending || s->seen.num_running) return UF_OK;
+    s->array[0] = 0;
+    return forget_array(s);
+}
+
+// An array that is under way is waited for; what it leaves is for the next one.
+static UfStatus meet_array(Sweep* s) {
+    char text[128];
+    UF_TRY(find_array(s));
+    if (!s->array[0]) return UF_OK;
+    if (!s->options->task)
+        return UF_FAIL(
+            UF_ERR_IO,
+            "%s: job %s of Slurm works in this folder; give --slurm to wait for it, or end it: scancel %s",
+            s->result->folder, s->array, s->array);
+    snprintf(text, sizeof text, "job %s of Slurm is under way, %d of %d policies have ended", s->array,
+             s->num_ended, s->total);
+    say(s, &(UfSweepEvent){.text = text});
+    s->started = uf_now();
+    return await_array(s, false);
+}
+
+// ---- API ----
+
 static UfStatus sweep(Sweep* s) {
-    int* todo;
-    int num_todo = 0;
     UF_TRY(draw_all(s));
     UF_TRY(check_some(s));
     UF_TRY(look_at_dataset(s));
     UF_TRY(open_folder(s));
     UF_TRY(check_plan(s));
     UF_TRY(uf_store_open(&s->store, s->result->store, true));
-    UF_TRY(UF_ALLOC(&todo, s->total + 1, "the plan of a sweep"));
-    UfStatus status = find_todo(s, todo, &num_todo);
-    if (status == UF_OK) status = make_blocks(s, todo, num_todo);
-    if (status == UF_OK) {
-        announce(s, s->num_ended);
-        s->started = uf_now();
-        status = run_blocks(s);
-    }
-    uf_free(todo);
-    return status;
+    UF_TRY(list_policies(s));
+    UF_TRY(find_todo(s));
+    if (!s->options->is_task) UF_TRY(meet_array(s));
+    UF_TRY(make_blocks(s));
+    announce(s, s->num_ended);
+    s->started = uf_now();
+    return s->options->task ? run_array(s) : run_blocks(s);
 }
 
 UfStatus uf_sweep(const UfSweepOptions* options, UfSweepResult* result) {
@@ -688,8 +950,9 @@ UfStatus uf_sweep(const UfSweepOptions* options, UfSweepResult* result) {
                        UF_MAX_POPULATION);
     if (options->config->online && options->population != 1)
         return UF_FAIL(UF_ERR_CONFIG, "online true: such runs train alone; leave --population out");
-    if (options->jobs < 1 || options->jobs > MAX_JOBS)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%d jobs; expected 1 to %d", options->jobs, MAX_JOBS);
+    const int least_jobs = options->task ? 0 : 1;
+    if (options->jobs < least_jobs || options->jobs > MAX_JOBS)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%d jobs; expected %d to %d", options->jobs, least_jobs, MAX_JOBS);
     UF_TRY(UF_ALLOC(&s, 1, "a sweep"));
     s->options = options;
     s->result = result;
@@ -709,6 +972,8 @@ UfStatus uf_sweep(const UfSweepOptions* options, UfSweepResult* result) {
     uf_free(s->shapes);
     uf_free(s->blocks);
     uf_free(s->order);
+    uf_free(s->todo);
+    uf_free(s->before);
     uf_free(s->choices);
     uf_free(s);
     return status;

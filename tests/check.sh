@@ -1,4 +1,4 @@
-# check.sh: one case of a shell test. Needs a folder in T; sets bad=1 where a case fails.
+# check.sh: one case of a shell test, and what is in a store. Needs a folder in T; sets bad=1 where a case fails.
 check() { # NAME COMMAND...: passes if the command does
     local name=$1
     shift
@@ -9,4 +9,7 @@ check() { # NAME COMMAND...: passes if the command does
         sed 's/^/    /' "$T/out" "$T/err" | head -n 8
         bad=1
     fi
+}
+contents() { # FOLDER of a sweep: its store without times and places
+    "$U" results "$1/store.sqlite" --csv "$1/contents.csv" >/dev/null && cut -d, -f1-7,9-15,17- "$1/contents.csv"
 }

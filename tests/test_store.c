@@ -19,6 +19,7 @@ static char* config_json(double lr, const char* dataset, int64_t threads) {
     assert_ok(uf_config_set(config, "lr", text));
     assert_ok(uf_config_set(config, "dataset", dataset));
     config->num_threads = threads;
+    snprintf(config->sbatch_options, sizeof config->sbatch_options, "--time=%d", (int)threads);
     assert_ok(uf_config_json(config, &json));
     uf_config_free(config);
     return json;

@@ -53,9 +53,6 @@ check "and leaves nothing behind" test ! -e runs
 
 # ---- straight, killed, and stopped ----
 
-contents() { # FOLDER: the store without times and places
-    "$U" results "$1/store.sqlite" --csv "$1/contents.csv" >/dev/null && cut -d, -f1-7,9-15,17- "$1/contents.csv"
-}
 draw=(sweep tiny.json "${here[@]}" --num-policies 7 --sweep-seed 5 --jobs 2)
 sweep "a sweep" "${draw[@]}" --out straight
 check "a line for each policy" test "$(grep -cE '^\[[1-7]/7\] policy 000[0-6]  score ' "$T/said")" = 7
