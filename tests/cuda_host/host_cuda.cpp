@@ -29,7 +29,8 @@
 #include <ucontext.h>
 #endif
 
-UfHostCuda uf_host_cuda = {UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1, false};
+UfHostCuda uf_host_cuda = {
+    UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1, false};
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 [[noreturn]] static void give_up(const char* sentence) {
