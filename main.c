@@ -89,6 +89,7 @@ enum Option {
     O_IMPORT,
     O_DEVICE,
     O_PRECISION,
+    O_PROTOCOL,
     O_SLURM,
     O_BLOCK,
     O_BY,
@@ -172,6 +173,8 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_WHERE] = {"where", "NAME=VALUE",
                  "only policies of this algorithm, dataset, seed, status or hyperparameter; may be repeated",
                  0, 0},
+    [O_PROTOCOL] = {"protocol", NULL,
+                    "then what `unifloral protocol` says of the store, with its figure, in the folder", 0, 0},
     [O_NPZ] = {"npz", "FOLDER", "a .npz file a policy there, in the layout of the Unifloral reference", 0, 0},
     [O_IMPORT] = {"import", "PATH...", "put run folders and .npz files of the reference into the store", 0,
                   0},
@@ -522,7 +525,38 @@ static int command_dynamics(const Args* args) {
     return DONE;
 }
 
-// ---- sweep, results ----
+// ---- sweep, results, protocol ----
+
+static void print_notes(const char* notes) {
+    for (const char *line = notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
+        fprintf(stderr, "note: %.*s\n", (int)(end - line), line);
+}
+
+static int run_protocol(const UfProtocolRun* run) {
+    UfProtocolReport report;
+    const UfStatus status = uf_protocol_run(run, &report);
+    print_notes(report.notes);
+    if (report.text) printf("%s", report.text);
+    if (status == UF_OK)
+        printf("\nwrote %s: curves.csv, summary.csv, aggregates.csv, protocol.json%s\n", run->folder,
+               report.has_figures ? ", protocol.svg, .png, .pdf" : "");
+    uf_protocol_report_free(&report);
+    return status == UF_OK ? DONE : failed();
+}
+
+// What the store holds, of other sweeps too, by the protocol's defaults.
+static int protocol_of_sweep(const Args* args, const UfSweepResult* result) {
+    char folder[sizeof result->folder + 16];
+    const char* const sources[] = {result->store};
+    snprintf(folder, sizeof folder, "%s/protocol", result->folder);
+    const UfProtocolRun run = {.sources = sources,
+                               .num_sources = 1,
+                               .num_threads = (int)number(args, O_THREADS, 0),
+                               .folder = folder,
+                               .options = uf_protocol_defaults()};
+    printf("\n");
+    return run_protocol(&run);
+}
 
 // Lists of the file and of --set are axes.
 static UfStatus sweep_config(const Args* args, UfConfig* config, UfAxes* axes) {
@@ -643,7 +677,9 @@ static int command_sweep(const Args* args) {
     if (sweep.is_task) return DONE;
     printf("%d policies, %d failed\nresults           %s\n", result.num_policies, result.num_failed,
            result.store);
-    if (!result.num_failed) return DONE;
+    const bool none = result.num_failed == result.num_policies;
+    const int shown = args->values[O_PROTOCOL] && !none ? protocol_of_sweep(args, &result) : DONE;
+    if (!result.num_failed) return shown;
     fprintf(stderr, "error: %d of %d policies failed; why: unifloral results %s --where status=failed\n",
             result.num_failed, result.num_policies, result.store);
     return FAILED;
@@ -974,11 +1010,6 @@ static int command_report(const Args* args) {
     return status == UF_OK ? DONE : failed();
 }
 
-static void print_notes(const char* notes) {
-    for (const char *line = notes, *end; line && (end = strchr(line, '\n')); line = end + 1)
-        fprintf(stderr, "note: %.*s\n", (int)(end - line), line);
-}
-
 static int command_protocol(const Args* args) {
     const UfProtocolOptions d = uf_protocol_defaults();
     const char *alpha = args->values[O_UCB_ALPHA], *confidence = args->values[O_CONFIDENCE],
@@ -995,15 +1026,7 @@ static int command_protocol(const Args* args) {
                     .ucb_alpha = alpha ? strtod(alpha, NULL) : d.ucb_alpha,
                     .confidence = confidence ? strtod(confidence, NULL) : d.confidence,
                     .seed = (uint64_t)number(args, O_SEED, (int64_t)d.seed)}};
-    UfProtocolReport report;
-    const UfStatus status = uf_protocol_run(&run, &report);
-    print_notes(report.notes);
-    if (report.text) printf("%s", report.text);
-    if (status == UF_OK)
-        printf("\nwrote %s: curves.csv, summary.csv, aggregates.csv, protocol.json%s\n", run.folder,
-               report.has_figures ? ", protocol.svg, .png, .pdf" : "");
-    uf_protocol_report_free(&report);
-    return status == UF_OK ? DONE : failed();
+    return run_protocol(&run);
 }
 
 // A build that draws no charts still writes the table.
@@ -1141,11 +1164,11 @@ static const Command commands[] = {
      0},
     {"sweep", command_sweep,
      "CONFIG --dataset FILE [--num-policies N] [--sweep-seed N | --grid] [--population N|auto] [--jobs N] "
-     "[--slurm] [--store FILE] [--out DIR] [--set name=value]...",
+     "[--slurm] [--store FILE] [--out DIR] [--set name=value]... [--protocol]",
      "train many policies: lists in CONFIG (or --set name=[a,b]) are axes; the same command goes on", 1, 1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) | BIT(O_ENV) |
          BIT(O_NUM_POLICIES) | BIT(O_SWEEP_SEED) | BIT(O_GRID) | BIT(O_RETRY) | BIT(O_STORE) | BIT(O_JOBS) |
-         BIT(O_POPULATION) | BIT(O_SLURM) | BIT(O_BLOCK),
+         BIT(O_POPULATION) | BIT(O_SLURM) | BIT(O_BLOCK) | BIT(O_PROTOCOL),
      0},
     {"results", command_results,
      "STORE [--where name=value]... [--csv FILE] [--npz FOLDER] [--import PATH...]",

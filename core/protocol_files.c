@@ -47,11 +47,11 @@ static void add_notes(const UfProtocol* p, UfText* notes) {
 
 // ---- tables ----
 
-static void add_interval(UfText* t, const char* format, const UfInterval* i) {
+static void add_interval(UfText* t, int decimals, const UfInterval* i) {
     char number[3][32], cell[128];
-    snprintf(number[0], sizeof number[0], format, i->value);
-    snprintf(number[1], sizeof number[1], format, i->low);
-    snprintf(number[2], sizeof number[2], format, i->high);
+    snprintf(number[0], sizeof number[0], "%.*f", decimals, i->value);
+    snprintf(number[1], sizeof number[1], "%.*f", decimals, i->low);
+    snprintf(number[2], sizeof number[2], "%.*f", decimals, i->high);
     if (!isfinite(i->value))
         snprintf(cell, sizeof cell, "-");
     else if (!isfinite(i->low))
@@ -105,7 +105,7 @@ static void add_curves(UfText* t, const UfProtocol* p) {
         add_names(t, p, &p->groups[g]);
         for (int i = 0; i < count; i++) {
             const UfInterval at = curve_at(&p->groups[g].curve, columns[i]);
-            add_interval(t, "%.1f", &at);
+            add_interval(t, 1, &at);
         }
         end_line(t);
     }
@@ -122,8 +122,8 @@ static void add_summary(UfText* t, const UfProtocol* p) {
         snprintf(size, sizeof size, "%d x %d", group->scores->num_policies, group->scores->num_rollouts);
         add_names(t, p, group);
         uf_text_add(t, "  %-12s  %-6s", size, unit(group->scores));
-        add_interval(t, "%.1f", &group->zero_shot);
-        add_interval(t, "%.1f", &group->iqm);
+        add_interval(t, 1, &group->zero_shot);
+        add_interval(t, 1, &group->iqm);
         uf_text_add(t, "  %.1f\n", group->best);
     }
 }
@@ -132,7 +132,7 @@ static void add_aggregates(UfText* t, const UfProtocol* p) {
     uf_text_add(t, "\nInter-quartile mean over policies of all datasets with scores\n\n");
     for (int a = 0; a < p->num_algorithms; a++) {
         uf_text_add(t, "%-*s", name_width(p, false), p->algorithms[a].name);
-        add_interval(t, "%.1f", &p->algorithms[a].iqm);
+        add_interval(t, 1, &p->algorithms[a].iqm);
         uf_text_add(t, "  %d dataset%s\n", p->algorithms[a].num_scored,
                     p->algorithms[a].num_scored == 1 ? "" : "s");
     }
@@ -142,7 +142,7 @@ static void add_aggregates(UfText* t, const UfProtocol* p) {
         const UfProtocolPair* pair = &p->pairs[i];
         uf_text_add(t, "%-*s > %-*s", name_width(p, false), p->algorithms[pair->a].name, name_width(p, false),
                     p->algorithms[pair->b].name);
-        add_interval(t, "%.2f", &pair->value);
+        add_interval(t, 2, &pair->value);
         uf_text_add(t, "  %d dataset%s\n", pair->num_datasets, pair->num_datasets == 1 ? "" : "s");
     }
 }

@@ -409,6 +409,10 @@ UfStatus uf_slurm_submit(const UfSlurmArray* array, char id[UF_SLURM_ID_BYTES]) 
     const char* const arguments[] = {"sbatch", "--parsable", script, NULL};  // a whole path is no option
     UfStatus status = run_tool(&tool, arguments);
     if (status == UF_OK) status = went_well(&tool) ? take_id(&tool, id) : fail_tool(&tool);
+    if (status == UF_ERR_IO && strstr(uf_error(), "Invalid job array specification"))
+        status = UF_FAIL(status,
+                         "%s (task %d of an array; Slurm's MaxArraySize bounds it, see scontrol show config)",
+                         uf_error(), array->tasks[array->num_tasks - 1]);
     free_tool(&tool);
     return status == UF_ERR_IO ? uf_fail_prefix(status, array->script) : status;
 }

@@ -139,7 +139,7 @@ check "which is the end of it" grep -q '^0 pending, 0 running, 0 died' <(state "
 check "also for who waits" "$A" wait "$array"
 refused "an option that sbatch does not know" "refused.sh: sbatch: unrecognized option '--nonsense'" "$A" submit refused.sh logs 0 0 60 --nonsense true
 refused "a partition that is not there" "sbatch: invalid partition specified: nowhere; Batch job submission failed: Invalid partition" "$A" submit refused.sh logs 0 0 60 --partition=nowhere true
-refused "an index that is too large" "sbatch: Batch job submission failed: Invalid job array specification" "$A" submit refused.sh logs "0 100000" 0 60 "" true
+refused "an index that is too large" "sbatch: Batch job submission failed: Invalid job array specification .task 100000 of an array; Slurm.s MaxArraySize" "$A" submit refused.sh logs "0 100000" 0 60 "" true
 refused "no number at all" "squeue: .*Invalid job id" "$A" state x
 
 # ---- sweeps ----
@@ -219,6 +219,7 @@ else
     id=$(submitted killed)
     for k in 0 1 2; do within 60 test -e killed/policy_000$k/checkpoint.h5; done
     for file in /proc/[0-9]*/cmdline; do # the task of block 1
+        [ "$(readlink "${file%cmdline}cwd")" = "$D" ] || continue
         [ "$(tr '\0' ' ' <"$file" 2>/dev/null | grep -c -- "--out killed .*--block 1 $")" = 1 ] && task_pid=${file//[!0-9]/}
     done
     kill -9 "$task_pid"

@@ -145,6 +145,10 @@ check "npz in" "$U" results back.sqlite --import npz
 check "are the same policies" diff <("$U" results grid/store.sqlite) <("$U" results back.sqlite)
 check "run folders in" "$U" results folders.sqlite --import grid straight
 check "are the same policies as the two stores'" test "$("$U" results folders.sqlite | wc -l)" = 16
+check "a sweep and the protocol in one command" "$U" "${draw[@]}" --out straight --protocol
+cp "$T/out" one_command
+check "that of its store" diff <(sed -n '/^Expected score/,$p' one_command | grep -v ^wrote) <("$U" protocol straight/store.sqlite --out protocol0 2>/dev/null | grep -v ^wrote)
+check "with the figure" test -s straight/protocol/curves.csv -a \( -s straight/protocol/protocol.svg -o -z "$(grep -v UF_NO_CAIRO "$flags")" \)
 check "the protocol on a store" "$U" protocol straight/store.sqlite --trials 20 --bootstraps 20 --max-pulls 10 --out protocol
 cp "$T/out" of_store
 check "is that on its run folders" "$U" protocol straight --trials 20 --bootstraps 20 --max-pulls 10 --out protocol
