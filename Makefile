@@ -12,8 +12,12 @@ endif
 
 # ---- what the machine has ----
 
+# The CUDA backend: 1 where nvcc is, 0 without it; host: kernels.cu compiled for the host, which only tests want.
+NVCC ?= nvcc
+CUDA ?= $(if $(SANITIZE),0,$(if $(shell command -v $(NVCC) 2>/dev/null),1,0))
+
 # name:package; libraries are asked for by their pkg-config name.
-TOOLS     = gcc:gcc pkg-config:pkg-config
+TOOLS     = gcc:gcc pkg-config:pkg-config $(if $(filter host,$(CUDA)),g++:g++)
 LIBRARIES = openblas:libopenblas-dev hdf5:libhdf5-dev libcjson:libcjson-dev zlib:zlib1g-dev
 CHARTS    = cairo:libcairo2-dev
 GIFS      = libgif:libgif-dev
@@ -53,25 +57,34 @@ MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO) $(GIF) $(SQLITE
 CFLAGS   ?= -O3 -g
 CPPFLAGS += -D_GNU_SOURCE -I. -Itests $(if $(CAIRO),,-DUF_NO_CAIRO) $(if $(MUJOCO),,-DUF_NO_MUJOCO) $(if $(GIF),,-DUF_NO_GIF) \
             $(if $(SQLITE),,-DUF_NO_SQLITE) \
+            $(if $(filter-out 0,$(CUDA)),-DUF_CUDA) $(if $(filter host,$(CUDA)),-DUF_HOST_CUDA) \
             $(if $(GL),-DUF_GL_$(if $(filter egl,$(GL)),EGL,OSMESA)) $(shell pkg-config --cflags $(MODULES) 2>/dev/null)
 # No -ffast-math: a NaN must stay one. The two -fno- flags change no value; they let loops with sqrt and ?: become vectors.
 ALL_C     = -std=gnu11 -Wall -Wextra -Wpedantic -fPIC -fvisibility=hidden -pthread -fopenmp-simd -fno-math-errno \
             -fno-trapping-math $(CFLAGS)
-LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) $(MUJOCO) -lm -pthread
+# cudart is linked in and cuBLAS loaded when it is asked for, so that a program with the backend starts anywhere.
+CUDA_HOME ?= $(patsubst %/bin/nvcc,%,$(realpath $(shell command -v $(NVCC) 2>/dev/null)))
+CUDA_LIBS := $(if $(filter 1,$(CUDA)),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl -lrt) $(if $(filter-out 0,$(CUDA)),-lstdc++)
+# Machine code for Ampere and Hopper, PTX for what comes after.
+NVCC_FLAGS ?= -O3 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90
+LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) $(MUJOCO) $(CUDA_LIBS) -lm -pthread
 ifeq ($(NATIVE),1)        # portable x86-64 otherwise: the kernels pick their instructions at run time
 ALL_C    += -march=native
 endif
 ifneq ($(SANITIZE),)      # ifunc resolvers run before a sanitizer is up, so no target_clones there
 ALL_C    += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -DUF_NO_CLONES
+ALL_HOST += -fsanitize=$(SANITIZE) -fsanitize-sections=uf_shared -fno-omit-frame-pointer
 endif
+ALL_HOST += -std=c++17 -fPIC -pthread -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Itests/cuda_host $(CFLAGS)
 
 # ---- files ----
 
 LIBRARY_C := $(filter-out main.c,$(wildcard *.c)) $(wildcard core/*.c)
-OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o
+OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(if $(filter-out 0,$(CUDA)),$(BUILD)/kernels.cu.o) \
+             $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o)
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
 SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double
-DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c core/dynamics.c core/replay.c core/replay_rollout.c core/replay_dynamics.c)
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c core/dynamics.c core/loaded.c core/replay.c core/replay_rollout.c core/replay_dynamics.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))
@@ -93,7 +106,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host test-cuda bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -105,17 +118,34 @@ check:
 	@for part in $(PARTS); do \
 		name=$${part%%:*}; name=$${name##*/}; \
 		case " $(ABSENT) " in *" $$part "*) line="$$line  ✗ $$name ($${part##*:})";; *) line="$$line  ✓ $$name";; esac; \
-	done; echo "$${line#  }"
+	done; echo "$${line#  }  $(if $(filter 0,$(CUDA)),✗ nvcc (no CUDA backend),$(if $(filter 1,$(CUDA)),✓ nvcc,✓ CUDA on the host))"
 	@[ -z "$(NEEDED)" ] || { echo "error: cannot build without the parts marked ✗; run: make deps" >&2; exit 1; }
 
 # Objects follow the compiler flags too: this file changes when they do.
-FLAGS := $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS)
+FLAGS := $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS) $(NVCC_FLAGS) $(ALL_HOST)
 $(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(FLAGS)' >$(BUILD)/flags)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | check
 	@mkdir -p $(@D)
 	$(call say,cc $<)
 	$(Q)$(CC) $(ALL_C) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+ifeq ($(CUDA),host)
+$(BUILD)/kernels.cu.o: kernels.cu $(BUILD)/flags | check
+	@mkdir -p $(@D)
+	$(call say,c++ $< (for the host))
+	$(Q)$(CXX) -x c++ $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+else
+$(BUILD)/kernels.cu.o: kernels.cu $(BUILD)/flags | check
+	@mkdir -p $(@D)
+	$(call say,nvcc $<)
+	$(Q)$(NVCC) -std=c++17 $(NVCC_FLAGS) $(CPPFLAGS) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -MMD -MP -c -o $@ $<
+endif
+
+$(BUILD)/%.o: %.cpp $(BUILD)/flags | check
+	@mkdir -p $(@D)
+	$(call say,c++ $<)
+	$(Q)$(CXX) $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 
@@ -139,7 +169,7 @@ $(STATIC): $(OBJECTS)
 
 $(SHARED): $(OBJECTS)
 	$(call say,ld $@)
-	$(Q)$(CC) $(ALL_C) -shared -Wl,-soname,libunifloral.so.0 -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(ALL_C) -shared -Wl,-soname,libunifloral.so.0 -Wl,--exclude-libs,libcudart_static.a -o $@ $^ $(LDFLAGS) $(LIBS)
 
 $(BUILD)/examples/%: $(BUILD)/examples/%.o $(STATIC)
 	$(call say,ld $@)
@@ -200,6 +230,25 @@ tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
 		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent model evaluate mujoco dynamics run))"
 
+# kernels.cu without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
+# the sanitizers. The tests of agents run twice, the second time on the device.
+CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_cli.sh
+HOST_TESTS = tests/cuda_host/test_cuda_errors.c
+test-cuda-host:
+	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
+	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="tests/test_agent.c tests/test_dynamics.c"
+	@$(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
+		TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"
+
+# On a machine with a GPU; elsewhere it says that it skips.
+test-cuda:
+ifeq ($(CUDA),1)
+	@$(MAKE) --no-print-directory all $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(CUDA_TESTS))) $(BUILD)/tests/test_agent $(BUILD)/tests/test_model $(BUILD)/tests/test_dynamics
+	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) bash tests/cuda/run.sh
+else
+	@echo "SKIP test-cuda: this build has no CUDA backend (CUDA=$(CUDA)); it needs nvcc on the PATH"
+endif
+
 bench: all
 	@./unifloral bench --config configs/td3_awr.json --obs-dim 17 --action-dim 6 --threads 1 --steps 20
 
@@ -237,7 +286,7 @@ install: all
 	install -m 644 libunifloral.a $(ROOT)/lib/
 	install -m 755 libunifloral.so.0 $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
-	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|; s|@MUJOCO@|$(MUJOCO)|' unifloral.pc.in \
+	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|; s|@MUJOCO@|$(MUJOCO)|; s|@CUDA@|$(CUDA_LIBS)|' unifloral.pc.in \
 		>$(ROOT)/lib/pkgconfig/unifloral.pc
 
 uninstall:
@@ -256,6 +305,8 @@ help:
 	@echo "make examples   the programs of examples/, in build/examples/"
 	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       tests with threads under the thread sanitizer"
+	@echo "make test-cuda-host   kernels.cu compiled for the host: its tests without a GPU, also under the sanitizers"
+	@echo "make test-cuda  on a machine with a GPU: conformance, verify, agents, compute-sanitizer"
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
 	@echo "make datasets   the locomotion sets, by SAC from nothing; TASKS='hopper ...' STEPS=300000 ROWS=100000; resumable"
 	@echo "make datasets-table   datasets/README.md's table of those that are made"

@@ -12,6 +12,7 @@
 #include "kernels.h"
 
 #include <cblas.h>
+#include <stdio.h>
 #include <string.h>
 
 void openblas_set_num_threads(int num_threads);  // cblas.h of some builds lacks it
@@ -306,7 +307,8 @@ static size_t scratch_needed(const UfMlp* mlp, int block) {
     return (size_t)block * (size_t)mlp->width * (size_t)(2 * mlp->layers + 5) + (size_t)block * UF_MAX_LAYERS;
 }
 
-static UfStatus cpu_plan(UfBackend* backend, const UfMlp* mlp, int rows, int networks) {
+static UfStatus cpu_plan(UfBackend* backend, const UfMlp* mlp, int P, int networks, int rows) {
+    (void)P;
     CpuState* state = backend->state;
     size_t needed = scratch_needed(mlp, uf_block_rows(rows, networks));
     if (needed <= state->scratch_count) return UF_OK;
@@ -672,10 +674,10 @@ static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, re
 __extension__ typedef unsigned __int128 uint128;
 
 static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, const int64_t* n,
-                             const uint64_t* seeds, int stream, uint64_t update) {
+                             const uint64_t* seeds, int stream, UfCount update) {
     UF_FOR_MEMBERS(backend, p, P)
     for (int b = 0; b < B; b += 2) {
-        const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, update, (uint64_t)b / 2);
+        const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, (uint64_t)update.now, (uint64_t)b / 2);
         for (int i = 0; i < 2 && b + i < B; i++) {
             const uint64_t bits = (uint64_t)w.v[2 * i] << 32 | w.v[2 * i + 1];
             index[(size_t)p * (size_t)B + (size_t)(b + i)] =
@@ -722,14 +724,14 @@ static void random_fill(UfBackend* backend, Random c, int P) {
 }
 
 static void cpu_random_normal(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds,
-                              int stream, uint64_t update) {
-    random_fill(backend, (Random){out, count, seeds, stream, update, 0, true}, P);
+                              int stream, UfCount update) {
+    random_fill(backend, (Random){out, count, seeds, stream, (uint64_t)update.now, 0, true}, P);
 }
 
 // Uniform in (-1, 1).
 static void cpu_random_uniform(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds,
-                               int stream, uint64_t update) {
-    random_fill(backend, (Random){out, count, seeds, stream, update, 0, false}, P);
+                               int stream, UfCount update) {
+    random_fill(backend, (Random){out, count, seeds, stream, (uint64_t)update.now, 0, false}, P);
 }
 
 // ---- rows ----
@@ -1423,8 +1425,8 @@ static void cpu_dynamics_error(UfBackend* backend, double* sum, const real* out,
 typedef struct Adam {
     const UfGroup* group;
     const real *lr, *polyak;
-    double lr_scale, weight_decay;
-    int64_t step;
+    int64_t step, cosine_steps;
+    double weight_decay;
     int* bad;
     int chunks;
 } Adam;
@@ -1443,16 +1445,11 @@ CLONES static void add_blocks(real* restrict sum, const real* restrict g, size_t
 }
 
 CLONES static real adam_rows(real* restrict w, const real* restrict grad, real* restrict m, real* restrict v,
-                             size_t count, real step_size, real inv_sqrt_c2, real decay) {
-    const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2, eps = (real)UF_ADAM_EPS;
-    const real a1 = (real)(1 - UF_ADAM_BETA1),
-               a2 = (real)(1 - UF_ADAM_BETA2);  // in double: 1 - 0.999f is off by 1e-5
+                             size_t count, UfAdamStep step) {
     real check = 0;
 #pragma omp simd reduction(+ : check)
     for (size_t i = 0; i < count; i++) {
-        m[i] = b1 * m[i] + a1 * grad[i];
-        v[i] = b2 * v[i] + a2 * grad[i] * grad[i];
-        w[i] -= step_size * m[i] / (sqrt(v[i]) * inv_sqrt_c2 + eps) + decay * w[i];
+        uf_adam(&w[i], &m[i], &v[i], grad[i], step);
         check += w[i] * 0 + v[i] * 0;  // NaN as soon as one parameter or moment is not finite
     }
     return check;
@@ -1460,13 +1457,12 @@ CLONES static real adam_rows(real* restrict w, const real* restrict grad, real* 
 
 // The blocks' sum stays in cache: a loop that added them itself would not become vectors.
 static real adam_chunk(real* w, const real* g, size_t block_stride, int num_blocks, real* m, real* v,
-                       size_t count, real step_size, real inv_sqrt_c2, real decay) {
+                       size_t count, UfAdamStep step) {
     real sum[ADAM_ROWS], check = 0;
     for (size_t at = 0; at < count; at += ADAM_ROWS) {
         const size_t rows = count - at < ADAM_ROWS ? count - at : ADAM_ROWS;
         if (num_blocks > 1) add_blocks(sum, g + at, block_stride, num_blocks, rows);
-        check += adam_rows(w + at, num_blocks > 1 ? sum : g + at, m + at, v + at, rows, step_size,
-                           inv_sqrt_c2, decay);
+        check += adam_rows(w + at, num_blocks > 1 ? sum : g + at, m + at, v + at, rows, step);
     }
     return check;
 }
@@ -1483,22 +1479,19 @@ static void adam_task(void* context, int task, int thread) {
     const size_t first = (size_t)(task % c->chunks) * ADAM_CHUNK, at = (size_t)p * g->count + first;
     const size_t count = g->count - first < ADAM_CHUNK ? g->count - first : ADAM_CHUNK;
     (void)thread;
-    if (c->step) {
-        const double c1 = 1 - pow(UF_ADAM_BETA1, (double)c->step),
-                     c2 = 1 - pow(UF_ADAM_BETA2, (double)c->step);
-        const double lr = c->lr[p] * c->lr_scale;
-        const real check =
-            adam_chunk(g->params + at, g->grads + at, (size_t)g->P * g->count, g->num_blocks, g->m + at,
-                       g->v + at, count, (real)(lr / c1), (real)(1 / sqrt(c2)), (real)(lr * c->weight_decay));
+    if (c->lr) {
+        const UfAdamStep step = uf_adam_step(c->lr[p], c->step, c->cosine_steps, c->weight_decay);
+        const real check = adam_chunk(g->params + at, g->grads + at, (size_t)g->P * g->count, g->num_blocks,
+                                      g->m + at, g->v + at, count, step);
         if (!(check == 0)) __atomic_store_n(&c->bad[p], 1, __ATOMIC_RELAXED);
     }
     if (c->polyak) polyak_chunk(g->target + at, g->params + at, count, c->polyak[p]);
 }
 
-static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, double lr_scale,
-                            double weight_decay, int64_t step, const real* polyak, int* bad) {
-    Adam c = {group,        lr,   polyak, lr_scale,
-              weight_decay, step, bad,    (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
+static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, UfCount step,
+                            int64_t cosine_steps, double weight_decay, const real* polyak, int* bad) {
+    Adam c = {group,        lr,           polyak, step.now,
+              cosine_steps, weight_decay, bad,    (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
     run_tasks(backend, group->P, c.chunks, adam_task, &c);
 }
 
@@ -1529,8 +1522,19 @@ static UfStatus cpu_sync(UfBackend* backend) {
     return UF_OK;
 }
 
+static void cpu_close(UfBackend* backend) {
+    CpuState* state = backend->state;
+    if (state && state->scratch)
+        for (int t = 0; t < uf_pool_num_threads(backend->pool); t++) uf_free(state->scratch[t]);
+    if (state) uf_free(state->scratch);
+    uf_free(state);
+    uf_pool_free(backend->pool);
+    uf_free(backend);
+}
+
 static const UfBackend cpu_backend = {
     .name = "cpu",
+    .about = "cpu",
     .splits = true,
     .reserve = cpu_reserve,
     .release = cpu_release,
@@ -1563,14 +1567,12 @@ static const UfBackend cpu_backend = {
     .dynamics_loss = cpu_dynamics_loss,
     .dynamics_error = cpu_dynamics_error,
     .adam_polyak = cpu_adam_polyak,
+    .close = cpu_close,
 };
 
-UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads) {
+static UfStatus open_cpu(UfBackend** out, int num_threads) {
     UfBackend* backend = NULL;
     CpuState* state = NULL;
-    *out = NULL;
-    if (strcmp(name, "cpu") != 0)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "device '%s' is not in this build; expected cpu", name);
     openblas_set_num_threads(1);  // our threads call it; its own would fight them for the cores
     UF_TRY(UF_ALLOC(&backend, 1, "backend"));
     *backend = cpu_backend;
@@ -1587,13 +1589,37 @@ UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads) {
     return UF_OK;
 }
 
+// The copy in double precision has the CPU alone.
+static UfStatus open_named(UfBackend** out, const char* device, const char* precision, int num_threads) {
+    if (strcmp(device, "cpu") == 0) return open_cpu(out, num_threads);
+#if defined UF_CUDA && !defined UF_DOUBLE_COPY
+    return uf_backend_open_cuda(out, precision, num_threads);
+#else
+    (void)precision;
+    return UF_FAIL(
+        UF_ERR_UNSUPPORTED,
+        "device 'cuda' is not in this build; build it where nvcc is on the PATH, or set device to cpu");
+#endif
+}
+
+static UfStatus open_auto(UfBackend** out, const char* precision, int num_threads) {
+    const UfStatus status = open_named(out, "cuda", precision, num_threads);
+    if (status != UF_ERR_DEVICE && status != UF_ERR_UNSUPPORTED) return status;
+    char why[200];
+    snprintf(why, sizeof why, "%s", uf_error());
+    UF_TRY(open_cpu(out, num_threads));
+    snprintf((*out)->about, sizeof(*out)->about, "cpu (%s)", why);
+    return UF_OK;
+}
+
+UfStatus uf_backend_open(UfBackend** out, const char* device, const char* precision, int num_threads) {
+    *out = NULL;
+    if (strcmp(device, "auto") == 0) return open_auto(out, precision, num_threads);
+    if (strcmp(device, "cpu") != 0 && strcmp(device, "cuda") != 0)
+        return UF_FAIL(UF_ERR_ARGUMENT, "device '%s'; expected cpu, cuda or auto", device);
+    return open_named(out, device, precision, num_threads);
+}
+
 void uf_backend_close(UfBackend* backend) {
-    if (!backend) return;
-    CpuState* state = backend->state;
-    if (state && state->scratch)
-        for (int t = 0; t < uf_pool_num_threads(backend->pool); t++) uf_free(state->scratch[t]);
-    if (state) uf_free(state->scratch);
-    uf_free(state);
-    uf_pool_free(backend->pool);
-    uf_free(backend);
+    if (backend) backend->close(backend);
 }

@@ -19,9 +19,19 @@
 #include "core/termination.h"
 #include "terms.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define UF_MAX_LAYERS 16
 
 // ---- types ----
+
+// A number that grows from update to update, `each` at a time: what a device that recorded one update needs to
+// repeat it. `now` is that of the update being done or recorded.
+typedef struct UfCount {
+    int64_t now, each;
+} UfCount;
 
 // Shape of one multilayer perceptron: `layers` times LayerNorm(ReLU(x W + b)), then x W + b. Offsets are in
 // reals inside one network's block of `size` reals (a multiple of 64); W is (in, out).
@@ -150,18 +160,19 @@ typedef struct UfActions {
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
-#define UF_METRICS(X)                                                                               \
-    X(actor_loss)                                                                                   \
-    X(bc_loss)                                                                                      \
-    X(actor_q)                                                                                      \
-    X(adv)                                                                                          \
-    X(entropy)                                                                                      \
-    X(alpha)                                                                                        \
-    X(alpha_loss)                                                                                   \
-    X(critic_loss)                                                                                  \
-    X(target)                                                                                       \
-    X(diversity_loss) X(cql_loss) X(value_loss) X(model_error) X(model_penalty) X(model_terminated) \
-        X(model_dropped) X(buffer_fill)
+#define UF_METRICS(X) \
+    X(actor_loss)     \
+    X(bc_loss)        \
+    X(actor_q)        \
+    X(adv)            \
+    X(entropy)        \
+    X(alpha)          \
+    X(alpha_loss)     \
+    X(critic_loss)    \
+    X(target)         \
+    X(diversity_loss) \
+    X(cql_loss)       \
+    X(value_loss) X(model_error) X(model_penalty) X(model_terminated) X(model_dropped) X(buffer_fill)
 enum {
 #define X(name) UF_METRIC_##name,
     UF_METRICS(X)
@@ -195,6 +206,9 @@ struct UfBackend {
     UfPool* pool;
     UfTrace* trace;                 // Nullable
     bool splits;                    // uf_backend_members may be used
+    bool apart;                     // its memory is not the host's: what it made is downloaded, now and then
+    double rounding;                // of a product of two numbers by tensor cores, relative; 0: float's alone
+    char about[256];                // what it runs on, and under "auto" why
     int first_member, num_members;  // that ops work on.   num_members 0: all P
 
     // memory
@@ -203,16 +217,16 @@ struct UfBackend {
     void (*upload)(UfBackend*, void* device, const void* host, size_t bytes);
     void (*download)(UfBackend*, void* host, const void* device, size_t bytes);
     UfStatus (*sync)(UfBackend*);
-    // Scratch for passes of this shape; called for every shape before the first update.
-    UfStatus (*plan)(UfBackend*, const UfMlp* mlp, int rows, int networks);
+    // Scratch for passes of this shape over P members; called for every shape before the first update.
+    UfStatus (*plan)(UfBackend*, const UfMlp* mlp, int P, int networks, int rows);
 
-    // rows: numbers of (seeds[p], stream, update); index (P, B) below n (P)
+    // rows: numbers of (seeds[p], stream, update); index (P, B) below n (P). seeds are on the host.
     void (*random_index)(UfBackend*, int64_t* index, int P, int B, const int64_t* n, const uint64_t* seeds,
-                         int stream, uint64_t update);
+                         int stream, UfCount update);
     void (*random_normal)(UfBackend*, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                          uint64_t update);
+                          UfCount update);
     void (*random_uniform)(UfBackend*, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                           uint64_t update);
+                           UfCount update);
     // rows of a batch of rows.total from source at index (P, rows.count)
     void (*gather)(UfBackend*, const UfBatch* batch, const UfSource* source, const int64_t* index, int P,
                    UfRows rows);
@@ -310,16 +324,27 @@ struct UfBackend {
     void (*ring_append)(UfBackend*, const UfRing*, int* alive, bool start, double* sums, UfInput x,
                         const UfBatch* step, const real* penalty, int P, int R);
 
-    // optimiser: one Adam step (1-based `step`) with lr[p] * lr_scale on the sum of the gradient's blocks, and off
-    // every parameter weight_decay times itself times that rate (AdamW); then target += polyak[p] * (params -
-    // target) where polyak is not null. step 0: only that. bad (P): set to 1 where a parameter or its second moment
-    // is no longer finite.   Nullable: polyak
-    void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, double lr_scale, double weight_decay,
-                        int64_t step, const real* polyak, int* bad);
+    // optimiser: one Adam step (1-based `step`) with uf_adam_step of lr[p] on the sum of the gradient's blocks; then
+    // target += polyak[p] * (params - target) where polyak is not null. lr null: only that. bad (P): set to 1 where a
+    // parameter or its second moment is no longer finite.   Nullable: lr, polyak
+    void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, UfCount step, int64_t cosine_steps,
+                        double weight_decay, const real* polyak, int* bad);
+
+    // Between `record` and `end_record` ops are noted, not done; `repeat` does them all, the first time as they were
+    // noted, then with each UfCount grown by its `each` from time to time.   Nullable, all three alike
+    void (*record)(UfBackend*);
+    void (*end_record)(UfBackend*);
+    void (*repeat)(UfBackend*);
+
+    void (*close)(UfBackend*);
 };
 
-// name "cpu" ("cuda", "auto" with the CUDA backend). num_threads 0: all cores.
-UfStatus uf_backend_open(UfBackend** out, const char* name, int num_threads);
+// device "cpu", "cuda", or "auto": the first that there is of cuda and cpu. precision: of the products on a CUDA device, "fp32", "tf32" or "bf16"; the CPU's are fp32.
+// num_threads 0: all cores.   Errors: UF_ERR_UNSUPPORTED (not in this build), UF_ERR_DEVICE (no driver, no device).
+UfStatus uf_backend_open(UfBackend** out, const char* device, const char* precision, int num_threads);
+#ifdef UF_CUDA
+UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision, int num_threads);
+#endif
 void uf_backend_close(UfBackend* backend);
 
 // The same backend with ops that leave all but `count` members alone, for a backend that splits: threads of its pool
@@ -337,5 +362,9 @@ UfMembers uf_members(const UfBackend* backend, int P);
 // result does not depend on the rows beside it, to the bit.
 void uf_mlp_forward_host(const UfMlp* mlp, const real* params, real* out, const real* x, int ld, int rows,
                          real* scratch);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

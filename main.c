@@ -87,6 +87,8 @@ enum Option {
     O_WHERE,
     O_NPZ,
     O_IMPORT,
+    O_DEVICE,
+    O_PRECISION,
     O_PROTOCOL,
     O_SLURM,
     O_BLOCK,
@@ -139,6 +141,8 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_NOISE] = {"noise", "SIGMA", "Gaussian exploration on top, clipped", 0, 0},
     [O_NEXT_OBSERVATIONS] = {"next-observations", NULL, "store next_observations", 0, 0},
     [O_START_STEPS] = {"start-steps", "N", "as --set start_steps=N", 0, 0},
+    [O_DEVICE] = {"device", "NAME", "cpu, cuda or auto: where updates are computed", 0, 0},
+    [O_PRECISION] = {"precision", "NAME", "tf32, bf16 or fp32: of products on a CUDA device", 0, 0},
     [O_MEDIUM_SCORE] = {"medium-score", "X", "as --set medium_score=X", 0, 0},
     [O_DATASETS] = {"datasets", "DIR",
                     "make medium-replay, medium, expert and medium-expert files there; those there are kept",
@@ -332,8 +336,9 @@ static UfStatus train_config(const Args* args, const char* file, UfConfig** out)
     static const struct {
         enum Option option;
         const char* name;
-    } sugar[] = {{O_SEED, "seed"}, {O_THREADS, "num_threads"},     {O_DATASET, "dataset"},
-                 {O_ENV, "env"},   {O_START_STEPS, "start_steps"}, {O_MEDIUM_SCORE, "medium_score"}};
+    } sugar[] = {{O_SEED, "seed"},     {O_THREADS, "num_threads"},     {O_DATASET, "dataset"},
+                 {O_ENV, "env"},       {O_START_STEPS, "start_steps"}, {O_MEDIUM_SCORE, "medium_score"},
+                 {O_DEVICE, "device"}, {O_PRECISION, "precision"}};
     for (size_t i = 0; i < sizeof(sugar) / sizeof(sugar[0]); i++) {
         const char* value = args->values[sugar[i].option];
         if (value) UF_TRY(uf_config_set(*out, sugar[i].name, value));
@@ -881,11 +886,13 @@ static int command_info(const Args* args) {
 
 // All files are checked, whatever one of them says.
 static int command_verify(const Args* args) {
+    const char* device = args->values[O_DEVICE];
     int result = DONE;
     for (int i = 0; i < args->num_files; i++) {
         char* report = NULL;
         bool passed = false;
-        if (uf_verify(args->files[i], &report, &passed) != UF_OK)
+        if (uf_verify_on(args->files[i], device ? device : "cpu", args->values[O_PRECISION], &report,
+                         &passed) != UF_OK)
             failed();
         else
             printf("%s", report);
@@ -945,7 +952,8 @@ static int command_convert(const Args* args) {
 
 // Options of an update say nothing about an environment.
 static int bench_env(const Args* args) {
-    static const enum Option others[] = {O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION};
+    static const enum Option others[] = {O_CONFIG,     O_OBS_DIM, O_ACTION_DIM,
+                                         O_POPULATION, O_DEVICE,  O_PRECISION};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (args->values[others[i]]) {
             fprintf(stderr, "error: bench --env times an environment; --%s is for updates\n",
@@ -969,6 +977,10 @@ static int command_bench(const Args* args) {
     char* json = NULL;
     UfStatus status = uf_config_create(&config);
     if (status == UF_OK && args->values[O_CONFIG]) status = uf_config_load(config, args->values[O_CONFIG]);
+    if (status == UF_OK && args->values[O_DEVICE])
+        status = uf_config_set(config, "device", args->values[O_DEVICE]);
+    if (status == UF_OK && args->values[O_PRECISION])
+        status = uf_config_set(config, "precision", args->values[O_PRECISION]);
     UfBenchOptions bench = {.config = config,
                             .obs_dim = (int)number(args, O_OBS_DIM, 17),
                             .action_dim = (int)number(args, O_ACTION_DIM, 6),
@@ -1087,7 +1099,7 @@ static const Command commands[] = {
      "goes on",
      1, -1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) |
-         BIT(O_ENV),
+         BIT(O_ENV) | BIT(O_DEVICE) | BIT(O_PRECISION),
      0},
     {"online", command_online,
      "CONFIG [--env NAME] [--steps N] [--start-steps N] [--out DIR] [--resume DIR] [--datasets DIR]",
@@ -1115,7 +1127,8 @@ static const Command commands[] = {
      BIT(O_DATASET)},
     {"info", command_info, "FILE...", "describe datasets, checkpoints, world models and results", 1, -1, 0,
      0},
-    {"verify", command_verify, "FILE...", "replay recorded updates and traces; PASS or FAIL", 1, -1, 0, 0},
+    {"verify", command_verify, "[--device cpu|cuda|auto] [--precision tf32|bf16|fp32] FILE...",
+     "replay recorded updates and traces; PASS or FAIL", 1, -1, BIT(O_DEVICE) | BIT(O_PRECISION), 0},
     {"collect", command_collect,
      "--env NAME (--policy POLICY | --mix P:SHARE,...) --steps N [--seed N] [--mean] [--noise SIGMA] --out "
      "FILE",
@@ -1133,10 +1146,11 @@ static const Command commands[] = {
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
      "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME   "
-     "[--threads N] [--steps N] [--windows N]",
+     "[--threads N] [--steps N] [--windows N] [--device NAME] [--precision NAME]",
      "time updates on random data, model rollouts, or an environment; one line of JSON", 0, 0,
      BIT(O_ENV) | BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) |
-         BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS),
+         BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS) | BIT(O_DEVICE) |
+         BIT(O_PRECISION),
      0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),

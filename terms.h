@@ -23,9 +23,11 @@ typedef UF_REAL real;
 
 #ifdef __cplusplus
 #include <cmath>
-using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fabs;
+#include <cstdint>
+using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fabs, std::pow, std::cos;
 #else
 #include <stdbool.h>
+#include <stdint.h>
 #include <tgmath.h>
 #endif
 
@@ -191,6 +193,35 @@ static inline UF_HD real uf_value_loss(real q_min, real v, real expectile, real*
     real x = q_min - v, weight = x < 0 ? 1 - expectile : expectile;
     *dv = -2 * weight * x;
     return weight * x * x;
+}
+
+// ---- optimiser ----
+
+// What one Adam step (1-based) does to every parameter; `decay` is AdamW's, decoupled from the gradient.
+typedef struct UfAdamStep {
+    real step_size, inv_sqrt_c2, decay;
+} UfAdamStep;
+
+// cosine_steps: the rate falls to 0 over so many steps; 0: it is constant.
+static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, int64_t cosine_steps,
+                                            double weight_decay) {
+    const double part = step > cosine_steps ? 1 : (double)(step - 1) / (double)cosine_steps;
+    const double rate = (double)lr * (cosine_steps ? 0.5 * (1 + cos(3.14159265358979323846 * part)) : 1);
+    const double c1 = 1 - pow(UF_ADAM_BETA1, (double)step), c2 = 1 - pow(UF_ADAM_BETA2, (double)step);
+    UfAdamStep s;
+    s.step_size = (real)(rate / c1);
+    s.inv_sqrt_c2 = (real)(1 / sqrt(c2));
+    s.decay = (real)(rate * weight_decay);
+    return s;
+}
+
+static inline UF_HD void uf_adam(real* w, real* m, real* v, real grad, UfAdamStep s) {
+    const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2, eps = (real)UF_ADAM_EPS;
+    const real a1 = (real)(1 - UF_ADAM_BETA1),
+               a2 = (real)(1 - UF_ADAM_BETA2);  // in double: 1 - 0.999f is off by 1e-5
+    *m = b1 * *m + a1 * grad;
+    *v = b2 * *v + a2 * grad * grad;
+    *w -= s.step_size * *m / (sqrt(*v) * s.inv_sqrt_c2 + eps) + s.decay * *w;
 }
 
 // ---- world model ----

@@ -28,6 +28,7 @@
 #include "core/agent.h"
 #include "core/dynamics.h"
 #include "core/h5.h"
+#include "core/loaded.h"
 #include "core/policy.h"
 
 #define CHECKPOINT_KIND "unifloral-checkpoint"
@@ -62,6 +63,16 @@ static UfStatus check_update(const UfConfig* c) {
     return UF_OK;
 }
 
+const char* uf_config_device(const UfConfig* c) {
+    static const char* const names[] = {"cpu", "cuda", "auto"};
+    return names[c->device];
+}
+
+const char* uf_config_precision(const UfConfig* c) {
+    static const char* const names[] = {"tf32", "bf16", "fp32"};
+    return names[c->precision];
+}
+
 UfStatus uf_config_check(const UfConfig* c) {
     UF_TRY(check_update(c));
     if (c->online && !c->env[0])
@@ -74,6 +85,9 @@ UfStatus uf_config_check(const UfConfig* c) {
             UF_ERR_CONFIG,
             "online true trains on its own data alone, but dataset_sample_ratio is %g; set it to 1",
             c->dataset_sample_ratio);
+    if (c->online && c->device != UF_DEVICE_CPU)
+        return UF_FAIL(UF_ERR_CONFIG, "online true trains on the CPU, but device is '%s'; set it to cpu",
+                       uf_config_device(c));
     if (c->dataset_sample_ratio < 1 && !c->model_path[0])
         return UF_FAIL(
             UF_ERR_CONFIG,
@@ -152,6 +166,13 @@ typedef struct UfFault {
     char sentence[512];
 } UfFault;
 
+// An update that a device recorded: the next one is `next`, of rows of `records`.
+typedef struct Recorded {
+    const float* records;
+    bool warm;
+    int64_t next;
+} Recorded;
+
 struct UfAgent {
     UfBackend* backend;
     UfConfig* configs;  // (P)
@@ -202,10 +223,15 @@ struct UfAgent {
     int logged[UF_NUM_METRICS];
     const char* logged_names[UF_NUM_METRICS];
     double* logged_values;  // (UF_NUM_METRICS)
+    // On the host: `metrics` and `bad` as they were when last fetched; on a backend that is not apart they are those.
+    double* host_metrics;
+    int* host_bad;
+    UfLoaded data;
+    Recorded recorded;
 
-    int64_t num_updates;
-    int64_t round;    // of a population: updates that its members do by themselves at most
-    UfFault* faults;  // (P) of members that stopped
+    int64_t num_updates, num_checked;  // checked: looked at for what is not finite
+    int64_t round;                     // of a population: updates that its members do by themselves at most
+    UfFault* faults;                   // (P) of members that stopped
     World world;
     Arena parameters, scratch;
 };
@@ -631,8 +657,8 @@ UfStatus uf_agent_set_model(UfAgent* a, const UfModel* m) {
     describe_world(a);
     UF_TRY(reserve_and_bind(a, &w->arena, "model buffer and scratch of rollouts"));
     UF_TRY(UF_ALLOC(&w->metrics, a->P * NUM_MODEL_METRICS, "metrics of rollouts"));
-    UF_TRY(be->plan(be, &w->mlp, w->slice, m->num_networks));
-    UF_TRY(be->plan(be, &a->mlp[GROUP_ACTOR], w->slice, 1));
+    UF_TRY(be->plan(be, &w->mlp, a->P, m->num_networks, w->slice));
+    UF_TRY(be->plan(be, &a->mlp[GROUP_ACTOR], a->P, 1, w->slice));
     real* bounds = NULL;
     UF_TRY(UF_ALLOC(&bounds, 2 * D, "bounds of a world model"));
     uf_variance_bounds(bounds, m->bounds, D);
@@ -719,7 +745,7 @@ static UfStatus init_parameters(UfAgent* a) {
     for (int p = 0; p < a->P; p++) a->backend->upload(a->backend, one + p, &(real){1}, sizeof(real));
     for (int k = 0; k < NUM_GROUPS; k++)
         if (a->networks[k] && a->groups[k].target)
-            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, 0, 0, 0, one, NULL);
+            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, (UfCount){0, 0}, 0, 0, one, NULL);
     return a->backend->sync(a->backend);
 }
 
@@ -760,6 +786,36 @@ static UfStatus upload_ones(UfAgent* a) {
     return UF_OK;
 }
 
+static UfStatus give_host_copies(UfAgent* a) {
+    a->host_metrics = a->metrics;
+    a->host_bad = a->bad;
+    if (!a->backend->apart) return UF_OK;
+    a->host_metrics = NULL;
+    a->host_bad = NULL;
+    UF_TRY(UF_ALLOC(&a->host_metrics, (size_t)a->P * UF_NUM_METRICS, "metrics on the host"));
+    return UF_ALLOC(&a->host_bad, NUM_GROUPS * a->P, "states of parameters on the host");
+}
+
+// What updates have made, on the host. Metrics of rollouts are kept there alone.
+static UfStatus fetch_metrics(UfAgent* a) {
+    UfBackend* be = a->backend;
+    if (!be->apart) return UF_OK;
+    for (int p = 0; p < a->P; p++) {
+        double* m = a->host_metrics + (size_t)p * UF_NUM_METRICS;
+        double of_model[NUM_MODEL_METRICS];
+        memcpy(of_model, m + FIRST_MODEL_METRIC, sizeof of_model);
+        be->download(be, m, a->metrics + (size_t)p * UF_NUM_METRICS, UF_NUM_METRICS * sizeof *m);
+        memcpy(m + FIRST_MODEL_METRIC, of_model, sizeof of_model);
+    }
+    be->download(be, a->host_bad, a->bad, NUM_GROUPS * (size_t)a->P * sizeof *a->bad);
+    return be->sync(be);
+}
+
+static void send_metrics(UfAgent* a) {
+    const size_t bytes = (size_t)a->P * UF_NUM_METRICS * sizeof *a->metrics;
+    if (a->backend->apart) a->backend->upload(a->backend, a->metrics, a->host_metrics, bytes);
+}
+
 static void choose_metrics(UfAgent* a) {
     static const char* const names[UF_NUM_METRICS] = {
 #define X(name) #name,
@@ -785,6 +841,11 @@ static void choose_metrics(UfAgent* a) {
 // that; else a member would not compute what it computes alone.
 UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b) {
     UF_TRY(uf_config_same_shape(a, b));
+    if (a->device != b->device || a->precision != b->precision)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "members of a population share a device and its precision; here are %s (%s) and %s (%s)",
+            uf_config_device(a), uf_config_precision(a), uf_config_device(b), uf_config_precision(b));
     const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)           ? "actor_q_coef"
                           : (a->diversity_coef > 0) != (b->diversity_coef > 0)     ? "diversity_coef"
                           : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0) ? "cql_min_q_weight"
@@ -820,7 +881,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
         a->host_norm[a->O + i] = obs_std ? obs_std[i] : 1;
     }
     UF_TRY(UF_ALLOC(&a->logged_values, UF_NUM_METRICS, "metrics"));
-    UF_TRY(uf_backend_open(&a->backend, "cpu", num_threads));
+    UF_TRY(uf_backend_open(&a->backend, uf_config_device(c), uf_config_precision(c), num_threads));
     describe_networks(a);
     describe_tensors(a);
     describe_parameters(a);
@@ -828,9 +889,11 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     UF_TRY(reserve_and_bind(a, &a->parameters, "parameters, gradients and optimiser state"));
     UF_TRY(reserve_and_bind(a, &a->scratch, "batch, activations and scratch"));
     for (int k = 0; k < GROUP_ALPHA; k++)
-        if (a->networks[k]) UF_TRY(a->backend->plan(a->backend, &a->mlp[k], pass_rows(a, k), a->networks[k]));
-    if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->B, a->N));
+        if (a->networks[k])
+            UF_TRY(a->backend->plan(a->backend, &a->mlp[k], a->P, a->networks[k], pass_rows(a, k)));
+    if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->P, a->N, a->B));
     choose_metrics(a);
+    UF_TRY(give_host_copies(a));
     UF_TRY(init_parameters(a));
     upload_constants(a);
     UF_TRY(upload_ones(a));
@@ -911,6 +974,9 @@ void uf_agent_free(UfAgent* a) {
         a->backend->release(a->backend, a->parameters.memory);
         a->backend->release(a->backend, a->scratch.memory);
         a->backend->release(a->backend, a->world.arena.memory);
+        uf_loaded_free(&a->data, a->backend);
+        if (a->backend->apart) uf_free(a->host_metrics);
+        if (a->backend->apart) uf_free(a->host_bad);
         uf_backend_close(a->backend);
     }
     uf_free(a->configs);
@@ -943,13 +1009,13 @@ static size_t noise_count(const UfAgent* a) { return (size_t)a->P * (size_t)a->B
 static void draw_noise(UfAgent* a) {
     UfBackend* be = a->backend;
     const int64_t count = (int64_t)a->B * a->A;
-    const uint64_t t = (uint64_t)a->num_updates;
+    const UfCount t = {a->num_updates, 1};
     const bool smoothing = ANY_POSITIVE(a, policy_noise);
     if (a->noise.alpha) be->random_normal(be, a->noise.alpha, a->P, count, a->seeds, UF_STREAM_ALPHA, t);
     if (a->noise.actor) be->random_normal(be, a->noise.actor, a->P, count, a->seeds, UF_STREAM_ACTOR, t);
     for (int u = 0; u < a->U; u++) {
         const size_t at = (size_t)u * noise_count(a);
-        const uint64_t tu = t * (uint64_t)a->U + (uint64_t)u;
+        const UfCount tu = {t.now * a->U + u, a->U};
         if (a->noise.next_action)
             be->random_normal(be, a->noise.next_action + at, a->P, count, a->seeds, UF_STREAM_NEXT_ACTION,
                               tu);
@@ -1003,16 +1069,13 @@ static UfHeads heads_of(const UfAgent* a, const real* head, bool target) {
         g->count,       a->hyper};
 }
 
-// Learning rate factor of an optimiser that has done `done` of `total` steps.
-static double schedule(const UfAgent* a, int64_t done, int64_t total) {
-    if (a->configs[0].lr_schedule == UF_SCHEDULE_CONSTANT) return 1;
-    const double part = done < total ? (double)done / (double)total : 1;
-    return 0.5 * (1 + cos(3.14159265358979323846 * part));
-}
-
-static void optimise(UfAgent* a, int group, int64_t done, int64_t total, const real* polyak) {
-    a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr,
-                            schedule(a, done, total), 0, done + 1, polyak, a->bad + group * a->P);
+// Step u of the `each` that the group's optimiser does in an update.
+static void optimise(UfAgent* a, int group, int u, int each, const real* polyak) {
+    const UfConfig* c = &a->configs[0];
+    const UfCount step = {a->num_updates * each + u + 1, each};
+    a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr, step,
+                            c->lr_schedule == UF_SCHEDULE_CONSTANT ? 0 : c->num_updates * each, 0, polyak,
+                            a->bad + group * a->P);
 }
 
 // Q(s, a_data) of the online critics, kept for the backward pass.
@@ -1036,7 +1099,7 @@ static void update_entropy_coef(UfAgent* a, const UfNoise* z) {
     const UfGroup* g = &a->groups[GROUP_ALPHA];
     be->policy_sample(be, &heads, (UfActions){NULL, 0, 0}, a->log_prob, z->alpha, NULL);
     be->entropy_coef_loss(be, g->grads, g->count, a->log_prob, g->params, a->P, a->B, a->A, a->metrics);
-    optimise(a, GROUP_ALPHA, a->num_updates, a->configs[0].num_updates, NULL);
+    optimise(a, GROUP_ALPHA, 0, 1, NULL);
     be->entropy_coef(be, a->alpha, g->params, g->count, a->P, a->metrics);
 }
 
@@ -1086,7 +1149,7 @@ static void update_actor(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
                    a->metrics);
     be->mlp_backward(be, &actor, g->grads, NULL, 0, 0, &a->actor_tape, input_of(a, a->x_data, a->total),
                      a->dhead, a->B);
-    optimise(a, GROUP_ACTOR, a->num_updates, a->configs[0].num_updates, NULL);
+    optimise(a, GROUP_ACTOR, 0, 1, NULL);
 }
 
 // ---- critics ----
@@ -1149,8 +1212,7 @@ static void update_critics(UfAgent* a, const UfBatch* batch, const UfNoise* z, i
         be->mlp_backward(be, &critic, g->grads, NULL, 0, 0, &a->data_tape, input, a->dq, a->total);
     }
     // Nothing reads the target critics after the last of the U updates: its Adam step takes Polyak's along.
-    optimise(a, GROUP_CRITIC, a->num_updates * a->U + u, a->configs[0].num_updates * a->U,
-             u == a->U - 1 ? a->polyak : NULL);
+    optimise(a, GROUP_CRITIC, u, a->U, u == a->U - 1 ? a->polyak : NULL);
 }
 
 // ---- value and targets ----
@@ -1164,20 +1226,19 @@ static void update_value(UfAgent* a, bool value_known) {
     be->mlp_forward(be, &critic, a->q_next, NULL, input, (UfRows){0, a->B, a->B});
     be->value_loss(be, a->dv, a->q_next, a->B, a->v_data, a->hyper, a->P, a->N, a->B, a->metrics);
     be->mlp_backward(be, &value, g->grads, NULL, 0, 0, &a->value_tape, input, a->dv, a->B);
-    optimise(a, GROUP_VALUE, a->num_updates, a->configs[0].num_updates, NULL);
+    optimise(a, GROUP_VALUE, 0, 1, NULL);
 }
 
 // ---- rollouts ----
 
-// Numbers the random draws of a slice of rows at a step of this update's rollout.
-static uint64_t rollout_draw(const UfAgent* a, int64_t step, int64_t slice) {
+// Numbers the random draws of a slice of rows at a step of this update's rollout, which no device records.
+static UfCount rollout_draw(const UfAgent* a, int64_t step, int64_t slice) {
     const UfConfig* c = &a->configs[0];
-    const uint64_t slices = (uint64_t)((c->rollout_batch_size + ROLLOUT_ROWS - 1) / ROLLOUT_ROWS);
-    return ((uint64_t)a->num_updates * (uint64_t)(c->rollout_length + 1) + (uint64_t)step) * slices +
-           (uint64_t)slice;
+    const int64_t slices = (c->rollout_batch_size + ROLLOUT_ROWS - 1) / ROLLOUT_ROWS;
+    return (UfCount){(a->num_updates * (c->rollout_length + 1) + step) * slices + slice, 0};
 }
 
-static void draw_rows(UfAgent* a, const UfSource* dataset, int rows, uint64_t draw) {
+static void draw_rows(UfAgent* a, const UfSource* dataset, int rows, UfCount draw) {
     World* w = &a->world;
     UfBackend* be = a->backend;
     be->random_index(be, w->index, a->P, rows, a->num_rows, a->seeds, UF_STREAM_ROLLOUT_START, draw);
@@ -1196,7 +1257,7 @@ static void forward_elites(UfAgent* a, int rows) {
 }
 
 // action (P, rows, A) of the current policy at obs (P, rows, O).
-static void act_in_model(UfAgent* a, real* action, const real* obs, int rows, uint64_t draw) {
+static void act_in_model(UfAgent* a, real* action, const real* obs, int rows, UfCount draw) {
     World* w = &a->world;
     UfBackend* be = a->backend;
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
@@ -1256,7 +1317,7 @@ static UfStatus roll_slice(UfAgent* a, const UfSource* dataset, int rows, int64_
     act_in_model(a, w->step.action, w->step.obs, rows, rollout_draw(a, 0, slice));
     put_model_input(a, w->step.obs, w->step.action, rows);
     for (int64_t t = 0; t < length; t++) {
-        const uint64_t draw = rollout_draw(a, t, slice);
+        const UfCount draw = rollout_draw(a, t, slice);
         forward_elites(a, rows);
         be->random_index(be, w->elite, a->P, rows, w->num_elites, a->seeds, UF_STREAM_ROLLOUT_ELITE, draw);
         be->random_normal(be, w->noise, a->P, (int64_t)rows * (a->O + 1), a->seeds, UF_STREAM_ROLLOUT_NOISE,
@@ -1337,7 +1398,7 @@ static UfStatus renew_model_buffer(UfAgent* a, const UfSource* dataset) {
 static void log_rollout(UfAgent* a) {
     FOR_MEMBERS(a, p)
     for (int m = 0; m < NUM_MODEL_METRICS; m++)
-        a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)(FIRST_MODEL_METRIC + m)] +=
+        a->host_metrics[(size_t)p * UF_NUM_METRICS + (size_t)(FIRST_MODEL_METRIC + m)] +=
             a->world.metrics[(size_t)p * NUM_MODEL_METRICS + (size_t)m];
 }
 
@@ -1372,7 +1433,7 @@ static UfStatus evaluation_step(UfAgent* a, const UfBatch* batch, const UfNoise*
     update_critics(a, batch, z, 0, false, true);
     a->num_updates++;
     a->metrics_count++;
-    return be->sync(be);
+    return be->apart ? UF_OK : be->sync(be);
 }
 
 // One update: a function of (agent, batch, noise) alone.
@@ -1404,38 +1465,47 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
         data_known = false;
     }
     if (needs_value(c)) update_value(a, c->use_awr);
-    if (a->has_target_actor) be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, 0, 0, 0, a->polyak, NULL);
+    if (a->has_target_actor)
+        be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, (UfCount){0, 0}, 0, 0, a->polyak, NULL);
     a->num_updates++;
     a->metrics_count++;
-    return be->sync(be);
+    return be->apart ? UF_OK : be->sync(be);
 }
 
-UfStatus uf_agent_step(UfAgent* agent) { return train_step(agent, &agent->batch, &agent->noise); }
+UfStatus uf_agent_step(UfAgent* agent) {
+    UF_TRY(train_step(agent, &agent->batch, &agent->noise));
+    return agent->backend->sync(agent->backend);
+}
 
 // ---- training loop ----
 
-// A loss or parameter that is no number stops the member at the update that made it.
+// A device that is apart is asked now and then, so that the host does not wait for every update.
+enum { FETCH_UPDATES = 100 };
+
+// A loss or parameter that is no number stops the member at the update that made it, or where that is seen.
 static UfStatus check_finite(const UfAgent* a, int p) {
     static const char* const groups[NUM_GROUPS] = {"actor", "critic", "value", "log_alpha"};
-    const long long update = (long long)a->num_updates;
+    const long long last = (long long)a->num_updates, first = a->backend->apart ? a->num_checked + 1 : last;
+    char when[64];
+    snprintf(when, sizeof when, first < last ? "updates %lld to %lld" : "update %lld", first, last);
     for (int i = 0; i < a->num_logged; i++)  // rollouts are judged where they are made
         if (!is_model_metric(a->logged[i]) &&
-            !isfinite(a->metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
+            !isfinite(a->host_metrics[(size_t)p * UF_NUM_METRICS + (size_t)a->logged[i]]))
             return UF_FAIL(UF_ERR_NONFINITE,
-                           "update %lld: %s is not finite; try a smaller lr or look at the dataset's rewards",
-                           update, a->logged_names[i]);
+                           "%s: %s is not finite; try a smaller lr or look at the dataset's rewards", when,
+                           a->logged_names[i]);
     for (int k = 0; k < NUM_GROUPS; k++)
-        if (a->bad[k * a->P + p])
+        if (a->host_bad[k * a->P + p])
             return UF_FAIL(UF_ERR_NONFINITE,
-                           "update %lld: a parameter of %s, or its gradient, is not finite; try a smaller %s",
-                           update, groups[k], k == GROUP_ACTOR ? "actor_lr" : "lr");
+                           "%s: a parameter of %s, or its gradient, is not finite; try a smaller %s", when,
+                           groups[k], k == GROUP_ACTOR ? "actor_lr" : "lr");
     return UF_OK;
 }
 
 // First the dataset's rows, then the model's.
 static void draw_batch(UfAgent* a, const UfSource* dataset) {
     UfBackend* be = a->backend;
-    const uint64_t t = (uint64_t)a->num_updates;
+    const UfCount t = {a->num_updates, 1};
     const int D = a->num_data;
     if (D > 0) {
         be->random_index(be, a->index, a->P, D, a->num_rows, a->seeds, UF_STREAM_INDEX, t);
@@ -1457,35 +1527,64 @@ static void draw_batch(UfAgent* a, const UfSource* dataset) {
 }
 
 // The dataset as ops read it; its row count goes to the device.
-static UfSource open_source(UfAgent* a, const UfDataset* dataset) {
+static UfStatus open_source(UfAgent* a, const UfDataset* dataset, UfSource* source) {
     for (int p = 0; p < a->P; p++)
         a->backend->upload(a->backend, a->num_rows + p, &dataset->num_rows, sizeof(int64_t));
-    return (UfSource){.records = dataset->records,
-                      .next_obs = dataset->next_obs,
-                      .rows = dataset->rows,
-                      .num_rows = dataset->num_rows,
-                      .obs_dim = dataset->obs_dim,
-                      .action_dim = dataset->action_dim,
-                      .stride = dataset->stride};
+    return uf_loaded_source(&a->data, a->backend, dataset, source);
 }
 
 UfStatus uf_agent_rollout(UfAgent* a, const UfDataset* dataset) {
     UF_TRY(check_rollouts(a));
-    const UfSource source = open_source(a, dataset);
+    UfSource source;
+    UF_TRY(open_source(a, dataset, &source));
     return renew_model_buffer(a, &source);
 }
 
-// One update of the members that the backend works on.
-static UfStatus update(UfAgent* a, const UfSource* source) {
-    draw_batch(a, source);
-    draw_noise(a);
-    UF_TRY(train_step(a, &a->batch, &a->noise));
-    if (uses_model(a)) log_rollout(a);
+static UfStatus check_members(UfAgent* a) {
+    UF_TRY(fetch_metrics(a));
     FOR_MEMBERS(a, p) {
         const UfStatus status = is_stopped(a, p) ? UF_OK : check_finite(a, p);
         if (status != UF_OK) stop_member(a, p, status);
     }
+    a->num_checked = a->num_updates;
     return UF_OK;
+}
+
+static UfStatus draw_and_step(UfAgent* a, const UfSource* source) {
+    draw_batch(a, source);
+    draw_noise(a);
+    return train_step(a, &a->batch, &a->noise);
+}
+
+// On a device that records: the first update on this data is done, since libraries load themselves on first use, the
+// second is recorded, and that is repeated from then on.
+static UfStatus repeat_update(UfAgent* a, const UfSource* source) {
+    UfBackend* be = a->backend;
+    Recorded* r = &a->recorded;
+    const bool recorded = r->warm && r->records == source->records && r->next == a->num_updates;
+    if (!r->warm || r->records != source->records) {
+        *r = (Recorded){source->records, true, -1};
+        return draw_and_step(a, source);
+    }
+    if (recorded) {
+        a->num_updates++;
+        a->metrics_count++;
+    } else {
+        be->record(be);
+        const UfStatus status = draw_and_step(a, source);
+        be->end_record(be);
+        UF_TRY(status);
+    }
+    be->repeat(be);
+    r->next = a->num_updates;
+    return UF_OK;
+}
+
+// One update of the members that the backend works on.
+static UfStatus update(UfAgent* a, const UfSource* source) {
+    UF_TRY(a->backend->repeat ? repeat_update(a, source) : draw_and_step(a, source));
+    if (uses_model(a)) log_rollout(a);
+    return a->backend->apart && a->num_updates % FETCH_UPDATES ? UF_OK : check_members(a);
 }
 
 // Members of a population share nothing but constants, so where the backend splits, a thread takes one through a few
@@ -1579,13 +1678,16 @@ UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfU
                        dataset->obs_dim, dataset->action_dim, a->O, a->A);
     if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
     if (uses_model(a)) UF_TRY(check_rollouts(a));
-    const UfSource source = open_source(a, dataset);
+    UfSource source;
+    UF_TRY(open_source(a, dataset, &source));
     const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
     if (a->num_updates < end && !num_going(a)) return report_fault(a, true);
     Lane* lanes = NULL;
     if (splits(a)) UF_TRY(UF_ALLOC(&lanes, uf_pool_num_threads(a->backend->pool), "lanes of a population"));
-    const UfStatus status = train_until(a, &source, lanes, end, on_update, user);
+    UfStatus status = train_until(a, &source, lanes, end, on_update, user);
     uf_free(lanes);
+    if (status == UF_OK && a->backend->apart) status = check_members(a);
+    if (status == UF_OK) status = report_fault(a, false);
     return status;
 }
 
@@ -1593,9 +1695,10 @@ UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* 
                           const double** values) {
     if (!a || member < 0 || member >= a->P)
         return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
+    UF_TRY(fetch_metrics(a));
     for (int i = 0; i < a->num_logged; i++)
         a->logged_values[i] = a->metrics_count
-                                  ? a->metrics[(size_t)member * UF_NUM_METRICS + (size_t)a->logged[i]] /
+                                  ? a->host_metrics[(size_t)member * UF_NUM_METRICS + (size_t)a->logged[i]] /
                                         (double)a->metrics_count
                                   : NAN;
     *num_metrics = a->num_logged;
@@ -1605,7 +1708,8 @@ UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* 
 }
 
 void uf_agent_clear_metrics(UfAgent* a) {
-    memset(a->metrics, 0, (size_t)a->P * UF_NUM_METRICS * sizeof(double));
+    memset(a->host_metrics, 0, (size_t)a->P * UF_NUM_METRICS * sizeof(double));
+    send_metrics(a);
     a->metrics_count = 0;
 }
 
@@ -1633,7 +1737,8 @@ static void close_probe(Probe* p) {
 static UfStatus open_probe(UfAgent* a, int member, const UfDataset* dataset, Probe* p) {
     const size_t B = (size_t)a->B;
     const char* what = "a diagnosis";
-    *p = (Probe){.member = member, .source = open_source(a, dataset)};
+    *p = (Probe){.member = member};
+    UF_TRY(open_source(a, dataset, &p->source));
     UF_TRY(UF_ALLOC(&p->index, B, what));
     UfStatus status = UF_ALLOC(&p->q, B * (size_t)(a->N + a->ld + a->A + 2), what);
     if (status == UF_OK) status = UF_ALLOC(&p->values, 2 * B, what);
@@ -1687,7 +1792,7 @@ static void put_policy_rows(UfAgent* a, int member, real* x, const real* obs, ui
     be->mlp_forward(be, &actor, a->next_out, NULL, input_of(a, input, a->B), (UfRows){0, a->B, a->B});
     if (noise)
         be->random_normal(be, noise, 1, (int64_t)a->B * a->A, a->seeds + member, UF_STREAM_DIAGNOSIS_ACTION,
-                          draw);
+                          (UfCount){(int64_t)draw, 0});
     // An evaluator's smoothing is zeros, with which samples are clipped as in a target.
     be->policy_sample(be, &heads, actions_of(a, x, a->B), NULL, noise, a->frozen ? a->noise.smoothing : NULL);
 }
@@ -2028,7 +2133,7 @@ static UfStatus write_checkpoint(const Part* part) {
         UF_TRY(uf_h5_write(h5, "action/high", UF_H5_FLOAT, a->action_bounds + a->A, 1, &(int64_t){a->A}, 0,
                            false));
     }
-    UF_TRY(uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->metrics + (size_t)part->first * UF_NUM_METRICS, 2,
+    UF_TRY(uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->host_metrics + (size_t)part->first * UF_NUM_METRICS, 2,
                        (int64_t[]){part->count, UF_NUM_METRICS}, 0, false));
     UF_TRY(uf_h5_write_integer(h5, "/", "metrics_count", a->metrics_count));
     if (has_model(a)) UF_TRY(write_world(part));
@@ -2158,8 +2263,10 @@ static UfStatus read_fault(const Part* part, int k) {
 // What belongs to single members.
 static UfStatus read_members(const Part* part, bool to_train) {
     UfAgent* a = part->agent;
-    UF_TRY(uf_h5_read(part->h5, "metrics", UF_H5_DOUBLE, a->metrics + (size_t)part->first * UF_NUM_METRICS,
+    UF_TRY(uf_h5_read(part->h5, "metrics", UF_H5_DOUBLE,
+                      a->host_metrics + (size_t)part->first * UF_NUM_METRICS,
                       (int64_t)part->count * UF_NUM_METRICS));
+    send_metrics(a);
     for (int k = 0; k < part->count; k++) UF_TRY(read_fault(part, k));
     UF_TRY(visit_tensors(part, read_tensor));
     return to_train && uses_model(a) ? read_world(part) : UF_OK;
@@ -2173,7 +2280,7 @@ static UfStatus read_shared(UfAgent* a, const Saved* saved) {
     UF_TRY(read_action_bounds(h5, a->A, &a->action_bounds));
     UF_TRY(read_optional_string(h5, "dataset_hash", a->dataset_hash, sizeof a->dataset_hash));
     UF_TRY(read_optional_string(h5, "env", a->env_id, sizeof a->env_id));
-    a->num_updates = saved->header.num_updates;
+    a->num_updates = a->num_checked = saved->header.num_updates;
     a->metrics_count = saved->header.metrics_count;
     upload_constants(a);
     return UF_OK;
@@ -2194,12 +2301,20 @@ static UfStatus check_alike(const Saved* first, const Saved* s) {
                    hashes[0], hashes[1]);
 }
 
+static UfStatus read_configs(const Saved* saved, int count, int device, int precision, UfConfig** configs) {
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < saved[i].header.population; k++) {
+            UfConfig** c = &configs[saved[i].first + k];
+            UF_TRY(read_config(&saved[i].h5, k, c));
+            if (device >= 0) (*c)->device = device;
+            if (precision >= 0) (*c)->precision = precision;
+        }
+    return UF_OK;
+}
+
 static UfStatus read_saved(Saved* saved, int count, UfConfig** configs, int population, int num_threads,
                            bool to_train, UfAgent** out) {
     const CheckpointHeader* h = &saved->header;
-    for (int i = 0; i < count; i++)
-        for (int k = 0; k < saved[i].header.population; k++)
-            UF_TRY(read_config(&saved[i].h5, k, &configs[saved[i].first + k]));
     UF_TRY(uf_agent_create_bare(out, (const UfConfig* const*)configs, population, h->obs_dim, h->action_dim,
                                 NULL, NULL, num_threads));
     UF_TRY(read_shared(*out, saved));
@@ -2211,8 +2326,9 @@ static UfStatus read_saved(Saved* saved, int count, UfConfig** configs, int popu
 }
 
 // to_train: with world model and its buffer, which acting does without.
-static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_paths, int num_threads,
-                           bool to_train) {
+// device and precision: indices into the choices; negative: those of the configuration.
+static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_paths, int device, int precision,
+                           int num_threads, bool to_train) {
     Saved* saved = NULL;
     UfConfig** configs = NULL;
     int population = 0;
@@ -2229,6 +2345,7 @@ static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_path
         population += s->header.population;
     }
     if (status == UF_OK) status = UF_ALLOC(&configs, population, "configurations");
+    if (status == UF_OK) status = read_configs(saved, num_paths, device, precision, configs);
     if (status == UF_OK)
         status = read_saved(saved, num_paths, configs, population, num_threads, to_train, out);
     for (int p = 0; configs && p < population; p++) uf_config_free(configs[p]);
@@ -2245,13 +2362,29 @@ static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_path
 
 UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
     if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load: out or path is null");
-    return load_agent(out, &path, 1, num_threads, true);
+    return load_agent(out, &path, 1, -1, -1, num_threads, true);
 }
 
 UfStatus uf_agent_load_population(UfAgent** out, const char* const* paths, int num_paths, int num_threads) {
     if (!out || !paths || num_paths < 1)
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_population: needs out and at least one path");
-    return load_agent(out, paths, num_paths, num_threads, true);
+    return load_agent(out, paths, num_paths, -1, -1, num_threads, true);
+}
+
+UfStatus uf_agent_load_on(UfAgent** out, const char* const* paths, int num_paths, const char* device,
+                          const char* precision, int num_threads) {
+    UfConfig* config = NULL;
+    if (!out || !paths || num_paths < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_on: needs out and at least one path");
+    *out = NULL;
+    UF_TRY(uf_config_create(&config));
+    UfStatus status = device ? uf_config_set(config, "device", device) : UF_OK;
+    if (status == UF_OK && precision) status = uf_config_set(config, "precision", precision);
+    if (status == UF_OK)
+        status = load_agent(out, paths, num_paths, device ? (int)config->device : -1,
+                            precision ? (int)config->precision : -1, num_threads, true);
+    uf_config_free(config);
+    return status;
 }
 
 UfStatus uf_checkpoint_peek(const char* path, int* population, int64_t* num_updates, UfConfig** config) {
@@ -2267,13 +2400,15 @@ UfStatus uf_checkpoint_peek(const char* path, int* population, int64_t* num_upda
     return status;
 }
 
-UfStatus uf_agent_load_to_act(UfAgent** out, const char* path) { return load_agent(out, &path, 1, 1, false); }
+UfStatus uf_agent_load_to_act(UfAgent** out, const char* path) {
+    return load_agent(out, &path, 1, UF_DEVICE_CPU, -1, 1, false);
+}
 
 UfStatus uf_checkpoint_info(const char* path, char** out) {
     UfAgent* a = NULL;
     UfConfig* defaults = NULL;
     UfText text = {0};
-    UF_TRY(load_agent(&a, &path, 1, 1, false));
+    UF_TRY(load_agent(&a, &path, 1, UF_DEVICE_CPU, -1, 1, false));
     UfStatus status = uf_config_create(&defaults);
     if (status == UF_OK) {
         const UfConfig* c = &a->configs[0];
@@ -2363,7 +2498,7 @@ UfStatus uf_policy_load(UfPolicy** out, const char* path, int member) {
     if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_load: out or path is null");
     UfAgent* agent = NULL;
     *out = NULL;
-    UF_TRY(load_agent(&agent, &path, 1, 1, false));
+    UF_TRY(load_agent(&agent, &path, 1, UF_DEVICE_CPU, -1, 1, false));
     UfStatus status = uf_policy_create(out, agent, member);
     uf_agent_free(agent);
     return status;

@@ -170,6 +170,10 @@ UF_API UfStatus uf_agent_save_member(const UfAgent* agent, int member, const cha
 // Rebuilds an agent from a checkpoint. The dataset given to uf_train must be the one it was trained on, and
 // the world model, if there is one, must still be in model_path.
 UF_API UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads);
+// Likewise, several as one population, on another device ("cpu", "cuda", "auto") or in another precision ("tf32", "bf16",
+// "fp32") than the configuration in the file says.   Nullable: device, precision (as in the file)
+UF_API UfStatus uf_agent_load_on(UfAgent** out, const char* const* paths, int num_paths, const char* device,
+                                 const char* precision, int num_threads);
 // A population of the members of several checkpoints, in order. They must be at the same update of the same dataset,
 // and agree in what members cannot differ in.   Errors: UF_ERR_ARGUMENT, UF_ERR_CONFIG, and those of uf_agent_load.
 UF_API UfStatus uf_agent_load_population(UfAgent** out, const char* const* paths, int num_paths,

@@ -43,6 +43,9 @@ UfStatus uf_agent_get_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKin
 UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member,
                              const real* in);
 UfBackend* uf_agent_backend(UfAgent* agent);
+// The chosen device and precision as the backend's names.
+const char* uf_config_device(const UfConfig* config);
+const char* uf_config_precision(const UfConfig* config);
 // The agent's own batch and noise arrays, to be filled by upload before uf_agent_step.
 const UfBatch* uf_agent_batch(const UfAgent* agent);
 const UfNoise* uf_agent_noise(const UfAgent* agent);

@@ -227,6 +227,34 @@ static UfStatus time_share(Bench* b, double* share) {
     return status;
 }
 
+// On a device that is apart there are no products of the host's to compare with.
+static UfStatus time_device(Bench* b, char** json_line) {
+    const UfBenchOptions* o = b->options;
+    const double scale = 1e6 / o->num_steps / o->population;
+    UfText text = {0};
+    UF_TRY(work(b, o->num_steps));
+    for (int w = 0; w < o->num_windows; w++) {
+        const double start = uf_now();
+        UF_TRY(work(b, o->num_steps));
+        UF_TRY(b->backend->sync(b->backend));
+        b->update_ms[w] = (uf_now() - start) * scale;
+    }
+    uf_sort(b->update_ms, o->num_windows);
+    uf_text_add(&text,
+                "{\"algorithm\": \"%s\", \"obs_dim\": %d, \"action_dim\": %d, \"batch_size\": %lld, "
+                "\"population\": %d, "
+                "\"steps\": %d, \"windows\": %d, ",
+                o->config->algorithm, o->obs_dim, o->action_dim, (long long)o->config->batch_size,
+                o->population, o->num_steps, o->num_windows);
+    uf_text_add(
+        &text,
+        "\"us_per_%s_and_agent\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, \"device\": \"%s\", "
+        "\"version\": \"%s\"}",
+        o->rollouts ? "rollout" : "update", b->update_ms[0], b->update_ms[o->num_windows / 2],
+        b->update_ms[o->num_windows - 1], b->backend->about, UF_VERSION);
+    return uf_text_finish(&text, json_line);
+}
+
 static UfStatus run_bench(Bench* b, char** json_line) {
     const UfBenchOptions* o = b->options;
     char machine[320];
@@ -235,6 +263,7 @@ static UfStatus run_bench(Bench* b, char** json_line) {
     UF_TRY(UF_ALLOC(&b->bare_ms, o->num_windows, "timings"));
     UF_TRY(make_dataset(b));
     UF_TRY(o->dynamics ? make_dynamics(b) : make_agent(b));
+    if (b->backend->apart) return time_device(b, json_line);
     UF_TRY(note_products(b));
     UF_TRY(time_windows(b));
     UF_TRY(time_share(b, &share));

@@ -17,6 +17,7 @@ struct UfConfig {
 };
 
 // Indices into the choices of the enums.
+enum { UF_DEVICE_CPU, UF_DEVICE_CUDA, UF_DEVICE_AUTO };
 enum { UF_SCHEDULE_CONSTANT, UF_SCHEDULE_COSINE };
 enum { UF_AGGREGATE_MIN, UF_AGGREGATE_MEAN, UF_AGGREGATE_FIRST };
 

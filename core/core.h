@@ -8,6 +8,10 @@
 
 #include "../unifloral.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 // ---- errors ----
 
 // Writes the sentence of this thread's last failure and returns `code`. Use as: return UF_FAIL(UF_ERR_FORMAT,
@@ -106,5 +110,9 @@ int uf_pool_num_threads(const UfPool* pool);
 // independent of it.
 void uf_pool_run(UfPool* pool, int num_tasks, UfTask* task, void* context);
 void uf_pool_free(UfPool* pool);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -14,8 +14,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "agent.h"
 #include "termination.h"
 #include "h5.h"
+#include "loaded.h"
 
 #define MODEL_KIND "unifloral-dynamics"
 #define MODEL_FILE "model.h5"  // in a run folder
@@ -53,6 +55,8 @@ struct UfDynamics {
     UfTape tape;           // of B rows
     double *loss, *error;  // (E + 1), (E): sums
     int* bad;              // (2)
+    double* host_loss;     // (E + 1), as last fetched
+    int host_bad[2];       // likewise
     real* host;            // (E, R, 2 D) and (R, D): outputs and targets taken back
 
     int64_t epoch, batch_in_epoch, num_steps;
@@ -60,7 +64,8 @@ struct UfDynamics {
     int64_t history_capacity;
 
     char dataset_hash[65], env[64], termination[64];
-    UfSource source;  // of the bound dataset
+    UfLoaded loaded;  // the bound dataset
+    UfSource source;  // of it
     int64_t *train_rows, *held_rows, *order;
     int64_t num_train, num_held, order_epoch;  // order_epoch: the epoch that `order` is of, -1: none
     Episode* held_episodes;
@@ -210,11 +215,12 @@ static UfStatus build(UfDynamics* d, const UfConfig* config, int num_threads) {
     d->B = (int)config->batch_size;
     d->order_epoch = -1;
     d->mlp = uf_mlp_shape(d->O + d->A, (int)config->layer_size, (int)config->n_layers, 2 * d->D, false, 0);
-    UF_TRY(uf_backend_open(&d->backend, "cpu", num_threads));
+    UF_TRY(uf_backend_open(&d->backend, uf_config_device(config), uf_config_precision(config), num_threads));
+    UF_TRY(UF_ALLOC(&d->host_loss, d->E + 1, "losses of the world model"));
     describe_tensors(d);
     UF_TRY(reserve_all(d));
-    UF_TRY(d->backend->plan(d->backend, &d->mlp, d->B, d->E));
-    UF_TRY(d->backend->plan(d->backend, &d->mlp, UF_DYNAMICS_ROWS, d->E));
+    UF_TRY(d->backend->plan(d->backend, &d->mlp, 1, d->E, d->B));
+    UF_TRY(d->backend->plan(d->backend, &d->mlp, 1, d->E, UF_DYNAMICS_ROWS));
     for (int i = 0; i < d->num_tensors; i++) UF_TRY(init_tensor(d, i));
     d->backend->upload(d->backend, d->lr, &(real){(real)config->lr}, sizeof(real));
     return d->backend->sync(d->backend);
@@ -265,7 +271,9 @@ UfStatus uf_dynamics_create(UfDynamics** out, const UfConfig* config, const UfDa
 void uf_dynamics_free(UfDynamics* d) {
     if (!d) return;
     for (int i = 0; i < d->num_arrays; i++) d->backend->release(d->backend, d->arrays[i]);
+    if (d->backend) uf_loaded_free(&d->loaded, d->backend);
     uf_backend_close(d->backend);
+    uf_free(d->host_loss);
     uf_free(d->host);
     uf_free(d->elites);
     uf_free(d->r2);
@@ -294,7 +302,9 @@ void uf_dynamics_set_end(UfDynamics* d, int64_t num_epochs, int64_t early_stop_e
 
 // ---- passes ----
 
-static UfNets networks(const UfDynamics* d) { return (UfNets){&d->mlp, 1, d->E, d->E, d->nets.params, false}; }
+static UfNets networks(const UfDynamics* d) {
+    return (UfNets){&d->mlp, 1, d->E, d->E, d->nets.params, false};
+}
 
 static void put_input(UfDynamics* d, int rows) {
     d->backend->network_input(d->backend, d->x, d->O + d->A, rows, d->batch.obs, d->batch.action, NULL, NULL,
@@ -328,13 +338,27 @@ static void train_step(UfDynamics* d) {
                      d->dout, d->B);
     d->num_steps++;
     d->measured = false;
-    be->adam_polyak(be, &d->nets, d->lr, 1, c->weight_decay, d->num_steps, NULL, d->bad);
-    be->adam_polyak(be, &d->bounds, d->lr, 1, c->weight_decay, d->num_steps, NULL, d->bad + 1);
+    const UfCount step = {d->num_steps, 1};
+    be->adam_polyak(be, &d->nets, d->lr, step, 0, c->weight_decay, NULL, d->bad);
+    be->adam_polyak(be, &d->bounds, d->lr, step, 0, c->weight_decay, NULL, d->bad + 1);
+}
+
+static void clear_loss(UfDynamics* d) {
+    memset(d->host_loss, 0, (size_t)(d->E + 1) * sizeof *d->loss);
+    d->backend->upload(d->backend, d->loss, d->host_loss, (size_t)(d->E + 1) * sizeof *d->loss);
+}
+
+// What steps have summed up, on the host.
+static UfStatus fetch_loss(const UfDynamics* d) {
+    UfBackend* be = d->backend;
+    be->download(be, d->host_loss, d->loss, (size_t)(d->E + 1) * sizeof *d->loss);
+    be->download(be, (int*)d->host_bad, d->bad, sizeof d->host_bad);
+    return be->sync(be);
 }
 
 static double total_loss(const UfDynamics* d) {
     double sum = 0;
-    for (int n = 0; n <= d->E; n++) sum += d->loss[n];
+    for (int n = 0; n <= d->E; n++) sum += d->host_loss[n];
     return sum;
 }
 
@@ -346,9 +370,9 @@ UfStatus uf_dynamics_step(UfDynamics* d, const real* obs, const real* action, co
     be->upload(be, d->batch.action, action, B * (size_t)d->A * sizeof(real));
     be->upload(be, d->target, target, B * (size_t)d->D * sizeof(real));
     put_input(d, d->B);
-    memset(d->loss, 0, (size_t)(d->E + 1) * sizeof *d->loss);
+    clear_loss(d);
     train_step(d);
-    UF_TRY(be->sync(be));
+    UF_TRY(fetch_loss(d));
     *loss = total_loss(d);
     return UF_OK;
 }
@@ -509,14 +533,7 @@ UfStatus uf_dynamics_bind(UfDynamics* d, const UfDataset* data) {
         unbind(d);
         return UF_FAIL(UF_ERR_CONFIG, "batch_size %d is above the %lld training rows; lower it", d->B, rows);
     }
-    d->source = (UfSource){.records = data->records,
-                           .next_obs = data->next_obs,
-                           .rows = data->rows,
-                           .num_rows = data->num_rows,
-                           .obs_dim = data->obs_dim,
-                           .action_dim = data->action_dim,
-                           .stride = data->stride};
-    return UF_OK;
+    return uf_loaded_source(&d->loaded, d->backend, data, &d->source);
 }
 
 void uf_dynamics_rows(const UfDynamics* d, const int64_t** train, int64_t* num_train,
@@ -538,19 +555,25 @@ static void shuffle_rows(UfDynamics* d) {
     d->order_epoch = d->epoch;
 }
 
+// A device that is apart is asked now and then, so that the host does not wait for every batch.
+enum { FETCH_BATCHES = 100 };
+
 UfStatus uf_dynamics_train_batch(UfDynamics* d) {
     if (d->batch_in_epoch >= uf_dynamics_num_batches(d)) d->batch_in_epoch = 0;  // a bench goes round
     shuffle_rows(d);
-    if (d->batch_in_epoch == 0) memset(d->loss, 0, (size_t)(d->E + 1) * sizeof *d->loss);
+    if (d->batch_in_epoch == 0) clear_loss(d);
     take_rows(d, d->order + d->batch_in_epoch * d->B, d->B);
     train_step(d);
     d->batch_in_epoch++;
-    UF_TRY(d->backend->sync(d->backend));
-    if (!isfinite(total_loss(d)) || d->bad[0] || d->bad[1])
+    const bool ends = d->batch_in_epoch == uf_dynamics_num_batches(d);
+    if (d->backend->apart && !ends && d->batch_in_epoch % FETCH_BATCHES) return UF_OK;
+    UF_TRY(fetch_loss(d));
+    if (!isfinite(total_loss(d)) || d->host_bad[0] || d->host_bad[1])
         return UF_FAIL(UF_ERR_NONFINITE,
-                       "epoch %lld, batch %lld: the loss or a parameter is not finite; try a smaller lr or "
+                       "epoch %lld, %s %lld: the loss or a parameter is not finite; try a smaller lr or "
                        "look at the dataset's observations",
-                       (long long)d->epoch + 1, (long long)d->batch_in_epoch);
+                       (long long)d->epoch + 1, d->backend->apart ? "by batch" : "batch",
+                       (long long)d->batch_in_epoch);
     return UF_OK;
 }
 
@@ -560,16 +583,18 @@ static int chunk_of(int64_t first, int64_t count) {
 
 static UfStatus validate(UfDynamics* d, double* errors) {
     UfBackend* be = d->backend;
-    memset(d->error, 0, (size_t)d->E * sizeof *d->error);
+    memset(errors, 0, (size_t)d->E * sizeof *errors);
+    be->upload(be, d->error, errors, (size_t)d->E * sizeof *errors);
     for (int64_t first = 0; first < d->num_held; first += UF_DYNAMICS_ROWS) {
         const int rows = chunk_of(first, d->num_held);
         take_rows(d, d->held_rows + first, rows);
         forward(d, rows, NULL);
         be->dynamics_error(be, d->error, d->out, d->target, 1, d->E, rows, d->D);
     }
+    be->download(be, errors, d->error, (size_t)d->E * sizeof *errors);
     UF_TRY(be->sync(be));
     for (int n = 0; n < d->E; n++) {
-        errors[n] = d->error[n] / (double)d->num_held / d->D;
+        errors[n] = errors[n] / (double)d->num_held / d->D;
         if (!isfinite(errors[n]))
             return UF_FAIL(UF_ERR_NONFINITE,
                            "epoch %lld: the validation error of network %d is not finite; try a smaller lr",
@@ -992,7 +1017,8 @@ static UfStatus write_model(UfDynamics* d, const UfH5* h5) {
     UF_TRY(uf_h5_write_integer(h5, "/", "batch_in_epoch", d->batch_in_epoch));
     UF_TRY(uf_h5_write_integer(h5, "/", "num_steps", d->num_steps));
     UF_TRY(uf_h5_write_integer(h5, "/", "measured", d->measured));
-    UF_TRY(uf_h5_write(h5, "loss", UF_H5_DOUBLE, d->loss, 1, &(int64_t){d->E + 1}, 0, false));
+    UF_TRY(fetch_loss(d));
+    UF_TRY(uf_h5_write(h5, "loss", UF_H5_DOUBLE, d->host_loss, 1, &(int64_t){d->E + 1}, 0, false));
     if (d->epoch)
         UF_TRY(uf_h5_write(h5, "history", UF_H5_DOUBLE, d->history, 2, (int64_t[]){d->epoch, d->E + 1}, 0,
                            false));
@@ -1056,7 +1082,8 @@ static UfStatus check_header(const UfH5* h5) {
     return UF_OK;
 }
 
-static UfStatus create_from(const UfH5* h5, int num_threads, UfDynamics** out) {
+static UfStatus create_from(const UfH5* h5, const char* device, const char* precision, int num_threads,
+                            UfDynamics** out) {
     UfConfig* config = NULL;
     char *json = NULL, label[1100];
     int64_t obs_dim = 0, action_dim = 0;
@@ -1067,6 +1094,8 @@ static UfStatus create_from(const UfH5* h5, int num_threads, UfDynamics** out) {
     UfStatus status = uf_h5_read_string(h5, "/", "config", &json);
     if (status == UF_OK) status = uf_config_create(&config);
     if (status == UF_OK) status = uf_config_parse(config, json, label);
+    if (status == UF_OK && device) status = uf_config_set(config, "device", device);
+    if (status == UF_OK && precision) status = uf_config_set(config, "precision", precision);
     if (status == UF_OK)
         status = uf_dynamics_create_bare(out, config, (int)obs_dim, (int)action_dim, num_threads);
     uf_free(json);
@@ -1105,7 +1134,8 @@ static UfStatus read_model(UfDynamics* d, const UfH5* h5) {
     UF_TRY(read_integer(h5, "batch_in_epoch", 0, 9e15, &d->batch_in_epoch));
     UF_TRY(read_integer(h5, "num_steps", 0, 9e15, &d->num_steps));
     UF_TRY(read_integer(h5, "measured", 0, 1, &measured));
-    UF_TRY(uf_h5_read(h5, "loss", UF_H5_DOUBLE, d->loss, d->E + 1));
+    UF_TRY(uf_h5_read(h5, "loss", UF_H5_DOUBLE, d->host_loss, d->E + 1));
+    d->backend->upload(d->backend, d->loss, d->host_loss, (size_t)(d->E + 1) * sizeof *d->loss);
     UF_TRY(room_for_epochs(d, epoch));
     if (epoch) UF_TRY(uf_h5_read(h5, "history", UF_H5_DOUBLE, d->history, epoch * (d->E + 1)));
     d->epoch = epoch;
@@ -1116,11 +1146,16 @@ static UfStatus read_model(UfDynamics* d, const UfH5* h5) {
 }
 
 UfStatus uf_dynamics_load(UfDynamics** out, const char* path, int num_threads) {
+    return uf_dynamics_load_on(out, path, NULL, NULL, num_threads);
+}
+
+UfStatus uf_dynamics_load_on(UfDynamics** out, const char* path, const char* device, const char* precision,
+                             int num_threads) {
     if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_dynamics_load: out or path is null");
     UfH5 h5;
     *out = NULL;
     UF_TRY(uf_h5_open(&h5, path));
-    UfStatus status = create_from(&h5, num_threads, out);
+    UfStatus status = create_from(&h5, device, precision, num_threads, out);
     if (status == UF_OK) status = read_model(*out, &h5);
     uf_h5_close(&h5);
     if (status != UF_OK) {
@@ -1134,7 +1169,7 @@ UfStatus uf_dynamics_info(const char* path, char** out) {
     UfDynamics* d = NULL;
     UfText text = {0};
     size_t parameters = 0;
-    UF_TRY(uf_dynamics_load(&d, path, 1));
+    UF_TRY(uf_dynamics_load_on(&d, path, "cpu", NULL, 1));
     for (int i = 0; i < d->num_tensors; i++) parameters += uf_dynamics_tensor_count(d, &d->tensors[i]);
     uf_text_add(&text, "file            %s\nkind            %s, version %s\n", path, MODEL_KIND, UF_VERSION);
     uf_text_add(&text, "epochs          %lld of %lld%s\n", (long long)d->epoch,
@@ -1191,7 +1226,7 @@ UfStatus uf_model_load(UfModel** out, const char* name) {
     const bool folder = stat(name, &info) == 0 && S_ISDIR(info.st_mode);
     if (snprintf(path, sizeof path, "%s%s", name, folder ? "/" MODEL_FILE : "") >= (int)sizeof path)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: the path is too long", name);
-    UF_TRY(uf_dynamics_load(&d, path, 1));
+    UF_TRY(uf_dynamics_load_on(&d, path, "cpu", NULL, 1));
     UfStatus status = UF_OK;
     if (!d->measured)
         status =

@@ -38,6 +38,9 @@ typedef struct UfDynamicsTensor {
 // For given dimensions instead of a dataset's.
 UfStatus uf_dynamics_create_bare(UfDynamics** out, const UfConfig* config, int obs_dim, int action_dim,
                                  int num_threads);
+// uf_dynamics_load on another device or in another precision than the file says.   Nullable: device, precision
+UfStatus uf_dynamics_load_on(UfDynamics** out, const char* path, const char* device, const char* precision,
+                             int num_threads);
 UfBackend* uf_dynamics_backend(UfDynamics* dynamics);
 const UfConfig* uf_dynamics_config(const UfDynamics* dynamics);
 int uf_dynamics_num_tensors(const UfDynamics* dynamics);

@@ -13,6 +13,7 @@
 
 typedef struct Replay {
     UfH5 h5;
+    const char *device, *precision;  // Nullable: precision
     UfAgent* agent;
     int B, O, A, U;
     double** before;  // expected values of each tensor before this step
@@ -90,7 +91,7 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
     const int64_t count = (int64_t)uf_tensor_count(t);
     UfReplayed* result = &r->out->tensors[r->out->num_tensors++];
     char name[96];
-    double *expected = NULL, error = 0, change = 0;
+    double *expected = NULL, error = 0, change = 0, errors = 0, changes = 0;
     real* ours = NULL;
     snprintf(name, sizeof name, "step%d/after/%s", step, t->name);
     UfStatus status = UF_ALLOC(&expected, count, "a recorded tensor");
@@ -100,18 +101,22 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
     for (int64_t k = 0; status == UF_OK && k < count; k++) {
         const double c = fabs(expected[k] - r->before[index][k]);
         if (c > change || isnan(c)) change = c;
+        changes += c * c;
         r->before[index][k] = expected[k];
     }
     result->allowed = 1e-6 + 2e-3 * change;
     for (int64_t k = 0; status == UF_OK && k < count; k++) {
         const double e = fabs((double)ours[k] - expected[k]);
         if (e > error || isnan(e)) error = e;  // a NaN stays
+        errors += e * e;
         if (!(e <= result->allowed)) result->num_outside++;
     }
     snprintf(result->tensor, sizeof result->tensor, "%s", t->name);
     result->step = step;
     result->max_error = error;
     result->max_change = change;
+    result->rms_error = sqrt(errors / (double)count);
+    result->rms_change = sqrt(changes / (double)count);
     result->num_elements = count;
     uf_free(expected);
     uf_free(ours);
@@ -153,6 +158,8 @@ static UfStatus create_agent(Replay* r) {
                          obs_dim, action_dim);
     if (status == UF_OK) status = uf_config_create(&config);
     if (status == UF_OK) status = uf_config_parse(config, json, label);
+    if (status == UF_OK) status = uf_config_set(config, "device", r->device);
+    if (status == UF_OK && r->precision) status = uf_config_set(config, "precision", r->precision);
     if (status == UF_OK) {
         r->O = (int)obs_dim;
         r->A = (int)action_dim;
@@ -204,6 +211,8 @@ static UfStatus compare_losses(Replay* r, int step) {
         result->num_elements = 1;
         result->max_error = fabs(ours - expected);
         result->allowed = 1e-5 + 2e-3 * fabs(expected);
+        result->rms_error = result->max_error;
+        result->rms_change = fabs(expected);
         result->num_outside = !(result->max_error <= result->allowed);
     }
     uf_h5_list_free(names, count);
@@ -223,6 +232,7 @@ static UfStatus count_steps(Replay* r) {
 
 static UfStatus replay_file(Replay* r) {
     UF_TRY(create_agent(r));
+    r->out->rounding = uf_agent_backend(r->agent)->rounding;
     UF_TRY(check_networks(r));
     UF_TRY(count_steps(r));
     const int num_tensors = uf_agent_num_tensors(r->agent);
@@ -242,10 +252,11 @@ static UfStatus replay_file(Replay* r) {
 
 #ifdef UF_DOUBLE_COPY
 UfStatus uf_replay_update_double(const char* path, UfReplay* out) {
+    Replay r = {.device = "cpu", .out = out};
 #else
-UfStatus uf_replay_update(const char* path, UfReplay* out) {
+UfStatus uf_replay_update(const char* path, const char* device, const char* precision, UfReplay* out) {
+    Replay r = {.device = device, .precision = precision, .out = out};
 #endif
-    Replay r = {.out = out};
     memset(out, 0, sizeof *out);
     UF_TRY(uf_h5_open(&r.h5, path));
     UfStatus status = replay_file(&r);

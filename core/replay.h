@@ -13,14 +13,17 @@ typedef struct UfReplayed {
     double max_change;                  // |expected - expected before this step|
     double allowed;                     // 1e-6 + 2e-3 * max_change; of a loss 1e-5 + 2e-3 * |loss|
     int64_t num_elements, num_outside;  // outside: error > allowed
+    double rms_error, rms_change;       // root mean squares over the tensor; of a loss its error and itself
 } UfReplayed;
 
 typedef struct UfReplay {
     UfReplayed* tensors;  // free with uf_free
     int num_tensors, num_steps;
+    double rounding;  // of the backend's products
 } UfReplay;
 
-UfStatus uf_replay_update(const char* path, UfReplay* replay);  // float32: what trains
+// float32: what trains, on a device ("cpu", "cuda", "auto") in a precision, both as in the hyperparameters.
+UfStatus uf_replay_update(const char* path, const char* device, const char* precision, UfReplay* replay);
 UfStatus uf_replay_update_double(const char* path,
                                  UfReplay* replay);  // the same sources compiled with UF_REAL=double
 

@@ -204,11 +204,11 @@ static UfStatus compare(Replay* r, const char* name, const real* device, int64_t
 }
 
 static UfStatus replay_file(Replay* r, UfReplayRollout* out) {
-    UF_TRY(uf_backend_open(&r->be, "cpu", 1));
+    UF_TRY(uf_backend_open(&r->be, "cpu", "fp32", 1));
     UF_TRY(measure(r));
     UF_TRY(load_networks(r));
     UF_TRY(read_config(r));
-    UF_TRY(r->be->plan(r->be, &r->mlp, r->R, r->E));
+    UF_TRY(r->be->plan(r->be, &r->mlp, 1, r->E, r->R));
     const int64_t R = r->R;
     real *x, *noise, *heads, *next_obs, *reward, *done, *penalty, *distance;
     int64_t* elite;

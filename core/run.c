@@ -820,7 +820,8 @@ static UfStatus load_group(Run* run) {
         names[k] = paths[k];
     }
     if (status == UF_OK)
-        status = uf_agent_load_population(&run->agent, names, run->num_group, (int)run->config->num_threads);
+        status = uf_agent_load_on(&run->agent, names, run->num_group, uf_config_device(run->config),
+                                  uf_config_precision(run->config), (int)run->config->num_threads);
     if (status == UF_OK) uf_free(names);
     uf_free(paths);
     return status;
@@ -860,9 +861,17 @@ static UfStatus open_agent(Run* run) {
     return uf_online_load(run->online, path, uf_online_steps(run->config, update));
 }
 
+static void note_device(const Run* run) {
+    char text[300];
+    if (run->config->device != UF_DEVICE_AUTO) return;
+    snprintf(text, sizeof(text), "device auto: %s", uf_agent_backend(run->agent)->about);
+    note(run, text);
+}
+
 // Trains the group to `end`, where others join or the runs are done.
 static UfStatus train_group(Run* run, int64_t end) {
     UF_TRY(open_agent(run));
+    note_device(run);
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)run->config->num_threads));
     if (run->env && run->config->eval_threads > 0)
         UF_TRY(uf_pool_create(&run->beside_pool, (int)run->config->eval_threads));

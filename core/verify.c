@@ -6,6 +6,15 @@
 // and for each recorded loss |ours - expected| <= 1e-5 + 2e-3 |expected|.
 // A file of kind dynamics records steps of the world model's training likewise, only with the parameters after the
 // last step, and predictions: |ours - expected| <= 1e-6 + 1e-5 * max |expected|.
+// Tensor cores move each product by up to u = 2^-9 (tf32) or 2^-7 (bf16) of itself. A gradient of a critic or value comes
+// through 8 of them (4 layers, there and back), one of an actor through 16 (the critic's too), and LayerNorm doubles what
+// arrives: c u of its size, c = 16, for actors 32. Adam divides each element by its own size: where that is below c u of
+// the gradient's, about a share of c u of the elements, a step may have the other sign and be off by two steps. Hence,
+// over each network and step,
+//   rms(ours - expected) <= 1e-6 + 2 sqrt(c u) * rms(expected change)           0.35 and 0.5 for tf32, 0.71 and 1 for bf16
+// and for each loss, a mean of terms of the size of 1 or its own, |ours - expected| <= 1e-5 + 16 u (1 + |expected|).
+// That is what Adam leaves of a first step; which terms make up an update is what the fp32 replay on the same device
+// shows, to the bounds above.
 // Both are applied to two replays. In double precision to every element: the rule is right. In float32, which is
 // what trains, likewise, but for one thing that no float32 implementation can avoid: where a gradient is
 // smaller than its own rounding, Adam divides it by its own size and turns the rounding into a step of up to
@@ -57,6 +66,40 @@ typedef struct Worst {
     int64_t num_outside;
     bool too_many;  // float32 elements outside than rounding explains
 } Worst;
+
+static bool same_network(const UfReplayed* a, const UfReplayed* b) {
+    const size_t length = strcspn(a->tensor, "/");
+    return a->step == b->step && strcspn(b->tensor, "/") == length && !strncmp(a->tensor, b->tensor, length);
+}
+
+// Root mean squares over all tensors of a network at a step.
+static void network_rms(const UfReplay* replay, const UfReplayed* of, double* error, double* change) {
+    double errors = 0, changes = 0, count = 0;
+    for (int i = 0; i < replay->num_tensors; i++) {
+        const UfReplayed* t = &replay->tensors[i];
+        if (!same_network(t, of)) continue;
+        errors += (double)t->num_elements * t->rms_error * t->rms_error;
+        changes += (double)t->num_elements * t->rms_change * t->rms_change;
+        count += (double)t->num_elements;
+    }
+    *error = sqrt(errors / count);
+    *change = sqrt(changes / count);
+}
+
+// What the rule for tensor cores looks at, in place of float32's: no element is excused.
+static void judge_by_rms(UfReplay* replay) {
+    for (int i = 0; replay->rounding > 0 && i < replay->num_tensors; i++) {
+        UfReplayed* t = &replay->tensors[i];
+        const bool is_loss = strncmp(t->tensor, "losses/", 7) == 0;
+        const double moved = (strncmp(t->tensor, "actor", 5) == 0 ? 32 : 16) * replay->rounding;
+        double change = t->rms_change;
+        t->max_error = t->rms_error;
+        if (!is_loss) network_rms(replay, t, &t->max_error, &change);
+        t->allowed = is_loss ? 1e-5 + moved * (1 + change) : 1e-6 + 2 * sqrt(moved) * change;
+        t->num_outside = !(t->max_error <= t->allowed);
+        t->max_change = -1;
+    }
+}
 
 static bool explained_by_rounding(const UfReplayed* t) {
     return t->num_outside <= t->num_elements / 100 + (t->num_elements >= 10) &&
@@ -111,17 +154,28 @@ static void judge_update(const UfReplay* single, const UfReplay* exact, UfText* 
     uf_text_add(report, "  %d step%s replayed\n", single->num_steps, single->num_steps == 1 ? "" : "s");
 }
 
-typedef UfStatus Replayer(const char* path, UfReplay* out);
+static UfStatus judge_replays(UfStatus status, UfReplay* single, UfReplay* exact, UfText* report,
+                              bool* passed) {
+    if (status == UF_OK) judge_update(single, exact, report, passed);
+    uf_free(single->tensors);
+    uf_free(exact->tensors);
+    return status;
+}
 
-static UfStatus verify_replay(const char* path, Replayer* in_float, Replayer* in_double, UfText* report,
+static UfStatus verify_update(const char* path, const char* device, const char* precision, UfText* report,
                               bool* passed) {
     UfReplay single = {0}, exact = {0};
-    UfStatus status = in_float(path, &single);
-    if (status == UF_OK) status = in_double(path, &exact);
-    if (status == UF_OK) judge_update(&single, &exact, report, passed);
-    uf_free(single.tensors);
-    uf_free(exact.tensors);
-    return status;
+    UfStatus status = uf_replay_update(path, device, precision, &single);
+    if (status == UF_OK) judge_by_rms(&single);
+    if (status == UF_OK) status = uf_replay_update_double(path, &exact);
+    return judge_replays(status, &single, &exact, report, passed);
+}
+
+static UfStatus verify_model_training(const char* path, UfText* report, bool* passed) {
+    UfReplay single = {0}, exact = {0};
+    UfStatus status = uf_replay_dynamics(path, &single);
+    if (status == UF_OK) status = uf_replay_dynamics_double(path, &exact);
+    return judge_replays(status, &single, &exact, report, passed);
 }
 
 // ---- world model ----
@@ -264,7 +318,7 @@ static UfStatus verify_bandit(const UfH5* h5, UfText* report, bool* passed) {
 
 static UfStatus verify_dynamics(const char* path, UfText* report, bool* passed) {
     UfH5 h5;
-    UF_TRY(verify_replay(path, uf_replay_dynamics, uf_replay_dynamics_double, report, passed));
+    UF_TRY(verify_model_training(path, report, passed));
     UF_TRY(uf_h5_open(&h5, path));
     UfStatus status = uf_h5_exists(&h5, "rollout") ? verify_rollout(path, report, passed) : UF_OK;
     if (status == UF_OK && uf_h5_exists(&h5, "bandit")) status = verify_bandit(&h5, report, passed);
@@ -288,11 +342,20 @@ static UfStatus read_kind(const char* path, char* kind, size_t bytes) {
 }
 
 UfStatus uf_verify(const char* path, char** report, bool* passed) {
+    return uf_verify_on(path, "cpu", NULL, report, passed);
+}
+
+UfStatus uf_verify_on(const char* path, const char* device, const char* precision, char** report,
+                      bool* passed) {
     char kind[64];
     UfText text = {0};
     *report = NULL;
     *passed = false;
     UF_TRY(read_kind(path, kind, sizeof kind));
+    if (strcmp(device, "cpu") != 0 && strcmp(kind, "unifloral-update") != 0)
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "%s: recordings of kind '%.40s' are replayed on the CPU; set device to cpu", path,
+                       kind);
     if (strcmp(kind, "classic-traces") == 0 || strcmp(kind, "mujoco-traces") == 0) {
         char* lines = NULL;
         UF_TRY(kind[0] == 'c' ? uf_verify_classic_traces(path, &lines, passed)
@@ -300,9 +363,8 @@ UfStatus uf_verify(const char* path, char** report, bool* passed) {
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
     } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0) {
-        UfStatus status = kind[0] == 'u'
-                              ? verify_replay(path, uf_replay_update, uf_replay_update_double, &text, passed)
-                              : verify_dynamics(path, &text, passed);
+        UfStatus status = kind[0] == 'u' ? verify_update(path, device, precision, &text, passed)
+                                         : verify_dynamics(path, &text, passed);
         if (status != UF_OK) {
             char* partial = NULL;
             if (uf_text_finish(&text, &partial) == UF_OK) uf_free(partial);

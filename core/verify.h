@@ -8,6 +8,10 @@
 // FAIL at the end. A file that cannot be checked (missing, cut off, unknown kind) is an error, a wrong value
 // is *passed = false.
 UfStatus uf_verify(const char* path, char** report, bool* passed);
+// The same with the float32 replay of updates on another device.   Errors: also UF_ERR_DEVICE, and UF_ERR_UNSUPPORTED
+// for recordings of what runs on the CPU alone.
+UfStatus uf_verify_on(const char* path, const char* device, const char* precision, char** report,
+                      bool* passed);
 
 // ---- for the files that check a kind ----
 

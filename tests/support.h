@@ -5,6 +5,7 @@
 // cmocka.h wants these four before it.
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,15 @@
     do {                                                                                   \
         if (!strstr(uf_error(), piece)) fail_msg("'%s' is not in: %s", piece, uf_error()); \
     } while (0)
+
+// What agents promise, they promise on every device: UF_TEST_DEVICE=cuda runs a test's agents there, in fp32, whose
+// bits repeat.
+static inline bool on_device(void) { return getenv("UF_TEST_DEVICE") != NULL; }
+static inline void use_test_device(UfConfig* config) {
+    if (!on_device()) return;
+    assert_ok(uf_config_set(config, "device", getenv("UF_TEST_DEVICE")));
+    assert_ok(uf_config_set(config, "precision", "fp32"));
+}
 
 // ---- temporary folder: group fixtures of cmocka_run_group_tests ----
 

@@ -36,6 +36,7 @@ static UfConfig* small_config(int family) {
         " \"critic_num_layers\": 2, \"num_updates\": 100}",
         "small"));
     assert_ok(uf_config_parse(config, families[family], "family"));
+    use_test_device(config);
     return config;
 }
 
@@ -280,8 +281,8 @@ static void test_not_finite(void** state) {
     UfAgent* agent = NULL;
     assert_ok(uf_agent_create(&agent, config, huge, 1));
     assert_int_equal(uf_train(agent, huge, 50, NULL, NULL), UF_ERR_NONFINITE);
-    assert_non_null(strstr(uf_error(), "update 1: "));
-    assert_non_null(strstr(uf_error(), "critic"));
+    assert_error(on_device() ? "updates 1 to 50: " : "update 1: ");
+    if (!on_device()) assert_error("critic");  // later it is in every term
     uf_agent_free(agent);
     // A parameter that is no number is found in the update that meets it.
     assert_ok(uf_agent_create(&agent, config, data, 1));
@@ -343,9 +344,10 @@ static void test_member_stops(void** state) {
         assert_ok(uf_train(agent, data, 21, NULL, NULL));
         spoil(agent, BAD);
         assert_int_equal(uf_train(agent, data, 19, NULL, NULL), UF_ERR_NONFINITE);
-        assert_error("member 3: update 22: ");
+        assert_error(on_device() ? "member 3: updates 22 to 40: " : "member 3: update 22: ");
         assert_string_equal(uf_agent_member_error(agent, BAD), strstr(uf_error(), "update"));
-        assert_ok(uf_train(agent, data, 40 - uf_agent_num_updates(agent), NULL, NULL));
+        if (uf_agent_num_updates(agent) < 40)  // a device sees it at the end
+            assert_ok(uf_train(agent, data, 40 - uf_agent_num_updates(agent), NULL, NULL));
         for (int p = 0; p < P; p++) assert_int_equal(uf_agent_member_error(agent, p) != NULL, p == BAD);
         for (int k = 0; k < P - 1; k++) assert_ok(uf_agent_save_member(agent, k < BAD ? k : P - 1, paths[k]));
         assert_ok(uf_agent_load_population(&loaded, paths, P - 1, threads));

@@ -74,6 +74,7 @@ static UfConfig* small_config(int epochs) {
     c->num_epochs = epochs;
     c->lr = 3e-3;
     c->seed = 7;
+    use_test_device(c);
     return c;
 }
 

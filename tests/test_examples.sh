@@ -45,7 +45,8 @@ check "act builds against the installed shared library" $CC -std=c11 examples/ac
 check "it asks for libunifloral.so.0" grep -q 'libunifloral.so.0' <(LD_LIBRARY_PATH= ldd "$T/act")
 check "and gives the same actions" eval "LD_LIBRARY_PATH='$T/stage/usr/lib' '$T/act' '$T/point.h5' | cmp - '$T/actions'"
 check "act builds against the installed archive" $CC -std=c11 examples/act.c $(pc --cflags) "$T/stage/usr/lib/libunifloral.a" \
-    $(pkg-config --libs $(pc --print-requires-private)) -lm -pthread -o "$T/act_static"
+    $(pkg-config --libs $(pc --print-requires-private)) \
+    $(sed -n 's/^Libs.private: //p' "$T/stage/usr/lib/pkgconfig/unifloral.pc") -o "$T/act_static"
 check "and gives the same actions too" eval "'$T/act_static' '$T/point.h5' | cmp - '$T/actions'"
 check "train_arrays builds against the installed library" $CC -std=c11 examples/train_arrays.c $(pc --cflags --libs) -o "$T/train"
 check "the installed program runs" "$T/stage/usr/bin/unifloral" --version

@@ -163,6 +163,7 @@ static UfConfig* config_of(const char* json) {
                         "\"model_path\": \"random\", \"rollout_interval\": 3, \"model_retain_epochs\": 2}",
                         "small"));
     assert_ok(uf_config_parse(config, json, "case"));
+    use_test_device(config);
     return config;
 }
 

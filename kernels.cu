@@ -1,0 +1,2246 @@
+// kernels.cu: the op set on a CUDA device. kernels.c is the specification.
+//
+// Everything an op touches lies on the device; an op only launches, on one stream: it allocates nothing, waits for
+// nothing and reads nothing back, so a whole update is recorded once, as a graph, and repeated. What changes from update
+// to update is a UfCount: kernels add `each` times the number of replays, which lies on the device. A failure sticks, later ops do
+// nothing, and `sync` tells it with op and shape.
+//
+// Products: fp32 by product_kernel, which sums over k in order, so that a member computes to the bit what it computes
+// alone and runs repeat; tf32 and bf16 by cuBLAS on tensor cores, with sums in fp32. cuBLAS is looked for when it is
+// asked for: a program that never does runs without it.
+// What lies between two products is one kernel: ReLU, LayerNorm, and the output layer where it is narrow; backward
+// the same with the column sums that become the gradients of bias, scale and shift. A chunk of ROWS rows sums its own
+// columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
+//
+// Rooms: state, launching, sums, products, forward, backward, second order, random numbers, rows, policy terms,
+// critic terms, world model, optimiser, recording, backend.
+#include "kernels.h"
+
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+#include <dlfcn.h>
+
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+
+static_assert(sizeof(real) == sizeof(float), "the device computes in float");
+
+namespace {
+
+enum { WARP = 32, THREADS = 256, WARPS = THREADS / WARP, TERM_THREADS = 512 };
+enum { ROWS = 16 };         // of a chunk; uf_block_rows is a multiple of it
+enum { NARROW_OUT = 16 };   // outputs that the last hidden layer's kernel computes along
+enum { MAX_WIDTH = 8192 };  // of a hidden layer: what params.def allows
+
+// ---- state ----
+
+typedef cublasStatus_t GemmStridedBatched(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int,
+                                          const void*, const void*, cudaDataType, int, long long, const void*,
+                                          cudaDataType, int, long long, const void*, void*, cudaDataType, int,
+                                          long long, int, cublasComputeType_t, cublasGemmAlgo_t);
+
+// cuBLAS, found when a precision needs it.
+struct Blas {
+    void* library;
+    cublasHandle_t handle;
+    void* workspace;  // its own would be allocated in the middle of an update
+    cublasComputeType_t compute;
+    decltype(&cublasCreate_v2) create;
+    decltype(&cublasDestroy_v2) destroy;
+    decltype(&cublasSetStream_v2) set_stream;
+    decltype(&cublasSetWorkspace_v2) set_workspace;
+    GemmStridedBatched* gemm;
+};
+
+// The op under way: what a failure names.
+struct Where {
+    const char* op;
+    int P, N, rows, width;
+};
+
+struct State {
+    cudaStream_t stream;
+    char device[128];
+    int num_sms;
+    Blas blas;
+    cudaGraphExec_t graph;  // of a recorded update.   Nullable
+    bool recording;
+    int64_t* replays;  // of it, on the device
+    float* scratch;
+    size_t scratch_count;
+    Where where;
+    UfStatus failed;
+    char sentence[400];
+};
+
+State* state_of(UfBackend* be) { return static_cast<State*>(be->state); }
+
+// Keeps the first failure.
+__attribute__((format(printf, 3, 4))) void fail(State* s, UfStatus code, const char* format, ...) {
+    if (s->failed != UF_OK) return;
+    s->failed = code;
+    const Where* w = &s->where;
+    int length = 0;
+    if (w->op)
+        length = snprintf(s->sentence, sizeof s->sentence,
+                          "%s (population %d, networks %d, rows %d, width %d): ", w->op, w->P, w->N, w->rows,
+                          w->width);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(s->sentence + length, sizeof s->sentence - static_cast<size_t>(length), format, args);
+    va_end(args);
+}
+
+void check(State* s, cudaError_t error) {
+    if (error != cudaSuccess)
+        fail(s, error == cudaErrorMemoryAllocation ? UF_ERR_MEMORY : UF_ERR_DEVICE, "%s",
+             cudaGetErrorString(error));
+}
+
+// ---- launching ----
+
+State* begin(UfBackend* be, const char* op, int P, int N, int rows, int width) {
+    State* s = state_of(be);
+    s->where = Where{op, P, N, rows, width};
+    return s;
+}
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// One-dimensional grids alone: the others end at 65535.
+template <typename... Params, typename... Args>
+void launch(State* s, void (*kernel)(Params...), int64_t blocks, int threads, Args... args) {
+    if (s->failed != UF_OK || blocks < 1) return;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(static_cast<unsigned>(blocks));
+    config.blockDim = dim3(static_cast<unsigned>(threads));
+    config.stream = s->stream;
+    check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
+}
+
+// Places in the scratch, each on a multiple of 256 bytes.
+struct Scratch {
+    State* state;
+    size_t used;
+
+    float* take(size_t count) {
+        float* at = state->scratch + used;
+        used += (count + 63) / 64 * 64;
+        return at;
+    }
+    // False, and a failure that sticks, where `plan` did not ask for as much.
+    bool fits() {
+        if (used <= state->scratch_count) return true;
+        fail(state, UF_ERR_DEVICE, "needs %zu bytes of scratch, %zu were planned", used * sizeof(float),
+             state->scratch_count * sizeof(float));
+        return false;
+    }
+};
+
+// ---- sums ----
+
+// What a UfCount has come to. replays null: the op is not recorded.
+__device__ inline int64_t count_now(UfCount count, const int64_t* replays) {
+    return count.now + (replays ? count.each * *replays : 0);
+}
+
+__device__ inline int lane() { return static_cast<int>(threadIdx.x) % WARP; }
+__device__ inline int warp() { return static_cast<int>(threadIdx.x) / WARP; }
+__device__ inline int64_t thread_id() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
+
+// Over the lanes of a warp; every lane has the same bits, as each adds the same two numbers at each turn.
+template <typename T>
+__device__ inline T warp_sum(T x) {
+    for (int offset = WARP / 2; offset; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
+    return x;
+}
+
+// Over the threads of a block, in an order that depends on its size alone; every thread has it.
+__device__ double block_sum(double x) {
+    __shared__ double parts[WARP];
+    x = warp_sum(x);
+    __syncthreads();  // the parts of the sum before may still be read
+    if (lane() == 0) parts[warp()] = x;
+    __syncthreads();
+    double sum = 0;
+    for (int w = 0; w < static_cast<int>(blockDim.x) / WARP; w++) sum += parts[w];
+    return sum;
+}
+
+__device__ inline void add_metric(double* metrics, int p, int metric, double value) {
+    if (threadIdx.x == 0) metrics[static_cast<size_t>(p) * UF_NUM_METRICS + metric] += value;
+}
+
+// ---- products ----
+
+// A matrix of each network (p, n) of a pass and of each part of the product.
+struct Matrix {
+    const float* at;
+    int ld;
+    bool transposed;  // the operand is its transpose
+    int64_t member, network, part;
+};
+
+// c (m, n) = op(a) op(b) + beta c for P x N networks and `parts`. cut: the parts are pieces of k rows of what is
+// summed over, of `total`; else each is a product of its own.
+struct Product {
+    Matrix a, b, c;
+    int m, n, k, P, N, parts;
+    bool cut;
+    int total;
+    float beta;
+};
+
+enum { TILE = 64, DEPTH = 16 };
+
+__device__ inline float element(const Matrix& x, int64_t offset, int row, int column) {
+    const int64_t at =
+        x.transposed ? static_cast<int64_t>(column) * x.ld + row : static_cast<int64_t>(row) * x.ld + column;
+    return x.at[offset + at];
+}
+
+// A tile of c a block, 4 by 4 numbers a thread, each summed over k in order whatever the shape.
+__global__ void __launch_bounds__(THREADS) product_kernel(Product g) {
+    __shared__ float a[DEPTH][TILE + 4], b[DEPTH][TILE + 4];  // + 4: fewer conflicts between banks
+    const int columns = (g.n + TILE - 1) / TILE, tiles = columns * ((g.m + TILE - 1) / TILE);
+    const int tile = static_cast<int>(blockIdx.x % tiles), z = static_cast<int>(blockIdx.x / tiles);
+    const int network = z % g.N, p = z / g.N % g.P, part = z / g.N / g.P;
+    const int row = tile / columns * TILE, column = tile % columns * TILE;
+    const int k = g.cut && g.total - part * g.k < g.k ? g.total - part * g.k : g.k;
+    const int64_t at_a = p * g.a.member + network * g.a.network + part * g.a.part;
+    const int64_t at_b = p * g.b.member + network * g.b.network + part * g.b.part;
+    const int tid = static_cast<int>(threadIdx.x), y = tid / 16 * 4, x = tid % 16 * 4;
+    float sum[4][4] = {};
+    for (int first = 0; first < k; first += DEPTH) {
+        for (int e = tid; e < TILE * DEPTH; e += THREADS) {  // neighbours in memory for neighbouring threads
+            const int ka = g.a.transposed ? e / TILE : e % DEPTH, ia = g.a.transposed ? e % TILE : e / DEPTH;
+            const int kb = g.b.transposed ? e % DEPTH : e / TILE, jb = g.b.transposed ? e / DEPTH : e % TILE;
+            a[ka][ia] = row + ia < g.m && first + ka < k ? element(g.a, at_a, row + ia, first + ka) : 0;
+            b[kb][jb] = column + jb < g.n && first + kb < k ? element(g.b, at_b, first + kb, column + jb) : 0;
+        }
+        __syncthreads();
+        for (int i = 0; i < DEPTH; i++) {
+            float left[4], right[4];
+            for (int q = 0; q < 4; q++) left[q] = a[i][y + q];
+            for (int q = 0; q < 4; q++) right[q] = b[i][x + q];
+            for (int r = 0; r < 4; r++)
+                for (int q = 0; q < 4; q++) sum[r][q] += left[r] * right[q];
+        }
+        __syncthreads();
+    }
+    float* c = const_cast<float*>(g.c.at) + (p * g.c.member + network * g.c.network + part * g.c.part);
+    for (int r = 0; r < 4 && row + y + r < g.m; r++)
+        for (int q = 0; q < 4 && column + x + q < g.n; q++) {
+            float* to = c + (static_cast<int64_t>(row + y + r) * g.c.ld + (column + x + q));
+            *to = g.beta != 0 ? sum[r][q] + g.beta * *to : sum[r][q];
+        }
+}
+
+// cuBLAS is column-major: c' = op(b)' op(a)'. `count` matrices with one stride each.
+void blas_product(State* s, const Product& g, int k, int64_t at[3], int64_t a, int64_t b, int64_t c,
+                  int count) {
+    const float one = 1;
+    const cublasOperation_t left = g.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
+                            right = g.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    const cublasStatus_t status =
+        s->blas.gemm(s->blas.handle, left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b,
+                     g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2],
+                     CUDA_R_32F, g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
+    if (status != CUBLAS_STATUS_SUCCESS)
+        fail(s, UF_ERR_DEVICE, "cuBLAS status %d for a product of %d x %d x %d", status, g.m, g.n, k);
+}
+
+// Members and networks in one batch where one stride leads through both, else the fewer of the two in a loop.
+void blas_products(State* s, const Product& g) {
+    const Matrix* x[3] = {&g.a, &g.b, &g.c};
+    bool even = true;
+    for (const Matrix* m : x) even = even && m->member == g.N * m->network;
+    const bool whole = g.P == 1 || g.N == 1 || even, over_members = g.N < g.P;
+    const int outer = whole ? 1 : over_members ? g.N : g.P;
+    const int count = whole ? g.P * g.N : over_members ? g.P : g.N;
+    for (int part = 0; part < g.parts; part++) {
+        const int k = g.cut && g.total - part * g.k < g.k ? g.total - part * g.k : g.k;
+        for (int o = 0; o < outer; o++) {
+            int64_t at[3], stride[3];
+            for (int i = 0; i < 3; i++) {
+                at[i] = part * x[i]->part + o * (over_members ? x[i]->network : x[i]->member);
+                stride[i] = over_members ? x[i]->member : x[i]->network;
+                if (whole) stride[i] = g.N == 1 ? x[i]->member : x[i]->network;
+            }
+            blas_product(s, g, k, at, stride[0], stride[1], stride[2], count);
+        }
+    }
+}
+
+void product(State* s, const Product& g) {
+    if (s->failed != UF_OK) return;
+    if (s->blas.handle) return blas_products(s, g);
+    const int64_t tiles = ceil_div(g.m, TILE) * ceil_div(g.n, TILE);
+    launch(s, product_kernel, tiles * g.N * g.P * g.parts, THREADS, g);
+}
+
+// ---- forward ----
+
+// Rows of each network of a pass: row b of network g at at + (g * stride + b * width).
+struct Rows {
+    float* at;
+    int64_t stride;
+};
+
+// Parameters of a pass: network (p, n) at at + p * member + n * network.
+struct Parameters {
+    const float* at;
+    int64_t member, network;
+    int N;
+
+    __device__ const float* of(int g) const { return at + (g / N * member + g % N * network); }
+};
+
+// What one network's block holds, for kernels.
+struct Layer {
+    int64_t bias, scale, shift;
+    bool layer_norm;
+};
+
+struct Hidden {
+    Rows r, h;    // r in: products, out: after ReLU.   h: LayerNorm's output; r where there is none
+    Rows stats;   // Nullable
+    Rows out;     // of the output layer where this kernel computes it: `num_out` > 0
+    bool keep_r;  // the tape wants it
+    bool keep_h;  // a product follows
+    Parameters params;
+    Layer layer;
+    int64_t out_kernel, out_bias;
+    int num_out, rows, width;
+};
+
+// relu(z + bias), LayerNorm, and a narrow output layer: a warp takes a row, ITEMS numbers a lane.
+template <int ITEMS>
+__global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_rows) {
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
+    if (row >= num_rows) return;
+    const int g = static_cast<int>(row / c.rows), b = static_cast<int>(row % c.rows);
+    const float* w = c.params.of(g);
+    const int64_t at = static_cast<int64_t>(b) * c.width;
+    float *r = c.r.at + g * c.r.stride + at, *h = c.h.at + g * c.h.stride + at;
+    float x[ITEMS], sum = 0;
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
+    for (int i = 0; i < ITEMS; i++) {
+        const int j = i * WARP + lane();
+        x[i] = 0;
+        if (j >= c.width) continue;
+        const float z = r[j] + w[c.layer.bias + j];
+        x[i] = z <= 0 ? 0 : z;  // written so that NaN stays NaN
+        sum += x[i];
+        if (c.keep_r) r[j] = x[i];
+    }
+    if (c.layer.layer_norm) {
+        const float mean = warp_sum(sum) / c.width;
+        float squares = 0;
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
+        for (int i = 0; i < ITEMS; i++)
+            if (i * WARP + lane() < c.width) squares += (x[i] - mean) * (x[i] - mean);
+        const float inv_std = 1 / sqrt(warp_sum(squares) / c.width + static_cast<float>(UF_LAYER_NORM_EPS));
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
+        for (int i = 0; i < ITEMS; i++) {
+            const int j = i * WARP + lane();
+            if (j < c.width) x[i] = (x[i] - mean) * inv_std * w[c.layer.scale + j] + w[c.layer.shift + j];
+        }
+        if (c.stats.at && lane() == 0) {
+            c.stats.at[g * c.stats.stride + 2 * b] = mean;
+            c.stats.at[g * c.stats.stride + 2 * b + 1] = inv_std;
+        }
+    }
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
+    for (int i = 0; i < ITEMS; i++) {
+        const int j = i * WARP + lane();
+        if (c.keep_h && j < c.width) h[j] = x[i];
+    }
+    for (int o = 0; o < c.num_out; o++) {
+        float dot = 0;
+#pragma unroll(ITEMS <= 32 ? ITEMS : 4)
+        for (int i = 0; i < ITEMS; i++) {
+            const int j = i * WARP + lane();
+            if (j < c.width) dot += x[i] * w[c.out_kernel + static_cast<int64_t>(j) * c.num_out + o];
+        }
+        dot = warp_sum(dot);
+        if (lane() == 0)
+            c.out.at[g * c.out.stride + static_cast<int64_t>(b) * c.num_out + o] = dot + w[c.out_bias + o];
+    }
+}
+
+void launch_hidden(State* s, const Hidden& c, int G) {
+    const int64_t rows = static_cast<int64_t>(G) * c.rows, blocks = ceil_div(rows, WARPS);
+    if (c.width <= 8 * WARP)
+        launch(s, hidden_kernel<8>, blocks, THREADS, c, rows);
+    else if (c.width <= 32 * WARP)
+        launch(s, hidden_kernel<32>, blocks, THREADS, c, rows);
+    else
+        launch(s, hidden_kernel<MAX_WIDTH / WARP>, blocks, THREADS, c, rows);
+}
+
+__global__ void bias_kernel(Rows out, Parameters params, int64_t bias, int num_out, int rows, int64_t count) {
+    const int64_t i = thread_id();
+    if (i >= count) return;
+    const int64_t row = i / num_out, g = row / rows;
+    const int o = static_cast<int>(i % num_out);
+    out.at[g * out.stride + row % rows * num_out + o] += params.of(static_cast<int>(g))[bias + o];
+}
+
+Parameters params_of(const UfNets* nets) {
+    const int64_t size = static_cast<int64_t>(nets->mlp->size);
+    return Parameters{nets->params, nets->shared ? 0 : size * nets->N, size, nets->used};
+}
+
+Layer layer_of(const UfMlp* mlp, int l) {
+    return Layer{static_cast<int64_t>(mlp->bias[l]), static_cast<int64_t>(mlp->scale[l]),
+                 static_cast<int64_t>(mlp->shift[l]), mlp->layer_norm};
+}
+
+// Kernel of layer l as an operand.
+Matrix weights(const UfNets* nets, int l, bool transposed) {
+    const Parameters p = params_of(nets);
+    const int ld = l < nets->mlp->layers ? nets->mlp->width : nets->mlp->out;
+    return Matrix{p.at + nets->mlp->kernel[l], ld, transposed, p.member, p.network, 0};
+}
+
+// Activations (G, stride) of `used` networks a member.
+Matrix activations(const UfNets* nets, Rows x, int ld, bool transposed) {
+    return Matrix{x.at, ld, transposed, x.stride * nets->used, x.stride, 0};
+}
+
+Matrix input_matrix(UfInput input, int first, bool transposed) {
+    return Matrix{input.x + static_cast<int64_t>(first) * input.ld, input.ld, transposed,
+                  static_cast<int64_t>(input.total) * input.ld,     0,        0};
+}
+
+Product whole(const UfNets* nets, Matrix a, Matrix b, Matrix c, int m, int n, int k) {
+    return Product{a, b, c, m, n, k, nets->P, nets->used, 1, false, k, 0};
+}
+
+// A tape's rows of a pass that begins at `first` of `total`, `item` numbers each.
+Rows tape_rows(float* at, int first, int total, int item) {
+    return Rows{at ? at + static_cast<int64_t>(first) * item : nullptr, static_cast<int64_t>(total) * item};
+}
+
+void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape* tape, UfInput input,
+                      UfRows rows) {
+    const UfMlp* mlp = nets->mlp;
+    State* s = begin(be, "mlp_forward", nets->P, nets->used, rows.count, mlp->width);
+    const int G = nets->P * nets->used, L = mlp->layers, count = rows.count;
+    const int64_t area = static_cast<int64_t>(count) * mlp->width;
+    const bool narrow = mlp->out <= NARROW_OUT;
+    Scratch scratch = {s, 0};
+    Rows space[2];
+    for (Rows& x : space) x = Rows{scratch.take(static_cast<size_t>(G * area)), area};
+    if (!scratch.fits()) return;
+    const Rows result = tape_rows(out, rows.first, rows.total, mlp->out);
+    Matrix x = input_matrix(input, rows.first, false);
+    for (int l = 0; l < L; l++) {
+        const bool last = l == L - 1;
+        Hidden c = {};
+        c.r = tape ? tape_rows(tape->r[l], rows.first, rows.total, mlp->width) : space[l % 2];
+        c.h = tape && mlp->layer_norm ? space[0] : c.r;  // its product is done when the layer writes there
+        c.keep_h = !last || !narrow;
+        c.keep_r = tape != nullptr;
+        if (tape && mlp->layer_norm) c.stats = tape_rows(tape->stats[l], rows.first, rows.total, 2);
+        c.params = params_of(nets);
+        c.layer = layer_of(mlp, l);
+        c.rows = count;
+        c.width = mlp->width;
+        if (last && narrow) {
+            c.num_out = mlp->out;
+            c.out = result;
+            c.out_kernel = static_cast<int64_t>(mlp->kernel[L]);
+            c.out_bias = static_cast<int64_t>(mlp->bias[L]);
+        }
+        product(s, whole(nets, x, weights(nets, l, false), activations(nets, c.r, mlp->width, false), count,
+                         mlp->width, l ? mlp->width : mlp->in));
+        launch_hidden(s, c, G);
+        x = activations(nets, c.h, mlp->width, false);
+    }
+    if (narrow) return;
+    product(s, whole(nets, x, weights(nets, L, false), activations(nets, result, mlp->out, false), count,
+                     mlp->out, mlp->width));
+    const int64_t numbers = static_cast<int64_t>(G) * count * mlp->out;
+    launch(s, bias_kernel, ceil_div(numbers, THREADS), THREADS, result, params_of(nets),
+           static_cast<int64_t>(mlp->bias[L]), mlp->out, count, numbers);
+}
+
+// ---- backward ----
+
+// Column sums of a chunk: for each layer bias, scale and shift (3 * width numbers), then the output layer's kernel
+// where it has one output (width), then its bias.
+struct Sums {
+    float* at;  // (G, chunks, record).   Nullable
+    int chunks, record, layers, width, out;
+
+    __device__ float* of(int g, int chunk) const {
+        return at + (static_cast<int64_t>(g) * chunks + chunk) * record;
+    }
+};
+
+int sums_record(const UfMlp* mlp) { return mlp->width * (3 * mlp->layers + 1) + mlp->out; }
+
+Sums sums_of(const UfMlp* mlp, float* at, int total) {
+    return Sums{at,      static_cast<int>(ceil_div(total, ROWS)), sums_record(mlp), mlp->layers, mlp->width,
+                mlp->out};
+}
+
+// Where the numbers of a record go in a gradient.
+struct SumsTo {
+    float* grads;                           // (blocks, P, N, size)
+    int64_t offset[3 * UF_MAX_LAYERS + 2];  // of each column sum; negative: nowhere
+    int64_t member, network, block;
+    int chunks_each, blocks, used;
+};
+
+// Adds a block's chunks in order.
+__global__ void __launch_bounds__(THREADS) sum_chunks_kernel(Sums sums, SumsTo to, int64_t count) {
+    const int64_t i = thread_id();
+    if (i >= count) return;
+    const int e = static_cast<int>(i % sums.record), z = static_cast<int>(i / sums.record);
+    const int block = z % to.blocks, g = z / to.blocks;
+    const int kind = e / sums.width, last = 3 * sums.layers + 1;
+    const int q = kind < last ? kind : last, j = e - q * sums.width;
+    if (to.offset[q] < 0) return;
+    const int first = block * to.chunks_each,
+              end = first + to.chunks_each < sums.chunks ? first + to.chunks_each : sums.chunks;
+    const float* from = sums.of(g, first) + e;
+    float sum = 0;
+    for (int k = first; k < end; k++, from += sums.record) sum += *from;
+    to.grads[block * to.block + g / to.used * to.member + g % to.used * to.network + to.offset[q] + j] = sum;
+}
+
+void sum_chunks(State* s, const UfNets* nets, const Sums& sums, float* grads, int total) {
+    const UfMlp* mlp = nets->mlp;
+    const int L = mlp->layers;
+    const int64_t size = static_cast<int64_t>(mlp->size);
+    SumsTo to = {};
+    to.grads = grads;
+    for (int l = 0; l < L; l++) {
+        to.offset[3 * l] = static_cast<int64_t>(mlp->bias[l]);
+        to.offset[3 * l + 1] = mlp->layer_norm ? static_cast<int64_t>(mlp->scale[l]) : -1;
+        to.offset[3 * l + 2] = mlp->layer_norm ? static_cast<int64_t>(mlp->shift[l]) : -1;
+    }
+    to.offset[3 * L] = mlp->out == 1 ? static_cast<int64_t>(mlp->kernel[L]) : -1;
+    to.offset[3 * L + 1] = static_cast<int64_t>(mlp->bias[L]);
+    to.member = size * nets->N;
+    to.network = size;
+    to.block = size * nets->N * nets->P;
+    to.chunks_each = uf_block_rows(total, nets->N) / ROWS;
+    to.blocks = uf_num_blocks(total, nets->N);
+    to.used = nets->used;
+    const int64_t count = static_cast<int64_t>(nets->P) * nets->used * to.blocks * sums.record;
+    launch(s, sum_chunks_kernel, ceil_div(count, THREADS), THREADS, sums, to, count);
+}
+
+// What both backward kernels read of a layer and of the one below it.
+struct Taken {
+    Rows r, stats;
+    Rows below, below_r,
+        below_stats;  // below.at: also writes the output of LayerNorm one layer down.   Nullable
+    Rows dout;        // (out)
+    bool top;         // one output: dL/dh is dout times the output layer's kernel
+    bool sum_dout;    // the sum of dout is this chunk's to make
+    Parameters params;
+    Layer layer, layer_below;
+    int64_t out_kernel;
+    Sums sums;
+    int l, rows, width;
+};
+
+// A chunk of rows of one network, as its block sees it.
+struct Chunk {
+    int g, index, first, count;
+};
+
+__device__ inline Chunk chunk_of(const Taken& c) {
+    const int chunks = (c.rows + ROWS - 1) / ROWS;
+    Chunk k;
+    k.g = static_cast<int>(blockIdx.x) / chunks;
+    k.index = static_cast<int>(blockIdx.x) % chunks;
+    k.first = k.index * ROWS;
+    k.count = c.rows - k.first < ROWS ? c.rows - k.first : ROWS;
+    return k;
+}
+
+// Output of LayerNorm one layer down, which the product for the kernel's gradient reads.
+__device__ inline void write_below(const Taken& c, const Chunk& k, const float* w) {
+    if (!c.below.at) return;
+    const float* stats = c.below_stats.at + k.g * c.below_stats.stride;
+    for (int j = static_cast<int>(threadIdx.x); j < c.width; j += THREADS) {
+        const float scale = w[c.layer_below.scale + j], shift = w[c.layer_below.shift + j];
+        for (int b = k.first; b < k.first + k.count; b++) {
+            const int64_t at = static_cast<int64_t>(b) * c.width + j;
+            c.below.at[k.g * c.below.stride + at] =
+                (c.below_r.at[k.g * c.below_r.stride + at] - stats[2 * b]) * stats[2 * b + 1] * scale + shift;
+        }
+    }
+}
+
+__device__ inline void sum_dout(const Taken& c, const Chunk& k) {
+    if (!c.sum_dout) return;
+    for (int o = static_cast<int>(threadIdx.x); o < c.sums.out; o += THREADS) {
+        const float* dout = c.dout.at + k.g * c.dout.stride + o;
+        float sum = 0;
+        for (int b = k.first; b < k.first + k.count; b++) sum += dout[static_cast<int64_t>(b) * c.sums.out];
+        c.sums.of(k.g, k.index)[c.width * (3 * c.sums.layers + 1) + o] = sum;
+    }
+}
+
+// dL/dh -> dL/dz in place, for a chunk of rows. First each warp finds the two means of its rows that LayerNorm's
+// derivative needs; then a thread takes columns, so that it sums them over the rows in order.
+__global__ void __launch_bounds__(THREADS) hidden_backward_kernel(Taken c, Rows d) {
+    __shared__ float means[ROWS][2], norm[ROWS][2], seed[ROWS];
+    const Chunk k = chunk_of(c);
+    const float *w = c.params.of(k.g), *scale = w + c.layer.scale, *out_kernel = w + c.out_kernel;
+    const int64_t first = static_cast<int64_t>(k.first) * c.width;
+    const float* r = c.r.at + k.g * c.r.stride + first;
+    float* dh = d.at + k.g * d.stride + first;
+    for (int b = warp(); b < k.count; b += WARPS) {
+        const float from_out = c.top ? c.dout.at[k.g * c.dout.stride + k.first + b] : 0;
+        float s1 = 0, s2 = 0, mean = 0, inv_std = 0;
+        if (c.layer.layer_norm) {
+            const float* stats = c.stats.at + k.g * c.stats.stride + 2 * (k.first + b);
+            mean = stats[0];
+            inv_std = stats[1];
+            for (int j = lane(); j < c.width; j += WARP) {
+                const int64_t at = static_cast<int64_t>(b) * c.width + j;
+                const float x = (c.top ? from_out * out_kernel[j] : dh[at]) * scale[j];
+                s1 += x;
+                s2 += x * ((r[at] - mean) * inv_std);
+            }
+            s1 = warp_sum(s1) / c.width;
+            s2 = warp_sum(s2) / c.width;
+        }
+        if (lane() == 0) {
+            seed[b] = from_out;
+            means[b][0] = s1;
+            means[b][1] = s2;
+            norm[b][0] = mean;
+            norm[b][1] = inv_std;
+        }
+    }
+    __syncthreads();
+    for (int j = static_cast<int>(threadIdx.x); j < c.width; j += THREADS) {
+        const float out_weight = c.top ? out_kernel[j] : 0, gain = c.layer.layer_norm ? scale[j] : 1,
+                    shift = c.layer.layer_norm ? w[c.layer.shift + j] : 0;
+        float dbias = 0, dscale = 0, dshift = 0, dkernel = 0;
+        for (int b = 0; b < k.count; b++) {
+            const int64_t at = static_cast<int64_t>(b) * c.width + j;
+            const float live = r[at], dy = c.top ? seed[b] * out_weight : dh[at];
+            float dz = dy, h = live;
+            if (c.layer.layer_norm) {
+                const float xhat = (live - norm[b][0]) * norm[b][1];
+                h = xhat * gain + shift;
+                dscale += dy * xhat;
+                dshift += dy;
+                dz = norm[b][1] * (dy * gain - means[b][0] - xhat * means[b][1]);
+            }
+            dkernel += h * seed[b];
+            dz = live > 0 ? dz : 0;
+            dbias += dz;
+            dh[at] = dz;
+        }
+        if (!c.sums.at) continue;
+        float* to = c.sums.of(k.g, k.index) + j;
+        to[(3 * c.l) * c.width] = dbias;
+        to[(3 * c.l + 1) * c.width] = dscale;
+        to[(3 * c.l + 2) * c.width] = dshift;
+        if (c.top) to[3 * c.sums.layers * c.width] = dkernel;
+    }
+    write_below(c, k, w);
+    sum_dout(c, k);
+}
+
+// LayerNorm's output once more, for a wide output layer's gradient.
+__global__ void __launch_bounds__(THREADS) layer_norm_kernel(Taken c) {
+    const Chunk k = chunk_of(c);
+    write_below(c, k, c.params.of(k.g));
+}
+
+struct Backward {
+    const UfNets* nets;
+    const UfTape* tape;
+    UfInput input;
+    int total;
+    Rows space;  // LayerNorm's output of the layer below
+    Sums sums;   // sums.at null: no gradients
+    Rows dout;
+};
+
+Taken taken_of(const Backward& c, int l) {
+    const UfMlp* mlp = c.nets->mlp;
+    Taken t = {};
+    t.l = l;
+    t.rows = c.total;
+    t.width = mlp->width;
+    t.params = params_of(c.nets);
+    t.layer = layer_of(mlp, l);
+    t.r = tape_rows(c.tape->r[l], 0, c.total, mlp->width);
+    if (mlp->layer_norm) t.stats = tape_rows(c.tape->stats[l], 0, c.total, 2);
+    if (mlp->layer_norm && l && c.sums.at) {
+        t.below = c.space;
+        t.below_r = tape_rows(c.tape->r[l - 1], 0, c.total, mlp->width);
+        t.below_stats = tape_rows(c.tape->stats[l - 1], 0, c.total, 2);
+        t.layer_below = layer_of(mlp, l - 1);
+    }
+    t.dout = c.dout;
+    t.top = l == mlp->layers - 1 && mlp->out == 1;
+    t.sum_dout = l == mlp->layers - 1 && c.sums.at;
+    t.out_kernel = static_cast<int64_t>(mlp->kernel[mlp->layers]);
+    t.sums = c.sums;
+    return t;
+}
+
+int64_t num_chunks(const Backward& c) {
+    return static_cast<int64_t>(c.nets->P) * c.nets->used * ceil_div(c.total, ROWS);
+}
+
+// What layer l reads, as the first operand of its kernel's gradient. For l > 0 without LayerNorm it is the tape's r.
+Matrix layer_input(const Backward& c, int l) {
+    if (l == 0) return input_matrix(c.input, 0, true);
+    const int width = c.nets->mlp->width;
+    return activations(c.nets,
+                       c.nets->mlp->layer_norm ? c.space : tape_rows(c.tape->r[l - 1], 0, c.total, width),
+                       width, true);
+}
+
+// A kernel's gradient: dw (m, n) = x' d + beta dw of each block of rows.
+void kernel_gradient(State* s, const Backward& c, float* grads, size_t offset, Matrix x, Matrix d, int m,
+                     int n, float beta) {
+    const int64_t size = static_cast<int64_t>(c.nets->mlp->size), N = c.nets->N;
+    const int block = uf_block_rows(c.total, c.nets->N);
+    x.part = static_cast<int64_t>(block) * x.ld;
+    d.part = static_cast<int64_t>(block) * d.ld;
+    const Matrix dw = {grads + offset, n, false, N * size, size, N * size * c.nets->P};
+    const int blocks = uf_num_blocks(c.total, c.nets->N);
+    product(s, Product{x, d, dw, m, n, block, c.nets->P, c.nets->used, blocks, true, c.total, beta});
+}
+
+void cuda_mlp_backward(UfBackend* be, const UfNets* nets, real* grads, real* dx, int dx_first, int dx_count,
+                       const UfTape* tape, UfInput input, const real* dout, int total) {
+    const UfMlp* mlp = nets->mlp;
+    State* s = begin(be, "mlp_backward", nets->P, nets->used, total, mlp->width);
+    const int L = mlp->layers, width = mlp->width;
+    const size_t G = static_cast<size_t>(nets->P) * static_cast<size_t>(nets->used);
+    const int64_t area = static_cast<int64_t>(total) * width;
+    Scratch scratch = {s, 0};
+    Rows d = {scratch.take(G * static_cast<size_t>(area)), area},
+         next = {scratch.take(G * static_cast<size_t>(area)), area};
+    Backward c = {nets, tape, input, total, Rows{scratch.take(G * static_cast<size_t>(area)), area}, {}, {}};
+    c.sums = sums_of(mlp, nullptr, total);
+    if (grads) c.sums.at = scratch.take(G * static_cast<size_t>(c.sums.chunks * c.sums.record));
+    c.dout = Rows{const_cast<real*>(dout), static_cast<int64_t>(total) * mlp->out};
+    if (!scratch.fits()) return;
+
+    // One output is taken care of in the last hidden layer's kernel.
+    if (mlp->out > 1) {
+        if (grads && mlp->layer_norm) {
+            Taken top = taken_of(c, L - 1);
+            top.below = c.space;
+            top.below_r = top.r;
+            top.below_stats = top.stats;
+            top.layer_below = top.layer;
+            launch(s, layer_norm_kernel, num_chunks(c), THREADS, top);
+        }
+        if (grads)
+            kernel_gradient(s, c, grads, mlp->kernel[L], layer_input(c, L),
+                            activations(nets, c.dout, mlp->out, false), width, mlp->out, 0);
+        product(s, whole(nets, activations(nets, c.dout, mlp->out, false), weights(nets, L, true),
+                         activations(nets, d, width, false), total, width, mlp->out));
+    }
+    for (int l = L - 1; l >= 0; l--) {
+        launch(s, hidden_backward_kernel, num_chunks(c), THREADS, taken_of(c, l), d);
+        const Matrix dz = activations(nets, d, width, false);
+        if (grads)
+            kernel_gradient(s, c, grads, mlp->kernel[l], layer_input(c, l), dz, l ? width : mlp->in, width,
+                            0);
+        if (l) {
+            product(s, whole(nets, dz, weights(nets, l, true), activations(nets, next, width, false), total,
+                             width, width));
+            const Rows swap = d;
+            d = next;
+            next = swap;
+        } else if (dx) {
+            Matrix w = weights(nets, 0, true);
+            w.at += static_cast<int64_t>(dx_first) * width;
+            product(
+                s, whole(nets, dz, w,
+                         activations(nets, Rows{dx, static_cast<int64_t>(total) * dx_count}, dx_count, false),
+                         total, dx_count, width));
+        }
+    }
+    if (grads) sum_chunks(s, nets, c.sums, grads, total);
+}
+
+// ---- second order ----
+
+// As in kernels.c: a forward pass that carries tangents, then two adjoint streams back, alpha for tangents and beta
+// for values. They lie behind one another, so that one product takes both through a layer.
+
+struct Tangent {
+    Rows t, u;          // t in: dz/dt, out: dh/dt.   u: centred dr/dt
+    float* projection;  // (G, rows) mean(xhat * u)
+    Rows r, stats;
+    Parameters params;
+    Layer layer;
+    int rows, width;
+};
+
+__global__ void __launch_bounds__(THREADS) tangent_kernel(Tangent c, int64_t num_rows) {
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
+    if (row >= num_rows) return;
+    const int g = static_cast<int>(row / c.rows), b = static_cast<int>(row % c.rows);
+    const int64_t at = static_cast<int64_t>(b) * c.width;
+    float *t = c.t.at + g * c.t.stride + at, *u = c.u.at + g * c.u.stride + at;
+    const float* r = c.r.at + g * c.r.stride + at;
+    float sum = 0, p = 0;
+    for (int j = lane(); j < c.width; j += WARP) {
+        t[j] = r[j] > 0 ? t[j] : 0;
+        sum += t[j];
+    }
+    if (!c.layer.layer_norm) return;
+    const float* stats = c.stats.at + g * c.stats.stride + 2 * b;
+    const float mean = stats[0], inv_std = stats[1], *scale = c.params.of(g) + c.layer.scale;
+    sum = warp_sum(sum) / c.width;
+    for (int j = lane(); j < c.width; j += WARP) {
+        u[j] = t[j] - sum;
+        p += (r[j] - mean) * inv_std * u[j];
+    }
+    p = warp_sum(p) / c.width;
+    for (int j = lane(); j < c.width; j += WARP)
+        t[j] = scale[j] * inv_std * (u[j] - (r[j] - mean) * inv_std * p);
+    if (lane() == 0) c.projection[row] = p;
+}
+
+// The five means of a row that rows_backward_backward of kernels.c forms.
+struct Means {
+    float a1, a2, s1, ds, p, mean, inv_std, seed;
+};
+
+__device__ inline Means second_order_means(const Taken& c, float seed, const float* alpha, const float* beta,
+                                           const float* u, float p, const float* r, const float* stats,
+                                           const float* scale, const float* out_kernel) {
+    const float mean = stats[0], s = stats[1];
+    float a1 = 0, a2 = 0, a3 = 0, s1 = 0, s2 = 0;
+    for (int j = lane(); j < c.width; j += WARP) {
+        const float xhat = (r[j] - mean) * s, a = (c.top ? out_kernel[j] : alpha[j]) * scale[j];
+        a1 += a;
+        a2 += a * xhat;
+        a3 += a * (u[j] - xhat * p);
+    }
+    a1 = warp_sum(a1) / c.width;
+    a2 = warp_sum(a2) / c.width;
+    a3 = warp_sum(a3) / c.width;
+    for (int j = lane(); j < c.width; j += WARP) {
+        const float xhat = (r[j] - mean) * s, a = (c.top ? out_kernel[j] : alpha[j]) * scale[j];
+        const float dxhat = (c.top ? seed * out_kernel[j] : beta[j]) * scale[j] - s * (a * p + a2 * u[j]);
+        s1 += dxhat;
+        s2 += xhat * dxhat;
+    }
+    s1 = warp_sum(s1);
+    s2 = warp_sum(s2);
+    return Means{a1, a2, s1 / c.width, (a3 + s2 / s / c.width) * s * s, p, mean, s, seed};
+}
+
+struct SecondOrder {
+    Rows alpha, beta, u, dh;  // dh: of this layer, for the output layer's kernel
+    const float* projection;
+};
+
+__global__ void __launch_bounds__(THREADS) second_order_kernel(Taken c, SecondOrder x) {
+    __shared__ Means means[ROWS];
+    const Chunk k = chunk_of(c);
+    const float *w = c.params.of(k.g), *scale = w + c.layer.scale, *out_kernel = w + c.out_kernel;
+    const int64_t first = static_cast<int64_t>(k.first) * c.width;
+    const float *r = c.r.at + k.g * c.r.stride + first, *u = x.u.at + k.g * x.u.stride + first,
+                *dh = x.dh.at + k.g * x.dh.stride + first;
+    float *alpha = x.alpha.at + k.g * x.alpha.stride + first, *beta = x.beta.at + k.g * x.beta.stride + first;
+    for (int b = warp(); b < k.count; b += WARPS) {
+        const float seed = c.top ? c.dout.at[k.g * c.dout.stride + k.first + b] : 0;
+        const int64_t at = static_cast<int64_t>(b) * c.width;
+        Means m = {};
+        m.seed = seed;
+        if (c.layer.layer_norm)
+            m = second_order_means(c, seed, alpha + at, beta + at, u + at,
+                                   x.projection[static_cast<int64_t>(k.g) * c.rows + k.first + b], r + at,
+                                   c.stats.at + k.g * c.stats.stride + 2 * (k.first + b), scale, out_kernel);
+        if (lane() == 0) means[b] = m;
+    }
+    __syncthreads();
+    for (int j = static_cast<int>(threadIdx.x); j < c.width; j += THREADS) {
+        const float out_weight = c.top ? out_kernel[j] : 0, gain = c.layer.layer_norm ? scale[j] : 1,
+                    shift = c.layer.layer_norm ? w[c.layer.shift + j] : 0;
+        float dbias = 0, dscale = 0, dshift = 0, dkernel = 0;
+        for (int b = 0; b < k.count; b++) {
+            const Means& m = means[b];
+            const int64_t at = static_cast<int64_t>(b) * c.width + j;
+            const float live = r[at], da = c.top ? out_weight : alpha[at],
+                        db = c.top ? m.seed * out_weight : beta[at];
+            float to_alpha = da, to_beta = db, h = live;
+            if (c.layer.layer_norm) {
+                const float s = m.inv_std, xhat = (live - m.mean) * s, a = da * gain;
+                h = xhat * gain + shift;
+                dscale += db * xhat + da * s * (u[at] - xhat * m.p);
+                dshift += db;
+                to_alpha = s * (a - m.a1 - xhat * m.a2);
+                to_beta = s * (db * gain - s * (a * m.p + m.a2 * u[at]) - m.s1) - m.ds * xhat;
+            }
+            if (c.top) dkernel += dh[at] + h * m.seed;
+            alpha[at] = live > 0 ? to_alpha : 0;
+            to_beta = live > 0 ? to_beta : 0;
+            beta[at] = to_beta;
+            dbias += to_beta;
+        }
+        float* to = c.sums.of(k.g, k.index) + j;
+        to[(3 * c.l) * c.width] = dbias;
+        to[(3 * c.l + 1) * c.width] = dscale;
+        to[(3 * c.l + 2) * c.width] = dshift;
+        if (c.top) to[3 * c.sums.layers * c.width] = dkernel;
+    }
+    write_below(c, k, w);
+    sum_dout(c, k);
+}
+
+void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, const UfTape* tape,
+                                UfInput input, const real* tangent, int tangent_first, int tangent_count,
+                                const real* dout, int total) {
+    const UfMlp* mlp = nets->mlp;
+    State* s = begin(be, "mlp_backward_backward", nets->P, nets->used, total, mlp->width);
+    const int L = mlp->layers, width = mlp->width;
+    const size_t G = static_cast<size_t>(nets->P) * static_cast<size_t>(nets->used);
+    const int64_t area = static_cast<int64_t>(total) * width, rows = static_cast<int64_t>(G) * total;
+    const size_t all = G * static_cast<size_t>(area);
+    const int64_t second = static_cast<int64_t>((all + 63) / 64 * 64);  // beta behind alpha
+    Scratch scratch = {s, 0};
+    Rows dh[UF_MAX_LAYERS], u[UF_MAX_LAYERS];
+    float* projection[UF_MAX_LAYERS];
+    for (int l = 0; l < L; l++) {
+        dh[l] = Rows{scratch.take(all), area};
+        u[l] = Rows{scratch.take(all), area};
+        projection[l] = scratch.take(static_cast<size_t>(rows));
+    }
+    Rows alpha = {scratch.take(all), area}, beta = {scratch.take(all), area},
+         alpha_next = {scratch.take(all), area}, beta_next = {scratch.take(all), area};
+    Backward c = {nets, tape, input, total, Rows{scratch.take(all), area}, {}, {}};
+    c.sums = sums_of(mlp, nullptr, total);
+    c.sums.at = scratch.take(G * static_cast<size_t>(c.sums.chunks * c.sums.record));
+    c.dout = Rows{const_cast<real*>(dout), total};
+    if (!scratch.fits()) return;
+    const Rows along = {const_cast<real*>(tangent), static_cast<int64_t>(total) * tangent_count};
+
+    for (int l = 0; l < L; l++) {
+        Matrix w = weights(nets, l, false);
+        if (l == 0) w.at += static_cast<int64_t>(tangent_first) * width;
+        const int in = l ? width : tangent_count;
+        product(s, whole(nets, activations(nets, l ? dh[l - 1] : along, in, false), w,
+                         activations(nets, dh[l], width, false), total, width, in));
+        Tangent t = {dh[l],
+                     u[l],
+                     projection[l],
+                     tape_rows(tape->r[l], 0, total, width),
+                     {},
+                     params_of(nets),
+                     layer_of(mlp, l),
+                     total,
+                     width};
+        if (mlp->layer_norm) t.stats = tape_rows(tape->stats[l], 0, total, 2);
+        launch(s, tangent_kernel, ceil_div(rows, WARPS), THREADS, t, rows);
+    }
+    for (int l = L - 1; l >= 0; l--) {
+        const SecondOrder x = {alpha, beta, u[l], dh[l], projection[l]};
+        launch(s, second_order_kernel, num_chunks(c), THREADS, taken_of(c, l), x);
+        const Matrix da = activations(nets, alpha, width, false), db = activations(nets, beta, width, false);
+        kernel_gradient(s, c, grads, mlp->kernel[l], layer_input(c, l), db, l ? width : mlp->in, width, 0);
+        if (l == 0) {
+            kernel_gradient(s, c, grads, mlp->kernel[0] + static_cast<size_t>(tangent_first) * width,
+                            activations(nets, along, tangent_count, true), da, tangent_count, width, 1);
+            break;
+        }
+        kernel_gradient(s, c, grads, mlp->kernel[l], activations(nets, dh[l - 1], width, true), da, width,
+                        width, 1);
+        Product both = whole(nets, da, weights(nets, l, true), activations(nets, alpha_next, width, false),
+                             total, width, width);
+        both.parts = 2;
+        both.a.part = both.c.part = second;
+        product(s, both);
+        const Rows swap_a = alpha, swap_b = beta;
+        alpha = alpha_next;
+        beta = beta_next;
+        alpha_next = swap_a;
+        beta_next = swap_b;
+    }
+    sum_chunks(s, nets, c.sums, grads, total);
+}
+
+// Numbers of scratch for passes over G networks: two arrays forward, three backward, and second order, which has one
+// output, two a layer and five more.
+size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
+    const size_t all = (G * static_cast<size_t>(rows) * static_cast<size_t>(mlp->width) + 63) / 64 * 64;
+    const size_t sums =
+        G * static_cast<size_t>(ceil_div(rows, ROWS)) * static_cast<size_t>(sums_record(mlp)) + 64;
+    const size_t L = static_cast<size_t>(mlp->layers);
+    if (mlp->out > 1) return 3 * all + sums;
+    return (2 * L + 5) * all + L * (G * static_cast<size_t>(rows) + 64) + sums;
+}
+
+// ---- random numbers ----
+
+enum { SEEDS = 128 };  // of a launch: they travel as an argument
+
+struct Seeds {
+    uint64_t v[SEEDS];
+};
+
+// What a draw is about, for each of `members` members from member `first` on.
+struct Draw {
+    Seeds seeds;
+    int first, members, stream;
+    UfCount update;
+    const int64_t* replays;
+
+    __device__ UfPhilox words(int member, int64_t block) const {
+        return uf_philox(seeds.v[member], static_cast<uint32_t>(stream),
+                         static_cast<uint64_t>(count_now(update, replays)), static_cast<uint64_t>(block));
+    }
+};
+
+__global__ void __launch_bounds__(THREADS)
+    random_index_kernel(Draw c, int64_t* index, int B, const int64_t* n, int64_t blocks_each) {
+    const int64_t i = thread_id();
+    if (i >= blocks_each * c.members) return;
+    const int member = static_cast<int>(i / blocks_each), p = c.first + member;
+    const int64_t block = i % blocks_each;
+    const UfPhilox w = c.words(member, block);
+    for (int k = 0; k < 2 && 2 * block + k < B; k++) {
+        const uint64_t bits = static_cast<uint64_t>(w.v[2 * k]) << 32 | w.v[2 * k + 1];
+        index[static_cast<int64_t>(p) * B + 2 * block + k] =
+            static_cast<int64_t>(__umul64hi(bits, static_cast<uint64_t>(n[p])));
+    }
+}
+
+__global__ void __launch_bounds__(THREADS)
+    random_kernel(Draw c, real* out, int64_t count, bool normal, int64_t blocks_each) {
+    const int64_t i = thread_id();
+    if (i >= blocks_each * c.members) return;
+    const int member = static_cast<int>(i / blocks_each);
+    const int64_t block = i % blocks_each;
+    const UfPhilox w = c.words(member, block);
+    float v[4];
+    if (normal) {
+        uf_normal_pair(w.v[0], w.v[1], v);
+        uf_normal_pair(w.v[2], w.v[3], v + 2);
+    } else {
+        for (int k = 0; k < 4; k++) v[k] = 2 * uf_uniform(w.v[k]) - 1;
+    }
+    for (int k = 0; k < 4 && 4 * block + k < count; k++)
+        out[(c.first + member) * count + 4 * block + k] = v[k];
+}
+
+// The members in groups whose seeds fit an argument.
+template <typename Each>
+void draw(State* s, int P, const uint64_t* seeds, int stream, UfCount update, Each each) {
+    for (int first = 0; first < P; first += SEEDS) {
+        Draw c = {};
+        c.first = first;
+        c.members = P - first < SEEDS ? P - first : SEEDS;
+        c.stream = stream;
+        c.update = update;
+        c.replays = s->recording ? s->replays : nullptr;
+        for (int i = 0; i < c.members; i++) c.seeds.v[i] = seeds[first + i];
+        each(c);
+    }
+}
+
+void cuda_random_index(UfBackend* be, int64_t* index, int P, int B, const int64_t* n, const uint64_t* seeds,
+                       int stream, UfCount update) {
+    State* s = begin(be, "random_index", P, 1, B, 0);
+    const int64_t each = ceil_div(B, 2);
+    draw(s, P, seeds, stream, update, [&](const Draw& c) {
+        launch(s, random_index_kernel, ceil_div(each * c.members, THREADS), THREADS, c, index, B, n, each);
+    });
+}
+
+void random_fill(UfBackend* be, const char* op, real* out, int P, int64_t count, const uint64_t* seeds,
+                 int stream, UfCount update, bool normal) {
+    State* s = begin(be, op, P, 1, static_cast<int>(count), 0);
+    const int64_t each = ceil_div(count, 4);
+    draw(s, P, seeds, stream, update, [&](const Draw& c) {
+        launch(s, random_kernel, ceil_div(each * c.members, THREADS), THREADS, c, out, count, normal, each);
+    });
+}
+
+void cuda_random_normal(UfBackend* be, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
+                        UfCount update) {
+    random_fill(be, "random_normal", out, P, count, seeds, stream, update, true);
+}
+
+void cuda_random_uniform(UfBackend* be, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
+                         UfCount update) {
+    random_fill(be, "random_uniform", out, P, count, seeds, stream, update, false);
+}
+
+// ---- rows ----
+
+__device__ inline void copy_row(float* to, const float* from, int count) {
+    for (int i = lane(); i < count; i += WARP) to[i] = from[i];
+}
+
+// A warp a row.
+__global__ void __launch_bounds__(THREADS)
+    gather_kernel(UfBatch batch, UfSource source, const int64_t* index, UfRows rows, int64_t num_rows) {
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
+    if (i >= num_rows) return;
+    const int O = source.obs_dim, A = source.action_dim;
+    const int64_t p = i / rows.count, to = p * rows.total + rows.first + i % rows.count, k = index[i];
+    const int64_t row = p * source.member_rows + (source.rows ? source.rows[k] : k);
+    const float *record = source.records + row * source.stride, *tail = record + O + A;
+    const float* next_obs = source.next_obs ? source.next_obs + row * O : record + source.stride;
+    const float* next_action = source.next_actions ? source.next_actions + row * A
+                               : tail[2] > 0       ? record + source.stride + O
+                                                   : record + O;
+    copy_row(batch.obs + to * O, record, O);
+    copy_row(batch.action + to * A, record + O, A);
+    copy_row(batch.next_obs + to * O, next_obs, O);
+    copy_row(batch.next_action + to * A, next_action, A);
+    if (lane() == 0) batch.reward[to] = tail[0];
+    if (lane() == 0) batch.done[to] = tail[1];
+}
+
+void cuda_gather(UfBackend* be, const UfBatch* batch, const UfSource* source, const int64_t* index, int P,
+                 UfRows rows) {
+    State* s = begin(be, "gather", P, 1, rows.count, source->stride);
+    const int64_t num_rows = static_cast<int64_t>(P) * rows.count;
+    launch(s, gather_kernel, ceil_div(num_rows, WARPS), THREADS, *batch, *source, index, rows, num_rows);
+}
+
+__global__ void __launch_bounds__(THREADS)
+    network_input_kernel(real* out, int ld, int total, const real* obs, const real* action, const real* mean,
+                         const real* std, int B, int O, int A, int64_t count) {
+    const int64_t i = thread_id();
+    if (i >= count) return;
+    const int columns = action ? O + A : O, j = static_cast<int>(i % columns);
+    const int64_t row = i / columns, p = row / B, b = row % B;
+    float* to = out + ((p * total + b) * ld + j);
+    if (j >= O)
+        *to = action[row * A + j - O];
+    else
+        *to = mean ? (obs[row * O + j] - mean[j]) / (std[j] + static_cast<real>(UF_OBS_STD_EPS))
+                   : obs[row * O + j];
+}
+
+void cuda_network_input(UfBackend* be, real* out, int ld, int total, const real* obs, const real* action,
+                        const real* mean, const real* std, int P, int B, int O, int A) {
+    State* s = begin(be, "network_input", P, 1, B, ld);
+    const int64_t count = static_cast<int64_t>(P) * B * (action ? O + A : O);
+    launch(s, network_input_kernel, ceil_div(count, THREADS), THREADS, out, ld, total, obs, action, mean, std,
+           B, O, A, count);
+}
+
+// ---- policy terms ----
+
+// Mean output and clipped log-std of action dimension i in row b of member p.
+struct Head {
+    real m, s;
+    bool passes;
+};
+
+__device__ inline Head head_of(const UfHeads& heads, int p, int b, int i) {
+    const real* head = heads.head + (static_cast<int64_t>(p) * heads.B + b) * heads.H;
+    Head h = {head[i], 0, false};
+    if (heads.kind == UF_POLICY_DETERMINISTIC) return h;
+    const real raw = heads.log_std ? heads.log_std[p * heads.log_std_stride + i] : head[heads.A + i];
+    h.s = uf_log_std(raw, heads.hyper[p].log_std_min, heads.hyper[p].log_std_max, &h.passes);
+    return h;
+}
+
+__global__ void __launch_bounds__(THREADS)
+    policy_sample_kernel(UfHeads heads, UfActions actions, real* log_prob, const real* noise,
+                         const real* smoothing) {
+    const int64_t row = thread_id();
+    if (row >= static_cast<int64_t>(heads.P) * heads.B) return;
+    const int p = static_cast<int>(row / heads.B), b = static_cast<int>(row % heads.B);
+    const UfHyper* h = &heads.hyper[p];
+    real sum = 0;
+    for (int i = 0; i < heads.A; i++) {
+        const Head head = head_of(heads, p, b, i);
+        const int64_t at = row * heads.A + i;
+        const UfSample sample = uf_policy_sample(heads.kind, head.m, head.s, noise ? noise[at] : 0);
+        sum += sample.log_prob;
+        if (actions.a)
+            actions.a[(static_cast<int64_t>(p) * actions.total + b) * actions.ld + i] =
+                smoothing ? uf_smoothed_action(sample.action, h->policy_noise, h->noise_clip, smoothing[at])
+                          : sample.action;
+    }
+    if (log_prob) log_prob[row] = sum;
+}
+
+void cuda_policy_sample(UfBackend* be, const UfHeads* heads, UfActions actions, real* log_prob,
+                        const real* noise, const real* smoothing) {
+    State* s = begin(be, "policy_sample", heads->P, 1, heads->B, heads->H);
+    launch(s, policy_sample_kernel, ceil_div(static_cast<int64_t>(heads->P) * heads->B, THREADS), THREADS,
+           *heads, actions, log_prob, noise, smoothing);
+}
+
+// A block a member from here on: blockIdx.x is p.
+
+__global__ void __launch_bounds__(TERM_THREADS)
+    entropy_coef_loss_kernel(real* grads, int64_t stride, const real* log_prob, const real* log_alpha, int B,
+                             int A, double* metrics) {
+    const int p = static_cast<int>(blockIdx.x);
+    double sum = 0;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))
+        sum += log_prob[static_cast<int64_t>(p) * B + b];
+    const real grad = uf_entropy_coef_grad(static_cast<real>(block_sum(sum) / B), A);
+    if (threadIdx.x == 0) grads[p * stride] = grad;
+    add_metric(metrics, p, UF_METRIC_alpha_loss, static_cast<double>(log_alpha[p * stride]) * grad);
+}
+
+__global__ void entropy_coef_kernel(real* alpha, const real* log_alpha, int64_t stride, double* metrics) {
+    const int p = static_cast<int>(blockIdx.x);
+    alpha[p] = exp(log_alpha[p * stride]);
+    add_metric(metrics, p, UF_METRIC_alpha, alpha[p]);
+}
+
+// Threads of a block that goes over `count` rows: whole warps, no more than there are rows.
+int term_threads(int64_t count) {
+    const int64_t threads = ceil_div(count, WARP) * WARP;
+    return threads < TERM_THREADS ? static_cast<int>(threads) : static_cast<int>(TERM_THREADS);
+}
+
+void cuda_entropy_coef_loss(UfBackend* be, real* grads, size_t stride, const real* log_prob,
+                            const real* log_alpha, int P, int B, int A, double* metrics) {
+    State* s = begin(be, "entropy_coef_loss", P, 1, B, A);
+    launch(s, entropy_coef_loss_kernel, P, term_threads(B), grads, static_cast<int64_t>(stride), log_prob,
+           log_alpha, B, A, metrics);
+}
+
+void cuda_entropy_coef(UfBackend* be, real* alpha, const real* log_alpha, size_t stride, int P,
+                       double* metrics) {
+    State* s = begin(be, "entropy_coef", P, 1, 1, 1);
+    launch(s, entropy_coef_kernel, P, 1, alpha, log_alpha, static_cast<int64_t>(stride), metrics);
+}
+
+// Smallest of N critics at a row of q (P, N, total).
+__device__ inline real min_q(const real* q, int p, int N, int total, int b) {
+    const real* column = q + static_cast<int64_t>(p) * N * total + b;
+    real low = column[0];
+    for (int n = 1; n < N; n++) low = uf_min(column[static_cast<int64_t>(n) * total], low);
+    return low;
+}
+
+__global__ void __launch_bounds__(TERM_THREADS)
+    awr_weight_kernel(real* weight, const real* q, int q_total, const real* v, const UfHyper* hyper, int N,
+                      int B, double* metrics) {
+    const int p = static_cast<int>(blockIdx.x);
+    double sum = 0;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
+        const int64_t row = static_cast<int64_t>(p) * B + b;
+        const real advantage = min_q(q, p, N, q_total, b) - v[row];
+        weight[row] = uf_awr_weight(advantage, hyper[p].awr_temperature, hyper[p].awr_exp_adv_clip);
+        sum += advantage;
+    }
+    add_metric(metrics, p, UF_METRIC_adv, block_sum(sum) / B);
+}
+
+void cuda_awr_weight(UfBackend* be, real* weight, const real* q, int q_total, const real* v,
+                     const UfHyper* hyper, int P, int N, int B, double* metrics) {
+    State* s = begin(be, "awr_weight", P, N, B, 1);
+    launch(s, awr_weight_kernel, P, term_threads(B), weight, q, q_total, v, hyper, N, B, metrics);
+}
+
+// Value of a row's aggregated critics; which of them is the lowest.   A NaN wins and is found.
+__device__ inline real aggregate_q(const real* q, int aggregate, int N, int B, int* lowest) {
+    *lowest = 0;
+    if (aggregate == 1) {
+        real value = 0;
+        for (int n = 0; n < N; n++) value += q[static_cast<int64_t>(n) * B] / N;
+        return value;
+    }
+    for (int n = 1; n < N; n++)
+        if (!(q[static_cast<int64_t>(n) * B] >= q[static_cast<int64_t>(*lowest) * B])) *lowest = n;
+    return q[static_cast<int64_t>(*lowest) * B];
+}
+
+__global__ void __launch_bounds__(TERM_THREADS)
+    actor_q_loss_kernel(real* dq, const real* q, int aggregate, bool normalise, const UfHyper* hyper, int N,
+                        int B, double* metrics) {
+    const int p = static_cast<int>(blockIdx.x);
+    const int64_t first = static_cast<int64_t>(p) * N * B;
+    double sum = 0, abs_sum = 0;
+    int lowest;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
+        const real value = aggregate_q(q + first + b, aggregate, N, B, &lowest);
+        sum += value;
+        abs_sum += fabs(value);
+    }
+    sum = block_sum(sum);
+    abs_sum = block_sum(abs_sum);
+    const real lambda = normalise ? uf_q_normaliser(static_cast<real>(abs_sum / B)) : 1;
+    const real scale = -hyper[p].actor_q_coef * lambda / B;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
+        aggregate_q(q + first + b, aggregate, N, B, &lowest);
+        for (int n = 0; n < N; n++)
+            dq[first + static_cast<int64_t>(n) * B + b] = aggregate == 1 ? scale * (static_cast<real>(1) / N)
+                                                          : n == lowest  ? scale
+                                                                         : 0;
+    }
+    add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
+    add_metric(metrics, p, UF_METRIC_actor_loss,
+               -static_cast<double>(hyper[p].actor_q_coef * lambda) * sum / B);
+}
+
+void cuda_actor_q_loss(UfBackend* be, real* dq, const real* q, int aggregate, bool normalise,
+                       const UfHyper* hyper, int P, int N, int B, double* metrics) {
+    State* s = begin(be, "actor_q_loss", P, N, B, 1);
+    launch(s, actor_q_loss_kernel, P, term_threads(B), dq, q, aggregate, normalise, hyper, N, B, metrics);
+}
+
+struct ActorLoss {
+    real *dhead, *dlog_std;
+    UfHeads heads;
+    const real *noise, *a_data, *weight, *dqda;
+    int N;
+    const real *alpha, *log_prob;
+    double* metrics;
+};
+
+// Derivative of one action dimension of one row; adds to the sums of the behaviour cloning term.
+__device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, int p, int b, int i, double* bc,
+                                           double* loss) {
+    const UfHeads& heads = c.heads;
+    const UfHyper* h = &heads.hyper[p];
+    const int B = heads.B, A = heads.A;
+    const int64_t row = static_cast<int64_t>(p) * B + b, at = row * A + i;
+    const Head head = head_of(heads, p, b, i);
+    const real bc_coef = h->actor_bc_coef * (c.weight ? c.weight[row] : 1);
+    const real entropy_coef = c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0;
+    UfHeadGrad bc_grad = {0, 0};
+    real value = 0, da = 0;  // da is already a mean over the batch
+    if (h->actor_bc_coef > 0 || c.weight)
+        value = uf_bc_loss(heads.kind, head.m, head.s, c.a_data[at], &bc_grad);
+    for (int n = 0; c.dqda && n < c.N; n++)
+        da += c.dqda[((static_cast<int64_t>(p) * c.N + n) * B + b) * A + i];
+    UfHeadGrad grad =
+        uf_policy_sample_grad(heads.kind, head.m, head.s, c.noise ? c.noise[at] : 0, da, entropy_coef / B);
+    grad.dm += bc_coef / B * bc_grad.dm;
+    grad.ds = head.passes ? grad.ds + bc_coef / B * bc_grad.ds : 0;
+    *bc += value;
+    *loss += static_cast<double>(bc_coef) * value;
+    return grad;
+}
+
+__global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
+    const int p = static_cast<int>(blockIdx.x), B = c.heads.B, A = c.heads.A, H = c.heads.H;
+    const real entropy_coef = c.alpha ? c.heads.hyper[p].actor_entropy_coef * c.alpha[p] : 0;
+    double bc = 0, loss = 0, log_prob = 0;
+    for (int i = 0; i < A; i++) {  // outermost: a free log-std sums its derivative over the rows
+        double ds = 0;
+        for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
+            const int64_t row = static_cast<int64_t>(p) * B + b;
+            const UfHeadGrad grad = actor_loss_of(c, p, b, i, &bc, &loss);
+            c.dhead[row * H + i] = grad.dm;
+            if (!c.dlog_std && H == 2 * A) c.dhead[row * H + A + i] = grad.ds;
+            ds += grad.ds;
+        }
+        if (!c.dlog_std) continue;
+        ds = block_sum(ds);
+        if (threadIdx.x == 0) c.dlog_std[p * c.heads.log_std_stride + i] = static_cast<real>(ds);
+    }
+    for (int b = static_cast<int>(threadIdx.x); c.log_prob && b < B; b += static_cast<int>(blockDim.x))
+        log_prob += c.log_prob[static_cast<int64_t>(p) * B + b];
+    bc = block_sum(bc);
+    loss = block_sum(loss);
+    log_prob = block_sum(log_prob);
+    add_metric(c.metrics, p, UF_METRIC_bc_loss, bc / B);
+    add_metric(c.metrics, p, UF_METRIC_entropy, -log_prob / B);
+    add_metric(c.metrics, p, UF_METRIC_actor_loss, (loss + static_cast<double>(entropy_coef) * log_prob) / B);
+}
+
+void cuda_actor_loss(UfBackend* be, real* dhead, real* dlog_std, const UfHeads* heads, const real* noise,
+                     const real* a_data, const real* weight, const real* dqda, int N, const real* alpha,
+                     const real* log_prob, double* metrics) {
+    State* s = begin(be, "actor_loss", heads->P, N, heads->B, heads->H);
+    const ActorLoss c = {dhead, dlog_std, *heads, noise, a_data, weight, dqda, N, alpha, log_prob, metrics};
+    launch(s, actor_loss_kernel, heads->P, term_threads(heads->B), c);
+}
+
+// ---- critic terms ----
+
+struct TdTarget {
+    real* y;
+    const real *next_action, *reward, *done, *q, *v;
+    UfActions next;
+    const real *alpha, *log_prob;
+    const UfHyper* hyper;
+    int N, B, A;
+    double *metrics, weight;
+};
+
+__global__ void __launch_bounds__(TERM_THREADS) td_target_kernel(TdTarget c) {
+    const int p = static_cast<int>(blockIdx.x);
+    const UfHyper* h = &c.hyper[p];
+    double sum = 0;
+    for (int b = static_cast<int>(threadIdx.x); b < c.B; b += static_cast<int>(blockDim.x)) {
+        const int64_t row = static_cast<int64_t>(p) * c.B + b;
+        const real *a = c.next.a + (static_cast<int64_t>(p) * c.next.total + b) * c.next.ld,
+                   *a_data = c.next_action + row * c.A;
+        real value = c.v ? c.v[row] : min_q(c.q, p, c.N, c.B, b), distance = 0;
+        if (c.alpha) value -= h->critic_entropy_coef * c.alpha[p] * c.log_prob[row];
+        for (int i = 0; i < c.A; i++) distance += (a[i] - a_data[i]) * (a[i] - a_data[i]);
+        value -= h->critic_bc_coef * distance;
+        const real y = uf_td_target(c.reward[row], c.done[row], h->gamma, value);
+        c.y[row] = y;
+        sum += y;
+    }
+    add_metric(c.metrics, p, UF_METRIC_target, c.weight * block_sum(sum) / c.B);
+}
+
+void cuda_td_target(UfBackend* be, real* y, const UfBatch* batch, const real* q, const real* v,
+                    UfActions next, const real* alpha, const real* log_prob, const UfHyper* hyper, int P,
+                    int N, int B, int A, double* metrics, double weight) {
+    State* s = begin(be, "td_target", P, N, B, A);
+    const TdTarget c = {y,     batch->next_action, batch->reward, batch->done, q, v, next,
+                        alpha, log_prob,           hyper,         N,           B, A, metrics,
+                        weight};
+    launch(s, td_target_kernel, P, term_threads(B), c);
+}
+
+struct QLoss {
+    real* dq;
+    const real *q, *y;
+    const UfHyper* hyper;
+    int N, B, total, num_data;
+    double *metrics, weight;
+};
+
+__global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
+    const int p = static_cast<int>(blockIdx.x), B = c.B;
+    const UfHyper* h = &c.hyper[p];
+    double error = 0, cql = 0;
+    for (int e = static_cast<int>(threadIdx.x); e < c.N * B; e += static_cast<int>(blockDim.x)) {
+        const int n = e / B, b = e % B;
+        const int64_t at = (static_cast<int64_t>(p) * c.N + n) * c.total + b;
+        const real q = c.q[at];
+        real d;
+        error += uf_q_loss(q, c.y[static_cast<int64_t>(p) * B + b], &d);
+        d /= B;
+        if (c.total > B) {
+            real values[4], soft[4];
+            for (int k = 0; k < 4; k++) values[k] = c.q[at + static_cast<int64_t>(k) * B];
+            cql += static_cast<double>(uf_cql_logsumexp(values, 4, h->cql_temperature, soft)) / B;
+            if (b < c.num_data) cql -= static_cast<double>(q) / c.num_data;
+            d += h->cql_min_q_weight *
+                 (soft[0] / B - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
+            for (int k = 1; k < 4; k++)
+                c.dq[at + static_cast<int64_t>(k) * B] = h->cql_min_q_weight * soft[k] / B;
+        }
+        c.dq[at] = d;
+    }
+    error = block_sum(error);
+    cql = block_sum(cql);
+    add_metric(c.metrics, p, UF_METRIC_critic_loss,
+               c.weight * (error / B + static_cast<double>(h->cql_min_q_weight) * cql));
+    add_metric(c.metrics, p, UF_METRIC_cql_loss, c.weight * cql);
+}
+
+void cuda_q_loss(UfBackend* be, real* dq, const real* q, const real* y, const UfHyper* hyper, int P, int N,
+                 int B, int total, int num_data, double* metrics, double weight) {
+    State* s = begin(be, "q_loss", P, N, B, 1);
+    const QLoss c = {dq, q, y, hyper, N, B, total, num_data, metrics, weight};
+    launch(s, q_loss_kernel, P, term_threads(static_cast<int64_t>(N) * B), c);
+}
+
+struct Diversity {
+    real* tangent;
+    const real* dqda;
+    const UfHyper* hyper;
+    int N, B, total, A;
+    double *metrics, weight;
+};
+
+__device__ inline real norm_of(const real* q, int A) {
+    real norm = 0;
+    for (int i = 0; i < A; i++) norm += q[i] * q[i];
+    return sqrt(norm);
+}
+
+// The row's part of D = 1/(N-1) (|sum_i g_i|^2 - sum_i |g_i|^2), and dD/dg_i = 2/(N-1) (sum_j g_j - g_i) through g =
+// q/(|q| + eps) into the tangent, which first holds g. A lane takes critics.
+__device__ inline double diversity_of_row(const Diversity& c, int64_t row, real scale) {
+    const int64_t network = static_cast<int64_t>(c.total) * c.A;
+    double sum_squared = 0, squares = 0;
+    for (int n = lane(); n < c.N; n += WARP) {
+        const real *q = c.dqda + row + n * network, norm = norm_of(q, c.A);
+        for (int i = 0; i < c.A; i++)
+            c.tangent[row + n * network + i] = q[i] / (norm + static_cast<real>(UF_DIVERSITY_EPS));
+    }
+    for (int i = 0; i < c.A; i++) {
+        real sum = 0;
+        for (int n = lane(); n < c.N; n += WARP) {
+            const real g = c.tangent[row + n * network + i];
+            sum += g;
+            squares += static_cast<double>(g) * g;
+        }
+        sum = warp_sum(sum);
+        sum_squared += static_cast<double>(sum) * sum;
+        for (int n = lane(); n < c.N; n += WARP) {
+            real* g = &c.tangent[row + n * network + i];
+            *g = 2 * (sum - *g) / (c.N - 1);
+        }
+    }
+    for (int n = lane(); n < c.N; n += WARP) {
+        const real *q = c.dqda + row + n * network, norm = norm_of(q, c.A);
+        const real divisor = norm > 0 ? norm : 1;  // at q = 0 the norm's derivative is taken as 0
+        real* y = c.tangent + row + n * network;
+        real inner = 0;
+        for (int i = 0; i < c.A; i++) inner += q[i] / divisor * y[i];
+        for (int i = 0; i < c.A; i++) y[i] = scale * uf_diversity_grad(q[i] / divisor, y[i], norm, inner);
+    }
+    return (sum_squared - warp_sum(squares)) / (c.N - 1);
+}
+
+__global__ void __launch_bounds__(TERM_THREADS) diversity_kernel(Diversity c) {
+    const int p = static_cast<int>(blockIdx.x), num_warps = static_cast<int>(blockDim.x) / WARP;
+    const int64_t network = static_cast<int64_t>(c.total) * c.A, base = p * c.N * network;
+    const real coef = c.hyper[p].diversity_coef;
+    double loss = 0;
+    for (int b = warp(); b < c.B; b += num_warps) {
+        const double row = diversity_of_row(c, base + static_cast<int64_t>(b) * c.A, coef / c.B);
+        if (lane() == 0) loss += row;
+    }
+    const int64_t rest = static_cast<int64_t>(c.total - c.B) * c.A;
+    for (int64_t e = threadIdx.x; e < c.N * rest; e += blockDim.x)
+        c.tangent[base + e / rest * network + static_cast<int64_t>(c.B) * c.A + e % rest] = 0;
+    loss = block_sum(loss);
+    add_metric(c.metrics, p, UF_METRIC_diversity_loss, c.weight * loss / c.B);
+    add_metric(c.metrics, p, UF_METRIC_critic_loss, c.weight * static_cast<double>(coef) * loss / c.B);
+}
+
+void cuda_diversity_loss(UfBackend* be, real* tangent, const real* dqda, const UfHyper* hyper, int P, int N,
+                         int B, int total, int A, double* metrics, double weight) {
+    State* s = begin(be, "diversity_loss", P, N, total, A);
+    const Diversity c = {tangent, dqda, hyper, N, B, total, A, metrics, weight};
+    launch(s, diversity_kernel, P, term_threads(static_cast<int64_t>(B) * WARP), c);
+}
+
+__global__ void __launch_bounds__(TERM_THREADS)
+    value_loss_kernel(real* dv, const real* q, int q_total, const real* v, const UfHyper* hyper, int N, int B,
+                      double* metrics) {
+    const int p = static_cast<int>(blockIdx.x);
+    double sum = 0;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
+        const int64_t row = static_cast<int64_t>(p) * B + b;
+        real d;
+        sum += uf_value_loss(min_q(q, p, N, q_total, b), v[row], hyper[p].value_expectile, &d);
+        dv[row] = d / B;
+    }
+    add_metric(metrics, p, UF_METRIC_value_loss, block_sum(sum) / B);
+}
+
+void cuda_value_loss(UfBackend* be, real* dv, const real* q, int q_total, const real* v, const UfHyper* hyper,
+                     int P, int N, int B, double* metrics) {
+    State* s = begin(be, "value_loss", P, N, B, 1);
+    launch(s, value_loss_kernel, P, term_threads(B), dv, q, q_total, v, hyper, N, B, metrics);
+}
+
+// ---- world model ----
+
+__global__ void __launch_bounds__(THREADS)
+    dynamics_target_kernel(real* target, const real* obs, const real* next, const real* reward, int O,
+                           int64_t count) {
+    const int64_t i = thread_id();
+    if (i >= count) return;
+    const int64_t row = i / (O + 1), k = i % (O + 1);
+    target[i] = k < O ? next[row * O + k] - obs[row * O + k] : reward[row];
+}
+
+void cuda_dynamics_target(UfBackend* be, real* target, const UfBatch* batch, int P, int B, int O) {
+    State* s = begin(be, "dynamics_target", P, 1, B, O);
+    const int64_t count = static_cast<int64_t>(P) * B * (O + 1);
+    launch(s, dynamics_target_kernel, ceil_div(count, THREADS), THREADS, target, batch->obs, batch->next_obs,
+           batch->reward, O, count);
+}
+
+struct DynamicsLoss {
+    real *dout, *dbounds;
+    const real *out, *target, *bounds;
+    int64_t stride;
+    double diff_coef;
+    int P, N, B, D;
+    double* loss;
+};
+
+// A block a network, a warp a number of the target.
+__global__ void __launch_bounds__(TERM_THREADS) dynamics_loss_kernel(DynamicsLoss c) {
+    const int p = static_cast<int>(blockIdx.x) / c.N, n = static_cast<int>(blockIdx.x) % c.N, D = c.D;
+    const int64_t rows = static_cast<int64_t>(blockIdx.x) * c.B, width = 2 * static_cast<int64_t>(D);
+    const real* max = c.bounds + p * c.stride;
+    const real scale = static_cast<real>(1.0 / c.B / D), diff = n ? 0 : static_cast<real>(c.diff_coef);
+    real* dmax = c.dbounds + (static_cast<int64_t>(n) * c.P + p) * c.stride;
+    double sum = 0, range = 0;
+    for (int d = warp(); d < D; d += static_cast<int>(blockDim.x) / WARP) {
+        const real exp_min = exp(max[D + d]), exp_minus_max = exp(-max[d]);
+        real high = 0, low = 0;
+        for (int b = lane(); b < c.B; b += WARP) {
+            const int64_t at = (rows + b) * width + d;
+            const UfModelLoss l =
+                uf_model_loss(c.out[at], c.out[at + D], c.target[(static_cast<int64_t>(p) * c.B + b) * D + d],
+                              exp_min, exp_minus_max);
+            c.dout[at] = scale * l.dmean;
+            c.dout[at + D] = scale * l.draw;
+            high += l.dmax;
+            low += l.dmin;
+            sum += l.loss;
+        }
+        high = warp_sum(high);
+        low = warp_sum(low);
+        if (lane() != 0) continue;
+        dmax[d] = scale * high + diff;
+        dmax[D + d] = scale * low - diff;
+        range += static_cast<double>(max[d]) - max[D + d];
+    }
+    sum = block_sum(sum);
+    range = block_sum(range);
+    double* loss = c.loss + static_cast<int64_t>(p) * (c.N + 1);
+    if (threadIdx.x == 0) loss[n] += sum / c.B / D;
+    if (threadIdx.x == 0 && n == 0) loss[c.N] += c.diff_coef * range;
+}
+
+void cuda_dynamics_loss(UfBackend* be, real* dout, real* dbounds, const real* out, const real* target,
+                        const real* bounds, size_t stride, double diff_coef, int P, int N, int B, int D,
+                        double* loss) {
+    State* s = begin(be, "dynamics_loss", P, N, B, D);
+    const DynamicsLoss c = {dout,      dbounds, out, target, bounds, static_cast<int64_t>(stride),
+                            diff_coef, P,       N,   B,      D,      loss};
+    launch(s, dynamics_loss_kernel, static_cast<int64_t>(P) * N, term_threads(static_cast<int64_t>(D) * WARP),
+           c);
+}
+
+__global__ void __launch_bounds__(TERM_THREADS)
+    dynamics_error_kernel(double* sum, const real* out, const real* target, int N, int B, int D) {
+    const int64_t g = blockIdx.x;
+    out += g * B * 2 * D;
+    target += g / N * B * D;
+    double error = 0;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
+        real row = 0;
+        for (int d = 0; d < D; d++) {
+            const real e = out[static_cast<int64_t>(b) * 2 * D + d] - target[static_cast<int64_t>(b) * D + d];
+            row += e * e;
+        }
+        error += row;
+    }
+    error = block_sum(error);
+    if (threadIdx.x == 0) sum[g] += error;
+}
+
+void cuda_dynamics_error(UfBackend* be, double* sum, const real* out, const real* target, int P, int N, int B,
+                         int D) {
+    State* s = begin(be, "dynamics_error", P, N, B, D);
+    launch(s, dynamics_error_kernel, static_cast<int64_t>(P) * N, term_threads(B), sum, out, target, N, B, D);
+}
+
+struct ModelStep {
+    real *next_obs, *reward, *done, *penalty, *distance;
+    const real *out, *bounds, *noise;
+    UfInput x;
+    const int64_t* elite;
+    const UfHyper* hyper;
+    UfTermination termination;
+    real discrepancy, min_reward;
+    int O, E, R;
+};
+
+// The largest squared norm of the elites' standard deviations: their variances summed.
+__device__ inline real largest_variance(const ModelStep& c, const real* raw, int64_t network) {
+    const int D = c.O + 1;
+    real largest = 0;
+    for (int e = 0; e < c.E; e++, raw += network) {
+        real sum = 0;
+        for (int d = lane(); d < D; d += WARP) sum += uf_model_variance(raw[d], c.bounds[d], c.bounds[D + d]);
+        sum = warp_sum(sum);
+        largest = sum > largest || sum != sum ? sum : largest;
+    }
+    return largest;
+}
+
+// The largest squared distance between two elites' means.
+__device__ inline real largest_distance(const ModelStep& c, const real* mean, int64_t network) {
+    real largest = 0;
+    for (int e = 1; e < c.E; e++)
+        for (int f = 0; f < e; f++) {
+            const real *a = mean + e * network, *b = mean + f * network;
+            real sum = 0;
+            for (int d = lane(); d <= c.O; d += WARP) sum += (a[d] - b[d]) * (a[d] - b[d]);
+            sum = warp_sum(sum);
+            largest = sum > largest || sum != sum ? sum : largest;
+        }
+    return largest;
+}
+
+// A warp a row.
+__global__ void __launch_bounds__(THREADS) model_step_kernel(ModelStep c, int64_t num_rows) {
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
+    if (row >= num_rows) return;
+    const int p = static_cast<int>(row / c.R), O = c.O, D = O + 1;
+    const int64_t b = row % c.R, network = static_cast<int64_t>(c.R) * 2 * D;
+    const UfHyper* h = &c.hyper[p];
+    const real *first = c.out + p * c.E * network + b * 2 * D, *mean = first + c.elite[row] * network,
+               *noise = c.noise + row * D, *obs = c.x.x + (static_cast<int64_t>(p) * c.x.total + b) * c.x.ld;
+    real *next_obs = c.next_obs + row * O, own = 0;
+    for (int d = lane(); d < D; d += WARP) {
+        const real variance = uf_model_variance(mean[D + d], c.bounds[d], c.bounds[D + d]);
+        const real sample = mean[d] + sqrt(variance) * noise[d];
+        if (d < O)
+            next_obs[d] = obs[d] + sample;
+        else
+            own = sample;
+    }
+    real reward = __shfl_sync(0xffffffffu, own, O % WARP);  // of the lane that has the reward
+    const real coef = h->step_penalty_coef,
+               penalty = coef > 0 ? coef * sqrt(largest_variance(c, first + D, network)) : 0;
+    const bool pessimist = h->term_penalty_offset < 0;
+    const real distance = pessimist || c.distance ? sqrt(largest_distance(c, first, network)) : 0;
+    __syncwarp();  // lane 0 reads what the others wrote
+    if (lane() != 0) return;
+    bool done = uf_terminates(c.termination, obs, next_obs, O);
+    reward -= penalty;
+    if (c.distance) c.distance[row] = distance;
+    if (pessimist && distance > h->threshold_coef * c.discrepancy) {
+        done = true;
+        reward = c.min_reward + h->term_penalty_offset;
+    }
+    c.reward[row] = reward;
+    c.done[row] = done;
+    c.penalty[row] = penalty;
+}
+
+void cuda_model_step(UfBackend* be, real* next_obs, real* reward, real* done, real* penalty, real* distance,
+                     const UfElites* model, const real* out, UfInput x, const int64_t* elite,
+                     const real* noise, const UfHyper* hyper, int P, int R) {
+    State* s = begin(be, "model_step", P, model->nets.N, R, model->obs_dim);
+    const ModelStep c = {next_obs,
+                         reward,
+                         done,
+                         penalty,
+                         distance,
+                         out,
+                         model->bounds,
+                         noise,
+                         x,
+                         elite,
+                         hyper,
+                         model->termination,
+                         model->discrepancy,
+                         model->min_reward,
+                         model->obs_dim,
+                         model->nets.N,
+                         R};
+    const int64_t rows = static_cast<int64_t>(P) * R;
+    launch(s, model_step_kernel, ceil_div(rows, WARPS), THREADS, c, rows);
+}
+
+struct ModelError {
+    double* error;
+    const real *out, *obs, *next_obs, *reward;
+    int O, E, R;
+
+    __device__ double target(int64_t row, int d) const {
+        if (d == O) return reward[row];
+        return static_cast<double>(next_obs[row * O + d]) - obs[row * O + d];
+    }
+};
+
+// A block a member, a warp a number of the target.
+__global__ void __launch_bounds__(TERM_THREADS) model_error_kernel(ModelError c) {
+    const int64_t p = blockIdx.x, base = p * c.R;
+    const int D = c.O + 1;
+    double sum = 0, count = 0;
+    for (int d = warp(); d < D; d += static_cast<int>(blockDim.x) / WARP) {
+        double mean = 0, squares = 0, wrong = 0;
+        for (int b = lane(); b < c.R; b += WARP) mean += c.target(base + b, d) / c.R;
+        mean = warp_sum(mean);
+        for (int b = lane(); b < c.R; b += WARP) {
+            const double target = c.target(base + b, d);
+            double guess = 0;
+            for (int e = 0; e < c.E; e++)
+                guess +=
+                    static_cast<double>(c.out[(base * c.E + static_cast<int64_t>(e) * c.R + b) * 2 * D + d]) /
+                    c.E;
+            squares += (target - mean) * (target - mean);
+            wrong += (target - guess) * (target - guess);
+        }
+        squares = warp_sum(squares);
+        wrong = warp_sum(wrong);
+        if (lane() != 0 || !(squares > 0)) continue;
+        sum += wrong / squares;
+        count++;
+    }
+    sum = block_sum(sum);
+    count = block_sum(count);
+    if (threadIdx.x == 0) c.error[p] = count > 0 ? sqrt(sum / count) : 0;
+}
+
+void cuda_model_error(UfBackend* be, double* error, const UfElites* model, const real* out,
+                      const UfBatch* batch, int P, int R) {
+    State* s = begin(be, "model_error", P, model->nets.N, R, model->obs_dim);
+    const ModelError c = {error,          out,           batch->obs, batch->next_obs, batch->reward,
+                          model->obs_dim, model->nets.N, R};
+    launch(s, model_error_kernel, P, term_threads(static_cast<int64_t>(c.O + 1) * WARP), c);
+}
+
+struct RingAppend {
+    UfRing ring;
+    int* alive;
+    bool start;
+    double* sums;
+    UfInput x;
+    const real *reward, *done, *next_obs, *next_action, *penalty;
+    int R;
+
+    __device__ const real* input(int64_t p, int b) const { return x.x + (p * x.total + b) * x.ld; }
+};
+
+__device__ inline bool lanes_finite(const real* x, int count) {
+    bool finite = true;
+    for (int i = lane(); i < count; i += WARP) finite = finite && uf_is_finite(x[i]);
+    return __all_sync(0xffffffffu, finite);
+}
+
+// One warp's row to place `at` of the ring.
+__device__ inline void put_row(const RingAppend& c, int64_t p, int b, int64_t at) {
+    const UfRing& ring = c.ring;
+    const int O = ring.obs_dim, A = ring.action_dim;
+    const int64_t row = p * c.R + b, place = p * ring.capacity + at;
+    float* record = ring.records + place * ring.stride;
+    copy_row(record, c.input(p, b), O + A);
+    if (lane() == 0) {
+        record[O + A] = c.reward[row];
+        record[O + A + 1] = c.done[row];
+        record[O + A + 2] = 0;
+    }
+    copy_row(ring.next_obs + place * O, c.next_obs + row * O, O);
+    copy_row(ring.next_actions + place * A, c.next_action + row * A, A);
+}
+
+// A block a member takes its rows TERM_THREADS at a time: warps look at rows, a prefix sum over those that are kept
+// gives each its place, warps write.
+__global__ void __launch_bounds__(TERM_THREADS) ring_append_kernel(RingAppend c) {
+    __shared__ int kept[TERM_THREADS];  // 1 where a row is kept, then how many are up to it
+    __shared__ int of_warp[WARP];
+    const int64_t p = blockIdx.x, capacity = c.ring.capacity;
+    const int O = c.ring.obs_dim, A = c.ring.action_dim, tid = static_cast<int>(threadIdx.x),
+              num_warps = TERM_THREADS / WARP;
+    int64_t head = c.ring.head[p], fill = c.ring.fill[p];
+    double tried = 0, dropped = 0, terminated = 0, penalty = 0;
+    for (int first = 0; first < c.R; first += TERM_THREADS) {
+        const int count = c.R - first < TERM_THREADS ? c.R - first : TERM_THREADS;
+        for (int i = warp(); i < count; i += num_warps) {
+            const int64_t row = p * c.R + first + i;
+            const bool asked = c.start || c.alive[row];
+            const bool finite = asked && lanes_finite(c.input(p, first + i), O + A) &&
+                                uf_is_finite(c.reward[row]) && lanes_finite(c.next_obs + row * O, O) &&
+                                lanes_finite(c.next_action + row * A, A);
+            __syncwarp();  // all lanes have read what lane 0 now writes
+            if (lane() != 0) continue;
+            kept[i] = finite;
+            if (!asked) continue;
+            const bool done = finite && c.done[row] > 0;
+            c.alive[row] = finite && !done;
+            tried++;
+            dropped += !finite;
+            terminated += done;
+            penalty += finite ? static_cast<double>(c.penalty[row]) : 0;
+        }
+        if (tid >= count) kept[tid] = 0;
+        __syncthreads();
+        int mine = kept[tid], up_to = mine;
+        for (int offset = 1; offset < WARP; offset *= 2) {
+            const int other = __shfl_up_sync(0xffffffffu, up_to, offset);
+            if (lane() >= offset) up_to += other;
+        }
+        if (lane() == WARP - 1) of_warp[warp()] = up_to;
+        __syncthreads();
+        int total = 0;
+        for (int w = 0; w < num_warps; w++) {
+            if (w < warp()) up_to += of_warp[w];
+            total += of_warp[w];
+        }
+        kept[tid] = mine ? up_to : 0;
+        __syncthreads();
+        for (int i = warp(); i < count; i += num_warps) {
+            const int rank = kept[i] - 1;
+            if (rank < 0 || rank + capacity < total) continue;  // not kept, or a later one takes its place
+            put_row(c, p, first + i, (head + rank) % capacity);
+        }
+        head = (head + total) % capacity;
+        fill = fill + total < capacity ? fill + total : capacity;
+        __syncthreads();  // before the next rows take the places in `kept`
+    }
+    tried = block_sum(tried);
+    dropped = block_sum(dropped);
+    terminated = block_sum(terminated);
+    penalty = block_sum(penalty);
+    if (tid != 0) return;
+    double* sums = c.sums + p * UF_NUM_ROLLOUT_SUMS;
+    c.ring.head[p] = head;
+    c.ring.fill[p] = fill;
+    sums[UF_ROLLOUT_TRIED] += tried;
+    sums[UF_ROLLOUT_DROPPED] += dropped;
+    sums[UF_ROLLOUT_TERMINATED] += terminated;
+    sums[UF_ROLLOUT_PENALTY] += penalty;
+}
+
+void cuda_ring_append(UfBackend* be, const UfRing* ring, int* alive, bool start, double* sums, UfInput x,
+                      const UfBatch* step, const real* penalty, int P, int R) {
+    State* s = begin(be, "ring_append", P, 1, R, ring->stride);
+    const RingAppend c = {
+        *ring,   alive, start, sums, x, step->reward, step->done, step->next_obs, step->next_action,
+        penalty, R};
+    launch(s, ring_append_kernel, P, TERM_THREADS, c);
+}
+
+// ---- optimiser ----
+
+struct Adam {
+    UfGroup group;
+    const real *lr, *polyak;
+    UfCount step;
+    const int64_t* replays;
+    int64_t cosine_steps;
+    double weight_decay;
+    int* bad;
+    int blocks_each;
+};
+
+// Blocks of a member share its parameters; each parameter is read and written once.
+__global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
+    __shared__ UfAdamStep step;
+    const UfGroup& g = c.group;
+    const int p = static_cast<int>(blockIdx.x) / c.blocks_each,
+              block = static_cast<int>(blockIdx.x) % c.blocks_each;
+    if (c.lr && threadIdx.x == 0)
+        step = uf_adam_step(c.lr[p], count_now(c.step, c.replays), c.cosine_steps, c.weight_decay);
+    __syncthreads();
+    const int64_t count = static_cast<int64_t>(g.count), first = p * count, stride = g.P * count;
+    const real share = c.polyak ? c.polyak[p] : 0;
+    bool bad = false;
+    for (int64_t i = static_cast<int64_t>(block) * THREADS + threadIdx.x; i < count;
+         i += static_cast<int64_t>(c.blocks_each) * THREADS) {
+        const int64_t at = first + i;
+        real w = g.params[at];
+        if (c.lr) {
+            real m = g.m[at], v = g.v[at], grad = g.grads[at];
+            for (int k = 1; k < g.num_blocks; k++) grad += g.grads[k * stride + at];
+            uf_adam(&w, &m, &v, grad, step);
+            bad = bad || !uf_is_finite(w) || !uf_is_finite(v);
+            g.params[at] = w;
+            g.m[at] = m;
+            g.v[at] = v;
+        }
+        if (c.polyak) g.target[at] += share * (w - g.target[at]);
+    }
+    if (bad) c.bad[p] = 1;
+}
+
+void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCount step, int64_t cosine_steps,
+                      double weight_decay, const real* polyak, int* bad) {
+    State* s = begin(be, "adam_polyak", group->P, group->num_blocks, 1, static_cast<int>(group->count));
+    const int64_t needed = ceil_div(static_cast<int64_t>(group->count), THREADS),
+                  fair = ceil_div(16 * static_cast<int64_t>(s->num_sms), group->P);
+    const Adam c = {*group,
+                    lr,
+                    polyak,
+                    step,
+                    s->recording ? s->replays : nullptr,
+                    cosine_steps,
+                    weight_decay,
+                    bad,
+                    static_cast<int>(needed < fair ? needed : fair)};
+    launch(s, adam_polyak_kernel, static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
+}
+
+// ---- recording ----
+
+__global__ void advance_kernel(int64_t* replays) { ++*replays; }
+
+void forget(State* s) {
+    if (s->graph) check(s, cudaGraphExecDestroy(s->graph));
+    s->graph = nullptr;
+}
+
+void cuda_record(UfBackend* be) {
+    State* s = begin(be, "record", 0, 0, 0, 0);
+    forget(s);
+    if (s->failed != UF_OK) return;
+    check(s, cudaMemsetAsync(s->replays, 0, sizeof *s->replays, s->stream));
+    check(s, cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal));
+    s->recording = s->failed == UF_OK;
+}
+
+void cuda_end_record(UfBackend* be) {
+    State* s = state_of(be);
+    cudaGraph_t graph = nullptr;
+    if (!s->recording) return;
+    launch(s, advance_kernel, 1, 1, s->replays);
+    s->where = Where{"end_record", 0, 0, 0, 0};
+    s->recording = false;
+    check(s, cudaStreamEndCapture(s->stream, &graph));
+    if (s->failed == UF_OK) check(s, cudaGraphInstantiate(&s->graph, graph, 0));
+    if (graph) check(s, cudaGraphDestroy(graph));
+}
+
+void cuda_repeat(UfBackend* be) {
+    State* s = begin(be, "recorded update", 0, 0, 0, 0);
+    if (s->failed == UF_OK) check(s, cudaGraphLaunch(s->graph, s->stream));
+}
+
+// ---- backend ----
+
+double gib(size_t bytes) { return static_cast<double>(bytes) / (1 << 30); }
+
+// Memory of the device, or why not: what was asked, what is free, what would lower it.
+UfStatus allocate(void** out, size_t bytes, const char* what) {
+    const cudaError_t error = cudaMalloc(out, bytes);
+    if (error == cudaSuccess) return UF_OK;
+    *out = nullptr;
+    cudaGetLastError();  // it has been read
+    size_t free_bytes = 0, total = 0;
+    if (error != cudaErrorMemoryAllocation || cudaMemGetInfo(&free_bytes, &total) != cudaSuccess)
+        return UF_FAIL(UF_ERR_DEVICE, "%s: %s", what, cudaGetErrorString(error));
+    return UF_FAIL(
+        UF_ERR_MEMORY,
+        "%s: %.2f GiB asked of the device, which has %.2f of %.2f GiB free; lower batch_size, num_critics, "
+        "the widths or the population, or with a world model rollout_batch_size or model_retain_epochs",
+        what, gib(bytes), gib(free_bytes), gib(total));
+}
+
+UfStatus cuda_reserve(UfBackend* be, void** out, size_t bytes, const char* what) {
+    State* s = begin(be, "reserve", 0, 0, 0, 0);
+    UF_TRY(allocate(out, bytes, what));
+    check(s, cudaMemsetAsync(*out, 0, bytes, s->stream));
+    return UF_OK;
+}
+
+void cuda_release(UfBackend* be, void* memory) {
+    State* s = state_of(be);
+    if (memory) check(s, cudaFree(memory));
+}
+
+// Both wait: the host's memory may be gone or be read right after.
+void copy(UfBackend* be, const char* op, void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+    State* s = begin(be, op, 0, 0, 0, 0);
+    if (s->failed != UF_OK) return;
+    check(s, cudaMemcpyAsync(to, from, bytes, kind, s->stream));
+    check(s, cudaStreamSynchronize(s->stream));
+}
+
+void cuda_upload(UfBackend* be, void* device, const void* host, size_t bytes) {
+    copy(be, "upload", device, host, bytes, cudaMemcpyHostToDevice);
+}
+
+void cuda_download(UfBackend* be, void* host, const void* device, size_t bytes) {
+    copy(be, "download", host, device, bytes, cudaMemcpyDeviceToHost);
+}
+
+UfStatus cuda_sync(UfBackend* be) {
+    State* s = state_of(be);
+    const cudaError_t error = cudaStreamSynchronize(s->stream);
+    if (error != cudaSuccess)
+        fail(s, UF_ERR_DEVICE,
+             "%s, found while waiting after this op; CUDA_LAUNCH_BLOCKING=1 names the one at fault",
+             cudaGetErrorString(error));
+    return s->failed == UF_OK ? UF_OK : UF_FAIL(s->failed, "%s", s->sentence);
+}
+
+UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int rows) {
+    State* s = state_of(be);
+    if (mlp->width > MAX_WIDTH)
+        return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
+                       mlp->width, MAX_WIDTH);
+    const size_t needed = scratch_needed(mlp, static_cast<size_t>(P) * static_cast<size_t>(networks), rows);
+    if (needed <= s->scratch_count) return UF_OK;
+    if (s->scratch) check(s, cudaFree(s->scratch));
+    s->scratch = nullptr;
+    s->scratch_count = 0;
+    void* memory = nullptr;
+    UF_TRY(allocate(&memory, needed * sizeof(float), "scratch of passes over networks"));
+    s->scratch = static_cast<float*>(memory);
+    s->scratch_count = needed;
+    return UF_OK;
+}
+
+void cuda_close(UfBackend* be) {
+    State* s = state_of(be);
+    if (s) {
+        if (s->blas.handle) s->blas.destroy(s->blas.handle);
+        if (s->blas.workspace) cudaFree(s->blas.workspace);
+        if (s->blas.library) dlclose(s->blas.library);
+        if (s->graph) cudaGraphExecDestroy(s->graph);
+        if (s->scratch) cudaFree(s->scratch);
+        if (s->replays) cudaFree(s->replays);
+        if (s->stream) cudaStreamDestroy(s->stream);
+        uf_free(s);
+    }
+    uf_pool_free(be->pool);
+    uf_free(be);
+}
+
+// A GPU that can run this program, or what is in the way.
+UfStatus find_device(State* s) {
+    int driver = 0, count = 0, major = 0, minor = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+        return UF_FAIL(UF_ERR_DEVICE,
+                       "device 'cuda': no NVIDIA driver is installed; install one or set device to cpu");
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver)
+        return UF_FAIL(
+            UF_ERR_DEVICE,
+            "device 'cuda': the NVIDIA driver is for CUDA %d.%d, this program needs %d.%d; update the "
+            "driver or build with an older CUDA toolkit",
+            driver / 1000, driver % 1000 / 10, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+    if (error == cudaErrorNoDevice || (error == cudaSuccess && count == 0))
+        return UF_FAIL(
+            UF_ERR_DEVICE,
+            "device 'cuda': the NVIDIA driver shows no GPU; look at nvidia-smi and CUDA_VISIBLE_DEVICES");
+    if (error != cudaSuccess) return UF_FAIL(UF_ERR_DEVICE, "device 'cuda': %s", cudaGetErrorString(error));
+    cudaDeviceProp properties = {};
+    if (cudaGetDeviceProperties(&properties, 0) == cudaSuccess)
+        snprintf(s->device, sizeof s->device, "%.100s", properties.name);
+    cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    cudaDeviceGetAttribute(&s->num_sms, cudaDevAttrMultiProcessorCount, 0);
+    if (major < 8)
+        return UF_FAIL(
+            UF_ERR_DEVICE,
+            "device 'cuda': the GPU has compute capability %d.%d, this program needs 8.0 (Ampere) or newer",
+            major, minor);
+    return UF_OK;
+}
+
+template <typename Function>
+bool find(void* library, Function* out, const char* name) {
+    void* symbol = dlsym(library, name);
+    memcpy(out, &symbol, sizeof symbol);
+    return symbol != nullptr;
+}
+
+enum { BLAS_WORKSPACE = 32 << 20 };  // bytes; what cuBLAS recommends for Hopper
+
+UfStatus open_blas(State* s, const char* precision) {
+    Blas* blas = &s->blas;
+    char name[32];
+    snprintf(name, sizeof name, "libcublas.so.%d", CUBLAS_VER_MAJOR);
+    blas->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!blas->library)
+        return UF_FAIL(
+            UF_ERR_DEVICE,
+            "precision '%s' needs cuBLAS, and %s cannot be loaded (%s); install CUDA's libraries or set "
+            "precision to fp32",
+            precision, name, dlerror());
+    if (!find(blas->library, &blas->create, "cublasCreate_v2") ||
+        !find(blas->library, &blas->destroy, "cublasDestroy_v2") ||
+        !find(blas->library, &blas->set_stream, "cublasSetStream_v2") ||
+        !find(blas->library, &blas->set_workspace, "cublasSetWorkspace_v2") ||
+        !find(blas->library, &blas->gemm, "cublasGemmStridedBatchedEx"))
+        return UF_FAIL(UF_ERR_DEVICE, "%s lacks a function this program needs; set precision to fp32", name);
+    UF_TRY(allocate(&blas->workspace, BLAS_WORKSPACE, "workspace of cuBLAS"));
+    blas->compute =
+        strcmp(precision, "bf16") == 0 ? CUBLAS_COMPUTE_32F_FAST_16BF : CUBLAS_COMPUTE_32F_FAST_TF32;
+    cublasStatus_t status = blas->create(&blas->handle);
+    if (status == CUBLAS_STATUS_SUCCESS) status = blas->set_stream(blas->handle, s->stream);
+    if (status == CUBLAS_STATUS_SUCCESS)
+        status = blas->set_workspace(blas->handle, blas->workspace, BLAS_WORKSPACE);
+    if (status != CUBLAS_STATUS_SUCCESS)
+        return UF_FAIL(UF_ERR_DEVICE, "cuBLAS does not start: status %d", status);
+    return UF_OK;
+}
+
+// Whether kernels run at all; and loads the one that is first launched while an update is recorded, which must not be.
+UfStatus try_kernel(State* s) {
+    s->where = Where{"first kernel", 1, 1, 1, 1};
+    launch(s, advance_kernel, 1, 1, s->replays);
+    const cudaError_t error = cudaStreamSynchronize(s->stream);
+    check(s, error);
+    return s->failed == UF_OK ? UF_OK : UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
+}
+
+UfStatus open_state(State* s, const char* precision) {
+    if (strcmp(precision, "fp32") != 0 && strcmp(precision, "tf32") != 0 && strcmp(precision, "bf16") != 0)
+        return UF_FAIL(UF_ERR_ARGUMENT, "precision '%s'; expected fp32, tf32 or bf16", precision);
+    UF_TRY(find_device(s));
+    const cudaError_t error = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
+    if (error != cudaSuccess) return UF_FAIL(UF_ERR_DEVICE, "device 'cuda': %s", cudaGetErrorString(error));
+    void* replays = nullptr;
+    UF_TRY(allocate(&replays, sizeof(int64_t), "number of replays"));
+    s->replays = static_cast<int64_t*>(replays);
+    UF_TRY(try_kernel(s));
+    return strcmp(precision, "fp32") == 0 ? UF_OK : open_blas(s, precision);
+}
+
+void fill_table(UfBackend* be) {
+    be->name = "cuda";
+    be->apart = true;
+    be->reserve = cuda_reserve;
+    be->release = cuda_release;
+    be->upload = cuda_upload;
+    be->download = cuda_download;
+    be->sync = cuda_sync;
+    be->plan = cuda_plan;
+    be->random_index = cuda_random_index;
+    be->random_normal = cuda_random_normal;
+    be->random_uniform = cuda_random_uniform;
+    be->gather = cuda_gather;
+    be->network_input = cuda_network_input;
+    be->mlp_forward = cuda_mlp_forward;
+    be->mlp_backward = cuda_mlp_backward;
+    be->mlp_backward_backward = cuda_mlp_backward_backward;
+    be->policy_sample = cuda_policy_sample;
+    be->entropy_coef_loss = cuda_entropy_coef_loss;
+    be->entropy_coef = cuda_entropy_coef;
+    be->awr_weight = cuda_awr_weight;
+    be->actor_q_loss = cuda_actor_q_loss;
+    be->actor_loss = cuda_actor_loss;
+    be->td_target = cuda_td_target;
+    be->q_loss = cuda_q_loss;
+    be->diversity_loss = cuda_diversity_loss;
+    be->value_loss = cuda_value_loss;
+    be->dynamics_target = cuda_dynamics_target;
+    be->dynamics_loss = cuda_dynamics_loss;
+    be->dynamics_error = cuda_dynamics_error;
+    be->model_step = cuda_model_step;
+    be->model_error = cuda_model_error;
+    be->ring_append = cuda_ring_append;
+    be->adam_polyak = cuda_adam_polyak;
+    be->record = cuda_record;
+    be->end_record = cuda_end_record;
+    be->repeat = cuda_repeat;
+    be->close = cuda_close;
+}
+
+}  // namespace
+
+extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision, int num_threads) {
+    UfBackend* be = nullptr;
+    *out = nullptr;
+    UF_TRY(UF_ALLOC(&be, 1, "backend"));
+    fill_table(be);
+    State* s = nullptr;
+    UfStatus status = UF_ALLOC(&s, 1, "backend");
+    be->state = s;
+    if (status == UF_OK) status = uf_pool_create(&be->pool, num_threads);
+    if (status == UF_OK) status = open_state(s, precision);
+    // They see 10 or 7 bits of an operand behind the point, and may cut rather than round.
+    be->rounding = strcmp(precision, "tf32") == 0 ? 0x1p-9 : strcmp(precision, "bf16") == 0 ? 0x1p-7 : 0;
+    if (status == UF_OK) snprintf(be->about, sizeof be->about, "cuda (%s, %s)", s->device, precision);
+    if (status != UF_OK) {
+        cuda_close(be);
+        return status;
+    }
+    *out = be;
+    return UF_OK;
+}

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `make test-cuda`: the tests that want a GPU, on the one that is there; the last line counts. Without one: a message.
+# BUILD and UNIFLORAL as in tests/run_tests.sh. compute-sanitizer looks at the first table cases: it is slow.
+set -uo pipefail
+BUILD=${BUILD:-build}
+export UNIFLORAL=${UNIFLORAL:-./unifloral}
+why=$("$UNIFLORAL" verify --device cuda --precision fp32 tests/data/update_bc.h5 2>&1 >/dev/null | grep "^error: device 'cuda'")
+if [[ -n $why ]]; then
+    echo "SKIP test-cuda: ${why#error: }"
+    exit 0
+fi
+bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" tests/cuda/test_cuda_cli.sh
+bad=$?
+UF_TEST_DEVICE=cuda bash tests/run_tests.sh "$BUILD/tests/test_agent" "$BUILD/tests/test_model" "$BUILD/tests/test_dynamics" || bad=1
+if ! command -v compute-sanitizer >/dev/null; then
+    echo "SKIP compute-sanitizer: it is not on the PATH"
+    exit $bad
+fi
+for tool in memcheck racecheck synccheck; do
+    log=$BUILD/tests/compute-sanitizer-$tool.log
+    if UF_TEST_CASES=5 compute-sanitizer --tool $tool --error-exitcode 9 "$BUILD/tests/test_kernels" >"$log" 2>&1; then
+        echo "ok compute-sanitizer $tool"
+    else
+        echo "not ok compute-sanitizer $tool: $log; its end:"
+        tail -n 10 "$log" | sed 's/^/    | /'
+        bad=1
+    fi
+done
+exit $bad

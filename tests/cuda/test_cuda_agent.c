@@ -1,0 +1,325 @@
+// test_cuda_agent.c: agents on a CUDA device beside agents on the CPU. What both promise (resuming, populations, members
+// that stop) test_agent and test_model show with UF_TEST_DEVICE=cuda. Without a device every case is skipped.
+#include "../support.h"
+
+#include <hdf5.h>
+#include <math.h>
+
+#include "../../core/agent.h"
+#include "../../core/dynamics.h"  // UfModel
+#include "../../core/verify.h"
+#include "../same_member.h"
+#ifdef UF_HOST_CUDA
+#include "../cuda_host/host_cuda.h"
+#endif
+
+enum { OBS = 5, ACT = 2, ROWS = 600 };
+
+// One for each family of terms. A single critic update with a small rate: Adam's division would enlarge rounding.
+static const char* const families[] = {
+    "{\"use_awr\": true, \"awr_temperature\": 3}",
+    "{\"deterministic\": false, \"use_tanh_mean\": false, \"use_entropy_loss\": true, "
+    "\"actor_entropy_coef\": 1,"
+    " \"critic_entropy_coef\": 1, \"num_critics\": 5, \"diversity_coef\": 1, \"use_target_actor\": false}",
+    "{\"deterministic\": false, \"use_log_std_param\": true, \"num_critics\": 3, \"cql_min_q_weight\": 5,"
+    " \"critic_ln\": false}",
+    "{\"use_awr\": true, \"use_value_target\": true, \"aggregate_q\": \"first\", \"batch_size\": 300}",
+    "{\"dataset_sample_ratio\": 0.3, \"rollout_batch_size\": 700, \"rollout_length\": 2, \"model_path\": "
+    "\"-\"}",
+};
+enum { NUM_FAMILIES = sizeof families / sizeof *families };
+
+static UfDataset* data;
+
+static int setup(void** state) {
+    static float obs[ROWS * OBS], actions[ROWS * ACT], rewards[ROWS];
+    static uint8_t terminals[ROWS];
+    UfRandom random = uf_random(7, UF_STREAM_CONTROLLER, 0);
+    for (int i = 0; i < ROWS * OBS; i++) obs[i] = uf_random_normal(&random);
+    for (int i = 0; i < ROWS * ACT; i++) actions[i] = (float)uf_random_uniform(&random, -1, 1);
+    for (int i = 0; i < ROWS; i++) rewards[i] = uf_random_normal(&random);
+    for (int i = 0; i < ROWS; i++) terminals[i] = i % 50 == 49;
+    const UfArrays arrays = {.num_rows = ROWS,
+                             .obs_dim = OBS,
+                             .action_dim = ACT,
+                             .observations = obs,
+                             .actions = actions,
+                             .rewards = rewards,
+                             .terminals = terminals};
+    assert_ok(uf_dataset_from_arrays(&data, &arrays));
+    return make_folder(state);
+}
+
+static int teardown(void** state) {
+    uf_dataset_free(data);
+    return remove_folder(state);
+}
+
+static void need_device(void) {
+    UfBackend* be = NULL;
+    if (uf_backend_open(&be, "cuda", "fp32", 1) != UF_OK) {
+        print_message("SKIP %s\n", uf_error());
+        skip();
+    }
+    uf_backend_close(be);
+}
+
+static UfConfig* config_on(int family, const char* device) {
+    UfConfig* config = NULL;
+    assert_ok(uf_config_create(&config));
+    assert_ok(uf_config_parse(
+        config,
+        "{\"batch_size\": 64, \"actor_layer_width\": 37, \"critic_layer_width\": 24, "
+        "\"actor_num_layers\": 2, \"critic_num_layers\": 2, \"num_updates\": 100, \"lr\": 1e-6, "
+        "\"actor_lr\": 1e-6, \"num_critic_updates_per_step\": 1, \"precision\": \"fp32\"}",
+        "small"));
+    assert_ok(uf_config_parse(config, families[family], "family"));
+    assert_ok(uf_config_set(config, "device", device));
+    return config;
+}
+
+// Three networks with small random weights, so that rollouts stay finite.
+static void give_model(UfAgent* agent) {
+    UfModel m = {.obs_dim = OBS, .action_dim = ACT, .num_networks = 3, .min_reward = -1, .discrepancy = 1};
+    UfRandom random = uf_random(9, UF_STREAM_CONTROLLER, 0);
+    m.mlp = uf_mlp_shape(OBS + ACT, 20, 2, 2 * (OBS + 1), false, 0);
+    snprintf(m.termination, sizeof m.termination, "never");
+    const size_t count = 3 * m.mlp.size;
+    m.params = test_malloc(count * sizeof(real));
+    m.bounds = test_malloc(2 * (OBS + 1) * sizeof(real));
+    for (size_t i = 0; i < count; i++) m.params[i] = 0.1f * uf_random_normal(&random);
+    for (int d = 0; d <= OBS; d++) {
+        m.bounds[d] = 0.5f;
+        m.bounds[OBS + 1 + d] = -10;
+    }
+    assert_ok(uf_agent_set_model(agent, &m));
+    test_free(m.params);
+    test_free(m.bounds);
+}
+
+static UfAgent* agent_on(int family, const char* device, int64_t updates) {
+    UfConfig* config = config_on(family, device);
+    UfAgent* agent = NULL;
+    real norm[2 * OBS];
+    for (int i = 0; i < OBS; i++) {
+        norm[i] = data->obs_mean[i];
+        norm[OBS + i] = data->obs_std[i];
+    }
+    assert_ok(
+        uf_agent_create_bare(&agent, (const UfConfig* const*)&config, 1, OBS, ACT, norm, norm + OBS, 1));
+    if (config->dataset_sample_ratio < 1) give_model(agent);
+    assert_ok(uf_train(agent, data, updates, NULL, NULL));
+    uf_config_free(config);
+    return agent;
+}
+
+// Gradients (Adam's first moment is a tenth of them) agree within the rounding of a pass: 1e-4 of a tensor's largest,
+// which is what LayerNorm over 24 units makes of float's. Normal numbers differ by their last bits.
+static void compare_gradients(UfAgent* a, UfAgent* b, int family) {
+    for (int i = 0; i < uf_agent_num_tensors(a); i++) {
+        const UfTensor* t = uf_agent_tensor(a, i);
+        const size_t count = uf_tensor_count(t);
+        if (t->is_target) continue;
+        real *x = test_malloc(count * sizeof(real)), *y = test_malloc(count * sizeof(real)), largest = 0;
+        assert_ok(uf_agent_get_tensor(a, t, UF_TENSOR_ADAM_M, 0, x));
+        assert_ok(uf_agent_get_tensor(b, t, UF_TENSOR_ADAM_M, 0, y));
+        for (size_t k = 0; k < count; k++) largest = (real)fmax(largest, fabs(x[k]));
+        for (size_t k = 0; k < count; k++)
+            if (!(fabs(x[k] - y[k]) <= 1e-4 * largest))
+                fail_msg("family %d, %s[%zu]: %g on the CPU, %g on the device, the largest is %g", family,
+                         t->name, k, (double)x[k], (double)y[k], (double)largest);
+        test_free(x);
+        test_free(y);
+    }
+}
+
+static void compare_metrics(UfAgent* a, UfAgent* b, int family) {
+    const char* const* names;
+    const double *x, *y;
+    int count;
+    assert_ok(uf_agent_metrics(a, 0, &count, &names, &x));
+    assert_ok(uf_agent_metrics(b, 0, &count, &names, &y));
+    for (int i = 0; i < count; i++)
+        if (!(fabs(x[i] - y[i]) <= 1e-5 + 1e-4 * fabs(x[i])))
+            fail_msg("family %d, %s: %g on the CPU, %g on the device", family, names[i], x[i], y[i]);
+}
+
+static void test_first_update(void** state) {
+    (void)state;
+    need_device();
+    for (int f = 0; f < NUM_FAMILIES; f++) {
+        UfAgent *cpu = agent_on(f, "cpu", 1), *cuda = agent_on(f, "cuda", 1);
+        assert_string_equal(uf_agent_backend(cuda)->name, "cuda");
+        compare_gradients(cpu, cuda, f);
+        compare_metrics(cpu, cuda, f);
+        uf_agent_free(cpu);
+        uf_agent_free(cuda);
+    }
+}
+
+static void test_repeats(void** state) {
+    (void)state;
+    need_device();
+    for (int f = 0; f < NUM_FAMILIES; f++) {
+        UfAgent *one = agent_on(f, "cuda", 4), *other = agent_on(f, "cuda", 4);
+        assert_same_member(one, 0, other, 0);
+        uf_agent_free(one);
+        uf_agent_free(other);
+    }
+}
+
+// A recorded update that is repeated does what updates that are launched one by one do: an agent that is saved and
+// loaded after each never repeats one. A learning rate that falls and two critic updates are counted along.
+static void test_recorded_updates(void** state) {
+    (void)state;
+    const char* path = in_folder("steps.h5");
+    need_device();
+    for (int f = 0; f < NUM_FAMILIES - 1; f++) {  // the last has a model, which no file holds
+        UfConfig* config = config_on(f, "cuda");
+        UfAgent *straight = NULL, *stepwise = NULL;
+        assert_ok(uf_config_parse(config,
+                                  "{\"lr_schedule\": \"cosine\", \"num_updates\": 9, \"lr\": 1e-3, "
+                                  "\"num_critic_updates_per_step\": 2}",
+                                  "schedule"));
+        assert_ok(uf_agent_create(&straight, config, data, 1));
+        assert_ok(uf_agent_create(&stepwise, config, data, 1));
+        assert_ok(uf_train(straight, data, 8, NULL, NULL));
+        for (int k = 0; k < 8; k++) {
+            assert_ok(uf_train(stepwise, data, 1, NULL, NULL));
+            assert_ok(uf_agent_save(stepwise, path));
+            uf_agent_free(stepwise);
+            assert_ok(uf_agent_load(&stepwise, path, 1));
+        }
+        assert_same_member(straight, 0, stepwise, 0);
+        uf_agent_free(straight);
+        uf_agent_free(stepwise);
+        uf_config_free(config);
+    }
+}
+
+// A checkpoint of one device goes on on the other, from the same bits; and with its own configuration's device.
+static void test_checkpoints_move(void** state) {
+    (void)state;
+    const char* path = in_folder("moves.h5");
+    need_device();
+    for (int k = 0; k < 4; k++) {
+        const char *from = k % 2 ? "cpu" : "cuda", *to = k % 2 ? "cuda" : "cpu";
+        UfAgent *saved = agent_on(k / 2, from, 3), *moved = NULL, *stayed = NULL;
+        assert_ok(uf_agent_save(saved, path));
+        assert_ok(uf_agent_load_on(&moved, &path, 1, to, NULL, 1));
+        assert_ok(uf_agent_load(&stayed, path, 1));
+        assert_string_equal(uf_agent_backend(moved)->name, to);
+        assert_string_equal(uf_agent_backend(stayed)->name, from);
+        assert_same_member(saved, 0, moved, 0);
+        compare_metrics(saved, moved, k / 2);
+        assert_ok(uf_train(moved, data, 2, NULL, NULL));
+        assert_ok(uf_train(stayed, data, 2, NULL, NULL));
+        assert_ok(uf_train(saved, data, 2, NULL, NULL));
+        assert_same_member(saved, 0, stayed, 0);
+        uf_agent_free(saved);
+        uf_agent_free(moved);
+        uf_agent_free(stayed);
+    }
+}
+
+// Turns the sign of every number of a dataset in a file.
+static void negate(const char* path, const char* name) {
+    const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), set = H5Dopen2(file, name, H5P_DEFAULT);
+    const hid_t space = H5Dget_space(set);
+    const size_t count = (size_t)H5Sget_simple_extent_npoints(space);
+    double* values = test_malloc(count * sizeof *values);
+    assert_true(H5Dread(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    for (size_t i = 0; i < count; i++) values[i] *= -1;
+    assert_true(H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    test_free(values);
+    H5Sclose(space);
+    H5Dclose(set);
+    H5Fclose(file);
+}
+
+// The bounds for tensor cores are wide, but a wrong input leaves them: rewards reach critics and through them the actor.
+static void test_wrong_recordings(void** state) {
+    (void)state;
+    static const char* const precisions[] = {"fp32", "tf32", "bf16"};
+    static const char* const inputs[] = {"step0/batch/reward", "step0/batch/action", "step0/batch/obs"};
+    const char* path = in_folder("wrong.h5");
+    need_device();
+    for (int i = 0; i < 3; i++) {
+        char *bytes, *report;
+        size_t num_bytes;
+        assert_ok(uf_read_file("tests/data/update_td3_awr.h5", &bytes, &num_bytes));
+        assert_ok(uf_write_file(path, bytes, num_bytes));
+        uf_free(bytes);
+        negate(path, inputs[i]);
+        for (int k = 0; k < 3; k++) {
+            bool passed = true;
+            assert_ok(uf_verify_on(path, "cuda", precisions[k], &report, &passed));
+            if (passed)
+                fail_msg("%s of the other sign went unnoticed in %s: %s", inputs[i], precisions[k], report);
+            uf_free(report);
+        }
+    }
+}
+
+// A policy acts on the host, whatever device it was trained on, and with those parameters.
+static void test_policy(void** state) {
+    (void)state;
+    const char* path = in_folder("policy.h5");
+    need_device();
+    UfAgent* agent = agent_on(0, "cuda", 3);
+    UfPolicy *policy = NULL, *loaded = NULL;
+    float x[2][ACT], obs[OBS] = {0.1f, -0.2f, 0.3f, 0, 1};
+    assert_ok(uf_agent_save(agent, path));
+    assert_ok(uf_policy_create(&policy, agent, 0));
+    assert_ok(uf_policy_load(&loaded, path, 0));
+    assert_ok(uf_policy_act(policy, x[0], obs, 1, NULL));
+    assert_ok(uf_policy_act(loaded, x[1], obs, 1, NULL));
+    assert_memory_equal(x[0], x[1], sizeof x[0]);
+    uf_policy_free(policy);
+    uf_policy_free(loaded);
+    uf_agent_free(agent);
+}
+
+static void test_auto(void** state) {
+    (void)state;
+    need_device();
+    UfAgent* agent = agent_on(0, "auto", 1);
+    assert_string_equal(uf_agent_backend(agent)->name, "cuda");
+    uf_agent_free(agent);
+#ifdef UF_HOST_CUDA
+    uf_host_cuda.driver_version = 0;
+    agent = agent_on(0, "auto", 1);
+    uf_host_cuda.driver_version = 13000;
+    assert_string_equal(uf_agent_backend(agent)->name, "cpu");
+    assert_non_null(strstr(uf_agent_backend(agent)->about, "no NVIDIA driver"));
+    uf_agent_free(agent);
+#endif
+}
+
+// What does not run there says so; nothing falls back by itself.
+static void test_refusals(void** state) {
+    (void)state;
+    UfConfig *online = config_on(0, "cuda"), *other = config_on(0, "cpu");
+    assert_int_equal(uf_config_fit_together(online, other), UF_ERR_CONFIG);
+    assert_error("share a device");
+    assert_ok(uf_config_set(online, "online", "true"));
+    assert_ok(uf_config_set(online, "env", "pendulum"));
+    assert_int_equal(uf_config_check(online), UF_ERR_CONFIG);
+    assert_error("device is 'cuda'");
+    uf_config_free(online);
+    uf_config_free(other);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_first_update),
+        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_recorded_updates),
+        cmocka_unit_test(test_checkpoints_move),
+        cmocka_unit_test(test_wrong_recordings),
+        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests_name("cuda agent", tests, setup, teardown);
+}

@@ -1,0 +1,129 @@
+// cuda_runtime.h: stands for CUDA's own where kernels.cu is compiled for the host, so that its kernels are tested
+// without a GPU. A test tool, not a backend: blocks run one after another, the threads of a block as fibres that
+// change at barriers and warp functions. Only what kernels.cu uses is here; see host_cuda.cpp.
+#ifndef UF_HOST_CUDA_RUNTIME_H
+#define UF_HOST_CUDA_RUNTIME_H
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#include "host_cuda.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __launch_bounds__(...)
+// All shared memory lies in one section, which is filled with NaN before every block.
+#define __shared__ static __attribute__((section("uf_shared")))
+
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+// ---- what the threads of a block do together ----
+
+enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCWARP, UF_HOST_SHUFFLE, UF_HOST_ALL };
+
+void __syncthreads();
+void __syncwarp();
+// Hands in `bits` and gets those of another lane of the warp; every lane takes part.
+uint64_t uf_host_exchange(UfHostMeeting what, uint64_t bits, int from_lane);
+
+template <typename T>
+T uf_host_shuffle(unsigned mask, T x, int from_lane) {
+    uint64_t bits = 0;
+    uf_host_check_mask(mask);
+    static_assert(sizeof x <= sizeof bits, "a shuffle moves 8 bytes at most");
+    memcpy(&bits, &x, sizeof x);
+    bits = uf_host_exchange(UF_HOST_SHUFFLE, bits, from_lane);
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+inline int uf_host_lane() { return static_cast<int>(threadIdx.x % 32); }
+template <typename T>
+T __shfl_sync(unsigned mask, T x, int lane) {
+    return uf_host_shuffle(mask, x, lane);
+}
+template <typename T>
+T __shfl_xor_sync(unsigned mask, T x, int bits) {
+    return uf_host_shuffle(mask, x, uf_host_lane() ^ bits);
+}
+template <typename T>
+T __shfl_up_sync(unsigned mask, T x, int by) {
+    return uf_host_shuffle(mask, x, uf_host_lane() < by ? uf_host_lane() : uf_host_lane() - by);
+}
+int __all_sync(unsigned mask, int predicate);
+
+__extension__ typedef unsigned __int128 UfHostUint128;
+inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
+    return static_cast<uint64_t>(static_cast<UfHostUint128>(a) * b >> 64);
+}
+
+// ---- runtime ----
+
+#define CUDART_VERSION 13000
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorIllegalAddress = 700,
+    cudaErrorLaunchFailure = 719,
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
+enum cudaDeviceAttr {
+    cudaDevAttrMultiProcessorCount = 16,
+    cudaDevAttrComputeCapabilityMajor = 75,
+    cudaDevAttrComputeCapabilityMinor = 76,
+};
+enum { cudaStreamNonBlocking = 1 };
+struct cudaDeviceProp {
+    char name[256];
+};
+typedef struct UfHostStream* cudaStream_t;
+
+const char* cudaGetErrorString(cudaError_t error);
+cudaError_t cudaGetLastError();
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* out, int device);
+cudaError_t cudaMalloc(void** out, size_t bytes);
+cudaError_t cudaFree(void* memory);
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total);
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+
+// A graph is the list of what was launched.
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+typedef struct UfHostGraph *cudaGraph_t, *cudaGraphExec_t;
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+
+struct cudaLaunchConfig_t {
+    dim3 gridDim, blockDim;
+    size_t dynamicSmemBytes;
+    cudaStream_t stream;
+};
+
+cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, const std::function<void()>& thread);
+
+template <typename... Params, typename... Args>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args&&... args) {
+    return uf_host_launch(config, [=] { kernel(args...); });  // each thread gets its copy of the arguments
+}
+
+#endif

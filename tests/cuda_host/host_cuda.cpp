@@ -1,0 +1,549 @@
+// host_cuda.cpp: runs the kernels of kernels.cu on the host, for tests.
+//
+// The threads of a block are fibres: each runs until it meets others (__syncthreads, a warp function), then the next
+// in order goes on. Nothing runs at the same time, so what a missing barrier would break shows as a result that
+// depends on the order; tests run every op in three. What is stricter than a GPU: a thread that leaves while others
+// wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
+// is the host's, so the address sanitizer sees every access; it and shared memory begin as NaN.
+//
+// Rooms: fibres, meeting, launching, graphs, memory, device, cuBLAS.
+#include "host_cuda.h"
+
+#include "cublas_v2.h"
+#include "cuda_runtime.h"
+#include "dlfcn.h"
+
+#include <cblas.h>
+#include <sys/mman.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#if defined __SANITIZE_ADDRESS__
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if !defined __x86_64__
+#include <ucontext.h>
+#endif
+
+UfHostCuda uf_host_cuda = {
+    UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1, false};
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+[[noreturn]] static void give_up(const char* sentence) {
+    fprintf(stderr, "ERROR: block %u, thread %u of %u: %s\n", blockIdx.x, threadIdx.x, blockDim.x, sentence);
+    abort();
+}
+
+// ---- fibres ----
+
+enum State { READY, WAITS, DONE };
+enum { MAX_THREADS = 1024, WARP = 32, STACK_BYTES = 256 << 10, PAGE = 4096 };
+
+struct Fibre {
+    void* stack;
+    void* fake_stack;  // of the address sanitizer
+    State state;
+    UfHostMeeting meeting;
+    uint64_t given[2];  // in turn, so that a lane that is ahead does not overwrite what others still read
+    int turn;
+#if defined __x86_64__
+    void* sp;
+#else
+    ucontext_t context;
+#endif
+};
+
+static Fibre fibres[MAX_THREADS + 1];  // the last is the program itself
+static Fibre* const program = &fibres[MAX_THREADS];
+static int num_fibres;                              // made so far
+static int order[MAX_THREADS], place[MAX_THREADS];  // who is at a place, and where one is
+static int first_ready;                             // none before that place can go on
+static int num_done, num_at_barrier, num_in_warp[MAX_THREADS / WARP];
+static const std::function<void()>* body;
+
+static void park();
+
+#if defined __SANITIZE_ADDRESS__
+static const void* program_stack;  // of the thread that launches
+static size_t program_bytes;
+static bool from_program;
+
+static void arrive(void* fake_stack) {
+    const void* bottom;
+    size_t bytes;
+    __sanitizer_finish_switch_fiber(fake_stack, &bottom, &bytes);
+    if (from_program) {
+        program_stack = bottom;
+        program_bytes = bytes;
+    }
+    from_program = false;
+}
+#endif
+
+static void fibre_main() {
+#if defined __SANITIZE_ADDRESS__
+    arrive(nullptr);
+#endif
+    for (;;) {
+        (*body)();
+        fibres[threadIdx.x].state = DONE;
+        num_done++;
+        park();
+    }
+}
+
+#if defined __x86_64__
+// Saves what a function must keep, changes the stack, takes the other's. The control words never change here.
+extern "C" void uf_host_switch(void** save, void* to);
+asm(".text\n.globl uf_host_switch\n.type uf_host_switch,@function\nuf_host_switch:\n"
+    "push %rbp\npush %rbx\npush %r12\npush %r13\npush %r14\npush %r15\n"
+    "mov %rsp,(%rdi)\nmov %rsi,%rsp\n"
+    "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbx\npop %rbp\nret\n"
+    ".size uf_host_switch,.-uf_host_switch\n");
+#endif
+
+static void make_fibre(Fibre* f) {
+    f->stack = mmap(nullptr, STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (f->stack == MAP_FAILED || mprotect(f->stack, PAGE, PROT_NONE) != 0) give_up("no memory for a stack");
+#if defined __x86_64__
+    void** top =
+        reinterpret_cast<void**>(static_cast<char*>(f->stack) + STACK_BYTES) - 1;  // aligned as after a call
+    *--top = reinterpret_cast<void*>(fibre_main);
+    f->sp = top - 6;
+#else
+    getcontext(&f->context);
+    f->context.uc_stack.ss_sp = f->stack;
+    f->context.uc_stack.ss_size = STACK_BYTES;
+    makecontext(&f->context, fibre_main, 0);
+#endif
+}
+
+static void switch_fibre(Fibre* from, Fibre* to) {
+#if defined __SANITIZE_ADDRESS__
+    const bool is_program = to == program;
+    from_program = from == program;
+    __sanitizer_start_switch_fiber(&from->fake_stack, is_program ? program_stack : to->stack,
+                                   is_program ? program_bytes : static_cast<size_t>(STACK_BYTES));
+#endif
+#if defined __x86_64__
+    uf_host_switch(&from->sp, to->sp);
+#else
+    swapcontext(&from->context, &to->context);
+#endif
+#if defined __SANITIZE_ADDRESS__
+    arrive(from->fake_stack);
+#endif
+}
+
+// Goes on with a thread that can; back to the program when all are done. Forward and in reverse it is the first in
+// order, so that a warp gets as far ahead of the others as barriers let it; else the next, in turn.
+static void park() {
+    const int self = static_cast<int>(threadIdx.x), count = static_cast<int>(blockDim.x);
+    Fibre* next = num_done == count ? program : nullptr;
+    int at = uf_host_cuda.order == UF_HOST_SHUFFLED ? place[self] + 1 : first_ready;
+    for (int k = 0; k < count && !next; k++, at++) {
+        if (at >= count) at -= count;
+        if (fibres[order[at]].state != READY) continue;
+        next = &fibres[order[at]];
+        first_ready = at;
+    }
+    if (!next) give_up("threads wait for one another for ever");
+    if (next == &fibres[self]) return;
+    if (next != program) threadIdx.x = static_cast<unsigned>(next - fibres);
+    switch_fibre(&fibres[self], next);
+    threadIdx.x = static_cast<unsigned>(self);
+}
+
+// ---- meeting ----
+
+static void meet(UfHostMeeting what, int first, int count, int* arrived) {
+    Fibre* self = &fibres[threadIdx.x];
+    self->meeting = what;
+    if (++*arrived < count) {
+        self->state = WAITS;
+        park();
+        return;
+    }
+    *arrived = 0;
+    for (int i = first; i < first + count; i++) {
+        if (fibres[i].meeting != what) give_up("threads meet at different functions");
+        fibres[i].state = READY;
+        if (place[i] < first_ready) first_ready = place[i];
+    }
+}
+
+void __syncthreads() {
+    if (num_done) give_up("a thread has left and will not come to __syncthreads");
+    meet(UF_HOST_SYNCTHREADS, 0, static_cast<int>(blockDim.x), &num_at_barrier);
+}
+
+static void meet_warp(UfHostMeeting what) {
+    const int warp = static_cast<int>(threadIdx.x) / WARP, first = warp * WARP;
+    if (first + WARP > static_cast<int>(blockDim.x)) give_up("a warp function in a warp that is not whole");
+    for (int i = first; i < first + WARP; i++)
+        if (fibres[i].state == DONE) give_up("a lane has left and will not come to the warp function");
+    meet(what, first, WARP, &num_in_warp[warp]);
+}
+
+uint64_t uf_host_exchange(UfHostMeeting what, uint64_t bits, int from_lane) {
+    Fibre* self = &fibres[threadIdx.x];
+    const int turn = self->turn;
+    self->given[turn] = bits;
+    self->turn = 1 - turn;
+    meet_warp(what);
+    return fibres[static_cast<int>(threadIdx.x) / WARP * WARP + from_lane % WARP].given[turn];
+}
+
+void __syncwarp() { meet_warp(UF_HOST_SYNCWARP); }
+
+void uf_host_check_mask(unsigned mask) {
+    if (mask != 0xffffffffu) give_up("only whole warps meet here");
+}
+
+int __all_sync(unsigned mask, int predicate) {
+    uf_host_check_mask(mask);
+    int all = 1;
+    const int first = static_cast<int>(threadIdx.x) / WARP * WARP;
+    Fibre* self = &fibres[threadIdx.x];
+    const int turn = self->turn;
+    uf_host_exchange(UF_HOST_ALL, static_cast<uint64_t>(predicate != 0), 0);
+    for (int i = first; i < first + WARP; i++) all = all && fibres[i].given[turn];
+    return all;
+}
+
+// ---- launching ----
+
+extern uint32_t uf_shared_start[] __asm__("__start_uf_shared") __attribute__((weak));
+extern uint32_t uf_shared_end[] __asm__("__stop_uf_shared") __attribute__((weak));
+static const uint32_t UNWRITTEN = 0x7FA5A5A5;  // a NaN
+
+__attribute__((no_sanitize("address"))) static void poison_shared() {
+    for (uint32_t* at = uf_shared_start; at < uf_shared_end; at++) *at = UNWRITTEN;
+}
+
+static uint32_t chance(uint32_t n) {
+    static uint32_t state = 1;
+    state = state * 1664525u + 1013904223u;
+    return static_cast<uint32_t>(static_cast<uint64_t>(state) * n >> 32);
+}
+
+static void choose_order(int count) {
+    for (int i = 0; i < count; i++) order[i] = uf_host_cuda.order == UF_HOST_REVERSE ? count - 1 - i : i;
+    for (int i = count - 1; i > 0 && uf_host_cuda.order == UF_HOST_SHUFFLED; i--) {
+        const int other = static_cast<int>(chance(static_cast<uint32_t>(i) + 1)), swap = order[i];
+        order[i] = order[other];
+        order[other] = swap;
+    }
+    for (int i = 0; i < count; i++) place[order[i]] = i;
+}
+
+static void run_block(int count) {
+    poison_shared();
+    choose_order(count);
+    num_done = num_at_barrier = first_ready = 0;
+    memset(num_in_warp, 0, sizeof num_in_warp);
+    for (int i = 0; i < count; i++) {
+        fibres[i].state = READY;
+        fibres[i].turn = 0;
+    }
+    threadIdx = dim3(static_cast<unsigned>(order[0]), 0, 0);
+    switch_fibre(program, &fibres[order[0]]);
+}
+
+// Threads of the program take turns.
+static std::mutex one_at_a_time;
+
+struct UfHostStream {
+    UfHostGraph* capture;  // that launches go to.   Nullable
+};
+
+struct UfHostGraph {
+    std::vector<std::function<void()>> work;
+};
+
+static void run_grid(dim3 grid, dim3 block, const std::function<void()>& thread) {
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    const int count = static_cast<int>(block.x);
+    while (num_fibres < count) make_fibre(&fibres[num_fibres++]);
+    body = &thread;
+    gridDim = grid;
+    blockDim = block;
+    // Blocks in both directions: none may wait for what another writes.
+    const bool backward = uf_host_cuda.order == UF_HOST_REVERSE;
+    for (unsigned b = 0; b < gridDim.x; b++) {
+        blockIdx = dim3(backward ? gridDim.x - 1 - b : b, 0, 0);
+        run_block(count);
+    }
+}
+
+cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, const std::function<void()>& thread) {
+    const dim3 grid = config->gridDim, block = config->blockDim;
+    if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
+    if (block.x < 1 || block.x > MAX_THREADS || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
+    if (config->stream->capture)
+        config->stream->capture->work.push_back([=] { run_grid(grid, block, thread); });
+    else
+        run_grid(grid, block, thread);
+    return cudaSuccess;
+}
+
+// ---- graphs ----
+
+// What is no launch must wait until the recording has ended.
+static void expect_no_capture(cudaStream_t stream, const char* what) {
+    if (stream && stream->capture) give_up(what);
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+    (void)mode;
+    expect_no_capture(stream, "a recording inside a recording");
+    stream->capture = new UfHostGraph();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
+    *out = stream->capture;
+    stream->capture = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long flags) {
+    (void)flags;
+    *out = new UfHostGraph(*graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    expect_no_capture(stream, "a graph launched inside a recording");
+    for (const auto& work : graph->work) work();
+    return cudaSuccess;
+}
+
+// ---- memory ----
+
+static std::map<void*, size_t>& allocations() {
+    static std::map<void*, size_t> all;
+    return all;
+}
+
+cudaError_t cudaMalloc(void** out, size_t bytes) {
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    *out = nullptr;
+    if (bytes > uf_host_cuda.total_bytes - uf_host_cuda.used_bytes) return cudaErrorMemoryAllocation;
+    const size_t words = bytes / sizeof UNWRITTEN;
+    void* memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    if (!memory) return cudaErrorMemoryAllocation;
+    for (size_t i = 0; i < words; i++) static_cast<uint32_t*>(memory)[i] = UNWRITTEN;
+    allocations()[memory] = bytes;
+    uf_host_cuda.used_bytes += bytes;
+    *out = memory;
+    return cudaSuccess;
+}
+
+cudaError_t cudaFree(void* memory) {
+    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    if (!memory) return cudaSuccess;
+    const auto found = allocations().find(memory);
+    if (found == allocations().end()) give_up("cudaFree of what cudaMalloc did not give");
+    uf_host_cuda.used_bytes -= found->second;
+    allocations().erase(found);
+    free(memory);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
+    *free_bytes = uf_host_cuda.total_bytes - uf_host_cuda.used_bytes;
+    *total = uf_host_cuda.total_bytes;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+    (void)kind;
+    expect_no_capture(stream, "a copy inside a recording");
+    memcpy(to, from, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+    expect_no_capture(stream, "memory is set inside a recording");
+    memset(to, value, bytes);
+    return cudaSuccess;
+}
+
+// ---- device ----
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
+    (void)flags;
+    *out = new UfHostStream();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    expect_no_capture(stream, "a wait inside a recording");
+    const bool fails = uf_host_cuda.fail_sync >= 0 && uf_host_cuda.num_launches >= uf_host_cuda.fail_sync;
+    return fails ? cudaErrorIllegalAddress : cudaSuccess;
+}
+
+const char* cudaGetErrorString(cudaError_t error) {
+    switch (error) {
+        case cudaSuccess: return "no error";
+        case cudaErrorMemoryAllocation: return "out of memory";
+        case cudaErrorInsufficientDriver:
+            return "CUDA driver version is insufficient for CUDA runtime version";
+        case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+        case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
+        case cudaErrorLaunchFailure: return "unspecified launch failure";
+    }
+    return "unknown error";
+}
+
+cudaError_t cudaGetLastError() { return cudaSuccess; }
+
+cudaError_t cudaDriverGetVersion(int* version) {
+    *version = uf_host_cuda.driver_version;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+    *count = uf_host_cuda.device_count > 0 ? uf_host_cuda.device_count : 0;
+    if (uf_host_cuda.device_count < 0) return cudaErrorInsufficientDriver;
+    return *count ? cudaSuccess : cudaErrorNoDevice;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* out, int device) {
+    (void)device;
+    strcpy(out->name, "the host");
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr what, int device) {
+    (void)device;
+    *value = what == cudaDevAttrMultiProcessorCount      ? 132
+             : what == cudaDevAttrComputeCapabilityMajor ? uf_host_cuda.compute_major
+                                                         : 0;
+    return cudaSuccess;
+}
+
+// ---- cuBLAS ----
+
+struct UfHostBlas {
+    cudaStream_t stream;
+    bool has_workspace;
+};
+
+cublasStatus_t cublasCreate_v2(cublasHandle_t* out) {
+    *out = new UfHostBlas();
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
+    delete handle;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+    handle->stream = stream;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, size_t bytes) {
+    handle->has_workspace = workspace && bytes;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+// To the nearest number with `bits` bits behind the point, as tensor cores read their operands: 10 (TF32), 7 (bf16).
+static float rounded(float x, int bits) {
+    uint32_t u;
+    if (x - x != 0) return x;
+    memcpy(&u, &x, sizeof u);
+    const uint32_t half = 1u << (22 - bits), odd = u >> (23 - bits) & 1;
+    u = (u + half - 1 + odd) & ~(2 * half - 1);
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+// A column-major matrix with `rows` numbers a column, rounded.
+static std::vector<float> rounded_matrix(const float* x, int rows, int columns, int ld, int bits) {
+    std::vector<float> y(static_cast<size_t>(rows) * static_cast<size_t>(columns));
+    for (int j = 0; j < columns; j++)
+        for (int i = 0; i < rows; i++)
+            y[static_cast<size_t>(j) * static_cast<size_t>(rows) + static_cast<size_t>(i)] =
+                rounded(x[static_cast<size_t>(j) * static_cast<size_t>(ld) + static_cast<size_t>(i)], bits);
+    return y;
+}
+
+cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a,
+                                          cublasOperation_t op_b, int m, int n, int k, const void* alpha,
+                                          const void* a, cudaDataType a_type, int lda, long long stride_a,
+                                          const void* b, cudaDataType b_type, int ldb, long long stride_b,
+                                          const void* beta, void* c, cudaDataType c_type, int ldc,
+                                          long long stride_c, int count, cublasComputeType_t compute,
+                                          cublasGemmAlgo_t algorithm) {
+    const bool flip_a = op_a == CUBLAS_OP_T, flip_b = op_b == CUBLAS_OP_T;
+    const int rows_a = flip_a ? k : m, columns_a = flip_a ? m : k, rows_b = flip_b ? n : k,
+              columns_b = flip_b ? k : n, bits = compute == CUBLAS_COMPUTE_32F_FAST_16BF ? 7 : 10;
+    (void)algorithm;
+    if (!handle->stream || !handle->has_workspace || a_type != CUDA_R_32F || b_type != CUDA_R_32F ||
+        c_type != CUDA_R_32F || m < 1 || n < 1 || k < 1 || count < 1 || lda < rows_a || ldb < rows_b ||
+        ldc < m)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    const float factor = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
+    const auto products = [=] {
+        for (int i = 0; i < count; i++) {
+            const std::vector<float> left =
+                rounded_matrix(static_cast<const float*>(a) + i * stride_a, rows_a, columns_a, lda, bits);
+            const std::vector<float> right =
+                rounded_matrix(static_cast<const float*>(b) + i * stride_b, rows_b, columns_b, ldb, bits);
+            cblas_sgemm(CblasColMajor, flip_a ? CblasTrans : CblasNoTrans, flip_b ? CblasTrans : CblasNoTrans,
+                        m, n, k, factor, left.data(), rows_a, right.data(), rows_b, kept,
+                        static_cast<float*>(c) + i * stride_c, ldc);
+        }
+    };
+    uf_host_cuda.num_products++;
+    if (handle->stream->capture)
+        handle->stream->capture->work.push_back(products);
+    else
+        products();
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+void* uf_host_dlopen(const char* name) {
+    (void)name;
+    return uf_host_cuda.no_blas ? nullptr : &uf_host_cuda;
+}
+
+void* uf_host_dlsym(const char* name) {
+    static const struct {
+        const char* name;
+        void* function;
+    } functions[] = {
+        {"cublasCreate_v2", reinterpret_cast<void*>(cublasCreate_v2)},
+        {"cublasDestroy_v2", reinterpret_cast<void*>(cublasDestroy_v2)},
+        {"cublasSetStream_v2", reinterpret_cast<void*>(cublasSetStream_v2)},
+        {"cublasSetWorkspace_v2", reinterpret_cast<void*>(cublasSetWorkspace_v2)},
+        {"cublasGemmStridedBatchedEx", reinterpret_cast<void*>(cublasGemmStridedBatchedEx)},
+    };
+    for (const auto& f : functions)
+        if (strcmp(f.name, name) == 0) return f.function;
+    return nullptr;
+}

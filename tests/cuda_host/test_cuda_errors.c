@@ -1,0 +1,177 @@
+// test_cuda_errors.c: what a CUDA device can refuse, on the device that is none (host_cuda.h): each is a status with
+// a sentence that names it and the remedy, and nothing is left behind.
+#include "../support.h"
+
+#include "host_cuda.h"
+#include "kernels.h"
+
+static UfHostCuda healthy;
+
+static int keep_healthy(void** state) {
+    (void)state;
+    healthy = uf_host_cuda;
+    return 0;
+}
+
+static int heal(void** state) {
+    (void)state;
+    const size_t used = uf_host_cuda.used_bytes;
+    uf_host_cuda = healthy;
+    return used == 0 ? 0 : -1;  // every test closes what it opens
+}
+
+static void expect_refused(const char* precision, UfStatus status, const char* piece, const char* remedy) {
+    UfBackend* be = NULL;
+    assert_int_equal(uf_backend_open(&be, "cuda", precision, 1), status);
+    assert_null(be);
+    assert_error(piece);
+    assert_error(remedy);
+}
+
+static void test_no_driver(void** state) {
+    (void)state;
+    uf_host_cuda.driver_version = 0;
+    expect_refused("fp32", UF_ERR_DEVICE, "no NVIDIA driver", "set device to cpu");
+}
+
+static void test_old_driver(void** state) {
+    (void)state;
+    uf_host_cuda.driver_version = 12040;
+    uf_host_cuda.device_count = -1;
+    expect_refused("fp32", UF_ERR_DEVICE, "driver is for CUDA 12.4, this program needs 13.0",
+                   "update the driver");
+}
+
+static void test_no_device(void** state) {
+    (void)state;
+    uf_host_cuda.device_count = 0;
+    expect_refused("fp32", UF_ERR_DEVICE, "shows no GPU", "CUDA_VISIBLE_DEVICES");
+}
+
+static void test_old_device(void** state) {
+    (void)state;
+    uf_host_cuda.compute_major = 7;
+    expect_refused("fp32", UF_ERR_DEVICE, "compute capability 7.0", "needs 8.0");
+}
+
+static void test_no_blas(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    uf_host_cuda.no_blas = true;
+    expect_refused("tf32", UF_ERR_DEVICE, "libcublas.so.13 cannot be loaded", "precision to fp32");
+    assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));  // does without
+    uf_backend_close(be);
+}
+
+static void test_precision(void** state) {
+    (void)state;
+    expect_refused("fp16", UF_ERR_ARGUMENT, "precision 'fp16'", "expected fp32, tf32 or bf16");
+}
+
+static void test_memory(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    void* memory = NULL;
+    assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
+    assert_int_equal(be->reserve(be, &memory, (size_t)40 << 30, "parameters"), UF_ERR_MEMORY);
+    assert_error("parameters: 40.00 GiB asked of the device, which has 16.00 of 16.00 GiB free");
+    assert_error("lower batch_size");
+    const UfMlp wide = uf_mlp_shape(8, 8192, 2, 1, true, 0), wider = uf_mlp_shape(8, 8193, 2, 1, true, 0);
+    assert_int_equal(be->plan(be, &wide, 64, 64, 1024), UF_ERR_MEMORY);
+    assert_error("scratch");
+    assert_int_equal(be->plan(be, &wider, 1, 1, 1), UF_ERR_UNSUPPORTED);
+    assert_error("8193 units");
+    assert_ok(be->reserve(be, &memory, 1024, "a little"));  // nothing of that sticks
+    be->release(be, memory);
+    assert_ok(be->sync(be));
+    uf_backend_close(be);
+    uf_host_cuda.total_bytes = 1 << 20;
+    expect_refused("bf16", UF_ERR_MEMORY, "workspace of cuBLAS", "lower");
+}
+
+// A network of 3 inputs, 5 units and 2 outputs on the device, all zeros.
+typedef struct Net {
+    UfMlp mlp;
+    UfNets nets;
+    void *params, *x, *out;
+} Net;
+
+static void make_net(Net* n, UfBackend* be) {
+    n->mlp = uf_mlp_shape(3, 5, 1, 2, true, 0);
+    assert_ok(be->reserve(be, &n->params, n->mlp.size * sizeof(real), "parameters"));
+    assert_ok(be->reserve(be, &n->x, 7 * 3 * sizeof(real), "x"));
+    assert_ok(be->reserve(be, &n->out, 7 * 2 * sizeof(real), "out"));
+    n->nets = (UfNets){&n->mlp, 1, 1, 1, n->params, false};
+}
+
+static void forward(Net* n, UfBackend* be) {
+    be->mlp_forward(be, &n->nets, n->out, NULL, (UfInput){n->x, 3, 7}, (UfRows){0, 7, 7});
+}
+
+static void free_net(Net* n, UfBackend* be) {
+    be->release(be, n->params);
+    be->release(be, n->x);
+    be->release(be, n->out);
+}
+
+static void test_launch(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    Net n;
+    assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
+    make_net(&n, be);
+    assert_ok(be->plan(be, &n.mlp, 1, 1, 7));
+    forward(&n, be);
+    assert_ok(be->sync(be));
+    uf_host_cuda.fail_launch = uf_host_cuda.num_launches + 1;  // the second kernel of the pass
+    forward(&n, be);
+    const int64_t launched = uf_host_cuda.num_launches;
+    be->entropy_coef(be, n.out, n.params, 1, 1, n.x);  // later ops do nothing, and the first failure stays
+    assert_int_equal(uf_host_cuda.num_launches, launched);
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(be->sync(be), UF_ERR_DEVICE);
+        assert_error("mlp_forward (population 1, networks 1, rows 7, width 5): unspecified launch failure");
+    }
+    free_net(&n, be);
+    uf_backend_close(be);
+}
+
+static void test_fault(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    Net n;
+    assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
+    make_net(&n, be);
+    assert_ok(be->plan(be, &n.mlp, 1, 1, 7));
+    uf_host_cuda.fail_sync = uf_host_cuda.num_launches + 1;
+    forward(&n, be);
+    assert_int_equal(be->sync(be), UF_ERR_DEVICE);
+    assert_error("mlp_forward (population 1, networks 1, rows 7, width 5): an illegal memory access");
+    assert_error("CUDA_LAUNCH_BLOCKING=1");
+    free_net(&n, be);
+    uf_backend_close(be);
+}
+
+// An op whose scratch nobody planned says so instead of writing somewhere.
+static void test_no_plan(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    Net n;
+    assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
+    make_net(&n, be);
+    forward(&n, be);
+    assert_int_equal(be->sync(be), UF_ERR_DEVICE);
+    assert_error("were planned");
+    free_net(&n, be);
+    uf_backend_close(be);
+}
+
+int main(void) {
+#define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, heal)
+    const struct CMUnitTest tests[] = {
+        TEST(test_no_driver), TEST(test_old_driver), TEST(test_no_device), TEST(test_old_device),
+        TEST(test_no_blas),   TEST(test_precision),  TEST(test_memory),    TEST(test_launch),
+        TEST(test_fault),     TEST(test_no_plan),
+    };
+    return cmocka_run_group_tests_name("cuda errors", tests, keep_healthy, NULL);
+}
