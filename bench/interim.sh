@@ -13,15 +13,8 @@ dataset=${1:-../shared/datasets/halfcheetah-medium.hdf5} rounds=${2:-3}
 folder=$(mktemp -d /tmp/unifloral-interim-XXXXXX)
 trap 'rm -rf "$folder"' EXIT
 
-awk 'BEGIN { srand(0)
-    for (i = 0; i < 17; i++) printf "obs_%d,", i
-    for (i = 0; i < 6; i++) printf "action_%d,", i
-    print "reward,terminal,timeout"
-    for (t = 0; t < 5000; t++) {
-        for (i = 0; i < 23; i++) printf "%.4f,", 2 * rand() - 1
-        printf "%.4f,0,%d\n", rand(), t % 1000 == 999
-    } }' >"$folder/noise.csv"
-"$unifloral" convert "$folder/noise.csv" "$folder/noise.hdf5" >/dev/null
+. bench/noise.sh
+noise_dataset "$unifloral" 5000 "$folder/noise.hdf5"
 
 measure() { # NAME DATASET EVAL_THREADS: "milliseconds updates_per_second" to $folder/NAME
     local log=$folder/run/log.csv lines first="" last="" pid

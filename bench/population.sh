@@ -13,15 +13,8 @@ U=${UNIFLORAL:-./unifloral}
 T=$(mktemp -d /tmp/unifloral-population-XXXXXX)
 trap 'rm -rf "$T"' EXIT
 
-awk 'BEGIN { srand(0)
-    for (i = 0; i < 17; i++) printf "obs_%d,", i
-    for (i = 0; i < 6; i++) printf "action_%d,", i
-    print "reward,terminal,timeout"
-    for (t = 0; t < 20000; t++) {
-        for (i = 0; i < 23; i++) printf "%.4f,", 2 * rand() - 1
-        printf "%.4f,0,%d\n", rand(), t % 1000 == 999
-    } }' >"$T/noise.csv"
-"$U" convert "$T/noise.csv" "$T/noise.hdf5" >/dev/null
+. bench/noise.sh
+noise_dataset "$U" 20000 "$T/noise.hdf5"
 for i in $(seq 0 $((members - 1))); do sed "0,/{/s//{ \"seed\": $i,/" "$config" >"$T/$i.json"; done
 
 train() { # THREADS FOLDER CONFIGURATIONS...

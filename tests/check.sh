@@ -1,4 +1,4 @@
-# check.sh: one case of a shell test, and what is in a store. Needs a folder in T; sets bad=1 where a case fails.
+# check.sh: cases of a shell test, and what is in a store. Needs a folder in T and the program in U; sets bad=1 where a case fails.
 check() { # NAME COMMAND...: passes if the command does
     local name=$1
     shift
@@ -12,4 +12,11 @@ check() { # NAME COMMAND...: passes if the command does
 }
 contents() { # FOLDER of a sweep: its store without times and places
     "$U" results "$1/store.sqlite" --csv "$1/contents.csv" >/dev/null && cut -d, -f1-7,9-15,17- "$1/contents.csv"
+}
+refused() { # NAME STATUS PATTERN ARGUMENTS...: this status, and one line on stderr that matches
+    local name=$1 status=$2 pattern=$3 got
+    shift 3
+    "$U" "$@" >"$T/said" 2>"$T/complaint" </dev/null
+    got=$?
+    check "$name" test "$got $(sed -E "s#^error: .*($pattern).*#as wanted#" "$T/complaint")" = "$status as wanted"
 }

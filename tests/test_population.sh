@@ -10,13 +10,6 @@ same=$(realpath "${BUILD:-build}/tests/same_h5")
 bad=0
 
 . tests/check.sh
-refused() { # NAME STATUS PATTERN ARGUMENTS...: this status, and a line on stderr that matches
-    local name=$1 status=$2 pattern=$3 got
-    shift 3
-    "$U" "$@" >"$T/said" 2>"$T/complaint" </dev/null
-    got=$?
-    check "$name" test "$got $(sed -nE "s#^error: .*($pattern).*#as wanted#p" "$T/complaint" | head -n 1)" = "$status as wanted"
-}
 numbers() { sed -E 's/"seconds": [^,]*, "updates_per_second": [^,]*, //' "$1/log.jsonl"; } # all but the clock
 same_run() { # A B: every number but the clock; the configuration in a file knows threads
     "$same" "$1/checkpoint.h5" "$2/checkpoint.h5" value/ && "$same" "$1/checkpoint.h5" "$2/checkpoint.h5" adam_ &&

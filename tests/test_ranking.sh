@@ -8,13 +8,6 @@ trap 'rm -rf "$T"' EXIT
 bad=0
 
 . tests/check.sh
-refused() { # NAME STATUS PATTERN ARGUMENTS...: this status, and one line on stderr that matches
-    local name=$1 status=$2 pattern=$3 got
-    shift 3
-    "$U" "$@" >"$T/said" 2>"$T/complaint" </dev/null
-    got=$?
-    check "$name" test "$got $(sed -E "s#^error: .*($pattern).*#as wanted#" "$T/complaint")" = "$status as wanted"
-}
 
 # ---- ten policies; over ten seeds the correlation is 0.88 to 1 (docs/fqe.md) ----
 

@@ -15,13 +15,6 @@ sweep() { # NAME ARGUMENTS...: passes if it does; what it says stays in `said`
     "$U" "$@" >"$T/said" 2>"$T/complaint" </dev/null
     check "$name" test $? = 0 -a ! -s "$T/complaint"
 }
-refused() { # NAME STATUS PATTERN ARGUMENTS...: this status, and one line on stderr that matches
-    local name=$1 status=$2 pattern=$3 got
-    shift 3
-    "$U" "$@" >"$T/said" 2>"$T/complaint" </dev/null
-    got=$?
-    check "$name" test "$got $(sed -E "s#^error: .*($pattern).*#as wanted#" "$T/complaint")" = "$status as wanted"
-}
 cd "$T" || exit 1
 
 cat >tiny.json <<'END'
