@@ -1495,6 +1495,12 @@ static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real
     run_tasks(backend, group->P, c.chunks, adam_task, &c);
 }
 
+// ---- bench ----
+
+static void cpu_product(UfBackend* backend, real* c, const real* a, const real* b, int m, int n, int k) {
+    product(backend, 0, false, false, m, n, k, a, k, b, n, 0, c, n);
+}
+
 // ---- backend ----
 
 static UfStatus cpu_reserve(UfBackend* backend, void** out, size_t bytes, const char* what) {
@@ -1567,6 +1573,7 @@ static const UfBackend cpu_backend = {
     .dynamics_loss = cpu_dynamics_loss,
     .dynamics_error = cpu_dynamics_error,
     .adam_polyak = cpu_adam_polyak,
+    .product = cpu_product,
     .close = cpu_close,
 };
 

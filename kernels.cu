@@ -16,6 +16,8 @@
 // critic terms, world model, optimiser, recording, backend.
 #include "kernels.h"
 
+#include "core/cuda.h"
+
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 #include <dlfcn.h>
@@ -66,7 +68,9 @@ struct State {
     Blas blas;
     cudaGraphExec_t graph;  // of a recorded update.   Nullable
     bool recording;
-    int64_t* replays;  // of it, on the device
+    int64_t* replays;      // of it, on the device
+    int64_t num_recorded;  // kernels in it
+    UfCudaClock* clock;    // of launches.   Nullable
     float* scratch;
     size_t scratch_count;
     Where where;
@@ -116,7 +120,9 @@ void launch(State* s, void (*kernel)(Params...), int64_t blocks, int threads, Ar
     config.gridDim = dim3(static_cast<unsigned>(blocks));
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.stream = s->stream;
+    uf_cuda_clock_before(s->clock);
     check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
+    uf_cuda_clock_after(s->clock);
 }
 
 // Places in the scratch, each on a multiple of 256 bytes.
@@ -243,10 +249,12 @@ void blas_product(State* s, const Product& g, int k, int64_t at[3], int64_t a, i
     const float one = 1;
     const cublasOperation_t left = g.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
                             right = g.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
+    uf_cuda_clock_before(s->clock);
     const cublasStatus_t status =
         s->blas.gemm(s->blas.handle, left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b,
                      g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2],
                      CUDA_R_32F, g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
+    uf_cuda_clock_after(s->clock);
     if (status != CUBLAS_STATUS_SUCCESS)
         fail(s, UF_ERR_DEVICE, "cuBLAS status %d for a product of %d x %d x %d", status, g.m, g.n, k);
 }
@@ -1973,6 +1981,22 @@ void forget(State* s) {
     s->graph = nullptr;
 }
 
+// Of a recorded update, for the bench.
+void count_kernels(State* s, cudaGraph_t graph) {
+    cudaGraphNode_t* nodes = nullptr;
+    size_t count = 0;
+    s->num_recorded = 0;
+    check(s, cudaGraphGetNodes(graph, nullptr, &count));
+    if (s->failed != UF_OK || UF_ALLOC(&nodes, count, "nodes of a graph") != UF_OK) return;
+    check(s, cudaGraphGetNodes(graph, nodes, &count));
+    for (size_t i = 0; i < count && s->failed == UF_OK; i++) {
+        cudaGraphNodeType type;
+        check(s, cudaGraphNodeGetType(nodes[i], &type));
+        s->num_recorded += type == cudaGraphNodeTypeKernel;
+    }
+    uf_free(nodes);
+}
+
 void cuda_record(UfBackend* be) {
     State* s = begin(be, "record", 0, 0, 0, 0);
     forget(s);
@@ -1991,12 +2015,35 @@ void cuda_end_record(UfBackend* be) {
     s->recording = false;
     check(s, cudaStreamEndCapture(s->stream, &graph));
     if (s->failed == UF_OK) check(s, cudaGraphInstantiate(&s->graph, graph, 0));
+    if (s->failed == UF_OK) count_kernels(s, graph);
     if (graph) check(s, cudaGraphDestroy(graph));
 }
 
 void cuda_repeat(UfBackend* be) {
     State* s = begin(be, "recorded update", 0, 0, 0, 0);
     if (s->failed == UF_OK) check(s, cudaGraphLaunch(s->graph, s->stream));
+}
+
+// ---- bench ----
+
+void cuda_product(UfBackend* be, real* c, const real* a, const real* b, int m, int n, int k) {
+    State* s = begin(be, "product", 1, 1, m, n);
+    product(s, Product{Matrix{a, k, false, 0, 0, 0}, Matrix{b, n, false, 0, 0, 0},
+                       Matrix{c, n, false, 0, 0, 0}, m, n, k, 1, 1, 1, false, k, 0});
+}
+
+UfStatus cuda_start_clock(UfBackend* be) {
+    State* s = state_of(be);
+    UF_TRY(uf_cuda_clock_stop(s->clock, nullptr));
+    return uf_cuda_clock_start(&s->clock, s->stream);
+}
+
+UfStatus cuda_stop_clock(UfBackend* be, UfLaunchTimes* out) {
+    State* s = state_of(be);
+    const UfStatus status = uf_cuda_clock_stop(s->clock, out);
+    s->clock = nullptr;
+    out->num_recorded = s->graph ? s->num_recorded : 0;
+    return status;
 }
 
 // ---- backend ----
@@ -2077,6 +2124,7 @@ UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int row
 void cuda_close(UfBackend* be) {
     State* s = state_of(be);
     if (s) {
+        uf_cuda_clock_stop(s->clock, nullptr);
         if (s->blas.handle) s->blas.destroy(s->blas.handle);
         if (s->blas.workspace) cudaFree(s->blas.workspace);
         if (s->blas.library) dlclose(s->blas.library);
@@ -2219,10 +2267,25 @@ void fill_table(UfBackend* be) {
     be->record = cuda_record;
     be->end_record = cuda_end_record;
     be->repeat = cuda_repeat;
+    be->product = cuda_product;
+    be->start_clock = cuda_start_clock;
+    be->stop_clock = cuda_stop_clock;
     be->close = cuda_close;
 }
 
 }  // namespace
+
+// ---- for other files ----
+
+cudaStream_t uf_cuda_begin(UfBackend* be, const char* op, int P, int N, int rows, int width) {
+    State* s = begin(be, op, P, N, rows, width);
+    return s->failed == UF_OK ? s->stream : nullptr;
+}
+
+void uf_cuda_check(UfBackend* be, cudaError_t error) { check(state_of(be), error); }
+int uf_cuda_num_sms(const UfBackend* be) { return static_cast<State*>(be->state)->num_sms; }
+void uf_cuda_before_launch(UfBackend* be) { uf_cuda_clock_before(state_of(be)->clock); }
+void uf_cuda_after_launch(UfBackend* be) { uf_cuda_clock_after(state_of(be)->clock); }
 
 extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision, int num_threads) {
     UfBackend* be = nullptr;

@@ -193,6 +193,14 @@ typedef struct UfTrace {
     double* gemm_seconds;  // (threads)
 } UfTrace;
 
+// What a device launched for some work, for the bench.
+typedef struct UfLaunchTimes {
+    int64_t num_launches;  // one by one: kernels, and calls of cuBLAS
+    int64_t num_recorded;  // kernels in the update that `repeat` does; 0: none is recorded
+    double empty_seconds;  // of a launch that does nothing
+    double busy_seconds;   // sum over the launches of what each takes longer than that
+} UfLaunchTimes;
+
 // Rows that one task of a pass handles: a function of shapes alone.
 int uf_block_rows(int rows, int networks);
 int uf_num_blocks(int rows, int networks);
@@ -335,6 +343,12 @@ struct UfBackend {
     void (*record)(UfBackend*);
     void (*end_record)(UfBackend*);
     void (*repeat)(UfBackend*);
+
+    // for the bench: c (m, n) = a (m, k) b (k, n), as passes do it
+    void (*product)(UfBackend*, real* c, const real* a, const real* b, int m, int n, int k);
+    // Between them launches are timed one by one; not while `record` notes them.   Nullable, both alike
+    UfStatus (*start_clock)(UfBackend*);
+    UfStatus (*stop_clock)(UfBackend*, UfLaunchTimes* out);
 
     void (*close)(UfBackend*);
 };

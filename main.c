@@ -122,11 +122,11 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_JSON] = {"json", NULL, "one line of JSON", 0, 0},
     [O_POLICY] = {"policy", "POLICY",
                   "random, medium, expert, replay, or a checkpoint (a file or a run folder)", 0, 0},
-    [O_STEPS] =
-        {"steps", "N",
-         "environment steps, or of a window of bench: updates (default 20), rollouts (1), with --env steps "
-         "(1000)",
-         1, INT32_MAX},
+    [O_STEPS] = {"steps", "N",
+                 "environment steps, or of a window of bench: updates (default 20, on a device 200), "
+                 "rollouts (1), with --env steps "
+                 "(1000)",
+                 1, INT32_MAX},
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
@@ -971,6 +971,12 @@ static int bench_env(const Args* args) {
     return DONE;
 }
 
+static void print_line(void* user, const char* line) {
+    (void)user;
+    printf("%s\n", line);
+    fflush(stdout);
+}
+
 static int command_bench(const Args* args) {
     if (args->values[O_ENV]) return bench_env(args);
     UfConfig* config = NULL;
@@ -981,19 +987,23 @@ static int command_bench(const Args* args) {
         status = uf_config_set(config, "device", args->values[O_DEVICE]);
     if (status == UF_OK && args->values[O_PRECISION])
         status = uf_config_set(config, "precision", args->values[O_PRECISION]);
+    const bool apart = status == UF_OK && config->device == UF_DEVICE_CUDA,
+               list =
+                   apart && !args->values[O_CONFIG] && !args->values[O_DYNAMICS] && !args->values[O_ROLLOUTS];
+    const int num_steps = args->values[O_ROLLOUTS] ? 1 : apart ? 200 : 20;
     UfBenchOptions bench = {.config = config,
                             .obs_dim = (int)number(args, O_OBS_DIM, 17),
                             .action_dim = (int)number(args, O_ACTION_DIM, 6),
                             .num_threads = (int)number(args, O_THREADS, 1),
                             .rollouts = args->values[O_ROLLOUTS] != NULL,
-                            .num_steps = (int)number(args, O_STEPS, args->values[O_ROLLOUTS] ? 1 : 20),
-                            .population = (int)number(args, O_POPULATION, 1),
+                            .num_steps = (int)number(args, O_STEPS, num_steps),
+                            .population = (int)number(args, O_POPULATION, list ? 0 : 1),
                             .num_windows = (int)number(args, O_WINDOWS, 7),
                             .dynamics = args->values[O_DYNAMICS] != NULL};
-    if (status == UF_OK) status = uf_bench(&bench, &json);
+    if (status == UF_OK) status = list ? uf_bench_list(&bench, print_line, NULL) : uf_bench(&bench, &json);
     uf_config_free(config);
     if (status != UF_OK) return failed();
-    printf("%s\n", json);
+    if (json) print_line(NULL, json);
     uf_free(json);
     return DONE;
 }

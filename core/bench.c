@@ -9,12 +9,14 @@
 #include <cblas.h>
 #include <cjson/cJSON.h>  // its version
 #include <hdf5.h>         // its version
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent.h"
 #include "dynamics.h"
+#include "run_folder.h"
 
 char* openblas_get_config(void);
 char* openblas_get_corename(void);
@@ -192,6 +194,22 @@ static void run_products(const Bench* b) {
     }
 }
 
+static void bench_free(Bench* b) {
+    for (int t = 0; b->c && t < uf_pool_num_threads(b->backend->pool); t++) uf_free(b->c[t]);
+    for (int p = 0; b->members && p < b->options->population; p++) uf_config_free(b->members[p]);
+    uf_free(b->members);
+    uf_free(b->c);
+    uf_free(b->a);
+    uf_free(b->b);
+    uf_free(b->update_ms);
+    uf_free(b->bare_ms);
+    uf_free(b->trace.products);
+    uf_free(b->trace.gemm_seconds);
+    uf_agent_free(b->agent);
+    uf_dynamics_free(b->dynamics);
+    uf_dataset_free(b->dataset);
+}
+
 // ---- timing ----
 
 static UfStatus time_windows(Bench* b) {
@@ -227,12 +245,75 @@ static UfStatus time_share(Bench* b, double* share) {
     return status;
 }
 
-// On a device that is apart there are no products of the host's to compare with.
-static UfStatus time_device(Bench* b, char** json_line) {
+// ---- on a device ----
+
+// A device that is apart has its own figure: what it does with one large product in the same precision. The floating
+// point operations of an update are counted as above, in a population of one on the CPU, whatever the device makes of it.
+
+#ifdef UF_HOST_CUDA  // what stands for a device is slow, and its times mean nothing
+enum { PEAK_SIZE = 96, PEAK_REPEATS = 1 };
+#else
+enum { PEAK_SIZE = 4096, PEAK_REPEATS = 20 };
+#endif
+enum { PEAK_WINDOWS = 5 };
+
+// Floating point operations a second of products of PEAK_SIZE; the fastest of a few windows.
+static UfStatus measure_peak(UfBackend* be, double* flops) {
+    const size_t count = (size_t)PEAK_SIZE * PEAK_SIZE;
+    const uint64_t seeds[2] = {7,
+                               8};  // of two operands, as members; zeros would let some devices clock higher
+    void *operands = NULL, *result = NULL;
+    double best = INFINITY;
+    UfStatus status = be->reserve(be, &operands, 2 * count * sizeof(real), "operands of a large product");
+    if (status == UF_OK) status = be->reserve(be, &result, count * sizeof(real), "a large product");
+    if (status == UF_OK)
+        be->random_normal(be, operands, 2, (int64_t)count, seeds, UF_STREAM_CONTROLLER, (UfCount){0, 0});
+    for (int w = 0; status == UF_OK && w <= PEAK_WINDOWS; w++) {  // the first warms up
+        status = be->sync(be);
+        const double start = uf_now();
+        for (int i = 0; i < PEAK_REPEATS; i++)
+            be->product(be, result, operands, (real*)operands + count, PEAK_SIZE, PEAK_SIZE, PEAK_SIZE);
+        if (status == UF_OK) status = be->sync(be);
+        if (w > 0) best = fmin(best, (uf_now() - start) / PEAK_REPEATS);
+    }
+    be->release(be, operands);
+    be->release(be, result);
+    *flops = 2.0 * PEAK_SIZE * PEAK_SIZE * PEAK_SIZE / best;
+    return status;
+}
+
+// What one member's update asks for, from a CPU that does it.
+static UfStatus count_flop(const Bench* b, double* flop) {
+    UfConfig config = *b->options->config;
+    UfBenchOptions options = *b->options;
+    config.device = UF_DEVICE_CPU;
+    options.config = &config;
+    options.population = 1;
+    Bench one = {.options = &options, .dataset = b->dataset};
+    UfStatus status = options.dynamics ? make_dynamics(&one) : make_agent(&one);
+    if (status == UF_OK) status = note_products(&one);
+    *flop = one.flop;
+    one.dataset = NULL;
+    bench_free(&one);
+    return status;
+}
+
+// One update (rollout, batch) launched op by op, each launch timed. The numbers of it are as of every other.
+static UfStatus time_launches(Bench* b, UfLaunchTimes* times) {
+    UfBackend* be = b->backend;
+    void (*const repeat)(UfBackend*) = be->repeat;
+    UF_TRY(be->start_clock(be));
+    be->repeat = NULL;
+    UfStatus status = work(b, 1);
+    be->repeat = repeat;
+    const UfStatus stopped = be->stop_clock(be, times);
+    return status == UF_OK ? stopped : status;
+}
+
+static UfStatus time_device_windows(Bench* b) {
     const UfBenchOptions* o = b->options;
     const double scale = 1e6 / o->num_steps / o->population;
-    UfText text = {0};
-    UF_TRY(work(b, o->num_steps));
+    UF_TRY(work(b, o->num_steps + 2));  // two until the update is recorded
     for (int w = 0; w < o->num_windows; w++) {
         const double start = uf_now();
         UF_TRY(work(b, o->num_steps));
@@ -240,18 +321,48 @@ static UfStatus time_device(Bench* b, char** json_line) {
         b->update_ms[w] = (uf_now() - start) * scale;
     }
     uf_sort(b->update_ms, o->num_windows);
+    return UF_OK;
+}
+
+static UfStatus time_device(Bench* b, char** json_line) {
+    const UfBenchOptions* o = b->options;
+    const UfConfig* c = o->config;
+    const char* what = o->rollouts ? "rollout" : o->dynamics ? "batch" : "update";
+    UfLaunchTimes times = {0};
+    UfText text = {0};
+    double flop, peak;
+    UF_TRY(count_flop(b, &flop));
+    UF_TRY(measure_peak(b->backend, &peak));
+    UF_TRY(time_device_windows(b));
+    UF_TRY(time_launches(b, &times));
+    const double median = b->update_ms[o->num_windows / 2], wall = median * o->population,
+                 flops = flop / (median * 1e-6);
     uf_text_add(&text,
                 "{\"algorithm\": \"%s\", \"obs_dim\": %d, \"action_dim\": %d, \"batch_size\": %lld, "
-                "\"population\": %d, "
-                "\"steps\": %d, \"windows\": %d, ",
-                o->config->algorithm, o->obs_dim, o->action_dim, (long long)o->config->batch_size,
+                "\"population\": %d, \"steps\": %d, \"windows\": %d, ",
+                o->dynamics ? "dynamics" : c->algorithm, o->obs_dim, o->action_dim, (long long)c->batch_size,
                 o->population, o->num_steps, o->num_windows);
+    if (o->rollouts)
+        uf_text_add(&text,
+                    "\"rollout_batch_size\": %lld, \"rollout_length\": %lld, \"ms_per_rollout\": %.4g, ",
+                    (long long)c->rollout_batch_size, (long long)c->rollout_length, 1e-3 * wall);
+    uf_text_add(&text, "\"us_per_%s_and_agent\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, ", what,
+                b->update_ms[0], median, b->update_ms[o->num_windows - 1]);
+    uf_text_add(&text,
+                "\"gflop_per_%s\": %.4g, \"tflops\": %.4g, \"peak_tflops\": %.4g, \"share_of_peak\": %.4g, ",
+                what, flop * 1e-9, flops * 1e-12, peak * 1e-12, flops / peak);
+    // Work on parallel branches may add up to more than the time it takes.
+    uf_text_add(&text,
+                "\"kernels_per_%s\": %lld, \"launches_per_%s\": %lld, \"busy_us_per_%s\": %.4g, "
+                "\"empty_launch_us\": %.3g, \"idle_share\": %.4g, ",
+                what, (long long)(times.num_recorded ? times.num_recorded : times.num_launches), what,
+                (long long)times.num_launches, what, times.busy_seconds * 1e6, times.empty_seconds * 1e6,
+                fmax(0, 1 - times.busy_seconds * 1e6 / wall));
+#ifdef UF_HOST_CUDA
     uf_text_add(
-        &text,
-        "\"us_per_%s_and_agent\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, \"device\": \"%s\", "
-        "\"version\": \"%s\"}",
-        o->rollouts ? "rollout" : "update", b->update_ms[0], b->update_ms[o->num_windows / 2],
-        b->update_ms[o->num_windows - 1], b->backend->about, UF_VERSION);
+        &text, "\"note\": \"no GPU: the host stands for one, so every time and share here means nothing\", ");
+#endif
+    uf_text_add(&text, "\"device\": \"%s\", \"version\": \"%s\"}", b->backend->about, UF_VERSION);
     return uf_text_finish(&text, json_line);
 }
 
@@ -314,19 +425,71 @@ UfStatus uf_bench(const UfBenchOptions* options, char** json_line) {
             UF_ERR_CONFIG,
             "bench: dataset_sample_ratio is 1, so there are no rollouts to time; take configs/mobrac.json");
     UfStatus status = run_bench(&b, json_line);
-    if (b.c)
-        for (int t = 0; t < uf_pool_num_threads(b.backend->pool); t++) uf_free(b.c[t]);
-    for (int p = 0; b.members && p < options->population; p++) uf_config_free(b.members[p]);
-    uf_free(b.members);
-    uf_free(b.c);
-    uf_free(b.a);
-    uf_free(b.b);
-    uf_free(b.update_ms);
-    uf_free(b.bare_ms);
-    uf_free(b.trace.products);
-    uf_free(b.trace.gemm_seconds);
-    uf_agent_free(b.agent);
-    uf_dynamics_free(b.dynamics);
-    uf_dataset_free(b.dataset);
+    bench_free(&b);
     return status;
+}
+
+// ---- the list ----
+
+typedef struct ListEntry {
+    const char* preset;  // configs/<preset>.json
+    bool rollouts;
+} ListEntry;
+static const ListEntry list[] = {
+    {"td3_awr", false}, {"td3_bc", false}, {"iql", false}, {"rebrac", false}, {"mobrac", true}};
+static const int list_populations[] = {1, 16, 64};
+
+static UfStatus list_config(const UfBenchOptions* options, const char* preset, UfConfig** out) {
+    char path[64];
+    snprintf(path, sizeof path, "configs/%s.json", preset);
+    UF_TRY(uf_config_create(out));
+    if (!uf_file_exists(path))
+        return UF_FAIL(UF_ERR_IO,
+                       "%s is not here; run bench in the folder that holds configs, or name --config", path);
+    UF_TRY(uf_config_load(*out, path));
+    (*out)->device = options->config->device;
+    (*out)->precision = options->config->precision;
+    return UF_OK;
+}
+
+// A line; of a population that does not fit into the device's memory one that says so.
+static UfStatus bench_entry(const UfBenchOptions* base, const ListEntry* entry, int population,
+                            UfBenchLineFn* on_line, void* user, int* num_failed) {
+    UfBenchOptions options = *base;
+    UfConfig* config = NULL;
+    char *line = NULL, why[1024];
+    UfStatus status = list_config(base, entry->preset, &config);
+    options.config = config;
+    options.population = population;
+    options.rollouts = entry->rollouts;
+    if (entry->rollouts) options.num_steps = 1;
+    if (status == UF_OK) status = uf_bench(&options, &line);
+    if (status == UF_ERR_MEMORY) {
+        UfText text = {0};
+        ++*num_failed;
+        snprintf(why, sizeof why, "%s", uf_error());
+        for (char* c = why; *c; c++)
+            if (*c == '"') *c = '\'';
+        uf_text_add(&text, "{\"algorithm\": \"%s\", \"population\": %d, \"error\": \"%s\"}",
+                    config->algorithm, population, why);
+        status = uf_text_finish(&text, &line);
+    }
+    if (status == UF_OK) on_line(user, line);
+    uf_free(line);
+    uf_config_free(config);
+    return status;
+}
+
+UfStatus uf_bench_list(const UfBenchOptions* options, UfBenchLineFn* on_line, void* user) {
+    const int given = options->population;
+    int num_failed = 0;
+    for (size_t i = 0; i < sizeof list / sizeof list[0]; i++)
+        for (size_t k = 0; k < sizeof list_populations / sizeof list_populations[0]; k++) {
+            const int population = given ? given : list_populations[k];
+            if ((given || list[i].rollouts) && k > 0) break;
+            UF_TRY(bench_entry(options, &list[i], list[i].rollouts ? 1 : population, on_line, user,
+                               &num_failed));
+        }
+    if (!num_failed) return UF_OK;
+    return UF_FAIL(UF_ERR_MEMORY, "%d of the populations did not fit into the device's memory", num_failed);
 }

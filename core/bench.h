@@ -17,8 +17,14 @@ typedef struct UfBenchOptions {
 } UfBenchOptions;
 
 // Trains on random data, with a random world model where dataset_sample_ratio is below 1, and times it.
-// *json_line (free with uf_free): one JSON object without a newline.
+// *json_line (free with uf_free): one JSON object without a newline. On the CPU beside the bare products that an update
+// needs; on a CUDA device beside one large product, with what it launches and how busy that keeps it (bench/cuda.md).
 UfStatus uf_bench(const UfBenchOptions* options, char** json_line);
+
+// The same for a list of presets (of configs/ in the working directory) and populations, on config's device and in its
+// precision, `on_line` hearing of each line when it is there; the last is of rollouts. population 0: several.
+typedef void UfBenchLineFn(void* user, const char* json_line);
+UfStatus uf_bench_list(const UfBenchOptions* options, UfBenchLineFn* on_line, void* user);
 
 typedef struct UfEnvBenchOptions {
     const char* env;

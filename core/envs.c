@@ -261,19 +261,26 @@ double uf_env_score(const UfEnvSpec* spec, double ret) {
 }
 
 void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_action) {
-    if (spec->discrete) {
-        int best = 0;
-        for (int i = 1; i < spec->action_dim; i++)
-            if (action[i] > action[best]) best = i;
-        env_action[0] = (float)best;
-        return;
-    }
-    float middle = 0.5f * (spec->action_low + spec->action_high);
-    float half = 0.5f * (spec->action_high - spec->action_low);
-    for (int i = 0; i < spec->action_dim; i++) {
-        float clipped = action[i] < -1 ? -1 : action[i] > 1 ? 1 : action[i];
-        env_action[i] = middle + half * clipped;
-    }
+    uf_action_in_env(spec->discrete, spec->action_dim, spec->action_low, spec->action_high, action,
+                     env_action);
+}
+
+bool uf_env_rule(const UfEnvSpec* spec, UfEnvRule* rule) {
+    if (spec->ops->rule == UF_RULE_NONE) return false;
+    *rule = (UfEnvRule){.kind = spec->ops->rule,
+                        .obs_dim = spec->obs_dim,
+                        .action_dim = spec->action_dim,
+                        .state_dim = spec->state_dim,
+                        .max_steps = spec->max_steps,
+                        .discrete = spec->discrete,
+                        .action_low = spec->action_low,
+                        .action_high = spec->action_high,
+                        .step_seconds = spec->step_seconds};
+    if (rule->kind == UF_RULE_MAZE)
+        rule->maze = uf_maze_grid(spec->details);
+    else
+        rule->bounds = *(const UfResetBounds*)spec->details;
+    return true;
 }
 
 UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,

@@ -3,6 +3,7 @@
 #define UF_ENVS_H
 
 #include "core.h"
+#include "env_rules.h"
 #include "philox.h"
 
 typedef struct UfEnv UfEnv;
@@ -52,6 +53,9 @@ void uf_env_get_state(const UfEnv* env, double* state);
 void uf_env_set_state(UfEnv* env, const double* state, float* obs);
 void uf_env_free(UfEnv* env);
 
+// A built-in environment as a device needs it; false: it runs on the host alone.
+bool uf_env_rule(const UfEnvSpec* spec, UfEnvRule* rule);
+
 // 100 * (ret - score_min) / (score_max - score_min); NaN without scores.
 double uf_env_score(const UfEnvSpec* spec, double ret);
 // Maps a policy's action in [-1, 1] to the environment's units, clipped (discrete: arg max). env_action:
@@ -71,6 +75,7 @@ UfStatus uf_verify_mujoco_traces(const char* path, char** report, bool* passed);
 // ---- for the files that supply environments ----
 
 struct UfEnvOps {
+    UfRuleKind rule;                                         // of a built-in one
     UfStatus (*create)(UfEnv** out, const UfEnvSpec* spec);  // Nullable: a plain UfEnv
     UfStatus (*available)(const UfEnvSpec* spec);            // Nullable: always
     void (*reset)(UfEnv* env, UfRandom* random);
@@ -84,7 +89,6 @@ struct UfEnvOps {
     void (*free)(UfEnv* env);
 };
 
-#define UF_ENV_STATE 4
 #define UF_ENV_MAX_STATE 64  // of any environment
 struct UfEnv {               // the first member of environments that need more
     const UfEnvSpec* spec;
@@ -93,15 +97,11 @@ struct UfEnv {               // the first member of environments that need more
     double state[UF_ENV_STATE];
 };
 
-// Reset of classic control: uniform within these, component by component.
-typedef struct UfResetBounds {
-    double low[UF_ENV_STATE], high[UF_ENV_STATE];
-} UfResetBounds;
-
 typedef struct UfMaze {
     const char* rows;  // '#' wall, 'O' free, 'G' goal; newlines between. x counts rows, y columns, as in D4RL
     bool dense;
 } UfMaze;
+UfMazeGrid uf_maze_grid(const UfMaze* layout);
 
 // classic.c
 extern const UfEnvOps uf_pendulum_ops, uf_mountain_car_continuous_ops, uf_cart_pole_ops, uf_mountain_car_ops;

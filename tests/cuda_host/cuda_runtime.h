@@ -113,6 +113,24 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 
+// A node is a place in the list.
+typedef size_t cudaGraphNode_t;
+enum cudaGraphNodeType { cudaGraphNodeTypeKernel = 0 };
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count);
+inline cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType* out) {
+    (void)node;
+    *out = cudaGraphNodeTypeKernel;
+    return cudaSuccess;
+}
+
+// An event holds when it came about.
+typedef struct UfHostEvent* cudaEvent_t;
+cudaError_t cudaEventCreate(cudaEvent_t* out);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+long long clock64();  // a tick a call
+
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;
     size_t dynamicSmemBytes;

@@ -6,7 +6,7 @@
 // wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
 // is the host's, so the address sanitizer sees every access; it and shared memory begin as NaN.
 //
-// Rooms: fibres, meeting, launching, graphs, memory, device, cuBLAS.
+// Rooms: fibres, meeting, launching, graphs, events, memory, device, cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
@@ -15,6 +15,7 @@
 
 #include <cblas.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -331,6 +332,46 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     expect_no_capture(stream, "a graph launched inside a recording");
     for (const auto& work : graph->work) work();
     return cudaSuccess;
+}
+
+cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count) {
+    for (size_t i = 0; nodes && i < *count; i++) nodes[i] = i;
+    if (!nodes) *count = graph->work.size();
+    return cudaSuccess;
+}
+
+// ---- events ----
+
+struct UfHostEvent {
+    double seconds;
+};
+
+cudaError_t cudaEventCreate(cudaEvent_t* out) {
+    *out = new UfHostEvent();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    timespec now;
+    expect_no_capture(stream, "an event inside a recording");
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    event->seconds = static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+    *milliseconds = static_cast<float>(1e3 * (to->seconds - from->seconds));
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    delete event;
+    return cudaSuccess;
+}
+
+long long clock64() {
+    static long long ticks;
+    return ticks += 1000000;
 }
 
 // ---- memory ----
