@@ -148,6 +148,8 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 	$(call say,c++ $<)
 	$(Q)$(CXX) $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
+$(BUILD)/core/play.cu.o: override NVCC_FLAGS += -fmad=false  # what env_rules.h computes is rounded twice
+
 $(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 
 $(BUILD)/double/%.o: %.c $(BUILD)/flags | check

@@ -8,7 +8,7 @@
 // threads, and a member of a population computes what it computes alone.
 //
 // Rooms: row functions, members, shapes, products, products of few rows, forward, backward, second order, random numbers, rows,
-// terms, world model, optimiser, backend.
+// terms, world model, episodes, optimiser, bench, backend.
 #include "kernels.h"
 
 #include <cblas.h>
@@ -1420,6 +1420,76 @@ static void cpu_dynamics_error(UfBackend* backend, double* sum, const real* out,
     run_tasks(backend, P, N, dynamics_error_task, &c);
 }
 
+// ---- episodes ----
+
+typedef struct Play {
+    const UfPlay* of;
+    real** scratch;
+    int num_steps;
+} Play;
+
+// What the policy of member p does in row's episode, in [-1, 1]; not finite: 0.
+static void play_action(const UfPlay* c, int p, UfPlayRow* row, int64_t episode, float* action,
+                        real* scratch) {
+    const UfMlp* mlp = c->nets.mlp;
+    const UfHeads* heads = &c->heads;
+    const real* params = c->nets.params + (size_t)p * (size_t)c->nets.N * mlp->size;
+    float obs[UF_RULE_MAX_OBS];
+    real x[UF_RULE_MAX_OBS], head[2 * UF_RULE_MAX_ACTIONS];
+    bool bad = false;
+    uf_rule_observe(&c->rule, row->state, obs);
+    for (int i = 0; i < mlp->in; i++)
+        x[i] = c->mean ? (obs[i] - c->mean[i]) / (c->std[i] + (real)UF_OBS_STD_EPS) : obs[i];
+    uf_mlp_forward_host(mlp, params, head, x, mlp->in, 1, scratch);
+    for (int i = 0; i < heads->A; i++) {
+        const real raw = heads->log_std        ? heads->log_std[(size_t)p * heads->log_std_stride + (size_t)i]
+                         : heads->H > heads->A ? head[heads->A + i]
+                                               : 0;
+        const uint64_t number = (uint64_t)row->steps * (uint64_t)heads->A + (uint64_t)i;
+        const real noise = c->deterministic ? 0
+                                            : uf_random_normal_at(c->seeds[p], UF_STREAM_EVAL_ACTION,
+                                                                  (uint64_t)episode, number);
+        action[i] = (float)uf_policy_sample(
+                        heads->kind, head[i],
+                        uf_clip(raw, heads->hyper[p].log_std_min, heads->hyper[p].log_std_max), noise)
+                        .action;
+        if (action[i] - action[i] == 0) continue;
+        action[i] = 0;
+        bad = true;
+    }
+    row->num_nonfinite += bad;
+}
+
+static void play_task(void* context, int task, int thread) {
+    const Play* play = context;
+    const UfPlay* c = play->of;
+    const UfEnvRule* rule = &c->rule;
+    const int p = task / c->R, r = task % c->R;
+    UfPlayRow* row = &c->rows[task];
+    for (int k = 0; k < play->num_steps; k++) {
+        const int64_t episode = r + row->finished * c->R, at = p * c->num_episodes + episode;
+        float action[UF_RULE_MAX_ACTIONS];
+        double reward;
+        bool terminated;
+        if (episode >= c->num_episodes) return;
+        if (row->steps == 0) uf_rule_reset(rule, row->state, c->seeds[p], (uint64_t)episode);
+        play_action(c, p, row, episode, action, play->scratch[thread]);
+        uf_action_in_env(rule->discrete, rule->action_dim, rule->action_low, rule->action_high, action,
+                         action);
+        uf_rule_step(rule, row->state, row->steps, action, &reward, &terminated);
+        c->returns[at] += reward;
+        c->lengths[at]++;
+        if (++row->steps < rule->max_steps && !terminated) continue;
+        row->steps = 0;
+        row->finished++;
+    }
+}
+
+static void cpu_play(UfBackend* backend, const UfPlay* c, int num_steps) {
+    Play play = {c, ((CpuState*)backend->state)->scratch, num_steps};
+    run_tasks(backend, c->nets.P, c->R, play_task, &play);
+}
+
 // ---- optimiser ----
 
 typedef struct Adam {
@@ -1572,6 +1642,7 @@ static const UfBackend cpu_backend = {
     .dynamics_target = cpu_dynamics_target,
     .dynamics_loss = cpu_dynamics_loss,
     .dynamics_error = cpu_dynamics_error,
+    .play = cpu_play,
     .adam_polyak = cpu_adam_polyak,
     .product = cpu_product,
     .close = cpu_close,

@@ -13,7 +13,7 @@
 // columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
 //
 // Rooms: state, launching, sums, products, forward, backward, second order, random numbers, rows, policy terms,
-// critic terms, world model, optimiser, recording, backend.
+// critic terms, world model, optimiser, recording, bench, backend, for other files.
 #include "kernels.h"
 
 #include "core/cuda.h"
@@ -151,16 +151,7 @@ __device__ inline int64_t count_now(UfCount count, const int64_t* replays) {
     return count.now + (replays ? count.each * *replays : 0);
 }
 
-__device__ inline int lane() { return static_cast<int>(threadIdx.x) % WARP; }
-__device__ inline int warp() { return static_cast<int>(threadIdx.x) / WARP; }
 __device__ inline int64_t thread_id() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
-
-// Over the lanes of a warp; every lane has the same bits, as each adds the same two numbers at each turn.
-template <typename T>
-__device__ inline T warp_sum(T x) {
-    for (int offset = WARP / 2; offset; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
-    return x;
-}
 
 // Over the threads of a block, in an order that depends on its size alone; every thread has it.
 __device__ double block_sum(double x) {
@@ -2263,6 +2254,7 @@ void fill_table(UfBackend* be) {
     be->model_step = cuda_model_step;
     be->model_error = cuda_model_error;
     be->ring_append = cuda_ring_append;
+    be->play = uf_cuda_play;
     be->adam_polyak = cuda_adam_polyak;
     be->record = cuda_record;
     be->end_record = cuda_end_record;

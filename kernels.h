@@ -15,6 +15,7 @@
 
 #include "core/core.h"
 #include "core/dataset.h"
+#include "core/env_rules.h"
 #include "core/philox.h"
 #include "core/termination.h"
 #include "terms.h"
@@ -157,6 +158,31 @@ typedef struct UfActions {
     real* a;
     int ld, total;
 } UfActions;
+
+// One of the episodes that are played side by side. Zeros to begin with.
+typedef struct UfPlayRow {
+    double state[UF_ENV_STATE];
+    int64_t finished;       // episodes of this row
+    int64_t num_nonfinite;  // steps with an action that was none: it counts as 0
+    int64_t steps;          // of the episode under way.   0: it has not begun
+} UfPlayRow;
+
+// Episodes 0 to num_episodes - 1 of a built-in environment for each of P members, R side by side: row r plays r, r + R
+// and so on. Episode e of member p starts and acts from (seeds[p], e) alone, as in uf_evaluate.
+typedef struct UfPlay {
+    UfNets nets;             // (P, 1) actors, hidden layers of at most UF_PLAY_MAX_WIDTH
+    UfHeads heads;           // how they act, head aside; B = R
+    const real *mean, *std;  // (O) of their input.   Nullable, both alike
+    UfEnvRule rule;
+    bool deterministic;  // acts at the mean
+    int R;
+    int64_t num_episodes;
+    const uint64_t* seeds;  // (P)
+    UfPlayRow* rows;        // (P, R)
+    double* returns;        // (P, num_episodes), added to
+    int32_t* lengths;       // (P, num_episodes), likewise
+} UfPlay;
+enum { UF_PLAY_MAX_WIDTH = 4096 };
 
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
@@ -331,6 +357,10 @@ struct UfBackend {
     // or done is alive no more. start: all rows are alive. sums (P, UF_NUM_ROLLOUT_SUMS) are added to.
     void (*ring_append)(UfBackend*, const UfRing*, int* alive, bool start, double* sums, UfInput x,
                         const UfBatch* step, const real* penalty, int P, int R);
+
+    // episodes: num_steps steps of each row that has an episode to play; fp32 in every precision, and a row does not
+    // depend on the others. Wants a plan for `nets` of one row.
+    void (*play)(UfBackend*, const UfPlay*, int num_steps);
 
     // optimiser: one Adam step (1-based `step`) with uf_adam_step of lr[p] on the sum of the gradient's blocks; then
     // target += polyak[p] * (params - target) where polyak is not null. lr null: only that. bad (P): set to 1 where a

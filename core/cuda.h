@@ -7,6 +7,22 @@
 
 #include "../kernels.h"
 
+// ---- in a kernel ----
+
+enum { UF_WARP = 32 };
+
+__device__ inline int lane() { return static_cast<int>(threadIdx.x) % UF_WARP; }
+__device__ inline int warp() { return static_cast<int>(threadIdx.x) / UF_WARP; }
+
+// Over the lanes of a warp; every lane has the same bits, as each adds the same two numbers at each turn.
+template <typename T>
+__device__ inline T warp_sum(T x) {
+    for (int offset = UF_WARP / 2; offset; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
+    return x;
+}
+
+// ---- launching ----
+
 // Opens an op, which a failure names. The stream to launch on; null where an op before has failed: then nothing is done.
 cudaStream_t uf_cuda_begin(UfBackend* backend, const char* op, int P, int N, int rows, int width);
 // Keeps the first failure for `sync`.
@@ -30,7 +46,7 @@ void uf_cuda_launch(UfBackend* backend, cudaStream_t stream, void (*kernel)(Para
 }
 
 // Ops of other files; kernels.cu puts them into its table.
-// void uf_cuda_play(UfBackend* backend, const UfPlay* play, int num_steps);
+void uf_cuda_play(UfBackend* backend, const UfPlay* play, int num_steps);
 
 // ---- clock: times the launches on a stream one by one, by events around each ----
 

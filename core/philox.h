@@ -121,4 +121,12 @@ static inline UF_HD float uf_random_normal(UfRandom* r) {
     return pair[0];
 }
 
+// The number that the i-th call of uf_random_normal (from 0) of a fresh uf_random gives.
+static inline UF_HD float uf_random_normal_at(uint64_t seed, uint32_t stream, uint64_t update, uint64_t i) {
+    UfPhilox w = uf_philox(seed, stream, update, i / 2);
+    float pair[2];
+    uf_normal_pair(w.v[2 * (i % 2)], w.v[2 * (i % 2) + 1], pair);
+    return pair[0];
+}
+
 #endif

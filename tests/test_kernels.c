@@ -14,6 +14,7 @@
 // products by as much of the sum of their absolute values.
 #include "support.h"
 
+#include "core/envs.h"
 #include "kernels.h"
 #ifdef UF_HOST_CUDA
 #include "cuda_host/host_cuda.h"
@@ -2309,6 +2310,187 @@ static void op_ring_append(Test* t) {
     append_to_ring(t, R / 3 + 1);
 }
 
+// ---- episodes ----
+
+static const char* const played[] = {
+    "pendulum", "cartpole",        "mountaincar",          "mountaincarcontinuous",
+    "acrobot",  "pointmaze-umaze", "pointmaze-large-dense"};
+enum { NUM_PLAYED = sizeof played / sizeof played[0], PLAY_STEPS = 3, PLAY_CALLS = 5, PLAY_LENGTH = 5 };
+
+typedef struct Played {
+    const UfPlay* play;
+    const real *params, *log_std, *mean, *std;
+    const UfHyper* hyper;
+    UfEnv* env;
+    double ret;
+    int length, steps_left;  // steps_left: of the row
+    bool tied;               // two discrete actions were so close that rounding may choose
+} Played;
+
+// An episode by the interface of environments, the host's forward pass and numbers drawn one by one.
+static void naive_episode(Played* e, uint64_t seed, uint64_t episode) {
+    const UfPlay* c = e->play;
+    const UfMlp* m = c->nets.mlp;
+    UfRandom random = uf_random(seed, UF_STREAM_EVAL_ACTION, episode);
+    float obs[8], action[8];
+    real x[8], head[16], *scratch = must(malloc(2 * m->width * sizeof *scratch));
+    bool ends = false, truncated = false;
+    uf_env_reset(e->env, seed, episode, obs);
+    e->ret = e->length = e->tied = 0;
+    for (; !ends && e->length < c->rule.max_steps && e->steps_left > 0; e->length++, e->steps_left--) {
+        for (int i = 0; i < m->in; i++) x[i] = e->mean ? (obs[i] - e->mean[i]) / (e->std[i] + 1e-3f) : obs[i];
+        uf_mlp_forward_host(m, e->params, head, x, m->in, 1, scratch);
+        for (int i = 0; i < c->heads.A; i++) {
+            const real raw = e->log_std ? e->log_std[i] : head[c->heads.H > c->heads.A ? c->heads.A + i : 0];
+            const real eps = uf_random_normal(&random);
+            action[i] = uf_policy_sample(c->heads.kind, head[i],
+                                         uf_clip(raw, e->hyper->log_std_min, e->hyper->log_std_max),
+                                         c->deterministic ? 0 : eps)
+                            .action;
+            for (int k = 0; k < i && c->rule.discrete; k++) e->tied |= fabs(F(action[i]) - action[k]) < 1e-4;
+            if (!isfinite(action[i])) action[i] = 0;
+        }
+        double reward;
+        uf_env_scale_action(uf_env_spec(e->env), action, action);
+        uf_env_step(e->env, action, obs, &reward, &ends, &truncated);
+        e->ret += reward;
+    }
+    free(scratch);
+}
+
+// Short episodes, several a row, which the calls cut where they do not end. Member 0 has a policy of NaN now and then.
+static void op_play(Test* t) {
+    const Case* c = t->c;
+    const int which = (int)(c - cases), kind = which % 3;
+    const int R = c->rows < 40 ? c->rows : c->rows < 200 ? 40 : c->rows < 300 ? 200 : 300;
+    const int64_t num_episodes = R + R / 2 + 1;
+    const UfEnvSpec* spec = uf_env_find(played[which % NUM_PLAYED]);
+    const bool free_std = which % 2, norm = which % 4 < 2, sick = which % 5 == 4;
+    const int A = spec->action_dim, H = kind == UF_POLICY_DETERMINISTIC || free_std ? A : 2 * A;
+    Case shaped = *c;
+    shaped.in = spec->obs_dim;
+    UfMlp m = shape_of(&shaped, H);
+    Array *params = parameters(t, &m), *hyper = hypers(t), *log_std = normals(t, "log_std", A + 1, 1, 0);
+    Array *mean = new_array(t, "mean", 1, m.in, sizeof(real), true, false),
+          *std = new_array(t, "std", 1, m.in, sizeof(real), true, false);
+    Array* seeds = new_array(t, "seeds", 1, 1, sizeof(uint64_t), false, false);
+    Array* rows = new_array(t, "rows", 1, R, sizeof(UfPlayRow), false, true);
+    Array* returns = new_array(t, "returns", 1, (size_t)num_episodes, sizeof(double), false, true);
+    Array* lengths = new_array(t, "lengths", 1, (size_t)num_episodes, sizeof(int32_t), false, true);
+    memset(rows->before, 0, rows->bytes);
+    memset(returns->before, 0, returns->bytes);
+    memset(lengths->before, 0, lengths->bytes);
+    for (int i = 0; i < m.in; i++) BEFORE(mean)[i] = 0.1f * (real)i, BEFORE(std)[i] = 0.5f + (real)i;
+    for (int p = 0; p < t->P; p++) {
+        ((uint64_t*)(void*)seeds->before)[p] = seed_of(t, p);
+        if (sick && t->first + p == 0) BEFORE(params)[(size_t)p * c->N * m.size + m.bias[m.layers]] = NAN;
+    }
+    const bool sampled = kind != UF_POLICY_DETERMINISTIC;
+    UfPlay play = {.nets = {&m, t->P, c->N, 1, DEV(params), false},
+                   .heads = {.kind = kind,
+                             .P = t->P,
+                             .B = R,
+                             .A = A,
+                             .H = H,
+                             .log_std = sampled && free_std ? DEV(log_std) : NULL,
+                             .log_std_stride = (size_t)A + 1,
+                             .hyper = HYPER_DEV(hyper)},
+                   .mean = norm ? DEV(mean) : NULL,
+                   .std = norm ? DEV(std) : NULL,
+                   .deterministic = which % 7 == 1,
+                   .R = R,
+                   .num_episodes = num_episodes,
+                   .seeds = seeds->device,
+                   .rows = rows->device,
+                   .returns = returns->device,
+                   .lengths = lengths->device};
+    assert_true(uf_env_rule(spec, &play.rule));
+    play.rule.max_steps = PLAY_LENGTH;
+    send(t);
+    assert_int_equal(t->be->plan(t->be, &m, t->P, 1, 1), UF_OK);
+    for (int k = 0; k < PLAY_CALLS; k++) t->be->play(t->be, &play, PLAY_STEPS);
+    receive(t);
+    Played e = {.play = &play, .mean = norm ? BEFORE(mean) : NULL, .std = BEFORE(std)};
+    assert_int_equal(uf_env_create(&e.env, spec->name), UF_OK);
+    for (int i = 0; i < t->P * R && t->reference; i++) {
+        const int p = i / R, r = i % R;
+        const UfPlayRow* row = &((const UfPlayRow*)(const void*)rows->after)[i];
+        e.params = BEFORE(params) + (size_t)p * c->N * m.size;
+        e.log_std = sampled && free_std ? BEFORE(log_std) + p * (A + 1) : NULL;
+        e.hyper = &HYPER(hyper)[p];
+        e.steps_left = PLAY_STEPS * PLAY_CALLS;
+        bool tied = false;
+        int64_t finished = 0, steps = 0;
+        for (int64_t k = r; k < num_episodes; k += R) {
+            const size_t at = (size_t)p * (size_t)num_episodes + (size_t)k;
+            naive_episode(&e, seed_of(t, p), (uint64_t)k);
+            tied = tied || e.tied;
+            if (tied) break;  // either way
+            // An action is off by what sums over a layer round, some 2 u, and the C library of a device as much
+            // again; a step may double what a state is off by.
+            expect(t, "returns", at, ((const double*)(const void*)returns->after)[at], e.ret,
+                   (4 << PLAY_LENGTH) * U * (1 + fabs(e.ret)));
+            expect(t, "lengths", at, ((const int32_t*)(const void*)lengths->after)[at], e.length, 0);
+            if (e.length == 0) continue;
+            steps = e.length;
+            if (steps < PLAY_LENGTH && e.steps_left == 0)
+                break;  // it goes on, or it has ended by itself just now
+            finished++;
+            steps = 0;
+        }
+        if (tied) continue;
+        if (steps == 0) expect(t, "finished", i, (double)row->finished, (double)finished, 0);
+        if (row->finished == finished) expect(t, "steps", i, (double)row->steps, (double)steps, 0);
+        const bool is_sick = sick && t->first + p == 0;
+        int64_t played_steps = 0;
+        for (int64_t k = r; k < num_episodes; k += R)
+            played_steps +=
+                ((const int32_t*)(const void*)lengths->after)[(size_t)p * (size_t)num_episodes + (size_t)k];
+        expect(t, "num_nonfinite", i, (double)row->num_nonfinite, is_sick ? (double)played_steps : 0, 0);
+    }
+    uf_env_free(e.env);
+    clear(t);
+}
+
+// ---- bench ----
+
+// One product of the bench on every backend: odd sizes, and every number of the result.
+static void test_product(void** state) {
+    (void)state;
+    enum { M = 37, N = 70, K = 19 };
+    real a[M * K], b[K * N], c[M * N];
+    UfRandom r = uf_random(11, 0, 0);
+    for (int i = 0; i < M * K; i++) a[i] = uf_random_normal(&r);
+    for (int i = 0; i < K * N; i++) b[i] = uf_random_normal(&r);
+    for (int d = 0; d < NUM_DEVICES; d++) {
+        UfBackend* be = devices[d].be;
+        void *da, *db, *dc;
+        if (!be) continue;
+        use(&devices[d]);
+        assert_int_equal(be->reserve(be, &da, sizeof a, "a"), UF_OK);
+        assert_int_equal(be->reserve(be, &db, sizeof b, "b"), UF_OK);
+        assert_int_equal(be->reserve(be, &dc, sizeof c, "c"), UF_OK);
+        be->upload(be, da, a, sizeof a);
+        be->upload(be, db, b, sizeof b);
+        be->product(be, dc, da, db, M, N, K);
+        be->download(be, c, dc, sizeof c);
+        assert_int_equal(be->sync(be), UF_OK);
+        for (int i = 0; i < M * N; i++) {
+            double want = 0, size = 0;
+            for (int k = 0; k < K; k++) {
+                want += F(a[i / N * K + k]) * b[k * N + i % N];
+                size += fabs(F(a[i / N * K + k]) * b[k * N + i % N]);
+            }
+            if (!(fabs(c[i] - want) <= size * (K * U + devices[d].rounding)))
+                fail_msg("%s %s: product[%d] = %g, expected %g", devices[d].name, devices[d].precision, i,
+                         F(c[i]), want);
+        }
+        be->release(be, da);
+        be->release(be, db);
+        be->release(be, dc);
+    }
+}
+
 // ---- all of them ----
 
 static const struct NamedOp {
@@ -2340,6 +2522,7 @@ static const struct NamedOp {
     {"model_error", op_model_error, false},
     {"ring_append", op_ring_append, false},
     {"network_input", op_network_input, false},
+    {"play", op_play, true},  // fp32 in every precision
 };
 enum { NUM_OPS = sizeof ops / sizeof ops[0] };
 
@@ -2352,13 +2535,12 @@ static void test_op(void** state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[NUM_OPS + 4] = {
-        cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_philox),
-        cmocka_unit_test(test_distributions),
-        cmocka_unit_test(test_many_members),
+    struct CMUnitTest tests[NUM_OPS + 5] = {
+        cmocka_unit_test(test_blocks),        cmocka_unit_test(test_philox),
+        cmocka_unit_test(test_distributions), cmocka_unit_test(test_many_members),
+        cmocka_unit_test(test_product),
     };
     for (int k = 0; k < NUM_OPS; k++)
-        tests[4 + k] = (struct CMUnitTest){ops[k].name, test_op, NULL, NULL, (void*)&ops[k]};
+        tests[5 + k] = (struct CMUnitTest){ops[k].name, test_op, NULL, NULL, (void*)&ops[k]};
     return cmocka_run_group_tests_name("kernels", tests, open_devices, close_devices);
 }
