@@ -1069,6 +1069,13 @@ static UfHeads heads_of(const UfAgent* a, const real* head, bool target) {
         g->count,       a->hyper};
 }
 
+void uf_agent_actors(const UfAgent* a, UfPlay* play) {
+    play->nets = nets_of(a, GROUP_ACTOR, false);
+    play->heads = heads_of(a, NULL, false);
+    play->mean = a->norm_mean;
+    play->std = a->norm_std;
+}
+
 // Step u of the `each` that the group's optimiser does in an update.
 static void optimise(UfAgent* a, int group, int u, int each, const real* polyak) {
     const UfConfig* c = &a->configs[0];

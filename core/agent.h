@@ -43,6 +43,8 @@ UfStatus uf_agent_get_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKin
 UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKind kind, int member,
                              const real* in);
 UfBackend* uf_agent_backend(UfAgent* agent);
+// nets, heads, mean and std of a play of its actors as they are; they stay the agent's.
+void uf_agent_actors(const UfAgent* agent, UfPlay* play);
 // The chosen device and precision as the backend's names.
 const char* uf_config_device(const UfConfig* config);
 const char* uf_config_precision(const UfConfig* config);

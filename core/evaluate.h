@@ -41,6 +41,8 @@ typedef struct UfEpisodeOptions {
 // Plays one episode for an audience: with a policy it is that episode of uf_evaluate, to the bit; with a script it
 // is that episode of uf_collect, but for rounding.
 UfStatus uf_evaluate_episode(const UfEpisodeOptions* options);
+// From returns and lengths, in episode order.
+void uf_evaluation_summarise(UfEvaluation* evaluation, const UfEnvSpec* spec);
 void uf_evaluation_free(UfEvaluation* evaluation);
 
 // The same on a thread of its own, which shares nothing with the caller but what is passed: policy and pool must

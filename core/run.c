@@ -30,6 +30,7 @@
 #include "h5.h"
 #include "online.h"
 #include "philox.h"
+#include "play.h"
 #include "plot.h"
 #include "policy.h"
 #include "run_log.h"
@@ -525,6 +526,33 @@ static void note_dropped(const Run* run, const Member* m) {
     }
 }
 
+// On the agent's device, between updates, unless threads are there for it.
+static bool evaluates_apart(const Run* run) {
+    return run->env && !run->beside_pool && uf_plays_apart(run->agent, run->env);
+}
+
+// All members at once. Those that have ended have an actor all the same; nobody asks what it does.
+static UfStatus evaluate_apart(Run* run, int64_t update) {
+    UfEvaluation* all = NULL;
+    uint64_t* seeds = NULL;
+    UfStatus status = UF_ALLOC(&all, run->num_group, "evaluations");
+    if (status == UF_OK) status = UF_ALLOC(&seeds, run->num_group, "seeds of evaluations");
+    for (int k = 0; status == UF_OK && k < run->num_group; k++)
+        seeds[k] = eval_seed(&run->group[k]->config, update);
+    if (status == UF_OK)
+        status =
+            uf_play(all, run->agent, run->env, run->config->eval_workers, seeds, evaluates_mean(run->config));
+    for (int k = 0; status == UF_OK && k < run->num_group; k++) {
+        if (run->group[k]->ended)
+            uf_evaluation_free(&all[k]);
+        else
+            run->group[k]->evaluation = all[k];
+    }
+    uf_free(all);
+    uf_free(seeds);
+    return status;
+}
+
 // Takes a member's metrics, and its actor where it is evaluated.
 static UfStatus take_part(Run* run, Member* m, int k) {
     Interval* i = &run->interval;
@@ -537,6 +565,7 @@ static UfStatus take_part(Run* run, Member* m, int k) {
         .mean_return = NAN, .stderr_return = NAN, .mean_score = NAN, .stderr_score = NAN, .mean_length = NAN};
     if (!run->env) return UF_OK;
     if (run->online) UF_TRY(save_candidate(run, m));
+    if (evaluates_apart(run)) return UF_OK;
     return m->policy ? uf_policy_refresh(m->policy, run->agent, k)
                      : uf_policy_create(&m->policy, run->agent, k);
 }
@@ -565,6 +594,7 @@ static UfStatus begin_interval(Run* run, int64_t update, bool beside) {
     run->trained = 0;
     run->interval_update = update;
     if (!run->env) return UF_OK;
+    if (evaluates_apart(run)) return evaluate_apart(run, update);
     if (beside) return start_next(run);
     FOR_GROUP(run, m) UF_TRY(evaluate(run, m, m->policy, m->config.eval_workers, update, &m->evaluation));
     return UF_OK;
