@@ -13,7 +13,8 @@ typedef struct UfReplayed {
     double max_change;                  // |expected - expected before this step|
     double allowed;                     // 1e-6 + 2e-3 * max_change; of a loss 1e-5 + 2e-3 * |loss|
     int64_t num_elements, num_outside;  // outside: error > allowed
-    double rms_error, rms_change;       // root mean squares over the tensor; of a loss its error and itself
+    double rms_error,
+        rms_change;  // root mean squares over the tensor; of a loss or prediction: of error and itself
 } UfReplayed;
 
 typedef struct UfReplay {
@@ -28,7 +29,7 @@ UfStatus uf_replay_update_double(const char* path,
                                  UfReplay* replay);  // the same sources compiled with UF_REAL=double
 
 // The training part of a recording of kind dynamics: its steps, predictions and elites.
-UfStatus uf_replay_dynamics(const char* path, UfReplay* replay);
+UfStatus uf_replay_dynamics(const char* path, const char* device, const char* precision, UfReplay* replay);
 UfStatus uf_replay_dynamics_double(const char* path, UfReplay* replay);
 
 #endif

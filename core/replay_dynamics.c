@@ -17,7 +17,8 @@ typedef struct Replay {
     UfH5 h5;
     UfDynamics* dynamics;
     int B, O, A, D, E;
-    real *obs, *action, *target;  // (B, .) of one batch
+    real *obs, *action, *target;     // (B, .) of one batch
+    const char *device, *precision;  // Nullable: precision
     UfReplay* out;
     int capacity;
 } Replay;
@@ -67,11 +68,14 @@ static UfStatus create(Replay* r) {
                           ? uf_config_create(&config)
                           : UF_FAIL(UF_ERR_FORMAT, "%s: attribute config is no JSON object", r->h5.path);
     if (status == UF_OK) status = read_fields(r, config, json);
+    if (status == UF_OK) status = uf_config_set(config, "device", r->device);
+    if (status == UF_OK && r->precision) status = uf_config_set(config, "precision", r->precision);
     if (status == UF_OK) status = uf_dynamics_create_bare(&r->dynamics, config, r->O, r->A, 0);
     if (status == UF_OK) {
         r->D = r->O + 1;
         r->E = (int)config->num_ensemble;
         r->B = (int)config->batch_size;
+        r->out->rounding = uf_dynamics_backend(r->dynamics)->rounding;
     }
     cJSON_Delete(json);
     uf_config_free(config);
@@ -97,6 +101,13 @@ static void add_error(UfReplayed* result, double ours, double expected) {
     const double error = fabs(ours - expected);
     uf_keep_worst(&result->max_error, error);
     if (!(error <= result->allowed)) result->num_outside++;
+    result->rms_error += error * error;
+}
+
+// After every add_error; `sizes`: squares of what rms_change is about, summed.
+static void finish(UfReplayed* result, double sizes) {
+    result->rms_error = sqrt(result->rms_error / (double)result->num_elements);
+    result->rms_change = sqrt(sizes / (double)result->num_elements);
 }
 
 // after/<tensor>, where the steps of this file have moved it from init/<tensor>.
@@ -115,9 +126,15 @@ static UfStatus compare_tensor(Replay* r, const UfDynamicsTensor* t) {
     if (status == UF_OK) status = uf_dynamics_get_tensor(r->dynamics, t, UF_TENSOR_VALUE, ours);
     if (status == UF_OK) {
         UfReplayed* result = new_result(r, name, r->out->num_steps - 1, count);
-        for (int64_t k = 0; k < count; k++) uf_keep_worst(&result->max_change, fabs(expected[k] - before[k]));
+        double changes = 0;
+        for (int64_t k = 0; k < count; k++) {
+            const double change = fabs(expected[k] - before[k]);
+            uf_keep_worst(&result->max_change, change);
+            changes += change * change;
+        }
         result->allowed = 1e-6 + 2e-3 * result->max_change;
         for (int64_t k = 0; k < count; k++) add_error(result, (double)ours[k], expected[k]);
+        finish(result, changes);
     }
     uf_free(before);
     uf_free(expected);
@@ -168,6 +185,7 @@ static UfStatus replay_step(Replay* r, int step) {
     UfReplayed* result = new_result(r, name, step, 1);
     result->allowed = 1e-5 + 2e-3 * fabs(expected);
     add_error(result, loss, expected);
+    finish(result, expected * expected);
     return UF_OK;
 }
 
@@ -176,30 +194,55 @@ static UfStatus compare_prediction(Replay* r, const char* name, const real* ours
     UF_TRY(UF_ALLOC(&expected, count, "a recorded prediction"));
     UfStatus status = uf_h5_read(&r->h5, name, UF_H5_DOUBLE, expected, count);
     if (status == UF_OK) {
-        double largest = 0;
-        for (int64_t k = 0; k < count; k++) largest = fmax(largest, fabs(expected[k]));
+        double largest = 0, sizes = 0;
+        for (int64_t k = 0; k < count; k++) {
+            largest = fmax(largest, fabs(expected[k]));
+            sizes += expected[k] * expected[k];
+        }
         UfReplayed* result = new_result(r, name, r->out->num_steps - 1, count);
         result->allowed = 1e-6 + 1e-5 * largest;  // five layers of sums: 100 roundings of float32
         for (int64_t k = 0; k < count; k++) add_error(result, (double)ours[k], expected[k]);
+        finish(result, sizes);
     }
     uf_free(expected);
     return status;
 }
 
+// max_error: numbers of networks, which rounding must not change in float32. rms_error: how much worse in the recorded
+// errors (E) the networks are that stand where others should.
+static void judge_elites(UfReplayed* result, const int* ours, const int* expected, const double* errors) {
+    double sizes = 0, worse = 0;
+    result->allowed = 0.5;
+    for (int64_t i = 0; i < result->num_elements; i++) {
+        const double should = errors[expected[i]], is = errors[ours[i]];
+        add_error(result, ours[i], expected[i]);
+        worse += (is - should) * (is - should);
+        sizes += should * should;
+    }
+    result->rms_error = worse;
+    finish(result, sizes);
+}
+
 static UfStatus compare_elites(Replay* r, const double* mse) {
     const int count = (int)uf_dynamics_config(r->dynamics)->num_elites;
     int *ours = NULL, *expected = NULL;
+    double* errors = NULL;
     UfStatus status = UF_ALLOC(&ours, count, "elites");
     if (status == UF_OK) status = UF_ALLOC(&expected, count, "recorded elites");
+    if (status == UF_OK) status = UF_ALLOC(&errors, r->E, "recorded errors");
     if (status == UF_OK) status = uf_h5_read(&r->h5, "elites", UF_H5_INT32, expected, count);
+    if (status == UF_OK) status = uf_h5_read(&r->h5, "predict/mse", UF_H5_DOUBLE, errors, r->E);
+    for (int i = 0; i < count && status == UF_OK; i++)
+        if (expected[i] < 0 || expected[i] >= r->E)
+            status =
+                UF_FAIL(UF_ERR_FORMAT, "%s: 'elites' names network %d of %d", r->h5.path, expected[i], r->E);
     if (status == UF_OK) {
         uf_dynamics_best(ours, count, mse, r->E);
-        UfReplayed* result = new_result(r, "elites", r->out->num_steps - 1, count);
-        result->allowed = 0.5;  // numbers of networks
-        for (int i = 0; i < count; i++) add_error(result, ours[i], expected[i]);
+        judge_elites(new_result(r, "elites", r->out->num_steps - 1, count), ours, expected, errors);
     }
     uf_free(ours);
     uf_free(expected);
+    uf_free(errors);
     return status;
 }
 
@@ -261,10 +304,11 @@ static UfStatus replay_file(Replay* r) {
 
 #ifdef UF_DOUBLE_COPY
 UfStatus uf_replay_dynamics_double(const char* path, UfReplay* out) {
+    const char *device = "cpu", *precision = NULL;
 #else
-UfStatus uf_replay_dynamics(const char* path, UfReplay* out) {
+UfStatus uf_replay_dynamics(const char* path, const char* device, const char* precision, UfReplay* out) {
 #endif
-    Replay r = {.out = out};
+    Replay r = {.device = device, .precision = precision, .out = out};
     memset(out, 0, sizeof *out);
     UF_TRY(uf_h5_open(&r.h5, path));
     UfStatus status = replay_file(&r);

@@ -203,8 +203,9 @@ static UfStatus compare(Replay* r, const char* name, const real* device, int64_t
     return status;
 }
 
-static UfStatus replay_file(Replay* r, UfReplayRollout* out) {
-    UF_TRY(uf_backend_open(&r->be, "cpu", "fp32", 1));
+static UfStatus replay_file(Replay* r, const char* device, const char* precision, UfReplayRollout* out) {
+    UF_TRY(uf_backend_open(&r->be, device, precision ? precision : "tf32", 1));
+    out->rounding = r->be->rounding;
     UF_TRY(measure(r));
     UF_TRY(load_networks(r));
     UF_TRY(read_config(r));
@@ -235,13 +236,15 @@ static UfStatus replay_file(Replay* r, UfReplayRollout* out) {
 
 #ifdef UF_DOUBLE_COPY
 UfStatus uf_replay_rollout_double(const char* path, UfReplayRollout* out) {
+    const char *device = "cpu", *precision = NULL;
 #else
-UfStatus uf_replay_rollout(const char* path, UfReplayRollout* out) {
+UfStatus uf_replay_rollout(const char* path, const char* device, const char* precision,
+                           UfReplayRollout* out) {
 #endif
     Replay r = {0};
     memset(out, 0, sizeof *out);
     UF_TRY(uf_h5_open(&r.h5, path));
-    UfStatus status = replay_file(&r, out);
+    UfStatus status = replay_file(&r, device, precision, out);
     for (int i = 0; i < r.num_device; i++) r.be->release(r.be, r.device[i]);
     uf_free(r.chosen);
     uf_backend_close(r.be);

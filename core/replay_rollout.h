@@ -13,12 +13,14 @@ typedef struct UfReplayedNumbers {
 typedef struct UfReplayRollout {
     int64_t num_rows, num_wrong_done;
     UfReplayedNumbers next_obs, reward, disagreement;
+    double rounding;  // of the backend's products
 } UfReplayRollout;
 
 // rollout/{obs,action,elite,noise} with the parameters of `after`, the elites in the recorded order, and
 // step_penalty_coef and termination of the recorded configuration.
 // Errors: UF_ERR_FORMAT (names what is missing or of another size), UF_ERR_CONFIG (termination).
-UfStatus uf_replay_rollout(const char* path, UfReplayRollout* out);  // float32
+// float32: on a device ("cpu", "cuda", "auto") in a precision, both as in the hyperparameters.   Nullable: precision
+UfStatus uf_replay_rollout(const char* path, const char* device, const char* precision, UfReplayRollout* out);
 UfStatus uf_replay_rollout_double(const char* path,
                                   UfReplayRollout* out);  // the same sources with UF_REAL=double
 

@@ -93,7 +93,7 @@ static void test_rollout(void** state) {
         print_message("SKIP test_rollout: %s not there\n", recorded_model);
         skip();
     }
-    if (uf_replay_rollout(recorded_model, &single) != UF_OK) fail_msg("%s", uf_error());
+    if (uf_replay_rollout(recorded_model, "cpu", NULL, &single) != UF_OK) fail_msg("%s", uf_error());
     assert_int_equal(single.num_rows, 64);
     assert_int_equal(single.num_wrong_done, 0);
     assert_true(relative(single.next_obs) < 1e-5 && relative(single.reward) < 1e-5);
@@ -197,17 +197,17 @@ static void test_changed_rollouts(void** state) {
     h5.file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
     assert_int_equal(uf_h5_write(&h5, "rollout/done", UF_H5_UINT8, none, 1, (int64_t[]){64}, 0, true), UF_OK);
     uf_h5_close(&h5);
-    assert_int_equal(uf_replay_rollout(path, &r), UF_OK);
+    assert_int_equal(uf_replay_rollout(path, "cpu", NULL, &r), UF_OK);
     assert_in_range(r.num_wrong_done, 1, 63);  // some rows of the recording end, some do not
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
         copy_file(recorded_model, path);
         delete_link(path, missing[i]);
-        assert_int_equal(uf_replay_rollout(path, &r), UF_ERR_FORMAT);
+        assert_int_equal(uf_replay_rollout(path, "cpu", NULL, &r), UF_ERR_FORMAT);
         assert_error(missing[i]);
     }
     copy_file(recorded_model, path);
     change_element(path, "rollout/elite", 2, 5);
-    assert_int_equal(uf_replay_rollout(path, &r), UF_ERR_FORMAT);
+    assert_int_equal(uf_replay_rollout(path, "cpu", NULL, &r), UF_ERR_FORMAT);
     assert_error("rollout/elite");
 }
 

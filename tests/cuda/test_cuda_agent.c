@@ -237,6 +237,46 @@ static void negate(const char* path, const char* name) {
     H5Fclose(file);
 }
 
+static void copy_file(const char* from, const char* to) {
+    char* bytes;
+    size_t num_bytes;
+    assert_ok(uf_read_file(from, &bytes, &num_bytes));
+    assert_ok(uf_write_file(to, bytes, num_bytes));
+    uf_free(bytes);
+}
+
+static bool verifies(const char* path, const char* precision) {
+    bool passed = false;
+    char* report;
+    assert_ok(uf_verify_on(path, "cuda", precision, &report, &passed));
+    uf_free(report);
+    return passed;
+}
+
+// A recorded world model in every precision, and with an input of the other sign.
+static void test_recorded_model(void** state) {
+    (void)state;
+    static const char* const recorded = "../shared/oracle/dynamics.h5";
+    static const char* const precisions[] = {"fp32", "tf32", "bf16"};
+    static const char* const inputs[] = {"train0/target", "train3/obs",     "train0/action",  "rollout/obs",
+                                         "rollout/noise", "rollout/action", "predict/logvar", "predict/mse"};
+    const char* path = in_folder("wrong_model.h5");
+    need_device();
+    if (access(recorded, R_OK) != 0) {
+        print_message("SKIP test_recorded_model: %s is not there\n", recorded);
+        skip();
+    }
+    for (int k = 0; k < 3; k++) {
+        if (!verifies(recorded, precisions[k])) fail_msg("%s in %s", recorded, precisions[k]);
+        for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+            copy_file(recorded, path);
+            negate(path, inputs[i]);
+            if (verifies(path, precisions[k]))
+                fail_msg("%s of the other sign went unnoticed in %s", inputs[i], precisions[k]);
+        }
+    }
+}
+
 // The bounds for tensor cores are wide, but a wrong input leaves them: rewards reach critics and through them the actor.
 static void test_wrong_recordings(void** state) {
     (void)state;
@@ -245,11 +285,8 @@ static void test_wrong_recordings(void** state) {
     const char* path = in_folder("wrong.h5");
     need_device();
     for (int i = 0; i < 3; i++) {
-        char *bytes, *report;
-        size_t num_bytes;
-        assert_ok(uf_read_file("tests/data/update_td3_awr.h5", &bytes, &num_bytes));
-        assert_ok(uf_write_file(path, bytes, num_bytes));
-        uf_free(bytes);
+        char* report;
+        copy_file("tests/data/update_td3_awr.h5", path);
         negate(path, inputs[i]);
         for (int k = 0; k < 3; k++) {
             bool passed = true;
@@ -312,13 +349,10 @@ static void test_refusals(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_update),
-        cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_recorded_updates),
-        cmocka_unit_test(test_checkpoints_move),
-        cmocka_unit_test(test_wrong_recordings),
-        cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_first_update),     cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_recorded_updates), cmocka_unit_test(test_checkpoints_move),
+        cmocka_unit_test(test_wrong_recordings), cmocka_unit_test(test_recorded_model),
+        cmocka_unit_test(test_policy),           cmocka_unit_test(test_auto),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("cuda agent", tests, setup, teardown);
