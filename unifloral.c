@@ -85,9 +85,6 @@ UfStatus uf_config_check(const UfConfig* c) {
             UF_ERR_CONFIG,
             "online true trains on its own data alone, but dataset_sample_ratio is %g; set it to 1",
             c->dataset_sample_ratio);
-    if (c->online && c->device != UF_DEVICE_CPU)
-        return UF_FAIL(UF_ERR_CONFIG, "online true trains on the CPU, but device is '%s'; set it to cpu",
-                       uf_config_device(c));
     if (c->dataset_sample_ratio < 1 && !c->model_path[0])
         return UF_FAIL(
             UF_ERR_CONFIG,

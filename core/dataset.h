@@ -12,6 +12,7 @@
 struct UfDataset {
     int obs_dim, action_dim, stride;  // stride in floats: O + A + 3
     int64_t num_records, num_rows;
+    int64_t capacity;   // of records and next_obs, where rows are still added.   0: num_records
     float* records;     // (num_records, stride)
     float* next_obs;    // (num_records, O) or NULL
     int64_t* rows;      // (num_rows) or NULL

@@ -51,6 +51,7 @@ static UfStatus reserve(UfOnline* o) {
     d->obs_dim = spec->obs_dim;
     d->action_dim = spec->action_dim;
     d->stride = d->obs_dim + d->action_dim + 3;
+    d->capacity = n;
     d->has_timeouts = true;
     d->file_item_bytes = sizeof(float);
     snprintf(d->hash, sizeof d->hash, "none: trained online");

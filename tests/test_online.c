@@ -24,6 +24,7 @@ static UfConfig* small_config(const char* env, bool online) {
     c->num_updates = 100;
     c->start_steps = 250;
     c->norm_obs = false;
+    use_test_device(c);
     return c;
 }
 
