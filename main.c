@@ -1115,7 +1115,8 @@ static const Command commands[] = {
      "CONFIG [--env NAME] [--steps N] [--start-steps N] [--out DIR] [--resume DIR] [--datasets DIR]",
      "train on the policy's own steps in an environment, and make datasets of it", 1, 1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_ENV) |
-         BIT(O_STEPS) | BIT(O_START_STEPS) | BIT(O_MEDIUM_SCORE) | BIT(O_DATASETS) | BIT(O_DATASET_STEPS),
+         BIT(O_STEPS) | BIT(O_START_STEPS) | BIT(O_MEDIUM_SCORE) | BIT(O_DATASETS) | BIT(O_DATASET_STEPS) |
+         BIT(O_DEVICE) | BIT(O_PRECISION),
      0},
     {"dynamics", command_dynamics,
      "--config FILE --dataset FILE [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N]",
@@ -1157,7 +1158,10 @@ static const Command commands[] = {
     {"bench", command_bench,
      "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME   "
      "[--threads N] [--steps N] [--windows N] [--device NAME] [--precision NAME]",
-     "time updates on random data, model rollouts, or an environment; one line of JSON", 0, 0,
+     "time updates on random data, model rollouts, or an environment; a line of JSON, on a CUDA device "
+     "without "
+     "--config one for each of some presets and populations",
+     0, 0,
      BIT(O_ENV) | BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) |
          BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS) | BIT(O_DEVICE) |
          BIT(O_PRECISION),

@@ -67,7 +67,7 @@ static inline UF_HD double uf_clip_state(double x, double low, double high) {
 }
 
 static inline UF_HD int uf_discrete_action(const float* action, int count) {
-    return (int)fminf(fmaxf(rintf(action[0]), 0), (float)(count - 1));  // NaN counts as 0
+    return (int)fminf(fmaxf(rintf(action[0]), 0.0f), (float)(count - 1));  // NaN counts as 0
 }
 
 static inline UF_HD void uf_reset_uniform(double* state, int count, const UfResetBounds* bounds,
@@ -247,7 +247,7 @@ static inline UF_HD bool uf_maze_is_wall(const UfMazeGrid* maze, int row, int co
 
 // NaN counts as -1: a wall.
 static inline UF_HD int uf_maze_cell_of(double x) {
-    return (int)fmin(fmax(floor(x + 0.5), -1), UF_MAZE_SIDE);
+    return (int)fmin(fmax(floor(x + 0.5), -1.0), (double)UF_MAZE_SIDE);
 }
 
 // As D4RL: the middle of any free cell (the goal's too) +- 0.1, speed 0.1 * normal.
@@ -288,7 +288,7 @@ static inline UF_HD void uf_maze_collide(const UfMazeGrid* maze, double* positio
         dy /= distance;
         position[0] += (UF_MAZE_RADIUS - distance) * dx;
         position[1] += (UF_MAZE_RADIUS - distance) * dy;
-        double into = fmin(velocity[0] * dx + velocity[1] * dy, 0);
+        double into = fmin(velocity[0] * dx + velocity[1] * dy, 0.0);
         velocity[0] -= into * dx;
         velocity[1] -= into * dy;
     }
@@ -301,7 +301,8 @@ static inline UF_HD void uf_maze_step(double* s, const UfMazeGrid* maze, double 
     for (int i = 0; i < 2; i++) velocity[i] = fmin(fmax(velocity[i], -UF_MAZE_MAX_SPEED), UF_MAZE_MAX_SPEED);
     for (int k = 0; k < UF_MAZE_SUB_STEPS; k++) {
         for (int i = 0; i < 2; i++) {  // semi-implicit Euler
-            double force = action[i] != action[i] ? 0 : fmin(fmax((double)action[i], -1), 1) * UF_MAZE_MOTOR;
+            double force =
+                action[i] != action[i] ? 0 : fmin(fmax((double)action[i], -1.0), 1.0) * UF_MAZE_MOTOR;
             velocity[i] += dt * (force - UF_MAZE_DAMPING * velocity[i]) / UF_MAZE_MASS;
             position[i] += dt * velocity[i];
         }

@@ -2,6 +2,7 @@
 // a sentence that names it and the remedy, and nothing is left behind.
 #include "../support.h"
 
+#include "core/bench.h"
 #include "host_cuda.h"
 #include "kernels.h"
 
@@ -166,12 +167,98 @@ static void test_no_plan(void** state) {
     uf_backend_close(be);
 }
 
+// ---- bench ----
+
+typedef struct Lines {
+    int measured, refused;
+} Lines;
+
+static void count_line(void* user, const char* line) {
+    Lines* lines = user;
+    lines->measured += strstr(line, "us_per_") != NULL;
+    lines->refused += strstr(line, "\"population\": 64, \"error\": \"") && strstr(line, "lower batch_size");
+}
+
+// A population that does not fit is a line that says so; the others are measured, and the end is a failure.
+static void test_list_without_room(void** state) {
+    (void)state;
+    static const char* const presets[] = {"td3_awr", "td3_bc", "iql", "rebrac", "mobrac"};
+    char start[1024], name[64];
+    UfConfig* config;
+    Lines lines = {0, 0};
+    assert_int_equal(make_folder(NULL), 0);
+    assert_non_null(getcwd(start, sizeof start));
+    assert_int_equal(chdir(folder), 0);
+    assert_int_equal(system("mkdir configs"), 0);
+    for (int i = 0; i < 5; i++) {
+        const char* text =
+            "{\"batch_size\": 16, \"actor_layer_width\": 8, \"critic_layer_width\": 8, \"actor_num_layers\": "
+            "1, \"critic_num_layers\": 1}";
+        snprintf(name, sizeof name, "configs/%s.json", presets[i]);
+        if (i == 4)
+            text =
+                "{\"batch_size\": 16, \"actor_layer_width\": 8, \"critic_layer_width\": 8, \"model_path\": "
+                "\"-\", "
+                "\"dataset_sample_ratio\": 0.5, \"rollout_batch_size\": 32, \"layer_size\": 8, "
+                "\"rollout_interval\": 1, "
+                "\"model_retain_epochs\": 1}";
+        assert_ok(uf_write_file(name, text, strlen(text)));
+    }
+    assert_ok(uf_config_create(&config));
+    assert_ok(uf_config_set(config, "device", "cuda"));
+    assert_ok(uf_config_set(config, "precision", "fp32"));
+    const UfBenchOptions options = {
+        .config = config, .obs_dim = 3, .action_dim = 1, .num_threads = 1, .num_steps = 1, .num_windows = 5};
+    uf_host_cuda.total_bytes = 3700000;  // rows of the dataset take 2.8 MB, 64 members more than the rest
+    const UfStatus status = uf_bench_list(&options, count_line, &lines);
+    assert_int_equal(chdir(start), 0);
+    assert_int_equal(status, UF_ERR_MEMORY);
+    assert_error("4 of the populations did not fit");
+    assert_int_equal(lines.refused, 4);
+    assert_int_equal(lines.measured, 9);
+    uf_config_free(config);
+    remove_folder(NULL);
+}
+
+// More launches than the clock holds are an error, and the clock is gone.
+static void test_clock(void** state) {
+    (void)state;
+    UfBackend* be;
+    UfLaunchTimes times = {0};
+    void* x;
+    assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
+    assert_ok(be->reserve(be, &x, 64 * sizeof(real), "x"));
+    for (int k = 0; k < 2; k++) {
+        assert_ok(be->start_clock(be));
+        for (int i = 0; i < (k ? 17000 : 3); i++)
+            be->entropy_coef(be, (real*)x + 32, x, 1, 1, (double*)x + 10);
+        assert_int_equal(be->stop_clock(be, &times), k ? UF_ERR_UNSUPPORTED : UF_OK);
+        if (k) assert_error("more than 16384 launches");
+        if (k) continue;
+        assert_int_equal(times.num_launches, 3);
+        assert_int_equal(times.num_recorded, 0);
+        assert_true(times.busy_seconds >= 0 && times.empty_seconds >= 0 && times.empty_seconds < 1);
+    }
+    assert_ok(be->start_clock(be));  // closed with a clock that runs
+    be->release(be, x);
+    uf_backend_close(be);
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, heal)
     const struct CMUnitTest tests[] = {
-        TEST(test_no_driver), TEST(test_old_driver), TEST(test_no_device), TEST(test_old_device),
-        TEST(test_no_blas),   TEST(test_precision),  TEST(test_memory),    TEST(test_launch),
-        TEST(test_fault),     TEST(test_no_plan),
+        TEST(test_no_driver),
+        TEST(test_old_driver),
+        TEST(test_no_device),
+        TEST(test_old_device),
+        TEST(test_no_blas),
+        TEST(test_precision),
+        TEST(test_memory),
+        TEST(test_launch),
+        TEST(test_fault),
+        TEST(test_no_plan),
+        TEST(test_list_without_room),
+        TEST(test_clock),
     };
     return cmocka_run_group_tests_name("cuda errors", tests, keep_healthy, NULL);
 }
