@@ -1,0 +1,181 @@
+// grid.h: a gridworld's state and its cells, shared by rules (grid_step.h), levels (grid_levels.h), views and
+// pictures; compiled by C11 and CUDA.
+//
+// One environment is a block of env_bytes bytes, a multiple of 64: an NxEnv, then the cells row by row (y * W + x),
+// then, where boxes may hold things, their contents cell by cell, then what NAVIX's rules keep beside.
+#ifndef NX_GRID_H
+#define NX_GRID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "philox.h"  // UF_HD
+
+// ---- cells ----
+
+// A cell is one byte: kind in bits 0-3, colour in bits 4-6. A door's state is part of its kind, so that one byte is
+// all there is to see and tables of 128 entries turn cells into triples. Bit 7 is for NAVIX's rules alone: a wall
+// that is an entity of its own.
+enum {
+    NX_UNSEEN,
+    NX_EMPTY,
+    NX_WALL,
+    NX_FLOOR,
+    NX_DOOR_OPEN,
+    NX_DOOR_CLOSED,
+    NX_DOOR_LOCKED,
+    NX_KEY,
+    NX_BALL,
+    NX_BOX,
+    NX_GOAL,
+    NX_LAVA,
+    NX_NUM_KINDS
+};
+enum { NX_RED, NX_GREEN, NX_BLUE, NX_PURPLE, NX_YELLOW, NX_GREY, NX_NUM_COLOURS };
+enum { NX_TYPE_AGENT = 10, NX_NUM_TYPES = 11 };
+enum { NX_ENTITY = 0x80 };
+
+typedef uint8_t NxCell;
+
+#define NX_CELL(kind, colour) ((NxCell)((kind) | (colour) << 4))
+#define NX_CELL_EMPTY NX_CELL(NX_EMPTY, NX_RED)
+#define NX_CELL_WALL NX_CELL(NX_WALL, NX_GREY)
+#define NX_CELL_GOAL NX_CELL(NX_GOAL, NX_GREEN)
+#define NX_CELL_LAVA NX_CELL(NX_LAVA, NX_RED)
+
+static inline UF_HD int nx_kind(NxCell cell) { return cell & 15; }
+static inline UF_HD int nx_colour(NxCell cell) { return cell >> 4 & 7; }
+
+// Sets of kinds, as bits.
+#define NX_BIT(kind) (1u << (kind))
+#define NX_WALKABLE \
+    (NX_BIT(NX_EMPTY) | NX_BIT(NX_FLOOR) | NX_BIT(NX_GOAL) | NX_BIT(NX_LAVA) | NX_BIT(NX_DOOR_OPEN))
+#define NX_PORTABLE (NX_BIT(NX_KEY) | NX_BIT(NX_BALL) | NX_BIT(NX_BOX))
+#define NX_OPAQUE (NX_BIT(NX_WALL) | NX_BIT(NX_DOOR_CLOSED) | NX_BIT(NX_DOOR_LOCKED))
+static inline UF_HD bool nx_is(NxCell cell, unsigned kinds) { return kinds >> nx_kind(cell) & 1; }
+
+// MiniGrid's type and state of a cell; the colour is nx_colour.
+static inline UF_HD int nx_type(NxCell cell) {
+    // unseen 0, empty 1, wall 2, floor 3, doors 4, key 5, ball 6, box 7, goal 8, lava 9: a nibble each
+    return (int)(0x987654443210ull >> 4 * nx_kind(cell) & 15);
+}
+static inline UF_HD int nx_door_state(NxCell cell) {
+    int kind = nx_kind(cell);
+    return kind == NX_DOOR_CLOSED ? 1 : kind == NX_DOOR_LOCKED ? 2 : 0;
+}
+
+// ---- one id ----
+
+typedef enum NxFamily {
+    NX_FAMILY_EMPTY,
+    NX_FAMILY_DOOR_KEY,
+    NX_FAMILY_FOUR_ROOMS,
+    NX_FAMILY_LAVA_GAP,
+    NX_FAMILY_CROSSING,
+    NX_FAMILY_DIST_SHIFT,
+    NX_FAMILY_DYNAMIC_OBSTACLES,
+    NX_FAMILY_GO_TO_DOOR,
+    NX_FAMILY_GO_TO_OBJECT,
+    NX_FAMILY_FETCH,
+    NX_FAMILY_PUT_NEAR,
+    NX_FAMILY_KEY_CORRIDOR,
+    NX_FAMILY_UNLOCK,
+    NX_FAMILY_UNLOCK_PICKUP,
+    NX_FAMILY_BLOCKED_UNLOCK_PICKUP,
+    NX_FAMILY_OBSTRUCTED_MAZE,
+    NX_FAMILY_LOCKED_ROOM,
+    NX_FAMILY_MEMORY,
+    NX_FAMILY_MULTI_ROOM,
+    NX_FAMILY_RED_BLUE_DOORS,
+    NX_FAMILY_PLAYGROUND,
+    NX_FAMILY_SANDBOX,  // no level of its own and no task: states that are set
+    NX_NUM_FAMILIES
+} NxFamily;
+
+// One row an id (grid_table.c). The id is MiniGrid's without the prefix; "Navix-" ids are rows of their own.
+typedef struct NxSpec {
+    const char* id;  // "MiniGrid-DoorKey-8x8-v0"
+    NxFamily family;
+    int width, height;
+    int max_steps;  // the id's default
+    bool see_through_walls;
+    bool navix;         // NAVIX's rules and levels by default
+    bool random_start;  // Empty, Dynamic-Obstacles, DoorKey under NAVIX's rules
+    int size;           // the family's: room size, number of the id
+    int count;          // crossings, obstacles, objects, rooms, rows of rooms
+    int variant;        // the family's, see grid_levels.h
+} NxSpec;
+
+extern const NxSpec nx_specs[];
+extern const int nx_num_specs;
+
+// ---- one environment ----
+
+#define NX_MAX_OBSTACLES 8
+
+typedef struct NxObject {  // where something was at the start, and what
+    uint8_t x, y;
+    NxCell cell;  // NX_UNSEEN: none
+} NxObject;
+
+// 64 bytes: a cache line.
+typedef struct NxEnv {
+    uint64_t random;  // of nx_random: all the environment's randomness
+    int32_t step_count, max_steps;
+    float episode_return;
+    uint8_t x, y, direction;
+    NxCell carrying;           // NX_CELL_EMPTY: nothing
+    NxCell carrying_contents;  // of a carried box
+    uint8_t ended;             // the last step was the episode's last
+    uint8_t mission;           // which wording, Fetch's
+    NxObject target, aux;
+    uint8_t num_obstacles;
+    uint8_t obstacle_x[NX_MAX_OBSTACLES], obstacle_y[NX_MAX_OBSTACLES];
+    uint8_t navix[9];  // NAVIX's rules: events and pocket, see grid_navix.h
+} NxEnv;
+
+// What all environments of a batch share: known to the CPU and the GPU alike.
+typedef struct NxLayout {
+    NxSpec spec;  // with max_steps and see_through_walls as the options have them
+    int rules, observation, autoreset, reward;  // of navix.h, resolved
+    int view, tile_size, num_actions;
+    float penalty_coef;
+    uint32_t contents_offset;  // bytes from the block's begin; 0: no boxes that hold things
+    uint32_t navix_offset;     // 0: MiniGrid's rules
+    uint32_t env_bytes;
+} NxLayout;
+
+static inline UF_HD NxCell* nx_cells(NxEnv* env) { return (NxCell*)(env + 1); }
+static inline UF_HD NxCell* nx_contents(const NxLayout* layout, NxEnv* env) {
+    return layout->contents_offset ? (NxCell*)env + layout->contents_offset : (NxCell*)0;
+}
+
+// ---- chance ----
+
+// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014): eight bytes of state, a handful of instructions, the same on every
+// machine. An environment's stream begins at a mix of (seed, index).
+static inline UF_HD uint64_t nx_mix(uint64_t z) {
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
+    z = (z ^ z >> 27) * 0x94D049BB133111EBull;
+    return z ^ z >> 31;
+}
+static inline UF_HD uint64_t nx_random_begin(uint64_t seed, uint64_t index) {
+    return nx_mix(nx_mix(seed + 0x9E3779B97F4A7C15ull) ^
+                  (index * 0xD1B54A32D192ED03ull + 0x8CB92BA72F3D8DD7ull));
+}
+static inline UF_HD uint32_t nx_random(NxEnv* env) {
+    env->random += 0x9E3779B97F4A7C15ull;
+    return (uint32_t)(nx_mix(env->random) >> 32);
+}
+// Uniform in low..high, both included; the bias of the multiplication is below (high - low + 1) / 2^32.
+static inline UF_HD int nx_between(NxEnv* env, int low, int high) {
+    return low + (int)((uint64_t)nx_random(env) * (uint32_t)(high - low + 1) >> 32);
+}
+
+// ---- geometry ----
+
+static inline UF_HD int nx_dx(int direction) { return (direction == 0) - (direction == 2); }
+static inline UF_HD int nx_dy(int direction) { return (direction == 1) - (direction == 3); }
+
+#endif
