@@ -12,7 +12,7 @@ endif
 
 # ---- what the machine has ----
 
-# The CUDA backend: 1 where nvcc is, 0 without it; host: kernels.cu compiled for the host, which only tests want.
+# The CUDA backend: 1 where nvcc is, 0 without it; host: the .cu files compiled for the host, which only tests want.
 NVCC ?= nvcc
 CUDA ?= $(if $(SANITIZE),0,$(if $(shell command -v $(NVCC) 2>/dev/null),1,0))
 
@@ -80,7 +80,8 @@ ALL_HOST += -std=c++17 -fPIC -pthread -Wall -Wextra -Wpedantic -Wno-unknown-prag
 # ---- files ----
 
 LIBRARY_C := $(filter-out main.c,$(wildcard *.c)) $(wildcard core/*.c)
-OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(if $(filter-out 0,$(CUDA)),$(BUILD)/kernels.cu.o) \
+CUDA_FILES := $(if $(filter-out 0,$(CUDA)),$(wildcard *.cu core/*.cu))
+OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BUILD)/%.o) \
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o)
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
 SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double
@@ -131,12 +132,12 @@ $(BUILD)/%.o: %.c $(BUILD)/flags | check
 	$(Q)$(CC) $(ALL_C) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
 ifeq ($(CUDA),host)
-$(BUILD)/kernels.cu.o: kernels.cu $(BUILD)/flags | check
+$(BUILD)/%.cu.o: %.cu $(BUILD)/flags | check
 	@mkdir -p $(@D)
 	$(call say,c++ $< (for the host))
 	$(Q)$(CXX) -x c++ $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 else
-$(BUILD)/kernels.cu.o: kernels.cu $(BUILD)/flags | check
+$(BUILD)/%.cu.o: %.cu $(BUILD)/flags | check
 	@mkdir -p $(@D)
 	$(call say,nvcc $<)
 	$(Q)$(NVCC) -std=c++17 $(NVCC_FLAGS) $(CPPFLAGS) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra -MMD -MP -c -o $@ $<
@@ -230,7 +231,7 @@ tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
 		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent model evaluate mujoco dynamics run))"
 
-# kernels.cu without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
+# The .cu files without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
 # the sanitizers. The tests of agents run twice, the second time on the device.
 CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
