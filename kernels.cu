@@ -14,147 +14,22 @@
 //
 // Rooms: state, launching, sums, products, forward, backward, second order, random numbers, rows, policy terms,
 // critic terms, world model, optimiser, recording, backend.
-#include "kernels.h"
+#include "kernels.cuh"
 
-#include <cublas_v2.h>
-#include <cuda_runtime.h>
 #include <dlfcn.h>
 
-#include <cstdarg>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
-
-static_assert(sizeof(real) == sizeof(float), "the device computes in float");
 
 namespace {
 
-enum { WARP = 32, THREADS = 256, WARPS = THREADS / WARP, TERM_THREADS = 512 };
-enum { ROWS = 16 };         // of a chunk; uf_block_rows is a multiple of it
+using namespace uf_cuda;
+
+enum { TERM_THREADS = 512 };
 enum { NARROW_OUT = 16 };   // outputs that the last hidden layer's kernel computes along
 enum { MAX_WIDTH = 8192 };  // of a hidden layer: what params.def allows
 
-// ---- state ----
-
-typedef cublasStatus_t GemmStridedBatched(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int,
-                                          const void*, const void*, cudaDataType, int, long long, const void*,
-                                          cudaDataType, int, long long, const void*, void*, cudaDataType, int,
-                                          long long, int, cublasComputeType_t, cublasGemmAlgo_t);
-
-// cuBLAS, found when a precision needs it.
-struct Blas {
-    void* library;
-    cublasHandle_t handle;
-    void* workspace;  // its own would be allocated in the middle of an update
-    cublasComputeType_t compute;
-    decltype(&cublasCreate_v2) create;
-    decltype(&cublasDestroy_v2) destroy;
-    decltype(&cublasSetStream_v2) set_stream;
-    decltype(&cublasSetWorkspace_v2) set_workspace;
-    GemmStridedBatched* gemm;
-};
-
-// The op under way: what a failure names.
-struct Where {
-    const char* op;
-    int P, N, rows, width;
-};
-
-struct State {
-    cudaStream_t stream;
-    char device[128];
-    int num_sms;
-    Blas blas;
-    cudaGraphExec_t graph;  // of a recorded update.   Nullable
-    bool recording;
-    int64_t* replays;  // of it, on the device
-    float* scratch;
-    size_t scratch_count;
-    Where where;
-    UfStatus failed;
-    char sentence[400];
-};
-
-State* state_of(UfBackend* be) { return static_cast<State*>(be->state); }
-
-// Keeps the first failure.
-__attribute__((format(printf, 3, 4))) void fail(State* s, UfStatus code, const char* format, ...) {
-    if (s->failed != UF_OK) return;
-    s->failed = code;
-    const Where* w = &s->where;
-    int length = 0;
-    if (w->op)
-        length = snprintf(s->sentence, sizeof s->sentence,
-                          "%s (population %d, networks %d, rows %d, width %d): ", w->op, w->P, w->N, w->rows,
-                          w->width);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(s->sentence + length, sizeof s->sentence - static_cast<size_t>(length), format, args);
-    va_end(args);
-}
-
-void check(State* s, cudaError_t error) {
-    if (error != cudaSuccess)
-        fail(s, error == cudaErrorMemoryAllocation ? UF_ERR_MEMORY : UF_ERR_DEVICE, "%s",
-             cudaGetErrorString(error));
-}
-
-// ---- launching ----
-
-State* begin(UfBackend* be, const char* op, int P, int N, int rows, int width) {
-    State* s = state_of(be);
-    s->where = Where{op, P, N, rows, width};
-    return s;
-}
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// One-dimensional grids alone: the others end at 65535.
-template <typename... Params, typename... Args>
-void launch(State* s, void (*kernel)(Params...), int64_t blocks, int threads, Args... args) {
-    if (s->failed != UF_OK || blocks < 1) return;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3(static_cast<unsigned>(blocks));
-    config.blockDim = dim3(static_cast<unsigned>(threads));
-    config.stream = s->stream;
-    check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
-}
-
-// Places in the scratch, each on a multiple of 256 bytes.
-struct Scratch {
-    State* state;
-    size_t used;
-
-    float* take(size_t count) {
-        float* at = state->scratch + used;
-        used += (count + 63) / 64 * 64;
-        return at;
-    }
-    // False, and a failure that sticks, where `plan` did not ask for as much.
-    bool fits() {
-        if (used <= state->scratch_count) return true;
-        fail(state, UF_ERR_DEVICE, "needs %zu bytes of scratch, %zu were planned", used * sizeof(float),
-             state->scratch_count * sizeof(float));
-        return false;
-    }
-};
-
 // ---- sums ----
-
-// What a UfCount has come to. replays null: the op is not recorded.
-__device__ inline int64_t count_now(UfCount count, const int64_t* replays) {
-    return count.now + (replays ? count.each * *replays : 0);
-}
-
-__device__ inline int lane() { return static_cast<int>(threadIdx.x) % WARP; }
-__device__ inline int warp() { return static_cast<int>(threadIdx.x) / WARP; }
-__device__ inline int64_t thread_id() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
-
-// Over the lanes of a warp; every lane has the same bits, as each adds the same two numbers at each turn.
-template <typename T>
-__device__ inline T warp_sum(T x) {
-    for (int offset = WARP / 2; offset; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
-    return x;
-}
 
 // Over the threads of a block, in an order that depends on its size alone; every thread has it.
 __device__ double block_sum(double x) {
@@ -282,27 +157,6 @@ void product(State* s, const Product& g) {
 
 // ---- forward ----
 
-// Rows of each network of a pass: row b of network g at at + (g * stride + b * width).
-struct Rows {
-    float* at;
-    int64_t stride;
-};
-
-// Parameters of a pass: network (p, n) at at + p * member + n * network.
-struct Parameters {
-    const float* at;
-    int64_t member, network;
-    int N;
-
-    __device__ const float* of(int g) const { return at + (g / N * member + g % N * network); }
-};
-
-// What one network's block holds, for kernels.
-struct Layer {
-    int64_t bias, scale, shift;
-    bool layer_norm;
-};
-
 struct Hidden {
     Rows r, h;    // r in: products, out: after ReLU.   h: LayerNorm's output; r where there is none
     Rows stats;   // Nullable
@@ -388,16 +242,6 @@ __global__ void bias_kernel(Rows out, Parameters params, int64_t bias, int num_o
     out.at[g * out.stride + row % rows * num_out + o] += params.of(static_cast<int>(g))[bias + o];
 }
 
-Parameters params_of(const UfNets* nets) {
-    const int64_t size = static_cast<int64_t>(nets->mlp->size);
-    return Parameters{nets->params, nets->shared ? 0 : size * nets->N, size, nets->used};
-}
-
-Layer layer_of(const UfMlp* mlp, int l) {
-    return Layer{static_cast<int64_t>(mlp->bias[l]), static_cast<int64_t>(mlp->scale[l]),
-                 static_cast<int64_t>(mlp->shift[l]), mlp->layer_norm};
-}
-
 // Kernel of layer l as an operand.
 Matrix weights(const UfNets* nets, int l, bool transposed) {
     const Parameters p = params_of(nets);
@@ -419,16 +263,12 @@ Product whole(const UfNets* nets, Matrix a, Matrix b, Matrix c, int m, int n, in
     return Product{a, b, c, m, n, k, nets->P, nets->used, 1, false, k, 0};
 }
 
-// A tape's rows of a pass that begins at `first` of `total`, `item` numbers each.
-Rows tape_rows(float* at, int first, int total, int item) {
-    return Rows{at ? at + static_cast<int64_t>(first) * item : nullptr, static_cast<int64_t>(total) * item};
-}
-
 void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape* tape, UfInput input,
                       UfRows rows) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_forward", nets->P, nets->used, rows.count, mlp->width);
     const int G = nets->P * nets->used, L = mlp->layers, count = rows.count;
+    if (whole_forward(s, nets, out, tape, input, rows)) return;
     const int64_t area = static_cast<int64_t>(count) * mlp->width;
     const bool narrow = mlp->out <= NARROW_OUT;
     Scratch scratch = {s, 0};
@@ -470,69 +310,14 @@ void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape
 
 // ---- backward ----
 
-// Column sums of a chunk: for each layer bias, scale and shift (3 * width numbers), then the output layer's kernel
-// where it has one output (width), then its bias.
-struct Sums {
-    float* at;  // (G, chunks, record).   Nullable
-    int chunks, record, layers, width, out;
-
-    __device__ float* of(int g, int chunk) const {
-        return at + (static_cast<int64_t>(g) * chunks + chunk) * record;
-    }
-};
-
-int sums_record(const UfMlp* mlp) { return mlp->width * (3 * mlp->layers + 1) + mlp->out; }
-
-Sums sums_of(const UfMlp* mlp, float* at, int total) {
-    return Sums{at,      static_cast<int>(ceil_div(total, ROWS)), sums_record(mlp), mlp->layers, mlp->width,
-                mlp->out};
-}
-
-// Where the numbers of a record go in a gradient.
-struct SumsTo {
-    float* grads;                           // (blocks, P, N, size)
-    int64_t offset[3 * UF_MAX_LAYERS + 2];  // of each column sum; negative: nowhere
-    int64_t member, network, block;
-    int chunks_each, blocks, used;
-};
-
-// Adds a block's chunks in order.
 __global__ void __launch_bounds__(THREADS) sum_chunks_kernel(Sums sums, SumsTo to, int64_t count) {
     const int64_t i = thread_id();
-    if (i >= count) return;
-    const int e = static_cast<int>(i % sums.record), z = static_cast<int>(i / sums.record);
-    const int block = z % to.blocks, g = z / to.blocks;
-    const int kind = e / sums.width, last = 3 * sums.layers + 1;
-    const int q = kind < last ? kind : last, j = e - q * sums.width;
-    if (to.offset[q] < 0) return;
-    const int first = block * to.chunks_each,
-              end = first + to.chunks_each < sums.chunks ? first + to.chunks_each : sums.chunks;
-    const float* from = sums.of(g, first) + e;
-    float sum = 0;
-    for (int k = first; k < end; k++, from += sums.record) sum += *from;
-    to.grads[block * to.block + g / to.used * to.member + g % to.used * to.network + to.offset[q] + j] = sum;
+    if (i < count) sum_chunks_at(sums, to, i);
 }
 
 void sum_chunks(State* s, const UfNets* nets, const Sums& sums, float* grads, int total) {
-    const UfMlp* mlp = nets->mlp;
-    const int L = mlp->layers;
-    const int64_t size = static_cast<int64_t>(mlp->size);
-    SumsTo to = {};
-    to.grads = grads;
-    for (int l = 0; l < L; l++) {
-        to.offset[3 * l] = static_cast<int64_t>(mlp->bias[l]);
-        to.offset[3 * l + 1] = mlp->layer_norm ? static_cast<int64_t>(mlp->scale[l]) : -1;
-        to.offset[3 * l + 2] = mlp->layer_norm ? static_cast<int64_t>(mlp->shift[l]) : -1;
-    }
-    to.offset[3 * L] = mlp->out == 1 ? static_cast<int64_t>(mlp->kernel[L]) : -1;
-    to.offset[3 * L + 1] = static_cast<int64_t>(mlp->bias[L]);
-    to.member = size * nets->N;
-    to.network = size;
-    to.block = size * nets->N * nets->P;
-    to.chunks_each = uf_block_rows(total, nets->N) / ROWS;
-    to.blocks = uf_num_blocks(total, nets->N);
-    to.used = nets->used;
-    const int64_t count = static_cast<int64_t>(nets->P) * nets->used * to.blocks * sums.record;
+    const SumsTo to = sums_to(nets, grads, total);
+    const int64_t count = num_sums(nets, sums, to);
     launch(s, sum_chunks_kernel, ceil_div(count, THREADS), THREADS, sums, to, count);
 }
 
@@ -724,6 +509,7 @@ void cuda_mlp_backward(UfBackend* be, const UfNets* nets, real* grads, real* dx,
                        const UfTape* tape, UfInput input, const real* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_backward", nets->P, nets->used, total, mlp->width);
+    if (whole_backward(s, nets, grads, dx, dx_first, dx_count, tape, input, dout, total)) return;
     const int L = mlp->layers, width = mlp->width;
     const size_t G = static_cast<size_t>(nets->P) * static_cast<size_t>(nets->used);
     const int64_t area = static_cast<int64_t>(total) * width;
@@ -976,14 +762,14 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
     sum_chunks(s, nets, c.sums, grads, total);
 }
 
-// Numbers of scratch for passes over G networks: two arrays forward, three backward, and second order, which has one
-// output, two a layer and five more.
+// Numbers of scratch for passes over G networks: two arrays forward, three backward or one a layer, and second order,
+// which has one output, two a layer and five more.
 size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
     const size_t all = (G * static_cast<size_t>(rows) * static_cast<size_t>(mlp->width) + 63) / 64 * 64;
     const size_t sums =
         G * static_cast<size_t>(ceil_div(rows, ROWS)) * static_cast<size_t>(sums_record(mlp)) + 64;
     const size_t L = static_cast<size_t>(mlp->layers);
-    if (mlp->out > 1) return 3 * all + sums;
+    if (mlp->out > 1) return (L > 3 ? L : 3) * all + sums;
     return (2 * L + 5) * all + L * (G * static_cast<size_t>(rows) + 64) + sums;
 }
 
@@ -2169,9 +1955,29 @@ UfStatus try_kernel(State* s) {
     return s->failed == UF_OK ? UF_OK : UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
 }
 
+// For who measures: how passes over networks are made where not by the rule of shapes of kernels_whole.cu.
+UfStatus read_passes(State* s) {
+    static const struct {
+        const char* name;
+        Passes passes;
+    } all[] = {{"layers", PASSES_BY_LAYER}, {"16", PASSES_OF_16}, {"32", PASSES_OF_32}, {"64", PASSES_OF_64}};
+    const char* name = getenv("UNIFLORAL_CUDA_PASSES");
+    if (!name || !*name) return UF_OK;
+    for (const auto& one : all)
+        if (strcmp(name, one.name) == 0) s->passes = one.passes;
+    return s->passes
+               ? UF_OK
+               : UF_FAIL(UF_ERR_ARGUMENT,
+                         "UNIFLORAL_CUDA_PASSES is '%s'; expected layers, or 16, 32 or 64 rows of a tile, or "
+                         "nothing for the rule of shapes",
+                         name);
+}
+
 UfStatus open_state(State* s, const char* precision) {
     if (strcmp(precision, "fp32") != 0 && strcmp(precision, "tf32") != 0 && strcmp(precision, "bf16") != 0)
         return UF_FAIL(UF_ERR_ARGUMENT, "precision '%s'; expected fp32, tf32 or bf16", precision);
+    s->precision = strcmp(precision, "fp32") == 0 ? FP32 : strcmp(precision, "tf32") == 0 ? TF32 : BF16;
+    UF_TRY(read_passes(s));
     UF_TRY(find_device(s));
     const cudaError_t error = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
     if (error != cudaSuccess) return UF_FAIL(UF_ERR_DEVICE, "device 'cuda': %s", cudaGetErrorString(error));
@@ -2179,7 +1985,9 @@ UfStatus open_state(State* s, const char* precision) {
     UF_TRY(allocate(&replays, sizeof(int64_t), "number of replays"));
     s->replays = static_cast<int64_t*>(replays);
     UF_TRY(try_kernel(s));
-    return strcmp(precision, "fp32") == 0 ? UF_OK : open_blas(s, precision);
+    prepare_whole(s);
+    if (s->failed != UF_OK) return UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
+    return s->precision == FP32 ? UF_OK : open_blas(s, precision);
 }
 
 void fill_table(UfBackend* be) {
@@ -2235,7 +2043,7 @@ extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision,
     if (status == UF_OK) status = uf_pool_create(&be->pool, num_threads);
     if (status == UF_OK) status = open_state(s, precision);
     // They see 10 or 7 bits of an operand behind the point, and may cut rather than round.
-    be->rounding = strcmp(precision, "tf32") == 0 ? 0x1p-9 : strcmp(precision, "bf16") == 0 ? 0x1p-7 : 0;
+    if (s) be->rounding = s->precision == TF32 ? 0x1p-9 : s->precision == BF16 ? 0x1p-7 : 0;
     if (status == UF_OK) snprintf(be->about, sizeof be->about, "cuda (%s, %s)", s->device, precision);
     if (status != UF_OK) {
         cuda_close(be);

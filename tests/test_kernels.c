@@ -35,30 +35,42 @@ typedef struct Case {
 
 static const Case cases[] = {
     // P  N  used rows bef aft in pad width L out LayerNorm
-    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, false},     {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, true},
-    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},      {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},
-    {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},    {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},
-    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},  {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},
-    {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},  {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},
-    {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},  {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},
-    {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false}, {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true},
-    {1, 1, 1, 64, 0, 0, 17, 0, 256, 3, 1, true},  {1, 1, 1, 6, 0, 0, 20, 1, 150, 2, 6, false},
-    {2, 2, 2, 19, 1, 2, 5, 1, 40, 2, 20, true},   {1, 3, 2, 21, 0, 0, 4, 0, 300, 1, 18, true},
-    {1, 1, 1, 3, 0, 0, 3, 0, 1100, 1, 1, true},
+    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, false},      {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, true},
+    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},       {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},
+    {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},     {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},
+    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},   {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},
+    {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},   {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},
+    {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},   {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},
+    {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false},  {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true},
+    {1, 1, 1, 64, 0, 0, 17, 0, 256, 3, 1, true},   {1, 1, 1, 6, 0, 0, 20, 1, 150, 2, 6, false},
+    {2, 2, 2, 19, 1, 2, 5, 1, 40, 2, 20, true},    {1, 3, 2, 21, 0, 0, 4, 0, 300, 1, 18, true},
+    {1, 1, 1, 3, 0, 0, 3, 0, 1100, 1, 1, true},    {2, 3, 2, 70, 3, 5, 30, 2, 64, 3, 7, true},
+    {1, 2, 1, 100, 0, 0, 45, 0, 132, 2, 1, false}, {2, 1, 1, 33, 0, 1, 17, 1, 256, 2, 3, false},
+    {1, 1, 1, 40, 0, 0, 45, 3, 16, 2, 2, true},
 };
 enum { NUM_CASES = sizeof cases / sizeof cases[0] };
 
-// Backends of one name stand together: the first is compared with the references, the others with the first's
-// bits.
+// Backends of one name and precision stand together: the first is compared with the references, the others with the
+// first's bits. How many rows a CUDA device takes through a network at once (`passes`) changes no bit; whether it goes
+// layer by layer does.
+#define LAYERS "layers"
 static struct Device {
-    const char *name, *precision;
+    const char *name, *precision,
+        *passes;  // passes: of UNIFLORAL_CUDA_PASSES; only ops that have products are tested
     int threads;
-    double rounding;  // of products, beside float's: only ops that have products are tested then
+    double rounding;  // of products, beside float's: likewise
     UfBackend* be;
 } devices[] = {
-    {"cpu", "fp32", 1, 0, NULL},       {"cpu", "fp32", 2, 0, NULL},       {"cuda", "fp32", 1, 0, NULL},
-    {"cuda", "fp32", 2, 0, NULL},      {"cuda", "fp32", 3, 0, NULL},      {"cuda", "tf32", 1, 0x1p-9, NULL},
-    {"cuda", "tf32", 2, 0x1p-9, NULL}, {"cuda", "bf16", 1, 0x1p-7, NULL}, {"cuda", "bf16", 2, 0x1p-7, NULL},
+    {"cpu", "fp32", "", 1, 0, NULL},           {"cpu", "fp32", "", 2, 0, NULL},
+    {"cuda", "fp32", "", 1, 0, NULL},          {"cuda", "fp32", "", 2, 0, NULL},
+    {"cuda", "fp32", "", 3, 0, NULL},          {"cuda", "fp32", "32", 2, 0, NULL},
+    {"cuda", "fp32", "64", 3, 0, NULL},        {"cuda", "tf32", "", 1, 0x1p-9, NULL},
+    {"cuda", "tf32", "32", 2, 0x1p-9, NULL},   {"cuda", "tf32", "64", 3, 0x1p-9, NULL},
+    {"cuda", "bf16", "", 1, 0x1p-7, NULL},     {"cuda", "bf16", "32", 3, 0x1p-7, NULL},
+    {"cuda", "bf16", "64", 2, 0x1p-7, NULL},   {"cuda", "fp32", LAYERS, 1, 0, NULL},
+    {"cuda", "fp32", LAYERS, 2, 0, NULL},      {"cuda", "fp32", LAYERS, 3, 0, NULL},
+    {"cuda", "tf32", LAYERS, 1, 0x1p-9, NULL}, {"cuda", "tf32", LAYERS, 2, 0x1p-9, NULL},
+    {"cuda", "bf16", LAYERS, 1, 0x1p-7, NULL}, {"cuda", "bf16", LAYERS, 2, 0x1p-7, NULL},
 };
 enum { NUM_DEVICES = sizeof devices / sizeof devices[0] };
 
@@ -75,10 +87,11 @@ static int open_devices(void** state) {
     (void)state;
     int open = 0;
     for (int d = 0; d < NUM_DEVICES; d++) {
+        assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", devices[d].passes, 1), 0);
         if (uf_backend_open(&devices[d].be, devices[d].name, devices[d].precision, devices[d].threads) ==
             UF_OK)
             open++;
-        else if (devices[d].threads == 1)
+        else if (devices[d].threads == 1 && !*devices[d].passes)
             print_message("SKIP %s %s: %s\n", devices[d].name, devices[d].precision, uf_error());
     }
     return open ? 0 : -1;
@@ -140,9 +153,10 @@ static uint64_t seed_of(const Test* t, int p) {
 }
 
 static void explain(const Test* t, const char* sentence) {
-    fail_msg("%s %s %d thread(s), case %d %s, members %d..%d, seed of member 0 %llu: %s", t->device->name,
-             t->device->precision, t->device->threads, (int)(t->c - cases), t->variant ? t->variant : "",
-             t->first, t->first + t->P - 1, (unsigned long long)seed_of(t, 0), sentence);
+    fail_msg("%s %s %s %d thread(s), case %d %s, members %d..%d, seed of member 0 %llu: %s", t->device->name,
+             t->device->precision, t->device->passes, t->device->threads, (int)(t->c - cases),
+             t->variant ? t->variant : "", t->first, t->first + t->P - 1, (unsigned long long)seed_of(t, 0),
+             sentence);
 }
 
 #define expect(t, what, i, got, want, bound) \
@@ -310,15 +324,15 @@ typedef void Op(Test* t);
 // Every backend with the whole population, then each member alone, then each as one of all.
 static void run_case(const Case* c, Op* op, bool has_products) {
     Results* results = must(calloc(1, sizeof *results));
-    const char *name = NULL, *precision = NULL;
+    const struct Device* last = NULL;
     for (int d = 0; d < NUM_DEVICES; d++) {
         const bool exact = devices[d].rounding == 0;
-        if (!devices[d].be || (!exact && !has_products)) continue;
+        if (!devices[d].be || ((!exact || *devices[d].passes) && !has_products)) continue;
         Test t = {.device = &devices[d], .be = devices[d].be, .c = c, .P = c->P, .results = results};
-        t.reference =
-            !name || strcmp(name, devices[d].name) != 0 || strcmp(precision, devices[d].precision) != 0;
-        name = devices[d].name;
-        precision = devices[d].precision;
+        t.reference = !last || strcmp(last->name, devices[d].name) != 0 ||
+                      strcmp(last->precision, devices[d].precision) != 0 ||
+                      (strcmp(last->passes, LAYERS) == 0) != (strcmp(devices[d].passes, LAYERS) == 0);
+        last = &devices[d];
         use(&devices[d]);
         if (t.reference)
             for (int p = 0; p < MAX_P; p++)

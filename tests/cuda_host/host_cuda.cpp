@@ -6,12 +6,13 @@
 // wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
 // is the host's, so the address sanitizer sees every access; it and shared memory begin as NaN.
 //
-// Rooms: fibres, meeting, launching, graphs, memory, device, cuBLAS.
+// Rooms: fibres, meeting, tensor cores, launching, graphs, memory, device, cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
 #include "cuda_runtime.h"
 #include "dlfcn.h"
+#include "host_mma.h"
 
 #include <cblas.h>
 #include <sys/mman.h>
@@ -49,6 +50,7 @@ struct Fibre {
     State state;
     UfHostMeeting meeting;
     uint64_t given[2];  // in turn, so that a lane that is ahead does not overwrite what others still read
+    uint32_t fragments[2][6];  // likewise
     int turn;
 #if defined __x86_64__
     void* sp;
@@ -215,6 +217,67 @@ int __all_sync(unsigned mask, int predicate) {
     return all;
 }
 
+// ---- tensor cores ----
+
+// To the nearest number with `bits` bits behind the point, as tensor cores read their operands: 10 (TF32), 7 (bf16).
+// away: halves go away from zero, not to even numbers.
+static float rounded(float x, int bits, bool away) {
+    uint32_t u;
+    if (x - x != 0) return x;
+    memcpy(&u, &x, sizeof u);
+    const uint32_t half = 1u << (22 - bits), odd = away ? 1 : u >> (23 - bits) & 1;
+    u = (u + half - 1 + odd) & ~(2 * half - 1);
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static uint32_t bits_of(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static float float_of(uint32_t u) {
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+uint32_t uf_round_tf32(float x) { return bits_of(rounded(x, 10, true)); }
+
+uint32_t uf_pack_bf16(float low, float high) {
+    return bits_of(rounded(low, 7, false)) >> 16 | (bits_of(rounded(high, 7, false)) & 0xffff0000u);
+}
+
+// slots: 1 or 2 a word. Each lane sums its own four numbers from what all lanes hold.
+static void mma(float* c, const uint32_t* a, const uint32_t* b, int slots) {
+    Fibre* self = &fibres[threadIdx.x];
+    const int turn = self->turn, lane = static_cast<int>(threadIdx.x) % WARP, g = lane / 4, t = lane % 4;
+    const Fibre* lanes = &fibres[static_cast<int>(threadIdx.x) - lane];
+    memcpy(self->fragments[turn], a, 4 * sizeof *a);
+    memcpy(self->fragments[turn] + 4, b, 2 * sizeof *b);
+    uf_host_exchange(UF_HOST_MMA, 0, 0);
+    for (int e = 0; e < 4; e++) {
+        const int below = e / 2, column = 2 * t + e % 2;
+        double sum = static_cast<double>(c[e]);
+        for (int half = 0; half < 2; half++)
+            for (int k = 0; k < 4; k++) {
+                const uint32_t left = lanes[4 * g + k].fragments[turn][2 * half + below],
+                               right = lanes[4 * column + k].fragments[turn][4 + half];
+                if (slots == 1)
+                    sum += static_cast<double>(float_of(left & ~0x1fffu)) *
+                           static_cast<double>(float_of(right & ~0x1fffu));
+                for (int s = 0; s < slots && slots == 2; s++)
+                    sum += static_cast<double>(float_of(s ? left & 0xffff0000u : left << 16)) *
+                           static_cast<double>(float_of(s ? right & 0xffff0000u : right << 16));
+            }
+        c[e] = static_cast<float>(sum);
+    }
+}
+
+void uf_mma_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { mma(c, a, b, 1); }
+void uf_mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { mma(c, a, b, 2); }
+
 // ---- launching ----
 
 extern uint32_t uf_shared_start[] __asm__("__start_uf_shared") __attribute__((weak));
@@ -223,6 +286,13 @@ static const uint32_t UNWRITTEN = 0x7FA5A5A5;  // a NaN
 
 __attribute__((no_sanitize("address"))) static void poison_shared() {
     for (uint32_t* at = uf_shared_start; at < uf_shared_end; at++) *at = UNWRITTEN;
+}
+
+static std::vector<float4> shared_memory;  // of the launch under way
+
+float* uf_shared_memory() {
+    if (shared_memory.empty()) give_up("shared memory that the launch did not ask for");
+    return &shared_memory[0].x;
 }
 
 static uint32_t chance(uint32_t n) {
@@ -243,6 +313,7 @@ static void choose_order(int count) {
 
 static void run_block(int count) {
     poison_shared();
+    for (float4& x : shared_memory) x.x = x.y = x.z = x.w = float_of(UNWRITTEN);
     choose_order(count);
     num_done = num_at_barrier = first_ready = 0;
     memset(num_in_warp, 0, sizeof num_in_warp);
@@ -265,9 +336,10 @@ struct UfHostGraph {
     std::vector<std::function<void()>> work;
 };
 
-static void run_grid(dim3 grid, dim3 block, const std::function<void()>& thread) {
+static void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
     const std::lock_guard<std::mutex> lock(one_at_a_time);
     const int count = static_cast<int>(block.x);
+    shared_memory = std::vector<float4>(shared_bytes / sizeof(float4));
     while (num_fibres < count) make_fibre(&fibres[num_fibres++]);
     body = &thread;
     gridDim = grid;
@@ -280,14 +352,34 @@ static void run_grid(dim3 grid, dim3 block, const std::function<void()>& thread)
     }
 }
 
-cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, const std::function<void()>& thread) {
+enum { PLAIN_SHARED = 48 << 10, MOST_SHARED = 163 << 10 };  // bytes a block; the latter is Ampere's
+
+static std::map<const void*, size_t>& shared_limits() {
+    static std::map<const void*, size_t> all;
+    return all;
+}
+
+cudaError_t uf_host_func_attribute(const void* kernel, cudaFuncAttribute what, int value) {
+    if (what != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > MOST_SHARED)
+        return cudaErrorInvalidValue;
+    shared_limits()[kernel] = static_cast<size_t>(value);
+    return cudaSuccess;
+}
+
+cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
+                           const std::function<void()>& thread) {
     const dim3 grid = config->gridDim, block = config->blockDim;
+    const size_t bytes = config->dynamicSmemBytes;
+    const auto limit = shared_limits().find(kernel);
     if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
     if (block.x < 1 || block.x > MAX_THREADS || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
+    if (bytes % sizeof(float4) ||
+        bytes > (limit == shared_limits().end() ? static_cast<size_t>(PLAIN_SHARED) : limit->second))
+        return cudaErrorInvalidValue;
     if (config->stream->capture)
-        config->stream->capture->work.push_back([=] { run_grid(grid, block, thread); });
+        config->stream->capture->work.push_back([=] { run_grid(grid, block, bytes, thread); });
     else
-        run_grid(grid, block, thread);
+        run_grid(grid, block, bytes, thread);
     return cudaSuccess;
 }
 
@@ -407,6 +499,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 const char* cudaGetErrorString(cudaError_t error) {
     switch (error) {
         case cudaSuccess: return "no error";
+        case cudaErrorInvalidValue: return "invalid argument";
         case cudaErrorMemoryAllocation: return "out of memory";
         case cudaErrorInsufficientDriver:
             return "CUDA driver version is insufficient for CUDA runtime version";
@@ -471,24 +564,13 @@ cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, siz
     return CUBLAS_STATUS_SUCCESS;
 }
 
-// To the nearest number with `bits` bits behind the point, as tensor cores read their operands: 10 (TF32), 7 (bf16).
-static float rounded(float x, int bits) {
-    uint32_t u;
-    if (x - x != 0) return x;
-    memcpy(&u, &x, sizeof u);
-    const uint32_t half = 1u << (22 - bits), odd = u >> (23 - bits) & 1;
-    u = (u + half - 1 + odd) & ~(2 * half - 1);
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
 // A column-major matrix with `rows` numbers a column, rounded.
 static std::vector<float> rounded_matrix(const float* x, int rows, int columns, int ld, int bits) {
     std::vector<float> y(static_cast<size_t>(rows) * static_cast<size_t>(columns));
     for (int j = 0; j < columns; j++)
         for (int i = 0; i < rows; i++)
-            y[static_cast<size_t>(j) * static_cast<size_t>(rows) + static_cast<size_t>(i)] =
-                rounded(x[static_cast<size_t>(j) * static_cast<size_t>(ld) + static_cast<size_t>(i)], bits);
+            y[static_cast<size_t>(j) * static_cast<size_t>(rows) + static_cast<size_t>(i)] = rounded(
+                x[static_cast<size_t>(j) * static_cast<size_t>(ld) + static_cast<size_t>(i)], bits, false);
     return y;
 }
 
