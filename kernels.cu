@@ -13,7 +13,7 @@
 // columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
 //
 // Rooms: state, launching, sums, products, forward, backward, second order, random numbers, rows, policy terms,
-// critic terms, world model, optimiser, recording, backend.
+// critic terms, world model, optimiser, branches, recording, backend.
 #include "kernels.cuh"
 
 #include <dlfcn.h>
@@ -118,10 +118,10 @@ void blas_product(State* s, const Product& g, int k, int64_t at[3], int64_t a, i
     const float one = 1;
     const cublasOperation_t left = g.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
                             right = g.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    const cublasStatus_t status =
-        s->blas.gemm(s->blas.handle, left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b,
-                     g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2],
-                     CUDA_R_32F, g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
+    const cublasStatus_t status = s->blas.gemm(
+        s->blas.handles[s->branch], left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b,
+        g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2], CUDA_R_32F,
+        g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
     if (status != CUBLAS_STATUS_SUCCESS)
         fail(s, UF_ERR_DEVICE, "cuBLAS status %d for a product of %d x %d x %d", status, g.m, g.n, k);
 }
@@ -150,7 +150,7 @@ void blas_products(State* s, const Product& g) {
 
 void product(State* s, const Product& g) {
     if (s->failed != UF_OK) return;
-    if (s->blas.handle) return blas_products(s, g);
+    if (s->blas.handles[0]) return blas_products(s, g);
     const int64_t tiles = ceil_div(g.m, TILE) * ceil_div(g.n, TILE);
     launch(s, product_kernel, tiles * g.N * g.P * g.parts, THREADS, g);
 }
@@ -775,98 +775,67 @@ size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
 
 // ---- random numbers ----
 
-enum { SEEDS = 128 };  // of a launch: they travel as an argument
+enum { SEEDS = 128, DRAWS = 32 };  // of a launch: they travel as an argument
 
-struct Seeds {
-    uint64_t v[SEEDS];
-};
-
-// What a draw is about, for each of `members` members from member `first` on.
-struct Draw {
-    Seeds seeds;
-    int first, members, stream;
-    UfCount update;
+// What is drawn, for each of `members` members from member `first` on. A thread makes the numbers of one Philox block:
+// 4 reals or 2 indices. Those of draw d begin at block begins[d].
+struct Draws {
+    uint64_t seeds[SEEDS];
+    UfDraw of[DRAWS];
+    int64_t begins[DRAWS + 1];
+    int first, members;
     const int64_t* replays;
-
-    __device__ UfPhilox words(int member, int64_t block) const {
-        return uf_philox(seeds.v[member], static_cast<uint32_t>(stream),
-                         static_cast<uint64_t>(count_now(update, replays)), static_cast<uint64_t>(block));
-    }
 };
+static_assert(sizeof(Draws) <= 4096, "a kernel's argument");
 
-__global__ void __launch_bounds__(THREADS)
-    random_index_kernel(Draw c, int64_t* index, int B, const int64_t* n, int64_t blocks_each) {
+__global__ void __launch_bounds__(THREADS) random_kernel(Draws c, int num_draws) {
     const int64_t i = thread_id();
-    if (i >= blocks_each * c.members) return;
-    const int member = static_cast<int>(i / blocks_each), p = c.first + member;
-    const int64_t block = i % blocks_each;
-    const UfPhilox w = c.words(member, block);
-    for (int k = 0; k < 2 && 2 * block + k < B; k++) {
-        const uint64_t bits = static_cast<uint64_t>(w.v[2 * k]) << 32 | w.v[2 * k + 1];
-        index[static_cast<int64_t>(p) * B + 2 * block + k] =
-            static_cast<int64_t>(__umul64hi(bits, static_cast<uint64_t>(n[p])));
+    if (i >= c.begins[num_draws]) return;
+    int which = 0;
+    while (i >= c.begins[which + 1]) which++;
+    const UfDraw& d = c.of[which];
+    const int64_t at = i - c.begins[which], blocks_each = (c.begins[which + 1] - c.begins[which]) / c.members,
+                  block = at % blocks_each;
+    const int member = static_cast<int>(at / blocks_each), p = c.first + member;
+    const UfPhilox w =
+        uf_philox(c.seeds[member], static_cast<uint32_t>(d.stream),
+                  static_cast<uint64_t>(count_now(d.update, c.replays)), static_cast<uint64_t>(block));
+    if (d.kind == UF_DRAW_INDEX) {
+        int64_t* index = static_cast<int64_t*>(d.out) + p * d.count;
+        for (int k = 0; k < 2 && 2 * block + k < d.count; k++) {
+            const uint64_t bits = static_cast<uint64_t>(w.v[2 * k]) << 32 | w.v[2 * k + 1];
+            index[2 * block + k] = static_cast<int64_t>(__umul64hi(bits, static_cast<uint64_t>(d.below[p])));
+        }
+        return;
     }
-}
-
-__global__ void __launch_bounds__(THREADS)
-    random_kernel(Draw c, real* out, int64_t count, bool normal, int64_t blocks_each) {
-    const int64_t i = thread_id();
-    if (i >= blocks_each * c.members) return;
-    const int member = static_cast<int>(i / blocks_each);
-    const int64_t block = i % blocks_each;
-    const UfPhilox w = c.words(member, block);
     float v[4];
-    if (normal) {
+    if (d.kind == UF_DRAW_NORMAL) {
         uf_normal_pair(w.v[0], w.v[1], v);
         uf_normal_pair(w.v[2], w.v[3], v + 2);
     } else {
         for (int k = 0; k < 4; k++) v[k] = 2 * uf_uniform(w.v[k]) - 1;
     }
-    for (int k = 0; k < 4 && 4 * block + k < count; k++)
-        out[(c.first + member) * count + 4 * block + k] = v[k];
+    float* out = static_cast<float*>(d.out) + p * d.count;
+    for (int k = 0; k < 4 && 4 * block + k < d.count; k++) out[4 * block + k] = v[k];
 }
 
-// The members in groups whose seeds fit an argument.
-template <typename Each>
-void draw(State* s, int P, const uint64_t* seeds, int stream, UfCount update, Each each) {
-    for (int first = 0; first < P; first += SEEDS) {
-        Draw c = {};
-        c.first = first;
-        c.members = P - first < SEEDS ? P - first : SEEDS;
-        c.stream = stream;
-        c.update = update;
-        c.replays = s->recording ? s->replays : nullptr;
-        for (int i = 0; i < c.members; i++) c.seeds.v[i] = seeds[first + i];
-        each(c);
-    }
-}
-
-void cuda_random_index(UfBackend* be, int64_t* index, int P, int B, const int64_t* n, const uint64_t* seeds,
-                       int stream, UfCount update) {
-    State* s = begin(be, "random_index", P, 1, B, 0);
-    const int64_t each = ceil_div(B, 2);
-    draw(s, P, seeds, stream, update, [&](const Draw& c) {
-        launch(s, random_index_kernel, ceil_div(each * c.members, THREADS), THREADS, c, index, B, n, each);
-    });
-}
-
-void random_fill(UfBackend* be, const char* op, real* out, int P, int64_t count, const uint64_t* seeds,
-                 int stream, UfCount update, bool normal) {
-    State* s = begin(be, op, P, 1, static_cast<int>(count), 0);
-    const int64_t each = ceil_div(count, 4);
-    draw(s, P, seeds, stream, update, [&](const Draw& c) {
-        launch(s, random_kernel, ceil_div(each * c.members, THREADS), THREADS, c, out, count, normal, each);
-    });
-}
-
-void cuda_random_normal(UfBackend* be, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                        UfCount update) {
-    random_fill(be, "random_normal", out, P, count, seeds, stream, update, true);
-}
-
-void cuda_random_uniform(UfBackend* be, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                         UfCount update) {
-    random_fill(be, "random_uniform", out, P, count, seeds, stream, update, false);
+void cuda_random(UfBackend* be, const UfDraw* draws, int num_draws, int P, const uint64_t* seeds) {
+    State* s = begin(be, "random", P, num_draws, num_draws ? static_cast<int>(draws->count) : 0, 0);
+    for (int from = 0; from < num_draws; from += DRAWS)
+        for (int first = 0; first < P; first += SEEDS) {
+            const int count = num_draws - from < DRAWS ? num_draws - from : DRAWS;
+            Draws c = {};
+            c.first = first;
+            c.members = P - first < SEEDS ? P - first : SEEDS;
+            c.replays = s->recording ? s->replays : nullptr;
+            for (int i = 0; i < c.members; i++) c.seeds[i] = seeds[first + i];
+            for (int k = 0; k < count; k++) {
+                c.of[k] = draws[from + k];
+                c.begins[k + 1] =
+                    c.begins[k] + c.members * ceil_div(c.of[k].count, c.of[k].kind == UF_DRAW_INDEX ? 2 : 4);
+            }
+            launch(s, random_kernel, ceil_div(c.begins[count], THREADS), THREADS, c, count);
+        }
 }
 
 // ---- rows ----
@@ -875,55 +844,94 @@ __device__ inline void copy_row(float* to, const float* from, int count) {
     for (int i = lane(); i < count; i += WARP) to[i] = from[i];
 }
 
-// A warp a row.
-__global__ void __launch_bounds__(THREADS)
-    gather_kernel(UfBatch batch, UfSource source, const int64_t* index, UfRows rows, int64_t num_rows) {
-    const int64_t i = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
-    if (i >= num_rows) return;
+enum { PIECES = 4, INPUTS = 16 };  // of a launch
+
+// Pieces of a batch: warps from begins[k] on take a row of piece k each.
+struct Gather {
+    UfBatch batch;
+    UfSource source[PIECES];
+    const int64_t* index[PIECES];
+    UfRows rows[PIECES];
+    int64_t begins[PIECES + 1];
+};
+
+__global__ void __launch_bounds__(THREADS) gather_kernel(Gather c, int num_pieces) {
+    const int64_t warp_at = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
+    if (warp_at >= c.begins[num_pieces]) return;
+    int which = 0;
+    while (warp_at >= c.begins[which + 1]) which++;
+    const UfSource& source = c.source[which];
+    const UfRows& rows = c.rows[which];
     const int O = source.obs_dim, A = source.action_dim;
-    const int64_t p = i / rows.count, to = p * rows.total + rows.first + i % rows.count, k = index[i];
+    const int64_t i = warp_at - c.begins[which], p = i / rows.count,
+                  to = p * rows.total + rows.first + i % rows.count, k = c.index[which][i];
     const int64_t row = p * source.member_rows + (source.rows ? source.rows[k] : k);
     const float *record = source.records + row * source.stride, *tail = record + O + A;
     const float* next_obs = source.next_obs ? source.next_obs + row * O : record + source.stride;
     const float* next_action = source.next_actions ? source.next_actions + row * A
                                : tail[2] > 0       ? record + source.stride + O
                                                    : record + O;
-    copy_row(batch.obs + to * O, record, O);
-    copy_row(batch.action + to * A, record + O, A);
-    copy_row(batch.next_obs + to * O, next_obs, O);
-    copy_row(batch.next_action + to * A, next_action, A);
-    if (lane() == 0) batch.reward[to] = tail[0];
-    if (lane() == 0) batch.done[to] = tail[1];
+    copy_row(c.batch.obs + to * O, record, O);
+    copy_row(c.batch.action + to * A, record + O, A);
+    copy_row(c.batch.next_obs + to * O, next_obs, O);
+    copy_row(c.batch.next_action + to * A, next_action, A);
+    if (lane() == 0) c.batch.reward[to] = tail[0];
+    if (lane() == 0) c.batch.done[to] = tail[1];
 }
 
-void cuda_gather(UfBackend* be, const UfBatch* batch, const UfSource* source, const int64_t* index, int P,
-                 UfRows rows) {
-    State* s = begin(be, "gather", P, 1, rows.count, source->stride);
-    const int64_t num_rows = static_cast<int64_t>(P) * rows.count;
-    launch(s, gather_kernel, ceil_div(num_rows, WARPS), THREADS, *batch, *source, index, rows, num_rows);
+void cuda_gather(UfBackend* be, const UfBatch* batch, const UfPiece* pieces, int num_pieces, int P) {
+    State* s = begin(be, "gather", P, num_pieces, pieces->rows.count, pieces->source->stride);
+    for (int from = 0; from < num_pieces; from += PIECES) {
+        const int count = num_pieces - from < PIECES ? num_pieces - from : PIECES;
+        Gather c = {};
+        c.batch = *batch;
+        for (int k = 0; k < count; k++) {
+            const UfPiece& piece = pieces[from + k];
+            c.source[k] = *piece.source;
+            c.index[k] = piece.index;
+            c.rows[k] = piece.rows;
+            c.begins[k + 1] = c.begins[k] + static_cast<int64_t>(P) * piece.rows.count;
+        }
+        launch(s, gather_kernel, ceil_div(c.begins[count], WARPS), THREADS, c, count);
+    }
 }
 
-__global__ void __launch_bounds__(THREADS)
-    network_input_kernel(real* out, int ld, int total, const real* obs, const real* action, const real* mean,
-                         const real* std, int B, int O, int A, int64_t count) {
-    const int64_t i = thread_id();
-    if (i >= count) return;
-    const int columns = action ? O + A : O, j = static_cast<int>(i % columns);
-    const int64_t row = i / columns, p = row / B, b = row % B;
-    float* to = out + ((p * total + b) * ld + j);
-    if (j >= O)
-        *to = action[row * A + j - O];
+struct Inputs {
+    UfInputRows of[INPUTS];
+    int64_t begins[INPUTS + 1];
+    const real *mean, *std;
+    int ld, B, O, A;
+};
+
+__global__ void __launch_bounds__(THREADS) network_input_kernel(Inputs c, int num_rows) {
+    int64_t i = thread_id();
+    if (i >= c.begins[num_rows]) return;
+    int which = 0;
+    while (i >= c.begins[which + 1]) which++;
+    i -= c.begins[which];
+    const UfInputRows& rows = c.of[which];
+    const int columns = rows.action ? c.O + c.A : c.O, j = static_cast<int>(i % columns);
+    const int64_t row = i / columns, p = row / c.B, b = row % c.B;
+    float* to = rows.out + ((p * rows.total + b) * c.ld + j);
+    if (j >= c.O)
+        *to = rows.action[row * c.A + j - c.O];
     else
-        *to = mean ? (obs[row * O + j] - mean[j]) / (std[j] + static_cast<real>(UF_OBS_STD_EPS))
-                   : obs[row * O + j];
+        *to = c.mean ? (rows.obs[row * c.O + j] - c.mean[j]) / (c.std[j] + static_cast<real>(UF_OBS_STD_EPS))
+                     : rows.obs[row * c.O + j];
 }
 
-void cuda_network_input(UfBackend* be, real* out, int ld, int total, const real* obs, const real* action,
-                        const real* mean, const real* std, int P, int B, int O, int A) {
-    State* s = begin(be, "network_input", P, 1, B, ld);
-    const int64_t count = static_cast<int64_t>(P) * B * (action ? O + A : O);
-    launch(s, network_input_kernel, ceil_div(count, THREADS), THREADS, out, ld, total, obs, action, mean, std,
-           B, O, A, count);
+void cuda_network_input(UfBackend* be, const UfInputRows* rows, int num_rows, int ld, const real* mean,
+                        const real* std, int P, int B, int O, int A) {
+    State* s = begin(be, "network_input", P, num_rows, B, ld);
+    for (int from = 0; from < num_rows; from += INPUTS) {
+        const int count = num_rows - from < INPUTS ? num_rows - from : INPUTS;
+        Inputs c = {{}, {}, mean, std, ld, B, O, A};
+        for (int k = 0; k < count; k++) {
+            c.of[k] = rows[from + k];
+            c.begins[k + 1] = c.begins[k] + static_cast<int64_t>(P) * B * (c.of[k].action ? O + A : O);
+        }
+        launch(s, network_input_kernel, ceil_div(c.begins[count], THREADS), THREADS, c, count);
+    }
 }
 
 // ---- policy terms ----
@@ -1750,6 +1758,17 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
     launch(s, adam_polyak_kernel, static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
 }
 
+// ---- branches ----
+
+void cuda_branch(UfBackend* be, int to) { state_of(be)->branch = to; }
+
+void cuda_after(UfBackend* be, int on) {
+    State* s = begin(be, "after", 0, 0, 0, 0);
+    if (s->failed != UF_OK || on == s->branch) return;
+    check(s, cudaEventRecord(s->events[on], s->streams[on]));
+    check(s, cudaStreamWaitEvent(s->streams[s->branch], s->events[on], 0));
+}
+
 // ---- recording ----
 
 __global__ void advance_kernel(int64_t* replays) { ++*replays; }
@@ -1763,8 +1782,8 @@ void cuda_record(UfBackend* be) {
     State* s = begin(be, "record", 0, 0, 0, 0);
     forget(s);
     if (s->failed != UF_OK) return;
-    check(s, cudaMemsetAsync(s->replays, 0, sizeof *s->replays, s->stream));
-    check(s, cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal));
+    check(s, cudaMemsetAsync(s->replays, 0, sizeof *s->replays, s->streams[0]));
+    check(s, cudaStreamBeginCapture(s->streams[0], cudaStreamCaptureModeThreadLocal));
     s->recording = s->failed == UF_OK;
 }
 
@@ -1775,14 +1794,14 @@ void cuda_end_record(UfBackend* be) {
     launch(s, advance_kernel, 1, 1, s->replays);
     s->where = Where{"end_record", 0, 0, 0, 0};
     s->recording = false;
-    check(s, cudaStreamEndCapture(s->stream, &graph));
+    check(s, cudaStreamEndCapture(s->streams[0], &graph));
     if (s->failed == UF_OK) check(s, cudaGraphInstantiate(&s->graph, graph, 0));
     if (graph) check(s, cudaGraphDestroy(graph));
 }
 
 void cuda_repeat(UfBackend* be) {
     State* s = begin(be, "recorded update", 0, 0, 0, 0);
-    if (s->failed == UF_OK) check(s, cudaGraphLaunch(s->graph, s->stream));
+    if (s->failed == UF_OK) check(s, cudaGraphLaunch(s->graph, s->streams[0]));
 }
 
 // ---- backend ----
@@ -1808,7 +1827,7 @@ UfStatus allocate(void** out, size_t bytes, const char* what) {
 UfStatus cuda_reserve(UfBackend* be, void** out, size_t bytes, const char* what) {
     State* s = begin(be, "reserve", 0, 0, 0, 0);
     UF_TRY(allocate(out, bytes, what));
-    check(s, cudaMemsetAsync(*out, 0, bytes, s->stream));
+    check(s, cudaMemsetAsync(*out, 0, bytes, s->streams[0]));
     return UF_OK;
 }
 
@@ -1821,8 +1840,8 @@ void cuda_release(UfBackend* be, void* memory) {
 void copy(UfBackend* be, const char* op, void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
     State* s = begin(be, op, 0, 0, 0, 0);
     if (s->failed != UF_OK) return;
-    check(s, cudaMemcpyAsync(to, from, bytes, kind, s->stream));
-    check(s, cudaStreamSynchronize(s->stream));
+    check(s, cudaMemcpyAsync(to, from, bytes, kind, s->streams[0]));
+    check(s, cudaStreamSynchronize(s->streams[0]));
 }
 
 void cuda_upload(UfBackend* be, void* device, const void* host, size_t bytes) {
@@ -1835,7 +1854,7 @@ void cuda_download(UfBackend* be, void* host, const void* device, size_t bytes) 
 
 UfStatus cuda_sync(UfBackend* be) {
     State* s = state_of(be);
-    const cudaError_t error = cudaStreamSynchronize(s->stream);
+    const cudaError_t error = cudaStreamSynchronize(s->streams[0]);
     if (error != cudaSuccess)
         fail(s, UF_ERR_DEVICE,
              "%s, found while waiting after this op; CUDA_LAUNCH_BLOCKING=1 names the one at fault",
@@ -1848,13 +1867,14 @@ UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int row
     if (mlp->width > MAX_WIDTH)
         return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
                        mlp->width, MAX_WIDTH);
-    const size_t needed = scratch_needed(mlp, static_cast<size_t>(P) * static_cast<size_t>(networks), rows);
+    const size_t needed =
+        (scratch_needed(mlp, static_cast<size_t>(P) * static_cast<size_t>(networks), rows) + 63) / 64 * 64;
     if (needed <= s->scratch_count) return UF_OK;
     if (s->scratch) check(s, cudaFree(s->scratch));
     s->scratch = nullptr;
     s->scratch_count = 0;
     void* memory = nullptr;
-    UF_TRY(allocate(&memory, needed * sizeof(float), "scratch of passes over networks"));
+    UF_TRY(allocate(&memory, UF_NUM_BRANCHES * needed * sizeof(float), "scratch of passes over networks"));
     s->scratch = static_cast<float*>(memory);
     s->scratch_count = needed;
     return UF_OK;
@@ -1863,13 +1883,18 @@ UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int row
 void cuda_close(UfBackend* be) {
     State* s = state_of(be);
     if (s) {
-        if (s->blas.handle) s->blas.destroy(s->blas.handle);
-        if (s->blas.workspace) cudaFree(s->blas.workspace);
+        for (int b = 0; b < UF_NUM_BRANCHES; b++) {
+            if (s->blas.handles[b]) s->blas.destroy(s->blas.handles[b]);
+            if (s->blas.workspaces[b]) cudaFree(s->blas.workspaces[b]);
+        }
         if (s->blas.library) dlclose(s->blas.library);
         if (s->graph) cudaGraphExecDestroy(s->graph);
         if (s->scratch) cudaFree(s->scratch);
         if (s->replays) cudaFree(s->replays);
-        if (s->stream) cudaStreamDestroy(s->stream);
+        for (int b = 0; b < UF_NUM_BRANCHES; b++) {
+            if (s->events[b]) cudaEventDestroy(s->events[b]);
+            if (s->streams[b]) cudaStreamDestroy(s->streams[b]);
+        }
         uf_free(s);
     }
     uf_pool_free(be->pool);
@@ -1934,13 +1959,17 @@ UfStatus open_blas(State* s, const char* precision) {
         !find(blas->library, &blas->set_workspace, "cublasSetWorkspace_v2") ||
         !find(blas->library, &blas->gemm, "cublasGemmStridedBatchedEx"))
         return UF_FAIL(UF_ERR_DEVICE, "%s lacks a function this program needs; set precision to fp32", name);
-    UF_TRY(allocate(&blas->workspace, BLAS_WORKSPACE, "workspace of cuBLAS"));
     blas->compute =
         strcmp(precision, "bf16") == 0 ? CUBLAS_COMPUTE_32F_FAST_16BF : CUBLAS_COMPUTE_32F_FAST_TF32;
-    cublasStatus_t status = blas->create(&blas->handle);
-    if (status == CUBLAS_STATUS_SUCCESS) status = blas->set_stream(blas->handle, s->stream);
-    if (status == CUBLAS_STATUS_SUCCESS)
-        status = blas->set_workspace(blas->handle, blas->workspace, BLAS_WORKSPACE);
+    // One for each branch: they would share a workspace.
+    cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+    for (int b = 0; b < UF_NUM_BRANCHES && status == CUBLAS_STATUS_SUCCESS; b++) {
+        UF_TRY(allocate(&blas->workspaces[b], BLAS_WORKSPACE, "workspace of cuBLAS"));
+        status = blas->create(&blas->handles[b]);
+        if (status == CUBLAS_STATUS_SUCCESS) status = blas->set_stream(blas->handles[b], s->streams[b]);
+        if (status == CUBLAS_STATUS_SUCCESS)
+            status = blas->set_workspace(blas->handles[b], blas->workspaces[b], BLAS_WORKSPACE);
+    }
     if (status != CUBLAS_STATUS_SUCCESS)
         return UF_FAIL(UF_ERR_DEVICE, "cuBLAS does not start: status %d", status);
     return UF_OK;
@@ -1950,7 +1979,7 @@ UfStatus open_blas(State* s, const char* precision) {
 UfStatus try_kernel(State* s) {
     s->where = Where{"first kernel", 1, 1, 1, 1};
     launch(s, advance_kernel, 1, 1, s->replays);
-    const cudaError_t error = cudaStreamSynchronize(s->stream);
+    const cudaError_t error = cudaStreamSynchronize(s->streams[0]);
     check(s, error);
     return s->failed == UF_OK ? UF_OK : UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
 }
@@ -1979,7 +2008,11 @@ UfStatus open_state(State* s, const char* precision) {
     s->precision = strcmp(precision, "fp32") == 0 ? FP32 : strcmp(precision, "tf32") == 0 ? TF32 : BF16;
     UF_TRY(read_passes(s));
     UF_TRY(find_device(s));
-    const cudaError_t error = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
+    cudaError_t error = cudaSuccess;
+    for (int b = 0; b < UF_NUM_BRANCHES && error == cudaSuccess; b++) {
+        error = cudaStreamCreateWithFlags(&s->streams[b], cudaStreamNonBlocking);
+        if (error == cudaSuccess) error = cudaEventCreateWithFlags(&s->events[b], cudaEventDisableTiming);
+    }
     if (error != cudaSuccess) return UF_FAIL(UF_ERR_DEVICE, "device 'cuda': %s", cudaGetErrorString(error));
     void* replays = nullptr;
     UF_TRY(allocate(&replays, sizeof(int64_t), "number of replays"));
@@ -1999,9 +2032,7 @@ void fill_table(UfBackend* be) {
     be->download = cuda_download;
     be->sync = cuda_sync;
     be->plan = cuda_plan;
-    be->random_index = cuda_random_index;
-    be->random_normal = cuda_random_normal;
-    be->random_uniform = cuda_random_uniform;
+    be->random = cuda_random;
     be->gather = cuda_gather;
     be->network_input = cuda_network_input;
     be->mlp_forward = cuda_mlp_forward;
@@ -2027,6 +2058,8 @@ void fill_table(UfBackend* be) {
     be->record = cuda_record;
     be->end_record = cuda_end_record;
     be->repeat = cuda_repeat;
+    be->branch = cuda_branch;
+    be->after = cuda_after;
     be->close = cuda_close;
 }
 

@@ -28,8 +28,8 @@ typedef cublasStatus_t GemmStridedBatched(cublasHandle_t, cublasOperation_t, cub
 // cuBLAS, found when a precision needs it.
 struct Blas {
     void* library;
-    cublasHandle_t handle;
-    void* workspace;  // its own would be allocated in the middle of an update
+    cublasHandle_t handles[UF_NUM_BRANCHES];  // Nullable: the first
+    void* workspaces[UF_NUM_BRANCHES];        // its own would be allocated in the middle of an update
     cublasComputeType_t compute;
     decltype(&cublasCreate_v2) create;
     decltype(&cublasDestroy_v2) destroy;
@@ -50,7 +50,9 @@ struct Where {
 };
 
 struct State {
-    cudaStream_t stream;
+    cudaStream_t streams[UF_NUM_BRANCHES];
+    cudaEvent_t events[UF_NUM_BRANCHES];  // how far a branch is
+    int branch;                           // that ops are given to
     char device[128];
     int num_sms;
     Precision precision;
@@ -58,9 +60,9 @@ struct State {
     Blas blas;
     cudaGraphExec_t graph;  // of a recorded update.   Nullable
     bool recording;
-    int64_t* replays;  // of it, on the device
-    float* scratch;
-    size_t scratch_count;
+    int64_t* replays;      // of it, on the device
+    float* scratch;        // (UF_NUM_BRANCHES, scratch_count)
+    size_t scratch_count;  // a multiple of 64
     Where where;
     UfStatus failed;
     char sentence[400];
@@ -109,7 +111,7 @@ void launch_shared(State* s, void (*kernel)(Params...), int64_t blocks, int thre
     config.gridDim = dim3(static_cast<unsigned>(blocks));
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared_bytes;
-    config.stream = s->stream;
+    config.stream = s->streams[s->branch];
     check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
 }
 
@@ -118,13 +120,13 @@ void launch(State* s, void (*kernel)(Params...), int64_t blocks, int threads, Ar
     launch_shared(s, kernel, blocks, threads, 0, args...);
 }
 
-// Places in the scratch, each on a multiple of 256 bytes.
+// Places in the branch's scratch, each on a multiple of 256 bytes.
 struct Scratch {
     State* state;
     size_t used;
 
     float* take(size_t count) {
-        float* at = state->scratch + used;
+        float* at = state->scratch + (static_cast<size_t>(state->branch) * state->scratch_count + used);
         used += (count + 63) / 64 * 64;
         return at;
     }

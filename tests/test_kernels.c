@@ -1775,6 +1775,11 @@ static const uint64_t* seeds_of(const Test* t, uint64_t seeds[MAX_P]) {
     return seeds;
 }
 
+static void draw(UfBackend* be, int kind, void* out, const int64_t* below, int64_t count, int stream,
+                 int64_t update, int P, const uint64_t* seeds) {
+    be->random(be, &(UfDraw){out, below, count, kind, stream, {update, 0}}, 1, P, seeds);
+}
+
 static void op_random(Test* t) {
     uint64_t space[MAX_P];
     const uint64_t* seeds = seeds_of(t, space);
@@ -1787,8 +1792,7 @@ static void op_random(Test* t) {
         for (int p = 0; p < t->P; p++)
             n[p] = sizes[k] + (t->first + p) * (sizes[k] / 3);  // each member its own
         send(t);
-        t->be->random_index(t->be, index->device, t->P, B, below->device, seeds, UF_STREAM_INDEX,
-                            (UfCount){77, 0});
+        draw(t->be, UF_DRAW_INDEX, index->device, below->device, B, UF_STREAM_INDEX, 77, t->P, seeds);
         receive(t);
         for (int i = 0; i < t->P * B && t->reference; i++) {
             const int64_t got = ((const int64_t*)(const void*)index->after)[i], high = n[i / B];
@@ -1808,8 +1812,8 @@ static void op_random(Test* t) {
         const uint64_t update = 0x100000003;
         Array* out = output(t, k ? "uniform" : "normal", count);
         send(t);
-        (k ? t->be->random_uniform : t->be->random_normal)(t->be, DEV(out), t->P, count, seeds, stream,
-                                                           (UfCount){(int64_t)update, 0});
+        draw(t->be, k ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL, DEV(out), NULL, count, stream, (int64_t)update,
+             t->P, seeds);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++)
             for (int64_t i = 0; i < count; i++) {
@@ -1828,6 +1832,35 @@ static void op_random(Test* t) {
             }
         clear(t);
     }
+}
+
+// More draws than fit a launch of a device, of all kinds, with a few numbers each: as if drawn one by one.
+static void op_random_list(Test* t) {
+    enum { MANY = 70, MOST = 11 };
+    uint64_t space[MAX_P];
+    const uint64_t* seeds = seeds_of(t, space);
+    UfDraw draws[MANY];
+    Array* below = new_array(t, "n", 1, 1, sizeof(int64_t), false, false);
+    Array* numbers = new_array(t, "numbers", MANY, MOST, sizeof(int64_t), false, true);
+    Array* alone = new_array(t, "numbers one by one", MANY, MOST, sizeof(int64_t), false, true);
+    for (int p = 0; p < t->P; p++) ((int64_t*)(void*)below->before)[p] = 1000 + t->first + p;
+    send(t);
+    for (int turn = 0; turn < 2; turn++) {
+        for (int k = 0; k < MANY; k++) {
+            int64_t* out = (int64_t*)(turn ? alone : numbers)->device + (size_t)k * t->P * MOST;
+            draws[k] = (UfDraw){out, below->device, k % 5 ? 1 + k % MOST : MOST, k % 3, k % 7, {k, 0}};
+            if (turn) t->be->random(t->be, &draws[k], 1, t->P, seeds);
+        }
+        if (!turn) t->be->random(t->be, draws, MANY, t->P, seeds);
+    }
+    // Members lie side by side, `count` numbers each, which may be fewer than an array has room for.
+    for (int k = 0; k < t->num_arrays; k++)
+        t->be->download(t->be, t->arrays[k].after, t->arrays[k].device, t->arrays[k].bytes + GUARD);
+    assert_int_equal(t->be->sync(t->be), UF_OK);
+    if (!t->split) assert_memory_equal(numbers->after, alone->after, numbers->bytes);
+    for (int k = 0; k < MANY && !t->split; k++)
+        assert_false(untouched(((const real*)(const void*)numbers->after)[2 * (size_t)k * t->P * MOST]));
+    clear(t);
 }
 
 // More members than their seeds fit a launch of a device: each draws what it draws alone.
@@ -1849,15 +1882,14 @@ static void test_many_members(void** state) {
             assert_int_equal(be->reserve(be, &n, sizeof below, "n"), UF_OK);
             assert_int_equal(be->reserve(be, &out, MANY * COUNT * sizeof *index, "numbers"), UF_OK);
             be->upload(be, n, below, sizeof below);
-            be->random_index(be, out, MANY, COUNT, n, seeds, UF_STREAM_INDEX, (UfCount){3, 0});
+            draw(be, UF_DRAW_INDEX, out, n, COUNT, UF_STREAM_INDEX, 3, MANY, seeds);
             be->download(be, index, out, MANY * COUNT * sizeof *index);
-            be->random_normal(be, out, MANY, COUNT, seeds, UF_STREAM_ACTOR, (UfCount){3, 0});
+            draw(be, UF_DRAW_NORMAL, out, NULL, COUNT, UF_STREAM_ACTOR, 3, MANY, seeds);
             be->download(be, x, out, MANY * COUNT * sizeof *x);
             for (int p = 0; p < MANY; p++) {
-                be->random_index(be, out, 1, COUNT, (int64_t*)n + p, seeds + p, UF_STREAM_INDEX,
-                                 (UfCount){3, 0});
+                draw(be, UF_DRAW_INDEX, out, (int64_t*)n + p, COUNT, UF_STREAM_INDEX, 3, 1, seeds + p);
                 be->download(be, one, out, sizeof one);
-                be->random_normal(be, out, 1, COUNT, seeds + p, UF_STREAM_ACTOR, (UfCount){3, 0});
+                draw(be, UF_DRAW_NORMAL, out, NULL, COUNT, UF_STREAM_ACTOR, 3, 1, seeds + p);
                 be->download(be, alone, out, sizeof alone);
                 assert_int_equal(be->sync(be), UF_OK);
                 assert_memory_equal(one, index + p * COUNT, sizeof one);
@@ -1888,10 +1920,10 @@ static void test_distributions(void** state) {
             const char* names[] = {"normal", "uniform", "normal, other stream", "normal, other update"};
             if (k == 4) break;
             if (k == 1)
-                be->random_uniform(be, device, 2, COUNT, seeds, UF_STREAM_CQL_RANDOM, (UfCount){5, 0});
+                draw(be, UF_DRAW_UNIFORM, device, NULL, COUNT, UF_STREAM_CQL_RANDOM, 5, 2, seeds);
             else
-                be->random_normal(be, device, 2, COUNT, seeds, k == 2 ? UF_STREAM_ALPHA : UF_STREAM_ACTOR,
-                                  (UfCount){k == 3 ? 6 : 5, 0});
+                draw(be, UF_DRAW_NORMAL, device, NULL, COUNT, k == 2 ? UF_STREAM_ALPHA : UF_STREAM_ACTOR,
+                     k == 3 ? 6 : 5, 2, seeds);
             be->download(be, x, device, 2 * COUNT * sizeof(real));
             assert_int_equal(be->sync(be), UF_OK);
             double sum = 0, squares = 0, fourth = 0, lag = 0, members = 0, earlier = 0;
@@ -1927,7 +1959,7 @@ static void test_distributions(void** state) {
         void* below;
         assert_int_equal(be->reserve(be, &below, sizeof bins, "bins"), UF_OK);
         be->upload(be, below, bins, sizeof bins);
-        be->random_index(be, device, 2, COUNT, below, seeds, UF_STREAM_INDEX, (UfCount){5, 0});
+        draw(be, UF_DRAW_INDEX, device, below, COUNT, UF_STREAM_INDEX, 5, 2, seeds);
         be->download(be, index, device, 2 * COUNT * sizeof(int64_t));
         assert_int_equal(be->sync(be), UF_OK);
         for (int p = 0; p < 2; p++) {
@@ -1997,7 +2029,12 @@ static void op_gather(Test* t) {
                                  .stride = stride,
                                  .member_rows = shared ? 0 : records};
         send(t);
-        t->be->gather(t->be, &batch, &source, index->device, t->P, (UfRows){first, count, B});
+        // In two pieces, where there are two rows.
+        const int part = t->P == 1 ? count / 2 : 0;
+        const UfPiece pieces[] = {
+            {&source, index->device, {first, part ? part : count, B}},
+            {&source, (const int64_t*)index->device + part, {first + part, count - part, B}}};
+        t->be->gather(t->be, &batch, pieces, part ? 2 : 1, t->P);
         receive(t);
         for (int i = 0; i < t->P * B && t->reference; i++) {
             const int p = i / B, b = i % B - first;
@@ -2044,9 +2081,15 @@ static void op_network_input(Test* t) {
         Array *obs = normals(t, "obs", B * O, 2, 1), *action = normals(t, "action", B * A, 1, 0);
         Array* out = output(t, "out", total * ld);
         send(t);
-        t->be->network_input(t->be, DEV(out), ld, total, DEV(obs), has_action ? DEV(action) : NULL,
-                             has_norm ? DEV(mean) : NULL, has_norm ? DEV(std) : NULL, t->P, B, O, A);
+        Array* again = output(t, "out", total * ld);
+        const real* columns = has_action ? DEV(action) : NULL;
+        t->be->upload(t->be, again->device, again->before, again->bytes + GUARD);
+        const UfInputRows inputs[] = {{DEV(out), total, DEV(obs), columns},
+                                      {DEV(again), total, DEV(obs), columns}};
+        t->be->network_input(t->be, inputs, 2, ld, has_norm ? DEV(mean) : NULL, has_norm ? DEV(std) : NULL,
+                             t->P, B, O, A);
         receive(t);
+        assert_memory_equal(out->after, again->after, out->bytes);
         for (int i = 0; i < t->P * total * ld && t->reference; i++) {
             const int p = i / ld / total, b = i / ld % total, j = i % ld;
             const real got = AFTER(out)[i];
@@ -2349,6 +2392,7 @@ static const struct NamedOp {
     {"dynamics_error", op_dynamics_error, false},
     {"adam_polyak", op_adam_polyak, false},
     {"random", op_random, false},
+    {"random_list", op_random_list, false},
     {"gather", op_gather, false},
     {"model_step", op_model_step, false},
     {"model_error", op_model_error, false},

@@ -6,7 +6,11 @@
 // wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
 // is the host's, so the address sanitizer sees every access; it and shared memory begin as NaN.
 //
-// Rooms: fibres, meeting, tensor cores, launching, graphs, memory, device, cuBLAS.
+// What is given to a stream waits in it until the program waits for that; then streams take turns as far as events let
+// them: in one order of threads the first that can goes on, in another the last, so that what nothing orders is done in
+// both orders.
+//
+// Rooms: fibres, meeting, tensor cores, launching, streams, graphs, memory, device, cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
@@ -19,7 +23,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -30,8 +36,8 @@
 #include <ucontext.h>
 #endif
 
-UfHostCuda uf_host_cuda = {
-    UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1, false};
+UfHostCuda uf_host_cuda = {UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1,
+                           false,           0,     -1};
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 [[noreturn]] static void give_up(const char* sentence) {
@@ -326,18 +332,10 @@ static void run_block(int count) {
 }
 
 // Threads of the program take turns.
-static std::mutex one_at_a_time;
-
-struct UfHostStream {
-    UfHostGraph* capture;  // that launches go to.   Nullable
-};
-
-struct UfHostGraph {
-    std::vector<std::function<void()>> work;
-};
+static std::recursive_mutex one_at_a_time;
+typedef std::lock_guard<std::recursive_mutex> Turn;
 
 static void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
-    const std::lock_guard<std::mutex> lock(one_at_a_time);
     const int count = static_cast<int>(block.x);
     shared_memory = std::vector<float4>(shared_bytes / sizeof(float4));
     while (num_fibres < count) make_fibre(&fibres[num_fibres++]);
@@ -350,6 +348,157 @@ static void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::func
         blockIdx = dim3(backward ? gridDim.x - 1 - b : b, 0, 0);
         run_block(count);
     }
+}
+
+// ---- streams ----
+
+// A place in a stream that others wait for.
+struct Ticket {
+    UfHostStream* stream;
+    bool done;
+};
+
+// What a stream does next: some work, or to tell where it is, or to wait for where another is.
+struct Item {
+    std::function<void()> work;
+    std::shared_ptr<Ticket> tells, waits;
+};
+typedef std::deque<Item> Lane;
+
+struct UfHostStream {
+    int number;  // in the order in which they were made
+    Lane lane;
+    UfHostGraph* capture;  // that takes what is given.   Nullable
+};
+
+// Lane 0 is of the stream whose recording it is.
+struct UfHostGraph {
+    std::vector<UfHostStream*> streams;
+    std::vector<Lane> lanes;
+};
+
+struct UfHostEvent {
+    std::shared_ptr<Ticket> last;
+    UfHostGraph* capture;
+};
+
+static std::vector<UfHostStream*>& all_streams() {
+    static std::vector<UfHostStream*> all;
+    return all;
+}
+
+static Lane& lane_of(UfHostStream* stream) {
+    for (size_t i = 0; stream->capture && i < stream->capture->streams.size(); i++)
+        if (stream->capture->streams[i] == stream) return stream->capture->lanes[i];
+    return stream->lane;
+}
+
+static void give(UfHostStream* stream, const Item& item) { lane_of(stream).push_back(item); }
+
+static void do_next(Lane* lane) {
+    const Item item = lane->front();
+    lane->pop_front();
+    if (item.work) item.work();
+    if (item.tells) item.tells->done = true;
+}
+
+// Lanes take turns until `until` is empty, or all are.
+static void run_lanes(const std::vector<Lane*>& lanes, const Lane* until) {
+    while (!until || !until->empty()) {
+        std::vector<Lane*> ready;
+        bool empty = true;
+        for (Lane* lane : lanes) {
+            empty = empty && lane->empty();
+            if (!lane->empty() && (!lane->front().waits || lane->front().waits->done)) ready.push_back(lane);
+        }
+        if (empty) return;
+        if (ready.empty()) give_up("streams wait for one another for ever");
+        const size_t last = ready.size() - 1;
+        do_next(ready[uf_host_cuda.order == UF_HOST_FORWARD   ? 0
+                      : uf_host_cuda.order == UF_HOST_REVERSE ? last
+                                                              : chance(static_cast<uint32_t>(last) + 1)]);
+    }
+}
+
+// Does all that `stream` was given, and of what it waits for, and what that waits for, anything.
+static void drain(UfHostStream* stream) {
+    std::vector<UfHostStream*> taking = {stream};
+    std::vector<Lane*> lanes;
+    for (size_t i = 0; i < taking.size(); i++)
+        for (const Item& item : taking[i]->lane) {
+            if (!item.waits || item.waits->done) continue;
+            bool known = false;
+            for (const UfHostStream* other : taking) known = known || other == item.waits->stream;
+            if (!known) taking.push_back(item.waits->stream);
+        }
+    for (UfHostStream* one : all_streams())
+        for (const UfHostStream* other : taking)
+            if (one == other) lanes.push_back(&one->lane);
+    run_lanes(lanes, &stream->lane);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
+    const Turn turn(one_at_a_time);
+    (void)flags;
+    *out = new UfHostStream();
+    all_streams().push_back(*out);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
+    drain(stream);
+    for (size_t i = 0; i < all_streams().size(); i++)
+        if (all_streams()[i] == stream) all_streams().erase(all_streams().begin() + static_cast<long>(i));
+    delete stream;
+    return cudaSuccess;
+}
+
+// What is no launch must wait until the recording has ended.
+static void expect_no_capture(cudaStream_t stream, const char* what) {
+    if (stream && stream->capture) give_up(what);
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
+    expect_no_capture(stream, "a wait inside a recording");
+    const bool fails = uf_host_cuda.fail_sync >= 0 && uf_host_cuda.num_launches >= uf_host_cuda.fail_sync;
+    drain(stream);
+    return fails ? cudaErrorIllegalAddress : cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned flags) {
+    (void)flags;
+    *out = new UfHostEvent();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
+    event->last = std::make_shared<Ticket>(Ticket{stream, false});
+    event->capture = stream->capture;
+    give(stream, {nullptr, event->last, nullptr});
+    return cudaSuccess;
+}
+
+// A stream that waits for one that is recorded takes part in the recording.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+    const Turn turn(one_at_a_time);
+    (void)flags;
+    if (stream->capture && stream->capture != event->capture)
+        give_up("a recording that waits for what is outside of it");
+    if (event->capture && !stream->capture) {
+        stream->capture = event->capture;
+        stream->capture->streams.push_back(stream);
+        stream->capture->lanes.emplace_back();
+    }
+    if (uf_host_cuda.num_waits++ != uf_host_cuda.skip_wait) give(stream, {nullptr, nullptr, event->last});
+    return cudaSuccess;
 }
 
 enum { PLAIN_SHARED = 48 << 10, MOST_SHARED = 163 << 10 };  // bytes a block; the latter is Ampere's
@@ -368,6 +517,7 @@ cudaError_t uf_host_func_attribute(const void* kernel, cudaFuncAttribute what, i
 
 cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
                            const std::function<void()>& thread) {
+    const Turn turn(one_at_a_time);
     const dim3 grid = config->gridDim, block = config->blockDim;
     const size_t bytes = config->dynamicSmemBytes;
     const auto limit = shared_limits().find(kernel);
@@ -376,31 +526,47 @@ cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
     if (bytes % sizeof(float4) ||
         bytes > (limit == shared_limits().end() ? static_cast<size_t>(PLAIN_SHARED) : limit->second))
         return cudaErrorInvalidValue;
-    if (config->stream->capture)
-        config->stream->capture->work.push_back([=] { run_grid(grid, block, bytes, thread); });
-    else
-        run_grid(grid, block, bytes, thread);
+    give(config->stream, {[=] { run_grid(grid, block, bytes, thread); }, nullptr, nullptr});
     return cudaSuccess;
 }
 
 // ---- graphs ----
 
-// What is no launch must wait until the recording has ended.
-static void expect_no_capture(cudaStream_t stream, const char* what) {
-    if (stream && stream->capture) give_up(what);
-}
-
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+    const Turn turn(one_at_a_time);
     (void)mode;
     expect_no_capture(stream, "a recording inside a recording");
     stream->capture = new UfHostGraph();
+    stream->capture->streams.push_back(stream);
+    stream->capture->lanes.emplace_back();
     return cudaSuccess;
 }
 
+// How much of each lane is done when `count` items of one are.
+static void reach(const UfHostGraph* graph, size_t lane, size_t count, std::vector<size_t>* reached) {
+    for (; (*reached)[lane] < count; (*reached)[lane]++) {
+        const Item& item = graph->lanes[lane][(*reached)[lane]];
+        if (!item.waits) continue;
+        for (size_t other = 0; other < graph->lanes.size(); other++)
+            for (size_t i = 0; i < graph->lanes[other].size(); i++)
+                if (graph->lanes[other][i].tells == item.waits) reach(graph, other, i + 1, reached);
+    }
+}
+
+// Where a stream that took part has work that the first does not wait for, there is no graph.
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
-    *out = stream->capture;
-    stream->capture = nullptr;
-    return cudaSuccess;
+    const Turn turn(one_at_a_time);
+    UfHostGraph* graph = stream->capture;
+    std::vector<size_t> reached(graph->lanes.size());
+    bool joined = true;
+    reach(graph, 0, graph->lanes[0].size(), &reached);
+    for (size_t i = 0; i < graph->lanes.size(); i++)
+        for (size_t k = reached[i]; k < graph->lanes[i].size(); k++)
+            joined = joined && !graph->lanes[i][k].work;
+    for (UfHostStream* one : graph->streams) one->capture = nullptr;
+    *out = joined ? graph : nullptr;
+    if (!joined) delete graph;
+    return joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long flags) {
@@ -419,9 +585,20 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
     return cudaSuccess;
 }
 
+static void run_graph(std::vector<Lane> lanes) {
+    std::vector<Lane*> all;
+    for (Lane& lane : lanes) {
+        all.push_back(&lane);
+        for (Item& item : lane)
+            if (item.tells) item.tells->done = false;
+    }
+    run_lanes(all, nullptr);
+}
+
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
     expect_no_capture(stream, "a graph launched inside a recording");
-    for (const auto& work : graph->work) work();
+    give(stream, {[lanes = graph->lanes] { run_graph(lanes); }, nullptr, nullptr});
     return cudaSuccess;
 }
 
@@ -433,7 +610,7 @@ static std::map<void*, size_t>& allocations() {
 }
 
 cudaError_t cudaMalloc(void** out, size_t bytes) {
-    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    const Turn turn(one_at_a_time);
     *out = nullptr;
     if (bytes > uf_host_cuda.total_bytes - uf_host_cuda.used_bytes) return cudaErrorMemoryAllocation;
     const size_t words = bytes / sizeof UNWRITTEN;
@@ -447,8 +624,9 @@ cudaError_t cudaMalloc(void** out, size_t bytes) {
 }
 
 cudaError_t cudaFree(void* memory) {
-    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    const Turn turn(one_at_a_time);
     if (!memory) return cudaSuccess;
+    for (UfHostStream* stream : all_streams()) drain(stream);
     const auto found = allocations().find(memory);
     if (found == allocations().end()) give_up("cudaFree of what cudaMalloc did not give");
     uf_host_cuda.used_bytes -= found->second;
@@ -466,35 +644,20 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
     (void)kind;
+    const Turn turn(one_at_a_time);
     expect_no_capture(stream, "a copy inside a recording");
-    memcpy(to, from, bytes);
+    give(stream, {[=] { memcpy(to, from, bytes); }, nullptr, nullptr});
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
     expect_no_capture(stream, "memory is set inside a recording");
-    memset(to, value, bytes);
+    give(stream, {[=] { memset(to, value, bytes); }, nullptr, nullptr});
     return cudaSuccess;
 }
 
 // ---- device ----
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
-    (void)flags;
-    *out = new UfHostStream();
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    delete stream;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    expect_no_capture(stream, "a wait inside a recording");
-    const bool fails = uf_host_cuda.fail_sync >= 0 && uf_host_cuda.num_launches >= uf_host_cuda.fail_sync;
-    return fails ? cudaErrorIllegalAddress : cudaSuccess;
-}
 
 const char* cudaGetErrorString(cudaError_t error) {
     switch (error) {
@@ -506,6 +669,7 @@ const char* cudaGetErrorString(cudaError_t error) {
         case cudaErrorNoDevice: return "no CUDA-capable device is detected";
         case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
         case cudaErrorLaunchFailure: return "unspecified launch failure";
+        case cudaErrorStreamCaptureUnjoined: return "capturing stream has unjoined work";
     }
     return "unknown error";
 }
@@ -602,10 +766,8 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
         }
     };
     uf_host_cuda.num_products++;
-    if (handle->stream->capture)
-        handle->stream->capture->work.push_back(products);
-    else
-        products();
+    const Turn turn(one_at_a_time);
+    give(handle->stream, {products, nullptr, nullptr});
     return CUBLAS_STATUS_SUCCESS;
 }
 
