@@ -1517,9 +1517,11 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     act_on_data(a, z);
 
     // Targets by the target actor, which then follows the actor; else by the actor as it will be.
-    go_to(a, TARGET_BRANCH);
-    come_after(a, c->use_entropy_loss ? ACTOR_BRANCH : TRUNK);
-    if (a->has_target_actor) compute_targets(a, batch, z);
+    if (a->has_target_actor) {
+        go_to(a, TARGET_BRANCH);
+        come_after(a, c->use_entropy_loss ? ACTOR_BRANCH : TRUNK);
+        compute_targets(a, batch, z);
+    }
 
     // Q and V of the data: one pass for the weights and the first update of critics and value.
     go_to(a, TRUNK);

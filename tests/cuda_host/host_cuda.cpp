@@ -36,8 +36,8 @@
 #include <ucontext.h>
 #endif
 
-UfHostCuda uf_host_cuda = {UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1,
-                           false,           0,     -1};
+UfHostCuda uf_host_cuda = {UF_HOST_FORWARD, 13000, 1,  9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1,
+                           false,           0,     -1, -1};
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 [[noreturn]] static void give_up(const char* sentence) {
@@ -406,11 +406,18 @@ static void do_next(Lane* lane) {
 static void run_lanes(const std::vector<Lane*>& lanes, const Lane* until) {
     while (!until || !until->empty()) {
         std::vector<Lane*> ready;
+        Lane* held = nullptr;
         bool empty = true;
-        for (Lane* lane : lanes) {
+        for (size_t i = 0; i < lanes.size(); i++) {
+            Lane* lane = lanes[i];
             empty = empty && lane->empty();
-            if (!lane->empty() && (!lane->front().waits || lane->front().waits->done)) ready.push_back(lane);
+            if (lane->empty() || (lane->front().waits && !lane->front().waits->done)) continue;
+            if (static_cast<int>(i) == uf_host_cuda.held_stream)
+                held = lane;
+            else
+                ready.push_back(lane);
         }
+        if (ready.empty() && held) ready.push_back(held);
         if (empty) return;
         if (ready.empty()) give_up("streams wait for one another for ever");
         const size_t last = ready.size() - 1;

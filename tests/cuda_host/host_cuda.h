@@ -33,6 +33,7 @@ typedef struct UfHostCuda {
     bool no_blas;          // cuBLAS is not installed
     int64_t num_waits;     // of streams for others, so far
     int64_t skip_wait;     // the wait of this number is left out.   -1: none
+    int held_stream;       // goes on where no other can: the stream of this number of those at hand.   -1: none
 } UfHostCuda;
 extern UfHostCuda uf_host_cuda;
 
