@@ -673,42 +673,39 @@ static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, re
 
 __extension__ typedef unsigned __int128 uint128;
 
-static void cpu_random_index(UfBackend* backend, int64_t* index, int P, int B, const int64_t* n,
-                             const uint64_t* seeds, int stream, UfCount update) {
+static void random_index(UfBackend* backend, const UfDraw* d, int P, const uint64_t* seeds) {
     UF_FOR_MEMBERS(backend, p, P)
-    for (int b = 0; b < B; b += 2) {
-        const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, (uint64_t)update.now, (uint64_t)b / 2);
-        for (int i = 0; i < 2 && b + i < B; i++) {
+    for (int64_t b = 0; b < d->count; b += 2) {
+        const UfPhilox w = uf_philox(seeds[p], (uint32_t)d->stream, (uint64_t)d->update.now, (uint64_t)b / 2);
+        for (int i = 0; i < 2 && b + i < d->count; i++) {
             const uint64_t bits = (uint64_t)w.v[2 * i] << 32 | w.v[2 * i + 1];
-            index[(size_t)p * (size_t)B + (size_t)(b + i)] =
-                (int64_t)(((uint128)bits * (uint64_t)n[p]) >> 64);
+            ((int64_t*)d->out)[p * d->count + b + i] =
+                (int64_t)(((uint128)bits * (uint64_t)d->below[p]) >> 64);
         }
     }
 }
 
 typedef struct Random {
-    real* out;
-    int64_t count;
+    const UfDraw* draw;
     const uint64_t* seeds;
-    int stream;
-    uint64_t update;
     int chunks;
-    bool normal;
 } Random;
 
 enum { RANDOM_CHUNK = 4096 };
 
 static void random_task(void* context, int task, int thread) {
     const Random* c = context;
+    const UfDraw* d = c->draw;
     (void)thread;
     const int p = task / c->chunks;
     const int64_t first = (int64_t)(task % c->chunks) * RANDOM_CHUNK;
-    const int64_t end = first + RANDOM_CHUNK < c->count ? first + RANDOM_CHUNK : c->count;
-    real* out = c->out + (int64_t)p * c->count;
+    const int64_t end = first + RANDOM_CHUNK < d->count ? first + RANDOM_CHUNK : d->count;
+    real* out = (real*)d->out + (int64_t)p * d->count;
     for (int64_t i = first; i < end; i += 4) {
-        const UfPhilox w = uf_philox(c->seeds[p], (uint32_t)c->stream, c->update, (uint64_t)i / 4);
+        const UfPhilox w =
+            uf_philox(c->seeds[p], (uint32_t)d->stream, (uint64_t)d->update.now, (uint64_t)i / 4);
         float v[4];
-        if (c->normal) {
+        if (d->kind == UF_DRAW_NORMAL) {
             uf_normal_pair(w.v[0], w.v[1], v);
             uf_normal_pair(w.v[2], w.v[3], v + 2);
         } else {
@@ -718,20 +715,14 @@ static void random_task(void* context, int task, int thread) {
     }
 }
 
-static void random_fill(UfBackend* backend, Random c, int P) {
-    c.chunks = (int)((c.count + RANDOM_CHUNK - 1) / RANDOM_CHUNK);
-    run_tasks(backend, P, c.chunks, random_task, &c);
-}
-
-static void cpu_random_normal(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds,
-                              int stream, UfCount update) {
-    random_fill(backend, (Random){out, count, seeds, stream, (uint64_t)update.now, 0, true}, P);
-}
-
-// Uniform in (-1, 1).
-static void cpu_random_uniform(UfBackend* backend, real* out, int P, int64_t count, const uint64_t* seeds,
-                               int stream, UfCount update) {
-    random_fill(backend, (Random){out, count, seeds, stream, (uint64_t)update.now, 0, false}, P);
+static void cpu_random(UfBackend* backend, const UfDraw* draws, int num_draws, int P, const uint64_t* seeds) {
+    for (const UfDraw* d = draws; d < draws + num_draws; d++) {
+        Random c = {d, seeds, (int)((d->count + RANDOM_CHUNK - 1) / RANDOM_CHUNK)};
+        if (d->kind == UF_DRAW_INDEX)
+            random_index(backend, d, P, seeds);
+        else
+            run_tasks(backend, P, c.chunks, random_task, &c);
+    }
 }
 
 // ---- rows ----
@@ -757,26 +748,28 @@ static void gather_row(const UfBatch* batch, size_t i, const UfSource* source, i
     batch->done[i] = tail[1];
 }
 
-static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfSource* source, const int64_t* index,
-                       int P, UfRows rows) {
-    UF_FOR_MEMBERS(backend, p, P)
-    for (int b = 0; b < rows.count; b++) {
-        const int64_t k = index[(size_t)p * (size_t)rows.count + (size_t)b];
-        const int64_t row = p * source->member_rows + (source->rows ? source->rows[k] : k);
-        gather_row(batch, (size_t)p * (size_t)rows.total + (size_t)(rows.first + b), source, row);
+static void cpu_gather(UfBackend* backend, const UfBatch* batch, const UfPiece* pieces, int num_pieces,
+                       int P) {
+    for (const UfPiece* k = pieces; k < pieces + num_pieces; k++) {
+        const UfSource* source = k->source;
+        UF_FOR_MEMBERS(backend, p, P)
+        for (int b = 0; b < k->rows.count; b++) {
+            const int64_t at = k->index[(size_t)p * (size_t)k->rows.count + (size_t)b];
+            const int64_t row = p * source->member_rows + (source->rows ? source->rows[at] : at);
+            gather_row(batch, (size_t)p * (size_t)k->rows.total + (size_t)(k->rows.first + b), source, row);
+        }
     }
 }
 
-static void cpu_network_input(UfBackend* backend, real* out, int ld, int total, const real* obs,
-                              const real* action, const real* mean, const real* std, int P, int B, int O,
-                              int A) {
-    UF_FOR_MEMBERS(backend, p, P)
+static void cpu_network_input(UfBackend* backend, const UfInputRows* rows, int num_rows, int ld,
+                              const real* mean, const real* std, int P, int B, int O, int A) {
+    for (const UfInputRows* k = rows; k < rows + num_rows; k++) UF_FOR_MEMBERS(backend, p, P)
     for (int b = 0; b < B; b++) {
         const size_t row = (size_t)p * (size_t)B + (size_t)b;
-        real* x = out + ((size_t)p * (size_t)total + (size_t)b) * (size_t)ld;
-        const real* o = obs + row * (size_t)O;
+        real* x = k->out + ((size_t)p * (size_t)k->total + (size_t)b) * (size_t)ld;
+        const real* o = k->obs + row * (size_t)O;
         for (int i = 0; i < O; i++) x[i] = mean ? (o[i] - mean[i]) / (std[i] + (real)UF_OBS_STD_EPS) : o[i];
-        if (action) memcpy(x + O, action + row * (size_t)A, (size_t)A * sizeof(real));
+        if (k->action) memcpy(x + O, k->action + row * (size_t)A, (size_t)A * sizeof(real));
     }
 }
 
@@ -1618,9 +1611,7 @@ static const UfBackend cpu_backend = {
     .download = cpu_download,
     .sync = cpu_sync,
     .plan = cpu_plan,
-    .random_index = cpu_random_index,
-    .random_normal = cpu_random_normal,
-    .random_uniform = cpu_random_uniform,
+    .random = cpu_random,
     .gather = cpu_gather,
     .network_input = cpu_network_input,
     .mlp_forward = cpu_mlp_forward,

@@ -13,145 +13,23 @@
 // columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
 //
 // Rooms: state, launching, sums, products, forward, backward, second order, random numbers, rows, policy terms,
-// critic terms, world model, optimiser, recording, bench, backend, for other files.
-#include "kernels.h"
+// critic terms, world model, optimiser, branches, recording, bench, backend, for other files.
+#include "kernels.cuh"
 
-#include "core/cuda.h"
-
-#include <cublas_v2.h>
-#include <cuda_runtime.h>
 #include <dlfcn.h>
 
-#include <cstdarg>
-#include <cstdio>
+#include <cstdlib>
 #include <cstring>
-
-static_assert(sizeof(real) == sizeof(float), "the device computes in float");
 
 namespace {
 
-enum { WARP = 32, THREADS = 256, WARPS = THREADS / WARP, TERM_THREADS = 512 };
-enum { ROWS = 16 };         // of a chunk; uf_block_rows is a multiple of it
+using namespace uf_cuda;
+
+enum { TERM_THREADS = 512 };
 enum { NARROW_OUT = 16 };   // outputs that the last hidden layer's kernel computes along
 enum { MAX_WIDTH = 8192 };  // of a hidden layer: what params.def allows
 
-// ---- state ----
-
-typedef cublasStatus_t GemmStridedBatched(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int,
-                                          const void*, const void*, cudaDataType, int, long long, const void*,
-                                          cudaDataType, int, long long, const void*, void*, cudaDataType, int,
-                                          long long, int, cublasComputeType_t, cublasGemmAlgo_t);
-
-// cuBLAS, found when a precision needs it.
-struct Blas {
-    void* library;
-    cublasHandle_t handle;
-    void* workspace;  // its own would be allocated in the middle of an update
-    cublasComputeType_t compute;
-    decltype(&cublasCreate_v2) create;
-    decltype(&cublasDestroy_v2) destroy;
-    decltype(&cublasSetStream_v2) set_stream;
-    decltype(&cublasSetWorkspace_v2) set_workspace;
-    GemmStridedBatched* gemm;
-};
-
-// The op under way: what a failure names.
-struct Where {
-    const char* op;
-    int P, N, rows, width;
-};
-
-struct State {
-    cudaStream_t stream;
-    char device[128];
-    int num_sms;
-    Blas blas;
-    cudaGraphExec_t graph;  // of a recorded update.   Nullable
-    bool recording;
-    int64_t* replays;      // of it, on the device
-    int64_t num_recorded;  // kernels in it
-    UfCudaClock* clock;    // of launches.   Nullable
-    float* scratch;
-    size_t scratch_count;
-    Where where;
-    UfStatus failed;
-    char sentence[400];
-};
-
-State* state_of(UfBackend* be) { return static_cast<State*>(be->state); }
-
-// Keeps the first failure.
-__attribute__((format(printf, 3, 4))) void fail(State* s, UfStatus code, const char* format, ...) {
-    if (s->failed != UF_OK) return;
-    s->failed = code;
-    const Where* w = &s->where;
-    int length = 0;
-    if (w->op)
-        length = snprintf(s->sentence, sizeof s->sentence,
-                          "%s (population %d, networks %d, rows %d, width %d): ", w->op, w->P, w->N, w->rows,
-                          w->width);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(s->sentence + length, sizeof s->sentence - static_cast<size_t>(length), format, args);
-    va_end(args);
-}
-
-void check(State* s, cudaError_t error) {
-    if (error != cudaSuccess)
-        fail(s, error == cudaErrorMemoryAllocation ? UF_ERR_MEMORY : UF_ERR_DEVICE, "%s",
-             cudaGetErrorString(error));
-}
-
-// ---- launching ----
-
-State* begin(UfBackend* be, const char* op, int P, int N, int rows, int width) {
-    State* s = state_of(be);
-    s->where = Where{op, P, N, rows, width};
-    return s;
-}
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// One-dimensional grids alone: the others end at 65535.
-template <typename... Params, typename... Args>
-void launch(State* s, void (*kernel)(Params...), int64_t blocks, int threads, Args... args) {
-    if (s->failed != UF_OK || blocks < 1) return;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3(static_cast<unsigned>(blocks));
-    config.blockDim = dim3(static_cast<unsigned>(threads));
-    config.stream = s->stream;
-    uf_cuda_clock_before(s->clock);
-    check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
-    uf_cuda_clock_after(s->clock);
-}
-
-// Places in the scratch, each on a multiple of 256 bytes.
-struct Scratch {
-    State* state;
-    size_t used;
-
-    float* take(size_t count) {
-        float* at = state->scratch + used;
-        used += (count + 63) / 64 * 64;
-        return at;
-    }
-    // False, and a failure that sticks, where `plan` did not ask for as much.
-    bool fits() {
-        if (used <= state->scratch_count) return true;
-        fail(state, UF_ERR_DEVICE, "needs %zu bytes of scratch, %zu were planned", used * sizeof(float),
-             state->scratch_count * sizeof(float));
-        return false;
-    }
-};
-
 // ---- sums ----
-
-// What a UfCount has come to. replays null: the op is not recorded.
-__device__ inline int64_t count_now(UfCount count, const int64_t* replays) {
-    return count.now + (replays ? count.each * *replays : 0);
-}
-
-__device__ inline int64_t thread_id() { return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x; }
 
 // Over the threads of a block, in an order that depends on its size alone; every thread has it.
 __device__ double block_sum(double x) {
@@ -241,10 +119,10 @@ void blas_product(State* s, const Product& g, int k, int64_t at[3], int64_t a, i
     const cublasOperation_t left = g.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
                             right = g.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     uf_cuda_clock_before(s->clock);
-    const cublasStatus_t status =
-        s->blas.gemm(s->blas.handle, left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b,
-                     g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2],
-                     CUDA_R_32F, g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
+    const cublasStatus_t status = s->blas.gemm(
+        s->blas.handles[s->branch], left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b,
+        g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2], CUDA_R_32F,
+        g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
     uf_cuda_clock_after(s->clock);
     if (status != CUBLAS_STATUS_SUCCESS)
         fail(s, UF_ERR_DEVICE, "cuBLAS status %d for a product of %d x %d x %d", status, g.m, g.n, k);
@@ -274,33 +152,12 @@ void blas_products(State* s, const Product& g) {
 
 void product(State* s, const Product& g) {
     if (s->failed != UF_OK) return;
-    if (s->blas.handle) return blas_products(s, g);
+    if (s->blas.handles[0]) return blas_products(s, g);
     const int64_t tiles = ceil_div(g.m, TILE) * ceil_div(g.n, TILE);
     launch(s, product_kernel, tiles * g.N * g.P * g.parts, THREADS, g);
 }
 
 // ---- forward ----
-
-// Rows of each network of a pass: row b of network g at at + (g * stride + b * width).
-struct Rows {
-    float* at;
-    int64_t stride;
-};
-
-// Parameters of a pass: network (p, n) at at + p * member + n * network.
-struct Parameters {
-    const float* at;
-    int64_t member, network;
-    int N;
-
-    __device__ const float* of(int g) const { return at + (g / N * member + g % N * network); }
-};
-
-// What one network's block holds, for kernels.
-struct Layer {
-    int64_t bias, scale, shift;
-    bool layer_norm;
-};
 
 struct Hidden {
     Rows r, h;    // r in: products, out: after ReLU.   h: LayerNorm's output; r where there is none
@@ -387,16 +244,6 @@ __global__ void bias_kernel(Rows out, Parameters params, int64_t bias, int num_o
     out.at[g * out.stride + row % rows * num_out + o] += params.of(static_cast<int>(g))[bias + o];
 }
 
-Parameters params_of(const UfNets* nets) {
-    const int64_t size = static_cast<int64_t>(nets->mlp->size);
-    return Parameters{nets->params, nets->shared ? 0 : size * nets->N, size, nets->used};
-}
-
-Layer layer_of(const UfMlp* mlp, int l) {
-    return Layer{static_cast<int64_t>(mlp->bias[l]), static_cast<int64_t>(mlp->scale[l]),
-                 static_cast<int64_t>(mlp->shift[l]), mlp->layer_norm};
-}
-
 // Kernel of layer l as an operand.
 Matrix weights(const UfNets* nets, int l, bool transposed) {
     const Parameters p = params_of(nets);
@@ -418,16 +265,12 @@ Product whole(const UfNets* nets, Matrix a, Matrix b, Matrix c, int m, int n, in
     return Product{a, b, c, m, n, k, nets->P, nets->used, 1, false, k, 0};
 }
 
-// A tape's rows of a pass that begins at `first` of `total`, `item` numbers each.
-Rows tape_rows(float* at, int first, int total, int item) {
-    return Rows{at ? at + static_cast<int64_t>(first) * item : nullptr, static_cast<int64_t>(total) * item};
-}
-
 void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape* tape, UfInput input,
                       UfRows rows) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_forward", nets->P, nets->used, rows.count, mlp->width);
     const int G = nets->P * nets->used, L = mlp->layers, count = rows.count;
+    if (whole_forward(s, nets, out, tape, input, rows)) return;
     const int64_t area = static_cast<int64_t>(count) * mlp->width;
     const bool narrow = mlp->out <= NARROW_OUT;
     Scratch scratch = {s, 0};
@@ -469,69 +312,14 @@ void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape
 
 // ---- backward ----
 
-// Column sums of a chunk: for each layer bias, scale and shift (3 * width numbers), then the output layer's kernel
-// where it has one output (width), then its bias.
-struct Sums {
-    float* at;  // (G, chunks, record).   Nullable
-    int chunks, record, layers, width, out;
-
-    __device__ float* of(int g, int chunk) const {
-        return at + (static_cast<int64_t>(g) * chunks + chunk) * record;
-    }
-};
-
-int sums_record(const UfMlp* mlp) { return mlp->width * (3 * mlp->layers + 1) + mlp->out; }
-
-Sums sums_of(const UfMlp* mlp, float* at, int total) {
-    return Sums{at,      static_cast<int>(ceil_div(total, ROWS)), sums_record(mlp), mlp->layers, mlp->width,
-                mlp->out};
-}
-
-// Where the numbers of a record go in a gradient.
-struct SumsTo {
-    float* grads;                           // (blocks, P, N, size)
-    int64_t offset[3 * UF_MAX_LAYERS + 2];  // of each column sum; negative: nowhere
-    int64_t member, network, block;
-    int chunks_each, blocks, used;
-};
-
-// Adds a block's chunks in order.
 __global__ void __launch_bounds__(THREADS) sum_chunks_kernel(Sums sums, SumsTo to, int64_t count) {
     const int64_t i = thread_id();
-    if (i >= count) return;
-    const int e = static_cast<int>(i % sums.record), z = static_cast<int>(i / sums.record);
-    const int block = z % to.blocks, g = z / to.blocks;
-    const int kind = e / sums.width, last = 3 * sums.layers + 1;
-    const int q = kind < last ? kind : last, j = e - q * sums.width;
-    if (to.offset[q] < 0) return;
-    const int first = block * to.chunks_each,
-              end = first + to.chunks_each < sums.chunks ? first + to.chunks_each : sums.chunks;
-    const float* from = sums.of(g, first) + e;
-    float sum = 0;
-    for (int k = first; k < end; k++, from += sums.record) sum += *from;
-    to.grads[block * to.block + g / to.used * to.member + g % to.used * to.network + to.offset[q] + j] = sum;
+    if (i < count) sum_chunks_at(sums, to, i);
 }
 
 void sum_chunks(State* s, const UfNets* nets, const Sums& sums, float* grads, int total) {
-    const UfMlp* mlp = nets->mlp;
-    const int L = mlp->layers;
-    const int64_t size = static_cast<int64_t>(mlp->size);
-    SumsTo to = {};
-    to.grads = grads;
-    for (int l = 0; l < L; l++) {
-        to.offset[3 * l] = static_cast<int64_t>(mlp->bias[l]);
-        to.offset[3 * l + 1] = mlp->layer_norm ? static_cast<int64_t>(mlp->scale[l]) : -1;
-        to.offset[3 * l + 2] = mlp->layer_norm ? static_cast<int64_t>(mlp->shift[l]) : -1;
-    }
-    to.offset[3 * L] = mlp->out == 1 ? static_cast<int64_t>(mlp->kernel[L]) : -1;
-    to.offset[3 * L + 1] = static_cast<int64_t>(mlp->bias[L]);
-    to.member = size * nets->N;
-    to.network = size;
-    to.block = size * nets->N * nets->P;
-    to.chunks_each = uf_block_rows(total, nets->N) / ROWS;
-    to.blocks = uf_num_blocks(total, nets->N);
-    to.used = nets->used;
-    const int64_t count = static_cast<int64_t>(nets->P) * nets->used * to.blocks * sums.record;
+    const SumsTo to = sums_to(nets, grads, total);
+    const int64_t count = num_sums(nets, sums, to);
     launch(s, sum_chunks_kernel, ceil_div(count, THREADS), THREADS, sums, to, count);
 }
 
@@ -723,6 +511,7 @@ void cuda_mlp_backward(UfBackend* be, const UfNets* nets, real* grads, real* dx,
                        const UfTape* tape, UfInput input, const real* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_backward", nets->P, nets->used, total, mlp->width);
+    if (whole_backward(s, nets, grads, dx, dx_first, dx_count, tape, input, dout, total)) return;
     const int L = mlp->layers, width = mlp->width;
     const size_t G = static_cast<size_t>(nets->P) * static_cast<size_t>(nets->used);
     const int64_t area = static_cast<int64_t>(total) * width;
@@ -975,111 +764,80 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
     sum_chunks(s, nets, c.sums, grads, total);
 }
 
-// Numbers of scratch for passes over G networks: two arrays forward, three backward, and second order, which has one
-// output, two a layer and five more.
+// Numbers of scratch for passes over G networks: two arrays forward, three backward or one a layer, and second order,
+// which has one output, two a layer and five more.
 size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
     const size_t all = (G * static_cast<size_t>(rows) * static_cast<size_t>(mlp->width) + 63) / 64 * 64;
     const size_t sums =
         G * static_cast<size_t>(ceil_div(rows, ROWS)) * static_cast<size_t>(sums_record(mlp)) + 64;
     const size_t L = static_cast<size_t>(mlp->layers);
-    if (mlp->out > 1) return 3 * all + sums;
+    if (mlp->out > 1) return (L > 3 ? L : 3) * all + sums;
     return (2 * L + 5) * all + L * (G * static_cast<size_t>(rows) + 64) + sums;
 }
 
 // ---- random numbers ----
 
-enum { SEEDS = 128 };  // of a launch: they travel as an argument
+enum { SEEDS = 128, DRAWS = 32 };  // of a launch: they travel as an argument
 
-struct Seeds {
-    uint64_t v[SEEDS];
-};
-
-// What a draw is about, for each of `members` members from member `first` on.
-struct Draw {
-    Seeds seeds;
-    int first, members, stream;
-    UfCount update;
+// What is drawn, for each of `members` members from member `first` on. A thread makes the numbers of one Philox block:
+// 4 reals or 2 indices. Those of draw d begin at block begins[d].
+struct Draws {
+    uint64_t seeds[SEEDS];
+    UfDraw of[DRAWS];
+    int64_t begins[DRAWS + 1];
+    int first, members;
     const int64_t* replays;
-
-    __device__ UfPhilox words(int member, int64_t block) const {
-        return uf_philox(seeds.v[member], static_cast<uint32_t>(stream),
-                         static_cast<uint64_t>(count_now(update, replays)), static_cast<uint64_t>(block));
-    }
 };
+static_assert(sizeof(Draws) <= 4096, "a kernel's argument");
 
-__global__ void __launch_bounds__(THREADS)
-    random_index_kernel(Draw c, int64_t* index, int B, const int64_t* n, int64_t blocks_each) {
+__global__ void __launch_bounds__(THREADS) random_kernel(Draws c, int num_draws) {
     const int64_t i = thread_id();
-    if (i >= blocks_each * c.members) return;
-    const int member = static_cast<int>(i / blocks_each), p = c.first + member;
-    const int64_t block = i % blocks_each;
-    const UfPhilox w = c.words(member, block);
-    for (int k = 0; k < 2 && 2 * block + k < B; k++) {
-        const uint64_t bits = static_cast<uint64_t>(w.v[2 * k]) << 32 | w.v[2 * k + 1];
-        index[static_cast<int64_t>(p) * B + 2 * block + k] =
-            static_cast<int64_t>(__umul64hi(bits, static_cast<uint64_t>(n[p])));
+    if (i >= c.begins[num_draws]) return;
+    int which = 0;
+    while (i >= c.begins[which + 1]) which++;
+    const UfDraw& d = c.of[which];
+    const int64_t at = i - c.begins[which], blocks_each = (c.begins[which + 1] - c.begins[which]) / c.members,
+                  block = at % blocks_each;
+    const int member = static_cast<int>(at / blocks_each), p = c.first + member;
+    const UfPhilox w =
+        uf_philox(c.seeds[member], static_cast<uint32_t>(d.stream),
+                  static_cast<uint64_t>(count_now(d.update, c.replays)), static_cast<uint64_t>(block));
+    if (d.kind == UF_DRAW_INDEX) {
+        int64_t* index = static_cast<int64_t*>(d.out) + p * d.count;
+        for (int k = 0; k < 2 && 2 * block + k < d.count; k++) {
+            const uint64_t bits = static_cast<uint64_t>(w.v[2 * k]) << 32 | w.v[2 * k + 1];
+            index[2 * block + k] = static_cast<int64_t>(__umul64hi(bits, static_cast<uint64_t>(d.below[p])));
+        }
+        return;
     }
-}
-
-__global__ void __launch_bounds__(THREADS)
-    random_kernel(Draw c, real* out, int64_t count, bool normal, int64_t blocks_each) {
-    const int64_t i = thread_id();
-    if (i >= blocks_each * c.members) return;
-    const int member = static_cast<int>(i / blocks_each);
-    const int64_t block = i % blocks_each;
-    const UfPhilox w = c.words(member, block);
     float v[4];
-    if (normal) {
+    if (d.kind == UF_DRAW_NORMAL) {
         uf_normal_pair(w.v[0], w.v[1], v);
         uf_normal_pair(w.v[2], w.v[3], v + 2);
     } else {
         for (int k = 0; k < 4; k++) v[k] = 2 * uf_uniform(w.v[k]) - 1;
     }
-    for (int k = 0; k < 4 && 4 * block + k < count; k++)
-        out[(c.first + member) * count + 4 * block + k] = v[k];
+    float* out = static_cast<float*>(d.out) + p * d.count;
+    for (int k = 0; k < 4 && 4 * block + k < d.count; k++) out[4 * block + k] = v[k];
 }
 
-// The members in groups whose seeds fit an argument.
-template <typename Each>
-void draw(State* s, int P, const uint64_t* seeds, int stream, UfCount update, Each each) {
-    for (int first = 0; first < P; first += SEEDS) {
-        Draw c = {};
-        c.first = first;
-        c.members = P - first < SEEDS ? P - first : SEEDS;
-        c.stream = stream;
-        c.update = update;
-        c.replays = s->recording ? s->replays : nullptr;
-        for (int i = 0; i < c.members; i++) c.seeds.v[i] = seeds[first + i];
-        each(c);
-    }
-}
-
-void cuda_random_index(UfBackend* be, int64_t* index, int P, int B, const int64_t* n, const uint64_t* seeds,
-                       int stream, UfCount update) {
-    State* s = begin(be, "random_index", P, 1, B, 0);
-    const int64_t each = ceil_div(B, 2);
-    draw(s, P, seeds, stream, update, [&](const Draw& c) {
-        launch(s, random_index_kernel, ceil_div(each * c.members, THREADS), THREADS, c, index, B, n, each);
-    });
-}
-
-void random_fill(UfBackend* be, const char* op, real* out, int P, int64_t count, const uint64_t* seeds,
-                 int stream, UfCount update, bool normal) {
-    State* s = begin(be, op, P, 1, static_cast<int>(count), 0);
-    const int64_t each = ceil_div(count, 4);
-    draw(s, P, seeds, stream, update, [&](const Draw& c) {
-        launch(s, random_kernel, ceil_div(each * c.members, THREADS), THREADS, c, out, count, normal, each);
-    });
-}
-
-void cuda_random_normal(UfBackend* be, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                        UfCount update) {
-    random_fill(be, "random_normal", out, P, count, seeds, stream, update, true);
-}
-
-void cuda_random_uniform(UfBackend* be, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                         UfCount update) {
-    random_fill(be, "random_uniform", out, P, count, seeds, stream, update, false);
+void cuda_random(UfBackend* be, const UfDraw* draws, int num_draws, int P, const uint64_t* seeds) {
+    State* s = begin(be, "random", P, num_draws, num_draws ? static_cast<int>(draws->count) : 0, 0);
+    for (int from = 0; from < num_draws; from += DRAWS)
+        for (int first = 0; first < P; first += SEEDS) {
+            const int count = num_draws - from < DRAWS ? num_draws - from : DRAWS;
+            Draws c = {};
+            c.first = first;
+            c.members = P - first < SEEDS ? P - first : SEEDS;
+            c.replays = s->recording ? s->replays : nullptr;
+            for (int i = 0; i < c.members; i++) c.seeds[i] = seeds[first + i];
+            for (int k = 0; k < count; k++) {
+                c.of[k] = draws[from + k];
+                c.begins[k + 1] =
+                    c.begins[k] + c.members * ceil_div(c.of[k].count, c.of[k].kind == UF_DRAW_INDEX ? 2 : 4);
+            }
+            launch(s, random_kernel, ceil_div(c.begins[count], THREADS), THREADS, c, count);
+        }
 }
 
 // ---- rows ----
@@ -1088,55 +846,94 @@ __device__ inline void copy_row(float* to, const float* from, int count) {
     for (int i = lane(); i < count; i += WARP) to[i] = from[i];
 }
 
-// A warp a row.
-__global__ void __launch_bounds__(THREADS)
-    gather_kernel(UfBatch batch, UfSource source, const int64_t* index, UfRows rows, int64_t num_rows) {
-    const int64_t i = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
-    if (i >= num_rows) return;
+enum { PIECES = 4, INPUTS = 16 };  // of a launch
+
+// Pieces of a batch: warps from begins[k] on take a row of piece k each.
+struct Gather {
+    UfBatch batch;
+    UfSource source[PIECES];
+    const int64_t* index[PIECES];
+    UfRows rows[PIECES];
+    int64_t begins[PIECES + 1];
+};
+
+__global__ void __launch_bounds__(THREADS) gather_kernel(Gather c, int num_pieces) {
+    const int64_t warp_at = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
+    if (warp_at >= c.begins[num_pieces]) return;
+    int which = 0;
+    while (warp_at >= c.begins[which + 1]) which++;
+    const UfSource& source = c.source[which];
+    const UfRows& rows = c.rows[which];
     const int O = source.obs_dim, A = source.action_dim;
-    const int64_t p = i / rows.count, to = p * rows.total + rows.first + i % rows.count, k = index[i];
+    const int64_t i = warp_at - c.begins[which], p = i / rows.count,
+                  to = p * rows.total + rows.first + i % rows.count, k = c.index[which][i];
     const int64_t row = p * source.member_rows + (source.rows ? source.rows[k] : k);
     const float *record = source.records + row * source.stride, *tail = record + O + A;
     const float* next_obs = source.next_obs ? source.next_obs + row * O : record + source.stride;
     const float* next_action = source.next_actions ? source.next_actions + row * A
                                : tail[2] > 0       ? record + source.stride + O
                                                    : record + O;
-    copy_row(batch.obs + to * O, record, O);
-    copy_row(batch.action + to * A, record + O, A);
-    copy_row(batch.next_obs + to * O, next_obs, O);
-    copy_row(batch.next_action + to * A, next_action, A);
-    if (lane() == 0) batch.reward[to] = tail[0];
-    if (lane() == 0) batch.done[to] = tail[1];
+    copy_row(c.batch.obs + to * O, record, O);
+    copy_row(c.batch.action + to * A, record + O, A);
+    copy_row(c.batch.next_obs + to * O, next_obs, O);
+    copy_row(c.batch.next_action + to * A, next_action, A);
+    if (lane() == 0) c.batch.reward[to] = tail[0];
+    if (lane() == 0) c.batch.done[to] = tail[1];
 }
 
-void cuda_gather(UfBackend* be, const UfBatch* batch, const UfSource* source, const int64_t* index, int P,
-                 UfRows rows) {
-    State* s = begin(be, "gather", P, 1, rows.count, source->stride);
-    const int64_t num_rows = static_cast<int64_t>(P) * rows.count;
-    launch(s, gather_kernel, ceil_div(num_rows, WARPS), THREADS, *batch, *source, index, rows, num_rows);
+void cuda_gather(UfBackend* be, const UfBatch* batch, const UfPiece* pieces, int num_pieces, int P) {
+    State* s = begin(be, "gather", P, num_pieces, pieces->rows.count, pieces->source->stride);
+    for (int from = 0; from < num_pieces; from += PIECES) {
+        const int count = num_pieces - from < PIECES ? num_pieces - from : PIECES;
+        Gather c = {};
+        c.batch = *batch;
+        for (int k = 0; k < count; k++) {
+            const UfPiece& piece = pieces[from + k];
+            c.source[k] = *piece.source;
+            c.index[k] = piece.index;
+            c.rows[k] = piece.rows;
+            c.begins[k + 1] = c.begins[k] + static_cast<int64_t>(P) * piece.rows.count;
+        }
+        launch(s, gather_kernel, ceil_div(c.begins[count], WARPS), THREADS, c, count);
+    }
 }
 
-__global__ void __launch_bounds__(THREADS)
-    network_input_kernel(real* out, int ld, int total, const real* obs, const real* action, const real* mean,
-                         const real* std, int B, int O, int A, int64_t count) {
-    const int64_t i = thread_id();
-    if (i >= count) return;
-    const int columns = action ? O + A : O, j = static_cast<int>(i % columns);
-    const int64_t row = i / columns, p = row / B, b = row % B;
-    float* to = out + ((p * total + b) * ld + j);
-    if (j >= O)
-        *to = action[row * A + j - O];
+struct Inputs {
+    UfInputRows of[INPUTS];
+    int64_t begins[INPUTS + 1];
+    const real *mean, *std;
+    int ld, B, O, A;
+};
+
+__global__ void __launch_bounds__(THREADS) network_input_kernel(Inputs c, int num_rows) {
+    int64_t i = thread_id();
+    if (i >= c.begins[num_rows]) return;
+    int which = 0;
+    while (i >= c.begins[which + 1]) which++;
+    i -= c.begins[which];
+    const UfInputRows& rows = c.of[which];
+    const int columns = rows.action ? c.O + c.A : c.O, j = static_cast<int>(i % columns);
+    const int64_t row = i / columns, p = row / c.B, b = row % c.B;
+    float* to = rows.out + ((p * rows.total + b) * c.ld + j);
+    if (j >= c.O)
+        *to = rows.action[row * c.A + j - c.O];
     else
-        *to = mean ? (obs[row * O + j] - mean[j]) / (std[j] + static_cast<real>(UF_OBS_STD_EPS))
-                   : obs[row * O + j];
+        *to = c.mean ? (rows.obs[row * c.O + j] - c.mean[j]) / (c.std[j] + static_cast<real>(UF_OBS_STD_EPS))
+                     : rows.obs[row * c.O + j];
 }
 
-void cuda_network_input(UfBackend* be, real* out, int ld, int total, const real* obs, const real* action,
-                        const real* mean, const real* std, int P, int B, int O, int A) {
-    State* s = begin(be, "network_input", P, 1, B, ld);
-    const int64_t count = static_cast<int64_t>(P) * B * (action ? O + A : O);
-    launch(s, network_input_kernel, ceil_div(count, THREADS), THREADS, out, ld, total, obs, action, mean, std,
-           B, O, A, count);
+void cuda_network_input(UfBackend* be, const UfInputRows* rows, int num_rows, int ld, const real* mean,
+                        const real* std, int P, int B, int O, int A) {
+    State* s = begin(be, "network_input", P, num_rows, B, ld);
+    for (int from = 0; from < num_rows; from += INPUTS) {
+        const int count = num_rows - from < INPUTS ? num_rows - from : INPUTS;
+        Inputs c = {{}, {}, mean, std, ld, B, O, A};
+        for (int k = 0; k < count; k++) {
+            c.of[k] = rows[from + k];
+            c.begins[k + 1] = c.begins[k] + static_cast<int64_t>(P) * B * (c.of[k].action ? O + A : O);
+        }
+        launch(s, network_input_kernel, ceil_div(c.begins[count], THREADS), THREADS, c, count);
+    }
 }
 
 // ---- policy terms ----
@@ -1963,6 +1760,18 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
     launch(s, adam_polyak_kernel, static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
 }
 
+// ---- branches ----
+
+// The clock times one stream.
+void cuda_branch(UfBackend* be, int to) { state_of(be)->branch = state_of(be)->clock ? 0 : to; }
+
+void cuda_after(UfBackend* be, int on) {
+    State* s = begin(be, "after", 0, 0, 0, 0);
+    if (s->failed != UF_OK || on == s->branch || s->clock) return;
+    check(s, cudaEventRecord(s->events[on], s->streams[on]));
+    check(s, cudaStreamWaitEvent(s->streams[s->branch], s->events[on], 0));
+}
+
 // ---- recording ----
 
 __global__ void advance_kernel(int64_t* replays) { ++*replays; }
@@ -1992,8 +1801,8 @@ void cuda_record(UfBackend* be) {
     State* s = begin(be, "record", 0, 0, 0, 0);
     forget(s);
     if (s->failed != UF_OK) return;
-    check(s, cudaMemsetAsync(s->replays, 0, sizeof *s->replays, s->stream));
-    check(s, cudaStreamBeginCapture(s->stream, cudaStreamCaptureModeThreadLocal));
+    check(s, cudaMemsetAsync(s->replays, 0, sizeof *s->replays, s->streams[0]));
+    check(s, cudaStreamBeginCapture(s->streams[0], cudaStreamCaptureModeThreadLocal));
     s->recording = s->failed == UF_OK;
 }
 
@@ -2004,7 +1813,7 @@ void cuda_end_record(UfBackend* be) {
     launch(s, advance_kernel, 1, 1, s->replays);
     s->where = Where{"end_record", 0, 0, 0, 0};
     s->recording = false;
-    check(s, cudaStreamEndCapture(s->stream, &graph));
+    check(s, cudaStreamEndCapture(s->streams[0], &graph));
     if (s->failed == UF_OK) check(s, cudaGraphInstantiate(&s->graph, graph, 0));
     if (s->failed == UF_OK) count_kernels(s, graph);
     if (graph) check(s, cudaGraphDestroy(graph));
@@ -2012,7 +1821,7 @@ void cuda_end_record(UfBackend* be) {
 
 void cuda_repeat(UfBackend* be) {
     State* s = begin(be, "recorded update", 0, 0, 0, 0);
-    if (s->failed == UF_OK) check(s, cudaGraphLaunch(s->graph, s->stream));
+    if (s->failed == UF_OK) check(s, cudaGraphLaunch(s->graph, s->streams[0]));
 }
 
 // ---- bench ----
@@ -2026,7 +1835,7 @@ void cuda_product(UfBackend* be, real* c, const real* a, const real* b, int m, i
 UfStatus cuda_start_clock(UfBackend* be) {
     State* s = state_of(be);
     UF_TRY(uf_cuda_clock_stop(s->clock, nullptr));
-    return uf_cuda_clock_start(&s->clock, s->stream);
+    return uf_cuda_clock_start(&s->clock, s->streams[0]);
 }
 
 UfStatus cuda_stop_clock(UfBackend* be, UfLaunchTimes* out) {
@@ -2060,7 +1869,7 @@ UfStatus allocate(void** out, size_t bytes, const char* what) {
 UfStatus cuda_reserve(UfBackend* be, void** out, size_t bytes, const char* what) {
     State* s = begin(be, "reserve", 0, 0, 0, 0);
     UF_TRY(allocate(out, bytes, what));
-    check(s, cudaMemsetAsync(*out, 0, bytes, s->stream));
+    check(s, cudaMemsetAsync(*out, 0, bytes, s->streams[0]));
     return UF_OK;
 }
 
@@ -2073,8 +1882,8 @@ void cuda_release(UfBackend* be, void* memory) {
 void copy(UfBackend* be, const char* op, void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
     State* s = begin(be, op, 0, 0, 0, 0);
     if (s->failed != UF_OK) return;
-    check(s, cudaMemcpyAsync(to, from, bytes, kind, s->stream));
-    check(s, cudaStreamSynchronize(s->stream));
+    check(s, cudaMemcpyAsync(to, from, bytes, kind, s->streams[0]));
+    check(s, cudaStreamSynchronize(s->streams[0]));
 }
 
 void cuda_upload(UfBackend* be, void* device, const void* host, size_t bytes) {
@@ -2087,7 +1896,7 @@ void cuda_download(UfBackend* be, void* host, const void* device, size_t bytes) 
 
 UfStatus cuda_sync(UfBackend* be) {
     State* s = state_of(be);
-    const cudaError_t error = cudaStreamSynchronize(s->stream);
+    const cudaError_t error = cudaStreamSynchronize(s->streams[0]);
     if (error != cudaSuccess)
         fail(s, UF_ERR_DEVICE,
              "%s, found while waiting after this op; CUDA_LAUNCH_BLOCKING=1 names the one at fault",
@@ -2100,13 +1909,14 @@ UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int row
     if (mlp->width > MAX_WIDTH)
         return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
                        mlp->width, MAX_WIDTH);
-    const size_t needed = scratch_needed(mlp, static_cast<size_t>(P) * static_cast<size_t>(networks), rows);
+    const size_t needed =
+        (scratch_needed(mlp, static_cast<size_t>(P) * static_cast<size_t>(networks), rows) + 63) / 64 * 64;
     if (needed <= s->scratch_count) return UF_OK;
     if (s->scratch) check(s, cudaFree(s->scratch));
     s->scratch = nullptr;
     s->scratch_count = 0;
     void* memory = nullptr;
-    UF_TRY(allocate(&memory, needed * sizeof(float), "scratch of passes over networks"));
+    UF_TRY(allocate(&memory, UF_NUM_BRANCHES * needed * sizeof(float), "scratch of passes over networks"));
     s->scratch = static_cast<float*>(memory);
     s->scratch_count = needed;
     return UF_OK;
@@ -2116,13 +1926,18 @@ void cuda_close(UfBackend* be) {
     State* s = state_of(be);
     if (s) {
         uf_cuda_clock_stop(s->clock, nullptr);
-        if (s->blas.handle) s->blas.destroy(s->blas.handle);
-        if (s->blas.workspace) cudaFree(s->blas.workspace);
+        for (int b = 0; b < UF_NUM_BRANCHES; b++) {
+            if (s->blas.handles[b]) s->blas.destroy(s->blas.handles[b]);
+            if (s->blas.workspaces[b]) cudaFree(s->blas.workspaces[b]);
+        }
         if (s->blas.library) dlclose(s->blas.library);
         if (s->graph) cudaGraphExecDestroy(s->graph);
         if (s->scratch) cudaFree(s->scratch);
         if (s->replays) cudaFree(s->replays);
-        if (s->stream) cudaStreamDestroy(s->stream);
+        for (int b = 0; b < UF_NUM_BRANCHES; b++) {
+            if (s->events[b]) cudaEventDestroy(s->events[b]);
+            if (s->streams[b]) cudaStreamDestroy(s->streams[b]);
+        }
         uf_free(s);
     }
     uf_pool_free(be->pool);
@@ -2187,13 +2002,17 @@ UfStatus open_blas(State* s, const char* precision) {
         !find(blas->library, &blas->set_workspace, "cublasSetWorkspace_v2") ||
         !find(blas->library, &blas->gemm, "cublasGemmStridedBatchedEx"))
         return UF_FAIL(UF_ERR_DEVICE, "%s lacks a function this program needs; set precision to fp32", name);
-    UF_TRY(allocate(&blas->workspace, BLAS_WORKSPACE, "workspace of cuBLAS"));
     blas->compute =
         strcmp(precision, "bf16") == 0 ? CUBLAS_COMPUTE_32F_FAST_16BF : CUBLAS_COMPUTE_32F_FAST_TF32;
-    cublasStatus_t status = blas->create(&blas->handle);
-    if (status == CUBLAS_STATUS_SUCCESS) status = blas->set_stream(blas->handle, s->stream);
-    if (status == CUBLAS_STATUS_SUCCESS)
-        status = blas->set_workspace(blas->handle, blas->workspace, BLAS_WORKSPACE);
+    // One for each branch: they would share a workspace.
+    cublasStatus_t status = CUBLAS_STATUS_SUCCESS;
+    for (int b = 0; b < UF_NUM_BRANCHES && status == CUBLAS_STATUS_SUCCESS; b++) {
+        UF_TRY(allocate(&blas->workspaces[b], BLAS_WORKSPACE, "workspace of cuBLAS"));
+        status = blas->create(&blas->handles[b]);
+        if (status == CUBLAS_STATUS_SUCCESS) status = blas->set_stream(blas->handles[b], s->streams[b]);
+        if (status == CUBLAS_STATUS_SUCCESS)
+            status = blas->set_workspace(blas->handles[b], blas->workspaces[b], BLAS_WORKSPACE);
+    }
     if (status != CUBLAS_STATUS_SUCCESS)
         return UF_FAIL(UF_ERR_DEVICE, "cuBLAS does not start: status %d", status);
     return UF_OK;
@@ -2203,22 +2022,48 @@ UfStatus open_blas(State* s, const char* precision) {
 UfStatus try_kernel(State* s) {
     s->where = Where{"first kernel", 1, 1, 1, 1};
     launch(s, advance_kernel, 1, 1, s->replays);
-    const cudaError_t error = cudaStreamSynchronize(s->stream);
+    const cudaError_t error = cudaStreamSynchronize(s->streams[0]);
     check(s, error);
     return s->failed == UF_OK ? UF_OK : UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
+}
+
+// For who measures: how passes over networks are made where not by the rule of shapes of kernels_whole.cu.
+UfStatus read_passes(State* s) {
+    static const struct {
+        const char* name;
+        Passes passes;
+    } all[] = {{"layers", PASSES_BY_LAYER}, {"16", PASSES_OF_16}, {"32", PASSES_OF_32}, {"64", PASSES_OF_64}};
+    const char* name = getenv("UNIFLORAL_CUDA_PASSES");
+    if (!name || !*name) return UF_OK;
+    for (const auto& one : all)
+        if (strcmp(name, one.name) == 0) s->passes = one.passes;
+    return s->passes
+               ? UF_OK
+               : UF_FAIL(UF_ERR_ARGUMENT,
+                         "UNIFLORAL_CUDA_PASSES is '%s'; expected layers, or 16, 32 or 64 rows of a tile, or "
+                         "nothing for the rule of shapes",
+                         name);
 }
 
 UfStatus open_state(State* s, const char* precision) {
     if (strcmp(precision, "fp32") != 0 && strcmp(precision, "tf32") != 0 && strcmp(precision, "bf16") != 0)
         return UF_FAIL(UF_ERR_ARGUMENT, "precision '%s'; expected fp32, tf32 or bf16", precision);
+    s->precision = strcmp(precision, "fp32") == 0 ? FP32 : strcmp(precision, "tf32") == 0 ? TF32 : BF16;
+    UF_TRY(read_passes(s));
     UF_TRY(find_device(s));
-    const cudaError_t error = cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking);
+    cudaError_t error = cudaSuccess;
+    for (int b = 0; b < UF_NUM_BRANCHES && error == cudaSuccess; b++) {
+        error = cudaStreamCreateWithFlags(&s->streams[b], cudaStreamNonBlocking);
+        if (error == cudaSuccess) error = cudaEventCreateWithFlags(&s->events[b], cudaEventDisableTiming);
+    }
     if (error != cudaSuccess) return UF_FAIL(UF_ERR_DEVICE, "device 'cuda': %s", cudaGetErrorString(error));
     void* replays = nullptr;
     UF_TRY(allocate(&replays, sizeof(int64_t), "number of replays"));
     s->replays = static_cast<int64_t*>(replays);
     UF_TRY(try_kernel(s));
-    return strcmp(precision, "fp32") == 0 ? UF_OK : open_blas(s, precision);
+    prepare_whole(s);
+    if (s->failed != UF_OK) return UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
+    return s->precision == FP32 ? UF_OK : open_blas(s, precision);
 }
 
 void fill_table(UfBackend* be) {
@@ -2230,9 +2075,7 @@ void fill_table(UfBackend* be) {
     be->download = cuda_download;
     be->sync = cuda_sync;
     be->plan = cuda_plan;
-    be->random_index = cuda_random_index;
-    be->random_normal = cuda_random_normal;
-    be->random_uniform = cuda_random_uniform;
+    be->random = cuda_random;
     be->gather = cuda_gather;
     be->network_input = cuda_network_input;
     be->mlp_forward = cuda_mlp_forward;
@@ -2259,6 +2102,8 @@ void fill_table(UfBackend* be) {
     be->record = cuda_record;
     be->end_record = cuda_end_record;
     be->repeat = cuda_repeat;
+    be->branch = cuda_branch;
+    be->after = cuda_after;
     be->product = cuda_product;
     be->start_clock = cuda_start_clock;
     be->stop_clock = cuda_stop_clock;
@@ -2271,7 +2116,7 @@ void fill_table(UfBackend* be) {
 
 cudaStream_t uf_cuda_begin(UfBackend* be, const char* op, int P, int N, int rows, int width) {
     State* s = begin(be, op, P, N, rows, width);
-    return s->failed == UF_OK ? s->stream : nullptr;
+    return s->failed == UF_OK ? s->streams[s->branch] : nullptr;
 }
 
 void uf_cuda_check(UfBackend* be, cudaError_t error) { check(state_of(be), error); }
@@ -2290,7 +2135,7 @@ extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision,
     if (status == UF_OK) status = uf_pool_create(&be->pool, num_threads);
     if (status == UF_OK) status = open_state(s, precision);
     // They see 10 or 7 bits of an operand behind the point, and may cut rather than round.
-    be->rounding = strcmp(precision, "tf32") == 0 ? 0x1p-9 : strcmp(precision, "bf16") == 0 ? 0x1p-7 : 0;
+    if (s) be->rounding = s->precision == TF32 ? 0x1p-9 : s->precision == BF16 ? 0x1p-7 : 0;
     if (status == UF_OK) snprintf(be->about, sizeof be->about, "cuda (%s, %s)", s->device, precision);
     if (status != UF_OK) {
         cuda_close(be);

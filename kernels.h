@@ -25,6 +25,7 @@ extern "C" {
 #endif
 
 #define UF_MAX_LAYERS 16
+#define UF_NUM_BRANCHES 3
 
 // ---- types ----
 
@@ -136,11 +137,35 @@ typedef struct UfElites {
     real discrepancy, min_reward;  // MOReL's; read where term_penalty_offset < 0
 } UfElites;
 
+// Numbers that chance gives: number i of member p is a function of (seeds[p], stream, update, i) alone.
+enum { UF_DRAW_NORMAL, UF_DRAW_UNIFORM, UF_DRAW_INDEX };  // uniform in (-1, 1)
+typedef struct UfDraw {
+    void* out;             // (P, count) reals; of indices int64_t
+    const int64_t* below;  // (P) indices are below it.   Nullable: of the others
+    int64_t count;
+    int kind, stream;
+    UfCount update;
+} UfDraw;
+
 // A batch: B transitions for each of P members.
 typedef struct UfBatch {
     real *obs, *action, *reward, *next_obs, *next_action,
         *done;  // (P,B,O) (P,B,A) (P,B) (P,B,O) (P,B,A) (P,B)
 } UfBatch;
+
+// Rows of a batch from one source, at index (P, rows.count).
+typedef struct UfPiece {
+    const UfSource* source;
+    const int64_t* index;
+    UfRows rows;
+} UfPiece;
+
+// Input rows of a network from obs (P, B, O) and action (P, B, A): row b of member p at out + (p * total + b) * ld.
+typedef struct UfInputRows {
+    real* out;
+    int total;
+    const real *obs, *action;  // Nullable: action, columns that are left alone
+} UfInputRows;
 
 // A policy's heads: `head` (P, B, H) is the actor's output, H = A, or 2A where a log-std head follows the
 // mean.
@@ -254,20 +279,24 @@ struct UfBackend {
     // Scratch for passes of this shape over P members; called for every shape before the first update.
     UfStatus (*plan)(UfBackend*, const UfMlp* mlp, int P, int networks, int rows);
 
-    // rows: numbers of (seeds[p], stream, update); index (P, B) below n (P). seeds are on the host.
-    void (*random_index)(UfBackend*, int64_t* index, int P, int B, const int64_t* n, const uint64_t* seeds,
-                         int stream, UfCount update);
-    void (*random_normal)(UfBackend*, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                          UfCount update);
-    void (*random_uniform)(UfBackend*, real* out, int P, int64_t count, const uint64_t* seeds, int stream,
-                           UfCount update);
-    // rows of a batch of rows.total from source at index (P, rows.count)
-    void (*gather)(UfBackend*, const UfBatch* batch, const UfSource* source, const int64_t* index, int P,
-                   UfRows rows);
-    // out rows [(obs - mean) / (std + 1e-3) | action] of member p at out + (p * total + b) * ld; mean null:
-    // obs as they are; action null: columns left alone.   Nullable: mean, std, action
-    void (*network_input)(UfBackend*, real* out, int ld, int total, const real* obs, const real* action,
-                          const real* mean, const real* std, int P, int B, int O, int A);
+    // Branches of an update, which a device may take side by side: UF_NUM_BRANCHES. Ops are given to one branch, to
+    // begin with 0. Those of a branch come one after another; those of different branches in any order or at once, but
+    // for what `after` says. branch: ops from here on are given to `to`. after: those that the present branch is given
+    // from here on come after all that `on` was given so far. A branch begins with an `after`, and 0 comes after all
+    // of them before an update ends or memory moves between device and host.
+    // The rule: of two ops that nothing orders none writes what the other reads or writes, numbers of `metrics` that
+    // are each op's own aside. Scratch of passes is each branch's own. And the order in which ops are given is right as
+    // it stands: a backend without branches takes them so.   Nullable, both alike
+    void (*branch)(UfBackend*, int to);
+    void (*after)(UfBackend*, int on);
+
+    // rows. Each of these does a list at once.
+    // seeds are on the host
+    void (*random)(UfBackend*, const UfDraw* draws, int num_draws, int P, const uint64_t* seeds);
+    void (*gather)(UfBackend*, const UfBatch* batch, const UfPiece* pieces, int num_pieces, int P);
+    // rows [(obs - mean) / (std + 1e-3) | action]; mean null: obs as they are.   Nullable: mean, std
+    void (*network_input)(UfBackend*, const UfInputRows* rows, int num_rows, int ld, const real* mean,
+                          const real* std, int P, int B, int O, int A);
 
     // networks
     // out (P, used, total, H).   Nullable: tape (then nothing is kept)

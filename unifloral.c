@@ -209,8 +209,10 @@ struct UfAgent {
     UfTape actor_tape, data_tape, pi_tape, value_tape;
     real *actor_out, *next_out;    // heads (P, B, H) on s and s'
     real *q_data, *q_pi, *q_next;  // (P, N, total), (P, used, B), (P, N, B)
+    real* q_weight;                // (P, N, B)
     real *v_data, *v_next;         // (P, B)
-    real *log_prob, *next_log_prob, *weight, *target, *alpha;
+    real *log_prob, *next_log_prob, *weight, *alpha;
+    real* target;  // (U, P, B); U = 1 under same_targets
     real *dq, *dq_pi, *dqda_pi, *dqda_data, *tangent, *dhead, *dv;
 
     int* bad;         // (NUM_GROUPS, P)
@@ -457,6 +459,10 @@ static bool any_positive(const UfAgent* a, size_t offset) {
 #define ANY_POSITIVE(agent, field) any_positive((agent), offsetof(UfConfig, field))
 
 static bool uses_cql(const UfAgent* a) { return a->total > a->B; }
+// Whether nothing random enters the targets of the U critic updates.
+static bool same_targets(const UfAgent* a) {
+    return a->configs[0].deterministic && !ANY_POSITIVE(a, policy_noise);
+}
 static bool uses_model(const UfAgent* a) { return a->configs[0].dataset_sample_ratio < 1; }
 
 enum { FIRST_MODEL_METRIC = UF_METRIC_model_error, NUM_MODEL_METRICS = 5 };
@@ -518,10 +524,11 @@ static void describe_scratch(UfAgent* a) {
         REALS(s, a->dv, rows);
     }
     if (c->use_awr) REALS(s, a->weight, rows);
+    if (c->use_awr && c->use_q_target_in_actor) REALS(s, a->q_weight, rows * N);
     if (stochastic) REALS(s, a->log_prob, rows);
     if (stochastic) REALS(s, a->next_log_prob, rows);
     if (c->use_entropy_loss) REALS(s, a->alpha, P);
-    REALS(s, a->target, rows);
+    REALS(s, a->target, rows * (same_targets(a) ? 1 : U));
     REALS(s, a->dq, total * N);
     if (ANY_POSITIVE(a, diversity_coef)) {
         REALS(s, a->ones, total * N);
@@ -1002,26 +1009,48 @@ const UfNoise* uf_agent_noise(const UfAgent* agent) { return &agent->noise; }
 
 static size_t noise_count(const UfAgent* a) { return (size_t)a->P * (size_t)a->B * (size_t)a->A; }
 
-// Every number that chance gives to this update.
-static void draw_noise(UfAgent* a) {
-    UfBackend* be = a->backend;
+// Draws that one call of `random` makes.
+typedef struct Draws {
+    int count;
+    UfDraw list[64];
+} Draws;
+
+static void make_draws(UfAgent* a, Draws* draws) {
+    if (draws->count) a->backend->random(a->backend, draws->list, draws->count, a->P, a->seeds);
+    draws->count = 0;
+}
+
+static void add_draw(UfAgent* a, Draws* draws, UfDraw draw) {
+    if (draws->count == sizeof draws->list / sizeof *draws->list) make_draws(a, draws);
+    draws->list[draws->count++] = draw;
+}
+
+static void add_index(UfAgent* a, Draws* draws, int64_t* out, const int64_t* below, int64_t count, int stream,
+                      UfCount update) {
+    add_draw(a, draws, (UfDraw){out, below, count, UF_DRAW_INDEX, stream, update});
+}
+
+static void add_normals(UfAgent* a, Draws* draws, real* out, int64_t count, int stream, UfCount update) {
+    add_draw(a, draws, (UfDraw){out, NULL, count, UF_DRAW_NORMAL, stream, update});
+}
+
+// Every number that chance gives to this update, but for the rows of its batch.
+static void add_noise(UfAgent* a, Draws* d) {
     const int64_t count = (int64_t)a->B * a->A;
     const UfCount t = {a->num_updates, 1};
     const bool smoothing = ANY_POSITIVE(a, policy_noise);
-    if (a->noise.alpha) be->random_normal(be, a->noise.alpha, a->P, count, a->seeds, UF_STREAM_ALPHA, t);
-    if (a->noise.actor) be->random_normal(be, a->noise.actor, a->P, count, a->seeds, UF_STREAM_ACTOR, t);
+    const UfNoise* z = &a->noise;
+    if (z->alpha) add_normals(a, d, z->alpha, count, UF_STREAM_ALPHA, t);
+    if (z->actor) add_normals(a, d, z->actor, count, UF_STREAM_ACTOR, t);
     for (int u = 0; u < a->U; u++) {
         const size_t at = (size_t)u * noise_count(a);
         const UfCount tu = {t.now * a->U + u, a->U};
-        if (a->noise.next_action)
-            be->random_normal(be, a->noise.next_action + at, a->P, count, a->seeds, UF_STREAM_NEXT_ACTION,
-                              tu);
-        if (smoothing)
-            be->random_normal(be, a->noise.smoothing + at, a->P, count, a->seeds, UF_STREAM_SMOOTHING, tu);
+        if (z->next_action) add_normals(a, d, z->next_action + at, count, UF_STREAM_NEXT_ACTION, tu);
+        if (smoothing) add_normals(a, d, z->smoothing + at, count, UF_STREAM_SMOOTHING, tu);
         if (!uses_cql(a)) continue;
-        be->random_uniform(be, a->noise.cql_random + at, a->P, count, a->seeds, UF_STREAM_CQL_RANDOM, tu);
-        be->random_normal(be, a->noise.cql_pi + at, a->P, count, a->seeds, UF_STREAM_CQL_PI, tu);
-        be->random_normal(be, a->noise.cql_next + at, a->P, count, a->seeds, UF_STREAM_CQL_NEXT, tu);
+        add_draw(a, d, (UfDraw){z->cql_random + at, NULL, count, UF_DRAW_UNIFORM, UF_STREAM_CQL_RANDOM, tu});
+        add_normals(a, d, z->cql_pi + at, count, UF_STREAM_CQL_PI, tu);
+        add_normals(a, d, z->cql_next + at, count, UF_STREAM_CQL_NEXT, tu);
     }
 }
 
@@ -1029,21 +1058,33 @@ static real* at_update(const UfAgent* a, real* noise, int u) {
     return noise ? noise + (size_t)u * noise_count(a) : NULL;
 }
 
-static void put_rows(UfAgent* a, real* x, int total, const real* obs, const real* action) {
-    a->backend->network_input(a->backend, x, a->ld, total, obs, action, a->norm_mean, a->norm_std, a->P, a->B,
-                              a->O, a->A);
+static void put_rows(UfAgent* a, const UfInputRows* rows, int num_rows) {
+    a->backend->network_input(a->backend, rows, num_rows, a->ld, a->norm_mean, a->norm_std, a->P, a->B, a->O,
+                              a->A);
 }
 
 // Normalised observations into every input; actions of the dataset where they belong.
 static void prepare_inputs(UfAgent* a, const UfBatch* batch) {
-    put_rows(a, a->x_data, a->total, batch->obs, batch->action);
-    put_rows(a, a->x_pi, a->B, batch->obs, NULL);
-    put_rows(a, a->x_next, a->B, batch->next_obs, NULL);
-    if (!uses_cql(a)) return;
-    const size_t group = (size_t)a->B * (size_t)a->ld;  // rows: data, random, pi, next pi
-    put_rows(a, a->x_data + group, a->total, batch->obs, NULL);
-    put_rows(a, a->x_data + 2 * group, a->total, batch->obs, NULL);
-    put_rows(a, a->x_data + 3 * group, a->total, batch->next_obs, NULL);
+    const size_t group =
+        (size_t)a->B * (size_t)a->ld;  // rows of x_data: data, and under CQL random, pi, next pi
+    const UfInputRows rows[] = {{a->x_data, a->total, batch->obs, batch->action},
+                                {a->x_pi, a->B, batch->obs, NULL},
+                                {a->x_next, a->B, batch->next_obs, NULL},
+                                {a->x_data + group, a->total, batch->obs, NULL},
+                                {a->x_data + 2 * group, a->total, batch->obs, NULL},
+                                {a->x_data + 3 * group, a->total, batch->next_obs, NULL}};
+    put_rows(a, rows, uses_cql(a) ? 6 : 3);
+}
+
+// Branches of an update that a device may take side by side: see `branch` of kernels.h.
+enum { TRUNK, ACTOR_BRANCH, TARGET_BRANCH };
+
+static void go_to(const UfAgent* a, int branch) {
+    if (a->backend->branch) a->backend->branch(a->backend, branch);
+}
+
+static void come_after(const UfAgent* a, int branch) {
+    if (a->backend->after) a->backend->after(a->backend, branch);
 }
 
 static UfNets nets_of(const UfAgent* a, int group, bool target) {
@@ -1107,24 +1148,17 @@ static void update_entropy_coef(UfAgent* a, const UfNoise* z) {
     be->entropy_coef(be, a->alpha, g->params, g->count, a->P, a->metrics);
 }
 
-// Weights of behaviour cloning. Returns whether Q(s, a_data) of the online critics is now known.
-static bool weigh_by_advantage(UfAgent* a) {
+// Weights of behaviour cloning, from Q and V of the data.
+static void weigh_by_advantage(UfAgent* a) {
     UfBackend* be = a->backend;
     const bool target = a->configs[0].use_q_target_in_actor;
-    const real* q = a->q_data;
-    int q_total = a->total;
     if (target) {
         const UfNets critic = nets_of(a, GROUP_CRITIC, true);
-        be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, a->x_data, a->total),
+        be->mlp_forward(be, &critic, a->q_weight, NULL, input_of(a, a->x_data, a->total),
                         (UfRows){0, a->B, a->B});
-        q = a->q_next;
-        q_total = a->B;
-    } else {
-        forward_data_critics(a);
     }
-    forward_value(a);
-    be->awr_weight(be, a->weight, q, q_total, a->v_data, a->hyper, a->P, a->N, a->B, a->metrics);
-    return !target;
+    be->awr_weight(be, a->weight, target ? a->q_weight : a->q_data, target ? a->B : a->total, a->v_data,
+                   a->hyper, a->P, a->N, a->B, a->metrics);
 }
 
 // dQ/da of the aggregated critics at the policy's actions.
@@ -1140,23 +1174,33 @@ static void backward_q_to_action(UfAgent* a) {
     be->mlp_backward(be, &critic, NULL, a->dqda_pi, a->O, a->A, &a->pi_tape, input, a->dq_pi, a->B);
 }
 
+// The policy's actions on s and what the critics say of them.
+static void act_on_data(UfAgent* a, const UfNoise* z) {
+    const UfHeads heads = heads_of(a, a->actor_out, false);
+    a->backend->policy_sample(a->backend, &heads, actions_of(a, a->x_pi, a->B), a->log_prob, z->actor, NULL);
+    if (a->q_pi) backward_q_to_action(a);
+}
+
 static void update_actor(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     UfBackend* be = a->backend;
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
     const UfHeads heads = heads_of(a, a->actor_out, false);
     UfGroup* g = &a->groups[GROUP_ACTOR];
-    be->policy_sample(be, &heads, actions_of(a, a->x_pi, a->B), a->log_prob, z->actor, NULL);
-    if (a->q_pi) backward_q_to_action(a);
     // The free log-std's gradient goes to the first block, beside the network's.
     be->actor_loss(be, a->dhead, heads.log_std ? g->grads + a->mlp[GROUP_ACTOR].log_std : NULL, &heads,
                    z->actor, batch->action, a->weight, a->dqda_pi, critics_in_actor(a), a->alpha, a->log_prob,
                    a->metrics);
     be->mlp_backward(be, &actor, g->grads, NULL, 0, 0, &a->actor_tape, input_of(a, a->x_data, a->total),
                      a->dhead, a->B);
-    optimise(a, GROUP_ACTOR, 0, 1, NULL);
+    // Whatever reads the target actor has done so: see train_step.
+    optimise(a, GROUP_ACTOR, 0, 1, a->has_target_actor ? a->polyak : NULL);
 }
 
 // ---- critics ----
+
+static real* target_of(const UfAgent* a, int u) {
+    return a->target + (same_targets(a) ? 0 : (size_t)u * (size_t)a->P * (size_t)a->B);
+}
 
 static void compute_target(UfAgent* a, const UfBatch* batch, const UfNoise* z, int u) {
     UfBackend* be = a->backend;
@@ -1169,9 +1213,22 @@ static void compute_target(UfAgent* a, const UfBatch* batch, const UfNoise* z, i
         const UfNets critic = nets_of(a, GROUP_CRITIC, true);
         be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
     }
-    be->td_target(be, a->target, batch, from_value ? NULL : a->q_next, from_value ? a->v_next : NULL, next,
-                  a->alpha, a->next_log_prob, a->hyper, a->P, a->N, a->B, a->A, a->metrics,
+    be->td_target(be, target_of(a, u), batch, from_value ? NULL : a->q_next, from_value ? a->v_next : NULL,
+                  next, a->alpha, a->next_log_prob, a->hyper, a->P, a->N, a->B, a->A, a->metrics,
                   u == 0);  // the first target is logged
+}
+
+// Of all U updates: target critics, the policy on s' and V(s') do not change during them.
+static void compute_targets(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
+    UfBackend* be = a->backend;
+    const UfNets actor = nets_of(a, GROUP_ACTOR, a->has_target_actor);
+    const UfInput next = input_of(a, a->x_next, a->B);
+    be->mlp_forward(be, &actor, a->next_out, NULL, next, (UfRows){0, a->B, a->B});
+    if (a->configs[0].use_value_target) {
+        const UfNets value = nets_of(a, GROUP_VALUE, false);
+        be->mlp_forward(be, &value, a->v_next, NULL, next, (UfRows){0, a->B, a->B});
+    }
+    for (int u = 0; u < (same_targets(a) ? 1 : a->U); u++) compute_target(a, batch, z, u);
 }
 
 // The three groups of rows that the conservative penalty compares with the data: random, pi(s) and pi(s')
@@ -1182,7 +1239,7 @@ static void forward_cql_rows(UfAgent* a, const UfNoise* z, int u) {
     const UfNets actor = nets_of(a, GROUP_ACTOR, false), critic = nets_of(a, GROUP_CRITIC, false);
     const UfBatch* batch = &a->batch;
     const UfHeads heads = heads_of(a, a->dhead, false);  // dhead is free here: the actor's update is done
-    put_rows(a, a->x_data + group, a->total, batch->obs, at_update(a, z->cql_random, u));
+    put_rows(a, &(UfInputRows){a->x_data + group, a->total, batch->obs, at_update(a, z->cql_random, u)}, 1);
     for (int k = 2; k < 4; k++) {
         real* x = a->x_data + (size_t)k * group;
         be->mlp_forward(be, &actor, a->dhead, NULL, input_of(a, x, a->total), (UfRows){0, a->B, a->B});
@@ -1193,17 +1250,16 @@ static void forward_cql_rows(UfAgent* a, const UfNoise* z, int u) {
                     (UfRows){a->B, 3 * a->B, a->total});
 }
 
-static void update_critics(UfAgent* a, const UfBatch* batch, const UfNoise* z, int u, bool data_known,
-                           bool same_target) {
+// Q of the data is known to the first.
+static void update_critics(UfAgent* a, const UfNoise* z, int u) {
     UfBackend* be = a->backend;
     const UfNets critic = nets_of(a, GROUP_CRITIC, false);
     const UfInput input = input_of(a, a->x_data, a->total);
     UfGroup* g = &a->groups[GROUP_CRITIC];
     const double weight = 1.0 / a->U;
-    if (u == 0 || !same_target) compute_target(a, batch, z, u);
-    if (!data_known) forward_data_critics(a);
+    if (u > 0) forward_data_critics(a);
     if (uses_cql(a)) forward_cql_rows(a, z, u);
-    be->q_loss(be, a->dq, a->q_data, a->target, a->hyper, a->P, a->N, a->B, a->total,
+    be->q_loss(be, a->dq, a->q_data, target_of(a, u), a->hyper, a->P, a->N, a->B, a->total,
                a->configs[0].cql_data_only ? a->num_data : a->B, a->metrics, weight);
     if (a->tangent) {
         be->mlp_backward(be, &critic, NULL, a->dqda_data, a->O, a->A, &a->data_tape, input, a->ones,
@@ -1221,12 +1277,11 @@ static void update_critics(UfAgent* a, const UfBatch* batch, const UfNoise* z, i
 
 // ---- value and targets ----
 
-static void update_value(UfAgent* a, bool value_known) {
+static void update_value(UfAgent* a) {
     UfBackend* be = a->backend;
     const UfNets critic = nets_of(a, GROUP_CRITIC, false), value = nets_of(a, GROUP_VALUE, false);
     UfGroup* g = &a->groups[GROUP_VALUE];
     const UfInput input = input_of(a, a->x_data, a->total);
-    if (!value_known) forward_value(a);
     be->mlp_forward(be, &critic, a->q_next, NULL, input, (UfRows){0, a->B, a->B});
     be->value_loss(be, a->dv, a->q_next, a->B, a->v_data, a->hyper, a->P, a->N, a->B, a->metrics);
     be->mlp_backward(be, &value, g->grads, NULL, 0, 0, &a->value_tape, input, a->dv, a->B);
@@ -1245,13 +1300,15 @@ static UfCount rollout_draw(const UfAgent* a, int64_t step, int64_t slice) {
 static void draw_rows(UfAgent* a, const UfSource* dataset, int rows, UfCount draw) {
     World* w = &a->world;
     UfBackend* be = a->backend;
-    be->random_index(be, w->index, a->P, rows, a->num_rows, a->seeds, UF_STREAM_ROLLOUT_START, draw);
-    be->gather(be, &w->step, dataset, w->index, a->P, (UfRows){0, rows, rows});
+    Draws draws = {0};
+    add_index(a, &draws, w->index, a->num_rows, rows, UF_STREAM_ROLLOUT_START, draw);
+    make_draws(a, &draws);
+    be->gather(be, &w->step, &(UfPiece){dataset, w->index, {0, rows, rows}}, 1, a->P);
 }
 
 static void put_model_input(UfAgent* a, const real* obs, const real* action, int rows) {
-    a->backend->network_input(a->backend, a->world.x, a->ld, rows, obs, action, NULL, NULL, a->P, rows, a->O,
-                              a->A);
+    a->backend->network_input(a->backend, &(UfInputRows){a->world.x, rows, obs, action}, 1, a->ld, NULL, NULL,
+                              a->P, rows, a->O, a->A);
 }
 
 static void forward_elites(UfAgent* a, int rows) {
@@ -1267,11 +1324,13 @@ static void act_in_model(UfAgent* a, real* action, const real* obs, int rows, Uf
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
     UfHeads heads = heads_of(a, w->head, false);
     heads.B = rows;
-    be->network_input(be, w->obs, a->O, rows, obs, NULL, a->norm_mean, a->norm_std, a->P, rows, a->O, a->A);
+    be->network_input(be, &(UfInputRows){w->obs, rows, obs, NULL}, 1, a->O, a->norm_mean, a->norm_std, a->P,
+                      rows, a->O, a->A);
     be->mlp_forward(be, &actor, w->head, NULL, (UfInput){w->obs, a->O, rows}, (UfRows){0, rows, rows});
+    Draws draws = {0};
     if (w->action_noise)
-        be->random_normal(be, w->action_noise, a->P, (int64_t)rows * a->A, a->seeds, UF_STREAM_ROLLOUT_ACTION,
-                          draw);
+        add_normals(a, &draws, w->action_noise, (int64_t)rows * a->A, UF_STREAM_ROLLOUT_ACTION, draw);
+    make_draws(a, &draws);
     be->policy_sample(be, &heads, (UfActions){action, a->A, rows}, NULL, w->action_noise, NULL);
 }
 
@@ -1323,9 +1382,10 @@ static UfStatus roll_slice(UfAgent* a, const UfSource* dataset, int rows, int64_
     for (int64_t t = 0; t < length; t++) {
         const UfCount draw = rollout_draw(a, t, slice);
         forward_elites(a, rows);
-        be->random_index(be, w->elite, a->P, rows, w->num_elites, a->seeds, UF_STREAM_ROLLOUT_ELITE, draw);
-        be->random_normal(be, w->noise, a->P, (int64_t)rows * (a->O + 1), a->seeds, UF_STREAM_ROLLOUT_NOISE,
-                          draw);
+        Draws draws = {0};
+        add_index(a, &draws, w->elite, w->num_elites, rows, UF_STREAM_ROLLOUT_ELITE, draw);
+        add_normals(a, &draws, w->noise, (int64_t)rows * (a->O + 1), UF_STREAM_ROLLOUT_NOISE, draw);
+        make_draws(a, &draws);
         be->model_step(be, w->step.next_obs, w->step.reward, w->step.done, w->penalty, NULL, &w->elites,
                        w->out, x, w->elite, w->noise, a->hyper, a->P, rows);
         for (int p = 0; w->terminates && p < a->P; p++) UF_TRY(ask_user(a, p, rows, t == 0));
@@ -1431,16 +1491,20 @@ static UfStatus check_rollouts(const UfAgent* a) {
 static UfStatus evaluation_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     UfBackend* be = a->backend;
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
-    be->network_input(be, a->x_pi, a->ld, a->B, batch->next_obs, NULL, a->actor_mean, a->actor_std, a->P,
-                      a->B, a->O, a->A);
+    be->network_input(be, &(UfInputRows){a->x_pi, a->B, batch->next_obs, NULL}, 1, a->ld, a->actor_mean,
+                      a->actor_std, a->P, a->B, a->O, a->A);
     be->mlp_forward(be, &actor, a->next_out, NULL, input_of(a, a->x_pi, a->B), (UfRows){0, a->B, a->B});
-    update_critics(a, batch, z, 0, false, true);
+    compute_target(a, batch, z, 0);
+    forward_data_critics(a);
+    update_critics(a, z, 0);
     a->num_updates++;
     a->metrics_count++;
     return be->apart ? UF_OK : be->sync(be);
 }
 
-// One update: a function of (agent, batch, noise) alone.
+// One update: a function of (agent, batch, noise) alone. It has three branches, which the actor's pass through the
+// critics, the weights and the targets tie together: the trunk (Q and V of the data, critics, value), the actor's, and
+// that of the targets. What comes after what is said by come_after; the order of the lines is one that fits it.
 static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     UfBackend* be = a->backend;
     const UfConfig* c = &a->configs[0];
@@ -1448,29 +1512,45 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     if (a->frozen) return evaluation_step(a, batch, z);
 
     // The actor on s: one pass for the entropy coefficient and the actor.
+    go_to(a, ACTOR_BRANCH);
+    come_after(a, TRUNK);
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
     be->mlp_forward(be, &actor, a->actor_out, &a->actor_tape, input_of(a, a->x_data, a->total),
                     (UfRows){0, a->B, a->B});
     if (c->use_entropy_loss) update_entropy_coef(a, z);
-    bool data_known = c->use_awr && weigh_by_advantage(a);
+    act_on_data(a, z);
+
+    // Targets by the target actor, which then follows the actor; else by the actor as it will be.
+    if (a->has_target_actor) {
+        go_to(a, TARGET_BRANCH);
+        come_after(a, c->use_entropy_loss ? ACTOR_BRANCH : TRUNK);
+        compute_targets(a, batch, z);
+    }
+
+    // Q and V of the data: one pass for the weights and the first update of critics and value.
+    go_to(a, TRUNK);
+    forward_data_critics(a);
+    if (needs_value(c)) forward_value(a);
+    if (c->use_awr) weigh_by_advantage(a);
+    come_after(a, ACTOR_BRANCH);  // it has read the critics
+
+    go_to(a, ACTOR_BRANCH);
+    if (c->use_awr) come_after(a, TRUNK);                   // weights
+    if (a->has_target_actor) come_after(a, TARGET_BRANCH);  // it has read the target actor
     update_actor(a, batch, z);
 
-    // The policy on s' and V(s') do not change during the U critic updates.
-    const UfNets next_actor = nets_of(a, GROUP_ACTOR, a->has_target_actor);
-    be->mlp_forward(be, &next_actor, a->next_out, NULL, input_of(a, a->x_next, a->B),
-                    (UfRows){0, a->B, a->B});
-    if (c->use_value_target) {
-        const UfNets value = nets_of(a, GROUP_VALUE, false);
-        be->mlp_forward(be, &value, a->v_next, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
+    if (!a->has_target_actor) {
+        go_to(a, TARGET_BRANCH);
+        come_after(a, ACTOR_BRANCH);
+        compute_targets(a, batch, z);
     }
-    const bool same_target = c->deterministic && !ANY_POSITIVE(a, policy_noise);
-    for (int u = 0; u < a->U; u++) {
-        update_critics(a, batch, z, u, data_known, same_target);
-        data_known = false;
-    }
-    if (needs_value(c)) update_value(a, c->use_awr);
-    if (a->has_target_actor)
-        be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, (UfCount){0, 0}, 0, 0, a->polyak, NULL);
+
+    go_to(a, TRUNK);
+    come_after(a, TARGET_BRANCH);
+    if (uses_cql(a)) come_after(a, ACTOR_BRANCH);  // actions of the actor as it is now
+    for (int u = 0; u < a->U; u++) update_critics(a, z, u);
+    if (needs_value(c)) update_value(a);
+    come_after(a, ACTOR_BRANCH);
     a->num_updates++;
     a->metrics_count++;
     return be->apart ? UF_OK : be->sync(be);
@@ -1506,16 +1586,9 @@ static UfStatus check_finite(const UfAgent* a, int p) {
     return UF_OK;
 }
 
-// First the dataset's rows, then the model's.
+// Batch and noise of an update. First the dataset's rows, then the model's.
 static void draw_batch(UfAgent* a, const UfSource* dataset) {
-    UfBackend* be = a->backend;
     const UfCount t = {a->num_updates, 1};
-    const int D = a->num_data;
-    if (D > 0) {
-        be->random_index(be, a->index, a->P, D, a->num_rows, a->seeds, UF_STREAM_INDEX, t);
-        be->gather(be, &a->batch, dataset, a->index, a->P, (UfRows){0, D, a->B});
-    }
-    if (D == a->B) return;
     const UfRing* ring = &a->world.ring;
     const UfSource model = {.records = ring->records,
                             .next_obs = ring->next_obs,
@@ -1525,9 +1598,15 @@ static void draw_batch(UfAgent* a, const UfSource* dataset) {
                             .action_dim = ring->action_dim,
                             .stride = ring->stride,
                             .member_rows = ring->capacity};
-    int64_t* index = a->index + (size_t)a->P * (size_t)D;
-    be->random_index(be, index, a->P, a->B - D, ring->fill, a->seeds, UF_STREAM_MODEL_INDEX, t);
-    be->gather(be, &a->batch, &model, index, a->P, (UfRows){D, a->B - D, a->B});
+    const int D = a->num_data;
+    int64_t* of_model = a->index + (size_t)a->P * (size_t)D;
+    const UfPiece pieces[] = {{dataset, a->index, {0, D, a->B}}, {&model, of_model, {D, a->B - D, a->B}}};
+    Draws draws = {0};
+    if (D > 0) add_index(a, &draws, a->index, a->num_rows, D, UF_STREAM_INDEX, t);
+    if (D < a->B) add_index(a, &draws, of_model, ring->fill, a->B - D, UF_STREAM_MODEL_INDEX, t);
+    add_noise(a, &draws);
+    make_draws(a, &draws);
+    a->backend->gather(a->backend, &a->batch, D > 0 ? pieces : pieces + 1, 1 + (D > 0 && D < a->B), a->P);
 }
 
 // The dataset as ops read it; its row count goes to the device.
@@ -1556,7 +1635,6 @@ static UfStatus check_members(UfAgent* a) {
 
 static UfStatus draw_and_step(UfAgent* a, const UfSource* source) {
     draw_batch(a, source);
-    draw_noise(a);
     return train_step(a, &a->batch, &a->noise);
 }
 
@@ -1763,7 +1841,7 @@ static int gather_rows(UfAgent* a, const Probe* p, const int64_t* rows, int64_t 
     const int count = num_rows < a->B ? (int)num_rows : a->B;
     for (int b = 0; b < a->B; b++) p->index[b] = rows[b < count ? b : 0];
     a->backend->upload(a->backend, a->index, p->index, (size_t)a->B * sizeof(int64_t));
-    a->backend->gather(a->backend, &a->batch, &p->source, a->index, 1, (UfRows){0, a->B, a->B});
+    a->backend->gather(a->backend, &a->batch, &(UfPiece){&p->source, a->index, {0, a->B, a->B}}, 1, 1);
     return count;
 }
 
@@ -1775,8 +1853,8 @@ static UfNets member_nets(const UfAgent* a, int group, int member) {
 }
 
 static void put_member_rows(UfAgent* a, real* x, const real* obs, const real* action) {
-    a->backend->network_input(a->backend, x, a->ld, a->B, obs, action, a->norm_mean, a->norm_std, 1, a->B,
-                              a->O, a->A);
+    a->backend->network_input(a->backend, &(UfInputRows){x, a->B, obs, action}, 1, a->ld, a->norm_mean,
+                              a->norm_std, 1, a->B, a->O, a->A);
 }
 
 // Critic inputs x (B, ld): observations and the policy's actions there, which are its mean, or where an evaluator's
@@ -1791,12 +1869,12 @@ static void put_policy_rows(UfAgent* a, int member, real* x, const real* obs, ui
     if (heads.log_std) heads.log_std += (size_t)member * heads.log_std_stride;
     put_member_rows(a, x, obs, NULL);
     if (a->frozen)
-        be->network_input(be, input, a->ld, a->B, obs, NULL, a->actor_mean, a->actor_std, 1, a->B, a->O,
-                          a->A);
+        be->network_input(be, &(UfInputRows){input, a->B, obs, NULL}, 1, a->ld, a->actor_mean, a->actor_std,
+                          1, a->B, a->O, a->A);
     be->mlp_forward(be, &actor, a->next_out, NULL, input_of(a, input, a->B), (UfRows){0, a->B, a->B});
-    if (noise)
-        be->random_normal(be, noise, 1, (int64_t)a->B * a->A, a->seeds + member, UF_STREAM_DIAGNOSIS_ACTION,
-                          (UfCount){(int64_t)draw, 0});
+    const UfDraw normals = {
+        noise, NULL, (int64_t)a->B * a->A, UF_DRAW_NORMAL, UF_STREAM_DIAGNOSIS_ACTION, {(int64_t)draw, 0}};
+    if (noise) be->random(be, &normals, 1, 1, a->seeds + member);
     // An evaluator's smoothing is zeros, with which samples are clipped as in a target.
     be->policy_sample(be, &heads, actions_of(a, x, a->B), NULL, noise, a->frozen ? a->noise.smoothing : NULL);
 }

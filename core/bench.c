@@ -267,7 +267,9 @@ static UfStatus measure_peak(UfBackend* be, double* flops) {
     UfStatus status = be->reserve(be, &operands, 2 * count * sizeof(real), "operands of a large product");
     if (status == UF_OK) status = be->reserve(be, &result, count * sizeof(real), "a large product");
     if (status == UF_OK)
-        be->random_normal(be, operands, 2, (int64_t)count, seeds, UF_STREAM_CONTROLLER, (UfCount){0, 0});
+        be->random(be,
+                   &(UfDraw){operands, NULL, (int64_t)count, UF_DRAW_NORMAL, UF_STREAM_CONTROLLER, {0, 0}}, 1,
+                   2, seeds);
     for (int w = 0; status == UF_OK && w <= PEAK_WINDOWS; w++) {  // the first warms up
         status = be->sync(be);
         const double start = uf_now();

@@ -307,15 +307,15 @@ static UfNets networks(const UfDynamics* d) {
 }
 
 static void put_input(UfDynamics* d, int rows) {
-    d->backend->network_input(d->backend, d->x, d->O + d->A, rows, d->batch.obs, d->batch.action, NULL, NULL,
-                              1, rows, d->O, d->A);
+    d->backend->network_input(d->backend, &(UfInputRows){d->x, rows, d->batch.obs, d->batch.action}, 1,
+                              d->O + d->A, NULL, NULL, 1, rows, d->O, d->A);
 }
 
 // Rows of the dataset into batch, input and target.
 static void take_rows(UfDynamics* d, const int64_t* rows, int count) {
     UfBackend* be = d->backend;
     be->upload(be, d->index, rows, (size_t)count * sizeof *rows);
-    be->gather(be, &d->batch, &d->source, d->index, 1, (UfRows){0, count, count});
+    be->gather(be, &d->batch, &(UfPiece){&d->source, d->index, {0, count, count}}, 1, 1);
     be->dynamics_target(be, d->target, &d->batch, 1, count, d->O);
     put_input(d, count);
 }

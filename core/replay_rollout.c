@@ -169,7 +169,8 @@ static UfStatus load_inputs(Replay* r, real** x, int64_t** elite, real** noise) 
     UF_TRY(load(r, "rollout/noise", noise, R * r->D));
     UF_TRY(reserve(r, x, R * (r->O + r->A), sizeof(real)));
     UF_TRY(reserve(r, elite, R, sizeof(int64_t)));
-    r->be->network_input(r->be, *x, r->O + r->A, r->R, obs, action, NULL, NULL, 1, r->R, r->O, r->A);
+    r->be->network_input(r->be, &(UfInputRows){*x, r->R, obs, action}, 1, r->O + r->A, NULL, NULL, 1, r->R,
+                         r->O, r->A);
     UF_TRY(UF_ALLOC(&host, R, "recorded elites"));
     UfStatus status = uf_h5_read(&r->h5, "rollout/elite", UF_H5_INT64, host, R);
     for (int64_t b = 0; b < R && status == UF_OK; b++)

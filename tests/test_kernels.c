@@ -36,30 +36,42 @@ typedef struct Case {
 
 static const Case cases[] = {
     // P  N  used rows bef aft in pad width L out LayerNorm
-    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, false},     {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, true},
-    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},      {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},
-    {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},    {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},
-    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},  {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},
-    {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},  {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},
-    {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},  {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},
-    {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false}, {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true},
-    {1, 1, 1, 64, 0, 0, 17, 0, 256, 3, 1, true},  {1, 1, 1, 6, 0, 0, 20, 1, 150, 2, 6, false},
-    {2, 2, 2, 19, 1, 2, 5, 1, 40, 2, 20, true},   {1, 3, 2, 21, 0, 0, 4, 0, 300, 1, 18, true},
-    {1, 1, 1, 3, 0, 0, 3, 0, 1100, 1, 1, true},
+    {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, false},      {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, true},
+    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},       {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},
+    {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},     {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},
+    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},   {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},
+    {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},   {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},
+    {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},   {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},
+    {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false},  {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true},
+    {1, 1, 1, 64, 0, 0, 17, 0, 256, 3, 1, true},   {1, 1, 1, 6, 0, 0, 20, 1, 150, 2, 6, false},
+    {2, 2, 2, 19, 1, 2, 5, 1, 40, 2, 20, true},    {1, 3, 2, 21, 0, 0, 4, 0, 300, 1, 18, true},
+    {1, 1, 1, 3, 0, 0, 3, 0, 1100, 1, 1, true},    {2, 3, 2, 70, 3, 5, 30, 2, 64, 3, 7, true},
+    {1, 2, 1, 100, 0, 0, 45, 0, 132, 2, 1, false}, {2, 1, 1, 33, 0, 1, 17, 1, 256, 2, 3, false},
+    {1, 1, 1, 40, 0, 0, 45, 3, 16, 2, 2, true},
 };
 enum { NUM_CASES = sizeof cases / sizeof cases[0] };
 
-// Backends of one name stand together: the first is compared with the references, the others with the first's
-// bits.
+// Backends of one name and precision stand together: the first is compared with the references, the others with the
+// first's bits. How many rows a CUDA device takes through a network at once (`passes`) changes no bit; whether it goes
+// layer by layer does.
+#define LAYERS "layers"
 static struct Device {
-    const char *name, *precision;
+    const char *name, *precision,
+        *passes;  // passes: of UNIFLORAL_CUDA_PASSES; only ops that have products are tested
     int threads;
-    double rounding;  // of products, beside float's: only ops that have products are tested then
+    double rounding;  // of products, beside float's: likewise
     UfBackend* be;
 } devices[] = {
-    {"cpu", "fp32", 1, 0, NULL},       {"cpu", "fp32", 2, 0, NULL},       {"cuda", "fp32", 1, 0, NULL},
-    {"cuda", "fp32", 2, 0, NULL},      {"cuda", "fp32", 3, 0, NULL},      {"cuda", "tf32", 1, 0x1p-9, NULL},
-    {"cuda", "tf32", 2, 0x1p-9, NULL}, {"cuda", "bf16", 1, 0x1p-7, NULL}, {"cuda", "bf16", 2, 0x1p-7, NULL},
+    {"cpu", "fp32", "", 1, 0, NULL},           {"cpu", "fp32", "", 2, 0, NULL},
+    {"cuda", "fp32", "", 1, 0, NULL},          {"cuda", "fp32", "", 2, 0, NULL},
+    {"cuda", "fp32", "", 3, 0, NULL},          {"cuda", "fp32", "32", 2, 0, NULL},
+    {"cuda", "fp32", "64", 3, 0, NULL},        {"cuda", "tf32", "", 1, 0x1p-9, NULL},
+    {"cuda", "tf32", "32", 2, 0x1p-9, NULL},   {"cuda", "tf32", "64", 3, 0x1p-9, NULL},
+    {"cuda", "bf16", "", 1, 0x1p-7, NULL},     {"cuda", "bf16", "32", 3, 0x1p-7, NULL},
+    {"cuda", "bf16", "64", 2, 0x1p-7, NULL},   {"cuda", "fp32", LAYERS, 1, 0, NULL},
+    {"cuda", "fp32", LAYERS, 2, 0, NULL},      {"cuda", "fp32", LAYERS, 3, 0, NULL},
+    {"cuda", "tf32", LAYERS, 1, 0x1p-9, NULL}, {"cuda", "tf32", LAYERS, 2, 0x1p-9, NULL},
+    {"cuda", "bf16", LAYERS, 1, 0x1p-7, NULL}, {"cuda", "bf16", LAYERS, 2, 0x1p-7, NULL},
 };
 enum { NUM_DEVICES = sizeof devices / sizeof devices[0] };
 
@@ -76,10 +88,11 @@ static int open_devices(void** state) {
     (void)state;
     int open = 0;
     for (int d = 0; d < NUM_DEVICES; d++) {
+        assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", devices[d].passes, 1), 0);
         if (uf_backend_open(&devices[d].be, devices[d].name, devices[d].precision, devices[d].threads) ==
             UF_OK)
             open++;
-        else if (devices[d].threads == 1)
+        else if (devices[d].threads == 1 && !*devices[d].passes)
             print_message("SKIP %s %s: %s\n", devices[d].name, devices[d].precision, uf_error());
     }
     return open ? 0 : -1;
@@ -141,9 +154,10 @@ static uint64_t seed_of(const Test* t, int p) {
 }
 
 static void explain(const Test* t, const char* sentence) {
-    fail_msg("%s %s %d thread(s), case %d %s, members %d..%d, seed of member 0 %llu: %s", t->device->name,
-             t->device->precision, t->device->threads, (int)(t->c - cases), t->variant ? t->variant : "",
-             t->first, t->first + t->P - 1, (unsigned long long)seed_of(t, 0), sentence);
+    fail_msg("%s %s %s %d thread(s), case %d %s, members %d..%d, seed of member 0 %llu: %s", t->device->name,
+             t->device->precision, t->device->passes, t->device->threads, (int)(t->c - cases),
+             t->variant ? t->variant : "", t->first, t->first + t->P - 1, (unsigned long long)seed_of(t, 0),
+             sentence);
 }
 
 #define expect(t, what, i, got, want, bound) \
@@ -311,15 +325,15 @@ typedef void Op(Test* t);
 // Every backend with the whole population, then each member alone, then each as one of all.
 static void run_case(const Case* c, Op* op, bool has_products) {
     Results* results = must(calloc(1, sizeof *results));
-    const char *name = NULL, *precision = NULL;
+    const struct Device* last = NULL;
     for (int d = 0; d < NUM_DEVICES; d++) {
         const bool exact = devices[d].rounding == 0;
-        if (!devices[d].be || (!exact && !has_products)) continue;
+        if (!devices[d].be || ((!exact || *devices[d].passes) && !has_products)) continue;
         Test t = {.device = &devices[d], .be = devices[d].be, .c = c, .P = c->P, .results = results};
-        t.reference =
-            !name || strcmp(name, devices[d].name) != 0 || strcmp(precision, devices[d].precision) != 0;
-        name = devices[d].name;
-        precision = devices[d].precision;
+        t.reference = !last || strcmp(last->name, devices[d].name) != 0 ||
+                      strcmp(last->precision, devices[d].precision) != 0 ||
+                      (strcmp(last->passes, LAYERS) == 0) != (strcmp(devices[d].passes, LAYERS) == 0);
+        last = &devices[d];
         use(&devices[d]);
         if (t.reference)
             for (int p = 0; p < MAX_P; p++)
@@ -1762,6 +1776,11 @@ static const uint64_t* seeds_of(const Test* t, uint64_t seeds[MAX_P]) {
     return seeds;
 }
 
+static void draw(UfBackend* be, int kind, void* out, const int64_t* below, int64_t count, int stream,
+                 int64_t update, int P, const uint64_t* seeds) {
+    be->random(be, &(UfDraw){out, below, count, kind, stream, {update, 0}}, 1, P, seeds);
+}
+
 static void op_random(Test* t) {
     uint64_t space[MAX_P];
     const uint64_t* seeds = seeds_of(t, space);
@@ -1774,8 +1793,7 @@ static void op_random(Test* t) {
         for (int p = 0; p < t->P; p++)
             n[p] = sizes[k] + (t->first + p) * (sizes[k] / 3);  // each member its own
         send(t);
-        t->be->random_index(t->be, index->device, t->P, B, below->device, seeds, UF_STREAM_INDEX,
-                            (UfCount){77, 0});
+        draw(t->be, UF_DRAW_INDEX, index->device, below->device, B, UF_STREAM_INDEX, 77, t->P, seeds);
         receive(t);
         for (int i = 0; i < t->P * B && t->reference; i++) {
             const int64_t got = ((const int64_t*)(const void*)index->after)[i], high = n[i / B];
@@ -1795,8 +1813,8 @@ static void op_random(Test* t) {
         const uint64_t update = 0x100000003;
         Array* out = output(t, k ? "uniform" : "normal", count);
         send(t);
-        (k ? t->be->random_uniform : t->be->random_normal)(t->be, DEV(out), t->P, count, seeds, stream,
-                                                           (UfCount){(int64_t)update, 0});
+        draw(t->be, k ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL, DEV(out), NULL, count, stream, (int64_t)update,
+             t->P, seeds);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++)
             for (int64_t i = 0; i < count; i++) {
@@ -1815,6 +1833,35 @@ static void op_random(Test* t) {
             }
         clear(t);
     }
+}
+
+// More draws than fit a launch of a device, of all kinds, with a few numbers each: as if drawn one by one.
+static void op_random_list(Test* t) {
+    enum { MANY = 70, MOST = 11 };
+    uint64_t space[MAX_P];
+    const uint64_t* seeds = seeds_of(t, space);
+    UfDraw draws[MANY];
+    Array* below = new_array(t, "n", 1, 1, sizeof(int64_t), false, false);
+    Array* numbers = new_array(t, "numbers", MANY, MOST, sizeof(int64_t), false, true);
+    Array* alone = new_array(t, "numbers one by one", MANY, MOST, sizeof(int64_t), false, true);
+    for (int p = 0; p < t->P; p++) ((int64_t*)(void*)below->before)[p] = 1000 + t->first + p;
+    send(t);
+    for (int turn = 0; turn < 2; turn++) {
+        for (int k = 0; k < MANY; k++) {
+            int64_t* out = (int64_t*)(turn ? alone : numbers)->device + (size_t)k * t->P * MOST;
+            draws[k] = (UfDraw){out, below->device, k % 5 ? 1 + k % MOST : MOST, k % 3, k % 7, {k, 0}};
+            if (turn) t->be->random(t->be, &draws[k], 1, t->P, seeds);
+        }
+        if (!turn) t->be->random(t->be, draws, MANY, t->P, seeds);
+    }
+    // Members lie side by side, `count` numbers each, which may be fewer than an array has room for.
+    for (int k = 0; k < t->num_arrays; k++)
+        t->be->download(t->be, t->arrays[k].after, t->arrays[k].device, t->arrays[k].bytes + GUARD);
+    assert_int_equal(t->be->sync(t->be), UF_OK);
+    if (!t->split) assert_memory_equal(numbers->after, alone->after, numbers->bytes);
+    for (int k = 0; k < MANY && !t->split; k++)
+        assert_false(untouched(((const real*)(const void*)numbers->after)[2 * (size_t)k * t->P * MOST]));
+    clear(t);
 }
 
 // More members than their seeds fit a launch of a device: each draws what it draws alone.
@@ -1836,15 +1883,14 @@ static void test_many_members(void** state) {
             assert_int_equal(be->reserve(be, &n, sizeof below, "n"), UF_OK);
             assert_int_equal(be->reserve(be, &out, MANY * COUNT * sizeof *index, "numbers"), UF_OK);
             be->upload(be, n, below, sizeof below);
-            be->random_index(be, out, MANY, COUNT, n, seeds, UF_STREAM_INDEX, (UfCount){3, 0});
+            draw(be, UF_DRAW_INDEX, out, n, COUNT, UF_STREAM_INDEX, 3, MANY, seeds);
             be->download(be, index, out, MANY * COUNT * sizeof *index);
-            be->random_normal(be, out, MANY, COUNT, seeds, UF_STREAM_ACTOR, (UfCount){3, 0});
+            draw(be, UF_DRAW_NORMAL, out, NULL, COUNT, UF_STREAM_ACTOR, 3, MANY, seeds);
             be->download(be, x, out, MANY * COUNT * sizeof *x);
             for (int p = 0; p < MANY; p++) {
-                be->random_index(be, out, 1, COUNT, (int64_t*)n + p, seeds + p, UF_STREAM_INDEX,
-                                 (UfCount){3, 0});
+                draw(be, UF_DRAW_INDEX, out, (int64_t*)n + p, COUNT, UF_STREAM_INDEX, 3, 1, seeds + p);
                 be->download(be, one, out, sizeof one);
-                be->random_normal(be, out, 1, COUNT, seeds + p, UF_STREAM_ACTOR, (UfCount){3, 0});
+                draw(be, UF_DRAW_NORMAL, out, NULL, COUNT, UF_STREAM_ACTOR, 3, 1, seeds + p);
                 be->download(be, alone, out, sizeof alone);
                 assert_int_equal(be->sync(be), UF_OK);
                 assert_memory_equal(one, index + p * COUNT, sizeof one);
@@ -1875,10 +1921,10 @@ static void test_distributions(void** state) {
             const char* names[] = {"normal", "uniform", "normal, other stream", "normal, other update"};
             if (k == 4) break;
             if (k == 1)
-                be->random_uniform(be, device, 2, COUNT, seeds, UF_STREAM_CQL_RANDOM, (UfCount){5, 0});
+                draw(be, UF_DRAW_UNIFORM, device, NULL, COUNT, UF_STREAM_CQL_RANDOM, 5, 2, seeds);
             else
-                be->random_normal(be, device, 2, COUNT, seeds, k == 2 ? UF_STREAM_ALPHA : UF_STREAM_ACTOR,
-                                  (UfCount){k == 3 ? 6 : 5, 0});
+                draw(be, UF_DRAW_NORMAL, device, NULL, COUNT, k == 2 ? UF_STREAM_ALPHA : UF_STREAM_ACTOR,
+                     k == 3 ? 6 : 5, 2, seeds);
             be->download(be, x, device, 2 * COUNT * sizeof(real));
             assert_int_equal(be->sync(be), UF_OK);
             double sum = 0, squares = 0, fourth = 0, lag = 0, members = 0, earlier = 0;
@@ -1914,7 +1960,7 @@ static void test_distributions(void** state) {
         void* below;
         assert_int_equal(be->reserve(be, &below, sizeof bins, "bins"), UF_OK);
         be->upload(be, below, bins, sizeof bins);
-        be->random_index(be, device, 2, COUNT, below, seeds, UF_STREAM_INDEX, (UfCount){5, 0});
+        draw(be, UF_DRAW_INDEX, device, below, COUNT, UF_STREAM_INDEX, 5, 2, seeds);
         be->download(be, index, device, 2 * COUNT * sizeof(int64_t));
         assert_int_equal(be->sync(be), UF_OK);
         for (int p = 0; p < 2; p++) {
@@ -1984,7 +2030,12 @@ static void op_gather(Test* t) {
                                  .stride = stride,
                                  .member_rows = shared ? 0 : records};
         send(t);
-        t->be->gather(t->be, &batch, &source, index->device, t->P, (UfRows){first, count, B});
+        // In two pieces, where there are two rows.
+        const int part = t->P == 1 ? count / 2 : 0;
+        const UfPiece pieces[] = {
+            {&source, index->device, {first, part ? part : count, B}},
+            {&source, (const int64_t*)index->device + part, {first + part, count - part, B}}};
+        t->be->gather(t->be, &batch, pieces, part ? 2 : 1, t->P);
         receive(t);
         for (int i = 0; i < t->P * B && t->reference; i++) {
             const int p = i / B, b = i % B - first;
@@ -2031,9 +2082,15 @@ static void op_network_input(Test* t) {
         Array *obs = normals(t, "obs", B * O, 2, 1), *action = normals(t, "action", B * A, 1, 0);
         Array* out = output(t, "out", total * ld);
         send(t);
-        t->be->network_input(t->be, DEV(out), ld, total, DEV(obs), has_action ? DEV(action) : NULL,
-                             has_norm ? DEV(mean) : NULL, has_norm ? DEV(std) : NULL, t->P, B, O, A);
+        Array* again = output(t, "out", total * ld);
+        const real* columns = has_action ? DEV(action) : NULL;
+        t->be->upload(t->be, again->device, again->before, again->bytes + GUARD);
+        const UfInputRows inputs[] = {{DEV(out), total, DEV(obs), columns},
+                                      {DEV(again), total, DEV(obs), columns}};
+        t->be->network_input(t->be, inputs, 2, ld, has_norm ? DEV(mean) : NULL, has_norm ? DEV(std) : NULL,
+                             t->P, B, O, A);
         receive(t);
+        assert_memory_equal(out->after, again->after, out->bytes);
         for (int i = 0; i < t->P * total * ld && t->reference; i++) {
             const int p = i / ld / total, b = i / ld % total, j = i % ld;
             const real got = AFTER(out)[i];
@@ -2517,6 +2574,7 @@ static const struct NamedOp {
     {"dynamics_error", op_dynamics_error, false},
     {"adam_polyak", op_adam_polyak, false},
     {"random", op_random, false},
+    {"random_list", op_random_list, false},
     {"gather", op_gather, false},
     {"model_step", op_model_step, false},
     {"model_error", op_model_error, false},

@@ -199,6 +199,122 @@ static void test_recorded_updates(void** state) {
     }
 }
 
+#ifdef UF_HOST_CUDA
+static bool has_same_numbers(UfAgent* a, UfAgent* b) {
+    const char* const* names;
+    const double *x, *y;
+    int num_metrics;
+    bool same = true;
+    for (int i = 0; i < uf_agent_num_tensors(a); i++) {
+        const UfTensor* t = uf_agent_tensor(a, i);
+        const size_t bytes = uf_tensor_count(t) * sizeof(real);
+        real *one = test_malloc(bytes), *other = test_malloc(bytes);
+        for (int kind = UF_TENSOR_VALUE; kind <= (t->is_target ? UF_TENSOR_VALUE : UF_TENSOR_ADAM_V);
+             kind++) {
+            assert_ok(uf_agent_get_tensor(a, t, (UfTensorKind)kind, 0, one));
+            assert_ok(uf_agent_get_tensor(b, t, (UfTensorKind)kind, 0, other));
+            same = same && memcmp(one, other, bytes) == 0;
+        }
+        test_free(one);
+        test_free(other);
+    }
+    assert_ok(uf_agent_metrics(a, 0, &num_metrics, &names, &x));
+    assert_ok(uf_agent_metrics(b, 0, &num_metrics, &names, &y));
+    return same && memcmp(x, y, (size_t)num_metrics * sizeof *x) == 0;
+}
+
+// The six orders in which three branches may go ahead of one another, and one by chance.
+enum { NUM_TURNS = 7 };
+
+static void set_turn(int turn) {
+    uf_host_cuda.order = turn == NUM_TURNS - 1 ? UF_HOST_SHUFFLED
+                         : turn % 2            ? UF_HOST_REVERSE
+                                               : UF_HOST_FORWARD;
+    uf_host_cuda.held_stream = turn == NUM_TURNS - 1 ? -1 : turn / 2;
+}
+
+static void unset_turn(void) {
+    uf_host_cuda.order = UF_HOST_FORWARD;
+    uf_host_cuda.held_stream = -1;
+}
+
+// Branches in any order that they allow give the same bits, op by op and recorded.
+static void test_branches(void** state) {
+    (void)state;
+    for (int f = 0; f < NUM_FAMILIES; f++) {
+        UfAgent* forward = agent_on(f, "cuda", 3);
+        for (int turn = 0; turn < NUM_TURNS; turn++) {
+            set_turn(turn);
+            UfAgent* other = agent_on(f, "cuda", 3);
+            if (!has_same_numbers(forward, other))
+                fail_msg("family %d: turn %d gives other numbers", f, turn);
+            uf_agent_free(other);
+        }
+        unset_turn();
+        uf_agent_free(forward);
+    }
+}
+
+// Each wait of a branch for another that is left out shows: in one order or another numbers are others. But for those
+// that follow from others: where the targets wait for the new actor, or the critics do (CQL), the branches are a chain.
+static void test_missing_waits(void** state) {
+    (void)state;
+    static const int num_implied[NUM_FAMILIES] = {0, 2, 3, 0, 0};
+    for (int f = 0; f < NUM_FAMILIES; f++) {
+        uf_host_cuda.num_waits = 0;
+        UfAgent* right = agent_on(f, "cuda", 1);
+        const int64_t num_waits = uf_host_cuda.num_waits;
+        int missed = 0;
+        assert_true(num_waits >= 5);
+        for (int64_t skip = 0; skip < num_waits; skip++) {
+            for (int turn = 0, shows = 0; turn < NUM_TURNS && !shows; turn++) {
+                set_turn(turn);
+                uf_host_cuda.num_waits = 0;
+                uf_host_cuda.skip_wait = skip;
+                UfAgent* wrong = agent_on(f, "cuda", 1);
+                uf_host_cuda.skip_wait = -1;
+                shows = !has_same_numbers(right, wrong);
+                missed += shows;
+                uf_agent_free(wrong);
+            }
+            unset_turn();
+        }
+        if (missed != num_waits - num_implied[f])
+            fail_msg("family %d: %d of %lld waits are missed when they are left out, expected %lld", f,
+                     missed, (long long)num_waits, (long long)num_waits - num_implied[f]);
+        uf_agent_free(right);
+    }
+}
+// Launches of a recorded update, which is what an update costs where networks are small; bench/cuda.md has the numbers.
+// How many rows a batch has does not change them.
+static void test_launches(void** state) {
+    (void)state;
+    static const struct {
+        const char* file;
+        int launches, products;
+    } presets[] = {{"configs/td3_awr.json", 37, 0}, {"configs/td3_bc.json", 30, 0}};
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+        UfConfig* config = NULL;
+        UfAgent* agent = NULL;
+        assert_ok(uf_config_create(&config));
+        assert_ok(uf_config_load(config, presets[i].file));
+        assert_ok(uf_config_parse(config,
+                                  "{\"batch_size\": 32, \"device\": \"cuda\", \"precision\": \"fp32\"}", "few"));
+        assert_ok(uf_agent_create(&agent, config, data, 1));
+        assert_ok(uf_train(agent, data, 1, NULL, NULL));
+        const int64_t launches = uf_host_cuda.num_launches, products = uf_host_cuda.num_products;
+        assert_ok(uf_train(agent, data, 1, NULL, NULL));  // records
+        if (uf_host_cuda.num_launches - launches != presets[i].launches ||
+            uf_host_cuda.num_products - products != presets[i].products)
+            fail_msg("%s: %lld launches and %lld of cuBLAS", presets[i].file,
+                     (long long)(uf_host_cuda.num_launches - launches),
+                     (long long)(uf_host_cuda.num_products - products));
+        uf_agent_free(agent);
+        uf_config_free(config);
+    }
+}
+#endif
+
 // A checkpoint of one device goes on on the other, from the same bits; and with its own configuration's device.
 static void test_checkpoints_move(void** state) {
     (void)state;
@@ -443,10 +559,15 @@ static void test_refusals(void** state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_update),     cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_recorded_updates), cmocka_unit_test(test_checkpoints_move),
-        cmocka_unit_test(test_wrong_recordings), cmocka_unit_test(test_recorded_model),
-        cmocka_unit_test(test_policy),           cmocka_unit_test(test_auto),
-        cmocka_unit_test(test_growing_copy),     cmocka_unit_test(test_online_moves),
+        cmocka_unit_test(test_recorded_updates),
+#ifdef UF_HOST_CUDA
+        cmocka_unit_test(test_branches),         cmocka_unit_test(test_missing_waits),
+        cmocka_unit_test(test_launches),
+#endif
+        cmocka_unit_test(test_checkpoints_move), cmocka_unit_test(test_wrong_recordings),
+        cmocka_unit_test(test_recorded_model),   cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_auto),             cmocka_unit_test(test_growing_copy),
+        cmocka_unit_test(test_online_moves),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("cuda agent", tests, setup, teardown);

@@ -24,9 +24,18 @@ struct dim3 {
 };
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+inline float2 make_float2(float x, float y) { return float2{x, y}; }
+inline float4 make_float4(float x, float y, float z, float w) { return float4{x, y, z, w}; }
+
 // ---- what the threads of a block do together ----
 
-enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCWARP, UF_HOST_SHUFFLE, UF_HOST_ALL };
+enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCWARP, UF_HOST_SHUFFLE, UF_HOST_ALL, UF_HOST_MMA };
 
 void __syncthreads();
 void __syncwarp();
@@ -58,6 +67,17 @@ T __shfl_up_sync(unsigned mask, T x, int by) {
 }
 int __all_sync(unsigned mask, int predicate);
 
+inline float __uint_as_float(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+inline uint32_t __float_as_uint(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
 __extension__ typedef unsigned __int128 UfHostUint128;
 inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
     return static_cast<uint64_t>(static_cast<UfHostUint128>(a) * b >> 64);
@@ -69,11 +89,13 @@ inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
 
 enum cudaError_t {
     cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorIllegalAddress = 700,
     cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnjoined = 904,
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
 enum cudaDeviceAttr {
@@ -103,7 +125,17 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 
-// A graph is the list of what was launched.
+// An event is a place in a stream, and when it was reached.
+enum { cudaEventDisableTiming = 2 };
+typedef struct UfHostEvent* cudaEvent_t;
+cudaError_t cudaEventCreate(cudaEvent_t* out);
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned flags);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+
+// A graph is what was given to the streams that took part.
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
 typedef struct UfHostGraph *cudaGraph_t, *cudaGraphExec_t;
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
@@ -123,12 +155,6 @@ inline cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType*
     return cudaSuccess;
 }
 
-// An event holds when it came about.
-typedef struct UfHostEvent* cudaEvent_t;
-cudaError_t cudaEventCreate(cudaEvent_t* out);
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to);
-cudaError_t cudaEventDestroy(cudaEvent_t event);
 long long clock64();  // a tick a call
 
 struct cudaLaunchConfig_t {
@@ -137,11 +163,21 @@ struct cudaLaunchConfig_t {
     cudaStream_t stream;
 };
 
-cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, const std::function<void()>& thread);
+// A block may ask for more than 48 KB of shared memory only where this allowed its kernel to.
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+cudaError_t uf_host_func_attribute(const void* kernel, cudaFuncAttribute what, int value);
+template <typename... Params>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(Params...), cudaFuncAttribute what, int value) {
+    return uf_host_func_attribute(reinterpret_cast<const void*>(kernel), what, value);
+}
+
+cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
+                           const std::function<void()>& thread);
 
 template <typename... Params, typename... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args&&... args) {
-    return uf_host_launch(config, [=] { kernel(args...); });  // each thread gets its copy of the arguments
+    return uf_host_launch(reinterpret_cast<const void*>(kernel), config,
+                          [=] { kernel(args...); });  // each thread gets its copy of the arguments
 }
 
 #endif

@@ -6,12 +6,17 @@
 // wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
 // is the host's, so the address sanitizer sees every access; it and shared memory begin as NaN.
 //
-// Rooms: fibres, meeting, launching, graphs, events, memory, device, cuBLAS.
+// What is given to a stream waits in it until the program waits for that; then streams take turns as far as events let
+// them: in one order of threads the first that can goes on, in another the last, so that what nothing orders is done in
+// both orders.
+//
+// Rooms: fibres, meeting, tensor cores, launching, streams, graphs, clock, memory, device, cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
 #include "cuda_runtime.h"
 #include "dlfcn.h"
+#include "host_mma.h"
 
 #include <cblas.h>
 #include <sys/mman.h>
@@ -19,7 +24,9 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -30,8 +37,8 @@
 #include <ucontext.h>
 #endif
 
-UfHostCuda uf_host_cuda = {
-    UF_HOST_FORWARD, 13000, 1, 9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1, false};
+UfHostCuda uf_host_cuda = {UF_HOST_FORWARD, 13000, 1,  9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1,
+                           false,           0,     -1, -1};
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 [[noreturn]] static void give_up(const char* sentence) {
@@ -50,6 +57,7 @@ struct Fibre {
     State state;
     UfHostMeeting meeting;
     uint64_t given[2];  // in turn, so that a lane that is ahead does not overwrite what others still read
+    uint32_t fragments[2][6];  // likewise
     int turn;
 #if defined __x86_64__
     void* sp;
@@ -216,6 +224,67 @@ int __all_sync(unsigned mask, int predicate) {
     return all;
 }
 
+// ---- tensor cores ----
+
+// To the nearest number with `bits` bits behind the point, as tensor cores read their operands: 10 (TF32), 7 (bf16).
+// away: halves go away from zero, not to even numbers.
+static float rounded(float x, int bits, bool away) {
+    uint32_t u;
+    if (x - x != 0) return x;
+    memcpy(&u, &x, sizeof u);
+    const uint32_t half = 1u << (22 - bits), odd = away ? 1 : u >> (23 - bits) & 1;
+    u = (u + half - 1 + odd) & ~(2 * half - 1);
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+static uint32_t bits_of(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+static float float_of(uint32_t u) {
+    float x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+uint32_t uf_round_tf32(float x) { return bits_of(rounded(x, 10, true)); }
+
+uint32_t uf_pack_bf16(float low, float high) {
+    return bits_of(rounded(low, 7, false)) >> 16 | (bits_of(rounded(high, 7, false)) & 0xffff0000u);
+}
+
+// slots: 1 or 2 a word. Each lane sums its own four numbers from what all lanes hold.
+static void mma(float* c, const uint32_t* a, const uint32_t* b, int slots) {
+    Fibre* self = &fibres[threadIdx.x];
+    const int turn = self->turn, lane = static_cast<int>(threadIdx.x) % WARP, g = lane / 4, t = lane % 4;
+    const Fibre* lanes = &fibres[static_cast<int>(threadIdx.x) - lane];
+    memcpy(self->fragments[turn], a, 4 * sizeof *a);
+    memcpy(self->fragments[turn] + 4, b, 2 * sizeof *b);
+    uf_host_exchange(UF_HOST_MMA, 0, 0);
+    for (int e = 0; e < 4; e++) {
+        const int below = e / 2, column = 2 * t + e % 2;
+        double sum = static_cast<double>(c[e]);
+        for (int half = 0; half < 2; half++)
+            for (int k = 0; k < 4; k++) {
+                const uint32_t left = lanes[4 * g + k].fragments[turn][2 * half + below],
+                               right = lanes[4 * column + k].fragments[turn][4 + half];
+                if (slots == 1)
+                    sum += static_cast<double>(float_of(left & ~0x1fffu)) *
+                           static_cast<double>(float_of(right & ~0x1fffu));
+                for (int s = 0; s < slots && slots == 2; s++)
+                    sum += static_cast<double>(float_of(s ? left & 0xffff0000u : left << 16)) *
+                           static_cast<double>(float_of(s ? right & 0xffff0000u : right << 16));
+            }
+        c[e] = static_cast<float>(sum);
+    }
+}
+
+void uf_mma_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { mma(c, a, b, 1); }
+void uf_mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { mma(c, a, b, 2); }
+
 // ---- launching ----
 
 extern uint32_t uf_shared_start[] __asm__("__start_uf_shared") __attribute__((weak));
@@ -224,6 +293,13 @@ static const uint32_t UNWRITTEN = 0x7FA5A5A5;  // a NaN
 
 __attribute__((no_sanitize("address"))) static void poison_shared() {
     for (uint32_t* at = uf_shared_start; at < uf_shared_end; at++) *at = UNWRITTEN;
+}
+
+static std::vector<float4> shared_memory;  // of the launch under way
+
+float* uf_shared_memory() {
+    if (shared_memory.empty()) give_up("shared memory that the launch did not ask for");
+    return &shared_memory[0].x;
 }
 
 static uint32_t chance(uint32_t n) {
@@ -244,6 +320,7 @@ static void choose_order(int count) {
 
 static void run_block(int count) {
     poison_shared();
+    for (float4& x : shared_memory) x.x = x.y = x.z = x.w = float_of(UNWRITTEN);
     choose_order(count);
     num_done = num_at_barrier = first_ready = 0;
     memset(num_in_warp, 0, sizeof num_in_warp);
@@ -256,19 +333,12 @@ static void run_block(int count) {
 }
 
 // Threads of the program take turns.
-static std::mutex one_at_a_time;
+static std::recursive_mutex one_at_a_time;
+typedef std::lock_guard<std::recursive_mutex> Turn;
 
-struct UfHostStream {
-    UfHostGraph* capture;  // that launches go to.   Nullable
-};
-
-struct UfHostGraph {
-    std::vector<std::function<void()>> work;
-};
-
-static void run_grid(dim3 grid, dim3 block, const std::function<void()>& thread) {
-    const std::lock_guard<std::mutex> lock(one_at_a_time);
+static void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
     const int count = static_cast<int>(block.x);
+    shared_memory = std::vector<float4>(shared_bytes / sizeof(float4));
     while (num_fibres < count) make_fibre(&fibres[num_fibres++]);
     body = &thread;
     gridDim = grid;
@@ -281,35 +351,244 @@ static void run_grid(dim3 grid, dim3 block, const std::function<void()>& thread)
     }
 }
 
-cudaError_t uf_host_launch(const cudaLaunchConfig_t* config, const std::function<void()>& thread) {
-    const dim3 grid = config->gridDim, block = config->blockDim;
-    if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
-    if (block.x < 1 || block.x > MAX_THREADS || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
-    if (config->stream->capture)
-        config->stream->capture->work.push_back([=] { run_grid(grid, block, thread); });
-    else
-        run_grid(grid, block, thread);
+// ---- streams ----
+
+// A place in a stream that others wait for.
+struct Ticket {
+    UfHostStream* stream;
+    bool done;
+};
+
+// What a stream does next: some work, or to tell where it is, or to wait for where another is.
+struct Item {
+    std::function<void()> work;
+    std::shared_ptr<Ticket> tells, waits;
+};
+typedef std::deque<Item> Lane;
+
+struct UfHostStream {
+    int number;  // in the order in which they were made
+    Lane lane;
+    UfHostGraph* capture;  // that takes what is given.   Nullable
+};
+
+// Lane 0 is of the stream whose recording it is.
+struct UfHostGraph {
+    std::vector<UfHostStream*> streams;
+    std::vector<Lane> lanes;
+};
+
+struct UfHostEvent {
+    std::shared_ptr<Ticket> last;
+    UfHostGraph* capture;
+    std::shared_ptr<double> seconds = std::make_shared<double>(0);  // when it was reached
+};
+
+static std::vector<UfHostStream*>& all_streams() {
+    static std::vector<UfHostStream*> all;
+    return all;
+}
+
+static Lane& lane_of(UfHostStream* stream) {
+    for (size_t i = 0; stream->capture && i < stream->capture->streams.size(); i++)
+        if (stream->capture->streams[i] == stream) return stream->capture->lanes[i];
+    return stream->lane;
+}
+
+static void give(UfHostStream* stream, const Item& item) { lane_of(stream).push_back(item); }
+
+static void do_next(Lane* lane) {
+    const Item item = lane->front();
+    lane->pop_front();
+    if (item.work) item.work();
+    if (item.tells) item.tells->done = true;
+}
+
+// Lanes take turns until `until` is empty, or all are.
+static void run_lanes(const std::vector<Lane*>& lanes, const Lane* until) {
+    while (!until || !until->empty()) {
+        std::vector<Lane*> ready;
+        Lane* held = nullptr;
+        bool empty = true;
+        for (size_t i = 0; i < lanes.size(); i++) {
+            Lane* lane = lanes[i];
+            empty = empty && lane->empty();
+            if (lane->empty() || (lane->front().waits && !lane->front().waits->done)) continue;
+            if (static_cast<int>(i) == uf_host_cuda.held_stream)
+                held = lane;
+            else
+                ready.push_back(lane);
+        }
+        if (ready.empty() && held) ready.push_back(held);
+        if (empty) return;
+        if (ready.empty()) give_up("streams wait for one another for ever");
+        const size_t last = ready.size() - 1;
+        do_next(ready[uf_host_cuda.order == UF_HOST_FORWARD   ? 0
+                      : uf_host_cuda.order == UF_HOST_REVERSE ? last
+                                                              : chance(static_cast<uint32_t>(last) + 1)]);
+    }
+}
+
+// Does all that `stream` was given, and of what it waits for, and what that waits for, anything.
+static void drain(UfHostStream* stream) {
+    std::vector<UfHostStream*> taking = {stream};
+    std::vector<Lane*> lanes;
+    for (size_t i = 0; i < taking.size(); i++)
+        for (const Item& item : taking[i]->lane) {
+            if (!item.waits || item.waits->done) continue;
+            bool known = false;
+            for (const UfHostStream* other : taking) known = known || other == item.waits->stream;
+            if (!known) taking.push_back(item.waits->stream);
+        }
+    for (UfHostStream* one : all_streams())
+        for (const UfHostStream* other : taking)
+            if (one == other) lanes.push_back(&one->lane);
+    run_lanes(lanes, &stream->lane);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
+    const Turn turn(one_at_a_time);
+    (void)flags;
+    *out = new UfHostStream();
+    all_streams().push_back(*out);
     return cudaSuccess;
 }
 
-// ---- graphs ----
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
+    drain(stream);
+    for (size_t i = 0; i < all_streams().size(); i++)
+        if (all_streams()[i] == stream) all_streams().erase(all_streams().begin() + static_cast<long>(i));
+    delete stream;
+    return cudaSuccess;
+}
 
 // What is no launch must wait until the recording has ended.
 static void expect_no_capture(cudaStream_t stream, const char* what) {
     if (stream && stream->capture) give_up(what);
 }
 
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
-    (void)mode;
-    expect_no_capture(stream, "a recording inside a recording");
-    stream->capture = new UfHostGraph();
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
+    expect_no_capture(stream, "a wait inside a recording");
+    const bool fails = uf_host_cuda.fail_sync >= 0 && uf_host_cuda.num_launches >= uf_host_cuda.fail_sync;
+    drain(stream);
+    return fails ? cudaErrorIllegalAddress : cudaSuccess;
+}
+
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* out, unsigned flags) {
+    (void)flags;
+    *out = new UfHostEvent();
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
-    *out = stream->capture;
-    stream->capture = nullptr;
+cudaError_t cudaEventCreate(cudaEvent_t* out) { return cudaEventCreateWithFlags(out, 0); }
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    delete event;
     return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
+    event->last = std::make_shared<Ticket>(Ticket{stream, false});
+    event->capture = stream->capture;
+    const std::function<void()> note = [seconds = event->seconds] {
+        timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        *seconds = static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+    };
+    give(stream, {stream->capture ? std::function<void()>() : note, event->last, nullptr});
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
+    const Turn turn(one_at_a_time);
+    *milliseconds = static_cast<float>(1e3 * (*to->seconds - *from->seconds));
+    return cudaSuccess;
+}
+
+// A stream that waits for one that is recorded takes part in the recording.
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags) {
+    const Turn turn(one_at_a_time);
+    (void)flags;
+    if (stream->capture && stream->capture != event->capture)
+        give_up("a recording that waits for what is outside of it");
+    if (event->capture && !stream->capture) {
+        stream->capture = event->capture;
+        stream->capture->streams.push_back(stream);
+        stream->capture->lanes.emplace_back();
+    }
+    if (uf_host_cuda.num_waits++ != uf_host_cuda.skip_wait) give(stream, {nullptr, nullptr, event->last});
+    return cudaSuccess;
+}
+
+enum { PLAIN_SHARED = 48 << 10, MOST_SHARED = 163 << 10 };  // bytes a block; the latter is Ampere's
+
+static std::map<const void*, size_t>& shared_limits() {
+    static std::map<const void*, size_t> all;
+    return all;
+}
+
+cudaError_t uf_host_func_attribute(const void* kernel, cudaFuncAttribute what, int value) {
+    if (what != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > MOST_SHARED)
+        return cudaErrorInvalidValue;
+    shared_limits()[kernel] = static_cast<size_t>(value);
+    return cudaSuccess;
+}
+
+cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
+                           const std::function<void()>& thread) {
+    const Turn turn(one_at_a_time);
+    const dim3 grid = config->gridDim, block = config->blockDim;
+    const size_t bytes = config->dynamicSmemBytes;
+    const auto limit = shared_limits().find(kernel);
+    if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
+    if (block.x < 1 || block.x > MAX_THREADS || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
+    if (bytes % sizeof(float4) ||
+        bytes > (limit == shared_limits().end() ? static_cast<size_t>(PLAIN_SHARED) : limit->second))
+        return cudaErrorInvalidValue;
+    give(config->stream, {[=] { run_grid(grid, block, bytes, thread); }, nullptr, nullptr});
+    return cudaSuccess;
+}
+
+// ---- graphs ----
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
+    const Turn turn(one_at_a_time);
+    (void)mode;
+    expect_no_capture(stream, "a recording inside a recording");
+    stream->capture = new UfHostGraph();
+    stream->capture->streams.push_back(stream);
+    stream->capture->lanes.emplace_back();
+    return cudaSuccess;
+}
+
+// How much of each lane is done when `count` items of one are.
+static void reach(const UfHostGraph* graph, size_t lane, size_t count, std::vector<size_t>* reached) {
+    for (; (*reached)[lane] < count; (*reached)[lane]++) {
+        const Item& item = graph->lanes[lane][(*reached)[lane]];
+        if (!item.waits) continue;
+        for (size_t other = 0; other < graph->lanes.size(); other++)
+            for (size_t i = 0; i < graph->lanes[other].size(); i++)
+                if (graph->lanes[other][i].tells == item.waits) reach(graph, other, i + 1, reached);
+    }
+}
+
+// Where a stream that took part has work that the first does not wait for, there is no graph.
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
+    const Turn turn(one_at_a_time);
+    UfHostGraph* graph = stream->capture;
+    std::vector<size_t> reached(graph->lanes.size());
+    bool joined = true;
+    reach(graph, 0, graph->lanes[0].size(), &reached);
+    for (size_t i = 0; i < graph->lanes.size(); i++)
+        for (size_t k = reached[i]; k < graph->lanes[i].size(); k++)
+            joined = joined && !graph->lanes[i][k].work;
+    for (UfHostStream* one : graph->streams) one->capture = nullptr;
+    *out = joined ? graph : nullptr;
+    if (!joined) delete graph;
+    return joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long flags) {
@@ -328,46 +607,33 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
     return cudaSuccess;
 }
 
+static void run_graph(std::vector<Lane> lanes) {
+    std::vector<Lane*> all;
+    for (Lane& lane : lanes) {
+        all.push_back(&lane);
+        for (Item& item : lane)
+            if (item.tells) item.tells->done = false;
+    }
+    run_lanes(all, nullptr);
+}
+
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
     expect_no_capture(stream, "a graph launched inside a recording");
-    for (const auto& work : graph->work) work();
+    give(stream, {[lanes = graph->lanes] { run_graph(lanes); }, nullptr, nullptr});
     return cudaSuccess;
 }
 
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, size_t* count) {
     for (size_t i = 0; nodes && i < *count; i++) nodes[i] = i;
-    if (!nodes) *count = graph->work.size();
+    if (nodes) return cudaSuccess;
+    *count = 0;
+    for (const Lane& lane : graph->lanes)
+        for (const Item& item : lane) *count += item.work != nullptr;
     return cudaSuccess;
 }
 
-// ---- events ----
-
-struct UfHostEvent {
-    double seconds;
-};
-
-cudaError_t cudaEventCreate(cudaEvent_t* out) {
-    *out = new UfHostEvent();
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    timespec now;
-    expect_no_capture(stream, "an event inside a recording");
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    event->seconds = static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-    *milliseconds = static_cast<float>(1e3 * (to->seconds - from->seconds));
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event) {
-    delete event;
-    return cudaSuccess;
-}
+// ---- clock ----
 
 long long clock64() {
     static long long ticks;
@@ -382,7 +648,7 @@ static std::map<void*, size_t>& allocations() {
 }
 
 cudaError_t cudaMalloc(void** out, size_t bytes) {
-    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    const Turn turn(one_at_a_time);
     *out = nullptr;
     if (bytes > uf_host_cuda.total_bytes - uf_host_cuda.used_bytes) return cudaErrorMemoryAllocation;
     const size_t words = bytes / sizeof UNWRITTEN;
@@ -396,8 +662,9 @@ cudaError_t cudaMalloc(void** out, size_t bytes) {
 }
 
 cudaError_t cudaFree(void* memory) {
-    const std::lock_guard<std::mutex> lock(one_at_a_time);
+    const Turn turn(one_at_a_time);
     if (!memory) return cudaSuccess;
+    for (UfHostStream* stream : all_streams()) drain(stream);
     const auto found = allocations().find(memory);
     if (found == allocations().end()) give_up("cudaFree of what cudaMalloc did not give");
     uf_host_cuda.used_bytes -= found->second;
@@ -415,45 +682,32 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
     (void)kind;
+    const Turn turn(one_at_a_time);
     expect_no_capture(stream, "a copy inside a recording");
-    memcpy(to, from, bytes);
+    give(stream, {[=] { memcpy(to, from, bytes); }, nullptr, nullptr});
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
+    const Turn turn(one_at_a_time);
     expect_no_capture(stream, "memory is set inside a recording");
-    memset(to, value, bytes);
+    give(stream, {[=] { memset(to, value, bytes); }, nullptr, nullptr});
     return cudaSuccess;
 }
 
 // ---- device ----
 
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
-    (void)flags;
-    *out = new UfHostStream();
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-    delete stream;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-    expect_no_capture(stream, "a wait inside a recording");
-    const bool fails = uf_host_cuda.fail_sync >= 0 && uf_host_cuda.num_launches >= uf_host_cuda.fail_sync;
-    return fails ? cudaErrorIllegalAddress : cudaSuccess;
-}
-
 const char* cudaGetErrorString(cudaError_t error) {
     switch (error) {
         case cudaSuccess: return "no error";
+        case cudaErrorInvalidValue: return "invalid argument";
         case cudaErrorMemoryAllocation: return "out of memory";
         case cudaErrorInsufficientDriver:
             return "CUDA driver version is insufficient for CUDA runtime version";
         case cudaErrorNoDevice: return "no CUDA-capable device is detected";
         case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
         case cudaErrorLaunchFailure: return "unspecified launch failure";
+        case cudaErrorStreamCaptureUnjoined: return "capturing stream has unjoined work";
     }
     return "unknown error";
 }
@@ -512,24 +766,13 @@ cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, siz
     return CUBLAS_STATUS_SUCCESS;
 }
 
-// To the nearest number with `bits` bits behind the point, as tensor cores read their operands: 10 (TF32), 7 (bf16).
-static float rounded(float x, int bits) {
-    uint32_t u;
-    if (x - x != 0) return x;
-    memcpy(&u, &x, sizeof u);
-    const uint32_t half = 1u << (22 - bits), odd = u >> (23 - bits) & 1;
-    u = (u + half - 1 + odd) & ~(2 * half - 1);
-    memcpy(&x, &u, sizeof x);
-    return x;
-}
-
 // A column-major matrix with `rows` numbers a column, rounded.
 static std::vector<float> rounded_matrix(const float* x, int rows, int columns, int ld, int bits) {
     std::vector<float> y(static_cast<size_t>(rows) * static_cast<size_t>(columns));
     for (int j = 0; j < columns; j++)
         for (int i = 0; i < rows; i++)
-            y[static_cast<size_t>(j) * static_cast<size_t>(rows) + static_cast<size_t>(i)] =
-                rounded(x[static_cast<size_t>(j) * static_cast<size_t>(ld) + static_cast<size_t>(i)], bits);
+            y[static_cast<size_t>(j) * static_cast<size_t>(rows) + static_cast<size_t>(i)] = rounded(
+                x[static_cast<size_t>(j) * static_cast<size_t>(ld) + static_cast<size_t>(i)], bits, false);
     return y;
 }
 
@@ -561,10 +804,8 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
         }
     };
     uf_host_cuda.num_products++;
-    if (handle->stream->capture)
-        handle->stream->capture->work.push_back(products);
-    else
-        products();
+    const Turn turn(one_at_a_time);
+    give(handle->stream, {products, nullptr, nullptr});
     return CUBLAS_STATUS_SUCCESS;
 }
 

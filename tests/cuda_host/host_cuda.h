@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-// Which thread of a block goes on when one waits. A missing barrier shows as a result that depends on it.
+// Which thread of a block goes on when one waits, and which stream when several could. A missing barrier or a stream that
+// does not wait for another shows as a result that depends on it.
 typedef enum UfHostOrder {
     UF_HOST_FORWARD,
     UF_HOST_REVERSE,
@@ -30,6 +31,9 @@ typedef struct UfHostCuda {
     int64_t fail_launch;   // the launch of this number fails.   -1: none
     int64_t fail_sync;     // a wait after so many launches finds an illegal access.   -1: none
     bool no_blas;          // cuBLAS is not installed
+    int64_t num_waits;     // of streams for others, so far
+    int64_t skip_wait;     // the wait of this number is left out.   -1: none
+    int held_stream;       // goes on where no other can: the stream of this number of those at hand.   -1: none
 } UfHostCuda;
 extern UfHostCuda uf_host_cuda;
 

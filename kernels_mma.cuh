@@ -1,0 +1,55 @@
+// kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, and shared memory whose
+// size is chosen at launch. Each is one function; on the host (tests/cuda_host) a twin takes its place.
+//
+// Fragments of a product c += a b of 16 x K by K x 8 in a warp, as the PTX manual lays them out. With g = lane / 4 and
+// t = lane % 4: c[0], c[1] are row g, columns 2t and 2t + 1; c[2], c[3] the same of row g + 8. tf32 (K = 8): a[0] is row
+// g, a[1] row g + 8 of slot t, a[2], a[3] those of slot t + 4; b[0], b[1] are slots t and t + 4 of column g. bf16
+// (K = 16): two slots a word, the first in its low half; words of slots 2t and 2t + 1, then 2t + 8 and 2t + 9.
+#ifndef UF_KERNELS_MMA_CUH
+#define UF_KERNELS_MMA_CUH
+
+#ifdef UF_HOST_CUDA
+#include "tests/cuda_host/host_mma.h"
+#else
+#include <cuda_runtime.h>
+
+#include <cstdint>
+
+// The block's own memory: as many bytes as its launch gave it, aligned for float4.
+__device__ inline float* uf_shared_memory() {
+    extern __shared__ float4 uf_shared_bytes[];
+    return &uf_shared_bytes[0].x;
+}
+
+// To the nearest number with 10 bits behind the point.
+__device__ inline uint32_t uf_round_tf32(float x) {
+    uint32_t word;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(word) : "f"(x));
+    return word;
+}
+
+// Two numbers to the nearest with 7 bits behind the point.
+__device__ inline uint32_t uf_pack_bf16(float low, float high) {
+    uint32_t word;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(high), "f"(low));
+    return word;
+}
+
+__device__ inline void uf_mma_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+__device__ inline void uf_mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+    asm volatile(
+        "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+        "{%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+#endif
+#endif

@@ -1,0 +1,891 @@
+// kernels_whole.cu: passes that take a tile of rows through all layers of a network in one kernel, as
+// tiny-cuda-nn's fully fused networks do: for widths up to 256, where launches and not arithmetic cost the time.
+//
+// A block has one network and a tile of 16 M rows, whose activations stay in shared memory from the first layer to
+// the last. A warp takes 32 columns of a layer for all rows of the tile, so that a weight is needed by one warp of the
+// block alone: it goes from the L2 cache straight to registers, DEPTH groups ahead of its use, in 16-byte pieces.
+// Nothing would be gained by laying it into shared memory on the way. Products are mma.sync (tf32, bf16; sums in fp32)
+// or, in fp32, multiplied and added in the order of k. The columns a lane gets of four 8-wide products are interleaved
+// (column 4 s + j of 32 is slot s of product j), so that its loads and stores are 16 bytes wide; what is summed over is
+// permuted likewise, which a sum does not mind.
+// Between products a warp takes rows: bias, ReLU, LayerNorm, tape, output layer. Backward a thread takes a column, for
+// sums over the rows of each chunk of ROWS, as kernels.cu does; so M changes no bit.
+// The gradients of all kernels are one more launch: tiles of 64 x 64, the rows of a gradient block summed in order,
+// and, in the blocks behind these, the sums of the chunks.
+//
+// Rooms: shapes, products, forward, backward, gradients, launching.
+#include "kernels.cuh"
+
+namespace uf_cuda {
+
+namespace {
+
+enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
+enum { MOST_SHARED = 160 << 10 };  // bytes of a tile: a block of Ampere has 163 KB, of which some are static
+enum { COLUMNS = 32, ITEMS = MOST_WIDTH / WARP };  // columns a warp multiplies; numbers a lane has of a row
+
+static_assert(WARPS * COLUMNS == int{MOST_WIDTH}, "a warp for each 32 columns");
+static_assert(THREADS == int{MOST_WIDTH}, "a thread for each column");
+
+// ---- shapes ----
+
+// A network's shape and where its parts lie in its block of parameters.
+struct Net {
+    int in, width, layers, out;
+    bool layer_norm;
+    int kernel[UF_MAX_LAYERS + 1], bias[UF_MAX_LAYERS + 1], scale[UF_MAX_LAYERS], shift[UF_MAX_LAYERS];
+};
+
+Net net_of(const UfMlp* mlp) {
+    Net net = {};
+    net.in = mlp->in;
+    net.width = mlp->width;
+    net.layers = mlp->layers;
+    net.out = mlp->out;
+    net.layer_norm = mlp->layer_norm;
+    for (int l = 0; l <= mlp->layers; l++) {
+        net.kernel[l] = static_cast<int>(mlp->kernel[l]);
+        net.bias[l] = static_cast<int>(mlp->bias[l]);
+        if (l == mlp->layers) break;
+        net.scale[l] = static_cast<int>(mlp->scale[l]);
+        net.shift[l] = static_cast<int>(mlp->shift[l]);
+    }
+    return net;
+}
+
+// What lies on the tape of a layer, of rows `first` and on.
+struct Tape {
+    Rows r[UF_MAX_LAYERS], stats[UF_MAX_LAYERS];  // Nullable: at
+};
+
+Tape tape_of(const UfMlp* mlp, const UfTape* tape, int first, int total) {
+    Tape t = {};
+    for (int l = 0; tape && l < mlp->layers; l++) {
+        t.r[l] = tape_rows(tape->r[l], first, total, mlp->width);
+        if (mlp->layer_norm) t.stats[l] = tape_rows(tape->stats[l], first, total, 2);
+    }
+    return t;
+}
+
+__host__ __device__ inline int round_up(int x, int step) { return (x + step - 1) / step * step; }
+
+// Numbers from row to row of a tile: the columns of whole warps, and 16 banks on, so that the eight lanes that load 16
+// bytes each at a time, from two rows, meet no bank twice.
+int tile_ld(int columns) { return round_up(columns, COLUMNS) + 16; }
+
+__device__ inline float4 load4(const float* at) { return *reinterpret_cast<const float4*>(at); }
+__device__ inline void store4(float* at, float a, float b, float c, float d) {
+    *reinterpret_cast<float4*>(at) = make_float4(a, b, c, d);
+}
+
+template <int R>
+__device__ inline void warp_sums(float (&x)[R]) {
+#pragma unroll
+    for (int offset = WARP / 2; offset; offset /= 2)
+#pragma unroll
+        for (int r = 0; r < R; r++) x[r] += __shfl_xor_sync(0xffffffffu, x[r], offset);
+}
+
+// ---- products ----
+
+// A number as a product reads it from shared memory. bf16 is rounded where two numbers become a word.
+template <int PRECISION>
+__device__ inline float operand(float x) {
+    return PRECISION == TF32 ? __uint_as_float(uf_round_tf32(x)) : x;
+}
+
+// Four numbers along what is summed over, as words of a fragment: 4 of tf32, 2 of bf16.
+template <int PRECISION, bool IS_OPERAND>
+__device__ inline void pack(uint32_t (&word)[4], const float (&x)[4]) {
+    if constexpr (PRECISION == BF16) {
+        word[0] = uf_pack_bf16(x[0], x[1]);
+        word[1] = uf_pack_bf16(x[2], x[3]);
+    } else {
+#pragma unroll
+        for (int q = 0; q < 4; q++) word[q] = IS_OPERAND ? __float_as_uint(x[q]) : uf_round_tf32(x[q]);
+    }
+}
+
+// c += a b over 16 numbers, of which a lane has four of rows g (`low`) and g + 8 (`high`) and of column g: any four,
+// as long as lanes of one t have the same.
+template <int PRECISION>
+__device__ inline void mma_16(float (&c)[4], const uint32_t (&low)[4], const uint32_t (&high)[4],
+                              const uint32_t (&b)[4]) {
+    if constexpr (PRECISION == BF16) {
+        uf_mma_bf16(c, {low[0], high[0], low[1], high[1]}, {b[0], b[1]});
+    } else {
+        uf_mma_tf32(c, {low[0], high[0], low[1], high[1]}, {b[0], b[1]});
+        uf_mma_tf32(c, {low[2], high[2], low[3], high[3]}, {b[2], b[3]});
+    }
+}
+
+// What a lane has of 16 M rows and its warp's columns. On tensor cores [m][j][e]: number e of fragment c of product j,
+// column slots interleaved as said above. In fp32 [m][i][j]: row 4 (lane / 8) + i, column 4 (lane % 8) + j.
+template <int M>
+struct Sum {
+    float v[M][4][4];
+};
+
+// The weights a lane needs for one group: 4 along k by 4 columns.
+template <bool TRANSPOSED>
+__device__ inline void load_weights(float (&b)[4][4], const float* w, int ld, int at, int column, int k,
+                                    int n) {
+#pragma unroll
+    for (int q = 0; q < 4; q++) {
+        const int row = TRANSPOSED ? column + q : at + q, first = TRANSPOSED ? at : column;
+        const bool inside = column < n && at + (TRANSPOSED ? 0 : q) < k;
+        const float4 x = inside ? load4(w + static_cast<int64_t>(row) * ld + first) : make_float4(0, 0, 0, 0);
+        b[q][0] = x.x;
+        b[q][1] = x.y;
+        b[q][2] = x.z;
+        b[q][3] = x.w;
+    }
+}
+
+// One group: 16 numbers along k on tensor cores, 4 in fp32. x: the tile at the group's first column.
+template <int PRECISION, int M, bool TRANSPOSED>
+__device__ inline void multiply_group(Sum<M>* sum, const float* x, int ld, const float (&b)[4][4]) {
+    float column[4][4];  // [column][k]
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+#pragma unroll
+        for (int q = 0; q < 4; q++) column[j][q] = TRANSPOSED ? b[j][q] : b[q][j];
+    if constexpr (PRECISION == FP32) {
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const float4 a = load4(x + (m * ROWS + lane() / 8 * 4 + i) * ld);
+#pragma unroll
+                for (int j = 0; j < 4; j++) {
+                    float& s = sum->v[m][i][j];
+                    s += a.x * column[j][0];
+                    s += a.y * column[j][1];
+                    s += a.z * column[j][2];
+                    s += a.w * column[j][3];
+                }
+            }
+    } else {
+        uint32_t word[4][4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) pack<PRECISION, false>(word[j], column[j]);
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            const float* row = x + (m * ROWS + lane() / 4) * ld + lane() % 4 * 4;
+            const float4 a = load4(row), c = load4(row + 8 * ld);
+            uint32_t low[4], high[4];
+            pack<PRECISION, true>(low, {a.x, a.y, a.z, a.w});
+            pack<PRECISION, true>(high, {c.x, c.y, c.z, c.w});
+#pragma unroll
+            for (int j = 0; j < 4; j++) mma_16<PRECISION>(sum->v[m][j], low, high, word[j]);
+        }
+    }
+}
+
+// The warp's columns of tile (16 M, k) times w (k, n), or times the transpose of w (n, k). Columns of the tile from k
+// to the next multiple of 16 are zero.
+template <int PRECISION, int M, bool TRANSPOSED>
+__device__ inline void multiply(Sum<M>* sum, const float* tile, int ld, const float* w, int w_ld, int k,
+                                int n) {
+    // DEPTH: groups of weights on their way, 16 registers a lane each.
+    constexpr int STEP = PRECISION == FP32 ? 4 : 16, DEPTH = M == 4 ? 3 : 4;
+    const int column = warp() * COLUMNS + (PRECISION == FP32 ? lane() % 8 : lane() / 4) * 4,
+              slot = PRECISION == FP32 ? 0 : lane() % 4 * 4;
+    float b[DEPTH][4][4];
+    *sum = {};
+    if (warp() * COLUMNS >= n) return;
+#pragma unroll
+    for (int d = 0; d < DEPTH; d++) load_weights<TRANSPOSED>(b[d], w, w_ld, d * STEP + slot, column, k, n);
+    for (int first = 0; first < k; first += DEPTH * STEP)
+#pragma unroll
+        for (int d = 0; d < DEPTH; d++) {
+            const int at = first + d * STEP;
+            if (at >= k) break;
+            multiply_group<PRECISION, M, TRANSPOSED>(sum, tile + at, ld, b[d]);
+            load_weights<TRANSPOSED>(b[d], w, w_ld, at + DEPTH * STEP + slot, column, k, n);
+        }
+}
+
+// Zeros where the columns of a warp go beyond n.
+template <int PRECISION, int M>
+__device__ inline void put_sum(float* tile, int ld, const Sum<M>& sum, int n) {
+    const int first = warp() * COLUMNS;
+    if (first >= n) return;
+#pragma unroll
+    for (int m = 0; m < M; m++)
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const auto& v = sum.v[m];
+            if (PRECISION == FP32)
+                store4(tile + (m * ROWS + lane() / 8 * 4 + i) * ld + first + lane() % 8 * 4, v[i][0], v[i][1],
+                       v[i][2], v[i][3]);
+            else
+                store4(tile + (m * ROWS + lane() / 4 + i / 2 * 8) * ld + first + lane() % 4 * 8 + i % 2 * 4,
+                       v[0][i], v[1][i], v[2][i], v[3][i]);
+        }
+}
+
+// tile <- tile times a kernel, for the whole block.
+template <int PRECISION, int M, bool TRANSPOSED>
+__device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_ld, int k, int n) {
+    Sum<M> sum;
+    multiply<PRECISION, M, TRANSPOSED>(&sum, tile, ld, w, w_ld, k, n);
+    __syncthreads();  // every warp has read the tile
+    put_sum<PRECISION, M>(tile, ld, sum, n);
+    __syncthreads();
+}
+
+// ---- forward ----
+
+// A tile of rows of one network, as its block sees it.
+struct Place {
+    int g, first, count;
+};
+
+__device__ inline Place place_of(int rows, int tile_rows) {
+    const int tiles = (rows + tile_rows - 1) / tile_rows;
+    Place p;
+    p.g = static_cast<int>(blockIdx.x) / tiles;
+    p.first = static_cast<int>(blockIdx.x) % tiles * tile_rows;
+    p.count = rows - p.first < tile_rows ? rows - p.first : tile_rows;
+    return p;
+}
+
+struct Forward {
+    Net net;
+    Parameters params;
+    Rows x;  // of members
+    int x_ld;
+    Tape tape;
+    Rows out;
+    int rows, ld;
+};
+
+// Rows of the input, zero beyond them and beyond their columns.
+template <int PRECISION>
+__device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, int columns, int count,
+                                 int tile_rows) {
+    const int padded = round_up(columns, 16);
+    for (int e = static_cast<int>(threadIdx.x); e < tile_rows * padded; e += THREADS) {
+        const int b = e / padded, i = e % padded;
+        tile[b * ld + i] =
+            b < count && i < columns ? operand<PRECISION>(x[static_cast<int64_t>(b) * x_ld + i]) : 0;
+    }
+}
+
+// relu(z + bias), LayerNorm and, last, the output layer: a warp takes 2 M rows of the tile.
+template <int PRECISION, int M>
+__device__ inline void forward_rows(const Forward& c, const Place& p, float* tile, const float* w, int l) {
+    constexpr int R = ROWS * M / WARPS;
+    const int width = c.net.width, first = warp() * R;
+    const float *bias = w + c.net.bias[l], *scale = w + c.net.scale[l], *shift = w + c.net.shift[l];
+    const Rows r = c.tape.r[l], stats = c.tape.stats[l];
+    float x[R][ITEMS], total[R] = {};
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) {
+        const int j = i * WARP + lane();
+        const float add = j < width ? bias[j] : 0;
+#pragma unroll
+        for (int k = 0; k < R; k++) {
+            const float z = j < width ? tile[(first + k) * c.ld + j] + add : 0;
+            x[k][i] = z <= 0 ? 0 : z;  // written so that NaN stays NaN
+            total[k] += x[k][i];
+            if (r.at && j < width && first + k < p.count)
+                r.at[p.g * r.stride + static_cast<int64_t>(p.first + first + k) * width + j] = x[k][i];
+        }
+    }
+    if (c.net.layer_norm) {
+        float squares[R] = {};
+        warp_sums(total);
+#pragma unroll
+        for (int k = 0; k < R; k++) {
+            total[k] /= width;
+#pragma unroll
+            for (int i = 0; i < ITEMS; i++)
+                if (i * WARP + lane() < width) squares[k] += (x[k][i] - total[k]) * (x[k][i] - total[k]);
+        }
+        warp_sums(squares);
+#pragma unroll
+        for (int k = 0; k < R; k++) {
+            squares[k] = 1 / sqrt(squares[k] / width + static_cast<float>(UF_LAYER_NORM_EPS));
+            if (stats.at && lane() == 0 && first + k < p.count)
+                *reinterpret_cast<float2*>(stats.at + (p.g * stats.stride + 2 * (p.first + first + k))) =
+                    make_float2(total[k], squares[k]);
+        }
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            const int j = i * WARP + lane();
+            const float gain = j < width ? scale[j] : 0, add = j < width ? shift[j] : 0;
+#pragma unroll
+            for (int k = 0; k < R; k++)
+                if (j < width) x[k][i] = (x[k][i] - total[k]) * squares[k] * gain + add;
+        }
+    }
+    if (l < c.net.layers - 1) {
+#pragma unroll
+        for (int k = 0; k < R; k++)
+#pragma unroll
+            for (int i = 0; i < ITEMS; i++)
+                if (i * WARP + lane() < width)
+                    tile[(first + k) * c.ld + i * WARP + lane()] = operand<PRECISION>(x[k][i]);
+        return;
+    }
+    const float *out_kernel = w + c.net.kernel[c.net.layers], *out_bias = w + c.net.bias[c.net.layers];
+    for (int o = 0; o < c.net.out; o++) {
+        float dot[R] = {};
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            const int j = i * WARP + lane();
+            const float weight = j < width ? out_kernel[j * c.net.out + o] : 0;
+#pragma unroll
+            for (int k = 0; k < R; k++)
+                if (j < width) dot[k] += x[k][i] * weight;
+        }
+        warp_sums(dot);
+        const float add = out_bias[o];
+#pragma unroll
+        for (int k = 0; k < R; k++)
+            if (lane() == 0 && first + k < p.count)
+                c.out.at[p.g * c.out.stride + static_cast<int64_t>(p.first + first + k) * c.net.out + o] =
+                    dot[k] + add;
+    }
+}
+
+template <int PRECISION, int M>
+__global__ void __launch_bounds__(THREADS, 1) whole_forward_kernel(Forward c) {
+    float* tile = uf_shared_memory();
+    const Place p = place_of(c.rows, ROWS * M);
+    const float* w = c.params.of(p.g);
+    load_tile<PRECISION>(tile, c.ld,
+                         c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
+                         c.x_ld, c.net.in, p.count, ROWS * M);
+    __syncthreads();
+    for (int l = 0; l < c.net.layers; l++) {
+        multiply_tile<PRECISION, M, false>(tile, c.ld, w + c.net.kernel[l], c.net.width,
+                                           l ? c.net.width : c.net.in, c.net.width);
+        forward_rows<PRECISION, M>(c, p, tile, w, l);
+        __syncthreads();
+    }
+}
+
+// ---- backward ----
+
+struct Backward {
+    Net net;
+    Parameters params;
+    Tape tape;
+    Rows dout;
+    float* dz;  // dL/dz of every layer (L, G, rows, width), for the gradients.   Nullable
+    int64_t dz_layer;
+    Sums sums;  // where dz is
+    Rows dx;    // Nullable: at
+    int dx_first, dx_count;
+    int rows, ld;
+};
+
+// LayerNorm's numbers of a row: two means that its derivative needs, its mean and 1/std.
+struct Normed {
+    float s1, s2, mean, inv_std;
+};
+
+// dL/dh of the last hidden layer from that of the output.
+template <int M>
+__device__ inline void load_top(const Backward& c, const Place& p, float* tile, float* seeds,
+                                const float* w) {
+    const int out = c.net.out, j = static_cast<int>(threadIdx.x);
+    const float *dout = c.dout.at + (p.g * c.dout.stride + static_cast<int64_t>(p.first) * out),
+                *weights = w + c.net.kernel[c.net.layers] + j * out;
+    for (int e = j; e < ROWS * M * out; e += THREADS) seeds[e] = e < p.count * out ? dout[e] : 0;
+    __syncthreads();
+    for (int b = 0; b < ROWS * M && j < c.net.width; b++) {
+        float sum = 0;
+        for (int o = 0; o < out; o++) sum += seeds[b * out + o] * weights[o];
+        tile[b * c.ld + j] = sum;
+    }
+    for (int b = 0; b < ROWS * M && j >= c.net.width && j < round_up(c.net.width, 16); b++)
+        tile[b * c.ld + j] = 0;
+    __syncthreads();
+}
+
+// The means of LayerNorm's derivative: a warp takes 2 M rows.
+template <int M>
+__device__ inline void backward_means(const Backward& c, const Place& p, const float* tile, Normed* normed,
+                                      const float* scale, int l) {
+    constexpr int R = ROWS * M / WARPS;
+    const int width = c.net.width, first = warp() * R;
+    const float* r = c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
+    const float* stats = c.tape.stats[l].at + (p.g * c.tape.stats[l].stride + 2 * p.first);
+    float s1[R] = {}, s2[R] = {}, mean[R], inv_std[R];
+#pragma unroll
+    for (int k = 0; k < R; k++) {
+        mean[k] = first + k < p.count ? stats[2 * (first + k)] : 0;
+        inv_std[k] = first + k < p.count ? stats[2 * (first + k) + 1] : 0;
+    }
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) {
+        const int j = i * WARP + lane();
+        const float gain = j < width ? scale[j] : 0;
+#pragma unroll
+        for (int k = 0; k < R; k++) {
+            if (j >= width || first + k >= p.count) continue;
+            const float x = tile[(first + k) * c.ld + j] * gain;
+            s1[k] += x;
+            s2[k] += x * ((r[(first + k) * width + j] - mean[k]) * inv_std[k]);
+        }
+    }
+    warp_sums(s1);
+    warp_sums(s2);
+#pragma unroll
+    for (int k = 0; k < R; k++)
+        if (lane() == 0) normed[first + k] = Normed{s1[k] / width, s2[k] / width, mean[k], inv_std[k]};
+}
+
+// dL/dh -> dL/dz of a column, and its sums over each chunk of rows.
+template <int PRECISION, int M>
+__device__ inline void backward_column(const Backward& c, const Place& p, float* tile, const float* seeds,
+                                       const Normed* normed, const float* w, int l) {
+    const int width = c.net.width, j = static_cast<int>(threadIdx.x);
+    if (j >= width) return;
+    const bool norm = c.net.layer_norm, top = l == c.net.layers - 1 && c.net.out == 1;
+    const float gain = norm ? w[c.net.scale[l] + j] : 1, shift = norm ? w[c.net.shift[l] + j] : 0;
+    const int64_t at = static_cast<int64_t>(p.first) * width + j;
+    const float* r = c.tape.r[l].at + (p.g * c.tape.r[l].stride + at);
+    float* dz_out =
+        c.dz ? c.dz + (l * c.dz_layer + static_cast<int64_t>(p.g) * c.rows * width + at) : nullptr;
+    for (int m = 0; m < M && m * ROWS < p.count; m++) {
+        float dbias = 0, dscale = 0, dshift = 0, dkernel = 0;
+#pragma unroll 8
+        for (int b = m * ROWS; b < (m + 1) * ROWS; b++) {
+            const float live = b < p.count ? r[b * width] : 0, dy = tile[b * c.ld + j];
+            float dz = dy, h = live;
+            if (norm) {
+                const Normed n = normed[b];
+                const float xhat = (live - n.mean) * n.inv_std;
+                h = xhat * gain + shift;
+                dscale += dy * xhat;
+                dshift += dy;
+                dz = n.inv_std * (dy * gain - n.s1 - xhat * n.s2);
+            }
+            if (top) dkernel += h * seeds[b];
+            dz = live > 0 ? dz : 0;
+            dbias += dz;
+            tile[b * c.ld + j] = operand<PRECISION>(dz);
+            if (dz_out && b < p.count) dz_out[b * width] = dz;
+        }
+        if (!dz_out) continue;
+        float* to = c.sums.of(p.g, p.first / ROWS + m) + j;
+        to[3 * l * width] = dbias;
+        to[(3 * l + 1) * width] = dscale;
+        to[(3 * l + 2) * width] = dshift;
+        if (top) to[3 * c.net.layers * width] = dkernel;
+    }
+}
+
+// Input columns from dx_first on: a warp takes 2 M rows of the tile times rows of the first kernel.
+template <int M>
+__device__ inline void write_dx(const Backward& c, const Place& p, const float* tile, const float* w) {
+    constexpr int R = ROWS * M / WARPS;
+    const int width = c.net.width, first = warp() * R;
+    float d[R][ITEMS];
+#pragma unroll
+    for (int k = 0; k < R; k++)
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            const int j = i * WARP + lane();
+            d[k][i] = j < width ? tile[(first + k) * c.ld + j] : 0;
+        }
+    for (int q = 0; q < c.dx_count; q++) {
+        const float* weights = w + c.net.kernel[0] + (c.dx_first + q) * width;
+        float dot[R] = {};
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            const int j = i * WARP + lane();
+            const float weight = j < width ? weights[j] : 0;
+#pragma unroll
+            for (int k = 0; k < R; k++) dot[k] += d[k][i] * weight;
+        }
+        warp_sums(dot);
+#pragma unroll
+        for (int k = 0; k < R; k++)
+            if (lane() == 0 && first + k < p.count)
+                c.dx.at[p.g * c.dx.stride + static_cast<int64_t>(p.first + first + k) * c.dx_count + q] =
+                    dot[k];
+    }
+}
+
+__device__ inline void sum_seeds(const Backward& c, const Place& p, const float* seeds) {
+    const int out = c.net.out;
+    for (int m = 0; m * ROWS < p.count; m++)
+        for (int o = static_cast<int>(threadIdx.x); o < out; o += THREADS) {
+            float sum = 0;
+            for (int b = m * ROWS; b < (m + 1) * ROWS && b < p.count; b++) sum += seeds[b * out + o];
+            c.sums.of(p.g, p.first / ROWS + m)[c.net.width * (3 * c.net.layers + 1) + o] = sum;
+        }
+}
+
+template <int PRECISION, int M>
+__global__ void __launch_bounds__(THREADS, 1) whole_backward_kernel(Backward c) {
+    __shared__ Normed normed[ROWS * M];
+    float *tile = uf_shared_memory(), *seeds = tile + ROWS * M * c.ld;
+    const Place p = place_of(c.rows, ROWS * M);
+    const float* w = c.params.of(p.g);
+    load_top<M>(c, p, tile, seeds, w);
+    if (c.dz) sum_seeds(c, p, seeds);
+    for (int l = c.net.layers - 1; l >= 0; l--) {
+        if (c.net.layer_norm) backward_means<M>(c, p, tile, normed, w + c.net.scale[l], l);
+        __syncthreads();
+        backward_column<PRECISION, M>(c, p, tile, seeds, normed, w, l);
+        __syncthreads();
+        if (l)
+            multiply_tile<PRECISION, M, true>(tile, c.ld, w + c.net.kernel[l], c.net.width, c.net.width,
+                                              c.net.width);
+        else if (c.dx.at)
+            write_dx<M>(c, p, tile, w);
+    }
+}
+
+// ---- gradients ----
+
+// Rows of what a kernel's gradient is the product of: column j of row b of network (p, n) at
+// at + p * member + n * network + b * ld + j.
+struct Factor {
+    const float* at;
+    int64_t member, network;
+    int ld;
+};
+
+// dw (m, n) = x' d. Where the layer below is normalised x is its r, and h follows from that.
+struct KernelGradient {
+    Factor x, d, stats;  // Nullable: stats.at
+    int m, n, offset, scale, shift;
+};
+
+struct Gradients {
+    KernelGradient of[UF_MAX_LAYERS + 1];
+    int num_kernels;
+    Parameters params;
+    Sums sums;
+    SumsTo to;
+    int64_t num_sums, product_blocks;
+    int tiles, rows, block_rows;
+};
+static_assert(sizeof(Gradients) <= 4096, "a kernel's argument");
+
+enum { TILE = 64, STAGE = 32, STAGE_LD = TILE + 8, PIECES = STAGE * TILE / 4 / THREADS };
+
+// What a thread carries of a stage: PIECES times 4 columns of a row, of both factors.
+struct Stage {
+    float x[PIECES][4], d[PIECES][4];
+};
+
+// Four columns of a row, zero beyond `count`.
+__device__ inline void load_columns(float (&v)[4], const float* at, int count, bool aligned) {
+    if (aligned && count >= 4) {
+        const float4 x = load4(at);
+        v[0] = x.x;
+        v[1] = x.y;
+        v[2] = x.z;
+        v[3] = x.w;
+        return;
+    }
+#pragma unroll
+    for (int q = 0; q < 4; q++) v[q] = q < count ? at[q] : 0;
+}
+
+__device__ inline const float* factor(const Factor& f, int p, int n) {
+    return f.at + (p * f.member + n * f.network);
+}
+
+__device__ inline bool is_aligned(const float* at, int ld) {
+    return reinterpret_cast<uintptr_t>(at) % sizeof(float4) == 0 && ld % 4 == 0;
+}
+
+// Sum over a stage. Tensor cores: 8 warps make 4 x 2 pieces of 16 x 32 of the tile; fp32: a thread makes 4 x 4.
+template <int PRECISION>
+__device__ inline void multiply_stage(float (&sum)[4][4], const float* x, const float* d) {
+    if constexpr (PRECISION == FP32) {
+        const int row = static_cast<int>(threadIdx.x) / 16 * 4,
+                  column = static_cast<int>(threadIdx.x) % 16 * 4;
+#pragma unroll 8
+        for (int k = 0; k < STAGE; k++) {
+            const float4 a = load4(x + k * STAGE_LD + row), b = load4(d + k * STAGE_LD + column);
+            const float left[4] = {a.x, a.y, a.z, a.w}, right[4] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+#pragma unroll
+                for (int j = 0; j < 4; j++) sum[i][j] += left[i] * right[j];
+        }
+    } else {
+        const int g = lane() / 4, t = lane() % 4, row = warp() % 4 * 16 + g,
+                  column = warp() / 4 * COLUMNS + 4 * g;
+#pragma unroll
+        for (int first = 0; first < STAGE; first += 16) {
+            float a[4], c[4], b[4][4];
+            uint32_t low[4], high[4], word[4];
+#pragma unroll
+            for (int q = 0; q < 4; q++) {
+                const int k = first + t + 4 * q;
+                a[q] = x[k * STAGE_LD + row];
+                c[q] = x[k * STAGE_LD + row + 8];
+                const float4 v = load4(d + k * STAGE_LD + column);
+                b[0][q] = v.x;
+                b[1][q] = v.y;
+                b[2][q] = v.z;
+                b[3][q] = v.w;
+            }
+            pack<PRECISION, true>(low, a);
+            pack<PRECISION, true>(high, c);
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                pack<PRECISION, true>(word, b[j]);
+                mma_16<PRECISION>(sum[j], low, high, word);
+            }
+        }
+    }
+}
+
+__device__ inline void store_columns(float* at, const float (&v)[4], int count, bool aligned) {
+    if (aligned && count >= 4) return store4(at, v[0], v[1], v[2], v[3]);
+#pragma unroll
+    for (int q = 0; q < 4; q++)
+        if (q < count) at[q] = v[q];
+}
+
+template <int PRECISION>
+__device__ inline void put_gradient(float* dw, const float (&sum)[4][4], int row, int column, int m, int n) {
+    const bool aligned = is_aligned(dw, n);
+    const int r = PRECISION == FP32 ? static_cast<int>(threadIdx.x) / 16 * 4 : warp() % 4 * 16 + lane() / 4,
+              s = PRECISION == FP32 ? static_cast<int>(threadIdx.x) % 16 * 4
+                                    : warp() / 4 * COLUMNS + lane() % 4 * 8;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const int at_row = row + r + (PRECISION == FP32 ? i : i / 2 * 8),
+                  at_column = column + s + (PRECISION == FP32 ? 0 : i % 2 * 4);
+        const float tensor[4] = {sum[0][i], sum[1][i], sum[2][i], sum[3][i]};
+        if (at_row < m && at_column < n)
+            store_columns(dw + (static_cast<int64_t>(at_row) * n + at_column),
+                          PRECISION == FP32 ? sum[i] : tensor, n - at_column, aligned);
+    }
+}
+
+// A tile of 64 x 64 of one kernel's gradient over one block of rows, two stages of 32 rows in shared memory in turn;
+// the blocks behind those add up the chunks.
+template <int PRECISION>
+__global__ void __launch_bounds__(THREADS) whole_gradients_kernel(Gradients c) {
+    __shared__ float4 space[2][2][STAGE * STAGE_LD / 4];
+    const int tid = static_cast<int>(threadIdx.x);
+    if (static_cast<int64_t>(blockIdx.x) >= c.product_blocks) {
+        const int64_t i = (blockIdx.x - c.product_blocks) * THREADS + tid;
+        if (i < c.num_sums) sum_chunks_at(c.sums, c.to, i);
+        return;
+    }
+    int tile = static_cast<int>(blockIdx.x) % c.tiles, z = static_cast<int>(blockIdx.x) / c.tiles, which = 0;
+    const int part = z % c.to.blocks, g = z / c.to.blocks, member = g / c.params.N, network = g % c.params.N;
+    for (;; which++) {
+        const int tiles = (c.of[which].m + TILE - 1) / TILE * ((c.of[which].n + TILE - 1) / TILE);
+        if (tile < tiles) break;
+        tile -= tiles;
+    }
+    const KernelGradient& k = c.of[which];
+    const int columns = (k.n + TILE - 1) / TILE, row = tile / columns * TILE, column = tile % columns * TILE;
+    const int first = part * c.block_rows,
+              count = c.rows - first < c.block_rows ? c.rows - first : c.block_rows;
+    // This thread's four columns of each factor, and every (THREADS / 16)th row.
+    const int mine = tid % (TILE / 4) * 4, my_row = tid / (TILE / 4), step = THREADS / (TILE / 4);
+    const float* w = c.params.of(g);
+    const float *x = factor(k.x, member, network), *d = factor(k.d, member, network),
+                *stats = k.stats.at ? factor(k.stats, member, network) : nullptr;
+    const bool x_aligned = is_aligned(x, k.x.ld), d_aligned = is_aligned(d, k.d.ld);
+    float gain[4], shift[4], sum[4][4] = {};
+#pragma unroll
+    for (int q = 0; q < 4; q++) {
+        const int j = row + mine + q;
+        gain[q] = stats && j < k.m ? w[k.scale + j] : 0;
+        shift[q] = stats && j < k.m ? w[k.shift + j] : 0;
+    }
+    Stage next;
+    const auto load = [&](int at) {
+#pragma unroll
+        for (int i = 0; i < PIECES; i++) {
+            const int b = at + my_row + i * step;
+            const int64_t from = first + b;
+            const bool inside = b < count;
+            load_columns(next.x[i], x + (from * k.x.ld + row + mine), inside ? k.m - row - mine : 0,
+                         x_aligned);
+            load_columns(next.d[i], d + (from * k.d.ld + column + mine), inside ? k.n - column - mine : 0,
+                         d_aligned);
+            if (!stats) continue;
+            const float2 of_row =
+                inside ? *reinterpret_cast<const float2*>(stats + from * 2) : make_float2(0, 0);
+#pragma unroll
+            for (int q = 0; q < 4; q++)
+                next.x[i][q] = inside ? (next.x[i][q] - of_row.x) * of_row.y * gain[q] + shift[q] : 0;
+        }
+    };
+    const auto put = [&](float* to_x, float* to_d) {
+#pragma unroll
+        for (int i = 0; i < PIECES; i++) {
+            const int at = (my_row + i * step) * STAGE_LD + mine;
+            const auto &a = next.x[i], &b = next.d[i];
+            store4(to_x + at, operand<PRECISION>(a[0]), operand<PRECISION>(a[1]), operand<PRECISION>(a[2]),
+                   operand<PRECISION>(a[3]));
+            store4(to_d + at, operand<PRECISION>(b[0]), operand<PRECISION>(b[1]), operand<PRECISION>(b[2]),
+                   operand<PRECISION>(b[3]));
+        }
+    };
+    load(0);
+    for (int at = 0, turn = 0; at < count; at += STAGE, turn = 1 - turn) {
+        float *to_x = &space[turn][0][0].x, *to_d = &space[turn][1][0].x;
+        put(to_x, to_d);
+        __syncthreads();  // also: every warp is done with the other stage's last turn but one
+        if (at + STAGE < count) load(at + STAGE);
+        multiply_stage<PRECISION>(sum, to_x, to_d);
+    }
+    put_gradient<PRECISION>(
+        c.to.grads + (part * c.to.block + member * c.to.member + network * c.to.network + k.offset), sum, row,
+        column, k.m, k.n);
+}
+
+// ---- launching ----
+
+template <int M>
+struct TileOf {
+    static constexpr int value = M;
+};
+
+// Calls with precision and tile as constants: f(std::integral_constant-like precision, tile).
+template <typename F>
+void with_tile(Precision precision, int tile_rows, F f) {
+    const auto of_precision = [&](auto m) {
+        if (precision == FP32) f(TileOf<FP32>(), m);
+        if (precision == TF32) f(TileOf<TF32>(), m);
+        if (precision == BF16) f(TileOf<BF16>(), m);
+    };
+    if (tile_rows == ROWS) of_precision(TileOf<1>());
+    if (tile_rows == 2 * ROWS) of_precision(TileOf<2>());
+    if (tile_rows == 4 * ROWS) of_precision(TileOf<4>());
+}
+
+// The rule: rows of a tile of such a pass, or 0: layer by layer.
+int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
+    bool aligned = mlp->width % 4 == 0 && mlp->size % 4 == 0;
+    for (int l = 0; l <= mlp->layers; l++) aligned = aligned && mlp->kernel[l] % 4 == 0;
+    if (!aligned || mlp->width > MOST_WIDTH || mlp->in > MOST_IN || mlp->out > MOST_OUT) return 0;
+    if (s->passes == PASSES_BY_LAYER) return 0;
+    if (s->passes != PASSES_BY_SHAPE) return s->passes;
+    if (rows > MOST_ROWS) return 0;
+    const int64_t chunks = G * ceil_div(rows, ROWS);
+    return chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
+}
+
+size_t forward_bytes(int ld, int tile) {
+    return static_cast<size_t>(tile) * static_cast<size_t>(ld) * sizeof(float);
+}
+
+size_t backward_bytes(int ld, int tile, int out) {
+    return static_cast<size_t>(tile) * static_cast<size_t>(ld + out) * sizeof(float);
+}
+
+Rows input_rows(UfInput input, int first) {
+    return Rows{const_cast<float*>(input.x) + static_cast<int64_t>(first) * input.ld,
+                static_cast<int64_t>(input.total) * input.ld};
+}
+
+}  // namespace
+
+void prepare_whole(State* s) {
+    for (int tile = ROWS; tile <= 4 * ROWS; tile *= 2)
+        with_tile(s->precision, tile, [&](auto precision, auto m) {
+            constexpr int PRECISION = decltype(precision)::value, M = decltype(m)::value;
+            const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
+            check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M>, what, MOST_SHARED));
+            check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M>, what, MOST_SHARED));
+        });
+}
+
+bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
+    const UfMlp* mlp = nets->mlp;
+    const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, rows.count);
+    if (!tile) return false;
+    Forward c = {};
+    c.net = net_of(mlp);
+    c.params = params_of(nets);
+    c.x = input_rows(input, rows.first);
+    c.x_ld = input.ld;
+    c.tape = tape_of(mlp, tape, rows.first, rows.total);
+    c.out = tape_rows(out, rows.first, rows.total, mlp->out);
+    c.rows = rows.count;
+    c.ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width);
+    with_tile(s->precision, tile, [&](auto precision, auto m) {
+        launch_shared(s, whole_forward_kernel<decltype(precision)::value, decltype(m)::value>,
+                      G * ceil_div(rows.count, tile), THREADS, forward_bytes(c.ld, tile), c);
+    });
+    return true;
+}
+
+bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int dx_first, int dx_count,
+                    const UfTape* tape, UfInput input, const float* dout, int total) {
+    const UfMlp* mlp = nets->mlp;
+    const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, total), L = mlp->layers,
+              width = mlp->width;
+    if (!tile) return false;
+    const size_t area = static_cast<size_t>(G) * static_cast<size_t>(total) * static_cast<size_t>(width);
+    Scratch scratch = {s, 0};
+    Backward c = {};
+    c.net = net_of(mlp);
+    c.params = params_of(nets);
+    c.tape = tape_of(mlp, tape, 0, total);
+    c.dout = Rows{const_cast<float*>(dout), static_cast<int64_t>(total) * mlp->out};
+    c.dz_layer = static_cast<int64_t>(area);
+    c.sums = sums_of(mlp, nullptr, total);
+    if (grads) {
+        c.dz = scratch.take(static_cast<size_t>(L) * area);
+        c.sums.at = scratch.take(static_cast<size_t>(G) * static_cast<size_t>(c.sums.chunks * c.sums.record));
+    }
+    if (!scratch.fits()) return true;
+    if (dx) c.dx = Rows{dx, static_cast<int64_t>(total) * dx_count};
+    c.dx_first = dx_first;
+    c.dx_count = dx_count;
+    c.rows = total;
+    c.ld = tile_ld(width);
+    with_tile(s->precision, tile, [&](auto precision, auto m) {
+        launch_shared(s, whole_backward_kernel<decltype(precision)::value, decltype(m)::value>,
+                      G * ceil_div(total, tile), THREADS, backward_bytes(c.ld, tile, mlp->out), c);
+    });
+    if (!grads) return true;
+
+    Gradients k = {};
+    k.params = c.params;
+    k.sums = c.sums;
+    k.to = sums_to(nets, grads, total);
+    k.num_sums = num_sums(nets, k.sums, k.to);
+    k.rows = total;
+    k.block_rows = uf_block_rows(total, nets->N);
+    for (int l = 0; l <= L; l++) {
+        if (l == L && mlp->out == 1) break;  // its gradient is a column sum
+        KernelGradient* of = &k.of[k.num_kernels++];
+        const int64_t rows_each = static_cast<int64_t>(total) * width;
+        of->m = l ? width : mlp->in;
+        of->n = l < L ? width : mlp->out;
+        of->offset = static_cast<int>(mlp->kernel[l]);
+        of->x = l ? Factor{tape->r[l - 1], rows_each * nets->used, rows_each, width}
+                  : Factor{input.x, static_cast<int64_t>(input.total) * input.ld, 0, input.ld};
+        of->d = l < L ? Factor{c.dz + l * c.dz_layer, rows_each * nets->used, rows_each, width}
+                      : Factor{dout, c.dout.stride * nets->used, c.dout.stride, mlp->out};
+        if (l && mlp->layer_norm) {
+            of->stats = Factor{tape->stats[l - 1], static_cast<int64_t>(total) * 2 * nets->used,
+                               static_cast<int64_t>(total) * 2, 2};
+            of->scale = static_cast<int>(mlp->scale[l - 1]);
+            of->shift = static_cast<int>(mlp->shift[l - 1]);
+        }
+        k.tiles += static_cast<int>(ceil_div(of->m, TILE) * ceil_div(of->n, TILE));
+    }
+    k.product_blocks = static_cast<int64_t>(G) * k.to.blocks * k.tiles;
+    const int64_t blocks = k.product_blocks + ceil_div(k.num_sums, THREADS);
+    with_tile(s->precision, ROWS, [&](auto precision, auto) {
+        launch(s, whole_gradients_kernel<decltype(precision)::value>, blocks, THREADS, k);
+    });
+    return true;
+}
+
+}  // namespace uf_cuda

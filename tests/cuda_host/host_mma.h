@@ -1,0 +1,20 @@
+// host_mma.h: stands for kernels_mma.cuh where the kernels are compiled for the host; see host_cuda.cpp.
+#ifndef UF_HOST_MMA_H
+#define UF_HOST_MMA_H
+
+#include <cstdint>
+#include <cstring>
+
+#include "host_cuda.h"
+
+// Exactly the bytes of the launch, so that the address sanitizer sees what lies beyond.
+float* uf_shared_memory();
+
+uint32_t uf_round_tf32(float x);
+uint32_t uf_pack_bf16(float low, float high);
+// Products of what tensor cores see of the operands, summed in double: they keep more bits than float between the terms
+// of one instruction, and round once.
+void uf_mma_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+void uf_mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]);
+
+#endif
