@@ -5,7 +5,7 @@
 // the rounding of each operation, so they are done in MiniGrid's order and precision; some of it is float32, because
 // numpy makes it so.   Source: minigrid/utils/rendering.py, core/world_object.py, core/grid.py `render_tile`.
 //
-// Rooms: shapes, tiles, frames, recordings.
+// Rooms: shapes, tiles, frames.
 #include "grid_tiles.h"
 
 #include <math.h>
@@ -27,9 +27,9 @@ typedef struct Colour {
 } Colour;
 
 static const Colour black = {{0, 0, 0}}, line_grey = {{100, 100, 100}}, lava_orange = {{255, 128, 0}};
-static const Colour colours[NX_NUM_COLOURS] = {[NX_RED] = {{255, 0, 0}},      [NX_GREEN] = {{0, 255, 0}},
-                                               [NX_BLUE] = {{0, 0, 255}},     [NX_PURPLE] = {{112, 39, 195}},
-                                               [NX_YELLOW] = {{255, 255, 0}}, [NX_GREY] = {{100, 100, 100}}};
+static const Colour colours[NX_NUM_COLOURS] = {
+    [NX_RED] = {{255, 0, 0}},       [NX_GREEN] = {{0, 255, 0}},    [NX_BLUE] = {{0, 0, 255}},
+    [NX_PURPLE] = {{112, 39, 195}}, [NX_YELLOW] = {{255, 255, 0}}, [NX_GREY] = {{100, 100, 100}}};
 
 static Colour darker(Colour colour, double share) {
     for (int i = 0; i < 3; i++) colour.rgb[i] = (uint8_t)(share * colour.rgb[i]);
@@ -85,10 +85,10 @@ static bool near_line(const Shape* s, double x, double y) {
 
 static void fill_line(Canvas* canvas, double x0, double y0, double x1, double y1, double radius,
                       Colour colour) {
-    Shape line = {near_line,
-                  {fmin(x0, x1) - radius, fmax(x0, x1) + radius, fmin(y0, y1) - radius, fmax(y0, y1) + radius,
-                   radius},
-                  {(float)x0, (float)y0, (float)x1 - (float)x0, (float)y1 - (float)y0, 0}};
+    Shape line = {
+        near_line,
+        {fmin(x0, x1) - radius, fmax(x0, x1) + radius, fmin(y0, y1) - radius, fmax(y0, y1) + radius, radius},
+        {(float)x0, (float)y0, (float)x1 - (float)x0, (float)y1 - (float)y0, 0}};
     line.f[4] = sqrtf(line.f[2] * line.f[2] + line.f[3] * line.f[3]);
     line.f[2] /= line.f[4];
     line.f[3] /= line.f[4];

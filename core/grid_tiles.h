@@ -8,6 +8,8 @@
 #include "core.h"
 #include "grid.h"
 
+struct UfH5;
+
 enum {
     NX_MAX_TILE_SIZE = 128,  // pixels a side: all tiles then take 29 MB
     NX_NUM_TILE_CODES = 128 * 5 * 2,
@@ -32,7 +34,44 @@ static inline const uint8_t* nx_tile(const NxTiles* tiles, int code) {
     return tiles->pixels + (size_t)tiles->index[code] * (size_t)(3 * tiles->size * tiles->size);
 }
 
+// ---- which tiles make up a frame ----
+//
+// seen (V, V): the agent's view (grid_view.h `nx_view`). What it sees is highlighted.
+
+// The point of view (V, V): the agent at its place, facing up. What it does not see looks empty.
+static inline UF_HD void nx_view_tiles(int view, const NxCell* seen, uint16_t* codes) {
+    for (int i = 0; i < view * view; i++)
+        codes[i] = (uint16_t)nx_tile_code(seen[i], 0, nx_kind(seen[i]) != NX_UNSEEN);
+    const int own = (view - 1) * view + view / 2;
+    codes[own] = (uint16_t)nx_tile_code(seen[own], 1 + 3, true);
+}
+
+// The whole map (H, W).
+static inline UF_HD void nx_map_tiles(const NxLayout* layout, NxEnv* env, const NxCell* seen,
+                                      uint16_t* codes) {
+    const int width = layout->spec.width, height = layout->spec.height, view = layout->view;
+    const NxCell* cells = nx_cells(env);
+    for (int i = 0; i < width * height; i++) codes[i] = (uint16_t)nx_tile_code(cells[i], 0, false);
+    codes[env->y * width + env->x] =
+        (uint16_t)nx_tile_code(cells[env->y * width + env->x], 1 + env->direction, false);
+    const int dx = nx_dx(env->direction), dy = nx_dy(env->direction);
+    for (int row = 0; row < view; row++) {
+        for (int column = 0; column < view; column++) {
+            const int ahead = view - 1 - row, right = column - view / 2;
+            const int x = env->x + ahead * dx - right * dy, y = env->y + ahead * dy + right * dx;
+            if (nx_kind(seen[row * view + column]) == NX_UNSEEN || x < 0 || x >= width || y < 0 ||
+                y >= height)
+                continue;
+            codes[y * width + x] = (uint16_t)(codes[y * width + x] + nx_tile_code(0, 0, true));
+        }
+    }
+}
+
 // Copies the tiles of `codes` (height, width) to out (height * size, width * size, 3).
 void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height, uint8_t* out);
+
+// Checks the groups /tiles and /frames of a recording, where they are: a line for each size of tiles and one for all
+// frames. *passed becomes false where a byte differs.   Errors: UF_ERR_FORMAT.   (grid_tiles_traces.c)
+UfStatus nx_verify_tiles(const struct UfH5* h5, UfText* report, bool* passed);
 
 #endif
