@@ -27,18 +27,14 @@ static int64_t count_different(const uint8_t* a, const uint8_t* b, int64_t count
     return different;
 }
 
-// The cell that MiniGrid encodes as type, colour, state; false: none.
-static bool cell_of(const double triple[3], NxCell* out) {
-    for (int kind = NX_UNSEEN; kind < NX_NUM_KINDS; kind++) {
-        for (int colour = 0; colour < NX_NUM_COLOURS; colour++) {
-            const NxCell cell = NX_CELL(kind, colour);
-            if (nx_type(cell) != triple[0] || colour != triple[1] || nx_door_state(cell) != triple[2])
-                continue;
-            *out = cell;
-            return true;
-        }
+// The same of numbers that may be any.
+static bool cell_of(const double numbers[3], NxCell* cell) {
+    uint8_t triple[3];
+    for (int i = 0; i < 3; i++) {
+        if (!(numbers[i] >= 0 && numbers[i] <= 255)) return false;
+        triple[i] = (uint8_t)numbers[i];
     }
-    return false;
+    return nx_cell_of(triple, cell);
 }
 
 // ---- tiles ----
@@ -185,12 +181,10 @@ static UfStatus read_grid(const UfH5* h5, const char* group, Frame* f) {
     f->env = (NxEnv*)block;
     UF_TRY(UF_ALLOC(&f->grid, shape.count, "a recorded level"));
     UF_TRY(uf_h5_read(h5, name, UF_H5_UINT8, f->grid, shape.count));
-    for (int64_t i = 0; i < cells; i++) {
-        const uint8_t* triple = f->grid + 3 * i;
-        if (!cell_of((double[3]){triple[0], triple[1], triple[2]}, nx_cells(f->env) + i))
+    for (int64_t i = 0; i < cells; i++)
+        if (!nx_cell_of(f->grid + 3 * i, nx_cells(f->env) + i))
             return UF_FAIL(UF_ERR_FORMAT, "%s: cell %lld of '%s' is no type, colour and state", h5->path,
                            (long long)i, name);
-    }
     return UF_OK;
 }
 
