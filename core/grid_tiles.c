@@ -11,6 +11,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "grid_view.h"
+
 // A fused multiply-add rounds once where numpy rounds twice.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -292,4 +294,20 @@ void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height,
         case 32: draw_rows(tiles, codes, width, height, 96, out); break;
         default: draw_rows(tiles, codes, width, height, 3 * tiles->size, out); break;
     }
+}
+
+void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out) {
+    NxCell seen[NX_MAX_VIEW * NX_MAX_VIEW];
+    uint16_t codes[NX_MAX_CELLS];
+    nx_view(layout, env, seen);
+    nx_map_tiles(layout, env, seen, codes);
+    nx_draw(tiles, codes, layout->spec.width, layout->spec.height, out);
+}
+
+void nx_draw_view(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out) {
+    NxCell seen[NX_MAX_VIEW * NX_MAX_VIEW];
+    uint16_t codes[NX_MAX_VIEW * NX_MAX_VIEW];
+    nx_view(layout, env, seen);
+    nx_view_tiles(layout->view, seen, codes);
+    nx_draw(tiles, codes, layout->view, layout->view, out);
 }

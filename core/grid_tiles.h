@@ -8,10 +8,8 @@
 #include "core.h"
 #include "grid.h"
 
-struct UfH5;
-
 enum {
-    NX_MAX_TILE_SIZE = 128,  // pixels a side: all tiles then take 29 MB
+    NX_MAX_TILE_SIZE = 256,  // pixels a side: all tiles then take 112 MB; of 32 pixels they take 1.8
     NX_NUM_TILE_CODES = 128 * 5 * 2,
 };
 
@@ -47,10 +45,10 @@ static inline UF_HD void nx_view_tiles(int view, const NxCell* seen, uint16_t* c
 }
 
 // The whole map (H, W).
-static inline UF_HD void nx_map_tiles(const NxLayout* layout, NxEnv* env, const NxCell* seen,
+static inline UF_HD void nx_map_tiles(const NxLayout* layout, const NxEnv* env, const NxCell* seen,
                                       uint16_t* codes) {
     const int width = layout->spec.width, height = layout->spec.height, view = layout->view;
-    const NxCell* cells = nx_cells(env);
+    const NxCell* cells = (const NxCell*)(env + 1);
     for (int i = 0; i < width * height; i++) codes[i] = (uint16_t)nx_tile_code(cells[i], 0, false);
     codes[env->y * width + env->x] =
         (uint16_t)nx_tile_code(cells[env->y * width + env->x], 1 + env->direction, false);
@@ -69,9 +67,8 @@ static inline UF_HD void nx_map_tiles(const NxLayout* layout, NxEnv* env, const 
 
 // Copies the tiles of `codes` (height, width) to out (height * size, width * size, 3).
 void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height, uint8_t* out);
-
-// Checks the groups /tiles and /frames of a recording, where they are: a line for each size of tiles and one for all
-// frames. *passed becomes false where a byte differs.   Errors: UF_ERR_FORMAT.   (grid_tiles_traces.c)
-UfStatus nx_verify_tiles(const struct UfH5* h5, UfText* report, bool* passed);
+// RGB observations: the whole map (H size, W size, 3), or the point of view (V size, V size, 3).
+void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out);
+void nx_draw_view(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out);
 
 #endif

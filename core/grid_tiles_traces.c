@@ -8,18 +8,10 @@
 #include <string.h>
 
 #include "grid_tiles.h"
+#include "grid_verify.h"
 #include "grid_view.h"
-#include "h5.h"
-#include "verify.h"
 
-enum { MAX_SIDE = 255, DEFAULT_VIEW = 7 };
-
-static void add_line(UfText* report, bool* passed, const char* part, const char* check, int64_t wrong) {
-    UfReport r = {*report, *passed};
-    uf_report_add(&r, part, check, (double)wrong, 0);
-    *report = r.text;
-    *passed = r.passed;
-}
+enum { MAX_SIDE = 254, DEFAULT_VIEW = 7 };
 
 static int64_t count_different(const uint8_t* a, const uint8_t* b, int64_t count) {
     int64_t different = 0;
@@ -70,8 +62,8 @@ static UfStatus compare_tiles(const UfH5* h5, const char* name, const int32_t* k
     return status;
 }
 
-static UfStatus verify_size(const UfH5* h5, const char* name, const int32_t* keys, int64_t n, UfText* report,
-                            bool* passed) {
+static UfStatus verify_size(const UfH5* h5, const char* name, const int32_t* keys, int64_t n,
+                            UfReport* report) {
     UfH5Shape shape;
     NxTiles* tiles;
     int64_t wrong;
@@ -90,11 +82,11 @@ static UfStatus verify_size(const UfH5* h5, const char* name, const int32_t* key
     nx_tiles_free(tiles);
     UF_TRY(status);
     snprintf(check, sizeof check, "bytes of %lld tiles of %d pixels", (long long)n, size);
-    add_line(report, passed, "tiles", check, wrong);
+    uf_report_add(report, "tiles", check, (double)wrong, 0);
     return UF_OK;
 }
 
-static UfStatus verify_sizes(const UfH5* h5, const int32_t* keys, int64_t n, UfText* report, bool* passed) {
+static UfStatus verify_sizes(const UfH5* h5, const int32_t* keys, int64_t n, UfReport* report) {
     char** names;
     int count;
     UF_TRY(uf_h5_list(h5, "tiles", &names, &count));
@@ -102,12 +94,12 @@ static UfStatus verify_sizes(const UfH5* h5, const int32_t* keys, int64_t n, UfT
         count > 1 ? UF_OK
                   : UF_FAIL(UF_ERR_FORMAT, "%s: 'tiles' has no pictures; expected rgb<size>", h5->path);
     for (int i = 0; i < count && status == UF_OK; i++)
-        if (strcmp(names[i], "key") != 0) status = verify_size(h5, names[i], keys, n, report, passed);
+        if (strcmp(names[i], "key") != 0) status = verify_size(h5, names[i], keys, n, report);
     uf_h5_list_free(names, count);
     return status;
 }
 
-static UfStatus verify_tiles(const UfH5* h5, UfText* report, bool* passed) {
+UfStatus nx_verify_tiles(const UfH5* h5, UfReport* report) {
     UfH5Shape shape;
     int32_t* keys;
     UF_TRY(uf_h5_shape(h5, "tiles/key", &shape));
@@ -115,7 +107,7 @@ static UfStatus verify_tiles(const UfH5* h5, UfText* report, bool* passed) {
         return UF_FAIL(UF_ERR_FORMAT, "%s: 'tiles/key' is not (n, 5)", h5->path);
     UF_TRY(UF_ALLOC(&keys, shape.count, "keys of tiles"));
     UfStatus status = uf_h5_read(h5, "tiles/key", UF_H5_INT32, keys, shape.count);
-    if (status == UF_OK) status = verify_sizes(h5, keys, shape.dims[0], report, passed);
+    if (status == UF_OK) status = verify_sizes(h5, keys, shape.dims[0], report);
     uf_free(keys);
     return status;
 }
@@ -253,7 +245,7 @@ static UfStatus verify_frame(const UfH5* h5, const char* name, int64_t* wrong) {
     return status;
 }
 
-static UfStatus verify_frames(const UfH5* h5, UfText* report, bool* passed) {
+UfStatus nx_verify_frames(const UfH5* h5, UfReport* report) {
     char** names;
     int count;
     int64_t wrong = 0;
@@ -264,12 +256,6 @@ static UfStatus verify_frames(const UfH5* h5, UfText* report, bool* passed) {
     uf_h5_list_free(names, count);
     UF_TRY(status);
     snprintf(check, sizeof check, "bytes of %d frames", count);
-    add_line(report, passed, "frames", check, wrong);
-    return UF_OK;
-}
-
-UfStatus nx_verify_tiles(const UfH5* h5, UfText* report, bool* passed) {
-    if (uf_h5_exists(h5, "tiles")) UF_TRY(verify_tiles(h5, report, passed));
-    if (uf_h5_exists(h5, "frames")) UF_TRY(verify_frames(h5, report, passed));
+    uf_report_add(report, "frames", check, (double)wrong, 0);
     return UF_OK;
 }
