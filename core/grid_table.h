@@ -9,8 +9,16 @@
 extern "C" {
 #endif
 
+enum { NX_NUM_FETCH_MISSIONS = 5 };
+
 // The row of an id.   Errors: UF_ERR_ARGUMENT (no such id, with the nearest ones).
 UfStatus nx_find_spec(const NxSpec** out, const char* id);
+
+// The mission as MiniGrid words it; empty where a family has none.
+void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]);
+// Sets env->mission of a LockedRoom that was not generated here from its doors and its key, as long as the key lies in its
+// room. Fetch's wording is in no state: it stays what it is.
+void nx_recall_mission(const NxLayout* layout, NxEnv* env);
 
 #ifdef __cplusplus
 }

@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "envs.h"
+#include "grid_verify.h"
 #include "h5.h"
 #include "protocol.h"
 #include "replay.h"
@@ -356,10 +357,14 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' are replayed on the CPU; set device to cpu", path,
                        kind);
-    if (strcmp(kind, "classic-traces") == 0 || strcmp(kind, "mujoco-traces") == 0) {
+    UfStatus (*traces)(const char*, char**, bool*) =
+        strcmp(kind, "classic-traces") == 0    ? uf_verify_classic_traces
+        : strcmp(kind, "mujoco-traces") == 0   ? uf_verify_mujoco_traces
+        : strcmp(kind, "minigrid-traces") == 0 ? nx_verify_traces
+                                               : NULL;
+    if (traces) {
         char* lines = NULL;
-        UF_TRY(kind[0] == 'c' ? uf_verify_classic_traces(path, &lines, passed)
-                              : uf_verify_mujoco_traces(path, &lines, passed));
+        UF_TRY(traces(path, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
     } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0) {
@@ -371,10 +376,11 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
             return status;
         }
     } else {
-        return UF_FAIL(UF_ERR_UNSUPPORTED,
-                       "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-                       "expected unifloral-update, dynamics, classic-traces or mujoco-traces",
-                       path, kind);
+        return UF_FAIL(
+            UF_ERR_UNSUPPORTED,
+            "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
+            "expected unifloral-update, dynamics, classic-traces, mujoco-traces or minigrid-traces",
+            path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);
     return uf_text_finish(&text, report);
