@@ -13,6 +13,7 @@
 #include "../navix.h"
 #include "grid_observe.h"
 #include "grid_table.h"
+#include "grid_tiles.h"
 #include "grid_view.h"
 
 enum { FAST_VIEW = 7, STRIDE = 8, LANES = 64 };
@@ -29,6 +30,7 @@ struct NxObserver {
     const NxLayout* layout;
     NxShape shape;
     ObserveFn* observe;
+    NxTiles* tiles;  // of RGB observations
     // AVX-512
     Interleave packed;         // of full observations: cell i is lane i; of views: lane 8 r + c
     int8_t left[4], top[4];    // where the window of each direction begins, from the agent
@@ -62,6 +64,8 @@ static void observe_plain(const NxObserver* o, const NxEnv* envs, int64_t count,
                 nx_mission_text(layout, env, mission);
                 nx_observe_flat(layout, env, mission, out);
                 break;
+            case NX_OBS_RGB: nx_draw_map(o->tiles, layout, env, out); break;
+            case NX_OBS_RGB_FIRST_PERSON: nx_draw_view(o->tiles, layout, env, out); break;
         }
     }
 }
@@ -291,6 +295,7 @@ NxLevel nx_best_level(void) { return NX_PLAIN; }
 
 static NxShape shape_of(const NxLayout* layout) {
     const int view = layout->view, width = layout->spec.width, height = layout->spec.height;
+    const int tile = layout->tile_size;
     NxShape shape = {.num_dims = 3, .item_bytes = 1};
     switch (layout->observation) {
         case NX_OBS_FIRST_PERSON: memcpy(shape.dims, (int[]){view, view, 3}, sizeof shape.dims); break;
@@ -303,6 +308,10 @@ static NxShape shape_of(const NxLayout* layout) {
         case NX_OBS_FLAT:
             shape.num_dims = 1;
             shape.dims[0] = 3 * view * view + NX_FLAT_BYTES;
+            break;
+        case NX_OBS_RGB: memcpy(shape.dims, (int[]){height * tile, width * tile, 3}, sizeof shape.dims); break;
+        case NX_OBS_RGB_FIRST_PERSON:
+            memcpy(shape.dims, (int[]){view * tile, view * tile, 3}, sizeof shape.dims);
             break;
     }
     shape.bytes = (size_t)shape.item_bytes;
@@ -322,6 +331,9 @@ UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel le
     const bool fast = layout->observation == NX_OBS_FULL ||
                       (layout->observation == NX_OBS_FIRST_PERSON && layout->view <= FAST_VIEW);
     UfStatus status = level == NX_AVX512 && fast ? make_tables(o) : UF_OK;
+    if (status == UF_OK &&
+        (layout->observation == NX_OBS_RGB || layout->observation == NX_OBS_RGB_FIRST_PERSON))
+        status = nx_tiles_create(&o->tiles, layout->tile_size);
     if (status == UF_OK)
         *out = o;
     else
@@ -331,6 +343,7 @@ UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel le
 
 void nx_observer_free(NxObserver* o) {
     if (!o) return;
+    nx_tiles_free(o->tiles);
     void* all[] = {o->columns, o->rows, o->row_bits, o->small, o->ahead};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
     uf_free(o);
