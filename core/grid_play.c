@@ -237,10 +237,6 @@ typedef enum Key {
     KEY_ACTION  // and from there on the actions of navix.h
 } Key;
 
-#define KEYS_HELP                                                                         \
-    "arrows (or h, l, k) turn and move, space toggles, p picks up, d drops, enter done, " \
-    "r new level, v view, q quits"
-
 // Bytes of a terminal become keys one by one; sequences may arrive in pieces.
 typedef struct KeyReader {
     enum { GROUND, ESCAPE, CONTROL, SINGLE } at;
@@ -409,7 +405,7 @@ static UfStatus show(Game* g, const Screen* s) {
     uf_text_add(&text, "mission: %s", g->mission);
     end_line(&text, s);
     add_picture(&text, g, s);
-    if (s->help) uf_text_add(&text, KEYS_HELP);
+    if (s->help) uf_text_add(&text, NX_KEYS_HELP);
     if (s->help) end_line(&text, s);
     if (s->in_place) uf_text_add(&text, "\x1b[J");
     const size_t bytes = text.length;
@@ -538,7 +534,7 @@ static UfStatus play_script(Game* g, const char* keys) {
     for (int i = 0; keys[i] && goes_on; i++) {
         const Key key = read_key(&reader, keys[i]);
         if (key == KEY_UNKNOWN || (key == KEY_PENDING && !keys[i + 1]))
-            return UF_FAIL(UF_ERR_ARGUMENT, "character %d of the keys is none; %s", i + 1, KEYS_HELP);
+            return UF_FAIL(UF_ERR_ARGUMENT, "character %d of the keys is none; %s", i + 1, NX_KEYS_HELP);
         if (key >= KEY_ACTION && game_over(g))
             return UF_FAIL(UF_ERR_ARGUMENT,
                            "character %d of the keys acts after the end of the episode, at step %d; r begins "

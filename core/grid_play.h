@@ -4,6 +4,10 @@
 
 #include "core.h"
 
+#define NX_KEYS_HELP                                                          \
+    "arrows (or h, l, k) turn and move, space toggles, p picks up, d drops, " \
+    "enter done, r new level, v view, q quits"
+
 typedef struct NxPlayOptions {
     const char* id;
     uint64_t seed;
