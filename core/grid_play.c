@@ -10,8 +10,8 @@
 #include <stdio.h>  // snprintf
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>     // TIOCGWINSZ
-#include <sys/signalfd.h>  // signals that arrive as input: nothing to interrupt, no global to set
+#include <fcntl.h>
+#include <sys/ioctl.h>  // TIOCGWINSZ
 #include <termios.h>
 #include <unistd.h>
 
@@ -116,16 +116,36 @@ static Rgb cell_foreground(NxCell cell, bool seen) {
     }
 }
 
+// What the terminal was told last; colours are told where they change.
+typedef struct Pen {
+    Depth depth;
+    bool coloured;
+    Rgb foreground, background;
+} Pen;
+
+static bool same(Rgb a, Rgb b) { return a.r == b.r && a.g == b.g && a.b == b.b; }
+
+static void take_colours(UfText* text, Pen* pen, Rgb foreground, Rgb background) {
+    if (!pen->coloured || !same(pen->background, background)) add_colour(text, pen->depth, background, true);
+    if (!pen->coloured || !same(pen->foreground, foreground)) add_colour(text, pen->depth, foreground, false);
+    *pen = (Pen){pen->depth, true, foreground, background};
+}
+
+static void drop_colours(UfText* text, Pen* pen) {
+    if (pen->coloured && pen->depth != PLAIN) uf_text_add(text, "\x1b[0m");
+    pen->coloured = false;
+}
+
 // A tile code (grid_tiles.h) as two characters.
-static void add_cell(UfText* text, Depth depth, int code) {
+static void add_cell(UfText* text, Pen* pen, int code) {
     static const char* const agents[4] = {">>", "vv", "<<", "^^"};
     const NxCell cell = (NxCell)(code & 127);
     const int agent = code / 128 % 5;
     const bool seen = code >= nx_tile_code(0, 0, true);
     char symbols[3];
     cell_text(cell, symbols);
-    add_colour(text, depth, cell_background(cell, seen), true);
-    add_colour(text, depth, agent ? colours[NX_RED] : cell_foreground(cell, seen), false);
+    take_colours(text, pen, agent ? colours[NX_RED] : cell_foreground(cell, seen),
+                 cell_background(cell, seen));
     uf_text_add(text, "%s", agent ? agents[agent - 1] : symbols);
 }
 
@@ -369,15 +389,16 @@ static void crop(int size, int room, int centre, int* first, int* count) {
 }
 
 static void add_picture(UfText* text, Game* g, const Screen* s) {
-    enum { OTHER_LINES = 8 };  // title, mission, status, ending, legend, help
+    enum { OTHER_LINES = 9 };  // title, mission, status, ending, legend (3), help (2)
     int width, height, left, columns, top, rows;
+    Pen pen = {.depth = s->depth};
     game_codes(g, &width, &height);
     const int room = s->height > OTHER_LINES ? s->height - OTHER_LINES : 1;
     crop(width, s->width ? s->width / 2 : width, g->first_person ? width / 2 : g->state.x, &left, &columns);
     crop(height, s->height ? room : height, g->first_person ? height : g->state.y, &top, &rows);
     for (int y = top; y < top + rows; y++) {
-        for (int x = left; x < left + columns; x++) add_cell(text, s->depth, g->codes[y * width + x]);
-        if (s->depth != PLAIN) uf_text_add(text, "\x1b[0m");
+        for (int x = left; x < left + columns; x++) add_cell(text, &pen, g->codes[y * width + x]);
+        drop_colours(text, &pen);
         end_line(text, s);
     }
     add_status(text, g, s);
@@ -417,11 +438,25 @@ static UfStatus show(Game* g, const Screen* s) {
 
 // ---- the terminal ----
 
+// Signals belong to the process, and so does this: where their handler leaves them.
+static volatile sig_atomic_t signal_pipe = -1;
+
+static void on_signal(int number) {
+    const int error = errno;
+    const char byte = (char)number;
+    if (write(signal_pipe, &byte, 1) != 1) errno = EAGAIN;  // full: there are enough to take
+    errno = error;
+}
+
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
+enum { NUM_CAUGHT = sizeof caught / sizeof caught[0] };
+
 typedef struct Terminal {
-    int input, output, signals;  // descriptors
+    int input, output;  // descriptors
+    int signals[2];     // a pipe of signal numbers
     struct termios before;
-    sigset_t mask;  // before
-    bool in_place, raw, masked;
+    struct sigaction handlers[NUM_CAUGHT];  // before
+    bool in_place, raw;
 } Terminal;
 
 // Keys come at once and unseen; Ctrl-C and Ctrl-Z stay signals.
@@ -446,8 +481,14 @@ static void terminal_leave(Terminal* t) {
     while (tcsetattr(t->input, TCSADRAIN, &t->before) != 0 && errno == EINTR) continue;
 }
 
+static void set_handler(int number, struct sigaction* before) {
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigfillset(&action.sa_mask);
+    sigaction(number, &action, before);
+}
+
 static UfStatus terminal_open(Terminal* t, const NxPlayOptions* options) {
-    *t = (Terminal){.input = options->input, .output = options->output, .signals = -1};
+    *t = (Terminal){.input = options->input, .output = options->output, .signals = {-1, -1}};
     for (int i = 0; i < 2; i++)
         if (!isatty(i ? t->output : t->input))
             return UF_FAIL(UF_ERR_ARGUMENT,
@@ -455,42 +496,39 @@ static UfStatus terminal_open(Terminal* t, const NxPlayOptions* options) {
                            i ? "output" : "input");
     const char* term = getenv("TERM");
     t->in_place = term && *term && strcmp(term, "dumb") != 0;
-    static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof caught / sizeof caught[0]; i++) sigaddset(&set, caught[i]);
-    if (tcgetattr(t->input, &t->before) != 0 || pthread_sigmask(SIG_BLOCK, &set, &t->mask) != 0)
+    if (signal_pipe >= 0) return UF_FAIL(UF_ERR_ARGUMENT, "this process already plays in a terminal");
+    if (tcgetattr(t->input, &t->before) != 0 || pipe2(t->signals, O_CLOEXEC | O_NONBLOCK) != 0)
         return UF_FAIL(UF_ERR_IO, "cannot set up the terminal: %s", strerror(errno));
-    t->masked = true;
-    t->signals = signalfd(-1, &set, SFD_CLOEXEC);
-    if (t->signals < 0) return UF_FAIL(UF_ERR_IO, "cannot set up signals: %s", strerror(errno));
+    signal_pipe = t->signals[1];
+    for (int i = 0; i < NUM_CAUGHT; i++) set_handler(caught[i], &t->handlers[i]);
     return terminal_enter(t);
 }
 
 static void terminal_close(Terminal* t) {
     terminal_leave(t);
-    if (t->signals >= 0) close(t->signals);
-    if (t->masked) pthread_sigmask(SIG_SETMASK, &t->mask, NULL);
+    if (t->signals[1] < 0) return;
+    for (int i = 0; i < NUM_CAUGHT; i++) sigaction(caught[i], &t->handlers[i], NULL);
+    signal_pipe = -1;
+    close(t->signals[0]);
+    close(t->signals[1]);
 }
 
 // Ctrl-Z: the shell gets its terminal back, and we stop here until it lets us go on.
-static void terminal_suspend(Terminal* t) {
-    sigset_t stop;
+static UfStatus terminal_suspend(Terminal* t) {
+    struct sigaction stop = {.sa_handler = SIG_DFL};
     terminal_leave(t);
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGTSTP);
+    sigaction(SIGTSTP, &stop, NULL);
     raise(SIGTSTP);
-    pthread_sigmask(SIG_UNBLOCK, &stop, NULL);
-    pthread_sigmask(SIG_BLOCK, &stop, NULL);
+    set_handler(SIGTSTP, NULL);
+    return terminal_enter(t);
 }
 
 // One signal: *stop is set where it ends the game.
 static UfStatus take_signal(Terminal* t, int* stop) {
-    struct signalfd_siginfo info;
-    if (read(t->signals, &info, sizeof info) != (ssize_t)sizeof info) return UF_OK;
-    const int number = (int)info.ssi_signo;
-    if (number == SIGTSTP) terminal_suspend(t);
-    if (number == SIGTSTP || number == SIGCONT) return terminal_enter(t);
+    char number;
+    if (read(t->signals[0], &number, 1) != 1) return UF_OK;
+    if (number == SIGTSTP) return terminal_suspend(t);
+    if (number == SIGCONT) return terminal_enter(t);
     if (number != SIGWINCH) *stop = number;
     return UF_OK;
 }
@@ -519,7 +557,7 @@ static UfStatus play_in(Game* g, Terminal* t, int* stop) {
     while (goes_on && !*stop) {
         measure(t, &screen);
         UF_TRY(show(g, &screen));
-        struct pollfd wait[2] = {{.fd = t->input, .events = POLLIN}, {.fd = t->signals, .events = POLLIN}};
+        struct pollfd wait[2] = {{.fd = t->input, .events = POLLIN}, {.fd = t->signals[0], .events = POLLIN}};
         if (poll(wait, 2, -1) < 0 && errno != EINTR)
             return UF_FAIL(UF_ERR_IO, "cannot wait for keys: %s", strerror(errno));
         if (wait[1].revents) UF_TRY(take_signal(t, stop));
