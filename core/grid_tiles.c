@@ -20,18 +20,9 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(UF_NO_CLONES)
-#define CLONES __attribute__((target_clones("arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
-
 // ---- shapes ----
 
-enum {
-    SAMPLES = 3,  // of a pixel, in each direction
-    BLOCK = 32    // bytes of a copy, see draw_rows
-};
+enum { SAMPLES = 3 };  // of a pixel, in each direction
 
 typedef struct Colour {
     uint8_t rgb[3];
@@ -253,8 +244,7 @@ UfStatus nx_tiles_create(NxTiles** out, int size) {
     for (int kind = NX_EMPTY; kind < NX_NUM_KINDS; kind++) num_cells += num_colours(kind);
     UF_TRY(UF_ALLOC(&tiles, 1, "tiles"));
     tiles->size = size;
-    UfStatus status =
-        UF_ALLOC(&tiles->pixels, (size_t)num_cells * 10 * 3 * (size_t)(size * size) + BLOCK, "tiles");
+    UfStatus status = UF_ALLOC(&tiles->pixels, (size_t)num_cells * 10 * 3 * (size_t)(size * size), "tiles");
     for (int i = 0; i < 2 && status == UF_OK; i++) {
         canvases[i].side = SAMPLES * size;
         status = UF_ALLOC(&canvases[i].row, canvases[i].side * canvases[i].side, "a tile's canvas");
@@ -284,29 +274,28 @@ void nx_tiles_free(NxTiles* tiles) {
 
 // ---- frames ----
 
-// Rows are copied in whole blocks: what is too much is written over by the next row to the right or below, and only
-// the last ones of a frame need care. With the number of bytes a constant, a copy is a move or a few.
+enum { STRIP = 32 };  // tiles side by side of which all rows are copied before the next
+
+// With the number of bytes a constant, a copy is a few moves.
 static inline __attribute__((always_inline)) void draw_rows(const NxTiles* tiles, const uint16_t* codes,
                                                             int width, int height, size_t row_bytes,
                                                             uint8_t* out) {
-    const size_t tile_bytes = row_bytes * (size_t)tiles->size;
-    const size_t copied = (row_bytes + BLOCK - 1) / BLOCK * BLOCK;
-    const uint8_t* end = out + tile_bytes * (size_t)(width * height);
-    for (int y = 0; y < height; y++, codes += width) {
-        for (int j = 0; j < tiles->size; j++) {
-            const uint8_t* row = tiles->pixels + row_bytes * (size_t)j;
-            for (int x = 0; x < width; x++, out += row_bytes) {
-                const uint8_t* from = row + tiles->index[codes[x]] * tile_bytes;
-                if ((size_t)(end - out) < copied)
-                    memcpy(out, from, row_bytes);
-                else
-                    for (size_t i = 0; i < copied; i += BLOCK) memcpy(out + i, from + i, BLOCK);
+    const int size = tiles->size;
+    const uint8_t* from[STRIP];
+    for (int y = 0; y < height; y++, codes += width, out += (size_t)(width * size) * row_bytes) {
+        for (int first = 0; first < width; first += STRIP) {
+            const int count = width - first < STRIP ? width - first : STRIP;
+            for (int x = 0; x < count; x++) from[x] = nx_tile(tiles, codes[first + x]);
+            for (int j = 0; j < size; j++) {
+                uint8_t* to = out + (size_t)(j * width + first) * row_bytes;
+                for (int x = 0; x < count; x++, to += row_bytes)
+                    memcpy(to, from[x] + (size_t)j * row_bytes, row_bytes);
             }
         }
     }
 }
 
-CLONES void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height, uint8_t* out) {
+void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height, uint8_t* out) {
     switch (tiles->size) {
         case 8: draw_rows(tiles, codes, width, height, 24, out); break;
         case 16: draw_rows(tiles, codes, width, height, 48, out); break;
