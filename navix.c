@@ -24,6 +24,8 @@ enum {
     GROUP = 32    // of these at a time
 };
 
+_Static_assert(sizeof(NxEnv) == 64, "an environment's cells begin at a cache line");
+
 struct NxBatch {
     NxLayout layout;
     char id[64];
@@ -102,28 +104,17 @@ static UfStatus check_options(const char* id, const NxOptions* o, NxRules rules)
     return UF_OK;
 }
 
-static uint32_t up_to_64(size_t bytes) { return (uint32_t)((bytes + 63) / 64 * 64); }
-
-static void lay_out(NxLayout* l, const NxSpec* spec, NxRules rules, const NxOptions* o) {
-    const bool navix = rules == NX_RULES_NAVIX;
-    const uint32_t cells = up_to_64((size_t)spec->width * (size_t)spec->height);
-    l->spec = *spec;
+static void set_options(NxLayout* l, NxRules rules, const NxOptions* o) {
     l->rules = rules;
     if (o->max_steps) l->spec.max_steps = o->max_steps;
     if (o->see_through_walls >= 0) l->spec.see_through_walls = o->see_through_walls;
     l->observation = o->observation;
     l->autoreset = o->autoreset;
     l->reward = o->reward;
-    l->view = o->view_size ? o->view_size : 7;
-    l->tile_size = o->tile_size ? o->tile_size : navix ? 8 : 32;
-    l->num_actions = o->num_actions ? o->num_actions : NX_NUM_ACTIONS;
+    if (o->view_size) l->view = o->view_size;
+    l->tile_size = o->tile_size ? o->tile_size : rules == NX_RULES_NAVIX ? 8 : 32;
+    if (o->num_actions) l->num_actions = o->num_actions;
     l->penalty_coef = (float)o->penalty_coef;
-    l->env_bytes = (uint32_t)sizeof(NxEnv) + cells;
-    if (spec->family == NX_FAMILY_OBSTRUCTED_MAZE || spec->family == NX_FAMILY_SANDBOX) {
-        l->contents_offset = l->env_bytes;
-        l->env_bytes += cells;
-    }
-    nx_draw_base(l);
 }
 
 // More than the machine has would be granted by some systems, and kill the process later.
@@ -158,7 +149,8 @@ UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, cons
     snprintf(b->id, sizeof b->id, "%s", id);
     spec.id = b->id;
     b->n = n;
-    lay_out(&b->layout, &spec, rules, options);
+    nx_lay_out(&b->layout, &spec, spec.family == NX_FAMILY_SANDBOX);
+    set_options(&b->layout, rules, options);
     UfStatus status = reserve(b);
     if (status == UF_OK) status = nx_observer_create(&b->observer, &b->layout, nx_best_level());
     if (status == UF_OK) status = uf_pool_create(&b->pool, options->num_threads);

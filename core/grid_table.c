@@ -1,9 +1,12 @@
-// grid_table.c: one row an id, and the missions.
+// grid_table.c: one row an id, how its environments lie in memory, what their missions say.
 // Sources: MiniGrid 3.2.0 `register_minigrid_envs` and the defaults of its classes; NAVIX 0.11.0 `register_env`.
 #include "grid_table.h"
 
 #include <stdio.h>  // snprintf
 #include <string.h>
+
+#include "../navix.h"
+#include "grid_levels.h"
 
 // ---- rows ----
 
@@ -143,6 +146,26 @@ UfStatus nx_find_spec(const NxSpec** out, const char* id) {
     }
     return UF_FAIL(UF_ERR_ARGUMENT, "unknown gridworld '%.80s'%s%s; `unifloral envs` lists them all", id,
                    near, near[0] ? "'?" : "");
+}
+
+// ---- layout ----
+
+void nx_lay_out(NxLayout* layout, const NxSpec* spec, bool with_contents) {
+    const uint32_t cells = (uint32_t)(spec->width * spec->height + 63) / 64 * 64;
+    if (spec->family == NX_FAMILY_OBSTRUCTED_MAZE && spec->variant & NX_VARIANT_BOXES) with_contents = true;
+    *layout = (NxLayout){.spec = *spec,
+                         .rules = NX_RULES_MINIGRID,
+                         .observation = NX_OBS_FIRST_PERSON,
+                         .autoreset = NX_NEXT_STEP,
+                         .view = 7,
+                         .tile_size = 32,
+                         .num_actions = NX_NUM_ACTIONS};
+    layout->env_bytes = (uint32_t)sizeof(NxEnv) + cells;
+    if (with_contents) {
+        layout->contents_offset = layout->env_bytes;
+        layout->env_bytes += cells;
+    }
+    nx_draw_base(layout);
 }
 
 // ---- missions ----
