@@ -13,6 +13,7 @@
 
 #include "core/core.h"
 #include "core/grid.h"
+#include "core/grid_avx512.h"
 #include "core/grid_levels.h"
 #include "core/grid_observe.h"
 #include "core/grid_step.h"
@@ -26,11 +27,15 @@ enum {
 
 _Static_assert(sizeof(NxEnv) == 64, "an environment's cells begin at a cache line");
 
+typedef struct Call Call;
+typedef void StepGroup(const Call* call, int64_t first, int64_t last);
+
 struct NxBatch {
     NxLayout layout;
     char id[64];
     int64_t n;
     uint8_t* blocks;  // (n, env_bytes), and what a wide load may reach beyond
+    StepGroup* step;
     NxObserver* observer;
     UfPool* pool;
 };
@@ -173,7 +178,7 @@ UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, cons
     nx_lay_out(&b->layout, &spec, spec.family == NX_FAMILY_SANDBOX);
     set_options(&b->layout, rules, options);
     UfStatus status = reserve(b);
-    if (status == UF_OK) status = nx_observer_create(&b->observer, &b->layout, nx_best_level());
+    if (status == UF_OK) status = nx_set_level(b, nx_best_level());
     if (status == UF_OK) status = uf_pool_create(&b->pool, options->num_threads);
     if (status != UF_OK) {
         nx_free(b);
@@ -197,17 +202,17 @@ int64_t nx_num_envs(const NxBatch* b) { return b->n; }
 
 // ---- 2 step ----
 
-typedef struct Call {
+struct Call {
     const NxBatch* batch;
     const NxOutput* out;
     const uint8_t* actions;    // NULL: reset
     const int32_t* obstacles;  // (n, num_obstacles, 2) or NULL
-} Call;
+};
 
 static void begin_episode(const NxLayout* layout, NxEnv* env) { nx_generate(layout, env); }
 
 // One environment, without its observation.
-static void step_one(const Call* call, int64_t i) {
+static inline __attribute__((always_inline)) void step_one(const Call* call, int64_t i, NxMove* move) {
     const NxBatch* b = call->batch;
     const NxLayout* layout = &b->layout;
     const NxOutput* out = call->out;
@@ -218,7 +223,7 @@ static void step_one(const Call* call, int64_t i) {
         begin_episode(layout, env);
     } else {
         const int32_t* obstacles = call->obstacles ? call->obstacles + 2 * i * layout->spec.count : NULL;
-        result = nx_step_env(layout, env, call->actions[i], obstacles);
+        result = nx_step_env_by(layout, env, call->actions[i], obstacles, move);
         env->ended = result.terminated || result.truncated;
         env->episode_return += result.reward;
     }
@@ -235,6 +240,52 @@ static void step_one(const Call* call, int64_t i) {
     if (out->direction) out->direction[i] = env->direction;
 }
 
+static void step_group(const Call* call, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) step_one(call, i, nx_move_obstacles);
+}
+
+#ifdef NX_HAS_AVX512
+
+// nx_move_obstacles on maps of up to 64 cells: which are free is a word, so that one ball's move needs no more of the
+// one before than a few instructions on registers. The lowest bits come first, as there.
+NX_USES_AVX512 static inline void move_by_bits(const NxLayout* layout, NxEnv* env, const int32_t* positions) {
+    const int width = layout->spec.width, height = layout->spec.height;
+    const uint64_t ring = 7 | (uint64_t)5 << width | (uint64_t)7 << 2 * width;
+    NxCell* cells = nx_cells(env);
+    bool borders = false;
+    for (int i = 0; i < env->num_obstacles; i++)
+        borders |= (unsigned)(env->obstacle_x[i] - 1) >= (unsigned)(width - 2) ||
+                   (unsigned)(env->obstacle_y[i] - 1) >= (unsigned)(height - 2);
+    if (positions || borders) {
+        nx_move_obstacles(layout, env, positions);
+        return;
+    }
+    uint64_t is_free = _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(cells), _mm512_set1_epi8(NX_CELL_EMPTY));
+    is_free &= ~((uint64_t)1 << (env->y * width + env->x));
+    uint32_t fraction = 0;
+    for (int i = 0; i < env->num_obstacles; i++) {
+        if (i % NX_MOVES_OF_DRAW == 0) fraction = nx_random(env);
+        const int at = env->obstacle_y[i] * width + env->obstacle_x[i];
+        const uint64_t around = is_free & ring << (at - width - 1);
+        const int count = __builtin_popcountll(around);
+        if (!count) continue;
+        const uint64_t chosen = _pdep_u64((uint64_t)1 << nx_take(&fraction, count), around);
+        const int to = __builtin_ctzll(chosen), offset = to - at + width + 1;
+        const int row = (offset >= width) + (offset >= 2 * width);
+        is_free = (is_free ^ chosen) | (uint64_t)1 << at;
+        cells[to] = cells[at];
+        cells[at] = NX_CELL_EMPTY;
+        env->obstacle_x[i] = (uint8_t)(env->obstacle_x[i] + offset - row * width - 1);
+        env->obstacle_y[i] = (uint8_t)(env->obstacle_y[i] + row - 1);
+    }
+}
+
+NX_USES_AVX512 static void step_group_by_bits(const Call* call, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) step_one(call, i, move_by_bits);
+}
+
+#endif
+
 static void run_chunk(void* context, int task, int thread) {
     const Call* call = context;
     const NxBatch* b = call->batch;
@@ -243,7 +294,7 @@ static void run_chunk(void* context, int task, int thread) {
     (void)thread;
     for (int64_t first = task * (int64_t)CHUNK; first < end; first += GROUP) {
         const int64_t last = first + GROUP < end ? first + GROUP : end;
-        for (int64_t i = first; i < last; i++) step_one(call, i);
+        b->step(call, first, last);
         if (call->out->obs)
             nx_observe(b->observer, env_at(b, first), last - first,
                        (uint8_t*)call->out->obs + (size_t)first * bytes);
@@ -321,6 +372,25 @@ UfStatus nx_step_with_obstacles(NxBatch* b, const uint8_t* actions, const int32_
         if (!resets) UF_TRY(check_obstacles(b, i, positions + 2 * i * b->layout.spec.count));
     }
     run(&(Call){b, out, actions, positions});
+    return UF_OK;
+}
+
+static StepGroup* choose_step(const NxLayout* l, NxLevel level) {
+#ifdef NX_HAS_AVX512
+    if (level == NX_AVX512 && l->rules == NX_RULES_MINIGRID &&
+        l->spec.family == NX_FAMILY_DYNAMIC_OBSTACLES && l->spec.width * l->spec.height <= 64)
+        return step_group_by_bits;
+#endif
+    (void)l, (void)level;
+    return step_group;
+}
+
+UfStatus nx_set_level(NxBatch* b, NxLevel level) {
+    NxObserver* observer;
+    UF_TRY(nx_observer_create(&observer, &b->layout, level));
+    nx_observer_free(b->observer);
+    b->observer = observer;
+    b->step = choose_step(&b->layout, level);
     return UF_OK;
 }
 
