@@ -119,6 +119,14 @@ typedef struct NxObject {  // where something was at the start, and what
     NxCell cell;  // NX_UNSEEN: none
 } NxObject;
 
+// What NAVIX's rules keep besides, see grid_navix.h. All 0: nothing.
+typedef struct NxNavix {
+    uint8_t events;              // since the episode's start
+    uint8_t hidden_x, hidden_y;  // a second thing in a cell, which the cell's own covers
+    NxCell hidden;
+    NxCell pile;  // the key that was picked up last, while it lies nowhere
+} NxNavix;
+
 // 64 bytes: a cache line.
 typedef struct NxEnv {
     uint64_t random;  // of nx_random: all the environment's randomness
@@ -132,7 +140,7 @@ typedef struct NxEnv {
     NxObject target, aux;
     uint8_t num_obstacles;
     uint8_t obstacle_x[NX_MAX_OBSTACLES], obstacle_y[NX_MAX_OBSTACLES];
-    uint8_t navix[9];  // NAVIX's rules: events and pocket, see grid_navix.h
+    NxNavix navix;
 } NxEnv;
 
 // What all environments of a batch share: known to the CPU and the GPU alike.
