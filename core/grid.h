@@ -135,9 +135,10 @@ typedef struct NxObject {  // where something was at the start, and what
 // What NAVIX's rules keep besides, see grid_navix.h. All 0: nothing.
 typedef struct NxNavix {
     uint8_t events;              // since the episode's start
-    uint8_t hidden_x, hidden_y;  // a second thing in a cell, which the cell's own covers
-    NxCell hidden;
-    NxCell pile;  // the key that was picked up last, while it lies nowhere
+    NxCell pocket;               // the key that opens doors
+    NxCell pile;                 // the key that was picked up last, while it lies nowhere
+    NxCell hidden;               // a second thing in a cell, which the cell's own covers
+    uint8_t hidden_x, hidden_y;  // where
 } NxNavix;
 
 // 64 bytes: a cache line.

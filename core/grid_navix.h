@@ -10,6 +10,8 @@
 
 #include "../navix.h"  // NX_REWARD_*
 #include "grid.h"
+#include "grid_step.h"  // NxResult, nx_inside
+#include "grid_view.h"  // nx_view_place
 
 // ---- what NAVIX has ----
 
@@ -23,7 +25,7 @@ static inline UF_HD bool nx_navix_has(const NxSpec* spec) {
                               1u << NX_FAMILY_DIST_SHIFT | 1u << NX_FAMILY_DYNAMIC_OBSTACLES |
                               1u << NX_FAMILY_GO_TO_DOOR | 1u << NX_FAMILY_KEY_CORRIDOR;
     return (families >> spec->family & 1) &&
-           !(spec->family == NX_FAMILY_CROSSING && spec->variant == NX_LAVA);
+           !(spec->family == NX_FAMILY_CROSSING && spec->variant == NX_VARIANT_LAVA);
 }
 
 // The events that end an episode. GoToDoor has none: see nx_navix_step.
@@ -39,8 +41,7 @@ static inline UF_HD unsigned nx_navix_endings(NxFamily family) {
 // ---- entities ----
 
 static inline UF_HD NxCell* nx_navix_cell(const NxLayout* layout, NxEnv* env, int x, int y) {
-    bool inside = x >= 0 && y >= 0 && x < layout->spec.width && y < layout->spec.height;
-    return inside ? nx_cells(env) + y * layout->spec.width + x : (NxCell*)0;
+    return nx_inside(layout, x, y) ? nx_cells(env) + y * layout->spec.width + x : (NxCell*)0;
 }
 
 // Whether a wall or door stands on a wall of the base map. DoorKey's and FourRooms' inner walls are entities on floor;
@@ -123,13 +124,13 @@ static inline UF_HD void nx_navix_move(const NxLayout* layout, NxEnv* env, int d
 static inline UF_HD void nx_navix_pick_up(NxEnv* env, NxCell* front, int x, int y) {
     NxCell key = front ? nx_navix_take_key(env, front, x, y) : (NxCell)NX_UNSEEN;
     if (key == NX_UNSEEN) return;
-    env->carrying = env->navix.pile = key;  // what was in the pocket is lost
+    env->navix.pocket = env->navix.pile = key;  // what was in the pocket is lost
 }
 
 // The pocket keeps what has been dropped: it still opens doors, but cannot be dropped once more.
 static inline UF_HD void nx_navix_drop(const NxLayout* layout, NxEnv* env, NxCell* front, int x, int y) {
     unsigned events = 0;  // looking is not walking
-    if (env->carrying == NX_CELL_EMPTY || env->navix.pile == NX_UNSEEN) return;
+    if (!env->navix.pocket || !env->navix.pile) return;
     if (!nx_navix_can_walk(layout, env, x, y, &events)) return;
     nx_navix_put_key(env, front, x, y, env->navix.pile);
     env->navix.pile = NX_UNSEEN;
@@ -139,8 +140,8 @@ static inline UF_HD void nx_navix_drop(const NxLayout* layout, NxEnv* env, NxCel
 static inline UF_HD void nx_navix_open(NxEnv* env, NxCell* front) {
     if (!front) return;
     if (nx_kind(*front) == NX_DOOR_LOCKED) {
-        if (env->carrying != NX_CELL(NX_KEY, nx_colour(*front))) return;
-        env->carrying = NX_CELL_EMPTY;
+        if (env->navix.pocket != NX_CELL(NX_KEY, nx_colour(*front))) return;
+        env->navix.pocket = NX_UNSEEN;
     } else if (nx_kind(*front) != NX_DOOR_CLOSED) {
         return;
     }
@@ -201,11 +202,6 @@ static inline UF_HD void nx_navix_move_balls(const NxLayout* layout, NxEnv* env,
 
 // ---- a step ----
 
-typedef struct NxNavixResult {
-    float reward;
-    bool terminated, truncated;  // one of them at most: an end that is both is a termination
-} NxNavixResult;
-
 static inline UF_HD bool nx_navix_faces_target(const NxEnv* env) {
     return env->x + nx_dx(env->direction) == env->target.x && env->y + nx_dy(env->direction) == env->target.y;
 }
@@ -224,9 +220,9 @@ static inline UF_HD float nx_navix_reward(const NxLayout* layout, const NxEnv* e
 }
 
 // One step of an episode that goes on.   Nullable: tries, see nx_navix_move_balls
-static inline UF_HD NxNavixResult nx_navix_step(const NxLayout* layout, NxEnv* env, int action,
-                                                const int32_t* tries) {
-    NxNavixResult result;
+static inline UF_HD NxResult nx_navix_step(const NxLayout* layout, NxEnv* env, int action,
+                                           const int32_t* tries) {
+    NxResult result;
     nx_navix_act(layout, env, action);
     nx_navix_move_balls(layout, env, tries);
     env->step_count++;
@@ -244,44 +240,8 @@ static inline UF_HD NxNavixResult nx_navix_step(const NxLayout* layout, NxEnv* e
 
 // ---- observations ----
 
-// (H, W, 3): MiniGrid's full view.
-static inline UF_HD void nx_navix_symbolic(const NxLayout* layout, NxEnv* env, uint8_t* out) {
-    const NxCell* cells = nx_cells(env);
-    const int count = layout->spec.width * layout->spec.height;
-    for (int i = 0; i < count; i++) {
-        out[3 * i] = (uint8_t)nx_type(cells[i]);
-        out[3 * i + 1] = (uint8_t)nx_colour(cells[i]);
-        out[3 * i + 2] = (uint8_t)nx_door_state(cells[i]);
-    }
-    uint8_t* agent = out + 3 * (env->y * layout->spec.width + env->x);
-    agent[0] = NX_TYPE_AGENT;
-    agent[1] = 0;
-    agent[2] = env->direction;
-}
-
-// The map's cell behind row r, column c of the agent's view.
-static inline UF_HD void nx_navix_seen_cell(const NxLayout* layout, const NxEnv* env, int r, int c, int* x,
-                                            int* y) {
-    int ahead = layout->view - 1 - r, aside = c - layout->view / 2;
-    int dx = nx_dx(env->direction), dy = nx_dy(env->direction);
-    *x = env->x + ahead * dx - aside * dy;
-    *y = env->y + ahead * dy + aside * dx;
-}
-
-// (V, V, 3): nothing hides anything, nothing shows what is carried.
-static inline UF_HD void nx_navix_symbolic_first_person(const NxLayout* layout, NxEnv* env, uint8_t* out) {
-    for (int r = 0; r < layout->view; r++) {
-        for (int c = 0; c < layout->view; c++, out += 3) {
-            int x, y;
-            nx_navix_seen_cell(layout, env, r, c, &x, &y);
-            const NxCell* at = nx_navix_cell(layout, env, x, y);
-            NxCell cell = !at ? NX_CELL_WALL : x == env->x && y == env->y ? NX_CELL_EMPTY : *at;
-            out[0] = (uint8_t)nx_type(cell);
-            out[1] = (uint8_t)nx_colour(cell);
-            out[2] = (uint8_t)nx_door_state(cell);
-        }
-    }
-}
+// NAVIX's symbolic views are MiniGrid's full view, and its first-person view where nothing hides anything and no hand
+// holds anything: layouts under NAVIX's rules see through walls, and env->carrying is empty, the pocket being apart.
 
 static inline UF_HD int nx_navix_tag(const NxLayout* layout, const NxEnv* env, int x, int y, NxCell cell) {
     if (x == env->x && y == env->y) return NX_TYPE_AGENT;
@@ -346,7 +306,7 @@ static inline UF_HD void nx_navix_categorical_first_person(const NxLayout* layou
     for (int r = 0; r < layout->view; r++) {
         for (int c = 0; c < layout->view; c++, out++) {
             int x, y;
-            nx_navix_seen_cell(layout, env, r, c, &x, &y);
+            nx_view_place(layout, env, r, c, &x, &y);
             const NxCell* cell = nx_navix_cell(layout, env, x, y);
             *out = !cell ? 100 : seen[y] >> x & 1 ? nx_navix_tag(layout, env, x, y, *cell) : 0;
         }

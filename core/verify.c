@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "envs.h"
+#include "grid_navix_traces.h"
 #include "h5.h"
 #include "protocol.h"
 #include "replay.h"
@@ -326,6 +327,17 @@ static UfStatus verify_dynamics(const char* path, UfText* report, bool* passed) 
     return status;
 }
 
+// ---- gridworlds ----
+
+static UfStatus verify_gridworlds(const char* path, UfText* report, bool* passed) {
+    UfH5 h5;
+    UF_TRY(uf_h5_open(&h5, path));
+    *passed = true;
+    UfStatus status = uf_h5_exists(&h5, "navix") ? nx_verify_navix(&h5, report, passed) : UF_OK;
+    uf_h5_close(&h5);
+    return status;
+}
+
 // ---- dispatch ----
 
 static UfStatus read_kind(const char* path, char* kind, size_t bytes) {
@@ -362,9 +374,11 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
                               : uf_verify_mujoco_traces(path, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
-    } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0) {
-        UfStatus status = kind[0] == 'u' ? verify_update(path, device, precision, &text, passed)
-                                         : verify_dynamics(path, &text, passed);
+    } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0 ||
+               strcmp(kind, "minigrid-traces") == 0) {
+        UfStatus status = kind[0] == 'u'   ? verify_update(path, device, precision, &text, passed)
+                          : kind[0] == 'd' ? verify_dynamics(path, &text, passed)
+                                           : verify_gridworlds(path, &text, passed);
         if (status != UF_OK) {
             char* partial = NULL;
             if (uf_text_finish(&text, &partial) == UF_OK) uf_free(partial);
