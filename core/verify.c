@@ -27,6 +27,7 @@
 #include <string.h>
 
 #include "envs.h"
+#include "grid_layouts.h"
 #include "grid_navix_traces.h"
 #include "h5.h"
 #include "protocol.h"
@@ -374,6 +375,11 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
                               : uf_verify_mujoco_traces(path, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
+    } else if (strcmp(kind, "minigrid-layouts") == 0) {
+        char* lines = NULL;
+        UF_TRY(nx_verify_layouts(path, &lines, passed));
+        uf_text_add(&text, "%s", lines);
+        uf_free(lines);
     } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0 ||
                strcmp(kind, "minigrid-traces") == 0) {
         UfStatus status = kind[0] == 'u'   ? verify_update(path, device, precision, &text, passed)
@@ -385,10 +391,11 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
             return status;
         }
     } else {
-        return UF_FAIL(UF_ERR_UNSUPPORTED,
-                       "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-                       "expected unifloral-update, dynamics, classic-traces or mujoco-traces",
-                       path, kind);
+        return UF_FAIL(
+            UF_ERR_UNSUPPORTED,
+            "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
+            "expected unifloral-update, dynamics, classic-traces, mujoco-traces or minigrid-layouts",
+            path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);
     return uf_text_finish(&text, report);
