@@ -121,7 +121,6 @@ static UfStatus read_layout(Recording* r, const char* id) {
     if (r->layout.view % 2 == 0)
         return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/%s' is a view of %d; odd sizes expected", r->h5->path,
                        r->group, names[SYMBOLIC_FP], r->layout.view);
-    r->layout.spec.see_through_walls = true;
     return UF_OK;
 }
 
