@@ -28,6 +28,14 @@ static inline UF_HD bool nx_navix_has(const NxSpec* spec) {
            !(spec->family == NX_FAMILY_CROSSING && spec->variant == NX_VARIANT_LAVA);
 }
 
+// A layout under NAVIX's rules, all else at their defaults.
+static inline void nx_navix_lay_out(NxLayout* layout) {
+    layout->rules = NX_RULES_NAVIX;
+    layout->reward = NX_REWARD_GOAL;
+    layout->spec.see_through_walls = true;  // see the observations below
+    layout->tile_size = 8;
+}
+
 // The events that end an episode. GoToDoor has none: see nx_navix_step.
 static inline UF_HD unsigned nx_navix_endings(NxFamily family) {
     switch (family) {
