@@ -110,8 +110,8 @@ static UfStatus read_layout(Recording* r, const char* id) {
     if (!spec->navix || !nx_navix_has(spec))
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: group '%s' is none of NAVIX's environments", r->h5->path,
                        r->group);
-    r->layout =
-        (NxLayout){.spec = *spec, .rules = NX_RULES_NAVIX, .reward = NX_REWARD_GOAL, .num_actions = 7};
+    nx_lay_out(&r->layout, spec, false);
+    nx_navix_lay_out(&r->layout);
     UF_TRY(read_attribute(r, "width", spec->width, spec->width, &unused));
     UF_TRY(read_attribute(r, "height", spec->height, spec->height, &unused));
     UF_TRY(read_attribute(r, "max_steps", 1, 1 << 30, &r->layout.spec.max_steps));
