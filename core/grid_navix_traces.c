@@ -4,15 +4,13 @@
 // observations, the player, every entity, the base map, reward, step type, time and return. Levels and the balls' moves
 // are chance, so they are taken from the recording; all the rest is computed and compared, number by number.
 // Rooms: file, levels, chance, what we have, replay.
-#include "grid_navix_traces.h"
-
 #include <math.h>
 #include <stdio.h>  // snprintf
 #include <string.h>
 
 #include "grid_navix.h"
 #include "grid_table.h"
-#include "verify.h"
+#include "grid_verify.h"
 
 // ---- file ----
 
@@ -430,31 +428,36 @@ static void our_numbers(Replay* p, int dataset, const NxResult* result, double* 
 // ---- replay ----
 
 typedef struct Differences {
-    int64_t frames[NUM_DATASETS];  // that differ anywhere
-    int env[NUM_DATASETS], frame[NUM_DATASETS];
-    int64_t moves;  // that no ball can make
+    double reward, total;                 // the largest
+    int64_t states, observations, moves;  // frames where one is wrong; steps where balls move as none can
+    char first[96];
 } Differences;
 
-// Rewards are few float32 terms in another order: 1e-6 is some ten roundings of numbers of the size of 1. Returns add
-// up to max_steps of them, each as exact. All else is whole numbers.
-static bool same(const Recording* r, int dataset, double ours, double recorded) {
-    double allowed = dataset == REWARD ? 1e-6 : dataset == RETURN ? 1e-6 * r->layout.spec.max_steps : 0;
-    return fabs(ours - recorded) <= allowed;
+static void compare_dataset(Replay* p, int dataset, const double* ours, Differences* differences) {
+    const Recording* r = p->recording;
+    const double* recorded = frame_of(r, dataset, p->env, p->frame);
+    if (dataset == REWARD || dataset == RETURN) {
+        uf_keep_worst(dataset == REWARD ? &differences->reward : &differences->total,
+                      fabs(ours[0] - recorded[0]));
+        return;
+    }
+    bool equal = true;
+    for (int i = 0; i < r->size[dataset]; i++) equal &= ours[i] == recorded[i];
+    if (equal) return;
+    bool observed = dataset >= SYMBOLIC && dataset <= CATEGORICAL_FP;
+    ++*(observed ? &differences->observations : &differences->states);
+    if (!differences->first[0])
+        snprintf(differences->first, sizeof differences->first, "'%s', environment %d, frame %d",
+                 names[dataset], p->env, p->frame);
 }
 
 static void compare_frame(Replay* p, const NxResult* result, Differences* differences) {
-    const Recording* r = p->recording;
     double ours[3 * (NX_MAX_VIEW * NX_MAX_VIEW > NX_MAX_CELLS ? NX_MAX_VIEW * NX_MAX_VIEW : NX_MAX_CELLS) +
                 5 * MAX_ENTITIES];
     for (int d = 0; d < NUM_DATASETS; d++) {
-        if (!r->values[d]) continue;
-        const double* recorded = frame_of(r, d, p->env, p->frame);
-        bool equal = true;
+        if (!p->recording->values[d]) continue;
         our_numbers(p, d, result, ours);
-        for (int i = 0; i < r->size[d]; i++) equal &= same(r, d, ours[i], recorded[i]);
-        if (equal || differences->frames[d]++) continue;
-        differences->env[d] = p->env;
-        differences->frame[d] = p->frame;
+        compare_dataset(p, d, ours, differences);
     }
 }
 
@@ -483,27 +486,23 @@ static UfStatus replay_environment(const Recording* r, int env, Differences* dif
     return UF_OK;
 }
 
-static void report_group(const Recording* r, const char* id, const Differences* differences, UfText* report,
-                         bool* passed) {
-    int datasets = 0;
-    int64_t bad = differences->moves;
-    for (int d = 0; d < NUM_DATASETS; d++) {
-        datasets += r->values[d] != NULL;
-        bad += differences->frames[d];
-    }
-    uf_text_add(report, "  %-36s %s  %d steps of %d environments, %d datasets\n", id, bad ? "FAIL" : "PASS",
-                r->num_envs * r->num_steps, r->num_envs, datasets);
-    for (int d = 0; d < NUM_DATASETS; d++)
-        if (differences->frames[d])
-            uf_text_add(report, "    %s differs in %lld frames, first in environment %d, frame %d\n",
-                        names[d], (long long)differences->frames[d], differences->env[d],
-                        differences->frame[d]);
-    if (differences->moves)
-        uf_text_add(report, "    balls move as none can in %lld steps\n", (long long)differences->moves);
-    *passed &= !bad;
+// A reward is a sum of few float32 terms: 1e-6 is some ten roundings of numbers of the size of 1. A return adds up to
+// max_steps of them.
+static void report_group(const Recording* r, const char* id, const Differences* differences,
+                         UfReport* report) {
+    const bool passed = report->passed;
+    report->passed = true;
+    uf_report_add(report, id, "rewards", differences->reward, 1e-6);
+    uf_report_add(report, id, "returns", differences->total, 1e-6 * r->layout.spec.max_steps);
+    uf_report_add(report, id, "player, entities, ends (wrong)", (double)differences->states, 0);
+    uf_report_add(report, id, "observations (wrong)", (double)differences->observations, 0);
+    if (r->rows[BALL])
+        uf_report_add(report, id, "moves of balls (impossible)", (double)differences->moves, 0);
+    if (differences->first[0]) uf_text_add(&report->text, "    first: %s\n", differences->first);
+    report->passed = report->passed && passed;
 }
 
-static UfStatus verify_group(const UfH5* h5, const char* id, UfText* report, bool* passed) {
+static UfStatus verify_group(const UfH5* h5, const char* id, UfReport* report) {
     Recording r = {.h5 = h5};
     Differences differences = {0};
     snprintf(r.group, sizeof r.group, "navix/%s", id);
@@ -511,17 +510,17 @@ static UfStatus verify_group(const UfH5* h5, const char* id, UfText* report, boo
     if (status == UF_OK) status = read_datasets(&r);
     for (int env = 0; env < r.num_envs && status == UF_OK; env++)
         status = replay_environment(&r, env, &differences);
-    if (status == UF_OK) report_group(&r, id, &differences, report, passed);
+    if (status == UF_OK) report_group(&r, id, &differences, report);
     recording_free(&r);
     return status;
 }
 
-UfStatus nx_verify_navix(const UfH5* h5, UfText* report, bool* passed) {
+UfStatus nx_verify_navix(const UfH5* h5, UfReport* report) {
     char** ids;
     int count;
     UF_TRY(uf_h5_list(h5, "navix", &ids, &count));
     UfStatus status = count ? UF_OK : UF_FAIL(UF_ERR_FORMAT, "%s: '/navix' has no group", h5->path);
-    for (int i = 0; i < count && status == UF_OK; i++) status = verify_group(h5, ids[i], report, passed);
+    for (int i = 0; i < count && status == UF_OK; i++) status = verify_group(h5, ids[i], report);
     uf_h5_list_free(ids, count);
     return status;
 }

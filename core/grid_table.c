@@ -215,8 +215,8 @@ void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
                      colour_names[env->mission / 8 % NX_NUM_COLOURS], key);
             return;
         }
+        case NX_FAMILY_SANDBOX: fixed = "sandbox"; break;
         case NX_FAMILY_PLAYGROUND:
-        case NX_FAMILY_SANDBOX:
         case NX_NUM_FAMILIES: break;
     }
     snprintf(text, 128, "%s", fixed);

@@ -9,6 +9,8 @@
 extern "C" {
 #endif
 
+enum { NX_NUM_FETCH_MISSIONS = 5 };
+
 // The row of an id.   Errors: UF_ERR_ARGUMENT (no such id, with the nearest ones).
 UfStatus nx_find_spec(const NxSpec** out, const char* id);
 

@@ -28,7 +28,7 @@
 
 #include "envs.h"
 #include "grid_layouts.h"
-#include "grid_navix_traces.h"
+#include "grid_verify.h"
 #include "h5.h"
 #include "protocol.h"
 #include "replay.h"
@@ -328,17 +328,6 @@ static UfStatus verify_dynamics(const char* path, UfText* report, bool* passed) 
     return status;
 }
 
-// ---- gridworlds ----
-
-static UfStatus verify_gridworlds(const char* path, UfText* report, bool* passed) {
-    UfH5 h5;
-    UF_TRY(uf_h5_open(&h5, path));
-    *passed = true;
-    UfStatus status = uf_h5_exists(&h5, "navix") ? nx_verify_navix(&h5, report, passed) : UF_OK;
-    uf_h5_close(&h5);
-    return status;
-}
-
 // ---- dispatch ----
 
 static UfStatus read_kind(const char* path, char* kind, size_t bytes) {
@@ -369,33 +358,35 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' are replayed on the CPU; set device to cpu", path,
                        kind);
-    if (strcmp(kind, "classic-traces") == 0 || strcmp(kind, "mujoco-traces") == 0) {
+    // kinds with a file of their own
+    static const struct {
+        const char* kind;
+        UfStatus (*verify)(const char* path, char** lines, bool* passed);
+    } others[] = {{"classic-traces", uf_verify_classic_traces},
+                  {"mujoco-traces", uf_verify_mujoco_traces},
+                  {"minigrid-traces", nx_verify_traces},
+                  {"minigrid-layouts", nx_verify_layouts}};
+    size_t other = 0;
+    while (other < sizeof others / sizeof others[0] && strcmp(kind, others[other].kind) != 0) other++;
+    if (other < sizeof others / sizeof others[0]) {
         char* lines = NULL;
-        UF_TRY(kind[0] == 'c' ? uf_verify_classic_traces(path, &lines, passed)
-                              : uf_verify_mujoco_traces(path, &lines, passed));
+        UF_TRY(others[other].verify(path, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
-    } else if (strcmp(kind, "minigrid-layouts") == 0) {
-        char* lines = NULL;
-        UF_TRY(nx_verify_layouts(path, &lines, passed));
-        uf_text_add(&text, "%s", lines);
-        uf_free(lines);
-    } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0 ||
-               strcmp(kind, "minigrid-traces") == 0) {
-        UfStatus status = kind[0] == 'u'   ? verify_update(path, device, precision, &text, passed)
-                          : kind[0] == 'd' ? verify_dynamics(path, &text, passed)
-                                           : verify_gridworlds(path, &text, passed);
+    } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0) {
+        UfStatus status = kind[0] == 'u' ? verify_update(path, device, precision, &text, passed)
+                                         : verify_dynamics(path, &text, passed);
         if (status != UF_OK) {
             char* partial = NULL;
             if (uf_text_finish(&text, &partial) == UF_OK) uf_free(partial);
             return status;
         }
     } else {
-        return UF_FAIL(
-            UF_ERR_UNSUPPORTED,
-            "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-            "expected unifloral-update, dynamics, classic-traces, mujoco-traces or minigrid-layouts",
-            path, kind);
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
+                       "expected unifloral-update, dynamics, classic-traces, mujoco-traces, minigrid-traces "
+                       "or minigrid-layouts",
+                       path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);
     return uf_text_finish(&text, report);
