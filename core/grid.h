@@ -155,6 +155,7 @@ typedef struct NxEnv {
     uint8_t num_obstacles;
     uint8_t obstacle_x[NX_MAX_OBSTACLES], obstacle_y[NX_MAX_OBSTACLES];
     NxNavix navix;
+    uint8_t spare[8];
 } NxEnv;
 
 // What all environments of a batch share: known to the CPU and the GPU alike.
