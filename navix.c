@@ -43,6 +43,27 @@ static NxEnv* env_at(const NxBatch* b, int64_t i) {
 
 void nx_default_options(NxOptions* options) { *options = (NxOptions){.see_through_walls = -1}; }
 
+static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {"first_person",
+                                                                       "full",
+                                                                       "one_hot",
+                                                                       "symbolic",
+                                                                       "flat",
+                                                                       "rgb",
+                                                                       "rgb_first_person",
+                                                                       "categorical",
+                                                                       "categorical_first_person",
+                                                                       "none",
+                                                                       NULL};
+
+UfStatus nx_find_observation(NxObservation* out, const char* name) {
+    for (int i = 0; i < NX_NUM_OBSERVATIONS; i++)
+        if (strcmp(name, observation_names[i]) == 0) {
+            *out = (NxObservation)i;
+            return UF_OK;
+        }
+    return uf_fail_unknown("observation", name, observation_names);
+}
+
 // "Sandbox-WxH": empty levels of any size, for states that are set.
 static UfStatus find_spec(NxSpec* spec, const char* id) {
     const NxSpec* row;

@@ -42,6 +42,9 @@ typedef enum NxObservation {
     NX_NUM_OBSERVATIONS
 } NxObservation;
 
+// By name: "first_person", "full", ...   Errors: UF_ERR_ARGUMENT, with the names there are.
+UF_API UfStatus nx_find_observation(NxObservation* out, const char* name);
+
 // What happens to an environment whose episode has ended.
 typedef enum NxAutoreset {
     NX_NEXT_STEP,  // the next step ignores its action and returns the new episode's first observation, reward 0

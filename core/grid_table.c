@@ -148,6 +148,11 @@ UfStatus nx_find_spec(const NxSpec** out, const char* id) {
                    near, near[0] ? "'?" : "");
 }
 
+bool nx_is_grid(const char* name) {
+    return strncmp(name, "MiniGrid-", 9) == 0 || strncmp(name, "Navix-", 6) == 0 ||
+           strncmp(name, "Sandbox-", 8) == 0;
+}
+
 // ---- layout ----
 
 void nx_lay_out(NxLayout* layout, const NxSpec* spec, bool with_contents) {
