@@ -8,15 +8,13 @@
 #ifndef NX_GRID_NAVIX_H
 #define NX_GRID_NAVIX_H
 
-#include "../navix.h"  // NX_REWARD_*
+#include "../navix.h"  // NX_REWARD_*, NX_EVENT_*
 #include "grid.h"
 #include "grid_step.h"  // NxResult, nx_inside
 #include "grid_view.h"  // nx_view_place
 
 // ---- what NAVIX has ----
 
-// Things that have happened in this episode. NAVIX never clears one before the next.
-enum { NX_EVENT_GOAL = 1, NX_EVENT_LAVA = 2, NX_EVENT_BALL = 4, NX_EVENT_WALL = 8 };
 enum { NX_CELL_BALL = NX_CELL(NX_BALL, NX_BLUE) };
 
 static inline UF_HD bool nx_navix_has(const NxSpec* spec) {
@@ -241,8 +239,6 @@ static inline UF_HD NxResult nx_navix_step(const NxLayout* layout, NxEnv* env, i
     result.truncated = !result.terminated && env->step_count >= env->max_steps;
     bool success = to_door ? at_door : env->navix.events & NX_EVENT_GOAL;
     result.reward = nx_navix_reward(layout, env, action, success, result.terminated);
-    env->episode_return += result.reward;
-    env->ended = result.terminated || result.truncated;
     return result;
 }
 
@@ -259,8 +255,8 @@ static inline UF_HD int nx_navix_tag(const NxLayout* layout, const NxEnv* env, i
 }
 
 // (H, W): types, 0 floor, -1 walls of the base map.
-static inline UF_HD void nx_navix_categorical(const NxLayout* layout, NxEnv* env, int32_t* out) {
-    const NxCell* cells = nx_cells(env);
+static inline UF_HD void nx_navix_categorical(const NxLayout* layout, const NxEnv* env, int32_t* out) {
+    const NxCell* cells = (const NxCell*)(env + 1);
     for (int y = 0; y < layout->spec.height; y++)
         for (int x = 0; x < layout->spec.width; x++, cells++, out++)
             *out = nx_navix_tag(layout, env, x, y, *cells);
@@ -289,9 +285,9 @@ static inline UF_HD void nx_navix_flood(const NxLayout* layout, uint32_t* out, c
 
 // What is seen, a bit a cell: a flood from the agent through what can be seen through, V - 1 steps far, and the opaque
 // cells that touch it.
-static inline UF_HD void nx_navix_see(const NxLayout* layout, NxEnv* env, uint32_t* seen) {
+static inline UF_HD void nx_navix_see(const NxLayout* layout, const NxEnv* env, uint32_t* seen) {
     const int height = layout->spec.height, width = layout->spec.width;
-    const NxCell* cells = nx_cells(env);
+    const NxCell* cells = (const NxCell*)(env + 1);
     uint32_t clear[NX_MAX_SIDE], next[NX_MAX_SIDE];
     for (int y = 0; y < height; y++) {
         seen[y] = clear[y] = 0;
@@ -308,16 +304,19 @@ static inline UF_HD void nx_navix_see(const NxLayout* layout, NxEnv* env, uint32
 }
 
 // (V, V): the categorical view, 0 also where nothing is seen, 100 beyond the map.
-static inline UF_HD void nx_navix_categorical_first_person(const NxLayout* layout, NxEnv* env, int32_t* out) {
+static inline UF_HD void nx_navix_categorical_first_person(const NxLayout* layout, const NxEnv* env,
+                                                           int32_t* out) {
+    const NxCell* cells = (const NxCell*)(env + 1);
     uint32_t seen[NX_MAX_SIDE];
     nx_navix_see(layout, env, seen);
-    for (int r = 0; r < layout->view; r++) {
-        for (int c = 0; c < layout->view; c++, out++) {
-            int x, y;
-            nx_view_place(layout, env, r, c, &x, &y);
-            const NxCell* cell = nx_navix_cell(layout, env, x, y);
-            *out = !cell ? 100 : seen[y] >> x & 1 ? nx_navix_tag(layout, env, x, y, *cell) : 0;
-        }
+    for (int i = 0; i < layout->view * layout->view; i++) {
+        int x, y;
+        nx_view_place(layout, env, i / layout->view, i % layout->view, &x, &y);
+        if (!nx_inside(layout, x, y))
+            out[i] = 100;
+        else
+            out[i] =
+                seen[y] >> x & 1 ? nx_navix_tag(layout, env, x, y, cells[y * layout->spec.width + x]) : 0;
     }
 }
 

@@ -478,6 +478,7 @@ static UfStatus replay_environment(const Recording* r, int env, Differences* dif
             Replay before = p;
             if (r->rows[BALL]) tries_of(&p, action, tries);
             result = nx_navix_step(&r->layout, &p.block.env, action, tries);
+            p.block.env.episode_return += result.reward;
             differences->moves += !possible_moves(&before, tries, p.block.env.x, p.block.env.y);
         }
         p.frame = step + 1;
