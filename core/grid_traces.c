@@ -351,7 +351,7 @@ static UfStatus check_file(UfReport* report, const UfH5* h5) {
     static const struct {
         const char* group;
         UfStatus (*check)(const UfH5* h5, UfReport* report);  // NULL: not here yet
-    } parts[] = {{"minigrid", nx_verify_minigrid}, {"navix", NULL}, {"tiles", NULL}, {"frames", NULL}};
+    } parts[] = {{"minigrid", nx_verify_minigrid}, {"navix", nx_verify_navix}, {"tiles", NULL}, {"frames", NULL}};
     int found = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (!uf_h5_exists(h5, parts[i].group)) continue;

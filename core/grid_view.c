@@ -8,6 +8,7 @@
 
 #include "../navix.h"
 #include "grid_avx512.h"
+#include "grid_navix.h"
 #include "grid_observe.h"
 #include "grid_table.h"
 #include "grid_view.h"
@@ -59,6 +60,10 @@ static void observe_plain(const NxObserver* o, const NxEnv* envs, int64_t count,
                 nx_mission_text(layout, env, mission);
                 nx_observe_flat(layout, env, mission, out);
                 break;
+            case NX_OBS_CATEGORICAL: nx_navix_categorical(layout, env, (int32_t*)out); break;
+            case NX_OBS_CATEGORICAL_FIRST_PERSON:
+                nx_navix_categorical_first_person(layout, env, (int32_t*)out);
+                break;
         }
     }
 }
@@ -79,7 +84,7 @@ static const uint8_t type_of_kind[16] = {0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9};
 static const uint8_t state_of_kind[16] = {[NX_DOOR_CLOSED] = 1, [NX_DOOR_LOCKED] = 2};
 static const uint8_t opaque_kind[16] = {[NX_WALL] = 0x80, [NX_DOOR_CLOSED] = 0x80, [NX_DOOR_LOCKED] = 0x80};
 
-// pshufb goes by bits 0-3, which are the kind, and bit 7, which MiniGrid's cells do not have.
+// pshufb goes by bits 0-3, which are the kind, and bit 7, which is 0.
 NX_USES_AVX512 static inline Triples triples_of(__m512i cells) {
     Triples t = {_mm512_shuffle_epi8(kinds_table(type_of_kind), cells),
                  _mm512_and_si512(_mm512_srli_epi16(cells, 4), _mm512_set1_epi8(7)),
@@ -290,6 +295,7 @@ NxLevel nx_best_level(void) { return NX_PLAIN; }
 
 static NxShape shape_of(const NxLayout* layout) {
     const int view = layout->view, width = layout->spec.width, height = layout->spec.height;
+    const bool first_person = layout->observation == NX_OBS_CATEGORICAL_FIRST_PERSON;
     NxShape shape = {.num_dims = 3, .item_bytes = 1};
     switch (layout->observation) {
         case NX_OBS_FIRST_PERSON: memcpy(shape.dims, (int[]){view, view, 3}, sizeof shape.dims); break;
@@ -302,6 +308,13 @@ static NxShape shape_of(const NxLayout* layout) {
         case NX_OBS_FLAT:
             shape.num_dims = 1;
             shape.dims[0] = 3 * view * view + NX_FLAT_BYTES;
+            break;
+        case NX_OBS_CATEGORICAL:
+        case NX_OBS_CATEGORICAL_FIRST_PERSON:
+            shape.num_dims = 2;
+            shape.dims[0] = first_person ? view : height;
+            shape.dims[1] = first_person ? view : width;
+            shape.item_bytes = 4;
             break;
     }
     shape.bytes = (size_t)shape.item_bytes;
