@@ -20,6 +20,7 @@
 #include "core/grid_observe.h"
 #include "core/grid_step.h"
 #include "core/grid_table.h"
+#include "core/grid_tiles.h"
 #include "core/grid_view.h"
 
 enum {
@@ -119,9 +120,9 @@ static UfStatus check_options(const char* id, const NxSpec* spec, const NxOption
                        "%s: see_through_walls 0; by NAVIX's rules nothing hides anything, but in "
                        "NX_OBS_CATEGORICAL_FIRST_PERSON, which has a rule of its own",
                        id);
-    if (o->tile_size < 0 || o->tile_size > 256)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: tile_size %d; expected 1 to 256 pixels, or 0 for the default",
-                       id, o->tile_size);
+    if (o->tile_size < 0 || o->tile_size > NX_MAX_TILE_SIZE)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: tile_size %d; expected 1 to %d pixels, or 0 for the default", id,
+                       o->tile_size, NX_MAX_TILE_SIZE);
     if (o->reward < 0 || o->reward > 15)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: reward %d; expected a sum of NX_REWARD_* (1 to 15), or 0", id,
                        o->reward);
@@ -438,15 +439,10 @@ UfStatus nx_set_level(NxBatch* b, NxLevel level) {
 
 static void put_triple(NxCell cell, uint8_t triple[3]) { nx_put_triple(cell ? cell : NX_CELL_EMPTY, triple); }
 
-// False: no such cell.
+// False: no cell of a level.
 static bool cell_of(const uint8_t triple[3], NxCell* cell) {
-    static const uint8_t kinds[NX_NUM_TYPES] = {0,      NX_EMPTY, NX_WALL, NX_FLOOR, NX_DOOR_OPEN,
-                                                NX_KEY, NX_BALL,  NX_BOX,  NX_GOAL,  NX_LAVA};
-    const int type = triple[0], colour = triple[1], state = triple[2];
-    if (type >= NX_NUM_TYPES || !kinds[type] || colour >= NX_NUM_COLOURS) return false;
-    if (state > (kinds[type] == NX_DOOR_OPEN ? 2 : 0) || (type == NX_EMPTY && colour != 0)) return false;
-    *cell = NX_CELL(kinds[type] + state, colour);  // open, closed, locked follow one another
-    return true;
+    return nx_cell_of(triple, cell) && nx_kind(*cell) != NX_UNSEEN &&
+           (nx_kind(*cell) != NX_EMPTY || *cell == NX_CELL_EMPTY);
 }
 
 static void get_object(NxObject object, int numbers[4]) {

@@ -11,6 +11,7 @@
 #include "grid_navix.h"
 #include "grid_observe.h"
 #include "grid_table.h"
+#include "grid_tiles.h"
 #include "grid_view.h"
 
 enum { FAST_VIEW = 7, STRIDE = 8, LANES = 64 };
@@ -27,6 +28,7 @@ struct NxObserver {
     const NxLayout* layout;
     NxShape shape;
     ObserveFn* observe;
+    NxTiles* tiles;  // of RGB observations
     // AVX-512
     Interleave packed;         // of full observations: cell i is lane i; of views: lane 8 r + c
     int8_t left[4], top[4];    // where the window of each direction begins, from the agent
@@ -64,6 +66,8 @@ static void observe_plain(const NxObserver* o, const NxEnv* envs, int64_t count,
             case NX_OBS_CATEGORICAL_FIRST_PERSON:
                 nx_navix_categorical_first_person(layout, env, (int32_t*)out);
                 break;
+            case NX_OBS_RGB: nx_draw_map(o->tiles, layout, env, out); break;
+            case NX_OBS_RGB_FIRST_PERSON: nx_draw_view(o->tiles, layout, env, out); break;
         }
     }
 }
@@ -296,6 +300,7 @@ NxLevel nx_best_level(void) { return NX_PLAIN; }
 static NxShape shape_of(const NxLayout* layout) {
     const int view = layout->view, width = layout->spec.width, height = layout->spec.height;
     const bool first_person = layout->observation == NX_OBS_CATEGORICAL_FIRST_PERSON;
+    const int tile = layout->tile_size;
     NxShape shape = {.num_dims = 3, .item_bytes = 1};
     switch (layout->observation) {
         case NX_OBS_FIRST_PERSON: memcpy(shape.dims, (int[]){view, view, 3}, sizeof shape.dims); break;
@@ -316,6 +321,12 @@ static NxShape shape_of(const NxLayout* layout) {
             shape.dims[1] = first_person ? view : width;
             shape.item_bytes = 4;
             break;
+        case NX_OBS_RGB:
+            memcpy(shape.dims, (int[]){height * tile, width * tile, 3}, sizeof shape.dims);
+            break;
+        case NX_OBS_RGB_FIRST_PERSON:
+            memcpy(shape.dims, (int[]){view * tile, view * tile, 3}, sizeof shape.dims);
+            break;
     }
     shape.bytes = (size_t)shape.item_bytes;
     for (int i = 0; i < shape.num_dims; i++) shape.bytes *= (size_t)shape.dims[i];
@@ -334,6 +345,9 @@ UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel le
     const bool fast = layout->observation == NX_OBS_FULL ||
                       (layout->observation == NX_OBS_FIRST_PERSON && layout->view <= FAST_VIEW);
     UfStatus status = level == NX_AVX512 && fast ? make_tables(o) : UF_OK;
+    if (status == UF_OK &&
+        (layout->observation == NX_OBS_RGB || layout->observation == NX_OBS_RGB_FIRST_PERSON))
+        status = nx_tiles_create(&o->tiles, layout->tile_size);
     if (status == UF_OK)
         *out = o;
     else
@@ -343,6 +357,7 @@ UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel le
 
 void nx_observer_free(NxObserver* o) {
     if (!o) return;
+    nx_tiles_free(o->tiles);
     void* all[] = {o->columns, o->rows, o->row_bits, o->small, o->ahead};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
     uf_free(o);
