@@ -60,7 +60,8 @@ static inline UF_HD void nx_move_obstacle(const NxLayout* layout, NxEnv* env, in
     NxCell* cells = nx_cells(env);
     const int width = layout->spec.width;
     const int x = env->obstacle_x[ball], y = env->obstacle_y[ball];
-    if ((unsigned)(x - 1) >= (unsigned)(width - 2) || (unsigned)(y - 1) >= (unsigned)(layout->spec.height - 2)) {
+    if ((unsigned)(x - 1) >= (unsigned)(width - 2) ||
+        (unsigned)(y - 1) >= (unsigned)(layout->spec.height - 2)) {
         nx_move_border_obstacle(layout, env, ball);
         return;
     }
@@ -68,7 +69,8 @@ static inline UF_HD void nx_move_obstacle(const NxLayout* layout, NxEnv* env, in
     uint32_t above, below;  // the fourth byte of each is cut off
     memcpy(&above, cell - width - 1, 4);
     memcpy(&below, cell + width - 1, 4);
-    uint64_t around = (above & 0xFFFFFFu) | (uint64_t)cell[-1] << 24 | (uint64_t)cell[1] << 32 | (uint64_t)below << 40;
+    uint64_t around =
+        (above & 0xFFFFFFu) | (uint64_t)cell[-1] << 24 | (uint64_t)cell[1] << 32 | (uint64_t)below << 40;
     around ^= ones * NX_CELL_EMPTY;  // cells have bit 7 clear
     const uint64_t sums = ((~(around + (tops - ones)) & tops) >> 7) * ones;
     const int count = (int)(sums >> 56);
@@ -166,7 +168,8 @@ static inline UF_HD void nx_act(const NxLayout* layout, NxEnv* env, int action, 
     env->direction = (uint8_t)((env->direction + turn) & 3);
     env->x = (uint8_t)(env->x + (dx & -walks));
     env->y = (uint8_t)(env->y + (dy & -walks));
-    if (nx_is(*front, handled[env->carrying != NX_CELL_EMPTY][action])) nx_handle(layout, env, action, front, result);
+    if (nx_is(*front, handled[env->carrying != NX_CELL_EMPTY][action]))
+        nx_handle(layout, env, action, front, result);
 }
 
 // ---- what families add ----
@@ -188,16 +191,15 @@ static inline UF_HD void nx_step_go_to(const NxLayout* layout, NxEnv* env, int a
     nx_act(layout, env, action, result);
     if (action == NX_TOGGLE) result->terminated = true;
     if (action == NX_DONE)
-        nx_win(env, result,
-               nx_distance(env->x, env->target.x) + nx_distance(env->y, env->target.y) == 1);
+        nx_win(env, result, nx_distance(env->x, env->target.x) + nx_distance(env->y, env->target.y) == 1);
 }
 
 // A ball ahead, or a wall, ends the episode of who walks, even if the ball has just moved away.
 static inline UF_HD void nx_step_obstacles(const NxLayout* layout, NxEnv* env, int action,
                                            const int32_t* positions, NxResult* result) {
     const int x = env->x + nx_dx(env->direction), y = env->y + nx_dy(env->direction);
-    const bool blocked = !nx_inside(layout, x, y) ||
-                         !nx_is(nx_cells(env)[y * layout->spec.width + x], NX_BIT(NX_EMPTY) | NX_BIT(NX_GOAL));
+    const bool blocked = !nx_inside(layout, x, y) || !nx_is(nx_cells(env)[y * layout->spec.width + x],
+                                                            NX_BIT(NX_EMPTY) | NX_BIT(NX_GOAL));
     if (action > NX_FORWARD) action = NX_LEFT;
     nx_move_obstacles(layout, env, positions);
     nx_act(layout, env, action, result);
@@ -221,44 +223,45 @@ static inline UF_HD void nx_step_put_near(const NxLayout* layout, NxEnv* env, in
 }
 
 // One step.   Nullable: obstacles (num_obstacles, 2), where the balls of Dynamic-Obstacles go instead of drawing
-static inline UF_HD NxResult nx_step_env(const NxLayout* layout, NxEnv* env, int action, const int32_t* obstacles) {
+static inline UF_HD NxResult nx_step_env(const NxLayout* layout, NxEnv* env, int action,
+                                         const int32_t* obstacles) {
     NxResult result = {0, false, false};
     env->step_count++;
     switch (layout->spec.family) {
-    case NX_FAMILY_DYNAMIC_OBSTACLES: nx_step_obstacles(layout, env, action, obstacles, &result); break;
-    case NX_FAMILY_GO_TO_DOOR:
-    case NX_FAMILY_GO_TO_OBJECT: nx_step_go_to(layout, env, action, &result); break;
-    case NX_FAMILY_PUT_NEAR: nx_step_put_near(layout, env, action, &result); break;
-    case NX_FAMILY_FETCH:
-        nx_act(layout, env, action, &result);
-        if (env->carrying != NX_CELL_EMPTY) nx_win(env, &result, env->carrying == env->target.cell);
-        break;
-    case NX_FAMILY_KEY_CORRIDOR:
-    case NX_FAMILY_UNLOCK_PICKUP:
-    case NX_FAMILY_BLOCKED_UNLOCK_PICKUP:
-    case NX_FAMILY_OBSTRUCTED_MAZE:  // their targets are the only ones of their kind and colour
-        nx_act(layout, env, action, &result);
-        if (action == NX_PICKUP && env->carrying == env->target.cell) nx_win(env, &result, true);
-        break;
-    case NX_FAMILY_UNLOCK:
-        nx_act(layout, env, action, &result);
-        if (action == NX_TOGGLE && nx_is_open(layout, env, env->target)) nx_win(env, &result, true);
-        break;
-    case NX_FAMILY_RED_BLUE_DOORS: {  // target: the blue door
-        const bool red = nx_is_open(layout, env, env->aux), blue = nx_is_open(layout, env, env->target);
-        nx_act(layout, env, action, &result);
-        if (nx_is_open(layout, env, env->target))
-            nx_win(env, &result, red);
-        else if (blue && nx_is_open(layout, env, env->aux))
-            nx_win(env, &result, false);
-        break;
-    }
-    case NX_FAMILY_MEMORY:  // target and aux: the cells of success and failure
-        nx_act(layout, env, action == NX_PICKUP ? NX_TOGGLE : action, &result);
-        if (env->x == env->target.x && env->y == env->target.y) nx_win(env, &result, true);
-        if (env->x == env->aux.x && env->y == env->aux.y) nx_win(env, &result, false);
-        break;
-    default: nx_act(layout, env, action, &result);
+        case NX_FAMILY_DYNAMIC_OBSTACLES: nx_step_obstacles(layout, env, action, obstacles, &result); break;
+        case NX_FAMILY_GO_TO_DOOR:
+        case NX_FAMILY_GO_TO_OBJECT: nx_step_go_to(layout, env, action, &result); break;
+        case NX_FAMILY_PUT_NEAR: nx_step_put_near(layout, env, action, &result); break;
+        case NX_FAMILY_FETCH:
+            nx_act(layout, env, action, &result);
+            if (env->carrying != NX_CELL_EMPTY) nx_win(env, &result, env->carrying == env->target.cell);
+            break;
+        case NX_FAMILY_KEY_CORRIDOR:
+        case NX_FAMILY_UNLOCK_PICKUP:
+        case NX_FAMILY_BLOCKED_UNLOCK_PICKUP:
+        case NX_FAMILY_OBSTRUCTED_MAZE:  // their targets are the only ones of their kind and colour
+            nx_act(layout, env, action, &result);
+            if (action == NX_PICKUP && env->carrying == env->target.cell) nx_win(env, &result, true);
+            break;
+        case NX_FAMILY_UNLOCK:
+            nx_act(layout, env, action, &result);
+            if (action == NX_TOGGLE && nx_is_open(layout, env, env->target)) nx_win(env, &result, true);
+            break;
+        case NX_FAMILY_RED_BLUE_DOORS: {  // target: the blue door
+            const bool red = nx_is_open(layout, env, env->aux), blue = nx_is_open(layout, env, env->target);
+            nx_act(layout, env, action, &result);
+            if (nx_is_open(layout, env, env->target))
+                nx_win(env, &result, red);
+            else if (blue && nx_is_open(layout, env, env->aux))
+                nx_win(env, &result, false);
+            break;
+        }
+        case NX_FAMILY_MEMORY:  // target and aux: the cells of success and failure
+            nx_act(layout, env, action == NX_PICKUP ? NX_TOGGLE : action, &result);
+            if (env->x == env->target.x && env->y == env->target.y) nx_win(env, &result, true);
+            if (env->x == env->aux.x && env->y == env->aux.y) nx_win(env, &result, false);
+            break;
+        default: nx_act(layout, env, action, &result);
     }
     result.truncated = env->step_count >= env->max_steps;
     return result;

@@ -148,6 +148,11 @@ UfStatus nx_find_spec(const NxSpec** out, const char* id) {
                    near, near[0] ? "'?" : "");
 }
 
+bool nx_is_grid(const char* name) {
+    return strncmp(name, "MiniGrid-", 9) == 0 || strncmp(name, "Navix-", 6) == 0 ||
+           strncmp(name, "Sandbox-", 8) == 0;
+}
+
 // ---- layout ----
 
 void nx_lay_out(NxLayout* layout, const NxSpec* spec, bool with_contents) {
@@ -215,8 +220,8 @@ void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
                      colour_names[env->mission / 8 % NX_NUM_COLOURS], key);
             return;
         }
+        case NX_FAMILY_SANDBOX: fixed = "sandbox"; break;
         case NX_FAMILY_PLAYGROUND:
-        case NX_FAMILY_SANDBOX:
         case NX_NUM_FAMILIES: break;
     }
     snprintf(text, 128, "%s", fixed);

@@ -9,8 +9,13 @@
 extern "C" {
 #endif
 
+enum { NX_NUM_FETCH_MISSIONS = 5 };
+
 // The row of an id.   Errors: UF_ERR_ARGUMENT (no such id, with the nearest ones).
 UfStatus nx_find_spec(const NxSpec** out, const char* id);
+
+// Whether a name is one of a gridworld, known or not: by its prefix.
+bool nx_is_grid(const char* name);
 
 // Lays an environment of the id out: MiniGrid's rules, all else at nx_default_options. The block's parts begin at whole 64
 // bytes; there are contents where the id's boxes hold things, or where with_contents asks for them.
