@@ -51,17 +51,18 @@ static NxEnv* env_at(const NxBatch* b, int64_t i) {
 
 void nx_default_options(NxOptions* options) { *options = (NxOptions){.see_through_walls = -1}; }
 
-static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {"first_person",
-                                                                       "full",
-                                                                       "one_hot",
-                                                                       "symbolic",
-                                                                       "flat",
-                                                                       "rgb",
-                                                                       "rgb_first_person",
-                                                                       "categorical",
-                                                                       "categorical_first_person",
-                                                                       "none",
-                                                                       NULL};
+static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {
+    [NX_OBS_FIRST_PERSON] = "first_person",
+    [NX_OBS_FULL] = "full",
+    [NX_OBS_ONE_HOT] = "one_hot",
+    [NX_OBS_SYMBOLIC] = "symbolic",
+    [NX_OBS_FLAT] = "flat",
+    [NX_OBS_RGB] = "rgb",
+    [NX_OBS_RGB_FIRST_PERSON] = "rgb_first_person",
+    [NX_OBS_CATEGORICAL] = "categorical",
+    [NX_OBS_CATEGORICAL_FIRST_PERSON] = "categorical_first_person",
+    [NX_OBS_NONE] = "none",
+};
 
 UfStatus nx_find_observation(NxObservation* out, const char* name) {
     for (int i = 0; i < NX_NUM_OBSERVATIONS; i++)

@@ -168,7 +168,7 @@ static inline void relax(const Plan* p, Relaxed* r) {
                     if (beside != NONE && r->round[beside] != UNREACHED) r->round[c] = (uint8_t)round;
                 }
                 if (r->round[c] == UNREACHED) continue;
-                grows = grown = true;
+                grows = (grown = true);
                 const NxCell found = contents && nx_kind(cell) == NX_BOX ? contents[c] : cell;
                 if (nx_kind(found) == NX_KEY && r->key_round[nx_colour(found)] == UNREACHED)
                     r->key_round[nx_colour(found)] = (uint8_t)(round + 1);
