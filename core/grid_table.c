@@ -1,9 +1,12 @@
-// grid_table.c: one row an id, and the missions.
+// grid_table.c: one row an id, how its environments lie in memory, what their missions say.
 // Sources: MiniGrid 3.2.0 `register_minigrid_envs` and the defaults of its classes; NAVIX 0.11.0 `register_env`.
 #include "grid_table.h"
 
 #include <stdio.h>  // snprintf
 #include <string.h>
+
+#include "../navix.h"
+#include "grid_levels.h"
 
 // ---- rows ----
 
@@ -145,6 +148,31 @@ UfStatus nx_find_spec(const NxSpec** out, const char* id) {
                    near, near[0] ? "'?" : "");
 }
 
+bool nx_is_grid(const char* name) {
+    return strncmp(name, "MiniGrid-", 9) == 0 || strncmp(name, "Navix-", 6) == 0 ||
+           strncmp(name, "Sandbox-", 8) == 0;
+}
+
+// ---- layout ----
+
+void nx_lay_out(NxLayout* layout, const NxSpec* spec, bool with_contents) {
+    const uint32_t cells = (uint32_t)(spec->width * spec->height + 63) / 64 * 64;
+    if (spec->family == NX_FAMILY_OBSTRUCTED_MAZE && spec->variant & NX_VARIANT_BOXES) with_contents = true;
+    *layout = (NxLayout){.spec = *spec,
+                         .rules = NX_RULES_MINIGRID,
+                         .observation = NX_OBS_FIRST_PERSON,
+                         .autoreset = NX_NEXT_STEP,
+                         .view = 7,
+                         .tile_size = 32,
+                         .num_actions = NX_NUM_ACTIONS};
+    layout->env_bytes = (uint32_t)sizeof(NxEnv) + cells;
+    if (with_contents) {
+        layout->contents_offset = layout->env_bytes;
+        layout->env_bytes += cells;
+    }
+    nx_draw_base(layout);
+}
+
 // ---- missions ----
 
 static const char* const colour_names[NX_NUM_COLOURS] = {"red", "green", "blue", "purple", "yellow", "grey"};
@@ -163,7 +191,10 @@ void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
     char target[32], moved[32];
     name_object(target, env->target.cell);
     name_object(moved, env->aux.cell);
-    switch (spec->family) {
+    NxFamily family = spec->family;
+    if (layout->rules == NX_RULES_NAVIX && family == NX_FAMILY_KEY_CORRIDOR)
+        family = NX_FAMILY_DOOR_KEY;  // a goal
+    switch (family) {
         case NX_FAMILY_EMPTY:
         case NX_FAMILY_DIST_SHIFT:
         case NX_FAMILY_DYNAMIC_OBSTACLES: fixed = "get to the green goal square"; break;

@@ -16,7 +16,7 @@ enum {
 // What a tile shows: a cell, on it nothing (agent 0) or the agent that looks in direction agent - 1, highlighted or
 // not.
 static inline UF_HD int nx_tile_code(NxCell cell, int agent, bool highlight) {
-    return (cell & ~NX_ENTITY) + 128 * (agent + 5 * highlight);
+    return cell + 128 * (agent + 5 * highlight);
 }
 
 typedef struct NxTiles {

@@ -134,7 +134,7 @@ static void test_sizes(void** state) {
     }
     assert_ok(nx_tiles_create(&tiles, NX_MAX_TILE_SIZE));
     // a wall is its colour, whatever the size
-    const uint8_t* wall = nx_tile(tiles, nx_tile_code(NX_CELL_WALL | NX_ENTITY, 0, false));
+    const uint8_t* wall = nx_tile(tiles, nx_tile_code(NX_CELL_WALL, 0, false));
     for (int i = 0; i < 3 * NX_MAX_TILE_SIZE * NX_MAX_TILE_SIZE; i++) assert_int_equal(wall[i], 100);
     nx_tiles_free(tiles);
     nx_tiles_free(NULL);
