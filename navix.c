@@ -14,11 +14,13 @@
 
 #include "core/core.h"
 #include "core/grid.h"
+#include "core/grid_avx512.h"
 #include "core/grid_levels.h"
 #include "core/grid_navix_levels.h"
 #include "core/grid_observe.h"
 #include "core/grid_step.h"
 #include "core/grid_table.h"
+#include "core/grid_tiles.h"
 #include "core/grid_view.h"
 
 enum {
@@ -28,11 +30,15 @@ enum {
 
 _Static_assert(sizeof(NxEnv) == 64, "an environment's cells begin at a cache line");
 
+typedef struct Call Call;
+typedef void StepGroup(const Call* call, int64_t first, int64_t last);
+
 struct NxBatch {
     NxLayout layout;
     char id[64];
     int64_t n;
     uint8_t* blocks;  // (n, env_bytes), and what a wide load may reach beyond
+    StepGroup* step;
     NxObserver* observer;
     UfPool* pool;
 };
@@ -45,17 +51,18 @@ static NxEnv* env_at(const NxBatch* b, int64_t i) {
 
 void nx_default_options(NxOptions* options) { *options = (NxOptions){.see_through_walls = -1}; }
 
-static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {"first_person",
-                                                                       "full",
-                                                                       "one_hot",
-                                                                       "symbolic",
-                                                                       "flat",
-                                                                       "rgb",
-                                                                       "rgb_first_person",
-                                                                       "categorical",
-                                                                       "categorical_first_person",
-                                                                       "none",
-                                                                       NULL};
+static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {
+    [NX_OBS_FIRST_PERSON] = "first_person",
+    [NX_OBS_FULL] = "full",
+    [NX_OBS_ONE_HOT] = "one_hot",
+    [NX_OBS_SYMBOLIC] = "symbolic",
+    [NX_OBS_FLAT] = "flat",
+    [NX_OBS_RGB] = "rgb",
+    [NX_OBS_RGB_FIRST_PERSON] = "rgb_first_person",
+    [NX_OBS_CATEGORICAL] = "categorical",
+    [NX_OBS_CATEGORICAL_FIRST_PERSON] = "categorical_first_person",
+    [NX_OBS_NONE] = "none",
+};
 
 UfStatus nx_find_observation(NxObservation* out, const char* name) {
     for (int i = 0; i < NX_NUM_OBSERVATIONS; i++)
@@ -114,9 +121,9 @@ static UfStatus check_options(const char* id, const NxSpec* spec, const NxOption
                        "%s: see_through_walls 0; by NAVIX's rules nothing hides anything, but in "
                        "NX_OBS_CATEGORICAL_FIRST_PERSON, which has a rule of its own",
                        id);
-    if (o->tile_size < 0 || o->tile_size > 256)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: tile_size %d; expected 1 to 256 pixels, or 0 for the default",
-                       id, o->tile_size);
+    if (o->tile_size < 0 || o->tile_size > NX_MAX_TILE_SIZE)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: tile_size %d; expected 1 to %d pixels, or 0 for the default", id,
+                       o->tile_size, NX_MAX_TILE_SIZE);
     if (o->reward < 0 || o->reward > 15)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: reward %d; expected a sum of NX_REWARD_* (1 to 15), or 0", id,
                        o->reward);
@@ -182,7 +189,7 @@ UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, cons
     nx_lay_out(&b->layout, &spec, spec.family == NX_FAMILY_SANDBOX);
     set_options(&b->layout, rules, options);
     UfStatus status = reserve(b);
-    if (status == UF_OK) status = nx_observer_create(&b->observer, &b->layout, nx_best_level());
+    if (status == UF_OK) status = nx_set_level(b, nx_best_level());
     if (status == UF_OK) status = uf_pool_create(&b->pool, options->num_threads);
     if (status != UF_OK) {
         nx_free(b);
@@ -206,12 +213,12 @@ int64_t nx_num_envs(const NxBatch* b) { return b->n; }
 
 // ---- 2 step ----
 
-typedef struct Call {
+struct Call {
     const NxBatch* batch;
     const NxOutput* out;
     const uint8_t* actions;    // NULL: reset
     const int32_t* obstacles;  // (n, num_obstacles, 2) or NULL
-} Call;
+};
 
 static void begin_episode(const NxLayout* layout, NxEnv* env) {
     if (layout->rules == NX_RULES_NAVIX)
@@ -220,13 +227,10 @@ static void begin_episode(const NxLayout* layout, NxEnv* env) {
         nx_generate(layout, env);
 }
 
-static NxResult take_step(const NxLayout* layout, NxEnv* env, int action, const int32_t* obstacles) {
-    return layout->rules == NX_RULES_NAVIX ? nx_navix_step(layout, env, action, obstacles)
-                                           : nx_step_env(layout, env, action, obstacles);
-}
+typedef NxResult Step(const NxLayout* layout, NxEnv* env, int action, const int32_t* obstacles);
 
 // One environment, without its observation.
-static void step_one(const Call* call, int64_t i) {
+static inline __attribute__((always_inline)) void step_one(const Call* call, int64_t i, Step* step) {
     const NxBatch* b = call->batch;
     const NxLayout* layout = &b->layout;
     const NxOutput* out = call->out;
@@ -237,7 +241,7 @@ static void step_one(const Call* call, int64_t i) {
         begin_episode(layout, env);
     } else {
         const int32_t* obstacles = call->obstacles ? call->obstacles + 2 * i * layout->spec.count : NULL;
-        result = take_step(layout, env, call->actions[i], obstacles);
+        result = step(layout, env, call->actions[i], obstacles);
         env->ended = result.terminated || result.truncated;
         env->episode_return += result.reward;
     }
@@ -254,6 +258,59 @@ static void step_one(const Call* call, int64_t i) {
     if (out->direction) out->direction[i] = env->direction;
 }
 
+static void step_minigrid(const Call* call, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) step_one(call, i, nx_step_env);
+}
+static void step_navix(const Call* call, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) step_one(call, i, nx_navix_step);
+}
+
+#ifdef NX_HAS_AVX512
+
+// nx_move_obstacles on maps of up to 64 cells: which are free is a word, so that one ball's move needs no more of the
+// one before than a few instructions on registers. The lowest bits come first, as there.
+NX_USES_AVX512 static inline void move_by_bits(const NxLayout* layout, NxEnv* env, const int32_t* positions) {
+    const int width = layout->spec.width, height = layout->spec.height;
+    const uint64_t ring = 7 | (uint64_t)5 << width | (uint64_t)7 << 2 * width;
+    NxCell* cells = nx_cells(env);
+    bool borders = false;
+    for (int i = 0; i < env->num_obstacles; i++)
+        borders |= (unsigned)(env->obstacle_x[i] - 1) >= (unsigned)(width - 2) ||
+                   (unsigned)(env->obstacle_y[i] - 1) >= (unsigned)(height - 2);
+    if (positions || borders) {
+        nx_move_obstacles(layout, env, positions);
+        return;
+    }
+    uint64_t is_free = _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(cells), _mm512_set1_epi8(NX_CELL_EMPTY));
+    is_free &= ~((uint64_t)1 << (env->y * width + env->x));
+    uint32_t fraction = 0;
+    for (int i = 0; i < env->num_obstacles; i++) {
+        if (i % NX_MOVES_OF_DRAW == 0) fraction = nx_random(env);
+        const int at = env->obstacle_y[i] * width + env->obstacle_x[i];
+        const uint64_t around = is_free & ring << (at - width - 1);
+        const int count = __builtin_popcountll(around);
+        if (!count) continue;
+        const uint64_t chosen = _pdep_u64((uint64_t)1 << nx_take(&fraction, count), around);
+        const int to = __builtin_ctzll(chosen), offset = to - at + width + 1;
+        const int row = (offset >= width) + (offset >= 2 * width);
+        is_free = (is_free ^ chosen) | (uint64_t)1 << at;
+        cells[to] = cells[at];
+        cells[at] = NX_CELL_EMPTY;
+        env->obstacle_x[i] = (uint8_t)(env->obstacle_x[i] + offset - row * width - 1);
+        env->obstacle_y[i] = (uint8_t)(env->obstacle_y[i] + row - 1);
+    }
+}
+
+NX_USES_AVX512 static inline NxResult step_env_by_bits(const NxLayout* layout, NxEnv* env, int action,
+                                                       const int32_t* obstacles) {
+    return nx_step_env_by(layout, env, action, obstacles, move_by_bits);
+}
+NX_USES_AVX512 static void step_by_bits(const Call* call, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) step_one(call, i, step_env_by_bits);
+}
+
+#endif
+
 static void run_chunk(void* context, int task, int thread) {
     const Call* call = context;
     const NxBatch* b = call->batch;
@@ -262,7 +319,7 @@ static void run_chunk(void* context, int task, int thread) {
     (void)thread;
     for (int64_t first = task * (int64_t)CHUNK; first < end; first += GROUP) {
         const int64_t last = first + GROUP < end ? first + GROUP : end;
-        for (int64_t i = first; i < last; i++) step_one(call, i);
+        b->step(call, first, last);
         if (call->out->obs)
             nx_observe(b->observer, env_at(b, first), last - first,
                        (uint8_t*)call->out->obs + (size_t)first * bytes);
@@ -360,19 +417,33 @@ UfStatus nx_step_with_obstacles(NxBatch* b, const uint8_t* actions, const int32_
     return UF_OK;
 }
 
+static StepGroup* choose_step(const NxLayout* l, NxLevel level) {
+#ifdef NX_HAS_AVX512
+    if (level == NX_AVX512 && l->rules == NX_RULES_MINIGRID &&
+        l->spec.family == NX_FAMILY_DYNAMIC_OBSTACLES && l->spec.width * l->spec.height <= 64)
+        return step_by_bits;
+#endif
+    (void)level;
+    return l->rules == NX_RULES_NAVIX ? step_navix : step_minigrid;
+}
+
+UfStatus nx_set_level(NxBatch* b, NxLevel level) {
+    NxObserver* observer;
+    UF_TRY(nx_observer_create(&observer, &b->layout, level));
+    nx_observer_free(b->observer);
+    b->observer = observer;
+    b->step = choose_step(&b->layout, level);
+    return UF_OK;
+}
+
 // ---- 3 state ----
 
 static void put_triple(NxCell cell, uint8_t triple[3]) { nx_put_triple(cell ? cell : NX_CELL_EMPTY, triple); }
 
-// False: no such cell.
+// False: no cell of a level.
 static bool cell_of(const uint8_t triple[3], NxCell* cell) {
-    static const uint8_t kinds[NX_NUM_TYPES] = {0,      NX_EMPTY, NX_WALL, NX_FLOOR, NX_DOOR_OPEN,
-                                                NX_KEY, NX_BALL,  NX_BOX,  NX_GOAL,  NX_LAVA};
-    const int type = triple[0], colour = triple[1], state = triple[2];
-    if (type >= NX_NUM_TYPES || !kinds[type] || colour >= NX_NUM_COLOURS) return false;
-    if (state > (kinds[type] == NX_DOOR_OPEN ? 2 : 0) || (type == NX_EMPTY && colour != 0)) return false;
-    *cell = NX_CELL(kinds[type] + state, colour);  // open, closed, locked follow one another
-    return true;
+    return nx_cell_of(triple, cell) && nx_kind(*cell) != NX_UNSEEN &&
+           (nx_kind(*cell) != NX_EMPTY || *cell == NX_CELL_EMPTY);
 }
 
 static void get_object(NxObject object, int numbers[4]) {

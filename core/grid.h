@@ -63,6 +63,16 @@ static inline UF_HD int nx_door_state(NxCell cell) {
     return kind == NX_DOOR_CLOSED ? 1 : kind == NX_DOOR_LOCKED ? 2 : 0;
 }
 
+// The cell that MiniGrid encodes as type, colour, state.   False: there is none such.
+static inline UF_HD bool nx_cell_of(const uint8_t triple[3], NxCell* cell) {
+    const int type = triple[0], colour = triple[1], state = triple[2];
+    if (type >= NX_TYPE_AGENT || colour >= NX_NUM_COLOURS) return false;
+    // where doors begin there are three kinds of one type
+    const int kind = type < 4 ? type : type == 4 ? NX_DOOR_OPEN + state : type + 2;
+    *cell = NX_CELL(kind, colour);
+    return type == 4 ? state < 3 : state == 0;
+}
+
 // ---- one id ----
 
 typedef enum NxFamily {

@@ -350,17 +350,16 @@ UfStatus nx_verify_minigrid(const UfH5* h5, UfReport* report) {
 static UfStatus check_file(UfReport* report, const UfH5* h5) {
     static const struct {
         const char* group;
-        UfStatus (*check)(const UfH5* h5, UfReport* report);  // NULL: not here yet
-    } parts[] = {{"minigrid", nx_verify_minigrid}, {"navix", nx_verify_navix}, {"tiles", NULL}, {"frames", NULL}};
+        UfStatus (*check)(const UfH5* h5, UfReport* report);
+    } parts[] = {{"minigrid", nx_verify_minigrid},
+                 {"navix", nx_verify_navix},
+                 {"tiles", nx_verify_tiles},
+                 {"frames", nx_verify_frames}};
     int found = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (!uf_h5_exists(h5, parts[i].group)) continue;
         found++;
-        if (parts[i].check)
-            UF_TRY(parts[i].check(h5, report));
-        else
-            uf_text_add(&report->text, "%-24s  %-36s  SKIP\n", parts[i].group,
-                        "this version does not check it");
+        UF_TRY(parts[i].check(h5, report));
     }
     if (!found)
         return UF_FAIL(UF_ERR_FORMAT, "%s: holds none of the groups minigrid, navix, tiles and frames",
