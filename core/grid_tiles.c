@@ -11,8 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "grid_view.h"
-
 // A fused multiply-add rounds once where numpy rounds twice.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -307,7 +305,7 @@ void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height,
 void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell seen[NX_MAX_VIEW * NX_MAX_VIEW];
     uint16_t codes[NX_MAX_CELLS];
-    nx_view(layout, env, seen);
+    nx_picture_view(layout, env, false, seen);
     nx_map_tiles(layout, env, seen, codes);
     nx_draw(tiles, codes, layout->spec.width, layout->spec.height, out);
 }
@@ -315,7 +313,7 @@ void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env,
 void nx_draw_view(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell seen[NX_MAX_VIEW * NX_MAX_VIEW];
     uint16_t codes[NX_MAX_VIEW * NX_MAX_VIEW];
-    nx_view(layout, env, seen);
+    nx_picture_view(layout, env, true, seen);
     nx_view_tiles(layout->view, seen, codes);
     nx_draw(tiles, codes, layout->view, layout->view, out);
 }
