@@ -144,7 +144,9 @@ static void be_shell(const char* id, const char* path, int reports) {
     signal(SIGHUP, SIG_IGN);
     setsid();
     int terminal = open(path, O_RDWR), status = 0;
+    struct termios own;
     ioctl(terminal, TIOCSCTTY, 0);
+    tcgetattr(terminal, &own);
     const pid_t job = fork();
     if (!job) be_job(id, terminal);
     while (waitpid(job, &status, WUNTRACED) == job) {
@@ -155,6 +157,7 @@ static void be_shell(const char* id, const char* path, int reports) {
         if (!is_cooked(terminal)) report += BROKEN;
         if (write(reports, &report, sizeof report) < 0) _exit(1);
         if (!WIFSTOPPED(status)) _exit(0);
+        tcsetattr(terminal, TCSANOW, &own);  // as shells do
         tcsetpgrp(terminal, job);
         kill(-job, SIGCONT);
     }
@@ -289,6 +292,12 @@ static void test_suspend(void** state) {
     }
     press(&p, "k");
     wait_for(&p, "step 2 of 100");
+    // stopped without being asked, it cannot restore the terminal, but takes it again
+    kill(-tcgetpgrp(p.keyboard), SIGSTOP);
+    assert_int_equal(next_report(&p), STOPPED + SIGSTOP + BROKEN);
+    wait_for(&p, "step 2 of 100");
+    press(&p, "h");
+    wait_for(&p, "step 3 of 100");
     press(&p, "\x04");  // Ctrl-D
     assert_int_equal(next_report(&p), 0);
     finish(&p);
