@@ -21,6 +21,10 @@ static inline UF_HD int nx_tile_code(NxCell cell, int agent, bool highlight) {
     return cell + 128 * (agent + 5 * highlight);
 }
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct NxTiles {
     int size, num_tiles;
     uint8_t* pixels;                    // (num_tiles, size, size, 3)
@@ -92,5 +96,9 @@ void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height,
 // RGB observations: the whole map (H size, W size, 3), or the point of view (V size, V size, 3).
 void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out);
 void nx_draw_view(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
