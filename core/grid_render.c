@@ -17,10 +17,11 @@ enum {
     TILE = 32,
     MAX_PIXELS = 16384,  // a side of one frame
     PANEL = 192,         // of a sheet, in pixels
-    CAPTION = 22,        // above a panel
-    GAP = 14,            // between panels
-    FRAME_TIME = 10,     // centiseconds
-    HOLD = 100           // the same of an animation's last frame
+    DEFAULT_VIEW = 7,
+    CAPTION = 22,     // above a panel
+    GAP = 14,         // between panels
+    FRAME_TIME = 10,  // centiseconds
+    HOLD = 100        // the same of an animation's last frame
 };
 
 // ---- one gridworld ----
@@ -175,9 +176,9 @@ typedef struct Sheet {
 } Sheet;
 
 static int fitting_tile(const NxRenderOptions* o, const NxSpec* spec) {
-    NxOptions options;
-    nx_default_options(&options);
-    const int widest = o->first_person ? 7 : spec->width > spec->height ? spec->width : spec->height;
+    const int widest = o->first_person              ? DEFAULT_VIEW
+                       : spec->width > spec->height ? spec->width
+                                                    : spec->height;
     return PANEL / widest < TILE ? PANEL / widest : TILE;
 }
 
