@@ -79,11 +79,6 @@ static UfStatus world_step(World* w) {
     return nx_step(w->batch, &action, &out);
 }
 
-static UfStatus world_walk(World* w, int64_t num_steps) {
-    for (int64_t i = 0; i < num_steps && !world_over(w); i++) UF_TRY(world_step(w));
-    return UF_OK;
-}
-
 // To pixels 0xRRGGBB, rows of `stride`.
 static void pack_pixels(const World* w, uint32_t* pixels, int stride) {
     const uint8_t* rgb = w->rgb;
@@ -138,6 +133,11 @@ static UfStatus write_page(const NxRenderOptions* o, NxRender* out) {
 }
 
 #else
+
+static UfStatus world_walk(World* w, int64_t num_steps) {
+    for (int64_t i = 0; i < num_steps && !world_over(w); i++) UF_TRY(world_step(w));
+    return UF_OK;
+}
 
 static UfStatus page_create(cairo_surface_t** page, const char* path, NxRender* out) {
     if (out->width > UF_PAGE_MAX_SIDE || out->height > UF_PAGE_MAX_SIDE)

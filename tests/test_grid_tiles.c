@@ -200,7 +200,7 @@ static void check_rgb(const char* id, int tile_size, int view, bool first_person
     assert_ok(nx_tiles_create(&tiles, t));
     assert_ok(nx_reset(rgb, &(NxOutput){.obs = pictures}));
     assert_ok(nx_reset(plain, &(NxOutput){.obs = views}));
-    for (int step = 0; step < 12; step++) {
+    for (int step = 0; step < 5; step++) {
         for (int i = 0; i < N; i++) {
             assert_ok(nx_get_state(rgb, i, &s));
             draw_slowly(tiles, &s, views + (size_t)i * small.bytes, size, first_person, shape.dims[1] / t,
