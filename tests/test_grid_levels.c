@@ -225,6 +225,18 @@ static Numbers expected_numbers(const NxSpec* s) {
     }
 }
 
+static int apart(int a, int b) { return a < b ? b - a : a - b; }
+
+// Doors in the walls of the room that holds a cell.
+static int doors_around(const Maker* m, NxObject inside) {
+    const int pitch = m->layout.spec.size - 1, x0 = inside.x / pitch * pitch, y0 = inside.y / pitch * pitch;
+    int doors = 0;
+    for (int y = y0; y <= y0 + pitch; y++)
+        for (int x = x0; x <= x0 + pitch; x++)
+            doors += nx_is(*nx_at(m->board, x, y), NX_BIT(NX_DOOR_CLOSED) | NX_BIT(NX_DOOR_LOCKED));
+    return doors;
+}
+
 static void check_level(Maker* m, int level) {
     const NxSpec* s = &m->layout.spec;
     const NxEnv* e = m->env;
@@ -260,7 +272,7 @@ static void check_level(Maker* m, int level) {
     switch (s->family) {
         case NX_FAMILY_PUT_NEAR:
             check(m, level, objects == s->count && holds(m, e->target) && holds(m, e->aux));
-            check(m, level, !nx_is_near(e->target, e->aux));
+            check(m, level, apart(e->target.x, e->aux.x) > 1 || apart(e->target.y, e->aux.y) > 1);
             break;
         case NX_FAMILY_FETCH:
             check(m, level,
@@ -279,12 +291,22 @@ static void check_level(Maker* m, int level) {
         }
         case NX_FAMILY_PLAYGROUND: check(m, level, objects == 12); break;
         case NX_FAMILY_RED_BLUE_DOORS: check(m, level, holds(m, e->target) && holds(m, e->aux)); break;
-        case NX_FAMILY_GO_TO_DOOR:
+        case NX_FAMILY_GO_TO_DOOR: check(m, level, holds(m, e->target)); break;
+        case NX_FAMILY_KEY_CORRIDOR:  // the ball's room has the locked door alone
+            check(m, level, holds(m, e->target) && doors_around(m, e->target) == 1);
+            break;
         case NX_FAMILY_UNLOCK:
         case NX_FAMILY_UNLOCK_PICKUP:
         case NX_FAMILY_BLOCKED_UNLOCK_PICKUP:
-        case NX_FAMILY_KEY_CORRIDOR:
-        case NX_FAMILY_OBSTRUCTED_MAZE: check(m, level, holds(m, e->target)); break;
+        case NX_FAMILY_OBSTRUCTED_MAZE: {
+            const NxCell front = *nx_at(m->board, e->x + nx_dx(e->direction), e->y + nx_dy(e->direction));
+            check(m, level, holds(m, e->target));
+            check(m, level, front == NX_CELL_EMPTY || front == NX_CELL_WALL);
+            // in the right one of two rooms nothing is put at or beside the middle
+            const bool beside = apart(e->target.x, 8) + apart(e->target.y, 3) < 2;
+            check(m, level, s->width > 11 || s->family == NX_FAMILY_UNLOCK || !beside);
+            break;
+        }
         default: check(m, level, e->target.cell == NX_UNSEEN && e->target.x == NX_NOWHERE); break;
     }
 }
@@ -698,7 +720,7 @@ static void test_distributions(void** state) {
         if (!known) all[count++] = faults[i].id;
     }
     // what is right passes, with few levels as with many
-    for (int k = 0; k < 6; k++) {
+    for (int k = 0; k < 2; k++) {
         char* report;
         const char* path = record("right.h5", all, k % 2 ? 600 : 40, right, 100 + (uint64_t)k);
         if (!passes(path, right, &report)) fail_msg("seed %d: right levels fail\n%s", 100 + k, report);
