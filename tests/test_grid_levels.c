@@ -133,7 +133,7 @@ static int count_kind(const Maker* m, int kind) {
 }
 static bool is_cell(NxCell c) {
     const int kind = nx_kind(c), colour = nx_colour(c);
-    if (c & NX_ENTITY || colour >= NX_NUM_COLOURS) return false;
+    if (c & 0x80 || colour >= NX_NUM_COLOURS) return false;
     switch (kind) {
         case NX_EMPTY: return c == NX_CELL_EMPTY;
         case NX_WALL: return c == NX_CELL_WALL;
