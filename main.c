@@ -22,7 +22,11 @@
 #include "core/dynamics_run.h"
 #include "core/envs.h"
 #include "core/fqe.h"
-#include "core/h5.h"  // and <hdf5.h>
+#include "core/grid_play.h"
+#include "core/grid_render.h"
+#include "core/grid_table.h"
+#include "core/grid_tiles.h"  // NX_MAX_TILE_SIZE
+#include "core/h5.h"          // and <hdf5.h>
 #include "core/online.h"
 #include "core/plot_runs.h"
 #include "core/protocol.h"
@@ -100,6 +104,11 @@ enum Option {
     O_FINAL,
     O_NUM_UPDATES,
     O_GAMMA,
+    O_ENVS,
+    O_OBSERVATION,
+    O_KEYS,
+    O_TILE_SIZE,
+    O_FIRST_PERSON,
     NUM_OPTIONS,
 };
 
@@ -132,7 +141,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
     [O_POPULATION] = {"population", "N",
                       "members that train together in one process (default 1); sweep: or auto", 0, 0},
-    [O_WINDOWS] = {"windows", "N", "timed windows (default 7, with --env 101)", 5, 100000},
+    [O_WINDOWS] = {"windows", "N", "timed windows (default 7, with --env 101, of gridworlds 21)", 5, 100000},
     [O_ROLLOUTS] = {"rollouts", NULL, "time rollouts in a random world model instead of updates", 0, 0},
     [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
                0, 0},
@@ -203,6 +212,16 @@ static const OptionRow options[NUM_OPTIONS] = {
                  0},
     [O_NUM_UPDATES] = {"num-updates", "N", "as --set num_updates=N (default 20000)", 1, INT64_MAX},
     [O_GAMMA] = {"gamma", "X", "as --set gamma=X (default 0.99)", 0, 0},
+    [O_ENVS] = {"envs", "N", "gridworlds side by side (default 2048)", 1, INT32_MAX},
+    [O_OBSERVATION] = {"observation", "NAME",
+                       "of gridworlds: first_person (default), full, one_hot, symbolic, flat, rgb, "
+                       "rgb_first_person, categorical, categorical_first_person, none",
+                       0, 0},
+    [O_KEYS] = {"keys", "KEYS", "play these, not a terminal's, and print the last picture", 0, 0},
+    [O_TILE_SIZE] = {"tile-size", "N",
+                     "pixels of a gridworld's cell (default 32, on a sheet of several what fits)", 1,
+                     NX_MAX_TILE_SIZE},
+    [O_FIRST_PERSON] = {"first-person", NULL, "a gridworld as its agent sees it, not the map", 0, 0},
 };
 
 typedef struct Args {
@@ -922,8 +941,34 @@ static int command_collect(const Args* args) {
     return DONE;
 }
 
+// Whether the arguments are gridworlds: a name that a file or folder has is a checkpoint.
+static bool is_gridworld(const char* name) {
+    return (!strncmp(name, "MiniGrid-", 9) || !strncmp(name, "Navix-", 6)) && access(name, F_OK) != 0;
+}
+
+static int render_gridworlds(const Args* args) {
+    const char* out = args->values[O_OUT];
+    const bool animation = strlen(out) > 4 && !strcasecmp(out + strlen(out) - 4, ".gif");
+    NxRender r;
+    NxRenderOptions render = {.ids = args->files,
+                              .num_ids = args->num_files,
+                              .seed = (uint64_t)number(args, O_SEED, 0),
+                              .num_steps = number(args, O_STEPS, animation ? 100 : 0),
+                              .tile_size = (int)number(args, O_TILE_SIZE, 0),
+                              .first_person = args->values[O_FIRST_PERSON] != NULL,
+                              .output = out};
+    if (nx_render(&render, &r) != UF_OK) return failed();
+    if (args->num_files == 1)
+        printf("environment       %s, seed %" PRIu64 ", %d random actions, return %.3f\n", args->files[0],
+               render.seed, r.num_steps, r.ret);
+    printf("wrote %s: %d %s%s, %d x %d pixels\n", out, r.num_frames, animation ? "frame" : "level",
+           r.num_frames == 1 ? "" : "s", r.width, r.height);
+    return DONE;
+}
+
 static int command_render(const Args* args) {
     UfRender r;
+    if (args->num_files && is_gridworld(args->files[0])) return render_gridworlds(args);
     UfRenderOptions render = {.policy = args->num_files ? args->files[0] : args->values[O_POLICY],
                               .env = args->values[O_ENV],
                               .seed = (uint64_t)number(args, O_SEED, 0),
@@ -944,6 +989,17 @@ static int command_render(const Args* args) {
     return DONE;
 }
 
+static int command_play(const Args* args) {
+    int signal;
+    NxPlayOptions play = {.id = args->files[0],
+                          .seed = (uint64_t)number(args, O_SEED, 0),
+                          .keys = args->values[O_KEYS],
+                          .input = STDIN_FILENO,
+                          .output = STDOUT_FILENO};
+    if (nx_play(&play, &signal) != UF_OK) return failed();
+    return signal ? 128 + signal : DONE;
+}
+
 static int command_convert(const Args* args) {
     if (uf_dataset_convert(args->files[0], args->files[1]) != UF_OK) return failed();
     printf("wrote %s\n", args->files[1]);
@@ -960,12 +1016,19 @@ static int bench_env(const Args* args) {
                     options[others[i]].name);
             return MISUSE;
         }
+    const bool grid = nx_is_grid(args->values[O_ENV]);
     UfEnvBenchOptions bench = {.env = args->values[O_ENV],
                                .num_threads = (int)number(args, O_THREADS, 1),
                                .num_steps = (int)number(args, O_STEPS, 1000),
-                               .num_windows = (int)number(args, O_WINDOWS, 101)};
+                               .num_windows = (int)number(args, O_WINDOWS, grid ? 21 : 101),
+                               .num_envs = (int)number(args, O_ENVS, 2048),
+                               .observation = args->values[O_OBSERVATION]};
+    if (!grid && (args->values[O_ENVS] || args->values[O_OBSERVATION])) {
+        fprintf(stderr, "error: --envs and --observation are for gridworlds, not for '%s'\n", bench.env);
+        return MISUSE;
+    }
     char* json = NULL;
-    if (uf_bench_env(&bench, &json) != UF_OK) return failed();
+    if ((grid ? uf_bench_grid : uf_bench_env)(&bench, &json) != UF_OK) return failed();
     printf("%s\n", json);
     uf_free(json);
     return DONE;
@@ -1083,20 +1146,30 @@ static int command_envs(const Args* args) {
         if (s->has_scores) snprintf(scores, sizeof(scores), "%g %g", s->score_min, s->score_max);
         printf("%-28s %12d %8s %6d  %s\n", s->name, s->obs_dim, actions, s->max_steps, scores);
     }
+    printf("\n%-42s %12s %8s %6s  %s\n", "gridworld", "height x width", "actions", "steps", "walls");
+    for (int i = 0; i < nx_num_specs; i++) {
+        const NxSpec* s = &nx_specs[i];
+        char size[32];
+        snprintf(size, sizeof(size), "%d x %d", s->height, s->width);
+        printf("%-42s %14s %8s %6d  %s\n", s->id, size, "7 kinds", s->max_steps,
+               s->see_through_walls ? "see-through" : "opaque");
+    }
+    printf("%-42s %14s %8s %6s  %s\n", "Sandbox-WxH", "H x W", "7 kinds", "4 W H", "opaque");
     return DONE;
 }
 
 // ---- commands ----
 
-#define BIT(option) (UINT64_C(1) << (option))
-_Static_assert(NUM_OPTIONS <= 64, "an option is a bit of a command");
+__extension__ typedef unsigned __int128 OptionSet;
+#define BIT(option) ((OptionSet)1 << (option))
+_Static_assert(NUM_OPTIONS <= 128, "an option is a bit of a command");
 
 typedef struct Command {
     const char* name;
     int (*function)(const Args* args);
     const char *usage, *help;
-    int min_files, max_files;    // -1: any number
-    uint64_t allowed, required;  // bits of options
+    int min_files, max_files;     // -1: any number
+    OptionSet allowed, required;  // bits of options
 } Command;
 
 static const Command commands[] = {
@@ -1149,22 +1222,29 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
     {"render", command_render,
      "(CHECKPOINT | --policy POLICY) [--env NAME] [--seed N] [--episode N] [--steps N] --out "
+     "FILE.png|FILE.gif | GRIDWORLD... [--seed N] [--steps N] [--tile-size N] [--first-person] --out "
      "FILE.png|FILE.gif",
-     "draw an episode of a checkpoint or a script: a strip of pictures or an animation", 0, 1,
+     "draw an episode of a checkpoint or a script: a strip of pictures or an animation. Of a gridworld "
+     "(MiniGrid-..., Navix-...): a level, after N random actions, or those (at most 100) as an animation; of "
+     "several: a sheet of levels",
+     0, -1,
      BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_STEPS) | BIT(O_WIDTH) | BIT(O_HEIGHT) |
-         BIT(O_FRAMES) | BIT(O_OUT),
+         BIT(O_FRAMES) | BIT(O_OUT) | BIT(O_TILE_SIZE) | BIT(O_FIRST_PERSON),
      BIT(O_OUT)},
+    {"play", command_play, "GRIDWORLD [--seed N] [--keys KEYS]",
+     "play a gridworld (MiniGrid-..., Navix-...) in a terminal: " NX_KEYS_HELP, 1, 1,
+     BIT(O_SEED) | BIT(O_KEYS), 0},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
-     "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME   "
-     "[--threads N] [--steps N] [--windows N] [--device NAME] [--precision NAME]",
+     "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME "
+     "[--envs N] [--observation NAME]   [--threads N] [--steps N] [--windows N] [--device NAME] [--precision "
+     "NAME]",
      "time updates on random data, model rollouts, or an environment; a line of JSON, on a CUDA device "
-     "without "
-     "--config one for each of some presets and populations",
+     "without --config one for each of some presets and populations",
      0, 0,
      BIT(O_ENV) | BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) |
          BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS) | BIT(O_DEVICE) |
-         BIT(O_PRECISION),
+         BIT(O_PRECISION) | BIT(O_ENVS) | BIT(O_OBSERVATION),
      0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
@@ -1198,7 +1278,7 @@ static const Command commands[] = {
      BIT(O_OUT) | BIT(O_CSV) | BIT(O_BY) | BIT(O_METRIC) | BIT(O_X) | BIT(O_BAND) | BIT(O_SMOOTH) |
          BIT(O_FINAL) | BIT(O_CONFIDENCE) | BIT(O_BOOTSTRAPS) | BIT(O_SEED) | BIT(O_THREADS),
      0},
-    {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
+    {"envs", command_envs, "", "list the built-in environments and gridworlds", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
 
@@ -1290,6 +1370,30 @@ static int check_plot(const Command* c, const Args* args) {
     return -1;
 }
 
+// Checkpoints and scripts, and gridworlds, have options of their own. A number other than -1 is the exit status.
+static int check_render(const Command* c, const Args* args) {
+    static const enum Option of_episodes[] = {O_POLICY, O_ENV, O_EPISODE, O_WIDTH, O_HEIGHT, O_FRAMES},
+                             of_gridworlds[] = {O_TILE_SIZE, O_FIRST_PERSON};
+    const bool gridworld = args->num_files && is_gridworld(args->files[0]);
+    char text[64];
+    for (size_t i = 0; i < sizeof of_episodes / sizeof of_episodes[0] && gridworld; i++) {
+        snprintf(text, sizeof text, "--%s", options[of_episodes[i]].name);
+        if (args->values[of_episodes[i]]) return misuse(c, "%s is not for gridworlds", text, NULL);
+    }
+    for (size_t i = 0; i < sizeof of_gridworlds / sizeof of_gridworlds[0] && !gridworld; i++) {
+        snprintf(text, sizeof text, "--%s", options[of_gridworlds[i]].name);
+        if (args->values[of_gridworlds[i]]) return misuse(c, "%s is for gridworlds", text, NULL);
+    }
+    if (gridworld) return -1;
+    if (args->num_files > 1)
+        return misuse(c, "'%s' is one argument too many: only gridworlds share a sheet", args->files[1],
+                      NULL);
+    if ((args->num_files > 0) == (args->values[O_POLICY] != NULL))
+        return misuse(c, "what acts is %s: either a checkpoint or --policy",
+                      args->num_files ? "given twice" : "missing", NULL);
+    return -1;
+}
+
 // Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
 static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool only_files = false;
@@ -1340,9 +1444,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         return misuse(c, "%s is missing: what acts", "--policy or --mix", NULL);
     if (c->function == command_dynamics && !args->values[O_CONFIG] && !args->values[O_RESUME])
         return misuse(c, "%s is missing", "--config or --resume", NULL);
-    if (c->function == command_render && (args->num_files > 0) == (args->values[O_POLICY] != NULL))
-        return misuse(c, "what acts is %s: either a checkpoint or --policy",
-                      args->num_files ? "given twice" : "missing", NULL);
+    if (c->function == command_render && check_render(c, args) >= 0) return MISUSE;
     if (args->values[O_POLICY] && args->values[O_MIX])
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])

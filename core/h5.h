@@ -38,6 +38,8 @@ typedef enum UfH5Type { UF_H5_FLOAT, UF_H5_DOUBLE, UF_H5_INT32, UF_H5_INT64, UF_
 // Reads a whole dataset of `count` elements, converted, into memory of the caller. Errors if the count
 // differs.
 UfStatus uf_h5_read(const UfH5* h5, const char* name, UfH5Type type, void* data, int64_t count);
+// Reads a dataset of `count` texts of a fixed length into (count, bytes), each ended by a 0.
+UfStatus uf_h5_read_texts(const UfH5* h5, const char* name, size_t bytes, char* texts, int64_t count);
 // Reads into a strided matrix: dataset (rows) or (rows, columns) -> data[row * stride + column].
 UfStatus uf_h5_read_strided(const UfH5* h5, const char* name, float* data, int64_t rows, int64_t columns,
                             int64_t stride);
@@ -47,6 +49,7 @@ bool uf_h5_has_attribute(const UfH5* h5, const char* object, const char* name);
 UfStatus uf_h5_read_string(const UfH5* h5, const char* object, const char* name,
                            char** text);  // free with uf_free
 UfStatus uf_h5_read_number(const UfH5* h5, const char* object, const char* name, double* value);
+UfStatus uf_h5_read_numbers(const UfH5* h5, const char* object, const char* name, double* values, int count);
 UfStatus uf_h5_write_string(const UfH5* h5, const char* object, const char* name, const char* text);
 UfStatus uf_h5_write_number(const UfH5* h5, const char* object, const char* name, double value);
 UfStatus uf_h5_write_integer(const UfH5* h5, const char* object, const char* name, int64_t value);
