@@ -222,12 +222,10 @@ static UfStatus begin(Replay* r, int64_t e, int64_t frame) {
     char text[MISSION_BYTES] = "";
     bool found = false;
     first_state(r, e, frame);
-    for (int wording = 0; !found && wording < NX_NUM_FETCH_MISSIONS; wording++) {
+    const int wordings = strncmp(r->t->id, "MiniGrid-Fetch-", 15) == 0 ? NX_NUM_FETCH_MISSIONS : 1;
+    for (int wording = 0; !found && wording < wordings; wording++) {
         r->state.mission = wording;
-        if (nx_set_state(r->batch[0], 0, &r->state) != UF_OK) {
-            if (wording) break;  // no other wordings
-            return UF_ERR_ARGUMENT;
-        }
+        UF_TRY(nx_set_state(r->batch[0], 0, &r->state));
         UF_TRY(nx_mission(r->batch[0], 0, text));
         found = strcmp(text, mission) == 0;
     }
