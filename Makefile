@@ -83,8 +83,8 @@ LIBRARY_C := $(filter-out main.c,$(wildcard *.c)) $(wildcard core/*.c)
 OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(if $(filter-out 0,$(CUDA)),$(BUILD)/kernels.cu.o) \
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o)
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
-SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double
-DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c core/dynamics.c core/loaded.c core/replay.c core/replay_rollout.c core/replay_dynamics.c)
+SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double uf_replay_ppo_double
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c core/dynamics.c core/loaded.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/ppo.c core/replay_ppo.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))

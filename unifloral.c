@@ -745,7 +745,8 @@ static UfStatus init_parameters(UfAgent* a) {
     for (int p = 0; p < a->P; p++) a->backend->upload(a->backend, one + p, &(real){1}, sizeof(real));
     for (int k = 0; k < NUM_GROUPS; k++)
         if (a->networks[k] && a->groups[k].target)
-            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, (UfCount){0, 0}, 0, 0, one, NULL);
+            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, (UfCount){0, 0}, (UfDecay){0}, 0, one,
+                                    NULL);
     return a->backend->sync(a->backend);
 }
 
@@ -1073,9 +1074,10 @@ static UfHeads heads_of(const UfAgent* a, const real* head, bool target) {
 static void optimise(UfAgent* a, int group, int u, int each, const real* polyak) {
     const UfConfig* c = &a->configs[0];
     const UfCount step = {a->num_updates * each + u + 1, each};
+    const UfDecay decay = {c->lr_schedule == UF_SCHEDULE_CONSTANT ? UF_DECAY_NONE : UF_DECAY_COSINE,
+                           c->num_updates * each};
     a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr, step,
-                            c->lr_schedule == UF_SCHEDULE_CONSTANT ? 0 : c->num_updates * each, 0, polyak,
-                            a->bad + group * a->P);
+                            decay, 0, polyak, a->bad + group * a->P);
 }
 
 // Q(s, a_data) of the online critics, kept for the backward pass.
@@ -1466,7 +1468,7 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     }
     if (needs_value(c)) update_value(a, c->use_awr);
     if (a->has_target_actor)
-        be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, (UfCount){0, 0}, 0, 0, a->polyak, NULL);
+        be->adam_polyak(be, &a->groups[GROUP_ACTOR], NULL, (UfCount){0, 0}, (UfDecay){0}, 0, a->polyak, NULL);
     a->num_updates++;
     a->metrics_count++;
     return be->apart ? UF_OK : be->sync(be);
