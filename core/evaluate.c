@@ -145,7 +145,7 @@ static void group_task(void* context, int task, int thread) {
 }
 
 // Mean and error of the mean, in episode order.
-static void summarise(UfEvaluation* out, const UfEnvSpec* spec) {
+void uf_evaluation_summarise(UfEvaluation* out, const UfEnvSpec* spec) {
     double n = (double)out->num_episodes, sum = 0, squares = 0;
     for (int64_t e = 0; e < out->num_episodes; e++) {
         sum += out->returns[e];
@@ -158,8 +158,9 @@ static void summarise(UfEvaluation* out, const UfEnvSpec* spec) {
     }
     out->std_return = sqrt(squares / n);
     out->stderr_return = out->std_return / sqrt(n);
-    out->mean_score = uf_env_score(spec, out->mean_return);
-    out->stderr_score = fabs(uf_env_score(spec, out->mean_return + out->stderr_return) - out->mean_score);
+    out->mean_score = spec ? uf_env_score(spec, out->mean_return) : NAN;
+    out->stderr_score =
+        spec ? fabs(uf_env_score(spec, out->mean_return + out->stderr_return) - out->mean_score) : NAN;
     out->mean_length = (double)out->num_steps / n;
 }
 
@@ -208,7 +209,7 @@ UfStatus uf_evaluate(UfEvaluation* out, const UfPolicy* policy, const UfEnvSpec*
             status = UF_FAIL(result->status, "%s",
                              result->message ? result->message : "out of memory while evaluating");
     }
-    if (status == UF_OK) summarise(out, spec);
+    if (status == UF_OK) uf_evaluation_summarise(out, spec);
     out->seconds = uf_now() - start;
 done:
     for (int i = 0; job.results && i < num_groups; i++) uf_free(job.results[i].message);

@@ -19,6 +19,7 @@ struct UfPpo {
     UfPpoConfig* configs;  // (P)
     uint64_t* seeds;       // (P)
     UfPpoSpace space;
+    bool acts;                // only: without room for rollouts, on the host
     int P, T, N, O, A, H, B;  // H outputs of the policy's network, B rows of a minibatch
     int action_items;         // numbers that an action is stored as
     int num_groups;
@@ -330,13 +331,13 @@ static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threa
     UF_TRY(check_space(&a->space));
     UF_TRY(copy_configs(a, configs));
     const UfPpoConfig* c = &a->configs[0];
-    a->T = (int)c->num_steps;
-    a->N = (int)c->num_envs;
+    a->T = a->acts ? 1 : (int)c->num_steps;
+    a->N = a->acts ? 1 : (int)c->num_envs;
     a->O = a->space.obs_dim;
     a->A = a->space.action_dim;
     a->action_items = a->space.discrete ? 1 : a->A;
-    a->B = (int)(c->num_steps * c->num_envs / c->num_minibatches);
-    UF_TRY(uf_backend_open(&a->backend, devices[c->device], "tf32", num_threads));
+    a->B = a->acts ? 1 : (int)(c->num_steps * c->num_envs / c->num_minibatches);
+    UF_TRY(uf_backend_open(&a->backend, a->acts ? "cpu" : devices[c->device], "tf32", num_threads));
     UF_TRY(check_device(a->backend));
     a->reserved.backend = a->backend;
     describe_networks(a);
@@ -346,11 +347,12 @@ static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threa
     return a->backend->sync(a->backend);
 }
 
-UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
-                       const UfPpoSpace* space, int num_threads) {
+static UfStatus create(UfPpo** out, const UfPpoConfig* const* configs, int population,
+                       const UfPpoSpace* space, int num_threads, bool acts) {
     UfPpo* a;
     *out = NULL;
     UF_TRY(UF_ALLOC(&a, 1, "agents of PPO"));
+    a->acts = acts;
     a->P = population;
     a->space = *space;
     const UfStatus status = build(a, configs, num_threads);
@@ -360,6 +362,11 @@ UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int popul
     }
     *out = a;
     return UF_OK;
+}
+
+UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
+                       const UfPpoSpace* space, int num_threads) {
+    return create(out, configs, population, space, num_threads, false);
 }
 
 void uf_ppo_free(UfPpo* a) {
@@ -696,4 +703,215 @@ void uf_ppo_policy_free(UfPpoPolicy* policy) {
     if (!policy) return;
     uf_free(policy->params);
     uf_free(policy);
+}
+
+// ---- checkpoint ----
+
+static const UfH5Type h5_real = sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE;
+
+// Moves an array between the device and a dataset.
+static UfStatus move_array(UfPpo* a, const UfH5* h5, const char* name, UfH5Type type, size_t item,
+                           void* device, int64_t rows, int64_t columns, bool to_device) {
+    UfBackend* be = a->backend;
+    const size_t bytes = (size_t)(rows * columns) * item;
+    char* host;
+    UF_TRY(UF_ALLOC(&host, bytes, name));
+    UfStatus status = UF_OK;
+    if (!to_device) {
+        be->download(be, host, device, bytes);
+        status = be->sync(be);
+        if (status == UF_OK)
+            status = uf_h5_write(h5, name, type, host, 2, (int64_t[]){rows, columns}, 0, false);
+    } else {
+        status = uf_h5_read(h5, name, type, host, rows * columns);
+        if (status == UF_OK) be->upload(be, device, host, bytes);
+        if (status == UF_OK) status = be->sync(be);
+    }
+    uf_free(host);
+    return status;
+}
+
+static UfStatus move_tensors(UfPpo* a, const UfH5* h5, bool to_device) {
+    static const char* const prefix[] = {"value", "adam_m", "adam_v"};
+    UfStatus status = UF_OK;
+    for (int i = 0; i < a->num_tensors && status == UF_OK; i++) {
+        const UfTensor* t = &a->tensors[i];
+        const size_t count = tensor_count(t);
+        real* values;
+        UF_TRY(UF_ALLOC(&values, (size_t)a->P * count, "one tensor of a checkpoint"));
+        for (int kind = 0; kind < 3 && status == UF_OK; kind++) {
+            char name[96];
+            snprintf(name, sizeof name, "%s/%s", prefix[kind], t->name);
+            if (to_device) status = uf_h5_read(h5, name, h5_real, values, (int64_t)((size_t)a->P * count));
+            for (int p = 0; p < a->P && status == UF_OK; p++)
+                status = move_tensor(a, t, (UfTensorKind)kind, p, values + (size_t)p * count, to_device);
+            if (!to_device && status == UF_OK)
+                status = uf_h5_write(h5, name, h5_real, values, 3, (int64_t[]){a->P, t->rows, t->columns}, 0,
+                                     false);
+        }
+        uf_free(values);
+    }
+    return status;
+}
+
+// What goes on from iteration to iteration beside parameters. The last observations are those of step T.
+static UfStatus move_progress(UfPpo* a, const UfH5* h5, bool to_device) {
+    const int64_t P = a->P, N = a->N;
+    const bool bytes = a->space.bytes;
+    UfStatus status = UF_OK;
+    for (int p = 0; p < a->P && status == UF_OK; p++) {
+        char name[64];
+        snprintf(name, sizeof name, "last_obs/%d", p);
+        status = move_array(a, h5, name, bytes ? UF_H5_UINT8 : h5_real, bytes ? 1 : sizeof(real),
+                            obs_at(a, p, a->T), N, a->O, to_device);
+    }
+    UF_TRY(status);
+    UF_TRY(move_array(a, h5, "episode/length", UF_H5_INT32, sizeof(int32_t), a->episodes.length, P, N,
+                      to_device));
+    UF_TRY(
+        move_array(a, h5, "episode/return", UF_H5_DOUBLE, sizeof(double), a->episodes.ret, P, N, to_device));
+    UF_TRY(
+        move_array(a, h5, "episode/sums", UF_H5_DOUBLE, sizeof(double), a->episodes.sums, P, 3, to_device));
+    return move_array(a, h5, "metrics", UF_H5_DOUBLE, sizeof(double), a->metrics, P, UF_NUM_PPO_METRICS,
+                      to_device);
+}
+
+static UfStatus write_envs(const UfPpo* a, const UfPpoEnvs* envs, const UfH5* h5) {
+    const size_t bytes = envs->ops->state_bytes(envs);
+    char* state;
+    UF_TRY(UF_ALLOC(&state, (size_t)a->P * bytes, "states of environments"));
+    UfStatus status = UF_OK;
+    for (int p = 0; p < a->P && status == UF_OK; p++)
+        status = envs->ops->get_state(envs, p, state + (size_t)p * bytes);
+    if (status == UF_OK)
+        status = uf_h5_write(h5, "envs", UF_H5_UINT8, state, 2, (int64_t[]){a->P, (int64_t)bytes}, 0, false);
+    uf_free(state);
+    return status;
+}
+
+static UfStatus write_configs(const UfPpo* a, const UfH5* h5) {
+    for (int p = 0; p < a->P; p++) {
+        char name[32], *json;
+        snprintf(name, sizeof name, "config/%d", p);
+        UF_TRY(uf_table_json(&uf_ppo_table, &a->configs[p], &json));
+        const int64_t length = (int64_t)strlen(json);
+        const UfStatus status = uf_h5_write(h5, name, UF_H5_UINT8, json, 1, &length, 0, false);
+        uf_free(json);
+        UF_TRY(status);
+    }
+    return UF_OK;
+}
+
+static UfStatus write_all(UfPpo* a, const UfPpoEnvs* envs, const UfH5* h5) {
+    UF_TRY(uf_h5_write_string(h5, "/", "kind", "unifloral-ppo"));
+    UF_TRY(uf_h5_write_string(h5, "/", "version", uf_version()));
+    UF_TRY(uf_h5_write_integer(h5, "/", "population", a->P));
+    UF_TRY(uf_h5_write_integer(h5, "/", "iteration", a->iteration));
+    UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", a->num_updates));
+    UF_TRY(uf_h5_write_integer(h5, "/", "metrics_count", a->metrics_count));
+    UF_TRY(uf_h5_write_integer(h5, "/", "obs_dim", a->O));
+    UF_TRY(uf_h5_write_integer(h5, "/", "action_dim", a->A));
+    UF_TRY(uf_h5_write_integer(h5, "/", "bytes", a->space.bytes));
+    UF_TRY(uf_h5_write_integer(h5, "/", "discrete", a->space.discrete));
+    UF_TRY(write_configs(a, h5));
+    UF_TRY(move_tensors(a, h5, false));
+    UF_TRY(move_progress(a, h5, false));
+    return write_envs(a, envs, h5);
+}
+
+UfStatus uf_ppo_save(UfPpo* a, const UfPpoEnvs* envs, const char* path) {
+    char temporary[1100];
+    UfH5 h5;
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    UF_TRY(uf_h5_create(&h5, temporary));
+    UfStatus status = write_all(a, envs, &h5);
+    const UfStatus closed = uf_h5_close(&h5);
+    if (status == UF_OK) status = closed;
+    if (status == UF_OK) return uf_commit_file(temporary, path);
+    remove(temporary);
+    return status;
+}
+
+static UfStatus read_integer(const UfH5* h5, const char* name, int64_t low, int64_t high, int64_t* value) {
+    double number;
+    UF_TRY(uf_h5_read_number(h5, "/", name, &number));
+    if (!(number >= (double)low && number <= (double)high))
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is %g; expected %lld to %lld", h5->path, name,
+                       number, (long long)low, (long long)high);
+    *value = (int64_t)number;
+    return UF_OK;
+}
+
+static UfStatus read_config(const UfH5* h5, int p, UfPpoConfig** out) {
+    char name[32], label[1100], *json;
+    UfH5Shape shape;
+    snprintf(name, sizeof name, "config/%d", p);
+    snprintf(label, sizeof label, "%s: %s", h5->path, name);
+    UF_TRY(uf_h5_shape(h5, name, &shape));
+    UF_TRY(UF_ALLOC(&json, shape.count + 1, "a configuration"));
+    UfStatus status = uf_h5_read(h5, name, UF_H5_UINT8, json, shape.count);
+    if (status == UF_OK) status = uf_table_create(&uf_ppo_table, (void**)out);
+    if (status == UF_OK) status = uf_table_parse(&uf_ppo_table, *out, json, label);
+    uf_free(json);
+    return status;
+}
+
+static UfStatus read_all(UfPpo** out, const UfH5* h5, int num_threads, bool to_act) {
+    char* kind = NULL;
+    int64_t P = 0, iteration = 0, updates = 0, count = 0, O = 0, A = 0, bytes = 0, discrete = 0;
+    if (uf_h5_has_attribute(h5, "/", "kind")) UF_TRY(uf_h5_read_string(h5, "/", "kind", &kind));
+    const bool right = kind && strcmp(kind, "unifloral-ppo") == 0;
+    uf_free(kind);
+    if (!right) return UF_FAIL(UF_ERR_FORMAT, "%s: is no checkpoint of PPO", h5->path);
+    UF_TRY(read_integer(h5, "population", 1, 4096, &P));
+    UF_TRY(read_integer(h5, "iteration", 0, INT64_MAX / 2, &iteration));
+    UF_TRY(read_integer(h5, "num_updates", 0, INT64_MAX / 2, &updates));
+    UF_TRY(read_integer(h5, "metrics_count", 0, INT64_MAX / 2, &count));
+    UF_TRY(read_integer(h5, "obs_dim", 1, 100000000, &O));
+    UF_TRY(read_integer(h5, "action_dim", 1, 100000, &A));
+    UF_TRY(read_integer(h5, "bytes", 0, 1, &bytes));
+    UF_TRY(read_integer(h5, "discrete", 0, 1, &discrete));
+    const UfPpoSpace space = {(int)O, (int)A, bytes == 1, discrete == 1};
+    UfPpoConfig** configs;
+    UF_TRY(UF_ALLOC(&configs, P, "configurations"));
+    UfStatus status = UF_OK;
+    for (int p = 0; p < P && status == UF_OK; p++) status = read_config(h5, p, &configs[p]);
+    if (status == UF_OK)
+        status = create(out, (const UfPpoConfig* const*)configs, (int)P, &space, num_threads, to_act);
+    for (int p = 0; p < P; p++) uf_free(configs[p]);
+    uf_free(configs);
+    UF_TRY(status);
+    (*out)->iteration = iteration;
+    (*out)->num_updates = updates;
+    (*out)->metrics_count = count;
+    UF_TRY(move_tensors(*out, h5, true));
+    return to_act ? UF_OK : move_progress(*out, h5, true);
+}
+
+UfStatus uf_ppo_load(UfPpo** out, const char* path, int num_threads, bool to_act) {
+    UfH5 h5;
+    *out = NULL;
+    UF_TRY(uf_h5_open(&h5, path));
+    const UfStatus status = read_all(out, &h5, num_threads, to_act);
+    uf_h5_close(&h5);
+    if (status != UF_OK) {
+        uf_ppo_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+UfStatus uf_ppo_load_envs(UfPpo* a, UfPpoEnvs* envs, const char* path) {
+    const size_t bytes = envs->ops->state_bytes(envs);
+    char* state;
+    UfH5 h5;
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = UF_ALLOC(&state, (size_t)a->P * bytes, "states of environments");
+    if (status == UF_OK)
+        status = uf_h5_read(&h5, "envs", UF_H5_UINT8, state, (int64_t)((size_t)a->P * bytes));
+    for (int p = 0; p < a->P && status == UF_OK; p++)
+        status = envs->ops->set_state(envs, p, state + (size_t)p * bytes, path);
+    uf_free(state);
+    uf_h5_close(&h5);
+    return status;
 }

@@ -117,12 +117,12 @@ void uf_ppo_policy_free(UfPpoPolicy* policy);
 // ---- checkpoint ----
 
 // Everything that training needs to go on, environments included; HDF5, written beside, flushed, renamed.
-// Layout: attributes kind "unifloral-ppo", version, population, iteration, obs_dim, action_dim, discrete, bytes;
-// config/<p> (JSON bytes); value|adam_m|adam_v/<tensor> (P, rows, columns); last_obs (P, N, O); episode/{length,
-// return} (P, N); envs (P, state_bytes); metrics (P, M) and episodes (P, 3) with the attribute count.
-UfStatus uf_ppo_save(UfPpo* ppo, UfPpoEnvs* envs, const char* path);
-// Nullable: envs (then agents that only act). device, num_threads: as in the configuration where null, below 0.
-UfStatus uf_ppo_load(UfPpo** out, const char* path, int num_threads);
+// Layout: attributes kind "unifloral-ppo", version, population, iteration, num_updates, metrics_count, obs_dim,
+// action_dim, bytes, discrete; config/<p> (JSON bytes); value|adam_m|adam_v/<tensor> (P, rows, columns); last_obs/<p>
+// (N, O); episode/{length, return} (P, N), episode/sums (P, 3); metrics (P, M); envs (P, state_bytes).
+UfStatus uf_ppo_save(UfPpo* ppo, const UfPpoEnvs* envs, const char* path);
+// to_act: agents that only act, on the host, without room for rollouts.
+UfStatus uf_ppo_load(UfPpo** out, const char* path, int num_threads, bool to_act);
 // Puts the environments where the checkpoint left them.
 UfStatus uf_ppo_load_envs(UfPpo* ppo, UfPpoEnvs* envs, const char* path);
 

@@ -77,7 +77,7 @@ static UfStatus parse_config(Replay* r) {
     cJSON* root = cJSON_Parse(json);
     UfStatus status = cJSON_IsObject(root) ? UF_OK : fail(r, "attribute 'config' is no JSON object");
     const cJSON* item;
-    cJSON_ArrayForEach(item, cJSON_IsObject(root) ? root : NULL) {
+    cJSON_ArrayForEach(item, root) {
         if (status == UF_OK) status = set_member(r, item);
     }
     cJSON_Delete(root);

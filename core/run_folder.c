@@ -249,7 +249,7 @@ static UfStatus make_default_folder(UfRunFolder* f, const UfRunFolderOptions* o)
 static UfStatus write_config(UfRunFolder* f, const UfTable* table, const void* config) {
     char path[UF_PATH_BYTES];
     char* json;
-    uf_run_folder_path(f, "config.json", path);
+    uf_run_folder_path(f, f->config_name, path);
     UF_TRY(uf_table_json(table, config, &json));
     UfStatus status = uf_write_file(path, json, strlen(json));
     uf_free(json);
@@ -260,13 +260,13 @@ static UfStatus write_config(UfRunFolder* f, const UfTable* table, const void* c
 UfStatus uf_run_folder_open(UfRunFolder* f, const UfRunFolderOptions* o) {
     const char* wanted = o->resume ? o->resume : o->out;
     char path[UF_PATH_BYTES];
-    *f = (UfRunFolder){.lock = -1};
+    *f = (UfRunFolder){.lock = -1, .config_name = o->config_name ? o->config_name : "config.json"};
     if (wanted && strlen(wanted) >= UF_FOLDER_BYTES)
         return UF_FAIL(UF_ERR_ARGUMENT, "the folder's name has %zu characters; at most %d fit",
                        strlen(wanted), UF_FOLDER_BYTES - 1);
     UF_TRY(wanted ? make_named_folder(f, wanted) : make_default_folder(f, o));
     UF_TRY(lock_folder(f));
-    uf_run_folder_path(f, "config.json", path);
+    uf_run_folder_path(f, f->config_name, path);
     if (!uf_file_exists(path)) {
         uf_run_folder_path(f, o->checkpoint, path);
         if (!uf_file_exists(path)) return write_config(f, table_of(o), o->config);
@@ -281,8 +281,10 @@ void uf_run_folder_keep(UfRunFolder* f) { f->made_config = f->made_folder = fals
 
 void uf_run_folder_close(UfRunFolder* f) {
     char path[UF_PATH_BYTES];
-    uf_run_folder_path(f, "config.json", path);
-    if (f->made_config) unlink(path);
+    if (f->made_config) {
+        uf_run_folder_path(f, f->config_name, path);
+        unlink(path);
+    }
     if (f->made_folder) rmdir(f->name);
     if (f->lock >= 0) close(f->lock);
     f->lock = -1;

@@ -12,6 +12,7 @@
 
 typedef struct UfRunFolder {
     char name[UF_FOLDER_BYTES];
+    const char* config_name;        // "config.json"
     int lock;                       // the folder, held against a second process; -1: none
     bool made_folder, made_config;  // by this call: taken back if the run is refused
 } UfRunFolder;
@@ -19,7 +20,8 @@ typedef struct UfRunFolder {
 typedef struct UfRunFolderOptions {
     const char *out, *resume;  // Nullable: both, then runs/<algorithm>_<subject>_<seed>
     const UfTable* table;      // of config.   NULL: uf_config_table
-    const void* config;        // written as config.json
+    const void* config;        // written as config_name
+    const char* config_name;   // NULL: "config.json"
     const char *algorithm, *subject;
     const char* checkpoint;  // file that shows that a folder without config.json is a run all the same
 } UfRunFolderOptions;
