@@ -2059,6 +2059,8 @@ UfStatus cuda_sync(UfBackend* be) {
 
 UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int rows) {
     State* s = state_of(be);
+    if (mlp->activation != UF_RELU)
+        return UF_FAIL(UF_ERR_UNSUPPORTED, "networks of tanh are not on a CUDA device yet; set device to cpu");
     if (mlp->width > MAX_WIDTH)
         return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
                        mlp->width, MAX_WIDTH);
