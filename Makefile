@@ -269,11 +269,12 @@ reproduce: all
 reproduce-quick: all
 	@bench/reproduce.sh --quick $(ARGS)
 
-# The hyperparameter table of README.md from params.def; a test compares the two.
+# The hyperparameter tables of README.md from params.def and ppo.def; a test compares.
 readme: all
-	@./unifloral help --markdown >$(BUILD)/params.md
-	@sed -i -e '/^<!-- params -->$$/,/^<!-- \/params -->$$/{/^<!-- params -->$$/r $(BUILD)/params.md' \
-		-e '/^<!-- /!d}' README.md
+	@$(PROGRAM) help --markdown >$(BUILD)/params.md
+	@$(PROGRAM) help --markdown ppo >$(BUILD)/ppo.md
+	@for t in params ppo; do \
+		sed -i -e "/^<!-- $$t -->\$$/,/^<!-- \/$$t -->\$$/{/^<!-- $$t -->\$$/r $(BUILD)/$$t.md" -e '/^<!-- /!d}' README.md; done
 
 # ---- install ----
 
@@ -312,7 +313,7 @@ help:
 	@echo "make datasets-table   datasets/README.md's table of those that are made"
 	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
 	@echo "make reproduce-quick   the same with few updates on two datasets"
-	@echo "make readme     README.md's table of hyperparameters from params.def"
+	@echo "make readme     README.md's tables of hyperparameters from params.def and ppo.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"
 	@echo "Variables: V=1 (show commands), NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

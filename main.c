@@ -1387,10 +1387,10 @@ static int print_help(const Command* c) {
     return DONE;
 }
 
-// The hyperparameter table as README.md holds it.
-static int print_markdown(void) {
+// A hyperparameter table as README.md holds it.
+static int print_markdown(const UfTable* table) {
     char* text;
-    if (uf_params_markdown(&text) != UF_OK) return failed();
+    if (uf_table_markdown(table, &text) != UF_OK) return failed();
     fputs(text, stdout);
     uf_free(text);
     return DONE;
@@ -1552,7 +1552,8 @@ int main(int argc, char** argv) {
     if (!strcmp(argv[1], "--version")) return printf("unifloral %s\n", uf_version()) < 0;
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
     if (help && argc < 3) return print_help(NULL);
-    if (help && !strcmp(argv[2], "--markdown")) return print_markdown();
+    if (help && !strcmp(argv[2], "--markdown"))
+        return print_markdown(argc > 3 && !strcmp(argv[3], "ppo") ? &uf_ppo_table : &uf_config_table);
 
     const char* name = argv[help ? 2 : 1];
     for (int i = 0; i < NUM_COMMANDS; i++) {
