@@ -191,7 +191,10 @@ void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
     char target[32], moved[32];
     name_object(target, env->target.cell);
     name_object(moved, env->aux.cell);
-    switch (spec->family) {
+    NxFamily family = spec->family;
+    if (layout->rules == NX_RULES_NAVIX && family == NX_FAMILY_KEY_CORRIDOR)
+        family = NX_FAMILY_DOOR_KEY;  // a goal
+    switch (family) {
         case NX_FAMILY_EMPTY:
         case NX_FAMILY_DIST_SHIFT:
         case NX_FAMILY_DYNAMIC_OBSTACLES: fixed = "get to the green goal square"; break;
