@@ -8,9 +8,10 @@
 // threads, and a member of a population computes what it computes alone.
 //
 // Rooms: row functions, members, shapes, products, products of few rows, forward, backward, second order, random numbers, rows,
-// terms, world model, episodes, optimiser, bench, backend.
+// terms, world model, episodes, PPO, optimiser, bench, backend.
 #include "kernels.h"
 
+#include <assert.h>
 #include <cblas.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,18 +27,25 @@ void openblas_set_num_threads(int num_threads);  // cblas.h of some builds lacks
 
 // ---- row functions ----
 
-// z -> relu(z + bias) into r, in place; with LayerNorm its output into h (which may be r) and (mean, 1/std)
+// z -> activation(z + bias) into r, in place; with LayerNorm its output into h (which may be r) and (mean, 1/std)
 // into stats.
 CLONES static void rows_forward(real* r, real* h, real* stats, const real* bias, const real* scale,
-                                const real* shift, int rows, int width) {
+                                const real* shift, int activation, int rows, int width) {
     for (int b = 0; b < rows; b++, r += width, h += width) {
         real sum = 0, squares = 0;
+        if (activation == UF_TANH) {
+#pragma omp simd
+            for (int j = 0; j < width; j++) r[j] = uf_tanh(r[j] + bias[j]);
 #pragma omp simd reduction(+ : sum)
-        for (int j = 0; j < width; j++) {
-            real x = r[j] + bias[j];
-            x = x <= 0 ? 0 : x;  // written so that NaN stays NaN
-            r[j] = x;
-            sum += x;
+            for (int j = 0; j < width; j++) sum += r[j];
+        } else {
+#pragma omp simd reduction(+ : sum)
+            for (int j = 0; j < width; j++) {
+                real x = r[j] + bias[j];
+                x = x <= 0 ? 0 : x;  // written so that NaN stays NaN
+                r[j] = x;
+                sum += x;
+            }
         }
         if (!scale) continue;
         const real mean = sum / width;
@@ -65,7 +73,7 @@ CLONES static void rows_layer_norm(real* h, const real* r, const real* stats, co
 
 // dL/dh -> dL/dz in place. Adds to dbias (and dscale, dshift), unless null.
 CLONES static void rows_backward(real* d, const real* r, const real* stats, const real* scale, real* dbias,
-                                 real* dscale, real* dshift, int rows, int width) {
+                                 real* dscale, real* dshift, int activation, int rows, int width) {
     for (int b = 0; b < rows; b++, d += width, r += width) {
         if (scale) {
             const real mean = stats[2 * b], inv_std = stats[2 * b + 1];
@@ -87,8 +95,11 @@ CLONES static void rows_backward(real* d, const real* r, const real* stats, cons
 #pragma omp simd
             for (int j = 0; j < width; j++) {
                 real x = inv_std * (d[j] * scale[j] - s1 - (r[j] - mean) * inv_std * s2);
-                d[j] = r[j] > 0 ? x : 0;
+                d[j] = activation == UF_TANH ? x * (1 - r[j] * r[j]) : r[j] > 0 ? x : 0;
             }
+        } else if (activation == UF_TANH) {
+#pragma omp simd
+            for (int j = 0; j < width; j++) d[j] *= 1 - r[j] * r[j];
         } else {
 #pragma omp simd
             for (int j = 0; j < width; j++) d[j] = r[j] > 0 ? d[j] : 0;
@@ -248,6 +259,34 @@ void uf_fill_lecun_normal(real* out, size_t count, int fan_in, UfRandom* random)
         const float x = uf_random_normal(random);
         if (x > -2 && x < 2) out[i++] = (real)(std * x);
     }
+}
+
+// Gram and Schmidt over the vectors of the shorter axis, each twice: "twice is enough" (Giraud et al., 2005). The first
+// coefficient of every step is positive, so the law is that of a QR decomposition with positive diagonal.
+UfStatus uf_fill_orthogonal(real* weights, int in, int out, int ld, double gain, UfRandom* random) {
+    const int count = in < out ? in : out, length = in < out ? out : in;
+    double* vectors;
+    UF_TRY(UF_ALLOC(&vectors, (size_t)count * (size_t)length, "an orthogonal matrix"));
+    for (int i = 0; i < count; i++) {
+        double *v = vectors + (size_t)i * (size_t)length, squares = 0;
+        for (int k = 0; k < length; k++) v[k] = (double)uf_random_normal(random);
+        for (int pass = 0; pass < 2; pass++)
+            for (int j = 0; j < i; j++) {
+                const double* u = vectors + (size_t)j * (size_t)length;
+                double inner = 0;
+                for (int k = 0; k < length; k++) inner += u[k] * v[k];
+                for (int k = 0; k < length; k++) v[k] -= inner * u[k];
+            }
+        for (int k = 0; k < length; k++) squares += v[k] * v[k];
+        for (int k = 0; k < length; k++) v[k] /= sqrt(squares);
+    }
+    for (int i = 0; i < in; i++)
+        for (int j = 0; j < out; j++)
+            weights[(size_t)i * (size_t)ld + (size_t)j] =
+                (real)(gain * (in < out ? vectors[(size_t)i * (size_t)length + (size_t)j]
+                                        : vectors[(size_t)j * (size_t)length + (size_t)i]));
+    uf_free(vectors);
+    return UF_OK;
 }
 
 void uf_variance_bounds(real* bounds, const real* max_min, int D) {
@@ -438,7 +477,7 @@ static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const
         real* stats = tape && mlp->layer_norm ? tape->stats[l] + 2 * tape_row : NULL;
         layer_product(backend, thread, r, x, ld, params + mlp->kernel[l], rows, width, l ? width : mlp->in);
         rows_forward(r, h, stats, params + mlp->bias[l], mlp->layer_norm ? params + mlp->scale[l] : NULL,
-                     mlp->layer_norm ? params + mlp->shift[l] : NULL, rows, width);
+                     mlp->layer_norm ? params + mlp->shift[l] : NULL, mlp->activation, rows, width);
         x = h;
         ld = width;
     }
@@ -537,7 +576,7 @@ static void backward_task(void* context, int task, int thread) {
         rows_backward(d, c->tape->r[l] + at, mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
                       mlp->layer_norm ? params + mlp->scale[l] : NULL, grads ? grads + mlp->bias[l] : NULL,
                       grads && mlp->layer_norm ? grads + mlp->scale[l] : NULL,
-                      grads && mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows, width);
+                      grads && mlp->layer_norm ? grads + mlp->shift[l] : NULL, mlp->activation, rows, width);
         if (grads) {
             const real* x = l ? layer_output(c, &t, params, l - 1, space) : input_rows(c->input, &t);
             product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, d,
@@ -659,6 +698,7 @@ static void cpu_mlp_backward_backward(UfBackend* backend, const UfNets* nets, re
                   tape,    input, dout,  tangent, {0, total, total}};
     const UfMlp* mlp = nets->mlp;
     const int count = nets->P * nets->used, width = mlp->width;
+    assert(mlp->activation == UF_RELU);
     note_backward(backend, nets, true, 0, total);
     for (int l = 0; l < mlp->layers; l++) {
         const int in = l ? width : tangent_count;
@@ -722,6 +762,15 @@ static void cpu_random(UfBackend* backend, const UfDraw* draws, int num_draws, i
             random_index(backend, d, P, seeds);
         else
             run_tasks(backend, P, c.chunks, random_task, &c);
+    }
+}
+
+static void cpu_random_order(UfBackend* backend, int64_t* index, int P, int n, const uint64_t* seeds,
+                             int stream, UfCount update) {
+    UF_FOR_MEMBERS(backend, p, P) {
+        const UfShuffle s = uf_shuffle(seeds[p], (uint32_t)stream, (uint64_t)update.now, (uint32_t)n);
+        int64_t* row = index + (size_t)p * (size_t)n;
+        for (int i = 0; i < n; i++) row[i] = uf_shuffled(&s, (uint32_t)i);
     }
 }
 
@@ -1483,12 +1532,236 @@ static void cpu_play(UfBackend* backend, const UfPlay* c, int num_steps) {
     run_tasks(backend, c->nets.P, c->R, play_task, &play);
 }
 
+// ---- PPO ----
+
+enum { OBSERVE_ROWS = 64 };  // that one task copies
+
+typedef struct Observe {
+    real* x;
+    const UfSteps* steps;
+    UfPick pick;
+    int first, chunks;
+} Observe;
+
+CLONES static void bytes_to_reals(real* x, const uint8_t* bytes, int count) {
+    for (int i = 0; i < count; i++) x[i] = bytes[i];
+}
+
+static void observe_task(void* context, int task, int thread) {
+    const Observe* c = context;
+    const UfSteps* s = c->steps;
+    const int p = task / c->chunks, begin = task % c->chunks * OBSERVE_ROWS, B = c->pick.B;
+    const int end = begin + OBSERVE_ROWS < B ? begin + OBSERVE_ROWS : B;
+    const size_t O = (size_t)s->O, base = (size_t)p * (size_t)(s->T + 1) * (size_t)s->N;
+    const int64_t* index = c->pick.index ? c->pick.index + (size_t)p * c->pick.stride : NULL;
+    (void)thread;
+    for (int b = begin; b < end; b++) {
+        const size_t at = (base + (size_t)(index ? index[b] : c->first + b)) * O;
+        real* x = c->x + ((size_t)p * (size_t)B + (size_t)b) * O;
+        if (s->bytes)
+            bytes_to_reals(x, (const uint8_t*)s->obs + at, s->O);
+        else
+            memcpy(x, (const real*)s->obs + at, O * sizeof(real));
+    }
+}
+
+static void cpu_ppo_observe(UfBackend* backend, real* x, const UfSteps* steps, const UfPick* pick, int first,
+                            int B) {
+    Observe c = {x, steps, {NULL, 0, B}, first, 0};
+    if (pick) c.pick = *pick;
+    c.chunks = (c.pick.B + OBSERVE_ROWS - 1) / OBSERVE_ROWS;
+    run_tasks(backend, steps->P, c.chunks, observe_task, &c);
+}
+
+// Row n of step t of member p.
+static size_t step_row(const UfSteps* s, int p, int t, int n) {
+    return ((size_t)p * (size_t)s->T + (size_t)t) * (size_t)s->N + (size_t)n;
+}
+
+typedef struct PpoAct {
+    const UfSteps* steps;
+    int t;
+    const UfPpoHeads* heads;
+    const real* noise;
+} PpoAct;
+
+static void ppo_act_task(void* context, int p, int thread) {
+    const PpoAct* c = context;
+    const UfSteps* s = c->steps;
+    const UfPpoHeads* h = c->heads;
+    (void)thread;
+    for (int n = 0; n < s->N; n++) {
+        const real* head = h->head + ((size_t)p * (size_t)s->N + (size_t)n) * (size_t)h->ld;
+        const size_t row = step_row(s, p, c->t, n);
+        if (s->discrete) {
+            real log_p[UF_MAX_KINDS];
+            uf_log_softmax(log_p, head, s->A);
+            const int kind = uf_categorical_pick(log_p, s->A, (c->noise[row] + 1) / 2);
+            s->action[row] = (real)kind;
+            s->log_prob[row] = log_p[kind];
+            continue;
+        }
+        const real* log_std = h->log_std + (size_t)p * h->log_std_stride;
+        s->log_prob[row] = 0;
+        for (int i = 0; i < s->A; i++) {
+            const size_t at = row * (size_t)s->A + (size_t)i;
+            UfHeadGrad unused;
+            s->action[at] = head[i] + exp(log_std[i]) * c->noise[at];
+            s->log_prob[row] += uf_normal_log_prob(s->action[at], head[i], log_std[i], &unused);
+        }
+    }
+}
+
+static void cpu_ppo_act(UfBackend* backend, const UfSteps* steps, int t, const UfPpoHeads* heads,
+                        const real* noise) {
+    PpoAct c = {steps, t, heads, noise};
+    run_tasks(backend, steps->P, 1, ppo_act_task, &c);
+}
+
+static void cpu_ppo_episodes(UfBackend* backend, const UfSteps* s, int t, const UfEpisodes* e) {
+    UF_FOR_MEMBERS(backend, p, s->P)
+    for (int n = 0; n < s->N; n++) {
+        const size_t row = step_row(s, p, t, n), i = (size_t)p * (size_t)s->N + (size_t)n;
+        double* sums = e->sums + 3 * (size_t)p;
+        s->time[row] = e->length[i]++;
+        e->ret[i] += (double)s->reward[row];
+        if (!s->done[row]) continue;
+        sums[0]++;
+        sums[1] += e->ret[i];
+        sums[2] += e->length[i];
+        e->length[i] = 0;
+        e->ret[i] = 0;
+    }
+}
+
+static void cpu_ppo_values(UfBackend* backend, const UfSteps* steps, int first, const real* out, int ld,
+                           int B) {
+    UF_FOR_MEMBERS(backend, p, steps->P)
+    for (int b = 0; b < B; b++)
+        steps->value[(size_t)p * (size_t)(steps->T + 1) * (size_t)steps->N + (size_t)(first + b)] =
+            out[((size_t)p * (size_t)B + (size_t)b) * (size_t)ld];
+}
+
+static void cpu_ppo_advantages(UfBackend* backend, const UfSteps* s, bool by_time, const UfPpoHyper* hyper) {
+    UF_FOR_MEMBERS(backend, p, s->P)
+    for (int t = s->T - 1; t >= 0; t--)
+        for (int n = 0; n < s->N; n++) {
+            const size_t row = step_row(s, p, t, n);
+            const real* value = s->value + ((size_t)p * (size_t)(s->T + 1) + (size_t)t) * (size_t)s->N + n;
+            const real discount = s->done[row] ? 0 : uf_ppo_discount(hyper[p].gamma, by_time, s->time[row]);
+            const real next = t + 1 < s->T ? s->advantage[row + (size_t)s->N] : 0;
+            s->advantage[row] =
+                uf_gae(s->reward[row], value[0], value[s->N], discount, hyper[p].gae_lambda, next);
+            s->target[row] = s->advantage[row] + value[0];
+        }
+}
+
+typedef struct PpoLoss {
+    real *dhead, *dvalue, *dlog_std;
+    const UfSteps* steps;
+    UfPick pick;
+    const UfPpoHeads* heads;
+    const real* value;
+    int value_ld, clip_value;
+    bool normalise;
+    const UfPpoHyper* hyper;
+    double* metrics;
+} PpoLoss;
+
+// Mean of a minibatch's advantages and 1 / (standard deviation + 1e-8).
+static void advantage_scale(const PpoLoss* c, const real* advantage, const int64_t* index, double* mean,
+                            double* scale) {
+    const int B = c->pick.B;
+    double sum = 0, squares = 0;
+    *mean = 0;
+    *scale = 1;
+    if (!c->normalise) return;
+    for (int b = 0; b < B; b++) sum += (double)advantage[index[b]];
+    *mean = sum / B;
+    for (int b = 0; b < B; b++) {
+        const double x = (double)advantage[index[b]] - *mean;
+        squares += x * x;
+    }
+    *scale = 1 / (sqrt(squares / B) + UF_ADVANTAGE_EPS);
+}
+
+static void ppo_loss_task(void* context, int p, int thread) {
+    const PpoLoss* c = context;
+    const UfSteps* s = c->steps;
+    const UfPpoHyper* hyper = &c->hyper[p];
+    const int A = s->A, B = c->pick.B;
+    const int64_t* index = c->pick.index + (size_t)p * c->pick.stride;
+    const size_t rows = (size_t)p * (size_t)s->T * (size_t)s->N, values = rows + (size_t)p * (size_t)s->N;
+    const size_t stride = c->heads->log_std_stride;
+    const real* log_std = c->heads->log_std ? c->heads->log_std + (size_t)p * stride : NULL;
+    real* dlog_std = c->dlog_std ? c->dlog_std + (size_t)p * stride : NULL;
+    double mean, scale, sums[UF_NUM_PPO_METRICS] = {0};
+    (void)thread;
+    advantage_scale(c, s->advantage + rows, index, &mean, &scale);
+    for (int i = 0; dlog_std && i < A; i++) dlog_std[i] = 0;
+    for (int b = 0; b < B; b++) {
+        const size_t row = rows + (size_t)index[b], at = (size_t)p * (size_t)B + (size_t)b;
+        const real* head = c->heads->head + at * (size_t)c->heads->ld;
+        real* dhead = c->dhead + at * (size_t)c->heads->ld;
+        real log_p[UF_MAX_KINDS], entropy = 0, log_prob = 0, dlp, dv;
+        if (s->discrete) {
+            entropy = uf_log_softmax(log_p, head, A);
+            log_prob = log_p[(int)s->action[row]];
+        } else {
+            for (int i = 0; i < A; i++) {
+                UfHeadGrad g;
+                log_prob +=
+                    uf_normal_log_prob(s->action[row * (size_t)A + (size_t)i], head[i], log_std[i], &g);
+                entropy += uf_normal_entropy(log_std[i]);
+            }
+        }
+        const real log_ratio = log_prob - s->log_prob[row];
+        const real advantage = (real)(((double)s->advantage[row] - mean) * scale);
+        sums[UF_PPO_METRIC_policy_loss] +=
+            (double)uf_ppo_policy_loss(log_ratio, advantage, hyper->clip_eps, &dlp);
+        sums[UF_PPO_METRIC_value_loss] += (double)uf_ppo_value_loss(
+            c->clip_value, c->value[at * (size_t)c->value_ld], s->value[values + (size_t)index[b]],
+            s->target[row], hyper->clip_eps, &dv);
+        sums[UF_PPO_METRIC_entropy] += (double)entropy;
+        const real ratio = exp(log_ratio);
+        sums[UF_PPO_METRIC_approx_kl] += (double)(ratio - 1 - log_ratio);
+        sums[UF_PPO_METRIC_clip_fraction] += ratio > 1 + hyper->clip_eps || ratio < 1 - hyper->clip_eps;
+        dlp /= (real)B;
+        c->dvalue[at * (size_t)c->value_ld] = hyper->vf_coef * dv / (real)B;
+        if (s->discrete) {
+            uf_categorical_grad(dhead, log_p, A, entropy, (int)s->action[row], dlp,
+                                -hyper->ent_coef / (real)B);
+            continue;
+        }
+        for (int i = 0; i < A; i++) {
+            UfHeadGrad g;
+            uf_normal_log_prob(s->action[row * (size_t)A + (size_t)i], head[i], log_std[i], &g);
+            dhead[i] = dlp * g.dm;
+            dlog_std[i] += dlp * g.ds - hyper->ent_coef / (real)B;
+        }
+    }
+    sums[UF_PPO_METRIC_loss] = sums[UF_PPO_METRIC_policy_loss] +
+                               (double)hyper->vf_coef * sums[UF_PPO_METRIC_value_loss] -
+                               (double)hyper->ent_coef * sums[UF_PPO_METRIC_entropy];
+    for (int i = 0; i < UF_NUM_PPO_METRICS; i++)
+        c->metrics[(size_t)p * UF_NUM_PPO_METRICS + (size_t)i] += sums[i] / B;
+}
+
+static void cpu_ppo_loss(UfBackend* backend, real* dhead, real* dvalue, real* dlog_std, const UfSteps* steps,
+                         UfPick pick, const UfPpoHeads* heads, const real* value, int value_ld,
+                         int clip_value, bool normalise, const UfPpoHyper* hyper, double* metrics) {
+    PpoLoss c = {dhead, dvalue,   dlog_std,   steps,     pick,  heads,
+                 value, value_ld, clip_value, normalise, hyper, metrics};
+    run_tasks(backend, steps->P, 1, ppo_loss_task, &c);
+}
+
 // ---- optimiser ----
 
 typedef struct Adam {
     const UfGroup* group;
     const real *lr, *polyak;
-    int64_t step, cosine_steps;
+    int64_t step;
+    UfDecay decay;
     double weight_decay;
     int* bad;
     int chunks;
@@ -1535,6 +1808,60 @@ CLONES static void polyak_chunk(real* restrict target, const real* restrict w, s
     for (size_t i = 0; i < count; i++) target[i] += step * (w[i] - target[i]);
 }
 
+typedef struct Clip {
+    const UfGroup* groups;
+    int num_groups;
+    const UfPpoHyper* hyper;
+    double* metrics;
+} Clip;
+
+// Squares are summed in double, a cache line of sums at a time: in order whatever the instruction set.
+CLONES static double sum_squares(const real* g, size_t count) {
+    enum { LANES = 16 };
+    double lane[LANES] = {0}, sum = 0;
+    const size_t whole = count / LANES * LANES;
+    for (size_t i = 0; i < whole; i += LANES)
+#pragma omp simd
+        for (int k = 0; k < LANES; k++) lane[k] += (double)g[i + (size_t)k] * (double)g[i + (size_t)k];
+    for (size_t i = whole; i < count; i++) lane[i - whole] += (double)g[i] * (double)g[i];
+    for (int k = 0; k < LANES; k++) sum += lane[k];
+    return sum;
+}
+
+CLONES static void add_rows(real* restrict sum, const real* restrict x, size_t count) {
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) sum[i] += x[i];
+}
+
+CLONES static void scale_rows(real* x, real factor, size_t count) {
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) x[i] *= factor;
+}
+
+static void clip_task(void* context, int p, int thread) {
+    const Clip* c = context;
+    double squares = 0;
+    (void)thread;
+    for (int k = 0; k < c->num_groups; k++) {
+        const UfGroup* g = &c->groups[k];
+        real* first = g->grads + (size_t)p * g->count;
+        for (int block = 1; block < g->num_blocks; block++)
+            add_rows(first, first + (size_t)block * (size_t)g->P * g->count, g->count);
+        squares += sum_squares(first, g->count);
+    }
+    const real factor = uf_clip_factor((real)sqrt(squares), c->hyper[p].max_grad_norm);
+    c->metrics[(size_t)p * UF_NUM_PPO_METRICS + UF_PPO_METRIC_grad_norm] += sqrt(squares);
+    if (factor == 1) return;
+    for (int k = 0; k < c->num_groups; k++)
+        scale_rows(c->groups[k].grads + (size_t)p * c->groups[k].count, factor, c->groups[k].count);
+}
+
+static void cpu_clip_gradients(UfBackend* backend, const UfGroup* groups, int num_groups,
+                               const UfPpoHyper* hyper, double* metrics) {
+    Clip c = {groups, num_groups, hyper, metrics};
+    run_tasks(backend, groups[0].P, 1, clip_task, &c);
+}
+
 static void adam_task(void* context, int task, int thread) {
     const Adam* c = context;
     const UfGroup* g = c->group;
@@ -1543,7 +1870,7 @@ static void adam_task(void* context, int task, int thread) {
     const size_t count = g->count - first < ADAM_CHUNK ? g->count - first : ADAM_CHUNK;
     (void)thread;
     if (c->lr) {
-        const UfAdamStep step = uf_adam_step(c->lr[p], c->step, c->cosine_steps, c->weight_decay);
+        const UfAdamStep step = uf_adam_step(c->lr[p], c->step, c->decay, c->weight_decay);
         const real check = adam_chunk(g->params + at, g->grads + at, (size_t)g->P * g->count, g->num_blocks,
                                       g->m + at, g->v + at, count, step);
         if (!(check == 0)) __atomic_store_n(&c->bad[p], 1, __ATOMIC_RELAXED);
@@ -1552,9 +1879,9 @@ static void adam_task(void* context, int task, int thread) {
 }
 
 static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, UfCount step,
-                            int64_t cosine_steps, double weight_decay, const real* polyak, int* bad) {
-    Adam c = {group,        lr,           polyak, step.now,
-              cosine_steps, weight_decay, bad,    (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
+                            UfDecay decay, double weight_decay, const real* polyak, int* bad) {
+    Adam c = {group, lr,           polyak, step.now,
+              decay, weight_decay, bad,    (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
     run_tasks(backend, group->P, c.chunks, adam_task, &c);
 }
 
@@ -1612,6 +1939,7 @@ static const UfBackend cpu_backend = {
     .sync = cpu_sync,
     .plan = cpu_plan,
     .random = cpu_random,
+    .random_order = cpu_random_order,
     .gather = cpu_gather,
     .network_input = cpu_network_input,
     .mlp_forward = cpu_mlp_forward,
@@ -1634,6 +1962,13 @@ static const UfBackend cpu_backend = {
     .dynamics_loss = cpu_dynamics_loss,
     .dynamics_error = cpu_dynamics_error,
     .play = cpu_play,
+    .ppo_observe = cpu_ppo_observe,
+    .ppo_act = cpu_ppo_act,
+    .ppo_episodes = cpu_ppo_episodes,
+    .ppo_values = cpu_ppo_values,
+    .ppo_advantages = cpu_ppo_advantages,
+    .ppo_loss = cpu_ppo_loss,
+    .clip_gradients = cpu_clip_gradients,
     .adam_polyak = cpu_adam_polyak,
     .product = cpu_product,
     .close = cpu_close,

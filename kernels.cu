@@ -1707,7 +1707,7 @@ struct Adam {
     const real *lr, *polyak;
     UfCount step;
     const int64_t* replays;
-    int64_t cosine_steps;
+    UfDecay decay;
     double weight_decay;
     int* bad;
     int blocks_each;
@@ -1720,7 +1720,7 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
     const int p = static_cast<int>(blockIdx.x) / c.blocks_each,
               block = static_cast<int>(blockIdx.x) % c.blocks_each;
     if (c.lr && threadIdx.x == 0)
-        step = uf_adam_step(c.lr[p], count_now(c.step, c.replays), c.cosine_steps, c.weight_decay);
+        step = uf_adam_step(c.lr[p], count_now(c.step, c.replays), c.decay, c.weight_decay);
     __syncthreads();
     const int64_t count = static_cast<int64_t>(g.count), first = p * count, stride = g.P * count;
     const real share = c.polyak ? c.polyak[p] : 0;
@@ -1743,7 +1743,7 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
     if (bad) c.bad[p] = 1;
 }
 
-void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCount step, int64_t cosine_steps,
+void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCount step, UfDecay decay,
                       double weight_decay, const real* polyak, int* bad) {
     State* s = begin(be, "adam_polyak", group->P, group->num_blocks, 1, static_cast<int>(group->count));
     const int64_t needed = ceil_div(static_cast<int64_t>(group->count), THREADS),
@@ -1753,7 +1753,7 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
                     polyak,
                     step,
                     s->recording ? s->replays : nullptr,
-                    cosine_steps,
+                    decay,
                     weight_decay,
                     bad,
                     static_cast<int>(needed < fair ? needed : fair)};
@@ -1906,6 +1906,8 @@ UfStatus cuda_sync(UfBackend* be) {
 
 UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int rows) {
     State* s = state_of(be);
+    if (mlp->activation != UF_RELU)
+        return UF_FAIL(UF_ERR_UNSUPPORTED, "networks of tanh are not on a CUDA device yet; set device to cpu");
     if (mlp->width > MAX_WIDTH)
         return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
                        mlp->width, MAX_WIDTH);

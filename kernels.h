@@ -26,6 +26,7 @@ extern "C" {
 
 #define UF_MAX_LAYERS 16
 #define UF_NUM_BRANCHES 3
+#define UF_MAX_KINDS 64  // of a discrete action
 
 // ---- types ----
 
@@ -35,11 +36,14 @@ typedef struct UfCount {
     int64_t now, each;
 } UfCount;
 
-// Shape of one multilayer perceptron: `layers` times LayerNorm(ReLU(x W + b)), then x W + b. Offsets are in
+enum { UF_RELU, UF_TANH };
+
+// Shape of one multilayer perceptron: `layers` times LayerNorm(activation(x W + b)), then x W + b. Offsets are in
 // reals inside one network's block of `size` reals (a multiple of 64); W is (in, out).
 typedef struct UfMlp {
     int in, width, layers, out;
     bool layer_norm;
+    int activation;  // UF_RELU, as uf_mlp_shape leaves it, or UF_TANH
     size_t kernel[UF_MAX_LAYERS + 1], bias[UF_MAX_LAYERS + 1], scale[UF_MAX_LAYERS], shift[UF_MAX_LAYERS];
     size_t log_std;  // the actor's free log-std (A); unused otherwise
     size_t size;
@@ -49,6 +53,9 @@ typedef struct UfMlp {
 UfMlp uf_mlp_shape(int in, int width, int layers, int out, bool layer_norm, int extra);
 // Initial weights: a normal truncated at two sigma with variance 1/fan_in after truncation (LeCun).
 void uf_fill_lecun_normal(real* out, size_t count, int fan_in, UfRandom* random);
+// Initial weights (in, out), row i at out + i * ld: the longer of the two axes has orthonormal rows or columns, times
+// gain (Saxe et al., arXiv 1312.6120).   Errors: UF_ERR_MEMORY
+UfStatus uf_fill_orthogonal(real* weights, int in, int out, int ld, double gain, UfRandom* random);
 
 // bounds (2, D) of uf_model_variance, exp(min) and exp(-max), from max and min of the log-variance (2, D).
 void uf_variance_bounds(real* bounds, const real* max_min, int D);
@@ -76,7 +83,7 @@ typedef struct UfInput {
 // What the backward passes need of a forward pass, for arrays of `total` rows. LayerNorm's output is not
 // kept: to write and read it again costs more than to compute it again.
 typedef struct UfTape {
-    real* r[UF_MAX_LAYERS];      // (P, used, total, width) after ReLU
+    real* r[UF_MAX_LAYERS];      // (P, used, total, width) after the activation
     real* stats[UF_MAX_LAYERS];  // (P, used, total, 2) mean and 1/std of LayerNorm; null where there is none
 } UfTape;
 
@@ -101,6 +108,17 @@ typedef struct UfHyper {
 #define UF_STRING(name, value, scope, help)
 #include "params.def"
 } UfHyper;
+
+// The same of PPO (ppo.def).
+typedef struct UfPpoHyper {
+#define UF_GROUP(id, title)
+#define UF_INT(name, value, low, high, scope, help)
+#define UF_FLOAT(name, value, low, high, scope, help) UF_FIELD_##scope(name)
+#define UF_BOOL(name, value, scope, help)
+#define UF_ENUM(name, value, choices, scope, help)
+#define UF_STRING(name, value, scope, help)
+#include "ppo.def"
+} UfPpoHyper;
 
 // Rows of a dataset or rollout buffer on the device: see core/dataset.h for the record.
 typedef struct UfSource {
@@ -209,6 +227,58 @@ typedef struct UfPlay {
 } UfPlay;
 enum { UF_PLAY_MAX_WIDTH = 4096 };
 
+// What PPO learns from: T steps of N environments for each of P members. Row t * N + n of a member is step t of its
+// environment n.
+typedef struct UfSteps {
+    int P, T, N, O, A;         // A numbers of an action, or kinds of it where they are discrete
+    bool discrete, bytes;      // bytes: observations are u8, else reals
+    void* obs;                 // (P, T + 1, N, O)
+    real* action;              // (P, T, N, A); discrete (P, T, N), the kind
+    real *log_prob, *reward;   // (P, T, N)
+    uint8_t* done;             // (P, T, N) 1: the episode ended with this step
+    int32_t* time;             // (P, T, N) steps of the episode before this one
+    real* value;               // (P, T + 1, N)
+    real *advantage, *target;  // (P, T, N)
+} UfSteps;
+
+// Episodes under way, and sums over those that ended: how many, returns, lengths.
+typedef struct UfEpisodes {
+    int32_t* length;  // (P, N)
+    double* ret;      // (P, N)
+    double* sums;     // (P, 3)
+} UfEpisodes;
+
+// A minibatch: row b of member p is row index[p * stride + b] of its steps.
+typedef struct UfPick {
+    const int64_t* index;
+    size_t stride;
+    int B;
+} UfPick;
+
+// The heads of a policy over B rows: outputs of a network, row b of member p at head + (p * B + b) * ld; logits, or means
+// of a Gaussian with a free log-std, that of member p at log_std + p * log_std_stride.   Nullable: log_std
+typedef struct UfPpoHeads {
+    const real* head;
+    int ld;
+    const real* log_std;
+    size_t log_std_stride;
+} UfPpoHeads;
+
+// What is logged of PPO. One row (P, UF_NUM_PPO_METRICS) of running sums; ops add means over the minibatch.
+#define UF_PPO_METRICS(X) \
+    X(loss)               \
+    X(policy_loss)        \
+    X(value_loss)         \
+    X(entropy)            \
+    X(approx_kl)          \
+    X(clip_fraction) X(grad_norm)
+enum {
+#define X(name) UF_PPO_METRIC_##name,
+    UF_PPO_METRICS(X)
+#undef X
+        UF_NUM_PPO_METRICS
+};
+
 // What is logged. One row (P, UF_NUM_METRICS) of running sums; ops add the mean over the batch times
 // `weight`.
 #define UF_METRICS(X) \
@@ -297,6 +367,9 @@ struct UfBackend {
     // rows [(obs - mean) / (std + 1e-3) | action]; mean null: obs as they are.   Nullable: mean, std
     void (*network_input)(UfBackend*, const UfInputRows* rows, int num_rows, int ld, const real* mean,
                           const real* std, int P, int B, int O, int A);
+    // index (P, n): 0..n-1 in the order that uf_shuffle gives them
+    void (*random_order)(UfBackend*, int64_t* index, int P, int n, const uint64_t* seeds, int stream,
+                         UfCount update);
 
     // networks
     // out (P, used, total, H).   Nullable: tape (then nothing is kept)
@@ -307,6 +380,7 @@ struct UfBackend {
                          const UfTape*, UfInput, const real* dout, int total);
     // Gradient of sum_rows( dout * out + <tangent, d out / d x[columns]> ), one output (H = 1): first order
     // through dout and second order through the input gradient. tangent (P, used, total, count): constants.
+    // Networks of ReLU alone.
     void (*mlp_backward_backward)(UfBackend*, const UfNets*, real* grads, const UfTape*, UfInput,
                                   const real* tangent, int tangent_first, int tangent_count, const real* dout,
                                   int total);
@@ -391,10 +465,35 @@ struct UfBackend {
     // depend on the others. Wants a plan for `nets` of one row.
     void (*play)(UfBackend*, const UfPlay*, int num_steps);
 
+    // PPO; metrics (P, UF_NUM_PPO_METRICS), hyper (P)
+    // x (P, B, O): observations of rows [first, first + B) of each member, T + 1 steps of them, or of those that pick
+    // names.   Nullable: pick (then first and B count)
+    void (*ppo_observe)(UfBackend*, real* x, const UfSteps*, const UfPick* pick, int first, int B);
+    // Actions of step t and their log-probabilities, from heads over N rows. noise (P, T, N) uniform in (-1, 1) where
+    // actions are discrete, else (P, T, N, A) normal.
+    void (*ppo_act)(UfBackend*, const UfSteps*, int t, const UfPpoHeads*, const real* noise);
+    // What step t says of the episodes of environment n: time is their length before it; both counts of `episodes` grow by
+    // the step, and where it is done go to the sums and begin anew.
+    void (*ppo_episodes)(UfBackend*, const UfSteps*, int t, const UfEpisodes*);
+    // Values of rows [first, first + B) from out (P, B, .), row b of member p at out + (p * B + b) * ld.
+    void (*ppo_values)(UfBackend*, const UfSteps*, int first, const real* out, int ld, int B);
+    // advantage and target of all rows from reward, done, value and, where by_time, time.
+    void (*ppo_advantages)(UfBackend*, const UfSteps*, bool by_time, const UfPpoHyper*);
+    // Gradient of policy_loss + vf_coef * value_loss - ent_coef * entropy, means over a minibatch: dhead and dvalue lie
+    // as heads and value do, value of row b of member p at value + (p * B + b) * value_ld; dlog_std as log_std.
+    // Nullable: dlog_std
+    void (*ppo_loss)(UfBackend*, real* dhead, real* dvalue, real* dlog_std, const UfSteps*, UfPick,
+                     const UfPpoHeads*, const real* value, int value_ld, int clip_value, bool normalise,
+                     const UfPpoHyper*, double* metrics);
+    // Adds each group's gradient blocks in order into the first, and scales that so that the norm over all groups is
+    // at most max_grad_norm. The norm before goes to the metrics.
+    void (*clip_gradients)(UfBackend*, const UfGroup* groups, int num_groups, const UfPpoHyper*,
+                           double* metrics);
+
     // optimiser: one Adam step (1-based `step`) with uf_adam_step of lr[p] on the sum of the gradient's blocks; then
     // target += polyak[p] * (params - target) where polyak is not null. lr null: only that. bad (P): set to 1 where a
     // parameter or its second moment is no longer finite.   Nullable: lr, polyak
-    void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, UfCount step, int64_t cosine_steps,
+    void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, UfCount step, UfDecay decay,
                         double weight_decay, const real* polyak, int* bad);
 
     // Between `record` and `end_record` ops are noted, not done; `repeat` does them all, the first time as they were

@@ -29,6 +29,7 @@
 #include "core/h5.h"          // and <hdf5.h>
 #include "core/online.h"
 #include "core/plot_runs.h"
+#include "core/ppo_run.h"
 #include "core/protocol.h"
 #include "core/render.h"
 #include "core/report.h"
@@ -513,6 +514,100 @@ static int command_online(const Args* args) {
     return command_train(&online);
 }
 
+// ---- ppo ----
+
+static void describe_ppo(const UfRunEvent* e, char* line, size_t bytes) {
+    char left[32];
+    size_t n = (size_t)snprintf(line, bytes, "%3.0f%%  %.0f steps/s",
+                                100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second);
+    if (e->population > 1) n += (size_t)snprintf(line + n, bytes - n, " of %d", e->population);
+    n += (size_t)snprintf(line + n, bytes - n, "  %s left", uf_duration(e->seconds_left, left));
+    n = add_value(line, n, bytes, "return", "%.3g", metric(e, "return"));
+    n = add_value(line, n, bytes, "length", "%.1f", metric(e, "length"));
+    n = add_value(line, n, bytes, "entropy", "%.2f", metric(e, "entropy"));
+    add_value(line, n, bytes, "evaluation", "%.3g", e->eval_return);
+}
+
+static void on_ppo_progress(void* user, const UfRunEvent* e) {
+    const Screen* screen = user;
+    char line[512];
+    if (e->kind == UF_RUN_NOTE) {
+        fprintf(stderr, "%snote: %s\n", screen->terminal ? "\r\033[K" : "", e->text);
+        return;
+    }
+    if (screen->quiet || (!screen->terminal && e->kind != UF_RUN_INTERVAL)) return;
+    describe_ppo(e, line, sizeof(line));
+    if (screen->terminal)
+        fprintf(stderr, "\r\033[K%s", line);
+    else
+        fprintf(stderr, "step %" PRId64 "  %s\n", e->update, line);
+    fflush(stderr);
+}
+
+// default < file < --set and what stands for it; of a resumed run its own configuration comes first.
+static UfStatus ppo_config(const Args* args, UfPpoConfig** out) {
+    static const struct {
+        enum Option option;
+        const char* name;
+    } sugar[] = {{O_SEED, "seed"},    {O_THREADS, "num_threads"},   {O_ENV, "env"},
+                 {O_STEPS, "budget"}, {O_POPULATION, "population"}, {O_DEVICE, "device"}};
+    const char *file = args->values[O_CONFIG], *resume = args->values[O_RESUME];
+    *out = NULL;
+    if (resume)
+        UF_TRY(uf_ppo_run_config(out, resume));
+    else
+        UF_TRY(uf_table_create(&uf_ppo_table, (void**)out));
+    if (file) UF_TRY(uf_table_load(&uf_ppo_table, *out, file));
+    for (int i = 0; i < args->num_sets; i++) {
+        char name[256];
+        const char* equals = strchr(args->sets[i], '=');
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
+        UF_TRY(uf_table_set(&uf_ppo_table, *out, name, equals + 1));
+    }
+    for (size_t i = 0; i < sizeof(sugar) / sizeof(sugar[0]); i++) {
+        const char* value = args->values[sugar[i].option];
+        if (value) UF_TRY(uf_table_set(&uf_ppo_table, *out, sugar[i].name, value));
+    }
+    const UfStatus status = uf_ppo_config_check(*out);
+    if (status == UF_OK) return UF_OK;
+    char label[1200];
+    snprintf(label, sizeof(label), "%s%s",
+             file     ? file
+             : resume ? resume
+                      : "ppo",
+             args->num_sets ? " with --set" : "");
+    return uf_fail_prefix(status, label);
+}
+
+static int command_ppo(const Args* args) {
+    UfPpoConfig* config;
+    UfPpoResult result;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    if (ppo_config(args, &config) != UF_OK) {
+        uf_free(config);
+        return failed();
+    }
+    catch_signals();
+    const UfPpoRunOptions run = {.config = config,
+                                 .out = args->values[O_OUT],
+                                 .resume = args->values[O_RESUME],
+                                 .stop = &stop_signal,
+                                 .on_progress = on_ppo_progress,
+                                 .user = &screen};
+    const UfStatus status = uf_ppo_run(&run, &result);
+    uf_free(config);
+    if (screen.terminal && !screen.quiet) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "stopped after iteration %" PRId64 "; go on with: unifloral ppo --resume %s\n",
+                result.iteration, result.folder);
+        return 128 + stop_signal;
+    }
+    if (status != UF_OK) return failed();
+    printf("%s", result.report);
+    uf_free(result.report);
+    return DONE;
+}
+
 // ---- dynamics ----
 
 static int command_dynamics(const Args* args) {
@@ -764,9 +859,67 @@ static void print_number(const char* name, double value) {
     printf(isfinite(value) ? ", \"%s\": %.9g" : ", \"%s\": null", name, value);
 }
 
+static void print_evaluation(const Args* args, const char* env, const UfEvaluation* e) {
+    double speed = e->seconds > 0 ? (double)e->num_steps / e->seconds : NAN;
+    if (args->values[O_JSON]) {
+        printf("{\"env\": \"%s\", \"episodes\": %" PRId64, env, e->num_episodes);
+        print_number("return_mean", e->mean_return);
+        print_number("return_stderr", e->stderr_return);
+        print_number("score_mean", e->mean_score);
+        print_number("score_stderr", e->stderr_score);
+        print_number("length_mean", e->mean_length);
+        print_number("steps_per_second", speed);
+        printf(", \"nonfinite_actions\": %" PRId64 ", \"diverged\": %" PRId64 "}\n", e->num_nonfinite_actions,
+               e->num_diverged);
+        return;
+    }
+    printf("environment       %s, %" PRId64 " episodes\n", env, e->num_episodes);
+    printf("return            %.3f +- %.3f\n", e->mean_return, e->stderr_return);
+    if (isfinite(e->mean_score)) printf("normalised score  %.2f +- %.2f\n", e->mean_score, e->stderr_score);
+    printf("length            %.1f\n", e->mean_length);
+    printf("speed             %.0f steps/s\n", speed);
+    if (e->num_nonfinite_actions)
+        printf("warning           %" PRId64 " actions were not finite and counted as 0\n",
+               e->num_nonfinite_actions);
+    if (e->num_diverged)
+        printf("warning           the simulation diverged in %" PRId64 " episodes; each ended there\n",
+               e->num_diverged);
+}
+
+// A block, or a line of JSON, for each member.
+static int eval_ppo(const Args* args) {
+    const UfPpoEvalOptions eval = {.checkpoint = args->files[0],
+                                   .env = args->values[O_ENV],
+                                   .num_episodes = (int)number(args, O_EPISODES, 100),
+                                   .num_threads = (int)number(args, O_THREADS, 0),
+                                   .seed = number(args, O_SEED, 0),
+                                   .greedy = args->values[O_MEAN] != NULL};
+    UfEvaluation* e;
+    int population;
+    char env[UF_STRING_BYTES];
+    if (args->values[O_WORKERS]) {
+        fprintf(stderr, "error: --workers is not for agents of PPO: all episodes run side by side\n");
+        return MISUSE;
+    }
+    if (uf_ppo_run_eval(&eval, &e, &population, env) != UF_OK) return failed();
+    for (int p = 0; p < population; p++) {
+        if (population > 1 && !args->values[O_JSON]) printf("%smember            %d\n", p ? "\n" : "", p);
+        print_evaluation(args, env, &e[p]);
+        uf_evaluation_free(&e[p]);
+    }
+    uf_free(e);
+    return DONE;
+}
+
 static int command_eval(const Args* args) {
     UfEvaluation e;
     const UfEnvSpec* spec = NULL;
+    if (uf_ppo_is_checkpoint(args->files[0])) return eval_ppo(args);
+    if (args->values[O_MEAN] || args->values[O_SAMPLE]) {
+        fprintf(stderr, "error: --%s is for agents of PPO; others act as deterministic_eval says\n",
+                args->values[O_MEAN] ? "mean" : "sample");
+        return MISUSE;
+    }
     UfRunEvalOptions eval = {.checkpoint = args->files[0],
                              .env = args->values[O_ENV],
                              .num_episodes = number(args, O_EPISODES, 100),
@@ -774,30 +927,7 @@ static int command_eval(const Args* args) {
                              .num_threads = (int)number(args, O_THREADS, 0),
                              .seed = (uint64_t)number(args, O_SEED, 0)};
     if (uf_run_eval(&eval, &e, &spec) != UF_OK) return failed();
-    double speed = e.seconds > 0 ? (double)e.num_steps / e.seconds : NAN;
-    if (args->values[O_JSON]) {
-        printf("{\"env\": \"%s\", \"episodes\": %" PRId64, spec->name, e.num_episodes);
-        print_number("return_mean", e.mean_return);
-        print_number("return_stderr", e.stderr_return);
-        print_number("score_mean", e.mean_score);
-        print_number("score_stderr", e.stderr_score);
-        print_number("length_mean", e.mean_length);
-        print_number("steps_per_second", speed);
-        printf(", \"nonfinite_actions\": %" PRId64 ", \"diverged\": %" PRId64 "}\n", e.num_nonfinite_actions,
-               e.num_diverged);
-    } else {
-        printf("environment       %s, %" PRId64 " episodes\n", spec->name, e.num_episodes);
-        printf("return            %.3f +- %.3f\n", e.mean_return, e.stderr_return);
-        if (isfinite(e.mean_score)) printf("normalised score  %.2f +- %.2f\n", e.mean_score, e.stderr_score);
-        printf("length            %.1f\n", e.mean_length);
-        printf("speed             %.0f steps/s\n", speed);
-        if (e.num_nonfinite_actions)
-            printf("warning           %" PRId64 " actions were not finite and counted as 0\n",
-                   e.num_nonfinite_actions);
-        if (e.num_diverged)
-            printf("warning           the simulation diverged in %" PRId64 " episodes; each ended there\n",
-                   e.num_diverged);
-    }
+    print_evaluation(args, spec->name, &e);
     uf_evaluation_free(&e);
     return DONE;
 }
@@ -881,6 +1011,7 @@ static UfStatus file_info(const char* file, char** text) {
     UfStatus status = UF_OK;
     bool known = uf_h5_has_attribute(&h5, "/", "kind");
     if (known) status = uf_h5_read_string(&h5, "/", "kind", &kind);
+    const bool ppo = kind && !strcmp(kind, "unifloral-ppo");
     bool result = kind && !strcmp(kind, "unifloral-result"),
          checkpoint = kind && !strcmp(kind, "unifloral-checkpoint"),
          dynamics = kind && !strcmp(kind, "unifloral-dynamics");
@@ -888,6 +1019,7 @@ static UfStatus file_info(const char* file, char** text) {
     uf_h5_close(&h5);
     uf_free(kind);
     if (status != UF_OK || result) return status;
+    if (ppo) return uf_ppo_info(path, text);
     return checkpoint ? uf_checkpoint_info(path, text)
            : dynamics ? uf_dynamics_info(path, text)
                       : uf_dataset_info(path, text);
@@ -1197,10 +1329,20 @@ static const Command commands[] = {
      BIT(O_CONFIG) | BIT(O_DATASET) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) |
          BIT(O_QUIET) | BIT(O_ENV),
      0},
+    {"ppo", command_ppo,
+     "[--config FILE] --env NAME [--steps N] [--population N] [--set name=value]... [--seed N] [--out DIR] "
+     "[--resume DIR] [--threads N]",
+     "train agents by PPO in an environment, a gridworld say; --steps N as --set budget=N", 0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) |
+         BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_DEVICE),
+     0},
     {"eval", command_eval,
-     "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--json]",
+     "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--mean|--sample] "
+     "[--json]",
      "evaluate the policy of a checkpoint (a file or a run folder)", 1, 1,
-     BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON), 0},
+     BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_WORKERS) | BIT(O_JSON) |
+         BIT(O_MEAN) | BIT(O_SAMPLE),
+     0},
     {"fqe", command_fqe,
      "CHECKPOINT... --dataset FILE [--num-updates N] [--gamma X] [--set name=value]... [--seed N] [--threads "
      "N] "
@@ -1301,19 +1443,20 @@ static int print_help(const Command* c) {
                  options[i].value ? options[i].value : "");
         printf("  %-20s %s\n", name, options[i].help);
     }
-    if (c->function == command_train) {
+    if (c->function == command_train || c->function == command_ppo) {
         char* text;
-        if (uf_params_help(&text) != UF_OK) return failed();
+        const UfTable* table = c->function == command_ppo ? &uf_ppo_table : &uf_config_table;
+        if (uf_table_help(table, &text) != UF_OK) return failed();
         printf("\nHyperparameters, in CONFIG as JSON or by --set (default < CONFIG < --set):\n%s", text);
         uf_free(text);
     }
     return DONE;
 }
 
-// The hyperparameter table as README.md holds it.
-static int print_markdown(void) {
+// A hyperparameter table as README.md holds it.
+static int print_markdown(const UfTable* table) {
     char* text;
-    if (uf_params_markdown(&text) != UF_OK) return failed();
+    if (uf_table_markdown(table, &text) != UF_OK) return failed();
     fputs(text, stdout);
     uf_free(text);
     return DONE;
@@ -1497,7 +1640,8 @@ int main(int argc, char** argv) {
     if (!strcmp(argv[1], "--version")) return printf("unifloral %s\n", uf_version()) < 0;
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
     if (help && argc < 3) return print_help(NULL);
-    if (help && !strcmp(argv[2], "--markdown")) return print_markdown();
+    if (help && !strcmp(argv[2], "--markdown"))
+        return print_markdown(argc > 3 && !strcmp(argv[3], "ppo") ? &uf_ppo_table : &uf_config_table);
 
     const char* name = argv[help ? 2 : 1];
     for (int i = 0; i < NUM_COMMANDS; i++) {

@@ -693,6 +693,43 @@ UfStatus nx_set_state(NxBatch* b, int64_t index, const NxState* s) {
     return status;
 }
 
+size_t nx_save_bytes(const NxBatch* b) { return (size_t)b->n * b->layout.env_bytes; }
+
+UfStatus nx_save(const NxBatch* b, void* bytes) {
+    if (!b || !bytes) return UF_FAIL(UF_ERR_ARGUMENT, "nx_save: %s is NULL", b ? "bytes" : "batch");
+    memcpy(bytes, b->blocks, nx_save_bytes(b));
+    return UF_OK;
+}
+
+// Whether rules and views stay inside the grid with this block.
+static bool is_state(const NxLayout* l, const NxEnv* env) {
+    const NxCell* cells = (const NxCell*)(env + 1);
+    bool good = nx_inside(l, env->x, env->y) && env->direction < 4 &&
+                env->num_obstacles <= NX_MAX_OBSTACLES && nx_kind(env->carrying) < NX_NUM_KINDS &&
+                nx_colour(env->carrying) < NX_NUM_COLOURS;
+    for (int i = 0; good && i < env->num_obstacles; i++)
+        good = nx_inside(l, env->obstacle_x[i], env->obstacle_y[i]);
+    for (int i = 0; good && i < l->spec.width * l->spec.height; i++)
+        good = nx_kind(cells[i]) < NX_NUM_KINDS && nx_colour(cells[i]) < NX_NUM_COLOURS;
+    return good;
+}
+
+UfStatus nx_restore(NxBatch* b, const void* bytes) {
+    if (!b || !bytes) return UF_FAIL(UF_ERR_ARGUMENT, "nx_restore: %s is NULL", b ? "bytes" : "batch");
+    NxEnv* aside;  // blocks are aligned, what comes may not be
+    UF_TRY(uf_alloc((void**)&aside, 1, b->layout.env_bytes, "a state"));
+    UfStatus status = UF_OK;
+    for (int64_t i = 0; i < b->n && status == UF_OK; i++) {
+        memcpy(aside, (const char*)bytes + (size_t)i * b->layout.env_bytes, b->layout.env_bytes);
+        if (!is_state(&b->layout, aside))
+            status = UF_FAIL(UF_ERR_FORMAT, "%s: the saved environment %lld is no state; the file is damaged",
+                             b->id, (long long)i);
+    }
+    uf_free(aside);
+    if (status == UF_OK) memcpy(b->blocks, bytes, nx_save_bytes(b));
+    return status;
+}
+
 UfStatus nx_mission(const NxBatch* b, int64_t index, char text[128]) {
     UF_TRY(check_env(b, index, "nx_mission"));
     if (!text) return UF_FAIL(UF_ERR_ARGUMENT, "nx_mission: text is NULL");

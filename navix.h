@@ -140,6 +140,11 @@ typedef struct NxState {
 UF_API UfStatus nx_get_state(const NxBatch* batch, int64_t env, NxState* state);
 // Errors: UF_ERR_ARGUMENT (what is not a legal level, with the cell), nothing changes then.
 UF_API UfStatus nx_set_state(NxBatch* batch, int64_t env, const NxState* state);
+// The whole batch as bytes, randomness included, to go on from to the bit: nx_save_bytes of them. Another batch of the same
+// id, options and n takes them.   Errors: UF_ERR_FORMAT (what cannot be a state), nothing changes then.
+UF_API size_t nx_save_bytes(const NxBatch* batch);
+UF_API UfStatus nx_save(const NxBatch* batch, void* bytes);
+UF_API UfStatus nx_restore(NxBatch* batch, const void* bytes);
 // The mission's text as MiniGrid words it, at most 127 letters.
 UF_API UfStatus nx_mission(const NxBatch* batch, int64_t env, char text[128]);
 

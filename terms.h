@@ -4,7 +4,8 @@
 // central differences.
 // Notation: b a row of the batch, i an action dimension, n a critic. d... is a derivative of the loss.
 // Sources: "A Clean Slate for Offline RL" (unifloral.py); EDAC (arXiv 2110.01548), CQL (2006.04779),
-// IQL (2110.06169), ReBRAC (2305.09836), SAC (1801.01290); LayerNorm (1607.06450).
+// IQL (2110.06169), ReBRAC (2305.09836), SAC (1801.01290); LayerNorm (1607.06450); PPO (1707.06347) with
+// generalised advantages (1506.02438) as PureJaxRL, Rejax and NAVIX have it.
 #ifndef UF_TERMS_H
 #define UF_TERMS_H
 
@@ -46,6 +47,30 @@ static inline UF_HD real uf_clip(real x, real low, real high) { return x < low ?
 static inline UF_HD real uf_min(real x, real y) { return x < y || x != x ? x : y; }
 static inline UF_HD bool uf_is_finite(real x) { return x - x == 0; }
 static inline UF_HD real uf_softplus(real x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
+
+// tanh by multiplications, additions and one division, so that a loop over it becomes vectors: the rational function of
+// degree 13 over 6 that Eigen uses, off by at most 4e-7. Other precisions than float take the library's.
+static inline UF_HD real uf_tanh(real x) {
+    if (sizeof(real) != sizeof(float)) return tanh(x);
+    const float bound = 7.90531110763549805f,
+                z = (float)(x < -bound  ? -bound
+                            : x > bound ? bound
+                                        : x),
+                y = z * z;
+    const float p =
+        ((((((-2.76076847742355e-16f * y + 2.00018790482477e-13f) * y - 8.60467152213735e-11f) * y +
+            5.12229709037114e-08f) *
+               y +
+           1.48572235717979e-05f) *
+              y +
+          6.37261928875436e-04f) *
+             y +
+         4.89352455891786e-03f) *
+        z;
+    const float q = ((1.19825839466702e-06f * y + 1.18534705686654e-04f) * y + 2.26843463243900e-03f) * y +
+                    4.89352518554385e-03f;
+    return p / q;
+}
 
 // ---- policy: one action dimension ----
 
@@ -202,11 +227,22 @@ typedef struct UfAdamStep {
     real step_size, inv_sqrt_c2, decay;
 } UfAdamStep;
 
-// cosine_steps: the rate falls to 0 over so many steps; 0: it is constant.
-static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, int64_t cosine_steps,
-                                            double weight_decay) {
-    const double part = step > cosine_steps ? 1 : (double)(step - 1) / (double)cosine_steps;
-    const double rate = (double)lr * (cosine_steps ? 0.5 * (1 + cos(3.14159265358979323846 * part)) : 1);
+// How the learning rate falls to 0 over `steps` steps.
+enum { UF_DECAY_NONE, UF_DECAY_COSINE, UF_DECAY_LINEAR };
+typedef struct UfDecay {
+    int kind;
+    int64_t steps;  // at least 1 where there is a decay
+} UfDecay;
+
+// The factor of the rate at a step, 1-based: the first one has the whole of it.
+static inline UF_HD double uf_decay(UfDecay d, int64_t step) {
+    if (d.kind == UF_DECAY_NONE) return 1;
+    const double part = step > d.steps ? 1 : (double)(step - 1) / (double)d.steps;
+    return d.kind == UF_DECAY_LINEAR ? 1 - part : 0.5 * (1 + cos(3.14159265358979323846 * part));
+}
+
+static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, UfDecay decay, double weight_decay) {
+    const double rate = (double)lr * uf_decay(decay, step);
     const double c1 = 1 - pow(UF_ADAM_BETA1, (double)step), c2 = 1 - pow(UF_ADAM_BETA2, (double)step);
     UfAdamStep s;
     s.step_size = (real)(rate / c1);
@@ -222,6 +258,90 @@ static inline UF_HD void uf_adam(real* w, real* m, real* v, real grad, UfAdamSte
     *m = b1 * *m + a1 * grad;
     *v = b2 * *v + a2 * grad * grad;
     *w -= s.step_size * *m / (sqrt(*v) * s.inv_sqrt_c2 + eps) + s.decay * *w;
+}
+
+// What a gradient of this norm is multiplied with so that its norm is at most max_norm (optax.clip_by_global_norm).
+static inline UF_HD real uf_clip_factor(real norm, real max_norm) {
+    return norm <= max_norm ? 1 : max_norm / norm;  // NaN stays NaN
+}
+
+// ---- PPO ----
+
+#define UF_ADVANTAGE_EPS 1e-8
+
+// One step of generalised advantage estimation, backwards in time; discount: 0 where the step ended its episode.
+static inline UF_HD real uf_gae(real reward, real value, real next_value, real discount, real lambda,
+                                real next_advantage) {
+    return reward + discount * next_value - value + discount * lambda * next_advantage;
+}
+
+// The discount of a step: gamma, or NAVIX's gamma^t with t the episode's steps before this one.
+static inline UF_HD real uf_ppo_discount(real gamma, bool by_time, int t) {
+    return by_time ? pow(gamma, (real)t) : gamma;
+}
+
+// Logits of a categorical distribution over A kinds -> log-probabilities. Returns the entropy.
+static inline UF_HD real uf_log_softmax(real* log_p, const real* logits, int A) {
+    real top = logits[0], sum = 0, entropy = 0;
+    for (int k = 1; k < A; k++) top = logits[k] > top ? logits[k] : top;
+    for (int k = 0; k < A; k++) sum += exp(logits[k] - top);
+    const real log_sum = top + log(sum);
+    for (int k = 0; k < A; k++) {
+        log_p[k] = logits[k] - log_sum;
+        entropy -= exp(log_p[k]) * log_p[k];
+    }
+    return entropy;
+}
+
+// The kind that u, uniform in (0, 1), falls on.
+static inline UF_HD int uf_categorical_pick(const real* log_p, int A, real u) {
+    real sum = 0;
+    for (int k = 0; k + 1 < A; k++) {
+        sum += exp(log_p[k]);
+        if (u < sum) return k;
+    }
+    return A - 1;
+}
+
+// dL/dlogits from dlp = dL/d log_prob of the chosen kind and dh = dL/d entropy.
+static inline UF_HD void uf_categorical_grad(real* dlogits, const real* log_p, int A, real entropy,
+                                             int chosen, real dlp, real dh) {
+    for (int k = 0; k < A; k++) {
+        const real p = exp(log_p[k]);
+        dlogits[k] = dlp * ((k == chosen) - p) - dh * p * (log_p[k] + entropy);
+    }
+}
+
+// Log-density of one dimension of a Gaussian at x, and its derivatives with respect to mean and log-std s.
+static inline UF_HD real uf_normal_log_prob(real x, real mean, real s, UfHeadGrad* g) {
+    const real inv_std = exp(-s), z = (x - mean) * inv_std;
+    g->dm = z * inv_std;
+    g->ds = z * z - 1;
+    return (real)-0.5 * z * z - s - (real)UF_HALF_LOG_2PI;
+}
+// Its entropy, whose derivative with respect to s is 1.
+static inline UF_HD real uf_normal_entropy(real s) { return s + (real)0.5 + (real)UF_HALF_LOG_2PI; }
+
+// -min(ratio A, clip(ratio, 1 - c, 1 + c) A) of log_ratio = log_prob - old_log_prob, and its derivative.
+static inline UF_HD real uf_ppo_policy_loss(real log_ratio, real advantage, real c, real* dlp) {
+    const real ratio = exp(log_ratio), plain = ratio * advantage,
+               cut = uf_clip(ratio, 1 - c, 1 + c) * advantage;
+    *dlp = plain > cut ? 0 : -plain;  // NaN stays NaN
+    return -uf_min(plain, cut);
+}
+
+// How far a value may move, in the order of ppo.def's choices. With e = (v - G)^2 and e_c that of the clipped value:
+// max(e, e_c) / 2; NAVIX's max(e, e_c / 2) / 2; e / 2.
+enum { UF_CLIP_VALUE_STANDARD, UF_CLIP_VALUE_NAVIX, UF_CLIP_VALUE_NONE };
+static inline UF_HD real uf_ppo_value_loss(int kind, real v, real old, real target, real c, real* dv) {
+    const real error = v - target, share = kind == UF_CLIP_VALUE_NAVIX ? (real)0.5 : 1;
+    const real cut = old + uf_clip(v - old, -c, c) - target;
+    if (kind != UF_CLIP_VALUE_NONE && share * cut * cut > error * error) {
+        *dv = v - old >= -c && v - old <= c ? share * cut : 0;
+        return (real)0.5 * share * cut * cut;
+    }
+    *dv = error;
+    return (real)0.5 * error * error;
 }
 
 // ---- world model ----

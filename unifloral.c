@@ -749,7 +749,8 @@ static UfStatus init_parameters(UfAgent* a) {
     for (int p = 0; p < a->P; p++) a->backend->upload(a->backend, one + p, &(real){1}, sizeof(real));
     for (int k = 0; k < NUM_GROUPS; k++)
         if (a->networks[k] && a->groups[k].target)
-            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, (UfCount){0, 0}, 0, 0, one, NULL);
+            a->backend->adam_polyak(a->backend, &a->groups[k], NULL, (UfCount){0, 0}, (UfDecay){0}, 0, one,
+                                    NULL);
     return a->backend->sync(a->backend);
 }
 
@@ -1118,9 +1119,10 @@ void uf_agent_actors(const UfAgent* a, UfPlay* play) {
 static void optimise(UfAgent* a, int group, int u, int each, const real* polyak) {
     const UfConfig* c = &a->configs[0];
     const UfCount step = {a->num_updates * each + u + 1, each};
+    const UfDecay decay = {c->lr_schedule == UF_SCHEDULE_CONSTANT ? UF_DECAY_NONE : UF_DECAY_COSINE,
+                           c->num_updates * each};
     a->backend->adam_polyak(a->backend, &a->groups[group], group == GROUP_ACTOR ? a->actor_lr : a->lr, step,
-                            c->lr_schedule == UF_SCHEDULE_CONSTANT ? 0 : c->num_updates * each, 0, polyak,
-                            a->bad + group * a->P);
+                            decay, 0, polyak, a->bad + group * a->P);
 }
 
 // Q(s, a_data) of the online critics, kept for the backward pass.

@@ -1,4 +1,4 @@
-// config.c: the hyperparameter table at work: JSON, --set, help and README tables are loops over uf_params.
+// config.c: tables of hyperparameters at work: JSON, --set, help and README tables are loops over their rows.
 //
 // cJSON reads the values. Before it, the text is checked against RFC 8259 here: cJSON lets pass what other
 // readers refuse or read otherwise (duplicate names, 01, 1e999, raw control characters, bad UTF-8, \u0000, a
@@ -15,62 +15,46 @@
 
 // ---- table ----
 
-#define AT_LEAST(x) \
-    { (x), true, false }
-#define ABOVE(x) \
-    { (x), true, true }
-#define AT_MOST(x) \
-    { (x), true, false }
-#define BELOW(x) \
-    { (x), true, true }
-#define NO_LIMIT \
-    { 0, false, false }
-#define FIELD(kind, id, range) \
-    .name = #id, .type = UF_TYPE_##kind, .scope = UF_SCOPE_##range, .offset = offsetof(struct UfConfig, id)
-
 const UfParam uf_params[] = {
-#define UF_GROUP(id, title) {.name = #id, .type = UF_TYPE_GROUP, .default_text = title},
-#define UF_INT(id, value, from, to, range, text) \
-    {FIELD(INT, id, range), .default_number = value, .low = from, .high = to, .help = text},
-#define UF_FLOAT(id, value, from, to, range, text) \
-    {FIELD(FLOAT, id, range), .default_number = value, .low = from, .high = to, .help = text},
-#define UF_BOOL(id, value, range, text) {FIELD(BOOL, id, range), .default_number = value, .help = text},
-#define UF_ENUM(id, value, list, range, text) \
-    {FIELD(ENUM, id, range), .default_text = value, .choices = list, .help = text},
-#define UF_STRING(id, value, range, text) {FIELD(STRING, id, range), .default_text = value, .help = text},
+#define UF_PARAM_STRUCT struct UfConfig
+#include "param_rows.h"
 #include "../params.def"
 };
 
 enum { NUM_PARAMS = sizeof uf_params / sizeof *uf_params };
 const int uf_num_params = NUM_PARAMS;
 
-#define FOR_EACH_PARAM(param)                                                       \
-    for (const UfParam* param = uf_params; param < uf_params + NUM_PARAMS; param++) \
+const UfTable uf_config_table = {uf_params, NUM_PARAMS, sizeof(struct UfConfig), "unifloral train --help"};
+
+#define FOR_EACH_PARAM(table, param)                                                                     \
+    for (const UfParam* param = (table)->params; param < (table)->params + (table)->num_params; param++) \
         if (param->type != UF_TYPE_GROUP)
 
-const UfParam* uf_param_find(const char* name) {
-    FOR_EACH_PARAM(param)
+const UfParam* uf_table_find(const UfTable* table, const char* name) {
+    FOR_EACH_PARAM(table, param)
     if (strcmp(param->name, name) == 0) return param;
     return NULL;
 }
 
-static UfStatus unknown_name(const char* name) {
-    const char* names[NUM_PARAMS + 1];
+const UfParam* uf_param_find(const char* name) { return uf_table_find(&uf_config_table, name); }
+
+static UfStatus unknown_name(const UfTable* table, const char* name) {
+    const char* names[UF_MAX_PARAMS + 1];
     int count = 0;
-    FOR_EACH_PARAM(param) names[count++] = param->name;
+    FOR_EACH_PARAM(table, param) {
+        if (count < UF_MAX_PARAMS) names[count++] = param->name;
+    }
     names[count] = NULL;
     const char* nearest = uf_nearest_name(name, names);
     if (nearest)
         return UF_FAIL(UF_ERR_CONFIG, "'%s' is not a hyperparameter; did you mean '%s'?", name, nearest);
-    return UF_FAIL(UF_ERR_CONFIG,
-                   "'%s' is not a hyperparameter; unifloral train --help lists them (names of "
-                   "notes begin with _)",
-                   name);
+    return UF_FAIL(UF_ERR_CONFIG, "'%s' is not a hyperparameter; %s lists them (names of notes begin with _)",
+                   name, table->help);
 }
 
 UfStatus uf_param_lookup(const UfParam** out, const char* name) {
     *out = uf_param_find(name);
-    return *out ? UF_OK : unknown_name(name);
+    return *out ? UF_OK : unknown_name(&uf_config_table, name);
 }
 
 // Walks "a|b|c": the next choice and its length, or NULL at the end.
@@ -89,7 +73,7 @@ static int choice_index(const char* choices, const char* text) {
     return -1;
 }
 
-static void* field(const UfConfig* config, const UfParam* param) { return (char*)config + param->offset; }
+static void* field(const void* config, const UfParam* param) { return (char*)config + param->offset; }
 
 // ---- numbers and ranges as text ----
 
@@ -191,7 +175,7 @@ void uf_param_describe(const UfParam* param, char* type_and_range, size_t bytes,
         snprintf(default_text, default_bytes, "%s", *param->default_text ? param->default_text : "\"\"");
 }
 
-void uf_param_format(const UfConfig* config, const UfParam* param, char* buffer, size_t bytes) {
+void uf_param_format(const void* config, const UfParam* param, char* buffer, size_t bytes) {
     const void* value = field(config, param);
     const char* choices = param->choices;
     int length = 0;
@@ -231,7 +215,7 @@ static UfStatus wrong_type(const UfParam* param, Piece value, const char* is) {
     return UF_FAIL(UF_ERR_CONFIG, "%s: %s is %s; expected %s", param->name, value.text, is, expected);
 }
 
-static UfStatus set_number(UfConfig* config, const UfParam* param, double number, Piece value) {
+static UfStatus set_number(void* config, const UfParam* param, double number, Piece value) {
     char range[128];
     range_text(param, range, sizeof range);
     if (!isfinite(number)) return wrong_type(param, value, "too large for a double");
@@ -251,7 +235,7 @@ static UfStatus set_number(UfConfig* config, const UfParam* param, double number
     return UF_OK;
 }
 
-static UfStatus set_text(UfConfig* config, const UfParam* param, const char* text, Piece value) {
+static UfStatus set_text(void* config, const UfParam* param, const char* text, Piece value) {
     if (param->type == UF_TYPE_ENUM) {
         int index = choice_index(param->choices, text);
         if (index < 0) return wrong_type(param, value, "not one of the choices");
@@ -268,7 +252,7 @@ static UfStatus set_text(UfConfig* config, const UfParam* param, const char* tex
 }
 
 // A value that cJSON has read from `text`.
-static UfStatus set_item(UfConfig* config, const UfParam* param, const cJSON* item, const char* text,
+static UfStatus set_item(void* config, const UfParam* param, const cJSON* item, const char* text,
                          size_t length) {
     Piece value = piece_of(text, length);
     if (cJSON_IsArray(item)) {
@@ -324,9 +308,10 @@ static UfStatus add_axis_value(UfAxis* axis, const UfConfig* config, Piece list)
     return UF_OK;
 }
 
-// Makes an axis of a list; config gets its first value.
-static UfStatus add_axis(UfConfig* config, UfAxes* axes, const UfParam* param, const cJSON* list,
-                         const char* text, size_t length) {
+// Makes an axis of a list; config, a UfConfig, gets its first value.
+static UfStatus add_axis(void* into, UfAxes* axes, const UfParam* param, const cJSON* list, const char* text,
+                         size_t length) {
+    UfConfig* config = into;
     Piece piece = piece_of(text, length);
     int num_values = cJSON_GetArraySize(list);
     const cJSON* item;
@@ -590,27 +575,28 @@ static UfStatus fail_duplicate(const Source* source, const cJSON* root, const cJ
                    line_of(source, earlier.name), member_value(&earlier).text);
 }
 
-static UfStatus read_member(UfConfig* config, UfAxes* axes, const Source* source, const cJSON* root,
-                            const cJSON* item, const Member* m) {
+static UfStatus read_member(const UfTable* table, void* config, UfAxes* axes, const Source* source,
+                            const cJSON* root, const cJSON* item, const Member* m) {
     for (const cJSON* other = root->child; other != item; other = other->next)
         if (strcmp(other->string, item->string) == 0) return fail_duplicate(source, root, other, m);
-    const UfParam* param = uf_param_find(item->string);
+    const UfParam* param = uf_table_find(table, item->string);
     if (param && axes && cJSON_IsArray(item))
         return add_axis(config, axes, param, item, m->value, (size_t)(m->end - m->value));
     if (param) return set_item(config, param, item, m->value, (size_t)(m->end - m->value));
     Piece name = piece_of(item->string, strlen(item->string));
-    if (item->string[0] != '_') return unknown_name(name.text);
+    if (item->string[0] != '_') return unknown_name(table, name.text);
     if (cJSON_IsString(item)) return UF_OK;  // a note
     return UF_FAIL(UF_ERR_CONFIG, "%s: %s is not a string; expected one, as names with _ in front are notes",
                    name.text, member_value(m).text);
 }
 
-static UfStatus read_members(UfConfig* config, UfAxes* axes, const Source* source, const cJSON* root) {
+static UfStatus read_members(const UfTable* table, void* config, UfAxes* axes, const Source* source,
+                             const cJSON* root) {
     const char* next = skip_space(source->text) + 1;
     const cJSON* item;
     cJSON_ArrayForEach(item, root) {
         Member m = member_at(next);
-        UfStatus status = read_member(config, axes, source, root, item, &m);
+        UfStatus status = read_member(table, config, axes, source, root, item, &m);
         if (status != UF_OK) return fail_on_line(source, m.name, status);
         next = skip_space(m.end) + 1;
     }
@@ -622,46 +608,56 @@ static cJSON* read_json(const Source* source) {
 }
 
 // Nullable: axes, then lists are refused
-static UfStatus parse_source(UfConfig* config, UfAxes* axes, const Source* source) {
+static UfStatus parse_source(const UfTable* table, void* config, UfAxes* axes, const Source* source) {
     UF_TRY(check_bytes(source));
     Scan scan = {.source = source};
     UF_TRY(scan_all(&scan));
     cJSON* root = read_json(source);
     if (!root) return UF_FAIL(UF_ERR_MEMORY, "%s: out of memory while reading JSON", source->label);
-    UfConfig changed = *config;  // a failing file changes nothing
-    UfStatus status = UF_OK;
-    if (cJSON_IsObject(root))
-        status = read_members(&changed, axes, source, root);
-    else
+    char* changed;  // a failing file changes nothing
+    UfStatus status = UF_ALLOC(&changed, table->bytes, "a config");
+    if (status == UF_OK) memcpy(changed, config, table->bytes);
+    if (status == UF_OK && cJSON_IsObject(root))
+        status = read_members(table, changed, axes, source, root);
+    else if (status == UF_OK)
         status = fail_at(source, skip_space(source->text), "no object; expected { \"name\": value }");
     cJSON_Delete(root);
-    if (status == UF_OK) *config = changed;
+    if (status == UF_OK) memcpy(config, changed, table->bytes);
+    uf_free(changed);
     return status;
+}
+
+UfStatus uf_table_parse(const UfTable* table, void* config, const char* json, const char* label) {
+    Source source = {label, json, strlen(json)};
+    return parse_source(table, config, NULL, &source);
 }
 
 UfStatus uf_config_parse(UfConfig* config, const char* json, const char* label) {
     if (!config || !json) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_parse: config or json is null");
-    Source source = {label ? label : "config", json, strlen(json)};
-    return parse_source(config, NULL, &source);
+    return uf_table_parse(&uf_config_table, config, json, label ? label : "config");
 }
 
-static UfStatus load_file(UfConfig* config, UfAxes* axes, const char* path) {
+static UfStatus load_file(const UfTable* table, void* config, UfAxes* axes, const char* path) {
     char* text;
     Source source = {.label = path};
     UF_TRY(uf_read_file(path, &text, &source.length));
     source.text = text;
-    UfStatus status = parse_source(config, axes, &source);
+    UfStatus status = parse_source(table, config, axes, &source);
     uf_free(text);
     return status;
 }
 
+UfStatus uf_table_load(const UfTable* table, void* config, const char* path) {
+    return load_file(table, config, NULL, path);
+}
+
 UfStatus uf_config_load(UfConfig* config, const char* path) {
     if (!config || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_load: config or path is null");
-    return load_file(config, NULL, path);
+    return uf_table_load(&uf_config_table, config, path);
 }
 
 UfStatus uf_config_load_axes(UfConfig* config, UfAxes* axes, const char* path) {
-    return load_file(config, axes, path);
+    return load_file(&uf_config_table, config, axes, path);
 }
 
 // `"text"` as JSON.
@@ -678,12 +674,11 @@ static void add_string(UfText* out, const char* text) {
     uf_text_add(out, "\"");
 }
 
-UfStatus uf_config_json(const UfConfig* config, char** json) {
-    if (!config || !json) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_json: config or json is null");
+UfStatus uf_table_json(const UfTable* table, const void* config, char** json) {
     UfText out = {0};
     char value[UF_STRING_BYTES];
     const char* before = "{\n";
-    FOR_EACH_PARAM(param) {
+    FOR_EACH_PARAM(table, param) {
         uf_param_format(config, param, value, sizeof value);
         uf_text_add(&out, "%s    \"%s\": ", before, param->name);
         if (param->type == UF_TYPE_STRING || param->type == UF_TYPE_ENUM)
@@ -696,10 +691,15 @@ UfStatus uf_config_json(const UfConfig* config, char** json) {
     return uf_text_finish(&out, json);
 }
 
+UfStatus uf_config_json(const UfConfig* config, char** json) {
+    if (!config || !json) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_json: config or json is null");
+    return uf_table_json(&uf_config_table, config, json);
+}
+
 // ---- config ----
 
 // Text of the command line: as in JSON, but strings have no quotes.
-static UfStatus set_from_text(UfConfig* config, UfAxes* axes, const UfParam* param, const Source* source) {
+static UfStatus set_from_text(void* config, UfAxes* axes, const UfParam* param, const Source* source) {
     Piece value = piece_of(source->text, source->length);
     if (param->type == UF_TYPE_STRING || param->type == UF_TYPE_ENUM)
         return set_text(config, param, source->text, value);
@@ -716,11 +716,10 @@ static UfStatus set_from_text(UfConfig* config, UfAxes* axes, const UfParam* par
     return status;
 }
 
-UfStatus uf_config_create(UfConfig** out) {
-    if (!out) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_create: out is null");
-    UF_TRY(UF_ALLOC(out, 1, "a config"));
+UfStatus uf_table_create(const UfTable* table, void** out) {
+    UF_TRY(uf_alloc(out, 1, table->bytes, "a config"));
     UfStatus status = UF_OK;
-    FOR_EACH_PARAM(param) {
+    FOR_EACH_PARAM(table, param) {
         char type[200], value[UF_STRING_BYTES];
         uf_param_describe(param, type, sizeof type, value, sizeof value);
         if (param->type == UF_TYPE_BOOL)
@@ -738,14 +737,20 @@ UfStatus uf_config_create(UfConfig** out) {
     return status;
 }
 
+UfStatus uf_config_create(UfConfig** out) {
+    if (!out) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_create: out is null");
+    return uf_table_create(&uf_config_table, (void**)out);
+}
+
 void uf_config_free(UfConfig* config) { uf_free(config); }
 
-static UfStatus set_value(UfConfig* config, UfAxes* axes, const char* name, const char* value) {
+static UfStatus set_value(const UfTable* table, void* config, UfAxes* axes, const char* name,
+                          const char* value) {
     if (!config || !name || !value)
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_set: config, name or value is null");
-    const UfParam* param = uf_param_find(name);
+    const UfParam* param = uf_table_find(table, name);
     Source source = {"--set", value, strlen(value)};
-    UfStatus status = param ? check_bytes(&source) : unknown_name(piece_of(name, strlen(name)).text);
+    UfStatus status = param ? check_bytes(&source) : unknown_name(table, piece_of(name, strlen(name)).text);
     if (status != UF_OK && param) return UF_FAIL(status, "%s (the value of %s)", uf_error(), name);
     if (status == UF_OK && axes) drop_axis(axes, param);
     if (status == UF_OK) status = set_from_text(config, axes, param, &source);
@@ -753,11 +758,15 @@ static UfStatus set_value(UfConfig* config, UfAxes* axes, const char* name, cons
 }
 
 UfStatus uf_config_set(UfConfig* config, const char* name, const char* value) {
-    return set_value(config, NULL, name, value);
+    return set_value(&uf_config_table, config, NULL, name, value);
+}
+
+UfStatus uf_table_set(const UfTable* table, void* config, const char* name, const char* value) {
+    return set_value(table, config, NULL, name, value);
 }
 
 UfStatus uf_config_set_axis(UfConfig* config, UfAxes* axes, const char* name, const char* value) {
-    return set_value(config, axes, name, value);
+    return set_value(&uf_config_table, config, axes, name, value);
 }
 
 UfStatus uf_config_get(const UfConfig* config, const char* name, char* buffer, size_t buffer_bytes) {
@@ -765,7 +774,7 @@ UfStatus uf_config_get(const UfConfig* config, const char* name, char* buffer, s
         return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_get: config, name or buffer is null, or its size 0");
     buffer[0] = 0;
     const UfParam* param = uf_param_find(name);
-    if (!param) return unknown_name(name);
+    if (!param) return unknown_name(&uf_config_table, name);
     char value[UF_STRING_BYTES];
     uf_param_format(config, param, value, sizeof value);
     if (strlen(value) >= buffer_bytes)
@@ -787,11 +796,11 @@ void uf_config_forget_means(UfConfig* config) {
     memset(config->sbatch_options, 0, sizeof(config->sbatch_options));
 }
 
-const UfParam* uf_config_difference(const UfConfig* a, const UfConfig* b, bool matters(const UfParam*)) {
-    for (int i = 0; i < uf_num_params; i++) {
-        const UfParam* p = &uf_params[i];
+const UfParam* uf_table_difference(const UfTable* table, const void* a, const void* b,
+                                   bool matters(const UfParam*)) {
+    FOR_EACH_PARAM(table, p) {
         char in_a[UF_STRING_BYTES], in_b[UF_STRING_BYTES];
-        if (p->type == UF_TYPE_GROUP || !matters(p)) continue;
+        if (!matters(p)) continue;
         uf_param_format(a, p, in_a, sizeof(in_a));
         uf_param_format(b, p, in_b, sizeof(in_b));
         if (strcmp(in_a, in_b)) return p;
@@ -799,9 +808,13 @@ const UfParam* uf_config_difference(const UfConfig* a, const UfConfig* b, bool m
     return NULL;
 }
 
-UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b) {
+const UfParam* uf_config_difference(const UfConfig* a, const UfConfig* b, bool matters(const UfParam*)) {
+    return uf_table_difference(&uf_config_table, a, b, matters);
+}
+
+UfStatus uf_table_same_shape(const UfTable* table, const void* a, const void* b) {
     char in_a[UF_STRING_BYTES], in_b[UF_STRING_BYTES];
-    FOR_EACH_PARAM(param) {
+    FOR_EACH_PARAM(table, param) {
         if (param->scope != UF_SCOPE_SHARED) continue;
         uf_param_format(a, param, in_a, sizeof in_a);
         uf_param_format(b, param, in_b, sizeof in_b);
@@ -812,6 +825,10 @@ UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b) {
                            param->name, in_a, in_b);
     }
     return UF_OK;
+}
+
+UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b) {
+    return uf_table_same_shape(&uf_config_table, a, b);
 }
 
 // ---- tables for people ----
@@ -833,19 +850,19 @@ static void add_wrapped(UfText* out, const char* text, int start) {
     }
 }
 
-UfStatus uf_params_help(char** text) {
+UfStatus uf_table_help(const UfTable* table, char** text) {
     char type[200], value[UF_STRING_BYTES];
     int names = 0, types = 0, values = 0;  // widths of the columns
-    FOR_EACH_PARAM(param) {
+    FOR_EACH_PARAM(table, param) {
         uf_param_describe(param, type, sizeof type, value, sizeof value);
         if ((int)strlen(param->name) > names) names = (int)strlen(param->name);
         if ((int)strlen(type) > types) types = (int)strlen(type);
         if ((int)strlen(value) > values) values = (int)strlen(value);
     }
     UfText out = {0};
-    for (const UfParam* param = uf_params; param < uf_params + NUM_PARAMS; param++) {
+    for (const UfParam* param = table->params; param < table->params + table->num_params; param++) {
         if (param->type == UF_TYPE_GROUP) {
-            uf_text_add(&out, "%s%s\n", param == uf_params ? "" : "\n", param->default_text);
+            uf_text_add(&out, "%s%s\n", param == table->params ? "" : "\n", param->default_text);
             continue;
         }
         uf_param_describe(param, type, sizeof type, value, sizeof value);
@@ -858,13 +875,13 @@ UfStatus uf_params_help(char** text) {
     return uf_text_finish(&out, text);
 }
 
-UfStatus uf_params_markdown(char** text) {
+UfStatus uf_table_markdown(const UfTable* table, char** text) {
     static const char* const scopes[] = {"", "same", "per member"};
     char type[200], value[UF_STRING_BYTES];
     UfText out = {0};
-    for (const UfParam* param = uf_params; param < uf_params + NUM_PARAMS; param++) {
+    for (const UfParam* param = table->params; param < table->params + table->num_params; param++) {
         if (param->type == UF_TYPE_GROUP) {
-            uf_text_add(&out, "%s**%s**\n\n", param == uf_params ? "" : "\n", param->default_text);
+            uf_text_add(&out, "%s**%s**\n\n", param == table->params ? "" : "\n", param->default_text);
             uf_text_add(&out, "| name | default | type and range | in a population | meaning |\n");
             uf_text_add(&out, "|---|---|---|---|---|\n");
             continue;
@@ -875,3 +892,7 @@ UfStatus uf_params_markdown(char** text) {
     }
     return uf_text_finish(&out, text);
 }
+
+UfStatus uf_params_help(char** text) { return uf_table_help(&uf_config_table, text); }
+
+UfStatus uf_params_markdown(char** text) { return uf_table_markdown(&uf_config_table, text); }

@@ -1,4 +1,4 @@
-// config.h: struct UfConfig, generated from params.def, and the table that describes it.
+// config.h: tables of hyperparameters; struct UfConfig, generated from params.def, and the table that describes it.
 #ifndef UF_CONFIG_H
 #define UF_CONFIG_H
 
@@ -48,17 +48,41 @@ typedef struct UfParam {
     const char* help;
 } UfParam;
 
+enum { UF_MAX_PARAMS = 254 };  // of a table
+
+// A table of hyperparameters and the struct that it describes: everything below is done for params.def, and by the
+// functions uf_table_* for any.
+typedef struct UfTable {
+    const UfParam* params;  // groups included
+    int num_params;
+    size_t bytes;      // of the struct
+    const char* help;  // the command that lists them
+} UfTable;
+
+UfStatus uf_table_create(const UfTable* table, void** out);  // a struct of defaults; free with uf_free
+UfStatus uf_table_load(const UfTable* table, void* config, const char* path);
+UfStatus uf_table_parse(const UfTable* table, void* config, const char* json, const char* label);
+UfStatus uf_table_set(const UfTable* table, void* config, const char* name, const char* value);
+UfStatus uf_table_json(const UfTable* table, const void* config, char** json);
+const UfParam* uf_table_find(const UfTable* table, const char* name);
+const UfParam* uf_table_difference(const UfTable* table, const void* a, const void* b,
+                                   bool matters(const UfParam*));
+UfStatus uf_table_same_shape(const UfTable* table, const void* a, const void* b);
+UfStatus uf_table_help(const UfTable* table, char** text);
+UfStatus uf_table_markdown(const UfTable* table, char** text);
+
 // The table in the order of params.def, groups included.
 extern const UfParam uf_params[];
 extern const int uf_num_params;
+extern const UfTable uf_config_table;
 
-const UfParam* uf_param_find(const char* name);  // NULL: no such hyperparameter
+const UfParam* uf_param_find(const char* name);                   // NULL: no such hyperparameter
 UfStatus uf_param_lookup(const UfParam** out, const char* name);  // UF_ERR_CONFIG with the nearest name
 // Type, default, range and scope of one row as text: "float > 0", "0.001", ...
 void uf_param_describe(const UfParam* param, char* type_and_range, size_t bytes, char* default_text,
                        size_t default_bytes);
 // Value of one field as text.
-void uf_param_format(const UfConfig* config, const UfParam* param, char* buffer, size_t bytes);
+void uf_param_format(const void* config, const UfParam* param, char* buffer, size_t bytes);
 // `unifloral train --help`'s table and README.md's table, both generated from uf_params.
 UfStatus uf_params_help(char** text);
 UfStatus uf_params_markdown(char** text);

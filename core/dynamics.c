@@ -339,8 +339,8 @@ static void train_step(UfDynamics* d) {
     d->num_steps++;
     d->measured = false;
     const UfCount step = {d->num_steps, 1};
-    be->adam_polyak(be, &d->nets, d->lr, step, 0, c->weight_decay, NULL, d->bad);
-    be->adam_polyak(be, &d->bounds, d->lr, step, 0, c->weight_decay, NULL, d->bad + 1);
+    be->adam_polyak(be, &d->nets, d->lr, step, (UfDecay){0}, c->weight_decay, NULL, d->bad);
+    be->adam_polyak(be, &d->bounds, d->lr, step, (UfDecay){0}, c->weight_decay, NULL, d->bad + 1);
 }
 
 static void clear_loss(UfDynamics* d) {

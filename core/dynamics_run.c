@@ -131,7 +131,7 @@ static UfStatus train(Run* run) {
 static UfStatus same_run(const Run* run) {
     UfConfig saved = *uf_dynamics_config(run->dynamics);
     saved.num_epochs = run->config.num_epochs;
-    UF_TRY(uf_same_hyperparameters(&saved, &run->config));
+    UF_TRY(uf_same_hyperparameters(&uf_config_table, &saved, &run->config));
     if (run->config.num_epochs < uf_dynamics_num_epochs(run->dynamics))
         return UF_FAIL(UF_ERR_CONFIG, "num_epochs %" PRId64 ": the run to resume has done %" PRId64,
                        run->config.num_epochs, uf_dynamics_num_epochs(run->dynamics));

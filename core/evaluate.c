@@ -158,8 +158,9 @@ void uf_evaluation_summarise(UfEvaluation* out, const UfEnvSpec* spec) {
     }
     out->std_return = sqrt(squares / n);
     out->stderr_return = out->std_return / sqrt(n);
-    out->mean_score = uf_env_score(spec, out->mean_return);
-    out->stderr_score = fabs(uf_env_score(spec, out->mean_return + out->stderr_return) - out->mean_score);
+    out->mean_score = spec ? uf_env_score(spec, out->mean_return) : NAN;
+    out->stderr_score =
+        spec ? fabs(uf_env_score(spec, out->mean_return + out->stderr_return) - out->mean_score) : NAN;
     out->mean_length = (double)out->num_steps / n;
 }
 

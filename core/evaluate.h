@@ -44,6 +44,8 @@ UfStatus uf_evaluate_episode(const UfEpisodeOptions* options);
 // From returns and lengths, in episode order.
 void uf_evaluation_summarise(UfEvaluation* evaluation, const UfEnvSpec* spec);
 void uf_evaluation_free(UfEvaluation* evaluation);
+// The means and deviations of num_episodes returns and lengths.   Nullable: spec (no scores)
+void uf_evaluation_summarise(UfEvaluation* evaluation, const UfEnvSpec* spec);
 
 // The same on a thread of its own, which shares nothing with the caller but what is passed: policy and pool must
 // stay, and be used by nobody else, until uf_evaluate_wait, which each start needs.

@@ -50,6 +50,12 @@ enum {
     UF_STREAM_DIAGNOSIS_ACTION,  // update counts batches: action noise of a sampled policy
     UF_STREAM_FQE_SEED,          // update = critic: its seed
     UF_STREAM_FQE_BOOTSTRAP,     // update = replicate: initial states and critics
+    // PPO.
+    UF_STREAM_PPO_INIT,    // parameters: update = tensor number
+    UF_STREAM_PPO_ACTION,  // update = iteration: noise of the rollout's actions
+    UF_STREAM_PPO_ORDER,   // update = epoch, over all iterations: order of the rows
+    UF_STREAM_PPO_ENV,     // seeds of environments: update 0 for training, 1 for evaluation
+    UF_STREAM_PPO_EVAL,    // update = step of an evaluation, index = episode: action noise
 };
 
 typedef struct UfPhilox {
@@ -89,6 +95,45 @@ static inline UF_HD void uf_normal_pair(uint32_t a, uint32_t b, float out[2]) {
     float radius = sqrtf(-2.0f * logf(uf_uniform(a))), angle = 6.28318530717958647692f * uf_uniform(b);
     out[0] = radius * cosf(angle);
     out[1] = radius * sinf(angle);
+}
+
+// A random order of 0..n-1 that (seed, stream, update) names, each place of which is known without the others: Feistel's
+// network over the bits of n - 1, walked until it leaves the numbers that are too large (Black and Rogaway, "Ciphers
+// with arbitrary finite domains", 2002). The keys of its rounds are Philox's, the round function is the finaliser
+// of MurmurHash3.
+enum { UF_SHUFFLE_ROUNDS = 12 };
+typedef struct UfShuffle {
+    uint32_t n, key[UF_SHUFFLE_ROUNDS];
+    int bits;
+} UfShuffle;
+
+static inline UF_HD UfShuffle uf_shuffle(uint64_t seed, uint32_t stream, uint64_t update, uint32_t n) {
+    UfShuffle s;
+    s.n = n;
+    s.bits = 2;
+    while (s.bits < 32 && (uint64_t)n > (uint64_t)1 << s.bits) s.bits++;
+    for (int k = 0; k < UF_SHUFFLE_ROUNDS; k += 4) {
+        const UfPhilox w = uf_philox(seed, stream, update, (uint64_t)k / 4);
+        for (int i = 0; i < 4; i++) s.key[k + i] = w.v[i];
+    }
+    return s;
+}
+
+static inline UF_HD uint32_t uf_shuffled(const UfShuffle* s, uint32_t i) {
+    const int low = s->bits / 2, high = s->bits - low;
+    do {
+        for (int round = 0; round < UF_SHUFFLE_ROUNDS; round++) {
+            // The halves change places, so an odd number of bits is cut the other way from round to round.
+            const int right = round % 2 ? high : low, left = s->bits - right;
+            const uint32_t r = i & ((1u << right) - 1), l = i >> right;
+            uint32_t f = r ^ s->key[round];
+            f = (f ^ f >> 16) * 0x85EBCA6Bu;
+            f = (f ^ f >> 13) * 0xC2B2AE35u;
+            f ^= f >> 16;
+            i = r << left | (l ^ (f & ((1u << left) - 1)));
+        }
+    } while (i >= s->n);
+    return i;
 }
 
 // A sequential view of one (seed, stream, update): for environments and controllers, where numbers are drawn

@@ -32,4 +32,8 @@ UfStatus uf_replay_update_double(const char* path,
 UfStatus uf_replay_dynamics(const char* path, const char* device, const char* precision, UfReplay* replay);
 UfStatus uf_replay_dynamics_double(const char* path, UfReplay* replay);
 
+// One group of a recording of kind ppo-update: an iteration's values, advantages, losses and parameters.
+UfStatus uf_replay_ppo(const char* path, const char* group, UfReplay* replay);
+UfStatus uf_replay_ppo_double(const char* path, const char* group, UfReplay* replay);
+
 #endif

@@ -751,7 +751,7 @@ static UfStatus check_folder(const Member* m) {
     UfConfig* saved;
     if (!m->of->resume || !uf_has_file(m->of->resume, "config.json")) return UF_OK;
     UF_TRY(uf_run_config(&saved, m->of->resume));
-    UfStatus status = uf_same_hyperparameters(saved, &m->config);
+    UfStatus status = uf_same_hyperparameters(&uf_config_table, saved, &m->config);
     uf_config_free(saved);
     return status;
 }
@@ -764,7 +764,7 @@ static UfStatus look_at_checkpoint(Member* m) {
     if (!m->of->resume || !uf_file_exists(path)) return UF_OK;
     UF_TRY(uf_checkpoint_peek(path, &population, &m->update, &trained));
     m->result->update = m->update;
-    UfStatus status = uf_same_hyperparameters(trained, &m->config);
+    UfStatus status = uf_same_hyperparameters(&uf_config_table, trained, &m->config);
     uf_config_free(trained);
     UF_TRY(status);
     if (population != 1)

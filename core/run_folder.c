@@ -45,9 +45,9 @@ const char* uf_file_stem(const char* path, char* stem, size_t bytes) {
 
 static bool shapes_updates(const UfParam* p) { return p->scope != UF_SCOPE_RUN; }
 
-UfStatus uf_same_hyperparameters(const UfConfig* saved, const UfConfig* now) {
+UfStatus uf_same_hyperparameters(const UfTable* table, const void* saved, const void* now) {
     char was[UF_STRING_BYTES], is[UF_STRING_BYTES];
-    const UfParam* p = uf_config_difference(saved, now, shapes_updates);
+    const UfParam* p = uf_table_difference(table, saved, now, shapes_updates);
     if (!p) return UF_OK;
     uf_param_format(saved, p, was, sizeof(was));
     uf_param_format(now, p, is, sizeof(is));
@@ -222,12 +222,15 @@ static UfStatus make_named_folder(UfRunFolder* f, const char* name) {
     return UF_OK;
 }
 
+static const UfTable* table_of(const UfRunFolderOptions* o) { return o->table ? o->table : &uf_config_table; }
+
 // runs/<algorithm>_<subject>_<seed>, then _2, _3, ...: mkdir decides between runs that start at the same
 // time.
 static UfStatus make_default_folder(UfRunFolder* f, const UfRunFolderOptions* o) {
-    char name[2 * UF_STRING_BYTES + 64];
+    char name[2 * UF_STRING_BYTES + 64], seed[UF_STRING_BYTES];
     UF_TRY(uf_make_folder("runs"));
-    int length = snprintf(name, sizeof(name), "%s_%s_%" PRId64, o->algorithm, o->subject, o->config->seed);
+    uf_param_format(o->config, uf_table_find(table_of(o), "seed"), seed, sizeof(seed));
+    int length = snprintf(name, sizeof(name), "%s_%s_%.24s", o->algorithm, o->subject, seed);
     for (int i = 0; i < length; i++) {
         if (name[i] == '/') name[i] = '-';
     }
@@ -243,11 +246,11 @@ static UfStatus make_default_folder(UfRunFolder* f, const UfRunFolderOptions* o)
     return UF_FAIL(UF_ERR_IO, "runs/%s: 100000 runs of this name; give --out DIR", name);
 }
 
-static UfStatus write_config(UfRunFolder* f, const UfConfig* config) {
+static UfStatus write_config(UfRunFolder* f, const UfTable* table, const void* config) {
     char path[UF_PATH_BYTES];
     char* json;
-    uf_run_folder_path(f, "config.json", path);
-    UF_TRY(uf_config_json(config, &json));
+    uf_run_folder_path(f, f->config_name, path);
+    UF_TRY(uf_table_json(table, config, &json));
     UfStatus status = uf_write_file(path, json, strlen(json));
     uf_free(json);
     f->made_config = status == UF_OK;
@@ -257,16 +260,16 @@ static UfStatus write_config(UfRunFolder* f, const UfConfig* config) {
 UfStatus uf_run_folder_open(UfRunFolder* f, const UfRunFolderOptions* o) {
     const char* wanted = o->resume ? o->resume : o->out;
     char path[UF_PATH_BYTES];
-    *f = (UfRunFolder){.lock = -1};
+    *f = (UfRunFolder){.lock = -1, .config_name = o->config_name ? o->config_name : "config.json"};
     if (wanted && strlen(wanted) >= UF_FOLDER_BYTES)
         return UF_FAIL(UF_ERR_ARGUMENT, "the folder's name has %zu characters; at most %d fit",
                        strlen(wanted), UF_FOLDER_BYTES - 1);
     UF_TRY(wanted ? make_named_folder(f, wanted) : make_default_folder(f, o));
     UF_TRY(lock_folder(f));
-    uf_run_folder_path(f, "config.json", path);
+    uf_run_folder_path(f, f->config_name, path);
     if (!uf_file_exists(path)) {
         uf_run_folder_path(f, o->checkpoint, path);
-        if (!uf_file_exists(path)) return write_config(f, o->config);
+        if (!uf_file_exists(path)) return write_config(f, table_of(o), o->config);
     }
     if (o->resume) return UF_OK;
     return UF_FAIL(UF_ERR_ARGUMENT,
@@ -278,8 +281,10 @@ void uf_run_folder_keep(UfRunFolder* f) { f->made_config = f->made_folder = fals
 
 void uf_run_folder_close(UfRunFolder* f) {
     char path[UF_PATH_BYTES];
-    uf_run_folder_path(f, "config.json", path);
-    if (f->made_config) unlink(path);
+    if (f->made_config) {
+        uf_run_folder_path(f, f->config_name, path);
+        unlink(path);
+    }
     if (f->made_folder) rmdir(f->name);
     if (f->lock >= 0) close(f->lock);
     f->lock = -1;

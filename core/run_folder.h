@@ -12,13 +12,16 @@
 
 typedef struct UfRunFolder {
     char name[UF_FOLDER_BYTES];
+    const char* config_name;        // "config.json"
     int lock;                       // the folder, held against a second process; -1: none
     bool made_folder, made_config;  // by this call: taken back if the run is refused
 } UfRunFolder;
 
 typedef struct UfRunFolderOptions {
     const char *out, *resume;  // Nullable: both, then runs/<algorithm>_<subject>_<seed>
-    const UfConfig* config;    // written as config.json
+    const UfTable* table;      // of config.   NULL: uf_config_table
+    const void* config;        // written as config_name
+    const char* config_name;   // NULL: "config.json"
     const char *algorithm, *subject;
     const char* checkpoint;  // file that shows that a folder without config.json is a run all the same
 } UfRunFolderOptions;
@@ -36,7 +39,7 @@ bool uf_is_file(const char* path);  // and no folder
 // File name without folders and ending.
 const char* uf_file_stem(const char* path, char* stem, size_t bytes);
 // UF_ERR_CONFIG when a hyperparameter that shapes an update differs; where, how long and on what may.
-UfStatus uf_same_hyperparameters(const UfConfig* saved, const UfConfig* now);
+UfStatus uf_same_hyperparameters(const UfTable* table, const void* saved, const void* now);
 
 // ---- looking for runs ----
 

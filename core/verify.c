@@ -6,6 +6,8 @@
 // and for each recorded loss |ours - expected| <= 1e-5 + 2e-3 |expected|.
 // A file of kind dynamics records steps of the world model's training likewise, only with the parameters after the
 // last step, and predictions: |ours - expected| <= 1e-6 + 1e-5 * max |expected|.
+// A file of kind ppo-update has groups, each an iteration of PPO: losses after each minibatch, parameters after the last,
+// values, advantages and targets, which are to be within 1e-5.
 // Tensor cores move each product by up to u = 2^-9 (tf32) or 2^-7 (bf16) of itself. A gradient of a critic or value comes
 // through 8 of them (4 layers, there and back), one of an actor through 16 (the critic's too), and LayerNorm doubles what
 // arrives: c u of its size, c = 16, for actors 32. Adam divides each element by its own size: where that is below c u of
@@ -208,6 +210,36 @@ static UfStatus verify_model_training(const char* path, const char* device, cons
     return judge_replays(status, &single, &exact, report, passed);
 }
 
+// ---- PPO ----
+
+static UfStatus verify_ppo_group(const char* path, const char* group, UfText* report, bool* passed) {
+    UfReplay single = {0}, exact = {0};
+    bool ok = false;
+    UfStatus status = uf_replay_ppo(path, group, &single);
+    if (status == UF_OK) status = uf_replay_ppo_double(path, group, &exact);
+    uf_text_add(report, "  %s\n", group);
+    UF_TRY(judge_replays(status, &single, &exact, report, &ok));
+    *passed &= ok;
+    return UF_OK;
+}
+
+// Every group of the file is an update.
+static UfStatus verify_ppo(const char* path, UfText* report, bool* passed) {
+    UfH5 h5;
+    char** names = NULL;
+    int count = 0;
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = uf_h5_list(&h5, "/", &names, &count);
+    uf_h5_close(&h5);
+    UF_TRY(status);
+    *passed = count > 0;
+    if (!count) status = UF_FAIL(UF_ERR_FORMAT, "%s: no recorded update; expected a group each", path);
+    for (int i = 0; i < count && status == UF_OK; i++)
+        status = verify_ppo_group(path, names[i], report, passed);
+    uf_h5_list_free(names, count);
+    return status;
+}
+
 // ---- world model ----
 
 // Relative to the largest number there; for float32 the rounding of sums over a layer's width, a few layers deep.
@@ -405,9 +437,11 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         UF_TRY(others[other].verify(path, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
-    } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0) {
-        UfStatus status = kind[0] == 'u' ? verify_update(path, device, precision, &text, passed)
-                                         : verify_dynamics(path, device, precision, &text, passed);
+    } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0 ||
+               strcmp(kind, "ppo-update") == 0) {
+        UfStatus status = kind[0] == 'u'   ? verify_update(path, device, precision, &text, passed)
+                          : kind[0] == 'd' ? verify_dynamics(path, device, precision, &text, passed)
+                                           : verify_ppo(path, &text, passed);
         if (status != UF_OK) {
             char* partial = NULL;
             if (uf_text_finish(&text, &partial) == UF_OK) uf_free(partial);
@@ -416,8 +450,8 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
     } else {
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-                       "expected unifloral-update, dynamics, classic-traces, mujoco-traces, minigrid-traces "
-                       "or minigrid-layouts",
+                       "expected unifloral-update, dynamics, ppo-update, classic-traces, mujoco-traces, "
+                       "minigrid-traces or minigrid-layouts",
                        path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);

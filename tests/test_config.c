@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "core/config.h"
+#include "core/ppo.h"
 
 static UfConfig* defaults(void) {
     UfConfig* config;
@@ -412,12 +413,17 @@ static void test_load(void** state) {
 // A preset loads, says where its numbers are from, and states only what differs from the defaults.
 static int presets;
 static int check_preset(const char* path, const struct stat* facts, int kind, struct FTW* where) {
-    (void)facts, (void)where;
+    (void)facts;
     const char* ending = strrchr(path, '.');
     if (kind != FTW_F || !ending || strcmp(ending, ".json") != 0 || strstr(path, "/sweeps/")) return 0;
     presets++;
-    UfConfig *config = defaults(), *plain = defaults();
-    if (uf_config_load(config, path) != UF_OK) fail_msg("%s", uf_error());
+    const bool ppo = strncmp(path + where->base, "ppo", 3) == 0;
+    const UfTable* table = ppo ? &uf_ppo_table : &uf_config_table;
+    void *config, *plain;
+    assert_ok(uf_table_create(table, &config));
+    assert_ok(uf_table_create(table, &plain));
+    assert_ok(uf_table_load(table, config, path));
+    if (ppo) assert_ok(uf_ppo_config_check(config));
     char *text, value[UF_STRING_BYTES], standard[UF_STRING_BYTES];
     size_t num_bytes;
     assert_int_equal(uf_read_file(path, &text, &num_bytes), UF_OK);
@@ -425,15 +431,17 @@ static int check_preset(const char* path, const struct stat* facts, int kind, st
     if (!cJSON_GetObjectItemCaseSensitive(root, "_source")) fail_msg("%s: no \"_source\"", path);
     cJSON_ArrayForEach(item, root) {
         if (item->string[0] == '_') continue;
-        assert_int_equal(uf_config_get(config, item->string, value, sizeof value), UF_OK);
-        assert_int_equal(uf_config_get(plain, item->string, standard, sizeof standard), UF_OK);
+        const UfParam* param = uf_table_find(table, item->string);
+        uf_param_format(config, param, value, sizeof value);
+        uf_param_format(plain, param, standard, sizeof standard);
         if (strcmp(value, standard) == 0) fail_msg("%s: %s: %s is the default", path, item->string, value);
     }
-    if (config->use_entropy_loss || config->actor_entropy_coef > 0) assert_false(config->deterministic);
+    const UfConfig* c = ppo ? NULL : config;
+    if (c && (c->use_entropy_loss || c->actor_entropy_coef > 0)) assert_false(c->deterministic);
     cJSON_Delete(root);
     uf_free(text);
-    uf_config_free(config);
-    uf_config_free(plain);
+    uf_free(config);
+    uf_free(plain);
     return 0;
 }
 
@@ -542,32 +550,33 @@ static void test_help(void** state) {
     uf_free(table);
 }
 
+// The lines between two markers of README.md are the table.
+static void compare_with_readme(const char* readme, const UfTable* table, const char* opening,
+                                const char* closing) {
+    const char* from = strstr(readme, opening);
+    const char* to = from ? strstr(from, closing) : NULL;
+    char* text;
+    if (!to) fail_msg("README.md has no lines %s and %s", opening, closing);
+    from += strlen(opening);
+    assert_ok(uf_table_markdown(table, &text));
+    if ((size_t)(to - from) != strlen(text) || memcmp(from, text, strlen(text)) != 0)
+        fail_msg("README.md's table is not the generated one (make readme); put this behind %s\n%s", opening,
+                 text);
+    uf_free(text);
+}
+
 static void test_readme(void** state) {
     (void)state;
-    static const char opening[] = "<!-- params -->\n", closing[] = "<!-- /params -->";
-    char *readme, *table;
+    char* readme;
     size_t num_bytes;
     if (access("README.md", R_OK) != 0) {
         printf("SKIP test_readme: README.md not there\n");
         skip();
     }
     assert_int_equal(uf_read_file("README.md", &readme, &num_bytes), UF_OK);
-    char* from = strstr(readme, opening);
-    char* to = from ? strstr(from, closing) : NULL;
-    if (!to) {
-        uf_free(readme);
-        printf("SKIP test_readme: README.md has no lines %.15s and %s\n", opening, closing);
-        skip();
-    }
-    assert_int_equal(uf_params_markdown(&table), UF_OK);
-    from += sizeof opening - 1;
-    while (*from == '\n') from++;
-    while (to > from && to[-1] == '\n' && to[-2] == '\n') to--;
-    *to = 0;
-    if (strcmp(from, table) != 0)
-        fail_msg("README.md's table is not the generated one; put this between the markers:\n%s", table);
+    compare_with_readme(readme, &uf_config_table, "<!-- params -->\n", "<!-- /params -->");
+    compare_with_readme(readme, &uf_ppo_table, "<!-- ppo -->\n", "<!-- /ppo -->");
     uf_free(readme);
-    uf_free(table);
 }
 
 static void test_same_shape(void** state) {

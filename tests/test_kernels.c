@@ -431,8 +431,14 @@ static size_t place(size_t* at, size_t count) {
     return offset;
 }
 
+static int activation;  // of every network here
 static UfMlp shape_of(const Case* c, int out) {
-    UfMlp m = {.in = c->in, .width = c->width, .layers = c->layers, .out = out, .layer_norm = c->layer_norm};
+    UfMlp m = {.in = c->in,
+               .width = c->width,
+               .layers = c->layers,
+               .out = out,
+               .layer_norm = c->layer_norm,
+               .activation = activation};
     const size_t in = c->in, width = c->width;
     size_t at = 0;
     for (int l = 0; l < m.layers; l++) {
@@ -505,6 +511,7 @@ static TapeArrays new_tape(Test* t, const UfMlp* m, int total) {
 // reference differentiates is smooth and takes the same side as the op where a unit is within rounding of 0.
 typedef struct Row {
     bool live[MAX_LAYERS][MAX_WIDTH];
+    double a[MAX_LAYERS][MAX_WIDTH];  // after the activation
     double xhat[MAX_LAYERS][MAX_WIDTH], h[MAX_LAYERS][MAX_WIDTH], inv_std[MAX_LAYERS], out[MAX_OUT];
 } Row;
 
@@ -517,7 +524,10 @@ static void naive_forward(const UfMlp* m, const real* w, const double* x, Row* r
             for (int j = 0; j < out; j++) y[j] += x[i] * F(w[m->kernel[l] + (i * out + j)]);
         if (l == m->layers) return;
         double mean = 0, variance = 0;
-        for (int j = 0; j < out; j++) mean += (y[j] = row->live[l][j] ? y[j] : 0) / out;
+        for (int j = 0; j < out; j++) {
+            y[j] = row->a[l][j] = m->activation == UF_TANH ? tanh(y[j]) : row->live[l][j] ? y[j] : 0;
+            mean += y[j] / out;
+        }
         for (int j = 0; j < out; j++) variance += (y[j] - mean) * (y[j] - mean) / out;
         row->inv_std[l] = 1 / sqrt(variance + 1e-6);
         for (int j = 0; j < out && m->layer_norm; j++) {
@@ -547,7 +557,10 @@ static void naive_backward(const UfMlp* m, const real* w, const double* x, const
             }
             for (int j = 0; j < out; j++) {
                 if (m->layer_norm) d[j] = row->inv_std[l] * (d[j] - s1 - row->xhat[l][j] * s2);
-                if (!row->live[l][j]) d[j] = 0;
+                if (m->activation == UF_TANH)
+                    d[j] *= 1 - row->a[l][j] * row->a[l][j];
+                else if (!row->live[l][j])
+                    d[j] = 0;
             }
         }
         for (int j = 0; j < out; j++) grads[m->bias[l] + j] += d[j];
@@ -591,27 +604,33 @@ static void check_forward_row(const Test* t, const UfMlp* m, const real* w, cons
                 z += value[i] * weight;
                 sum += size[i] * fabs(weight);
             }
-            if (l < m->layers && z < 0) z = 0;
-            expect(t, l < m->layers ? "r" : "out", (int)row * count + j, r[j], z,
-                   ((in + 6) * U + t->device->rounding) * sum);
+            const bool hidden = l < m->layers, squashed = hidden && m->activation == UF_TANH;
+            if (squashed) z = tanh(z);
+            if (hidden && !squashed && z < 0) z = 0;
+            // uf_tanh is off by 4e-7 at most, and no steeper than 1.
+            expect(t, hidden ? "r" : "out", (int)row * count + j, r[j], z,
+                   ((in + 6) * U + t->device->rounding) * sum + (squashed ? 4e-7 : 0));
         }
         if (l == m->layers) break;
         double mean = 0, variance = 0;
         const real* stats = NULL;
         if (m->layer_norm) {
+            double mean_size = 0;
             for (int j = 0; j < width; j++) mean += F(r[j]) / width;
+            for (int j = 0; j < width; j++) mean_size += fabs(F(r[j])) / width;
             for (int j = 0; j < width; j++) variance += (r[j] - mean) * (r[j] - mean) / width;
             const double inv_std = 1 / sqrt(variance + UF_LAYER_NORM_EPS), rounding = (width + 8) * U;
             stats = AFTER(tape->stats[l]) + 2 * row;
-            expect(t, "mean", row, stats[0], mean, rounding * mean);
+            expect(t, "mean", row, stats[0], mean, rounding * mean_size);
             expect(t, "1/std", row, stats[1], inv_std, rounding * inv_std);
         }
         for (int j = 0; j < width; j++) {
-            value[j] = size[j] = r[j];
+            value[j] = r[j];
+            size[j] = fabs(F(r[j]));
             if (!stats) continue;
             const double scale = w[m->scale[l] + j], shift = w[m->shift[l] + j];
             value[j] = (r[j] - F(stats[0])) * F(stats[1]) * scale + shift;
-            size[j] = (r[j] + F(stats[0])) * F(stats[1]) * fabs(scale) + fabs(shift);
+            size[j] = (fabs(F(r[j])) + fabs(F(stats[0]))) * F(stats[1]) * fabs(scale) + fabs(shift);
         }
     }
     test_free(value);
@@ -665,7 +684,8 @@ static void op_mlp_forward_host(Test* t) {
     Array* params = parameters(t, &m);
     Array* x = padded(t, "x", 1, rows, ld, 0, rows, c->in);
     real *w = BEFORE(params), *in = BEFORE(x);
-    if (!m.layer_norm) {
+    const bool exact = !m.layer_norm && m.activation == UF_RELU;
+    if (exact) {
         for (size_t i = 0; i < m.size; i++) w[i] = (real)((int)(i * 7919 % 5) - 2);
         for (int i = 0; i < rows * ld; i++) in[i] = (real)(i % 7 - 3);
     }
@@ -678,7 +698,7 @@ static void op_mlp_forward_host(Test* t) {
     for (int b = 0; b < rows; b++) {
         uf_mlp_forward_host(&m, w, alone, in + b * ld, ld, 1, scratch);
         assert_memory_equal(alone, out + b * m.out, m.out * sizeof(real));
-        if (m.layer_norm) continue;
+        if (!exact) continue;
         double *value = test_malloc((width > m.in ? width : m.in) * sizeof(double)), *next;
         for (int i = 0; i < m.in; i++) value[i] = F(in[b * ld + i]);
         for (int l = 0; l <= m.layers; l++) {
@@ -873,6 +893,22 @@ static void op_mlp_backward(Test* t) {
     free_expected(&e);
     clear(t);
 }
+
+// The passes with tanh in place of ReLU. A device that has none of it says so when it is planned.
+static void with_tanh(Test* t, Op* op) {
+    activation = UF_TANH;
+    const UfMlp m = shape_of(t->c, t->c->out);
+    const UfStatus status = t->be->plan(t->be, &m, t->P, t->c->N, t->c->rows);
+    if (status == UF_OK)
+        op(t);
+    else if (status != UF_ERR_UNSUPPORTED || !strstr(uf_error(), "tanh") || t->be->ppo_loss)
+        explain(t, uf_error());
+    activation = UF_RELU;
+}
+static void op_mlp_forward_tanh(Test* t) { with_tanh(t, op_mlp_forward); }
+static void op_mlp_backward_tanh(Test* t) { with_tanh(t, op_mlp_backward); }
+static void op_mlp_forward_host_tanh(Test* t) { with_tanh(t, op_mlp_forward_host); }
+static void op_nan_tanh(Test* t) { with_tanh(t, op_nan); }
 
 // ---- second order ----
 
@@ -1681,7 +1717,9 @@ static void op_adam_polyak(Test* t) {
     const Case* c = t->c;
     const UfMlp m = shape_of(c, c->out);
     const size_t count = c->N * m.size;
-    static const int64_t steps[] = {1, 2, 0, 1000, 3}, cosine_steps[] = {0, 3, 0, 4000, 0};
+    static const int64_t steps[] = {1, 2, 0, 1000, 3};
+    static const UfDecay decays[] = {
+        {0, 0}, {UF_DECAY_COSINE, 3}, {0, 0}, {UF_DECAY_COSINE, 4000}, {UF_DECAY_LINEAR, 7}};
     static const char* const names[] = {"adam", "adam and polyak", "polyak", "adam, NaN gradient",
                                         "adam, infinite gradient"};
     for (int k = 0; k < NUM_ADAM; k++) {
@@ -1707,11 +1745,11 @@ static void op_adam_polyak(Test* t) {
                                t->P,        num_blocks, count};
         send(t);
         const double decay = k == ADAM_AND_POLYAK ? 0.05 : 0;  // AdamW
-        t->be->adam_polyak(t->be, &group, adam ? DEV(lr) : NULL, (UfCount){steps[k], 0}, cosine_steps[k],
-                           decay, polyak ? DEV(step_size) : NULL, adam ? bad->device : NULL);
+        t->be->adam_polyak(t->be, &group, adam ? DEV(lr) : NULL, (UfCount){steps[k], 0}, decays[k], decay,
+                           polyak ? DEV(step_size) : NULL, adam ? bad->device : NULL);
         receive(t);
-        const double part = cosine_steps[k] ? (steps[k] - 1.0) / (double)cosine_steps[k] : 0;
-        const double schedule = (1 + cos(acos(-1) * part)) / 2;
+        const double part = decays[k].kind ? (steps[k] - 1.0) / (double)decays[k].steps : 0;
+        const double schedule = decays[k].kind == UF_DECAY_LINEAR ? 1 - part : (1 + cos(acos(-1) * part)) / 2;
         for (int p = 0; p < t->P && t->reference; p++) {
             const int flag = ((const int*)(const void*)bad->after)[p];
             if ((flag != 0) != (k >= ADAM_NAN && p == bad_member)) expect_near(t, "bad", p, flag, !flag, 0);
@@ -2550,6 +2588,601 @@ static void test_product(void** state) {
 
 // ---- all of them ----
 
+// ---- PPO ----
+
+// A rollout of T steps of N environments. Rows of a case are T N, as far as there are that many.
+typedef struct Rollout {
+    UfSteps s;
+    Array *obs, *action, *log_prob, *reward, *done, *time, *value, *advantage, *target;
+    int rows;
+} Rollout;
+
+static bool has_ppo(const Test* t) { return t->be->ppo_loss != NULL; }
+
+static int between(UfRandom* r, int count) { return (int)uf_random_uniform(r, 0, count); }
+
+static Rollout new_rollout(Test* t, bool discrete, bool bytes) {
+    const Case* c = t->c;
+    Rollout o = {0};
+    const int T = 1 + c->rows % 7,
+              N = c->rows / T < 1    ? 1
+                  : c->rows / T > 60 ? 60
+                                     : c->rows / T,
+              rows = T * N;
+    const int A = discrete && c->out == 1 ? 2 : c->out, numbers = discrete ? 1 : A;
+    o.rows = rows;
+    o.obs = bytes ? new_array(t, "obs", 1, (rows + N) * c->in, 1, false, false)
+                  : normals(t, "obs", (rows + N) * c->in, 1, 0);
+    o.action = normals(t, "action", rows * numbers, 1, 0);
+    o.log_prob = normals(t, "log_prob", rows, 0.3, -1.2);
+    o.reward = normals(t, "reward", rows, 1, 0);
+    o.done = new_array(t, "done", 1, rows, 1, false, false);
+    o.time = new_array(t, "time", 1, rows, sizeof(int32_t), false, false);
+    o.value = normals(t, "value", rows + N, 1, 0);
+    o.advantage = normals(t, "advantage", rows, 1.5, 0.3);
+    o.target = normals(t, "target", rows, 1, 0);
+    for (int p = 0; p < t->P; p++) {
+        UfRandom r = random_of(t, p, 0);
+        for (int i = 0; i < (rows + N) * c->in && bytes; i++)
+            o.obs->before[(size_t)p * o.obs->member + (size_t)i] = (unsigned char)between(&r, 256);
+        for (int i = 0; i < rows; i++) {
+            o.done->before[p * rows + i] = between(&r, 4) == 0;
+            ((int32_t*)(void*)o.time->before)[p * rows + i] = between(&r, 30);
+            if (discrete) BEFORE(o.action)[p * rows + i] = (real)between(&r, A);
+        }
+    }
+    o.s = (UfSteps){.P = t->P,
+                    .T = T,
+                    .N = N,
+                    .O = c->in,
+                    .A = A,
+                    .discrete = discrete,
+                    .bytes = bytes,
+                    .obs = o.obs->device,
+                    .action = DEV(o.action),
+                    .log_prob = DEV(o.log_prob),
+                    .reward = DEV(o.reward),
+                    .done = o.done->device,
+                    .time = o.time->device,
+                    .value = DEV(o.value),
+                    .advantage = DEV(o.advantage),
+                    .target = DEV(o.target)};
+    return o;
+}
+
+static Array* ppo_hypers(Test* t) {
+    Array* a = new_array(t, "hyper", 1, 1, sizeof(UfPpoHyper), false, false);
+    for (int p = 0; p < t->P; p++) {
+        UfRandom r = random_of(t, p, 0);
+        UfPpoHyper h = {.lr = 1e-3f,
+                        .max_grad_norm = (real)uf_random_uniform(&r, 0.2, 0.9),
+                        .gamma = (real)uf_random_uniform(&r, 0.8, 1),
+                        .gae_lambda = (real)uf_random_uniform(&r, 0.5, 1),
+                        .clip_eps = (real)uf_random_uniform(&r, 0.05, 0.4),
+                        .vf_coef = (real)uf_random_uniform(&r, 0.2, 1),
+                        .ent_coef = (real)uf_random_uniform(&r, 0, 0.2)};
+        ((UfPpoHyper*)(void*)a->before)[p] = h;
+    }
+    return a;
+}
+#define PPO_HYPER(a) ((const UfPpoHyper*)(const void*)(a)->before)
+
+static Array* ppo_metrics(Test* t) {
+    Array* a = new_array(t, "metrics", 1, UF_NUM_PPO_METRICS, sizeof(double), false, true);
+    for (int i = 0; i < t->P * UF_NUM_PPO_METRICS; i++)
+        ((double*)(void*)a->before)[i] = 0.25 * (i % UF_NUM_PPO_METRICS);
+    return a;
+}
+
+static void op_random_order(Test* t) {
+    const int sizes[] = {1, 2, 3, 4, 5, 33, 2 * t->c->rows};
+    uint64_t seeds[MAX_P];
+    if (!t->be->random_order) return;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        const int n = sizes[k];
+        Array *a = new_array(t, "order", 1, n, sizeof(int64_t), false, true),
+              *b = new_array(t, "order of the next update", 1, n, sizeof(int64_t), false, true);
+        send(t);
+        t->be->random_order(t->be, a->device, t->P, n, seeds_of(t, seeds), 7, (UfCount){k + 1, 0});
+        t->be->random_order(t->be, b->device, t->P, n, seeds_of(t, seeds), 7, (UfCount){k + 2, 0});
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const int64_t *now = (const int64_t*)(const void*)a->after + p * n,
+                          *next = (const int64_t*)(const void*)b->after + p * n;
+            int* seen = must(calloc(n, sizeof *seen));
+            for (int i = 0; i < n; i++) {
+                assert_true(now[i] >= 0 && now[i] < n && !seen[now[i]]);
+                seen[now[i]] = 1;
+            }
+            if (n > 32) assert_memory_not_equal(now, next, n * sizeof *now);
+            free(seen);
+        }
+        clear(t);
+    }
+}
+
+static void op_ppo_observe(Test* t) {
+    if (!has_ppo(t)) return;
+    for (int bytes = 0; bytes < 2; bytes++) {
+        const Rollout o = new_rollout(t, true, bytes);
+        const int B = o.rows < 70 ? o.rows : 70, O = t->c->in, first = o.s.N / 2;
+        Array *index = new_array(t, "index", 1, o.rows, sizeof(int64_t), false, false),
+              *picked = output(t, "rows that are picked", B * O),
+              *range = output(t, "rows in order", o.rows * O);
+        for (int p = 0; p < t->P; p++) {
+            UfRandom r = random_of(t, p, 0);
+            for (int i = 0; i < o.rows; i++)
+                ((int64_t*)(void*)index->before)[p * o.rows + i] = between(&r, o.rows);
+        }
+        send(t);
+        t->be->ppo_observe(t->be, DEV(picked), &o.s, &(UfPick){index->device, o.rows, B}, 0, 0);
+        t->be->ppo_observe(t->be, DEV(range), &o.s, NULL, first, o.rows);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int b = 0; b < o.rows; b++)
+                for (int i = 0; i < O; i++) {
+                    const size_t rows = o.rows + o.s.N,
+                                 chosen = ((int64_t*)(void*)index->before)[p * o.rows + b];
+                    const size_t at = (p * rows + chosen) * O + i, next = (p * rows + first + b) * O + i;
+                    if (b < B)
+                        expect(t, "picked", at, AFTER(picked)[(p * B + b) * O + i],
+                               bytes ? o.obs->before[at] : BEFORE(o.obs)[at], 0);
+                    expect(t, "range", next, AFTER(range)[(p * o.rows + b) * O + i],
+                           bytes ? o.obs->before[next] : BEFORE(o.obs)[next], 0);
+                }
+        clear(t);
+    }
+}
+
+// Log-probabilities of a row's kinds in double, and what float may be off by: a sum of A exponentials and a logarithm.
+static double naive_log_softmax(const real* logits, int A, double* log_p) {
+    double sum = 0, entropy = 0, largest = 0;
+    for (int k = 0; k < A; k++) sum += exp(F(logits[k]));
+    for (int k = 0; k < A; k++) {
+        log_p[k] = F(logits[k]) - log(sum);
+        entropy -= exp(log_p[k]) * log_p[k];
+        largest = fmax(largest, fabs(log_p[k]));
+    }
+    return entropy;
+}
+static double softmax_bound(const real* logits, int A) {
+    double largest = 0;
+    for (int k = 0; k < A; k++) largest = fmax(largest, fabs(F(logits[k])));
+    return (A + 8) * U * (1 + 2 * largest);
+}
+
+static void op_ppo_act(Test* t) {
+    if (!has_ppo(t)) return;
+    for (int discrete = 0; discrete < 2; discrete++) {
+        Rollout o = new_rollout(t, discrete, false);
+        const int A = o.s.A, N = o.s.N, ld = A + 1, step = o.s.T - 1, numbers = discrete ? 1 : A;
+        Array *head = normals(t, "head", N * ld, 1.5, 0), *log_std = normals(t, "log_std", A + 3, 0.5, -0.5);
+        Array* noise = normals(t, "noise", o.rows * numbers, 1, 0);
+        for (size_t i = 0; i < t->P * noise->member && discrete; i++)
+            BEFORE(noise)[i] = (real)tanh(BEFORE(noise)[i]);  // in (-1, 1), most of it not near the ends
+        o.action->written = o.log_prob->written = true;
+        const UfPpoHeads heads = {DEV(head), ld, discrete ? NULL : DEV(log_std), A + 3};
+        send(t);
+        t->be->ppo_act(t->be, &o.s, step, &heads, DEV(noise));
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int row = 0; row < o.rows; row++) {
+                const size_t at = p * o.rows + row;
+                const int n = row - step * N;
+                const real* m = BEFORE(head) + (p * N + n) * ld;
+                if (n < 0) {  // other steps are left alone
+                    expect(t, "action of another step", at, AFTER(o.action)[at * numbers],
+                           BEFORE(o.action)[at * numbers], 0);
+                    continue;
+                }
+                if (discrete) {
+                    double log_p[MAX_OUT], below = 0;
+                    const int kind = (int)AFTER(o.action)[at];
+                    naive_log_softmax(m, A, log_p);
+                    assert_true(kind >= 0 && kind < A && AFTER(o.action)[at] == (real)kind);
+                    for (int k = 0; k < kind; k++) below += exp(log_p[k]);
+                    const double u = (F(BEFORE(noise)[at]) + 1) / 2, slack = 2 * softmax_bound(m, A);
+                    if (u < below - slack || (u > below + exp(log_p[kind]) + slack && kind < A - 1))
+                        expect_near(t, "share below the kind", at, below, u, 0);
+                    expect(t, "log_prob", at, AFTER(o.log_prob)[at], log_p[kind], softmax_bound(m, A));
+                    continue;
+                }
+                double log_prob = 0, size = 0;
+                for (int i = 0; i < A; i++) {
+                    const double s = F(BEFORE(log_std)[p * (A + 3) + i]), eps = F(BEFORE(noise)[at * A + i]);
+                    const double action = F(m[i]) + exp(s) * eps, got = F(AFTER(o.action)[at * A + i]);
+                    expect(t, "action", at * A + i, got, action,
+                           4 * U * (fabs(F(m[i])) + exp(s) * fabs(eps)));
+                    const double z = (got - F(m[i])) / exp(s);
+                    log_prob += -z * z / 2 - s - log(2 * acos(-1)) / 2;
+                    // z is a difference that may have lost what action and mean are large by
+                    size += z * z + fabs(s) + 1 + fabs(z) * fabs(F(m[i])) / exp(s);
+                }
+                expect(t, "log_prob", at, AFTER(o.log_prob)[at], log_prob, (A + 8) * U * size);
+            }
+        clear(t);
+    }
+}
+
+static void op_ppo_episodes(Test* t) {
+    if (!has_ppo(t)) return;
+    Rollout o = new_rollout(t, true, false);
+    const int N = o.s.N;
+    Array *length = new_array(t, "length", 1, N, sizeof(int32_t), false, true),
+          *ret = new_array(t, "return", 1, N, sizeof(double), false, true),
+          *sums = new_array(t, "sums", 1, 3, sizeof(double), false, true);
+    o.time->written = true;
+    for (int i = 0; i < t->P * N; i++) {
+        ((int32_t*)(void*)length->before)[i] = i % N % 5;
+        ((double*)(void*)ret->before)[i] = 0.5 * (i % N % 3);
+    }
+    for (int i = 0; i < t->P * 3; i++) ((double*)(void*)sums->before)[i] = 10 * (i % 3);
+    const UfEpisodes e = {length->device, ret->device, sums->device};
+    send(t);
+    for (int step = 0; step < o.s.T; step++) t->be->ppo_episodes(t->be, &o.s, step, &e);
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++) {
+        double expected[3] = {0, 10, 20};
+        for (int n = 0; n < N; n++) {
+            int steps = ((int32_t*)(void*)length->before)[p * N + n];
+            double sum = ((double*)(void*)ret->before)[p * N + n];
+            for (int step = 0; step < o.s.T; step++) {
+                const size_t row = p * o.rows + step * N + n;
+                expect(t, "time", row, ((const int32_t*)(const void*)o.time->after)[row], steps++, 0);
+                sum += F(BEFORE(o.reward)[row]);
+                if (!o.done->before[row]) continue;
+                expected[0]++;
+                expected[1] += sum;
+                expected[2] += steps;
+                sum = steps = 0;
+            }
+            expect(t, "length", n, ((const int32_t*)(const void*)length->after)[p * N + n], steps, 0);
+            expect(t, "return", n, ((const double*)(const void*)ret->after)[p * N + n], sum,
+                   1e-12 * (1 + fabs(sum)));
+        }
+        for (int i = 0; i < 3; i++)
+            expect(t, "sums", i, ((const double*)(const void*)sums->after)[p * 3 + i], expected[i],
+                   1e-10 * o.rows);
+    }
+    clear(t);
+}
+
+static void op_ppo_values(Test* t) {
+    if (!has_ppo(t)) return;
+    Rollout o = new_rollout(t, true, false);
+    const int ld = 3, B = o.rows - o.rows / 3, first = o.rows / 3;
+    Array* out = normals(t, "out", B * ld, 1, 0);
+    o.value->written = true;
+    send(t);
+    t->be->ppo_values(t->be, &o.s, first, DEV(out) + 1, ld, B);
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++)
+        for (int row = 0; row < o.rows + o.s.N; row++) {
+            const size_t at = p * (o.rows + o.s.N) + row;
+            const bool inside = row >= first && row < first + B;
+            expect(t, "value", at, AFTER(o.value)[at],
+                   inside ? BEFORE(out)[(p * B + row - first) * ld + 1] : BEFORE(o.value)[at], 0);
+        }
+    clear(t);
+}
+
+static void op_ppo_advantages(Test* t) {
+    if (!has_ppo(t)) return;
+    for (int by_time = 0; by_time < 2; by_time++) {
+        Rollout o = new_rollout(t, true, false);
+        Array* hyper = ppo_hypers(t);
+        const int N = o.s.N;
+        o.advantage->written = o.target->written = true;
+        send(t);
+        t->be->ppo_advantages(t->be, &o.s, by_time, hyper->device);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int n = 0; n < N; n++) {
+                double next = 0, size = 0;
+                for (int step = o.s.T - 1; step >= 0; step--) {
+                    const size_t row = p * o.rows + step * N + n, v = p * (o.rows + N) + step * N + n;
+                    const double gamma = F(PPO_HYPER(hyper)[p].gamma),
+                                 time = ((int32_t*)(void*)o.time->before)[row];
+                    const double discount = o.done->before[row] ? 0 : by_time ? pow(gamma, time) : gamma;
+                    const double value = F(BEFORE(o.value)[v]), after = discount * F(BEFORE(o.value)[v + N]);
+                    const double lambda = discount * F(PPO_HYPER(hyper)[p].gae_lambda);
+                    next = F(BEFORE(o.reward)[row]) + after - value + lambda * next;
+                    size = fabs(F(BEFORE(o.reward)[row])) + fabs(after) + fabs(value) + lambda * size;
+                    // powf is off by a unit or two, and gamma's own rounding is not counted: both use the float.
+                    expect(t, "advantage", row, AFTER(o.advantage)[row], next, 8 * U * size);
+                    expect(t, "target", row, AFTER(o.target)[row], next + value,
+                           9 * U * (size + fabs(value)));
+                }
+            }
+        clear(t);
+    }
+}
+
+// One row's part of the loss, in double, with the derivatives written out from the definitions.
+typedef struct LossRow {
+    double policy, value, entropy, kl, clipped;
+    double dlp, dv;      // with respect to log-probability and value
+    bool near_a_corner;  // float may take the other side
+} LossRow;
+
+static LossRow naive_loss_row(double log_ratio, double advantage, double v, double old, double target,
+                              double eps, int clip_value) {
+    LossRow l = {0};
+    const double ratio = exp(log_ratio), low = 1 - eps, high = 1 + eps;
+    const double held = fmin(fmax(ratio, low), high), plain = ratio * advantage, cut = held * advantage;
+    l.policy = -fmin(plain, cut);
+    l.dlp = plain <= cut ? -plain : 0;
+    l.kl = ratio - 1 - log_ratio;
+    l.clipped = ratio < low || ratio > high;
+    l.near_a_corner = fabs(ratio - low) < 1e-4 || fabs(ratio - high) < 1e-4;
+    const double error = v - target, held_v = old + fmin(fmax(v - old, -eps), eps), error_c = held_v - target;
+    const double share = clip_value == UF_CLIP_VALUE_NAVIX ? 0.5 : 1, a = error * error,
+                 b = share * error_c * error_c;
+    const bool inside = fabs(v - old) <= eps;
+    if (clip_value == UF_CLIP_VALUE_NONE || a >= b || (inside && share == 1)) {
+        l.value = a / 2;
+        l.dv = error;
+    } else {
+        l.value = b / 2;
+        l.dv = inside ? share * error_c : 0;
+    }
+    if (clip_value != UF_CLIP_VALUE_NONE)
+        l.near_a_corner |=
+            fabs(fabs(v - old) - eps) < 1e-4 || (!(inside && share == 1) && fabs(a - b) < 1e-4);
+    return l;
+}
+
+static void check_loss(Test* t, const Rollout* o, const Array* index, int B, const Array* head,
+                       const Array* log_std, const Array* value, const Array* hyper, const Array* dhead,
+                       const Array* dvalue, const Array* dlog_std, const Array* metrics, int ld,
+                       int clip_value, bool normalise) {
+    const int A = o->s.A, N = o->s.N, rows = o->rows;
+    for (int p = 0; p < t->P; p++) {
+        const int64_t* picks = (const int64_t*)(const void*)index->before + p * rows;
+        const UfPpoHyper* h = &PPO_HYPER(hyper)[p];
+        double mean = 0, variance = 0, sums[UF_NUM_PPO_METRICS] = {0}, size = 0, ds[MAX_OUT] = {0},
+               ds_size = 0;
+        int corners = 0;
+        for (int b = 0; b < B; b++) mean += F(BEFORE(o->advantage)[p * rows + picks[b]]) / B;
+        for (int b = 0; b < B; b++)
+            variance += pow(F(BEFORE(o->advantage)[p * rows + picks[b]]) - mean, 2) / B;
+        const double scale = normalise ? 1 / (sqrt(variance) + 1e-8) : 1;
+        if (!normalise) mean = 0;
+        for (int b = 0; b < B; b++) {
+            const size_t row = p * rows + picks[b], v_row = p * (rows + N) + picks[b];
+            const real* m = BEFORE(head) + (p * B + b) * ld;
+            const real* s = log_std ? BEFORE(log_std) + p * A : NULL;
+            double log_p[MAX_OUT] = {0}, entropy = 0, log_prob = 0, bound = 0;
+            const int kind = o->s.discrete ? (int)BEFORE(o->action)[row] : 0;
+            if (o->s.discrete) {
+                entropy = naive_log_softmax(m, A, log_p);
+                log_prob = log_p[kind];
+                bound = softmax_bound(m, A);
+            }
+            for (int i = 0; i < A && s; i++) {
+                const double x = F(BEFORE(o->action)[row * A + i]), z = (x - F(m[i])) / exp(F(s[i]));
+                log_prob += -z * z / 2 - F(s[i]) - log(2 * acos(-1)) / 2;
+                entropy += F(s[i]) + 0.5 + log(2 * acos(-1)) / 2;
+                bound +=
+                    8 * U * (z * z + fabs(F(s[i])) + 1 + fabs(z) * (fabs(x) + fabs(F(m[i]))) / exp(F(s[i])));
+            }
+            const double advantage = (F(BEFORE(o->advantage)[row]) - mean) * scale,
+                         v = F(BEFORE(value)[p * B + b]);
+            const double log_ratio = log_prob - F(BEFORE(o->log_prob)[row]);
+            const LossRow l = naive_loss_row(log_ratio, advantage, v, F(BEFORE(o->value)[v_row]),
+                                             F(BEFORE(o->target)[row]), F(h->clip_eps), clip_value);
+            corners += l.near_a_corner;
+            sums[UF_PPO_METRIC_policy_loss] += l.policy / B;
+            sums[UF_PPO_METRIC_value_loss] += l.value / B;
+            sums[UF_PPO_METRIC_entropy] += entropy / B;
+            sums[UF_PPO_METRIC_approx_kl] += l.kl / B;
+            sums[UF_PPO_METRIC_clip_fraction] += l.clipped / B;
+            const double ratio = exp(log_ratio), moved = bound + 4 * U * (1 + fabs(log_ratio));
+            size +=
+                (ratio * (1 + fabs(advantage)) * (moved + 8 * U) + 8 * U * (l.value + fabs(entropy) + 4)) / B;
+            const double dlp = l.dlp / B, dh = -F(h->ent_coef) / B;
+            const double dlp_bound =
+                fabs(dlp) * (moved + 16 * U) + ratio / B * 8 * U * scale * (fabs(mean) + 1);
+            if (l.near_a_corner) continue;
+            expect(
+                t, "dvalue", p * B + b, AFTER(dvalue)[p * B + b], F(h->vf_coef) * l.dv / B,
+                8 * U * F(h->vf_coef) *
+                    (fabs(v) + 2 * fabs(F(BEFORE(o->value)[v_row])) + fabs(F(BEFORE(o->target)[row])) + 1) /
+                    B);
+            for (int i = 0; i < A; i++) {
+                const double got = F(AFTER(dhead)[(p * B + b) * ld + i]);
+                if (o->s.discrete) {
+                    const double prob = exp(log_p[i]), each = prob * (log_p[i] + entropy);
+                    expect(t, "dhead", (p * B + b) * A + i, got, dlp * ((i == kind) - prob) - dh * each,
+                           dlp_bound + fabs(dlp) * 2 * bound +
+                               fabs(dh) * (2 * bound + 8 * U) * (2 + fabs(log_p[i])));
+                    continue;
+                }
+                const double std = exp(F(s[i])), z = (F(BEFORE(o->action)[row * A + i]) - F(m[i])) / std;
+                const double z_bound =
+                    4 * U * (fabs(z) + (fabs(F(m[i])) + fabs(F(BEFORE(o->action)[row * A + i]))) / std);
+                expect(t, "dhead", (p * B + b) * A + i, got, dlp * z / std,
+                       (dlp_bound * fabs(z) + fabs(dlp) * (z_bound + 4 * U * fabs(z))) / std);
+                ds_size += dlp_bound * (z * z + 1) +
+                           fabs(dlp) * (2 * fabs(z) * z_bound + 4 * U * (z * z + 1)) + 4 * U * fabs(dh);
+                ds[i] += dlp * (z * z - 1) + dh;
+            }
+        }
+        // Rows near a corner move sums by their own size: then the sums say nothing to these bounds.
+        if (corners) continue;
+        for (int i = 0; i < A && dlog_std; i++)
+            expect(t, "dlog_std", p * A + i, AFTER(dlog_std)[p * A + i], ds[i],
+                   ds_size + B * U * fabs(ds[i]));
+        sums[UF_PPO_METRIC_loss] = sums[UF_PPO_METRIC_policy_loss] +
+                                   F(h->vf_coef) * sums[UF_PPO_METRIC_value_loss] -
+                                   F(h->ent_coef) * sums[UF_PPO_METRIC_entropy];
+        for (int i = 0; i < UF_NUM_PPO_METRICS; i++)
+            expect(t, "metrics", i, ((const double*)(const void*)metrics->after)[p * UF_NUM_PPO_METRICS + i],
+                   0.25 * i + sums[i], i == UF_PPO_METRIC_grad_norm ? 0 : 2 * size + 1e-12);
+    }
+}
+
+static void op_ppo_loss(Test* t) {
+    if (!has_ppo(t)) return;
+    for (int variant = 0; variant < 8; variant++) {
+        const bool discrete = variant % 2, normalise = variant / 2 % 2;
+        const int clip_value = variant % 3;
+        Rollout o = new_rollout(t, discrete, false);
+        const int A = o.s.A, B = o.rows < 40 ? o.rows : 40, ld = A + variant % 2;
+        Array *index = new_array(t, "index", 1, o.rows, sizeof(int64_t), false, false),
+              *head = normals(t, "head", B * ld, 1, 0),
+              *log_std = discrete ? NULL : normals(t, "log_std", A, 0.3, 0);
+        Array *value = normals(t, "new value", B, 1, 0), *hyper = ppo_hypers(t), *metrics = ppo_metrics(t);
+        Array *dhead = output(t, "dhead", B * ld), *dvalue = output(t, "dvalue", B),
+              *dlog_std = discrete ? NULL : output(t, "dlog_std", A);
+        for (int p = 0; p < t->P; p++) {
+            UfRandom r = random_of(t, p, 0);
+            for (int i = 0; i < o.rows; i++)
+                ((int64_t*)(void*)index->before)[p * o.rows + i] = between(&r, o.rows);
+            for (int b = 0; b < B; b++) {  // values that moved little beside such that moved too far
+                const int64_t row = ((int64_t*)(void*)index->before)[p * o.rows + b];
+                if (b % 3 == 0)
+                    BEFORE(value)[p * B + b] = BEFORE(o.value)[p * (o.rows + o.s.N) + row] + (real)0.02;
+            }
+            for (int i = 0; i < o.rows && !discrete; i++)  // ratios of the order of 1, whatever A is
+                BEFORE(o.log_prob)[p * o.rows + i] -= (real)(A * (0.5 + log(2 * acos(-1)) / 2) - 1);
+        }
+        const UfPpoHeads heads = {DEV(head), ld, discrete ? NULL : DEV(log_std), A};
+        send(t);
+        t->be->ppo_loss(t->be, DEV(dhead), DEV(dvalue), discrete ? NULL : DEV(dlog_std), &o.s,
+                        (UfPick){index->device, o.rows, B}, &heads, DEV(value), 1, clip_value, normalise,
+                        hyper->device, metrics->device);
+        receive(t);
+        if (t->reference)
+            check_loss(t, &o, index, B, head, log_std, value, hyper, dhead, dvalue, dlog_std, metrics, ld,
+                       clip_value, normalise);
+        clear(t);
+    }
+}
+
+static void op_clip_gradients(Test* t) {
+    if (!has_ppo(t)) return;
+    for (int large = 0; large < 2; large++) {
+        const size_t counts[] = {(size_t)t->c->width * 16 + 3, 64};
+        Array* grads[2];
+        UfGroup groups[2];
+        Array *hyper = ppo_hypers(t), *metrics = ppo_metrics(t);
+        for (int k = 0; k < 2; k++) {
+            grads[k] = normals_outer(t, "grads", 1 + 2 * k, counts[k], large ? 1 : 1e-4, 0);
+            grads[k]->written = true;
+            groups[k] =
+                (UfGroup){.grads = DEV(grads[k]), .P = t->P, .num_blocks = 1 + 2 * k, .count = counts[k]};
+        }
+        send(t);
+        t->be->clip_gradients(t->be, groups, 2, hyper->device, metrics->device);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            double squares = 0;
+            for (int k = 0; k < 2; k++)
+                for (size_t i = 0; i < counts[k]; i++) {
+                    double sum = 0;
+                    for (size_t b = 0; b < grads[k]->outer; b++)
+                        sum += F(BEFORE(grads[k])[(b * t->P + p) * counts[k] + i]);
+                    squares += sum * sum;
+                }
+            const double norm = sqrt(squares), most = F(PPO_HYPER(hyper)[p].max_grad_norm);
+            const double factor = norm > most ? most / norm : 1;
+            if (large) assert_true(norm > most);
+            expect(t, "grad_norm", p,
+                   ((const double*)(const void*)
+                        metrics->after)[p * UF_NUM_PPO_METRICS + UF_PPO_METRIC_grad_norm],
+                   0.25 * UF_PPO_METRIC_grad_norm + norm, 4 * U * norm);
+            for (int k = 0; k < 2; k++)
+                for (size_t i = 0; i < counts[k]; i++) {
+                    double sum = 0, size = 0;
+                    for (size_t b = 0; b < grads[k]->outer; b++) {
+                        const double part = F(BEFORE(grads[k])[(b * t->P + p) * counts[k] + i]);
+                        sum += part;
+                        size += fabs(part);
+                        if (b)
+                            expect(t, "another block", i, AFTER(grads[k])[(b * t->P + p) * counts[k] + i],
+                                   part, 0);
+                    }
+                    expect(t, "gradient", i, AFTER(grads[k])[p * counts[k] + i], factor * sum,
+                           8 * U * factor * size);
+                }
+        }
+        clear(t);
+    }
+}
+
+// Orders of five numbers: each of the 120 as often as any other. chi^2 of 119 degrees has mean 119 and deviation 15.4.
+static void test_orders(void** state) {
+    (void)state;
+    enum { DRAWS = 24000 };
+    int counts[3125] = {0};
+    double chi = 0;
+    for (uint64_t draw = 0; draw < DRAWS; draw++) {
+        const UfShuffle s = uf_shuffle(11, UF_STREAM_PPO_ORDER, draw, 5);
+        int code = 0;
+        for (uint32_t i = 0; i < 5; i++) code = 5 * code + (int)uf_shuffled(&s, i);
+        counts[code]++;
+    }
+    int kinds = 0;
+    for (int k = 0; k < 3125; k++) {
+        kinds += counts[k] > 0;
+        if (counts[k]) chi += pow(counts[k] - DRAWS / 120.0, 2) / (DRAWS / 120.0);
+    }
+    assert_int_equal(kinds, 120);
+    if (chi > 119 + 5 * 15.4) fail_msg("chi^2 of orders of five: %g, expected 119 +- 15", chi);
+    // Of many: where a number lands does not depend on it, nor on where its neighbour does.
+    double lag = 0, place = 0;
+    const int n = 1000, orders = 200;
+    for (int draw = 0; draw < orders; draw++) {
+        const UfShuffle s = uf_shuffle(12, UF_STREAM_PPO_ORDER, (uint64_t)draw, (uint32_t)n);
+        double last = 0;
+        for (int i = 0; i < n; i++) {
+            const double x = (uf_shuffled(&s, (uint32_t)i) + 0.5) / n - 0.5;
+            place += x * ((i + 0.5) / n - 0.5);
+            if (i) lag += x * last;
+            last = x;
+        }
+    }
+    const double deviation = sqrt((double)n * orders) / 12;  // of a sum of products of two uniform numbers
+    if (fabs(place) > 5 * deviation || fabs(lag) > 5 * deviation)
+        fail_msg("correlation with the place %g, with the neighbour %g, expected 0 +- %g", place, lag,
+                 deviation);
+}
+
+static void test_tanh(void** state) {
+    (void)state;
+    for (double x = 1e-8; x < 100; x *= 1.0001)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            const real y = uf_tanh((real)(sign * x)), wanted = (real)tanh(sign * x);
+            if (!(fabs(F(y) - F(wanted)) <= 4e-7 * fabs(F(wanted))) || fabsf(y) > 1)
+                fail_msg("tanh(%.9g) = %.9g, expected %.9g", sign * x, F(y), F(wanted));
+        }
+    assert_true(uf_tanh(0) == 0 && uf_tanh(INFINITY) == 1 && uf_tanh(-INFINITY) == -1 && isnan(uf_tanh(NAN)));
+}
+
+static void test_orthogonal(void** state) {
+    (void)state;
+    static const int shapes[][2] = {{1, 1}, {5, 3}, {3, 5}, {64, 64}, {64, 7}, {4, 64}, {147, 64}};
+    for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
+        const int in = shapes[k][0], out = shapes[k][1], ld = out + 2, count = in < out ? in : out,
+                  length = in < out ? out : in;
+        real* w = must(calloc(in * ld, sizeof *w));
+        UfRandom r = uf_random(k, 0, 0);
+        assert_int_equal(uf_fill_orthogonal(w, in, out, ld, 1.5, &r), UF_OK);
+        for (int i = 0; i < count; i++)
+            for (int j = 0; j <= i; j++) {
+                double inner = 0;
+                for (int x = 0; x < length; x++)
+                    inner +=
+                        in < out ? F(w[i * ld + x]) * F(w[j * ld + x]) : F(w[x * ld + i]) * F(w[x * ld + j]);
+                if (fabs(inner - 2.25 * (i == j)) > 1e-6)
+                    fail_msg("(%d, %d): vectors %d and %d have the product %g", in, out, i, j, inner);
+            }
+        for (int i = 0; i < in; i++) assert_true(w[i * ld + out] == 0 && w[i * ld + out + 1] == 0);
+        free(w);
+    }
+}
+
 static const struct NamedOp {
     const char* name;
     Op* op;
@@ -2560,6 +3193,18 @@ static const struct NamedOp {
     {"nan", op_nan, true},
     {"mlp_backward", op_mlp_backward, true},
     {"mlp_backward_backward", op_mlp_backward_backward, true},
+    {"mlp_forward, tanh", op_mlp_forward_tanh, true},
+    {"mlp_forward_host, tanh", op_mlp_forward_host_tanh, false},
+    {"nan, tanh", op_nan_tanh, true},
+    {"mlp_backward, tanh", op_mlp_backward_tanh, true},
+    {"random_order", op_random_order, false},
+    {"ppo_observe", op_ppo_observe, false},
+    {"ppo_act", op_ppo_act, false},
+    {"ppo_episodes", op_ppo_episodes, false},
+    {"ppo_values", op_ppo_values, false},
+    {"ppo_advantages", op_ppo_advantages, false},
+    {"ppo_loss", op_ppo_loss, false},
+    {"clip_gradients", op_clip_gradients, false},
     {"policy_sample", op_policy_sample, false},
     {"entropy_coef", op_entropy_coef, false},
     {"awr_weight", op_awr_weight, false},
@@ -2593,12 +3238,14 @@ static void test_op(void** state) {
 }
 
 int main(void) {
-    struct CMUnitTest tests[NUM_OPS + 5] = {
+    enum { OTHERS = 8 };
+    struct CMUnitTest tests[NUM_OPS + OTHERS] = {
         cmocka_unit_test(test_blocks),        cmocka_unit_test(test_philox),
         cmocka_unit_test(test_distributions), cmocka_unit_test(test_many_members),
-        cmocka_unit_test(test_product),
+        cmocka_unit_test(test_orders),        cmocka_unit_test(test_orthogonal),
+        cmocka_unit_test(test_tanh),          cmocka_unit_test(test_product),
     };
     for (int k = 0; k < NUM_OPS; k++)
-        tests[5 + k] = (struct CMUnitTest){ops[k].name, test_op, NULL, NULL, (void*)&ops[k]};
+        tests[OTHERS + k] = (struct CMUnitTest){ops[k].name, test_op, NULL, NULL, (void*)&ops[k]};
     return cmocka_run_group_tests_name("kernels", tests, open_devices, close_devices);
 }

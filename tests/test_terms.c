@@ -438,14 +438,184 @@ static void test_model_loss(void** state) {
     }
 }
 
+// ---- PPO ----
+
+enum { MAX_KINDS = 7 };
+typedef struct Categorical {
+    int A, chosen;
+    double dlp, dh;
+} Categorical;
+
+static double categorical_loss(const double* logits, const void* context) {
+    const Categorical* c = context;
+    double log_p[MAX_KINDS];
+    const double entropy = uf_log_softmax(log_p, logits, c->A);
+    return c->dlp * log_p[c->chosen] + c->dh * entropy;
+}
+
+static void test_categorical(void** state) {
+    (void)state;
+    UfRandom r = random_of(10);
+    for (int k = 0; k < POINTS; k++) {
+        const int A = 1 + k % MAX_KINDS;
+        const Categorical c = {A, k / MAX_KINDS % A, draw(&r, -2, 2), draw(&r, -2, 2)};
+        double logits[MAX_KINDS], log_p[MAX_KINDS], d[MAX_KINDS], sum = 0, entropy = 0;
+        for (int i = 0; i < A; i++) logits[i] = draw(&r, -4, 4);
+        const double given = uf_log_softmax(log_p, logits, A), value = categorical_loss(logits, &c);
+        for (int i = 0; i < A; i++) sum += exp(logits[i]);
+        for (int i = 0; i < A; i++) {
+            const double p = exp(logits[i]) / sum;
+            assert_close(log_p[i], log(p), 1e-13);
+            entropy -= p * log(p);
+        }
+        assert_close(given, entropy, 1e-13);
+        uf_categorical_grad(d, log_p, A, given, c.chosen, c.dlp, c.dh);
+        for (int i = 0; i < A; i++)
+            assert_close(d[i], slope(categorical_loss, logits, A, i, STEP, &c), tolerance(value, d[i]));
+        // The kinds share (0, 1) in order.
+        double below = 0;
+        for (int i = 0; i < A; i++) {
+            const double p = exp(log_p[i]);
+            assert_int_equal(uf_categorical_pick(log_p, A, below + 1e-9), i);
+            assert_int_equal(uf_categorical_pick(log_p, A, below + p - 1e-9), i);
+            below += p;
+        }
+    }
+    // Logits whose exponentials leave any range.
+    const double far[3] = {1e4, -1e4, 0};
+    double log_p[3];
+    assert_close(uf_log_softmax(log_p, far, 3), 0, 0);
+    assert_close(log_p[0], 0, 0);
+    assert_close(log_p[1], -2e4, 0);
+    assert_int_equal(uf_categorical_pick(log_p, 3, 0.999999), 0);
+}
+
+static double normal_loss(const double* x, const void* context) {
+    UfHeadGrad unused;
+    return uf_normal_log_prob(*(const double*)context, x[0], x[1], &unused);
+}
+
+static void test_normal(void** state) {
+    (void)state;
+    UfRandom r = random_of(11);
+    for (int k = 0; k < POINTS; k++) {
+        const double x[2] = {draw(&r, -2, 2), draw(&r, -1, 1)}, action = draw(&r, -3, 3);
+        UfHeadGrad g;
+        const double value = uf_normal_log_prob(action, x[0], x[1], &g), std = exp(x[1]);
+        assert_close(value, log(exp(-pow((action - x[0]) / std, 2) / 2) / (std * sqrt(2 * acos(-1)))),
+                     1e-12 * (1 + fabs(value)));
+        assert_close(g.dm, slope(normal_loss, x, 2, 0, STEP, &action), tolerance(value, g.dm));
+        assert_close(g.ds, slope(normal_loss, x, 2, 1, STEP, &action), 10 * tolerance(value, g.ds));
+        assert_close(uf_normal_entropy(x[1]), log(std * sqrt(2 * acos(-1) * exp(1))), 1e-14);
+    }
+}
+
+typedef struct Ppo {
+    int kind;
+    double advantage, clip, old, target;
+} Ppo;
+
+static double policy_loss(const double* x, const void* context) {
+    const Ppo* c = context;
+    double unused;
+    return uf_ppo_policy_loss(x[0], c->advantage, c->clip, &unused);
+}
+
+static double clipped_value_loss(const double* x, const void* context) {
+    const Ppo* c = context;
+    double unused;
+    return uf_ppo_value_loss(c->kind, x[0], c->old, c->target, c->clip, &unused);
+}
+
+static void test_ppo_losses(void** state) {
+    (void)state;
+    UfRandom r = random_of(12);
+    int held[2] = {0};
+    for (int k = 0; k < 4 * POINTS; k++) {
+        const Ppo c = {k % 3, draw(&r, -2, 2), draw(&r, 0.05, 0.5), draw(&r, -2, 2), draw(&r, -2, 2)};
+        double x = draw(&r, -1, 1), d;
+        const double far = fmin(fabs(exp(x) - 1 - c.clip), fabs(exp(x) - 1 + c.clip));
+        if (far > 4 * STEP) {  // the derivative jumps where the ratio leaves its bounds
+            const double value = uf_ppo_policy_loss(x, c.advantage, c.clip, &d), ratio = exp(x);
+            const double cut = fmin(fmax(ratio, 1 - c.clip), 1 + c.clip);
+            assert_close(value, -fmin(ratio * c.advantage, cut * c.advantage), 1e-14);
+            assert_close(d, slope(policy_loss, &x, 1, 0, STEP, &c), tolerance(value, d));
+            held[0] += d == 0;
+        }
+        x = c.old + draw(&r, -1, 1);
+        const double share = c.kind == UF_CLIP_VALUE_NAVIX ? 0.5 : 1, error = x - c.target,
+                     cut = c.old + fmin(fmax(x - c.old, -c.clip), c.clip) - c.target;
+        const double wanted =
+            c.kind == UF_CLIP_VALUE_NONE ? error * error / 2 : fmax(error * error, share * cut * cut) / 2;
+        assert_close(uf_ppo_value_loss(c.kind, x, c.old, c.target, c.clip, &d), wanted, 1e-14);
+        const bool meet = c.kind != UF_CLIP_VALUE_NONE &&
+                          (fabs(fabs(x - c.old) - c.clip) < 4 * STEP ||
+                           (fabs(x - c.old) > c.clip && fabs(error * error - share * cut * cut) < 0.1));
+        if (meet) continue;
+        assert_close(d, slope(clipped_value_loss, &x, 1, 0, STEP, &c), tolerance(wanted, d));
+        held[1] += d == 0;
+    }
+    assert_in_range(held[0], 100, 4 * POINTS);  // both sides of both clips were met
+    assert_in_range(held[1], 50, 4 * POINTS);
+    double d;
+    assert_true(isnan(uf_ppo_policy_loss(NAN, 1, 0.2, &d)) && isnan(d));
+    assert_true(isnan(uf_ppo_value_loss(UF_CLIP_VALUE_STANDARD, NAN, 0, 0, 0.2, &d)) && isnan(d));
+}
+
+// Advantages against their definition: sums over what follows, weighted by the product of discount and lambda.
+static void test_gae(void** state) {
+    (void)state;
+    enum { T = 12 };
+    UfRandom r = random_of(13);
+    for (int k = 0; k < 50; k++) {
+        const double gamma = draw(&r, 0.5, 1), lambda = draw(&r, 0, 1);
+        const bool by_time = k % 2;
+        double reward[T], value[T + 1], discount[T], next = 0;
+        for (int t = 0; t < T; t++) {
+            reward[t] = draw(&r, -1, 1);
+            discount[t] = k % 5 == 0 && t == 6 ? 0 : uf_ppo_discount(gamma, by_time, t);
+            assert_close(uf_ppo_discount(gamma, by_time, t), by_time ? pow(gamma, t) : gamma, 1e-15);
+        }
+        for (int t = 0; t <= T; t++) value[t] = draw(&r, -1, 1);
+        for (int t = T - 1; t >= 0; t--) {
+            double sum = 0, weight = 1;
+            for (int s = t; s < T; s++) {
+                sum += weight * (reward[s] + discount[s] * value[s + 1] - value[s]);
+                weight *= discount[s] * lambda;
+            }
+            next = uf_gae(reward[t], value[t], value[t + 1], discount[t], lambda, next);
+            assert_close(next, sum, 1e-13);
+        }
+    }
+}
+
+static void test_clip_and_decay(void** state) {
+    (void)state;
+    assert_close(uf_clip_factor(0.4, 0.5), 1, 0);
+    assert_close(uf_clip_factor(0.5, 0.5), 1, 0);
+    assert_close(uf_clip_factor(2, 0.5), 0.25, 0);
+    assert_true(isnan(uf_clip_factor(NAN, 0.5)));
+    const UfDecay none = {0}, linear = {UF_DECAY_LINEAR, 4}, cosine = {UF_DECAY_COSINE, 4};
+    const double lines[] = {1, 0.75, 0.5, 0.25, 0, 0},
+                 curve[] = {1, 0.5 + sqrt(0.125), 0.5, 0.5 - sqrt(0.125), 0, 0};
+    for (int step = 1; step <= 6; step++) {
+        assert_close(uf_decay(none, step), 1, 0);
+        assert_close(uf_decay(linear, step), lines[step - 1], 0);
+        assert_close(uf_decay(cosine, step), curve[step - 1], 1e-15);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policy_sample), cmocka_unit_test(test_saturation),
-        cmocka_unit_test(test_density),       cmocka_unit_test(test_bc_loss),
-        cmocka_unit_test(test_log_std),       cmocka_unit_test(test_actor_scalars),
-        cmocka_unit_test(test_target),        cmocka_unit_test(test_q_loss),
-        cmocka_unit_test(test_diversity),     cmocka_unit_test(test_cql),
-        cmocka_unit_test(test_value_loss),    cmocka_unit_test(test_model_loss),
+        cmocka_unit_test(test_policy_sample),  cmocka_unit_test(test_saturation),
+        cmocka_unit_test(test_density),        cmocka_unit_test(test_bc_loss),
+        cmocka_unit_test(test_log_std),        cmocka_unit_test(test_actor_scalars),
+        cmocka_unit_test(test_target),         cmocka_unit_test(test_q_loss),
+        cmocka_unit_test(test_diversity),      cmocka_unit_test(test_cql),
+        cmocka_unit_test(test_value_loss),     cmocka_unit_test(test_model_loss),
+        cmocka_unit_test(test_categorical),    cmocka_unit_test(test_normal),
+        cmocka_unit_test(test_ppo_losses),     cmocka_unit_test(test_gae),
+        cmocka_unit_test(test_clip_and_decay),
     };
     return cmocka_run_group_tests_name("terms", tests, NULL, NULL);
 }

@@ -1,0 +1,277 @@
+// ppo_envs.c: see ppo_envs.h.
+//
+// Rooms: gridworlds, others, making.
+#include "ppo_envs.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "../navix.h"
+
+_Static_assert(sizeof(real) == sizeof(float), "environments speak float");
+
+static uint64_t seed_of(const UfPpoEnvsOptions* o, int member) {
+    const UfPhilox w = uf_philox((uint64_t)o->seeds[member], UF_STREAM_PPO_ENV, (uint64_t)o->purpose, 0);
+    return (uint64_t)w.v[0] << 32 | w.v[1];
+}
+
+// ---- gridworlds ----
+
+typedef struct Grids {
+    UfPpoEnvs base;
+    int population, num_envs;
+    NxBatch** batches;   // (population)
+    uint8_t* actions;    // (population, num_envs)
+    uint8_t* truncated;  // likewise
+} Grids;
+
+static UfStatus grids_reset(UfPpoEnvs* envs, int member, void* obs) {
+    return nx_reset(((Grids*)envs)->batches[member], &(NxOutput){.obs = obs});
+}
+
+static UfStatus grids_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward,
+                           uint8_t* done) {
+    const Grids* g = (const Grids*)envs;
+    const size_t first = (size_t)member * (size_t)g->num_envs;
+    uint8_t *actions = g->actions + first, *truncated = g->truncated + first;
+    for (int n = 0; n < g->num_envs; n++) actions[n] = (uint8_t)action[n];
+    const NxOutput out = {.obs = obs, .reward = reward, .terminated = done, .truncated = truncated};
+    UF_TRY(nx_step(g->batches[member], actions, &out));
+    for (int n = 0; n < g->num_envs; n++) done[n] |= truncated[n];
+    return UF_OK;
+}
+
+static size_t grids_state_bytes(const UfPpoEnvs* envs) {
+    return nx_save_bytes(((const Grids*)envs)->batches[0]);
+}
+
+static UfStatus grids_get_state(const UfPpoEnvs* envs, int member, void* state) {
+    return nx_save(((const Grids*)envs)->batches[member], state);
+}
+
+static UfStatus grids_set_state(UfPpoEnvs* envs, int member, const void* state, const char* label) {
+    const UfStatus status = nx_restore(((Grids*)envs)->batches[member], state);
+    return status == UF_OK ? UF_OK : uf_fail_prefix(status, label);
+}
+
+static void grids_free(UfPpoEnvs* envs) {
+    Grids* g = (Grids*)envs;
+    for (int p = 0; g->batches && p < g->population; p++) nx_free(g->batches[p]);
+    uf_free(g->batches);
+    uf_free(g->actions);
+    uf_free(g->truncated);
+    uf_free(g);
+}
+
+static const UfPpoEnvsOps grids_ops = {grids_reset,     grids_step,      grids_state_bytes,
+                                       grids_get_state, grids_set_state, grids_free};
+
+static UfStatus fill_grids(Grids* g, const UfPpoEnvsOptions* o) {
+    NxOptions options;
+    char name[64];
+    const size_t count = (size_t)o->population * (size_t)o->num_envs;
+    nx_default_options(&options);
+    uf_param_format(o->config, uf_table_find(&uf_ppo_table, "observation"), name, sizeof name);
+    UF_TRY(nx_find_observation(&options.observation, name));
+    options.max_steps = (int)o->config->max_steps;
+    options.autoreset = NX_SAME_STEP;
+    options.num_threads = 1;  // the threads of PPO are those of its backend
+    UF_TRY(UF_ALLOC(&g->batches, o->population, "gridworlds"));
+    UF_TRY(UF_ALLOC(&g->actions, count, "actions"));
+    UF_TRY(UF_ALLOC(&g->truncated, count, "ends of episodes"));
+    for (int p = 0; p < o->population; p++)
+        UF_TRY(nx_create(&g->batches[p], o->env, o->num_envs, seed_of(o, p), &options));
+    const NxShape shape = nx_shape(g->batches[0]);
+    g->base.space = (UfPpoSpace){(int)shape.bytes, NX_NUM_ACTIONS, true, true};
+    return UF_OK;
+}
+
+static UfStatus create_grids(UfPpoEnvs** out, const UfPpoEnvsOptions* o) {
+    Grids* g;
+    UF_TRY(UF_ALLOC(&g, 1, "gridworlds"));
+    g->base.ops = &grids_ops;
+    g->population = o->population;
+    g->num_envs = o->num_envs;
+    *out = &g->base;
+    return fill_grids(g, o);
+}
+
+// ---- others ----
+
+// One environment, its episode and what was done in it so far: enough to act it out again, whatever it is.
+typedef struct Single {
+    UfEnv* env;
+    int64_t episode;  // of the member's: number n + k * num_envs is environment n's k-th
+    int64_t steps;
+    float* actions;  // (max_steps, action numbers)
+} Single;
+
+typedef struct Singles {
+    UfPpoEnvs base;
+    const UfEnvSpec* spec;
+    int population, num_envs, numbers;  // numbers of an action
+    uint64_t* seeds;
+    Single* envs;  // (population, num_envs)
+} Singles;
+
+static Single* single_at(const Singles* s, int member, int n) {
+    return &s->envs[(size_t)member * (size_t)s->num_envs + (size_t)n];
+}
+
+static void begin(const Singles* s, int member, Single* e, int64_t episode, float* obs) {
+    e->episode = episode;
+    e->steps = 0;
+    uf_env_reset(e->env, s->seeds[member], (uint64_t)episode, obs);
+}
+
+static UfStatus singles_reset(UfPpoEnvs* envs, int member, void* obs) {
+    const Singles* s = (const Singles*)envs;
+    for (int n = 0; n < s->num_envs; n++)
+        begin(s, member, single_at(s, member, n), n, (float*)obs + (size_t)n * (size_t)s->base.space.obs_dim);
+    return UF_OK;
+}
+
+// Continuous actions are clipped for the environment; what is stored of them is what the policy drew.
+static bool step_single(const Singles* s, Single* e, const float* action, float* obs, double* reward) {
+    float* kept = e->actions + e->steps * s->numbers;
+    bool terminated, truncated;
+    for (int i = 0; i < s->numbers; i++)
+        kept[i] =
+            s->spec->discrete ? action[i] : uf_clip(action[i], s->spec->action_low, s->spec->action_high);
+    e->steps++;
+    uf_env_step(e->env, kept, obs, reward, &terminated, &truncated);
+    return terminated || truncated || e->steps == s->spec->max_steps;
+}
+
+static UfStatus singles_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward,
+                             uint8_t* done) {
+    const Singles* s = (const Singles*)envs;
+    for (int n = 0; n < s->num_envs; n++) {
+        Single* e = single_at(s, member, n);
+        float* next = (float*)obs + (size_t)n * (size_t)s->base.space.obs_dim;
+        double r;
+        done[n] = step_single(s, e, action + (size_t)n * (size_t)s->numbers, next, &r);
+        reward[n] = (real)r;
+        if (done[n]) begin(s, member, e, e->episode + s->num_envs, next);
+    }
+    return UF_OK;
+}
+
+// episode, steps, actions of each environment
+static size_t single_bytes(const Singles* s) {
+    return 2 * sizeof(int64_t) + (size_t)s->spec->max_steps * (size_t)s->numbers * sizeof(float);
+}
+
+static size_t singles_state_bytes(const UfPpoEnvs* envs) {
+    const Singles* s = (const Singles*)envs;
+    return (size_t)s->num_envs * single_bytes(s);
+}
+
+static UfStatus singles_get_state(const UfPpoEnvs* envs, int member, void* state) {
+    const Singles* s = (const Singles*)envs;
+    const size_t bytes = single_bytes(s);
+    for (int n = 0; n < s->num_envs; n++) {
+        const Single* e = single_at(s, member, n);
+        char* to = (char*)state + (size_t)n * bytes;
+        memset(to, 0, bytes);
+        memcpy(to, &e->episode, sizeof e->episode);
+        memcpy(to + 8, &e->steps, sizeof e->steps);
+        memcpy(to + 16, e->actions, (size_t)(e->steps * s->numbers) * sizeof *e->actions);
+    }
+    return UF_OK;
+}
+
+static UfStatus singles_set_state(UfPpoEnvs* envs, int member, const void* state, const char* label) {
+    const Singles* s = (const Singles*)envs;
+    const size_t bytes = single_bytes(s);
+    float *obs, *actions;
+    UF_TRY(UF_ALLOC(&obs, s->base.space.obs_dim, "an observation"));
+    UfStatus status =
+        UF_ALLOC(&actions, (size_t)s->spec->max_steps * (size_t)s->numbers, "actions of an episode");
+    for (int n = 0; n < s->num_envs && status == UF_OK; n++) {
+        Single* e = single_at(s, member, n);
+        const char* from = (const char*)state + (size_t)n * bytes;
+        int64_t episode, steps;
+        double reward;
+        memcpy(&episode, from, sizeof episode);
+        memcpy(&steps, from + 8, sizeof steps);
+        if (episode < 0 || steps < 0 || steps >= s->spec->max_steps) {
+            status = UF_FAIL(UF_ERR_FORMAT,
+                             "%s: environment %d is at step %lld of an episode of at most %d; the file "
+                             "is damaged",
+                             label, n, (long long)steps, s->spec->max_steps);
+            break;
+        }
+        memcpy(actions, from + 16, (size_t)(steps * s->numbers) * sizeof *actions);
+        begin(s, member, e, episode, obs);
+        for (int64_t k = 0; k < steps; k++) step_single(s, e, actions + k * s->numbers, obs, &reward);
+    }
+    uf_free(obs);
+    uf_free(actions);
+    return status;
+}
+
+static void singles_free(UfPpoEnvs* envs) {
+    Singles* s = (Singles*)envs;
+    for (int i = 0; s->envs && i < s->population * s->num_envs; i++) {
+        uf_env_free(s->envs[i].env);
+        uf_free(s->envs[i].actions);
+    }
+    uf_free(s->envs);
+    uf_free(s->seeds);
+    uf_free(s);
+}
+
+static const UfPpoEnvsOps singles_ops = {singles_reset,     singles_step,      singles_state_bytes,
+                                         singles_get_state, singles_set_state, singles_free};
+
+static UfStatus fill_singles(Singles* s, const UfPpoEnvsOptions* o) {
+    const size_t actions = (size_t)s->spec->max_steps * (size_t)s->numbers;
+    UF_TRY(UF_ALLOC(&s->seeds, o->population, "seeds"));
+    UF_TRY(UF_ALLOC(&s->envs, (size_t)o->population * (size_t)o->num_envs, "environments"));
+    for (int p = 0; p < o->population; p++) s->seeds[p] = seed_of(o, p);
+    for (int i = 0; i < o->population * o->num_envs; i++) {
+        UF_TRY(uf_env_create(&s->envs[i].env, s->spec->name));
+        UF_TRY(UF_ALLOC(&s->envs[i].actions, actions, "actions of an episode"));
+    }
+    return UF_OK;
+}
+
+static UfStatus create_singles(UfPpoEnvs** out, const UfEnvSpec* spec, const UfPpoEnvsOptions* o) {
+    Singles* s;
+    UF_TRY(uf_env_available(spec));
+    if (o->config->observation != 0 || o->config->max_steps != 0)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "%s: is for gridworlds; %s has one kind of observation and its own step limit",
+                       o->config->observation ? "observation" : "max_steps", spec->name);
+    UF_TRY(UF_ALLOC(&s, 1, "environments"));
+    s->base.ops = &singles_ops;
+    s->base.space = (UfPpoSpace){spec->obs_dim, spec->action_dim, false, spec->discrete};
+    s->spec = spec;
+    s->population = o->population;
+    s->num_envs = o->num_envs;
+    s->numbers = spec->discrete ? 1 : spec->action_dim;
+    *out = &s->base;
+    return fill_singles(s, o);
+}
+
+// ---- making ----
+
+UfStatus uf_ppo_envs_create(UfPpoEnvs** out, const UfEnvSpec** spec, const UfPpoEnvsOptions* o) {
+    *out = NULL;
+    *spec = NULL;
+    if (!o->env[0]) return UF_FAIL(UF_ERR_CONFIG, "env: is empty; name an environment with --env NAME");
+    const bool grid = !strncasecmp(o->env, "minigrid", 8) || !strncasecmp(o->env, "navix", 5);
+    if (!grid) UF_TRY(uf_env_lookup(spec, o->env));
+    const UfStatus status = grid ? create_grids(out, o) : create_singles(out, *spec, o);
+    if (status != UF_OK) {
+        uf_ppo_envs_free(*out);
+        *out = NULL;
+    }
+    return status;
+}
+
+void uf_ppo_envs_free(UfPpoEnvs* envs) {
+    if (envs) envs->ops->free(envs);
+}
