@@ -51,7 +51,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online dynamics eval fqe info verify collect render convert bench report protocol sweep results plot envs; do
+for c in train online dynamics eval fqe info verify collect render play convert bench report protocol sweep results plot envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -235,6 +235,35 @@ else
     else
         echo "skip drawing without an OpenGL driver: built without EGL or MuJoCo"
     fi
+fi
+
+# ---- gridworlds ----
+
+DOOR=MiniGrid-DoorKey-8x8-v0
+refused "a level of an unknown gridworld" 1 "did you mean 'MiniGrid-DoorKey-8x8-v0'" play MiniGrid-DorKey-8x8-v0 --keys k
+refused "play without a terminal" 1 "standard input is not a terminal; play in one, or give the keys: --keys" play $DOOR
+refused "play what is no key" 1 "character 2 of the keys is none; arrows" play $DOOR --keys 'k?'
+check play "$U" play $DOOR --seed 3 --keys 'hk'
+cp "$T/out" "$T/played"
+check "its picture" grep -q '^step 2 of 640   reward 0   return 0   carrying nothing$' "$T/played"
+refused "a gridworld with an episode's option" 2 "--width is not for gridworlds" render $DOOR -o "$T/y.png" --width 200
+refused "an episode with a gridworld's" 2 "--tile-size is for gridworlds" render "$T/straight" -o "$T/y.png" --tile-size 8
+refused "two checkpoints" 2 "'also' is one argument too many: only gridworlds share a sheet" render "$T/straight" also -o "$T/y.png"
+refused "a tile too large" 2 "--tile-size wants a whole number from 1 to 256" render $DOOR -o "$T/y.png" --tile-size 257
+refused "a level in another format" 1 "y.jpg: the ending of a picture's name must be .png or .gif" render $DOOR -o "$T/y.jpg"
+if ! grep -q UF_NO_CAIRO "${BUILD:-build}/flags"; then
+    refused "a picture of an unknown gridworld" 1 "did you mean 'MiniGrid-DoorKey-8x8-v0'" render MiniGrid-DorKey-8x8-v0 -o "$T/y.png"
+    refused "a sheet with an unknown one" 1 "nothing-v0" render $DOOR nothing-v0 -o "$T/y.png"
+    check "refused pictures of gridworlds leave nothing" test -z "$(ls "$T" | grep '^y\.')"
+    check "a level" "$U" render $DOOR --seed 3 --tile-size 8 -o "$T/level.png"
+    cp "$T/out" "$T/said"
+    check "its size" grep -q 'level.png: 1 level, 64 x 64 pixels' "$T/said"
+    check "a sheet" "$U" render $DOOR Navix-Empty-8x8-v0 -o "$T/sheet.png"
+fi
+if ! grep -q UF_NO_GIF "${BUILD:-build}/flags"; then
+    check "an episode of a gridworld" "$U" render $DOOR --steps 20 -o "$T/level.gif"
+    cp "$T/out" "$T/said"
+    check "its frames" grep -q 'level.gif: 21 frames, 256 x 256 pixels' "$T/said"
 fi
 
 # ---- stopped ----
@@ -436,6 +465,16 @@ check "bench of the world model" grep -q '"algorithm": "dynamics"' \
 "$U" bench --env pendulum --steps 50 --windows 5 --threads 2 >"$T/bench" 2>"$T/err"
 check "bench of an environment" grep -Eq '^\{"env": "Pendulum-v1", "threads": 2, "steps": 50, "windows": 5, "steps_per_second": [0-9]+\}$' "$T/bench"
 refused "bench of an unknown environment" 1 "unknown environment 'mars'; known: pendulum" bench --env mars
+"$U" bench --env MiniGrid-DoorKey-5x5-v0 --observation full --envs 300 --steps 20 --windows 5 --threads 2 >"$T/bench" 2>"$T/err"
+check "bench of gridworlds" grep -Eq '^\{"env": "MiniGrid-DoorKey-5x5-v0", "observation": "full", "envs": 300, "threads": 2, "steps": 20, "windows": 5, "steps_per_second": [0-9]+, .*"steps_per_processor_second": [0-9]+, "observation_bytes": 75, "write_gb_per_second": [0-9.]+, "write_share": [0-9.]+\}$' "$T/bench"
+refused "bench of an unknown gridworld" 1 "did you mean 'MiniGrid-DoorKey-5x5-v0'" bench --env MiniGrid-DorKey-5x5-v0
+refused "bench of an unknown observation" 1 "unknown observation 'ful'; did you mean 'full'" bench --env MiniGrid-Empty-5x5-v0 --observation ful
+refused "bench of environments side by side" 2 "--envs and --observation are for gridworlds" bench --env pendulum --envs 8
+refused "bench of an observation without a gridworld" 2 "--observation.*gridworlds" bench --observation full
+"$U" envs >"$T/envs" 2>"$T/err"
+check "envs has every MiniGrid id" test "$(grep -c '^MiniGrid-' "$T/envs")" -ge 76
+check "envs has every NAVIX id" test "$(grep -c '^Navix-' "$T/envs")" = 47
+check "envs has the others too" grep -q '^Pendulum-v1' "$T/envs"
 refused "bench of an environment and an update" 2 "--config is for updates" bench --env pendulum --config "$S"
 # It fails where the bare loop ends in another state.
 for env in Hopper-v2 Hopper-v4 HalfCheetah-v4 Walker2d-v2 Ant-v4 InvertedPendulum-v4; do
