@@ -1174,6 +1174,10 @@ static void print_line(void* user, const char* line) {
 
 static int command_bench(const Args* args) {
     if (args->values[O_ENV]) return bench_env(args);
+    if (args->values[O_ENVS] || args->values[O_OBSERVATION]) {
+        fprintf(stderr, "error: --envs and --observation are for gridworlds; --env MiniGrid-... is missing\n");
+        return MISUSE;
+    }
     UfConfig* config = NULL;
     char* json = NULL;
     UfStatus status = uf_config_create(&config);

@@ -1,4 +1,5 @@
-// test_grid_levels.c: the table of gridworlds, their levels (legal, solvable, distributed as MiniGrid's), their missions.
+// test_grid_levels.c: the table of gridworlds, their levels (legal, solvable, distributed as MiniGrid's), their
+// missions.
 #include "support.h"
 
 #include "core/core.h"
@@ -70,6 +71,14 @@ static void test_table(void** state) {
         assert_true(s->width >= 3 && s->height >= 3 && s->width * s->height <= NX_MAX_CELLS &&
                     s->max_steps > 0);
         if (s->navix) assert_int_equal(s->max_steps, 100);
+        // the limits of grid_levels.h
+        const int most = s->family == NX_FAMILY_DYNAMIC_OBSTACLES ? NX_MAX_OBSTACLES
+                         : s->family == NX_FAMILY_PUT_NEAR        ? 4
+                         : s->family == NX_FAMILY_MULTI_ROOM      ? 6
+                         : s->family == NX_FAMILY_KEY_CORRIDOR    ? 3
+                                                                  : 9;
+        assert_in_range(s->count, 0, most);
+        assert_true(s->family != NX_FAMILY_CROSSING || s->size <= 17);
     }
     assert_int_equal(minigrid, 76 + 8);  // MiniGrid's, NAVIX's sizes by MiniGrid's rules
     assert_int_equal(navix, 47);
@@ -151,7 +160,8 @@ static bool holds(const Maker* m, NxObject o) {
     return o.x < m->board.width && o.y < m->board.height && *nx_at(m->board, o.x, o.y) == o.cell;
 }
 
-// What can be reached through everything but walls (and doors, where opening one ends the episode) does not touch the border.
+// What can be reached through everything but walls (and doors, where opening one ends the episode) does not touch
+// the border.
 static bool is_enclosed(const Maker* m) {
     static int queue[NX_MAX_CELLS];
     static bool seen[NX_MAX_CELLS];
@@ -541,7 +551,8 @@ static void test_solvable(void** state) {
 
 // ---- distributions ----
 
-// A recording of our own: `levels` levels of each id, made by `generate` from other seeds than those it is compared with.
+// A recording of our own: `levels` levels of each id, made by `generate` from other seeds than those it is compared
+// with.
 static const char* record(const char* name, const char* const* ids, int levels, NxGenerator* generate,
                           uint64_t seed) {
     static int64_t kind[NX_MAX_CELLS * NX_NUM_TYPES], agent[NX_MAX_CELLS * 4],
