@@ -106,7 +106,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host test-cuda bench datasets datasets-table reproduce reproduce-quick readme install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host test-cuda bench datasets datasets-table minigrid-sheet reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -262,6 +262,14 @@ datasets-table: all
 	@sed -i -e '/^<!-- made -->$$/,/^<!-- \/made -->$$/{/^<!-- made -->$$/r $(BUILD)/datasets.md' \
 		-e '/^<!-- /!d}' datasets/README.md
 
+# docs/images/minigrid.png: a level of each family.
+SHEET = Empty-8x8-v0 DoorKey-8x8-v0 FourRooms-v0 LavaGapS7-v0 SimpleCrossingS9N3-v0 LavaCrossingS11N5-v0 DistShift1-v0 \
+        Dynamic-Obstacles-8x8-v0 GoToDoor-8x8-v0 GoToObject-8x8-N2-v0 Fetch-8x8-N3-v0 PutNear-8x8-N3-v0 \
+        KeyCorridorS4R3-v0 Unlock-v0 UnlockPickup-v0 BlockedUnlockPickup-v0 ObstructedMaze-Full-v1 LockedRoom-v0 \
+        MemoryS13-v0 MultiRoom-N6-v0 RedBlueDoors-8x8-v0 Playground-v0
+minigrid-sheet: all
+	@./unifloral render $(addprefix MiniGrid-,$(SHEET)) --seed 1 -o docs/images/minigrid.png
+
 # Every preset, three seeds: docs/reproduction.md. ARGS="--dataset /path/to/hopper-medium-v2.hdf5 --jobs 8", say.
 reproduce: all
 	@bench/reproduce.sh $(ARGS)
@@ -311,6 +319,7 @@ help:
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
 	@echo "make datasets   the locomotion sets, by SAC from nothing; TASKS='hopper ...' STEPS=300000 ROWS=100000; resumable"
 	@echo "make datasets-table   datasets/README.md's table of those that are made"
+	@echo "make minigrid-sheet   docs/images/minigrid.png: a level of each family of gridworlds"
 	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
 	@echo "make reproduce-quick   the same with few updates on two datasets"
 	@echo "make readme     README.md's tables of hyperparameters from params.def and ppo.def"

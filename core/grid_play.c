@@ -466,7 +466,7 @@ static UfStatus terminal_enter(Terminal* t) {
     raw.c_iflag &= ~(tcflag_t)IXON;
     raw.c_cc[VMIN] = 1;
     raw.c_cc[VTIME] = 0;
-    while (tcsetattr(t->input, TCSAFLUSH, &raw) != 0)
+    while (tcsetattr(t->input, TCSADRAIN, &raw) != 0)  // keys typed ahead stay
         if (errno != EINTR) return UF_FAIL(UF_ERR_IO, "cannot set up the terminal: %s", strerror(errno));
     t->raw = true;
     static const char begin[] = "\x1b[?1049h\x1b[?25l\x1b[2J";  // another screen, no cursor, nothing there
@@ -558,8 +558,8 @@ static UfStatus play_in(Game* g, Terminal* t, int* stop) {
         measure(t, &screen);
         UF_TRY(show(g, &screen));
         struct pollfd wait[2] = {{.fd = t->input, .events = POLLIN}, {.fd = t->signals[0], .events = POLLIN}};
-        if (poll(wait, 2, -1) < 0 && errno != EINTR)
-            return UF_FAIL(UF_ERR_IO, "cannot wait for keys: %s", strerror(errno));
+        while (poll(wait, 2, -1) < 0)
+            if (errno != EINTR) return UF_FAIL(UF_ERR_IO, "cannot wait for keys: %s", strerror(errno));
         if (wait[1].revents) UF_TRY(take_signal(t, stop));
         if (wait[0].revents && !*stop) UF_TRY(take_keys(g, t, &reader, &goes_on));
     }

@@ -17,10 +17,11 @@ enum {
     TILE = 32,
     MAX_PIXELS = 16384,  // a side of one frame
     PANEL = 192,         // of a sheet, in pixels
-    CAPTION = 22,        // above a panel
-    GAP = 14,            // between panels
-    FRAME_TIME = 10,     // centiseconds
-    HOLD = 100           // the same of an animation's last frame
+    DEFAULT_VIEW = 7,
+    CAPTION = 22,     // above a panel
+    GAP = 14,         // between panels
+    FRAME_TIME = 10,  // centiseconds
+    HOLD = 100        // the same of an animation's last frame
 };
 
 // ---- one gridworld ----
@@ -78,11 +79,6 @@ static UfStatus world_step(World* w) {
     return nx_step(w->batch, &action, &out);
 }
 
-static UfStatus world_walk(World* w, int64_t num_steps) {
-    for (int64_t i = 0; i < num_steps && !world_over(w); i++) UF_TRY(world_step(w));
-    return UF_OK;
-}
-
 // To pixels 0xRRGGBB, rows of `stride`.
 static void pack_pixels(const World* w, uint32_t* pixels, int stride) {
     const uint8_t* rgb = w->rgb;
@@ -138,6 +134,11 @@ static UfStatus write_page(const NxRenderOptions* o, NxRender* out) {
 
 #else
 
+static UfStatus world_walk(World* w, int64_t num_steps) {
+    for (int64_t i = 0; i < num_steps && !world_over(w); i++) UF_TRY(world_step(w));
+    return UF_OK;
+}
+
 static UfStatus page_create(cairo_surface_t** page, const char* path, NxRender* out) {
     if (out->width > UF_PAGE_MAX_SIDE || out->height > UF_PAGE_MAX_SIDE)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: the sheet comes to %d x %d pixels; %d is the largest side", path,
@@ -175,9 +176,9 @@ typedef struct Sheet {
 } Sheet;
 
 static int fitting_tile(const NxRenderOptions* o, const NxSpec* spec) {
-    NxOptions options;
-    nx_default_options(&options);
-    const int widest = o->first_person ? 7 : spec->width > spec->height ? spec->width : spec->height;
+    const int widest = o->first_person              ? DEFAULT_VIEW
+                       : spec->width > spec->height ? spec->width
+                                                    : spec->height;
     return PANEL / widest < TILE ? PANEL / widest : TILE;
 }
 

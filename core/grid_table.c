@@ -185,7 +185,8 @@ static void name_object(char name[32], NxCell cell) {
 }
 
 void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
-    static const char* const fetch[5] = {"get a", "go get a", "fetch a", "go fetch a", "you must fetch a"};
+    static const char* const fetch[NX_NUM_FETCH_MISSIONS] = {"get a", "go get a", "fetch a", "go fetch a",
+                                                             "you must fetch a"};
     const NxSpec* spec = &layout->spec;
     const char* fixed = "";
     char target[32], moved[32];
@@ -211,7 +212,9 @@ void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
         case NX_FAMILY_RED_BLUE_DOORS: fixed = "open the red door then the blue door"; break;
         case NX_FAMILY_GO_TO_DOOR:
         case NX_FAMILY_GO_TO_OBJECT: snprintf(text, 128, "go to the %s", target); return;
-        case NX_FAMILY_FETCH: snprintf(text, 128, "%s %s", fetch[env->mission % 5], target); return;
+        case NX_FAMILY_FETCH:
+            snprintf(text, 128, "%s %s", fetch[env->mission % NX_NUM_FETCH_MISSIONS], target);
+            return;
         case NX_FAMILY_PUT_NEAR: snprintf(text, 128, "put the %s near the %s", moved, target); return;
         case NX_FAMILY_KEY_CORRIDOR:
         case NX_FAMILY_UNLOCK_PICKUP:

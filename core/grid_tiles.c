@@ -11,8 +11,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "grid_view.h"
-
 // A fused multiply-add rounds once where numpy rounds twice.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
@@ -184,15 +182,45 @@ static void fill_cell(Canvas* canvas, NxCell cell) {
     }
 }
 
-// Means over three columns, then of these over three rows, as numpy does it; `shown`: what a sample's value is.
-static void average(const Canvas* canvas, int size, const uint8_t shown[256], uint8_t* pixels) {
+// What tiles are drawn with.
+typedef struct Easel {
+    Canvas cell, canvas;        // without the agent, and what is shown
+    Canvas agents[4];           // red where the agent is
+    uint8_t shown[2][256];      // a sample's value, plain and highlighted
+    double third[3 * 255 + 1];  // of a sum of three
+} Easel;
+
+static UfStatus easel_create(Easel* e, int side) {
+    for (int i = 0; i < 6; i++) {
+        Canvas* canvas = i < 4 ? &e->agents[i] : i == 4 ? &e->cell : &e->canvas;
+        canvas->side = side;
+        UF_TRY(UF_ALLOC(&canvas->row, side * side, "a tile's canvas"));
+    }
+    for (int direction = 0; direction < 4; direction++) fill_agent(&e->agents[direction], direction);
+    for (int i = 0; i < 256; i++) {
+        e->shown[0][i] = (uint8_t)i;
+        e->shown[1][i] = (uint8_t)(i + 0.30 * (255 - i));
+    }
+    for (int i = 0; i <= 3 * 255; i++) e->third[i] = (double)i / SAMPLES;
+    return UF_OK;
+}
+
+static void easel_free(Easel* e) {
+    for (int i = 0; i < 4; i++) uf_free(e->agents[i].row);
+    uf_free(e->cell.row);
+    uf_free(e->canvas.row);
+}
+
+// Means over three columns, then of these over three rows, as numpy does it.
+static void average(const Easel* e, int size, bool highlight, uint8_t* pixels) {
+    const uint8_t* shown = e->shown[highlight];
     for (int y = 0; y < size; y++) {
         for (int x = 0; x < size; x++) {
             for (int k = 0; k < 3; k++) {
                 double sum = 0;
                 for (int j = 0; j < SAMPLES; j++) {
-                    const Colour* s = canvas->row + (SAMPLES * y + j) * canvas->side + SAMPLES * x;
-                    sum += (double)(shown[s[0].rgb[k]] + shown[s[1].rgb[k]] + shown[s[2].rgb[k]]) / SAMPLES;
+                    const Colour* s = e->canvas.row + (SAMPLES * y + j) * e->canvas.side + SAMPLES * x;
+                    sum += e->third[shown[s[0].rgb[k]] + shown[s[1].rgb[k]] + shown[s[2].rgb[k]]];
                 }
                 *pixels++ = (uint8_t)(sum / SAMPLES);
             }
@@ -201,21 +229,18 @@ static void average(const Canvas* canvas, int size, const uint8_t shown[256], ui
 }
 
 // The tiles of one cell: without the agent and with it in each direction, plain and highlighted.
-static void draw_tiles(NxTiles* tiles, Canvas* base, Canvas* canvas, NxCell cell) {
-    uint8_t plain[256], highlighted[256];
-    for (int i = 0; i < 256; i++) {
-        plain[i] = (uint8_t)i;
-        highlighted[i] = (uint8_t)(i + 0.30 * (255 - i));
-    }
-    fill_cell(base, cell);
+static void draw_tiles(NxTiles* tiles, Easel* e, NxCell cell) {
+    const int num_samples = e->cell.side * e->cell.side;
+    fill_cell(&e->cell, cell);
     for (int agent = 0; agent < 5; agent++) {
-        memcpy(canvas->row, base->row, sizeof(Colour) * (size_t)(base->side * base->side));
-        if (agent) fill_agent(canvas, agent - 1);
+        memcpy(e->canvas.row, e->cell.row, sizeof(Colour) * (size_t)num_samples);
+        for (int i = 0; i < num_samples && agent; i++)
+            if (e->agents[agent - 1].row[i].rgb[0]) e->canvas.row[i] = colours[NX_RED];
         for (int highlight = 0; highlight < 2; highlight++) {
             tiles->index[nx_tile_code(cell, agent, highlight)] = (uint16_t)tiles->num_tiles;
-            uint8_t* pixels =
-                tiles->pixels + (size_t)tiles->num_tiles++ * (size_t)(3 * tiles->size * tiles->size);
-            average(canvas, tiles->size, highlight ? highlighted : plain, pixels);
+            average(e, tiles->size, highlight,
+                    tiles->pixels + (size_t)tiles->num_tiles * (size_t)(3 * tiles->size * tiles->size));
+            tiles->num_tiles++;
         }
     }
 }
@@ -239,25 +264,22 @@ UfStatus nx_tiles_create(NxTiles** out, int size) {
     if (size < 1 || size > NX_MAX_TILE_SIZE)
         return UF_FAIL(UF_ERR_ARGUMENT, "tiles of %d pixels; 1 to %d can be", size, NX_MAX_TILE_SIZE);
     NxTiles* tiles;
-    Canvas canvases[2] = {{0}};
+    Easel easel = {0};
     int num_cells = 0;
     for (int kind = NX_EMPTY; kind < NX_NUM_KINDS; kind++) num_cells += num_colours(kind);
     UF_TRY(UF_ALLOC(&tiles, 1, "tiles"));
     tiles->size = size;
     UfStatus status = UF_ALLOC(&tiles->pixels, (size_t)num_cells * 10 * 3 * (size_t)(size * size), "tiles");
-    for (int i = 0; i < 2 && status == UF_OK; i++) {
-        canvases[i].side = SAMPLES * size;
-        status = UF_ALLOC(&canvases[i].row, canvases[i].side * canvases[i].side, "a tile's canvas");
-    }
+    if (status == UF_OK) status = easel_create(&easel, SAMPLES * size);
     for (int kind = NX_EMPTY; kind < NX_NUM_KINDS && status == UF_OK; kind++) {
         for (int colour = 0; colour < num_colours(kind); colour++)
-            draw_tiles(tiles, &canvases[0], &canvases[1], NX_CELL(kind, colour));
+            draw_tiles(tiles, &easel, NX_CELL(kind, colour));
         if (num_colours(kind) == 1) share_colours(tiles, kind);
     }
     for (int code = 0; code < NX_NUM_TILE_CODES && status == UF_OK; code++)  // unseen looks empty
         if (nx_kind((NxCell)(code & 127)) == NX_UNSEEN)
             tiles->index[code] = tiles->index[(code & ~127) | NX_CELL_EMPTY];
-    for (int i = 0; i < 2; i++) uf_free(canvases[i].row);
+    easel_free(&easel);
     if (status != UF_OK) {
         nx_tiles_free(tiles);
         return status;
@@ -274,15 +296,23 @@ void nx_tiles_free(NxTiles* tiles) {
 
 // ---- frames ----
 
+enum { STRIP = 32 };  // tiles side by side of which all rows are copied before the next
+
 // With the number of bytes a constant, a copy is a few moves.
 static inline __attribute__((always_inline)) void draw_rows(const NxTiles* tiles, const uint16_t* codes,
-                                                            int width, int height, int bytes, uint8_t* out) {
-    const size_t row_bytes = (size_t)bytes, tile_bytes = row_bytes * (size_t)tiles->size;
-    for (int y = 0; y < height; y++, codes += width) {
-        for (int j = 0; j < tiles->size; j++) {
-            const uint8_t* row = tiles->pixels + row_bytes * (size_t)j;
-            for (int x = 0; x < width; x++, out += row_bytes)
-                memcpy(out, row + tiles->index[codes[x]] * tile_bytes, row_bytes);
+                                                            int width, int height, size_t row_bytes,
+                                                            uint8_t* out) {
+    const int size = tiles->size;
+    const uint8_t* from[STRIP];
+    for (int y = 0; y < height; y++, codes += width, out += (size_t)(width * size) * row_bytes) {
+        for (int first = 0; first < width; first += STRIP) {
+            const int count = width - first < STRIP ? width - first : STRIP;
+            for (int x = 0; x < count; x++) from[x] = nx_tile(tiles, codes[first + x]);
+            for (int j = 0; j < size; j++) {
+                uint8_t* to = out + (size_t)(j * width + first) * row_bytes;
+                for (int x = 0; x < count; x++, to += row_bytes)
+                    memcpy(to, from[x] + (size_t)j * row_bytes, row_bytes);
+            }
         }
     }
 }
@@ -292,14 +322,14 @@ void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height,
         case 8: draw_rows(tiles, codes, width, height, 24, out); break;
         case 16: draw_rows(tiles, codes, width, height, 48, out); break;
         case 32: draw_rows(tiles, codes, width, height, 96, out); break;
-        default: draw_rows(tiles, codes, width, height, 3 * tiles->size, out); break;
+        default: draw_rows(tiles, codes, width, height, 3 * (size_t)tiles->size, out); break;
     }
 }
 
 void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell seen[NX_MAX_VIEW * NX_MAX_VIEW];
     uint16_t codes[NX_MAX_CELLS];
-    nx_view(layout, env, seen);
+    nx_picture_view(layout, env, false, seen);
     nx_map_tiles(layout, env, seen, codes);
     nx_draw(tiles, codes, layout->spec.width, layout->spec.height, out);
 }
@@ -307,7 +337,7 @@ void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env,
 void nx_draw_view(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell seen[NX_MAX_VIEW * NX_MAX_VIEW];
     uint16_t codes[NX_MAX_VIEW * NX_MAX_VIEW];
-    nx_view(layout, env, seen);
+    nx_picture_view(layout, env, true, seen);
     nx_view_tiles(layout->view, seen, codes);
     nx_draw(tiles, codes, layout->view, layout->view, out);
 }

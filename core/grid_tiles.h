@@ -7,6 +7,8 @@
 
 #include "core.h"
 #include "grid.h"
+#include "grid_navix.h"
+#include "grid_view.h"
 
 enum {
     NX_MAX_TILE_SIZE = 256,  // pixels a side: all tiles then take 112 MB; of 32 pixels they take 1.8
@@ -18,6 +20,10 @@ enum {
 static inline UF_HD int nx_tile_code(NxCell cell, int agent, bool highlight) {
     return cell + 128 * (agent + 5 * highlight);
 }
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 typedef struct NxTiles {
     int size, num_tiles;
@@ -36,6 +42,31 @@ static inline const uint8_t* nx_tile(const NxTiles* tiles, int code) {
 //
 // seen (V, V): the agent's view (grid_view.h `nx_view`). What it sees is highlighted.
 
+// What NAVIX's pictures show: of the map no view, and in first person a wall wherever the agent does not see.
+static inline UF_HD void nx_navix_picture(const NxLayout* layout, const NxEnv* env, bool first_person,
+                                          NxCell* seen) {
+    const NxCell* cells = (const NxCell*)(env + 1);
+    uint32_t visible[NX_MAX_SIDE];
+    if (first_person) nx_navix_see(layout, env, visible);
+    for (int i = 0; i < layout->view * layout->view; i++) {
+        int x, y;
+        nx_view_place(layout, env, i / layout->view, i % layout->view, &x, &y);
+        if (!first_person)
+            seen[i] = NX_UNSEEN;
+        else if (nx_inside(layout, x, y) && visible[y] >> x & 1)
+            seen[i] = x == env->x && y == env->y ? NX_CELL_EMPTY : cells[y * layout->spec.width + x];
+        else
+            seen[i] = NX_CELL_WALL;
+    }
+}
+static inline UF_HD void nx_picture_view(const NxLayout* layout, const NxEnv* env, bool first_person,
+                                         NxCell* seen) {
+    if (layout->rules == NX_RULES_NAVIX)
+        nx_navix_picture(layout, env, first_person, seen);
+    else
+        nx_view(layout, env, seen);
+}
+
 // The point of view (V, V): the agent at its place, facing up. What it does not see looks empty.
 static inline UF_HD void nx_view_tiles(int view, const NxCell* seen, uint16_t* codes) {
     for (int i = 0; i < view * view; i++)
@@ -52,16 +83,11 @@ static inline UF_HD void nx_map_tiles(const NxLayout* layout, const NxEnv* env, 
     for (int i = 0; i < width * height; i++) codes[i] = (uint16_t)nx_tile_code(cells[i], 0, false);
     codes[env->y * width + env->x] =
         (uint16_t)nx_tile_code(cells[env->y * width + env->x], 1 + env->direction, false);
-    const int dx = nx_dx(env->direction), dy = nx_dy(env->direction);
-    for (int row = 0; row < view; row++) {
-        for (int column = 0; column < view; column++) {
-            const int ahead = view - 1 - row, right = column - view / 2;
-            const int x = env->x + ahead * dx - right * dy, y = env->y + ahead * dy + right * dx;
-            if (nx_kind(seen[row * view + column]) == NX_UNSEEN || x < 0 || x >= width || y < 0 ||
-                y >= height)
-                continue;
+    for (int i = 0; i < view * view; i++) {
+        int x, y;
+        nx_view_place(layout, env, i / view, i % view, &x, &y);
+        if (nx_kind(seen[i]) != NX_UNSEEN && nx_inside(layout, x, y))
             codes[y * width + x] = (uint16_t)(codes[y * width + x] + nx_tile_code(0, 0, true));
-        }
     }
 }
 
@@ -70,5 +96,9 @@ void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height,
 // RGB observations: the whole map (H size, W size, 3), or the point of view (V size, V size, 3).
 void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out);
 void nx_draw_view(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -9,7 +9,6 @@
 
 #include "grid_tiles.h"
 #include "grid_verify.h"
-#include "grid_view.h"
 
 enum { MAX_SIDE = 254, DEFAULT_VIEW = 7 };
 

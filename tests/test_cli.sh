@@ -51,7 +51,7 @@ same_run() { # A B: checkpoints, results and logs
 
 check version grep -Eq '^unifloral [0-9]+\.[0-9]+\.[0-9]+$' <("$U" --version)
 check help grep -q 'unifloral train' <("$U" help)
-for c in train online dynamics eval fqe info verify collect render convert bench report protocol sweep results plot envs; do
+for c in train online dynamics eval fqe info verify collect render play convert bench report protocol sweep results plot envs; do
     check "help $c" grep -q "usage: unifloral $c" <("$U" "$c" --help)
 done
 "$U" train --help >"$T/help"
@@ -235,6 +235,35 @@ else
     else
         echo "skip drawing without an OpenGL driver: built without EGL or MuJoCo"
     fi
+fi
+
+# ---- gridworlds ----
+
+DOOR=MiniGrid-DoorKey-8x8-v0
+refused "a level of an unknown gridworld" 1 "did you mean 'MiniGrid-DoorKey-8x8-v0'" play MiniGrid-DorKey-8x8-v0 --keys k
+refused "play without a terminal" 1 "standard input is not a terminal; play in one, or give the keys: --keys" play $DOOR
+refused "play what is no key" 1 "character 2 of the keys is none; arrows" play $DOOR --keys 'k?'
+check play "$U" play $DOOR --seed 3 --keys 'hk'
+cp "$T/out" "$T/played"
+check "its picture" grep -q '^step 2 of 640   reward 0   return 0   carrying nothing$' "$T/played"
+refused "a gridworld with an episode's option" 2 "--width is not for gridworlds" render $DOOR -o "$T/y.png" --width 200
+refused "an episode with a gridworld's" 2 "--tile-size is for gridworlds" render "$T/straight" -o "$T/y.png" --tile-size 8
+refused "two checkpoints" 2 "'also' is one argument too many: only gridworlds share a sheet" render "$T/straight" also -o "$T/y.png"
+refused "a tile too large" 2 "--tile-size wants a whole number from 1 to 256" render $DOOR -o "$T/y.png" --tile-size 257
+refused "a level in another format" 1 "y.jpg: the ending of a picture's name must be .png or .gif" render $DOOR -o "$T/y.jpg"
+if ! grep -q UF_NO_CAIRO "${BUILD:-build}/flags"; then
+    refused "a picture of an unknown gridworld" 1 "did you mean 'MiniGrid-DoorKey-8x8-v0'" render MiniGrid-DorKey-8x8-v0 -o "$T/y.png"
+    refused "a sheet with an unknown one" 1 "nothing-v0" render $DOOR nothing-v0 -o "$T/y.png"
+    check "refused pictures of gridworlds leave nothing" test -z "$(ls "$T" | grep '^y\.')"
+    check "a level" "$U" render $DOOR --seed 3 --tile-size 8 -o "$T/level.png"
+    cp "$T/out" "$T/said"
+    check "its size" grep -q 'level.png: 1 level, 64 x 64 pixels' "$T/said"
+    check "a sheet" "$U" render $DOOR Navix-Empty-8x8-v0 -o "$T/sheet.png"
+fi
+if ! grep -q UF_NO_GIF "${BUILD:-build}/flags"; then
+    check "an episode of a gridworld" "$U" render $DOOR --steps 20 -o "$T/level.gif"
+    cp "$T/out" "$T/said"
+    check "its frames" grep -q 'level.gif: 21 frames, 256 x 256 pixels' "$T/said"
 fi
 
 # ---- stopped ----

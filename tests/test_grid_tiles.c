@@ -200,7 +200,7 @@ static void check_rgb(const char* id, int tile_size, int view, bool first_person
     assert_ok(nx_tiles_create(&tiles, t));
     assert_ok(nx_reset(rgb, &(NxOutput){.obs = pictures}));
     assert_ok(nx_reset(plain, &(NxOutput){.obs = views}));
-    for (int step = 0; step < 12; step++) {
+    for (int step = 0; step < 5; step++) {
         for (int i = 0; i < N; i++) {
             assert_ok(nx_get_state(rgb, i, &s));
             draw_slowly(tiles, &s, views + (size_t)i * small.bytes, size, first_person, shape.dims[1] / t,
@@ -233,6 +233,48 @@ static void test_observations(void** state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int first_person = 0; first_person < 2; first_person++)
             check_rgb(cases[i].id, cases[i].tile_size, cases[i].view, first_person);
+}
+
+// NAVIX's: of the map no cell is highlighted; in first person all are, and what is not seen is a wall. Its categorical
+// view says what is seen, but for floors, of which some are not.
+static void test_navix(void** state) {
+    (void)state;
+    enum { N = 70, T = 8 };
+    static uint8_t pictures[N * 56 * 56 * 3], maps[N * 64 * 64 * 3], actions[N], grid[3 * 64];
+    static int32_t views[N * 49];
+    NxBatch* batches[3] = {batch_of("Navix-DoorKey-8x8-v0", NX_OBS_RGB_FIRST_PERSON, T, 0),
+                           batch_of("Navix-DoorKey-8x8-v0", NX_OBS_CATEGORICAL_FIRST_PERSON, 0, 0),
+                           batch_of("Navix-DoorKey-8x8-v0", NX_OBS_RGB, 0, 0)};  // 8 pixels are the default
+    void* obs[3] = {pictures, views, maps};
+    NxTiles* tiles;
+    NxState s = {.grid = grid};
+    int num_unseen = 0;
+    UfRandom random = uf_random(2, UF_STREAM_CONTROLLER, 0);
+    assert_ok(nx_tiles_create(&tiles, T));
+    assert_int_equal(nx_shape(batches[2]).dims[0], 64);
+    for (int step = 0; step < 30; step++) {
+        for (int i = 0; i < N; i++) actions[i] = (uint8_t)uf_random_uniform(&random, 0, 7);
+        for (int b = 0; b < 3; b++) assert_ok(nx_step(batches[b], actions, &(NxOutput){.obs = obs[b]}));
+        for (int i = 0; i < N * 49; i++) {
+            const uint8_t* corner =
+                pictures + (size_t)(i / 49) * 56 * 56 * 3 + 3 * 8 * (56 * (i % 49 / 7) + i % 7);
+            const int type = views[i];
+            // a wall is 146 everywhere, the line at the edge of a floor in part
+            const bool wall = corner[0] == 146 && corner[3 * 57] == 146 && corner[3 * 57 * 4] == 146;
+            if (type == 100 || type == -1 || type == 2) assert_true(wall);
+            if (type > 2 && type < 100) assert_false(wall);
+            num_unseen += type == 0 && wall;
+        }
+        for (int i = 0; i < N; i++) {
+            uint8_t slow[64 * 64 * 3], blind[3 * 49] = {0};
+            assert_ok(nx_get_state(batches[2], i, &s));
+            draw_slowly(tiles, &s, blind, 7, false, 8, 8, slow);
+            assert_memory_equal(slow, maps + (size_t)i * sizeof slow, sizeof slow);
+        }
+    }
+    assert_true(num_unseen > 0);
+    nx_tiles_free(tiles);
+    for (int b = 0; b < 3; b++) nx_free(batches[b]);
 }
 
 // ---- files ----
@@ -338,6 +380,7 @@ int main(void) {
         cmocka_unit_test(test_recorded),  cmocka_unit_test(test_oracle),
         cmocka_unit_test(test_changed),   cmocka_unit_test(test_refused_files),
         cmocka_unit_test(test_sizes),     cmocka_unit_test(test_observations),
+        cmocka_unit_test(test_navix),
 #ifndef UF_NO_CAIRO
         cmocka_unit_test(test_level),     cmocka_unit_test(test_sheet),
 #endif
