@@ -1078,9 +1078,13 @@ static bool is_gridworld(const char* name) {
     return (!strncmp(name, "MiniGrid-", 9) || !strncmp(name, "Navix-", 6)) && access(name, F_OK) != 0;
 }
 
+static bool is_animation(const char* path) {
+    return strlen(path) > 4 && !strcasecmp(path + strlen(path) - 4, ".gif");
+}
+
 static int render_gridworlds(const Args* args) {
     const char* out = args->values[O_OUT];
-    const bool animation = strlen(out) > 4 && !strcasecmp(out + strlen(out) - 4, ".gif");
+    const bool animation = is_animation(out);
     NxRender r;
     NxRenderOptions render = {.ids = args->files,
                               .num_ids = args->num_files,
@@ -1098,8 +1102,29 @@ static int render_gridworlds(const Args* args) {
     return DONE;
 }
 
+static int render_ppo(const Args* args) {
+    const char* out = args->values[O_OUT];
+    const UfPpoRenderOptions render = {.checkpoint = args->files[0],
+                                       .env = args->values[O_ENV],
+                                       .seed = number(args, O_SEED, 0),
+                                       .num_steps = number(args, O_STEPS, is_animation(out) ? INT32_MAX : 0),
+                                       .greedy = args->values[O_MEAN] != NULL,
+                                       .first_person = args->values[O_FIRST_PERSON] != NULL,
+                                       .tile_size = (int)number(args, O_TILE_SIZE, 0),
+                                       .output = out};
+    char env[UF_STRING_BYTES];
+    NxRender r;
+    if (uf_ppo_render(&render, &r, env) != UF_OK) return failed();
+    printf("environment       %s, seed %" PRId64 ", %d actions, return %.3f\n", env, render.seed, r.num_steps,
+           r.ret);
+    printf("wrote %s: %d frame%s, %d x %d pixels\n", out, r.num_frames, r.num_frames == 1 ? "" : "s", r.width,
+           r.height);
+    return DONE;
+}
+
 static int command_render(const Args* args) {
     UfRender r;
+    if (args->num_files && uf_ppo_is_checkpoint(args->files[0])) return render_ppo(args);
     if (args->num_files && is_gridworld(args->files[0])) return render_gridworlds(args);
     UfRenderOptions render = {.policy = args->num_files ? args->files[0] : args->values[O_POLICY],
                               .env = args->values[O_ENV],
@@ -1375,7 +1400,7 @@ static const Command commands[] = {
      "several: a sheet of levels",
      0, -1,
      BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_STEPS) | BIT(O_WIDTH) | BIT(O_HEIGHT) |
-         BIT(O_FRAMES) | BIT(O_OUT) | BIT(O_TILE_SIZE) | BIT(O_FIRST_PERSON),
+         BIT(O_FRAMES) | BIT(O_OUT) | BIT(O_TILE_SIZE) | BIT(O_FIRST_PERSON) | BIT(O_MEAN) | BIT(O_SAMPLE),
      BIT(O_OUT)},
     {"play", command_play, "GRIDWORLD [--seed N] [--keys KEYS]",
      "play a gridworld (MiniGrid-..., Navix-...) in a terminal: " NX_KEYS_HELP, 1, 1,
@@ -1520,9 +1545,20 @@ static int check_plot(const Command* c, const Args* args) {
 // Checkpoints and scripts, and gridworlds, have options of their own. A number other than -1 is the exit status.
 static int check_render(const Command* c, const Args* args) {
     static const enum Option of_episodes[] = {O_POLICY, O_ENV, O_EPISODE, O_WIDTH, O_HEIGHT, O_FRAMES},
-                             of_gridworlds[] = {O_TILE_SIZE, O_FIRST_PERSON};
-    const bool gridworld = args->num_files && is_gridworld(args->files[0]);
+                             of_gridworlds[] = {O_TILE_SIZE, O_FIRST_PERSON}, of_ppo[] = {O_MEAN, O_SAMPLE};
+    const bool gridworld = args->num_files && is_gridworld(args->files[0]),
+               ppo = args->num_files == 1 && uf_ppo_is_checkpoint(args->files[0]);
     char text[64];
+    for (size_t i = 0; i < sizeof of_episodes / sizeof of_episodes[0] && ppo; i++) {
+        snprintf(text, sizeof text, "--%s", options[of_episodes[i]].name);
+        if (args->values[of_episodes[i]] && of_episodes[i] != O_ENV)
+            return misuse(c, "%s is not for agents of PPO", text, NULL);
+    }
+    for (size_t i = 0; i < sizeof of_ppo / sizeof of_ppo[0] && !ppo; i++) {
+        snprintf(text, sizeof text, "--%s", options[of_ppo[i]].name);
+        if (args->values[of_ppo[i]]) return misuse(c, "%s is for agents of PPO", text, NULL);
+    }
+    if (ppo) return -1;
     for (size_t i = 0; i < sizeof of_episodes / sizeof of_episodes[0] && gridworld; i++) {
         snprintf(text, sizeof text, "--%s", options[of_episodes[i]].name);
         if (args->values[of_episodes[i]]) return misuse(c, "%s is not for gridworlds", text, NULL);

@@ -701,17 +701,29 @@ UfStatus nx_save(const NxBatch* b, void* bytes) {
     return UF_OK;
 }
 
-// Whether rules and views stay inside the grid with this block.
-static bool is_state(const NxLayout* l, const NxEnv* env) {
-    const NxCell* cells = (const NxCell*)(env + 1);
-    bool good = nx_inside(l, env->x, env->y) && env->direction < 4 &&
-                env->num_obstacles <= NX_MAX_OBSTACLES && nx_kind(env->carrying) < NX_NUM_KINDS &&
-                nx_colour(env->carrying) < NX_NUM_COLOURS;
+static bool is_place(const NxLayout* l, int x, int y) {
+    return nx_inside(l, x, y) || (x == NX_NOWHERE && y == NX_NOWHERE);
+}
+
+static bool are_cells(const NxCell* cells, int count) {
+    for (int i = 0; i < count; i++)
+        if (nx_kind(cells[i]) >= NX_NUM_KINDS || nx_colour(cells[i]) >= NX_NUM_COLOURS) return false;
+    return true;
+}
+
+// Whether rules and views stay inside the grid and the tables of cells with this block.
+static bool is_state(const NxLayout* l, NxEnv* env) {
+    const int area = l->spec.width * l->spec.height;
+    const NxCell held[] = {env->carrying,     env->carrying_contents, env->target.cell, env->aux.cell,
+                           env->navix.pocket, env->navix.pile,        env->navix.hidden};
+    const NxCell* contents = nx_contents(l, env);
+    bool good = nx_inside(l, env->x, env->y) && env->direction < 4 && env->num_obstacles <= NX_MAX_OBSTACLES;
     for (int i = 0; good && i < env->num_obstacles; i++)
         good = nx_inside(l, env->obstacle_x[i], env->obstacle_y[i]);
-    for (int i = 0; good && i < l->spec.width * l->spec.height; i++)
-        good = nx_kind(cells[i]) < NX_NUM_KINDS && nx_colour(cells[i]) < NX_NUM_COLOURS;
-    return good;
+    return good && are_cells(held, sizeof held / sizeof *held) && are_cells(nx_cells(env), area) &&
+           (!contents || are_cells(contents, area)) && is_place(l, env->target.x, env->target.y) &&
+           is_place(l, env->aux.x, env->aux.y) &&
+           (!env->navix.hidden || nx_inside(l, env->navix.hidden_x, env->navix.hidden_y));
 }
 
 UfStatus nx_restore(NxBatch* b, const void* bytes) {

@@ -28,6 +28,7 @@ enum {
 
 typedef struct World {
     NxBatch* batch;
+    const NxRenderOptions* options;
     UfRandom random;
     uint8_t* rgb;  // (height, width, 3)
     int width, height, num_steps;
@@ -53,7 +54,9 @@ static UfStatus world_create(World* w, const NxRenderOptions* o, const char* id,
     options.observation = o->first_person ? NX_OBS_RGB_FIRST_PERSON : NX_OBS_RGB;
     options.autoreset = NX_NO_RESET;
     options.tile_size = tile_size;
+    options.max_steps = o->max_steps;
     options.num_threads = 1;
+    w->options = o;
     UF_TRY(nx_create(&w->batch, id, 1, o->seed, &options));
     const NxShape shape = nx_shape(w->batch);
     w->height = shape.dims[0];
@@ -71,10 +74,15 @@ static UfStatus world_create(World* w, const NxRenderOptions* o, const char* id,
 
 static bool world_over(const World* w) { return w->terminated || w->truncated; }
 
-// One random action.
+// One action.
 static UfStatus world_step(World* w) {
+    const NxRenderOptions* o = w->options;
     const NxOutput out = world_output(w);
-    const uint8_t action = (uint8_t)uf_random_uniform(&w->random, 0, NX_NUM_ACTIONS);
+    uint8_t action = 0;
+    if (o->act)
+        UF_TRY(o->act(o->user, &action));
+    else
+        action = (uint8_t)uf_random_uniform(&w->random, 0, NX_NUM_ACTIONS);
     w->num_steps++;
     return nx_step(w->batch, &action, &out);
 }

@@ -8,7 +8,11 @@ typedef struct NxRenderOptions {
     const char* const* ids;  // more than one: a sheet, a .png alone
     int num_ids;
     uint64_t seed;
-    int64_t num_steps;   // random actions: before a .png; of a .gif at most, or until the episode ends
+    int64_t num_steps;  // actions: before a .png; of a .gif at most, or until the episode ends
+    UfStatus (*act)(void* user,
+                    uint8_t* action);  // chooses them, step by step, of a single id.   NULL: random ones
+    void* user;
+    int max_steps;       // of the episode; 0: the id's
     int tile_size;       // pixels; 0: 32, on a sheet what fits
     bool first_person;   // what the agent sees, not the map
     const char* output;  // the ending decides the format

@@ -11,9 +11,13 @@
 
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
 
-static uint64_t seed_of(const UfPpoEnvsOptions* o, int member) {
-    const UfPhilox w = uf_philox((uint64_t)o->seeds[member], UF_STREAM_PPO_ENV, (uint64_t)o->purpose, 0);
+uint64_t uf_ppo_env_seed(int64_t seed, UfPpoPurpose purpose) {
+    const UfPhilox w = uf_philox((uint64_t)seed, UF_STREAM_PPO_ENV, (uint64_t)purpose, 0);
     return (uint64_t)w.v[0] << 32 | w.v[1];
+}
+
+static uint64_t seed_of(const UfPpoEnvsOptions* o, int member) {
+    return uf_ppo_env_seed(o->seeds[member], o->purpose);
 }
 
 // ---- gridworlds ----

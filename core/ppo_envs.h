@@ -8,6 +8,8 @@
 // What the seeds of environments are for: an evaluation meets none of training's.
 typedef enum UfPpoPurpose { UF_PPO_TRAINING, UF_PPO_EVALUATION } UfPpoPurpose;
 
+uint64_t uf_ppo_env_seed(int64_t seed, UfPpoPurpose purpose);  // of a member's environments
+
 typedef struct UfPpoEnvsOptions {
     const char* env;            // MiniGrid's and NAVIX's ids, or a name or alias of envs.h
     const UfPpoConfig* config;  // observation, max_steps

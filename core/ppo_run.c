@@ -563,6 +563,77 @@ UfStatus uf_ppo_run_eval(const UfPpoEvalOptions* o, UfEvaluation** evaluations, 
     return status;
 }
 
+// The policy's environment goes beside the one that is drawn, by the same actions.
+typedef struct Player {
+    Evaluating e;
+    UfPpoEnvs* envs;
+} Player;
+
+static UfStatus choose(void* user, uint8_t* action) {
+    Player* player = user;
+    Evaluating* e = &player->e;
+    if (!e->greedy) draw_noise(e, 0, e->noise);
+    uf_ppo_policy_act(e->policy, e->action, e->obs, 1, e->greedy ? NULL : e->noise, e->scratch);
+    e->step++;
+    *action = (uint8_t)e->action[0];
+    return player->envs->ops->step(player->envs, 0, e->action, e->obs, e->reward, e->done);
+}
+
+static UfStatus draw_episode(const UfPpoRenderOptions* o, UfPpo* ppo, const UfPpoPolicy* policy,
+                             const char* env, NxRender* out) {
+    const UfPpoSpace* space = uf_ppo_policy_space(policy);
+    const UfPpoConfig* config = uf_ppo_config(ppo, 0);
+    const UfEnvSpec* spec;
+    const UfPpoEnvsOptions options = {env, config, 1, &o->seed, 1, UF_PPO_EVALUATION};
+    real action, noise, reward;
+    uint8_t done;
+    Player player = {.e = {.policy = policy,
+                           .space = space,
+                           .seed = (uint64_t)o->seed,
+                           .greedy = o->greedy,
+                           .numbers = 1,
+                           .action = &action,
+                           .noise = &noise,
+                           .reward = &reward,
+                           .done = &done}};
+    UF_TRY(uf_ppo_envs_create(&player.envs, &spec, &options));
+    UfStatus status =
+        spec ? UF_FAIL(UF_ERR_UNSUPPORTED, "%s: render draws agents of PPO in gridworlds", spec->name)
+             : same_space(space, &player.envs->space, env);
+    if (status == UF_OK) status = UF_ALLOC(&player.e.obs, space->obs_dim, "an observation");
+    if (status == UF_OK) status = UF_ALLOC(&player.e.scratch, uf_ppo_policy_scratch(policy, 1), "scratch");
+    if (status == UF_OK) status = player.envs->ops->reset(player.envs, 0, player.e.obs);
+    const NxRenderOptions render = {.ids = &env,
+                                    .num_ids = 1,
+                                    .seed = uf_ppo_env_seed(o->seed, UF_PPO_EVALUATION),
+                                    .num_steps = o->num_steps,
+                                    .act = choose,
+                                    .user = &player,
+                                    .max_steps = (int)config->max_steps,
+                                    .tile_size = o->tile_size,
+                                    .first_person = o->first_person,
+                                    .output = o->output};
+    if (status == UF_OK) status = nx_render(&render, out);
+    uf_free(player.e.obs);
+    uf_free(player.e.scratch);
+    uf_ppo_envs_free(player.envs);
+    return status;
+}
+
+UfStatus uf_ppo_render(const UfPpoRenderOptions* o, NxRender* out, char env[UF_STRING_BYTES]) {
+    char path[UF_PATH_BYTES];
+    UfPpoPolicy* policy = NULL;
+    UfPpo* ppo;
+    UF_TRY(checkpoint_path(o->checkpoint, path, sizeof path));
+    UF_TRY(uf_ppo_load(&ppo, path, 1, true));
+    snprintf(env, UF_STRING_BYTES, "%s", o->env ? o->env : uf_ppo_config(ppo, 0)->env);
+    UfStatus status = uf_ppo_policy_create(&policy, ppo, 0);
+    if (status == UF_OK) status = draw_episode(o, ppo, policy, env, out);
+    uf_ppo_policy_free(policy);
+    uf_ppo_free(ppo);
+    return status;
+}
+
 static bool is_set(const UfParam* param) {
     (void)param;
     return true;

@@ -7,6 +7,7 @@
 #ifndef UF_PPO_RUN_H
 #define UF_PPO_RUN_H
 
+#include "grid_render.h"
 #include "ppo_envs.h"
 #include "run.h"
 
@@ -52,6 +53,17 @@ typedef struct UfPpoEvalOptions {
 // Every member: *evaluations (*population), free each with uf_evaluation_free and the array with uf_free. env: its name.
 UfStatus uf_ppo_run_eval(const UfPpoEvalOptions* options, UfEvaluation** evaluations, int* population,
                          char env[UF_STRING_BYTES]);
+// Draws the first episode that uf_ppo_run_eval plays with this seed, of member 0 in a gridworld: as nx_render draws one.
+typedef struct UfPpoRenderOptions {
+    const char* checkpoint;
+    const char* env;  // Nullable: the one of its configuration
+    int64_t seed, num_steps;
+    bool greedy, first_person;
+    int tile_size;
+    const char* output;
+} UfPpoRenderOptions;
+// Errors: UF_ERR_UNSUPPORTED (an environment that is no gridworld), and those of nx_render.
+UfStatus uf_ppo_render(const UfPpoRenderOptions* options, NxRender* out, char env[UF_STRING_BYTES]);
 // What `unifloral info` prints about a checkpoint. Free *text with uf_free.
 UfStatus uf_ppo_info(const char* path, char** text);
 

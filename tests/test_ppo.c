@@ -315,8 +315,10 @@ static void test_evaluation(void** state) {
 
 static void test_saved_gridworlds(void** state) {
     (void)state;
-    static const char* const ids[] = {"MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-Dynamic-Obstacles-6x6-v0",
-                                      "MiniGrid-ObstructedMaze-2Dlh-v0"};
+    static const char* const ids[] = {
+        "MiniGrid-MultiRoom-N4-S5-v0", "MiniGrid-Dynamic-Obstacles-6x6-v0", "MiniGrid-ObstructedMaze-2Dlh-v0",
+        "MiniGrid-PutNear-6x6-N2-v0",  "Navix-KeyCorridorS3R3-v0",          "Navix-Dynamic-Obstacles-6x6-v0",
+        "Navix-GoToDoor-5x5-v0"};
     enum { N = 9, STEPS = 40 };
     for (size_t k = 0; k < sizeof ids / sizeof *ids; k++) {
         NxBatch *a, *b;

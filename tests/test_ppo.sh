@@ -110,8 +110,21 @@ refused "workers are others'" 2 "--workers is not for agents of PPO" eval straig
 check "info" grep -Eq '^checkpoint +PPO, 3 members$' said
 check "info of what differs" grep -Eq '^  layer_width +16$' said
 
+check "render" "$U" render straight --seed 3 --out episode.gif
+"$U" render straight --seed 3 --out level.png >said
+check "a level is of no action" grep -Eq '^environment +MiniGrid-Empty-5x5-v0, seed 3, 0 actions, return 0.000$' said
+"$U" render straight --seed 3 --mean --out greedy.gif --tile-size 8 --first-person >said
+check "render of greedy actions" grep -Eq '^wrote greedy.gif: [0-9]+ frames, 56 x 56 pixels$' said
+# The episode that eval plays: of one, the mean is its return.
+"$U" render many --seed 4 --out many.gif | sed -nE 's/.*, ([0-9]+) actions, return ([0-9.]+)$/\1.0 \2/p' >one.json
+"$U" eval many --episodes 1 --seed 4 | awk '/^return/ { r = $2 } /^length/ { print $2, r; exit }' >two.json
+check "is the episode of eval" cmp one.json two.json
+refused "render of an episode by number" 2 "--episode is not for agents of PPO" render straight --episode 2 --out x.gif
+refused "--mean of a level" 2 "--mean is for agents of PPO" render MiniGrid-Empty-5x5-v0 --mean --out x.png
+
 # Continuous actions, and an environment that is no gridworld.
 check "pendulum" "$U" ppo --env pendulum --quiet --steps 4096 --set num_envs=4 --out pendulum --set eval_final_episodes=5
+refused "render of what is no gridworld" 1 "Pendulum-v1: render draws agents of PPO in gridworlds" render pendulum --out x.gif
 check "has a score" eval "$U eval pendulum --episodes 5 | grep -q '^normalised score'"
 check "cartpole, one network for both" "$U" ppo --env cartpole --quiet --steps 4096 --set shared_trunk=true --out cartpole
 check "NAVIX's rules" "$U" ppo --env Navix-Empty-5x5-v0 --quiet --steps 4096 --set gae=navix --set clip_value=navix --out navix
