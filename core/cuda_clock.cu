@@ -53,6 +53,12 @@ cudaLaunchConfig_t one_thread(cudaStream_t stream) {
     return config;
 }
 
+// What is launched from here on queues up.
+void hold(UfCudaClock* c) {
+    const cudaLaunchConfig_t config = one_thread(c->stream);
+    keep(c, cudaLaunchKernelEx(&config, wait_kernel, static_cast<long long>(WAIT_CYCLES)));
+}
+
 double seconds_of(UfCudaClock* c, int launch) {
     float milliseconds = 0;
     keep(c, cudaEventElapsedTime(&milliseconds, c->events[2 * launch], c->events[2 * launch + 1]));
@@ -89,6 +95,7 @@ UfStatus uf_cuda_clock_start(UfCudaClock** out, cudaStream_t stream) {
     c->stream = stream;
     const cudaLaunchConfig_t config = one_thread(stream);
     keep(c, cudaStreamSynchronize(stream));
+    hold(c);
     for (int i = 0; i < EMPTY; i++) {
         note_event(c);
         keep(c, cudaLaunchKernelEx(&config, empty_kernel));
@@ -101,9 +108,7 @@ UfStatus uf_cuda_clock_start(UfCudaClock** out, cudaStream_t stream) {
 
 void uf_cuda_clock_before(UfCudaClock* c) {
     if (!c) return;
-    const cudaLaunchConfig_t config = one_thread(c->stream);
-    if (c->num_events == 2 * EMPTY)  // here and not earlier: what prepares an update may wait for the stream
-        keep(c, cudaLaunchKernelEx(&config, wait_kernel, static_cast<long long>(WAIT_CYCLES)));
+    if (c->num_events == 2 * EMPTY) hold(c);  // not earlier: what prepares an update may wait for the stream
     note_event(c);
 }
 
