@@ -273,9 +273,6 @@ UfStatus uf_replay_dynamics(const char* path, UfReplay* out) {
     uf_free(r.target);
     uf_dynamics_free(r.dynamics);
     uf_h5_close(&r.h5);
-    if (status != UF_OK) {
-        uf_free(out->tensors);
-        out->tensors = NULL;
-    }
+    if (status != UF_OK) uf_replay_free(out);
     return status;
 }
