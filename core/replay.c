@@ -111,6 +111,11 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
         errors += e * e;
         if (!(e <= result->allowed)) result->num_outside++;
     }
+    if (status == UF_OK && !t->is_target) {
+        status = UF_ALLOC(&result->moment, count, "a moment");
+        if (status == UF_OK) status = uf_agent_get_tensor(r->agent, t, UF_TENSOR_ADAM_M, 0, ours);
+        for (int64_t k = 0; status == UF_OK && k < count; k++) result->moment[k] = (double)ours[k];
+    }
     snprintf(result->tensor, sizeof result->tensor, "%s", t->name);
     result->step = step;
     result->max_error = error;
@@ -165,6 +170,8 @@ static UfStatus create_agent(Replay* r) {
         r->A = (int)action_dim;
         r->B = (int)config->batch_size;
         r->U = (int)config->num_critic_updates_per_step;
+        r->out->actor_layers = (int)config->actor_num_layers;
+        r->out->critic_layers = (int)config->critic_num_layers;
         status = UF_ALLOC(&norm, 2 * r->O, "observation statistics");
     }
     if (status == UF_OK) status = read_reals(r, "norm/mean", norm, r->O);
@@ -264,9 +271,6 @@ UfStatus uf_replay_update(const char* path, const char* device, const char* prec
     uf_free(r.before);
     uf_agent_free(r.agent);
     uf_h5_close(&r.h5);
-    if (status != UF_OK) {
-        uf_free(out->tensors);
-        out->tensors = NULL;
-    }
+    if (status != UF_OK) uf_replay_free(out);
     return status;
 }

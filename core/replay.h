@@ -15,13 +15,22 @@ typedef struct UfReplayed {
     int64_t num_elements, num_outside;  // outside: error > allowed
     double rms_error,
         rms_change;  // root mean squares over the tensor; of a loss or prediction: of error and itself
+    double* moment;  // Adam's first, a mean of gradients (num_elements).   Nullable: of a target, of a loss
 } UfReplayed;
 
 typedef struct UfReplay {
-    UfReplayed* tensors;  // free with uf_free
+    UfReplayed* tensors;  // free with uf_replay_free
     int num_tensors, num_steps;
-    double rounding;  // of the backend's products
+    double rounding;                  // of the backend's products
+    int actor_layers, critic_layers;  // hidden ones; value has those of critics
 } UfReplay;
+
+// Harmless twice.
+static inline void uf_replay_free(UfReplay* replay) {
+    for (int i = 0; replay->tensors && i < replay->num_tensors; i++) uf_free(replay->tensors[i].moment);
+    uf_free(replay->tensors);
+    replay->tensors = NULL;
+}
 
 // float32: what trains, on a device ("cpu", "cuda", "auto") in a precision, both as in the hyperparameters.
 UfStatus uf_replay_update(const char* path, const char* device, const char* precision, UfReplay* replay);

@@ -317,9 +317,6 @@ UfStatus uf_replay_dynamics(const char* path, const char* device, const char* pr
     uf_free(r.target);
     uf_dynamics_free(r.dynamics);
     uf_h5_close(&r.h5);
-    if (status != UF_OK) {
-        uf_free(out->tensors);
-        out->tensors = NULL;
-    }
+    if (status != UF_OK) uf_replay_free(out);
     return status;
 }

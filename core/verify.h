@@ -13,6 +13,11 @@ UfStatus uf_verify(const char* path, char** report, bool* passed);
 UfStatus uf_verify_on(const char* path, const char* device, const char* precision, char** report,
                       bool* passed);
 
+// For tests: an update replayed on the device from one file and in double precision from another, which differ in what
+// the device then does wrong.
+UfStatus uf_verify_apart(const char* path, const char* exact_path, const char* device, const char* precision,
+                         char** report, bool* passed);
+
 // ---- for the files that check a kind ----
 
 typedef struct UfReport {

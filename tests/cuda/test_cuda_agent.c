@@ -7,6 +7,7 @@
 
 #include "../../core/agent.h"
 #include "../../core/dynamics.h"  // UfModel
+#include "../../core/h5.h"
 #include "../../core/loaded.h"
 #include "../../core/online.h"
 #include "../../core/verify.h"
@@ -298,8 +299,8 @@ static void test_launches(void** state) {
         UfAgent* agent = NULL;
         assert_ok(uf_config_create(&config));
         assert_ok(uf_config_load(config, presets[i].file));
-        assert_ok(uf_config_parse(config,
-                                  "{\"batch_size\": 32, \"device\": \"cuda\", \"precision\": \"fp32\"}", "few"));
+        assert_ok(uf_config_parse(
+            config, "{\"batch_size\": 32, \"device\": \"cuda\", \"precision\": \"fp32\"}", "few"));
         assert_ok(uf_agent_create(&agent, config, data, 1));
         assert_ok(uf_train(agent, data, 1, NULL, NULL));
         const int64_t launches = uf_host_cuda.num_launches, products = uf_host_cuda.num_products;
@@ -411,6 +412,69 @@ static void test_wrong_recordings(void** state) {
             assert_ok(uf_verify_on(path, "cuda", precisions[k], &report, &passed));
             if (passed)
                 fail_msg("%s of the other sign went unnoticed in %s: %s", inputs[i], precisions[k], report);
+            uf_free(report);
+        }
+    }
+}
+
+static void write_config(const char* path, const char* json) {
+    const hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), type = H5Tcopy(H5T_C_S1);
+    const hid_t space = H5Screate(H5S_SCALAR);
+    assert_true(H5Tset_size(type, strlen(json) + 1) >= 0 && H5Adelete(file, "config") >= 0);
+    const hid_t attribute = H5Acreate2(file, "config", type, space, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(H5Awrite(attribute, type, json) >= 0);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Tclose(type);
+    H5Fclose(file);
+}
+
+// And so does a term that is wrong on the device alone: a coefficient that the replay in double precision does not have.
+static void test_wrong_terms(void** state) {
+    (void)state;
+    static const char* const precisions[] = {"fp32", "tf32", "bf16"};
+    static const struct {
+        const char *recording, *name, *value;
+    } faults[] = {{"tests/data/update_td3_awr.h5", "actor_bc_coef", "0.6"},
+                  {"tests/data/update_td3_awr.h5", "actor_q_coef", "0.5"},
+                  {"tests/data/update_td3_awr.h5", "lr", "0.0015"},
+                  {"tests/data/update_td3_awr.h5", "value_expectile", "0.6"},
+                  {"tests/data/update_td3_awr.h5", "awr_temperature", "30"},
+                  {"tests/data/update_td3_awr.h5", "polyak_step_size", "0.01"},
+                  {"tests/data/update_td3_awr.h5", "critic_bc_coef", "0.5"},
+                  {"tests/data/update_cql.h5", "cql_min_q_weight", "2"},
+                  {"tests/data/update_sac_n.h5", "critic_entropy_coef", "0"},
+                  {"tests/data/update_sac_n.h5", "actor_entropy_coef", "0"},
+                  {"tests/data/update_edac.h5", "diversity_coef", "0.1"},
+                  {"tests/data/update_edac_layernorm.h5", "diversity_coef", "0.1"}};
+    const char* path = in_folder("wrong_term.h5");
+    need_device();
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        char *bytes, *json, *report, value[64];
+        size_t num_bytes;
+        UfConfig* config = NULL;
+        UfH5 h5;
+        assert_ok(uf_read_file(faults[i].recording, &bytes, &num_bytes));
+        assert_ok(uf_write_file(path, bytes, num_bytes));
+        uf_free(bytes);
+        assert_ok(uf_h5_open(&h5, path));
+        assert_ok(uf_h5_read_string(&h5, "/", "config", &json));
+        uf_h5_close(&h5);
+        assert_ok(uf_config_create(&config));
+        assert_ok(uf_config_parse(config, json, "recorded"));
+        assert_ok(uf_config_get(config, faults[i].name, value, sizeof value));
+        assert_ok(uf_config_set(config, faults[i].name, faults[i].value));
+        uf_free(json);
+        assert_ok(uf_config_json(config, &json));
+        write_config(path, json);
+        uf_free(json);
+        uf_config_free(config);
+        for (int k = 0; k < 3; k++) {
+            bool passed = true;
+            assert_ok(uf_verify_apart(path, faults[i].recording, "cuda", precisions[k], &report, &passed));
+            if (passed)
+                fail_msg("%s %s for %s went unnoticed in %s: %s", faults[i].name, faults[i].value, value,
+                         precisions[k], report);
             uf_free(report);
         }
     }
@@ -558,15 +622,21 @@ static void test_refusals(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_update),     cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_first_update),
+        cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_recorded_updates),
 #ifdef UF_HOST_CUDA
-        cmocka_unit_test(test_branches),         cmocka_unit_test(test_missing_waits),
+        cmocka_unit_test(test_branches),
+        cmocka_unit_test(test_missing_waits),
         cmocka_unit_test(test_launches),
 #endif
-        cmocka_unit_test(test_checkpoints_move), cmocka_unit_test(test_wrong_recordings),
-        cmocka_unit_test(test_recorded_model),   cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_auto),             cmocka_unit_test(test_growing_copy),
+        cmocka_unit_test(test_checkpoints_move),
+        cmocka_unit_test(test_wrong_recordings),
+        cmocka_unit_test(test_wrong_terms),
+        cmocka_unit_test(test_recorded_model),
+        cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_growing_copy),
         cmocka_unit_test(test_online_moves),
         cmocka_unit_test(test_refusals),
     };
