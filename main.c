@@ -1193,6 +1193,10 @@ static int bench_env(const Args* args) {
 
 static int command_bench(const Args* args) {
     if (args->values[O_ENV]) return bench_env(args);
+    if (args->values[O_ENVS] || args->values[O_OBSERVATION]) {
+        fprintf(stderr, "error: --envs and --observation are for gridworlds; --env MiniGrid-... is missing\n");
+        return MISUSE;
+    }
     UfConfig* config = NULL;
     char* json = NULL;
     UfStatus status = uf_config_create(&config);

@@ -79,7 +79,8 @@ def measure_navix(name, kind, envs):
         count = 20
         while True:  # as many steps as the time takes
             actions = jax.random.randint(jax.random.PRNGKey(1), (count, n), 0, 7)
-            timestep = jax.block_until_ready(run(timestep, actions))  # compiles
+            for _ in range(3):  # compiles, and again, as a step's types are not quite those of a reset
+                timestep = jax.block_until_ready(run(timestep, actions))
 
             def work():
                 nonlocal timestep

@@ -241,7 +241,10 @@ static UfStatus our_counts(Counts* c, const NxSpec* s, NxGenerator* generate, in
     NxEnv* env = NULL;
     int32_t* once = NULL;  // (lines) of one level
     int first[NUM_GROUPS];
+    uint8_t third_x[NX_MAX_CELLS], third_y[NX_MAX_CELLS];
     for (int g = 0; g < NUM_GROUPS; g++) first[g] = line_of(s, g, 0, 0);
+    for (int x = 0; x < s->width; x++) third_x[x] = (uint8_t)(ninth(s, x, 0));
+    for (int y = 0; y < s->height; y++) third_y[y] = (uint8_t)(ninth(s, 0, y) / 3);
     nx_lay_out(&layout, s, false);
     UfStatus status = uf_alloc((void**)&env, 1, layout.env_bytes, "one environment");
     if (status == UF_OK) status = UF_ALLOC(&once, lines, "counts of one level");
@@ -251,13 +254,15 @@ static UfStatus our_counts(Counts* c, const NxSpec* s, NxGenerator* generate, in
         generate(&layout, env);
         memset(once, 0, (size_t)lines * sizeof *once);
         const NxCell* cell = nx_cells(env);
+        int64_t* kind = c->kind;
         for (int y = 0; y < s->height; y++)
-            for (int x = 0; x < s->width; x++, cell++) {
+            for (int x = 0; x < s->width; x++, cell++, kind += NX_NUM_TYPES) {
                 const int type = nx_type(*cell);
-                c->kind[(y * s->width + x) * NX_NUM_TYPES + type]++;
+                kind[type]++;
+                if (type == NX_EMPTY) continue;  // follows from all others
                 once[first[ROW] + type * s->height + y]++;
                 once[first[COLUMN] + type * s->width + x]++;
-                once[first[NINTH] + type * 9 + ninth(s, x, y)]++;
+                once[first[NINTH] + type * 9 + third_y[y] * 3 + third_x[x]]++;
                 once[first[TOTAL] + type]++;
                 once[first[COLOUR] + type * NX_NUM_COLOURS + nx_colour(*cell)]++;
                 if (type == TYPE_DOOR) once[first[DOOR] + type * 3 + nx_door_state(*cell)]++;
@@ -394,6 +399,7 @@ static void test_lines(Verdict* v, const Counts* a, const Counts* b) {
     char name[64];
     for (int group = 0; group < NUM_GROUPS; group++)
         for (int type = 0; type < NX_NUM_TYPES; type++) {
+            if (type == NX_EMPTY) continue;  // the cells that no other type has
             const int count = members(s, group), first = line_of(s, group, type, 0),
                       all = line_of(s, TOTAL, type, 0);
             const int64_t *x = &a->line[first], *y = &b->line[first];
@@ -403,9 +409,7 @@ static void test_lines(Verdict* v, const Counts* a, const Counts* b) {
                 note(v, sum_test(a, b, first + i, b->most[type]), name, (double)x[i], (double)y[i]);
             }
             // what there is one of in each level makes a table
-            if (type == NX_EMPTY || b->most[type] != 1 || b->line[all] != b->levels ||
-                a->line[all] != a->levels)
-                continue;
+            if (b->most[type] != 1 || b->line[all] != b->levels || a->line[all] != a->levels) continue;
             const int i = widest_gap(a, x, b, y, count);
             name_line(group, type, i, name);
             const double p = table_test(x, (double)a->levels, y, (double)b->levels, count);

@@ -4,7 +4,9 @@
 // Distributions are MiniGrid's, its random numbers are not: where MiniGrid tries cells until one is free we try those
 // alone that may be, and what is independent of all else (which of the objects is the target, where a wall's door
 // is) is drawn when it is needed.
-// A level is a function of (spec, env->random). Cells: at most NX_MAX_CELLS, sides at most 254 as positions are bytes.
+// A level is a function of (spec, env->random).
+// Limits: NX_MAX_CELLS cells, sides of 254 (127 for MultiRoom), NX_MAX_OBSTACLES obstacles; crossings of size 17, 4 objects of
+// PutNear, 6 rooms of MultiRoom, 3 rows of KeyCorridor.
 //
 // 1 boards  2 placing  3 levels in one room  4 rooms in a grid  5 other rooms  6 base and generate
 // Source: MiniGrid 3.2.0, minigrid/envs/*.py `_gen_grid`, minigrid/core/roomgrid.py, minigrid_env.py `place_obj`.

@@ -465,6 +465,16 @@ check "bench of the world model" grep -q '"algorithm": "dynamics"' \
 "$U" bench --env pendulum --steps 50 --windows 5 --threads 2 >"$T/bench" 2>"$T/err"
 check "bench of an environment" grep -Eq '^\{"env": "Pendulum-v1", "threads": 2, "steps": 50, "windows": 5, "steps_per_second": [0-9]+\}$' "$T/bench"
 refused "bench of an unknown environment" 1 "unknown environment 'mars'; known: pendulum" bench --env mars
+"$U" bench --env MiniGrid-DoorKey-5x5-v0 --observation full --envs 300 --steps 20 --windows 5 --threads 2 >"$T/bench" 2>"$T/err"
+check "bench of gridworlds" grep -Eq '^\{"env": "MiniGrid-DoorKey-5x5-v0", "observation": "full", "envs": 300, "threads": 2, "steps": 20, "windows": 5, "steps_per_second": [0-9]+, .*"steps_per_processor_second": [0-9]+, "observation_bytes": 75, "write_gb_per_second": [0-9.]+, "write_share": [0-9.]+\}$' "$T/bench"
+refused "bench of an unknown gridworld" 1 "did you mean 'MiniGrid-DoorKey-5x5-v0'" bench --env MiniGrid-DorKey-5x5-v0
+refused "bench of an unknown observation" 1 "unknown observation 'ful'; did you mean 'full'" bench --env MiniGrid-Empty-5x5-v0 --observation ful
+refused "bench of environments side by side" 2 "--envs and --observation are for gridworlds" bench --env pendulum --envs 8
+refused "bench of an observation without a gridworld" 2 "--observation.*gridworlds" bench --observation full
+"$U" envs >"$T/envs" 2>"$T/err"
+check "envs has every MiniGrid id" test "$(grep -c '^MiniGrid-' "$T/envs")" -ge 76
+check "envs has every NAVIX id" test "$(grep -c '^Navix-' "$T/envs")" = 47
+check "envs has the others too" grep -q '^Pendulum-v1' "$T/envs"
 refused "bench of an environment and an update" 2 "--config is for updates" bench --env pendulum --config "$S"
 # It fails where the bare loop ends in another state.
 for env in Hopper-v2 Hopper-v4 HalfCheetah-v4 Walker2d-v2 Ant-v4 InvertedPendulum-v4; do

@@ -70,6 +70,14 @@ static void test_table(void** state) {
         assert_true(s->width >= 3 && s->height >= 3 && s->width * s->height <= NX_MAX_CELLS &&
                     s->max_steps > 0);
         if (s->navix) assert_int_equal(s->max_steps, 100);
+        // the limits of grid_levels.h
+        const int most = s->family == NX_FAMILY_DYNAMIC_OBSTACLES ? NX_MAX_OBSTACLES
+                         : s->family == NX_FAMILY_PUT_NEAR        ? 4
+                         : s->family == NX_FAMILY_MULTI_ROOM      ? 6
+                         : s->family == NX_FAMILY_KEY_CORRIDOR    ? 3
+                                                                  : 9;
+        assert_in_range(s->count, 0, most);
+        assert_true(s->family != NX_FAMILY_CROSSING || s->size <= 17);
     }
     assert_int_equal(minigrid, 76 + 8);  // MiniGrid's, NAVIX's sizes by MiniGrid's rules
     assert_int_equal(navix, 47);
