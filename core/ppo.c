@@ -57,7 +57,7 @@ const UfTable uf_ppo_table = {params, sizeof params / sizeof *params, sizeof(UfP
                               "unifloral ppo --help"};
 
 UfStatus uf_ppo_config_check(const UfPpoConfig* c) {
-    if (c->num_envs > INT32_MAX / c->num_steps)
+    if (c->num_envs > INT32_MAX / (c->num_steps + 1))
         return UF_FAIL(UF_ERR_CONFIG,
                        "num_envs %lld times num_steps %lld: a rollout has at most 2147483647 rows",
                        (long long)c->num_envs, (long long)c->num_steps);
@@ -326,8 +326,19 @@ static UfStatus check_space(const UfPpoSpace* s) {
     return UF_OK;
 }
 
-static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threads) {
+// auto: a CUDA device that does PPO, else the CPU.
+static UfStatus open_backend(UfPpo* a, int num_threads) {
     static const char* const devices[] = {"cpu", "cuda", "auto"};
+    const int device = a->acts ? UF_DEVICE_CPU : a->configs[0].device;
+    UF_TRY(uf_backend_open(&a->backend, devices[device], "tf32", num_threads));
+    const UfStatus status = check_device(a->backend);
+    if (status == UF_OK || device != UF_DEVICE_AUTO) return status;
+    uf_backend_close(a->backend);
+    a->backend = NULL;
+    return uf_backend_open(&a->backend, "cpu", "tf32", num_threads);
+}
+
+static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threads) {
     UF_TRY(check_space(&a->space));
     UF_TRY(copy_configs(a, configs));
     const UfPpoConfig* c = &a->configs[0];
@@ -337,8 +348,7 @@ static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threa
     a->A = a->space.action_dim;
     a->action_items = a->space.discrete ? 1 : a->A;
     a->B = a->acts ? 1 : (int)(c->num_steps * c->num_envs / c->num_minibatches);
-    UF_TRY(uf_backend_open(&a->backend, a->acts ? "cpu" : devices[c->device], "tf32", num_threads));
-    UF_TRY(check_device(a->backend));
+    UF_TRY(open_backend(a, num_threads));
     a->reserved.backend = a->backend;
     describe_networks(a);
     UF_TRY(reserve_all(a));

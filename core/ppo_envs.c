@@ -218,7 +218,7 @@ static UfStatus singles_set_state(UfPpoEnvs* envs, int member, const void* state
 
 static void singles_free(UfPpoEnvs* envs) {
     Singles* s = (Singles*)envs;
-    for (int i = 0; s->envs && i < s->population * s->num_envs; i++) {
+    for (size_t i = 0; s->envs && i < (size_t)s->population * (size_t)s->num_envs; i++) {
         uf_env_free(s->envs[i].env);
         uf_free(s->envs[i].actions);
     }
@@ -235,7 +235,7 @@ static UfStatus fill_singles(Singles* s, const UfPpoEnvsOptions* o) {
     UF_TRY(UF_ALLOC(&s->seeds, o->population, "seeds"));
     UF_TRY(UF_ALLOC(&s->envs, (size_t)o->population * (size_t)o->num_envs, "environments"));
     for (int p = 0; p < o->population; p++) s->seeds[p] = seed_of(o, p);
-    for (int i = 0; i < o->population * o->num_envs; i++) {
+    for (size_t i = 0; i < (size_t)o->population * (size_t)o->num_envs; i++) {
         UF_TRY(uf_env_create(&s->envs[i].env, s->spec->name));
         UF_TRY(UF_ALLOC(&s->envs[i].actions, actions, "actions of an episode"));
     }
