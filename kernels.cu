@@ -118,12 +118,12 @@ void blas_product(State* s, const Product& g, int k, int64_t at[3], int64_t a, i
     const float one = 1;
     const cublasOperation_t left = g.b.transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
                             right = g.a.transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
-    uf_cuda_clock_before(s->clock);
+    uf_cuda_clock_before(s->clock, s->streams[s->branch]);
     const cublasStatus_t status = s->blas.gemm(
         s->blas.handles[s->branch], left, right, g.n, g.m, k, &one, g.b.at + at[1], CUDA_R_32F, g.b.ld, b,
         g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2], CUDA_R_32F,
         g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
-    uf_cuda_clock_after(s->clock);
+    uf_cuda_clock_after(s->clock, s->streams[s->branch]);
     if (status != CUBLAS_STATUS_SUCCESS)
         fail(s, UF_ERR_DEVICE, "cuBLAS status %d for a product of %d x %d x %d", status, g.m, g.n, k);
 }
@@ -2123,8 +2123,14 @@ cudaStream_t uf_cuda_begin(UfBackend* be, const char* op, int P, int N, int rows
 
 void uf_cuda_check(UfBackend* be, cudaError_t error) { check(state_of(be), error); }
 int uf_cuda_num_sms(const UfBackend* be) { return static_cast<State*>(be->state)->num_sms; }
-void uf_cuda_before_launch(UfBackend* be) { uf_cuda_clock_before(state_of(be)->clock); }
-void uf_cuda_after_launch(UfBackend* be) { uf_cuda_clock_after(state_of(be)->clock); }
+void uf_cuda_before_launch(UfBackend* be) {
+    const State* s = state_of(be);
+    uf_cuda_clock_before(s->clock, s->streams[s->branch]);
+}
+void uf_cuda_after_launch(UfBackend* be) {
+    const State* s = state_of(be);
+    uf_cuda_clock_after(s->clock, s->streams[s->branch]);
+}
 
 extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision, int num_threads) {
     UfBackend* be = nullptr;

@@ -115,9 +115,9 @@ void launch_shared(State* s, void (*kernel)(Params...), int64_t blocks, int thre
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared_bytes;
     config.stream = s->streams[s->branch];
-    uf_cuda_clock_before(s->clock);
+    uf_cuda_clock_before(s->clock, config.stream);
     check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
-    uf_cuda_clock_after(s->clock);
+    uf_cuda_clock_after(s->clock, config.stream);
 }
 
 template <typename... Params, typename... Args>
