@@ -698,6 +698,8 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
                                 const real* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_backward_backward", nets->P, nets->used, total, mlp->width);
+    if (whole_second_order(s, nets, grads, tape, input, tangent, tangent_first, tangent_count, dout, total))
+        return;
     const int L = mlp->layers, width = mlp->width;
     const size_t G = static_cast<size_t>(nets->P) * static_cast<size_t>(nets->used);
     const int64_t area = static_cast<int64_t>(total) * width, rows = static_cast<int64_t>(G) * total;
@@ -765,14 +767,14 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
 }
 
 // Numbers of scratch for passes over G networks: two arrays forward, three backward or one a layer, and second order,
-// which has one output, two a layer and five more.
+// which has one output, two a layer and five more, or four a layer.
 size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
     const size_t all = (G * static_cast<size_t>(rows) * static_cast<size_t>(mlp->width) + 63) / 64 * 64;
     const size_t sums =
         G * static_cast<size_t>(ceil_div(rows, ROWS)) * static_cast<size_t>(sums_record(mlp)) + 64;
     const size_t L = static_cast<size_t>(mlp->layers);
     if (mlp->out > 1) return (L > 3 ? L : 3) * all + sums;
-    return (2 * L + 5) * all + L * (G * static_cast<size_t>(rows) + 64) + sums;
+    return (2 * L + 5 > 4 * L ? 2 * L + 5 : 4 * L) * all + L * (G * static_cast<size_t>(rows) + 64) + sums;
 }
 
 // ---- random numbers ----

@@ -264,10 +264,13 @@ inline int64_t num_sums(const UfNets* nets, const Sums& sums, const SumsTo& to) 
 
 // Lets these kernels have as much shared memory as they may want; before the first of them.
 void prepare_whole(State* s);
-// Both say whether they did it: by the rule of shapes there, or as `passes` wants it.
+// They say whether they did it: by the rule of shapes there, or as `passes` wants it.
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows);
 bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int dx_first, int dx_count,
                     const UfTape* tape, UfInput input, const float* dout, int total);
+bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape* tape, UfInput input,
+                        const float* tangent, int tangent_first, int tangent_count, const float* dout,
+                        int total);
 
 }  // namespace uf_cuda
 
