@@ -206,8 +206,8 @@ static inline UF_HD int nx_between(NxEnv* env, int low, int high) {
     return low + (int)((uint64_t)nx_random(env) * (uint32_t)(high - low + 1) >> 32);
 }
 
-// One draw makes several numbers: with *fraction = nx_random(env), takes a uniform 0..count-1 off it. The bias is below the
-// product of all counts / 2^32.
+// One draw makes several numbers: with *fraction = nx_random(env), takes a uniform 0..count-1 off it. The bias is
+// below the product of all counts / 2^32.
 static inline UF_HD int nx_take(uint32_t* fraction, int count) {
     uint64_t product = (uint64_t)*fraction * (uint32_t)count;
     *fraction = (uint32_t)product;

@@ -1,16 +1,19 @@
-// grid_layouts.c: `unifloral verify` of kind minigrid-layouts: counts over n recorded levels of an id against m of ours.
+// grid_layouts.c: `unifloral verify` of kind minigrid-layouts: counts over n recorded levels of an id against m of
+// ours.
 //
 // Two-sample tests, all exact or with the right tails, as thousands of them have to hold at once:
-// - What happens once a level (the kind of a cell; the agent's cell, column, row, ninth of the board, direction; the same of
-//   what there is one of, and its colour) is a table of two rows:
-//   likelihood-ratio chi-square over the categories that the recording is expected to have MIN_EXPECTED times, the others
-//   pooled; where even the pool is below that, Fisher's exact test of the pool.
-// - What may happen several times a level (cells of a type in a row, a column, a ninth, in all; a type's colours; door states)
-//   is a sum of n independent numbers, whose mean, variance and skewness our levels tell: tails of the gamma
-//   distribution with these three (Pearson's type III). A number that never varies must be met exactly.
-// - A cell that always holds the same (but nothing), and an agent that always starts alike, must do so in both samples.
+// - What happens once a level (the kind of a cell; the agent's cell, column, row, ninth of the board, direction;
+//   the same of what there is one of, and its colour) is a table of two rows: likelihood-ratio chi-square over the
+//   categories that the recording is expected to have MIN_EXPECTED times, the others pooled; where even the pool is
+//   below that, Fisher's exact test of the pool.
+// - What may happen several times a level (cells of a type in a row, a column, a ninth, in all; a type's colours;
+//   door states) is a sum of n independent numbers, whose mean, variance and skewness our levels tell: tails of the
+//   gamma distribution with these three (Pearson's type III). A number that never varies must be met exactly.
+// - A cell that always holds the same (but nothing), and an agent that always starts alike, must do so in both
+//   samples.
 // A test fails below ALARM / (number of tests in the file): Bonferroni. A right generator fails a file with probability
 // ALARM at most; our levels are the same in every run.
+// Counts at single places say nothing about what goes together in a level: that is for tests/test_grid_levels.c.
 #include "grid_layouts.h"
 
 #include <math.h>
@@ -39,7 +42,8 @@ static double log_gamma(double x) {  // x > 0, by Stirling's series above 10: to
            (1.0 / 12 - r * (1.0 / 360 - r * (1.0 / 1260 - r * (1.0 / 1680 - r / 1188)))) / x;
 }
 
-// P(G <= x) and P(G >= x) of a gamma distribution of shape a: series below the mean, continued fraction (Lentz) above.
+// P(G <= x) and P(G >= x) of a gamma distribution of shape a: series below the mean, continued fraction (Lentz)
+// above.
 static void gamma_tails(double a, double x, double* lower, double* upper) {
     *lower = 0;
     *upper = 1;
@@ -121,7 +125,8 @@ static double table_test(const int64_t* a, double n, const int64_t* b, double m,
 
 // ---- counts ----
 
-// What may happen several times a level: groups of lines, each a line for every type and for every member of the group.
+// What may happen several times a level: groups of lines, each a line for every type and for every member of the
+// group.
 enum {
     ROW,
     COLUMN,

@@ -1,12 +1,11 @@
 // grid_levels.h: MiniGrid's levels, one environment, compiled by C11 and CUDA. Nothing is allocated.
 //
-// What all levels of an id have in common is drawn once, into NxLayout.base; nx_generate copies that and draws the rest.
-// Distributions are MiniGrid's, its random numbers are not: where MiniGrid tries cells until one is free we try those
-// alone that may be, and what is independent of all else (which of the objects is the target, where a wall's door
-// is) is drawn when it is needed.
-// A level is a function of (spec, env->random).
-// Limits: NX_MAX_CELLS cells, sides of 254 (127 for MultiRoom), NX_MAX_OBSTACLES obstacles; crossings of size 17, 4 objects of
-// PutNear, 6 rooms of MultiRoom, 3 rows of KeyCorridor.
+// What all levels of an id have in common is drawn once, into NxLayout.base; nx_generate copies that and draws the
+// rest. Distributions are MiniGrid's, its random numbers are not: where MiniGrid tries cells until one is free we
+// try those alone that may be, and what is independent of all else (which of the objects is the target, where a
+// wall's door is) is drawn when it is needed. A level is a function of (spec, env->random). Limits: NX_MAX_CELLS
+// cells, sides of 254 (127 for MultiRoom), NX_MAX_OBSTACLES obstacles; crossings of size 17, 4 objects of PutNear,
+// 6 rooms of MultiRoom, 3 rows of KeyCorridor.
 //
 // 1 boards  2 placing  3 levels in one room  4 rooms in a grid  5 other rooms  6 base and generate
 // Source: MiniGrid 3.2.0, minigrid/envs/*.py `_gen_grid`, minigrid/core/roomgrid.py, minigrid_env.py `place_obj`.
@@ -158,8 +157,8 @@ static inline UF_HD void nx_level_lava_gap(NxEnv* env, NxBoard board) {
     nx_put(board, x, nx_between(env, 1, board.height - 2), NX_CELL_EMPTY);
 }
 
-// Rivers run along even columns and rows. A path from room to room, to the right or down in any order, makes an opening
-// in each of them.
+// Rivers run along even columns and rows. A path from room to room, to the right or down in any order, makes an
+// opening in each of them.
 static inline UF_HD void nx_level_crossing(const NxSpec* spec, NxEnv* env, NxBoard board) {
     NxCell river = spec->variant == NX_VARIANT_LAVA ? NX_CELL_LAVA : NX_CELL_WALL;
     int size = spec->size, candidates = (size - 3) / 2;  // in each direction
@@ -297,8 +296,8 @@ static inline UF_HD void nx_begin_rooms(const NxSpec* spec, NxEnv* env) {
              nx_rooms_down(spec) / 2 * (spec->size - 1) + spec->size / 2, 0);
 }
 
-// A door on a wall of room (i, j), anywhere along it. Sides count as directions do. Each wall has one at most, so where it
-// is need not be known before.
+// A door on a wall of room (i, j), anywhere along it. Sides count as directions do. Each wall has one at most, so
+// where it is need not be known before.
 static inline UF_HD NxObject nx_put_door(const NxSpec* spec, NxEnv* env, NxBoard board, int i, int j,
                                          int side, NxCell door) {
     int x = i * (spec->size - 1), y = j * (spec->size - 1), along = nx_between(env, 1, spec->size - 2);
@@ -322,8 +321,8 @@ static inline UF_HD NxObject nx_place_in_room(const NxSpec* spec, NxEnv* env, Nx
     return nx_put(board, spot.x, spot.y, cell);
 }
 
-// In room (i, j) and facing nothing but floor and walls. The rows of its upper and lower wall are tried too: where rooms have
-// been made one they are floor.
+// In room (i, j) and facing nothing but floor and walls. The rows of its upper and lower wall are tried too: where
+// rooms have been made one they are floor.
 static inline UF_HD void nx_place_agent_in_room(const NxSpec* spec, NxEnv* env, NxBoard board, int i, int j) {
     NxCell front;
     do {
@@ -610,8 +609,9 @@ static inline UF_HD void nx_draw_base(NxLayout* layout) {
     }
 }
 
-// What every level begins with: the base, and a state in which nothing has happened. Writes all but env->random's owner and
-// what NAVIX's rules keep; cells in whole 64 bytes (what follows the cells in a block must be written after).
+// What every level begins with: the base, and a state in which nothing has happened. Writes all but env->random's
+// owner and what NAVIX's rules keep; cells in whole 64 bytes (what follows the cells in a block must be written
+// after).
 static inline UF_HD void nx_begin_level(const NxLayout* layout, NxEnv* env) {
     int num_cells = layout->spec.width * layout->spec.height;
     uint64_t* words = (uint64_t*)(env + 1);

@@ -1,12 +1,13 @@
 // grid_solver.h: solves gridworlds with the step function itself.
 //
-// A Plan is a copy of an environment that is acted on; what led to success is kept and can be replayed. What the agent can
-// reach by walking and opening doors is a shortest-path search over its places and directions. Where objects or locked
-// doors are in the way, solve_by_moving clears one thing after the other: the first that blocks the path which ignores
-// them.
+// A Plan is a copy of an environment that is acted on; what led to success is kept and can be replayed. What the
+// agent can reach by walking and opening doors is a shortest-path search over its places and directions. Where
+// objects or locked doors are in the way, solve_by_moving clears one thing after the other: the first that blocks
+// the path which ignores them.
 //
 // relax() is the optimistic view: objects block nothing, a key that can be reached opens all doors of its colour. It
-// permits whatever the rules do, so what it does not reach cannot be reached: that is how a level is proved unsolvable.
+// permits whatever the rules do, so what it does not reach cannot be reached: that is how a level is proved
+// unsolvable.
 #ifndef NX_GRID_SOLVER_H
 #define NX_GRID_SOLVER_H
 
@@ -180,8 +181,9 @@ static inline void relax(const Plan* p, Relaxed* r) {
 
 // ---- moving what is in the way ----
 
-// Of all ways to a cell, through objects and locked doors, one with the fewest of them: fills path, from the agent's cell to
-// `goal`, and returns its length or 0. *blocks: how many there are. Cells that relax reached after `round` are shut.
+// Of all ways to a cell, through objects and locked doors, one with the fewest of them: fills path, from the
+// agent's cell to `goal`, and returns its length or 0. *blocks: how many there are. Cells that relax reached after
+// `round` are shut.
 static inline int blocked_path(const Plan* p, const Relaxed* r, int goal, int round, int* path, int* blocks) {
     enum { BLOCK = 1000 };
     static int cost[NX_MAX_CELLS], from[NX_MAX_CELLS];
@@ -301,7 +303,8 @@ static inline int find_key(const Plan* p, const Relaxed* r, int colour, int roun
 
 typedef enum Aim { REACH, PICK_UP, OPEN } Aim;
 
-// One thing at a time towards `aim` at a cell. False: stuck, which is a fault of this solver where relax reaches the cell.
+// One thing at a time towards `aim` at a cell. False: stuck, which is a fault of this solver where relax reaches
+// the cell.
 static inline bool advance(Plan* p, Aim aim, int target) {
     static int path[NX_MAX_CELLS];
     Relaxed r;

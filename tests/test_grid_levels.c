@@ -1,4 +1,5 @@
-// test_grid_levels.c: the table of gridworlds, their levels (legal, solvable, distributed as MiniGrid's), their missions.
+// test_grid_levels.c: the table of gridworlds, their levels (legal, solvable, distributed as MiniGrid's), their
+// missions.
 #include "support.h"
 
 #include "core/core.h"
@@ -159,7 +160,8 @@ static bool holds(const Maker* m, NxObject o) {
     return o.x < m->board.width && o.y < m->board.height && *nx_at(m->board, o.x, o.y) == o.cell;
 }
 
-// What can be reached through everything but walls (and doors, where opening one ends the episode) does not touch the border.
+// What can be reached through everything but walls (and doors, where opening one ends the episode) does not touch
+// the border.
 static bool is_enclosed(const Maker* m) {
     static int queue[NX_MAX_CELLS];
     static bool seen[NX_MAX_CELLS];
@@ -549,7 +551,8 @@ static void test_solvable(void** state) {
 
 // ---- distributions ----
 
-// A recording of our own: `levels` levels of each id, made by `generate` from other seeds than those it is compared with.
+// A recording of our own: `levels` levels of each id, made by `generate` from other seeds than those it is compared
+// with.
 static const char* record(const char* name, const char* const* ids, int levels, NxGenerator* generate,
                           uint64_t seed) {
     static int64_t kind[NX_MAX_CELLS * NX_NUM_TYPES], agent[NX_MAX_CELLS * 4],
