@@ -16,7 +16,8 @@ enum { NX_ONE_HOT = NX_NUM_TYPES + NX_NUM_COLOURS + 3 };
 // ---- the view ----
 
 // Where row r, column c of the agent's view is on the map, or off it.
-static inline UF_HD void nx_view_place(const NxLayout* layout, const NxEnv* env, int r, int c, int* x, int* y) {
+static inline UF_HD void nx_view_place(const NxLayout* layout, const NxEnv* env, int r, int c, int* x,
+                                       int* y) {
     const int dx = nx_dx(env->direction), dy = nx_dy(env->direction);
     const int forward = layout->view - 1 - r, side = c - layout->view / 2;
     *x = env->x + forward * dx - side * dy;
@@ -98,18 +99,21 @@ static inline UF_HD void nx_observe_full(const NxLayout* layout, const NxEnv* en
     agent[2] = env->direction;
 }
 
+static inline UF_HD void nx_put_one_hot(NxCell cell, uint8_t out[NX_ONE_HOT]) {
+    for (int i = 0; i < NX_ONE_HOT; i++) out[i] = 0;
+    if (nx_kind(cell) >= NX_NUM_KINDS || nx_colour(cell) >= NX_NUM_COLOURS) return;  // there is no such cell
+    out[nx_type(cell)] = 1;
+    out[NX_NUM_TYPES + nx_colour(cell)] = 1;
+    out[NX_NUM_TYPES + NX_NUM_COLOURS + nx_door_state(cell)] = 1;
+}
+
 static inline UF_HD void nx_observe_one_hot(const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell row[NX_MAX_VIEW];
     uint64_t reached = nx_view_begin(layout);
     for (int r = layout->view - 1; r >= 0; r--) {
         reached = nx_view_row(layout, env, r, reached, row);
-        for (int c = 0; c < layout->view; c++) {
-            uint8_t* bits = out + NX_ONE_HOT * (r * layout->view + c);
-            for (int i = 0; i < NX_ONE_HOT; i++) bits[i] = 0;
-            bits[nx_type(row[c])] = 1;
-            bits[NX_NUM_TYPES + nx_colour(row[c])] = 1;
-            bits[NX_NUM_TYPES + NX_NUM_COLOURS + nx_door_state(row[c])] = 1;
-        }
+        for (int c = 0; c < layout->view; c++)
+            nx_put_one_hot(row[c], out + NX_ONE_HOT * (r * layout->view + c));
     }
 }
 
