@@ -343,9 +343,10 @@ static void run_case(const Case* c, Op* op, bool has_products) {
                       (strcmp(last->passes, LAYERS) == 0) != (strcmp(devices[d].passes, LAYERS) == 0);
         last = &devices[d];
         use(&devices[d]);
-        if (t.reference)
-            for (int p = 0; p < MAX_P; p++)
-                for (int k = 0; k < results->count[p]; k++) free(results->kept[p][k].data);
+        for (int p = 0; p < MAX_P && t.reference; p++) {
+            for (int k = 0; k < results->count[p]; k++) free(results->kept[p][k].data);
+            results->count[p] = 0;  // a device that lacks the op keeps nothing
+        }
         op(&t);
         for (int p = 0; p < c->P && c->P > 1 && (exact || is_whole(&devices[d], c)); p++) {
             Test alone = {

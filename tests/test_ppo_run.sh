@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test_ppo: unifloral ppo: what it writes; runs that are stopped, killed and resumed end in the same bits, whatever the
+# test_ppo_run: unifloral ppo: what it writes; runs that are stopped, killed and resumed end in the same bits, whatever the
 # threads; populations; evaluation; what is refused. Prints "ok name", "not ok name" or "skip name".
 # Environment: UNIFLORAL, BUILD.
 set -uo pipefail
