@@ -22,6 +22,7 @@
 #include "core/dynamics_run.h"
 #include "core/envs.h"
 #include "core/fqe.h"
+#include "core/grid_table.h"
 #include "core/h5.h"  // and <hdf5.h>
 #include "core/online.h"
 #include "core/plot_runs.h"
@@ -100,6 +101,8 @@ enum Option {
     O_FINAL,
     O_NUM_UPDATES,
     O_GAMMA,
+    O_ENVS,
+    O_OBSERVATION,
     NUM_OPTIONS,
 };
 
@@ -132,7 +135,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_ACTION_DIM] = {"action-dim", "N", "action size (default 6)", 1, 100000},
     [O_POPULATION] = {"population", "N",
                       "members that train together in one process (default 1); sweep: or auto", 0, 0},
-    [O_WINDOWS] = {"windows", "N", "timed windows (default 7, with --env 101)", 5, 100000},
+    [O_WINDOWS] = {"windows", "N", "timed windows (default 7, with --env 101, of gridworlds 21)", 5, 100000},
     [O_ROLLOUTS] = {"rollouts", NULL, "time rollouts in a random world model instead of updates", 0, 0},
     [O_MIX] = {"mix", "P:SHARE,...", "policies and their shares of the steps, as random:0.5,runs/x@mean:0.5",
                0, 0},
@@ -203,6 +206,11 @@ static const OptionRow options[NUM_OPTIONS] = {
                  0},
     [O_NUM_UPDATES] = {"num-updates", "N", "as --set num_updates=N (default 20000)", 1, INT64_MAX},
     [O_GAMMA] = {"gamma", "X", "as --set gamma=X (default 0.99)", 0, 0},
+    [O_ENVS] = {"envs", "N", "gridworlds side by side (default 2048)", 1, INT32_MAX},
+    [O_OBSERVATION] = {"observation", "NAME",
+                       "of gridworlds: first_person (default), full, one_hot, symbolic, flat, rgb, "
+                       "rgb_first_person, categorical, categorical_first_person, none",
+                       0, 0},
 };
 
 typedef struct Args {
@@ -960,12 +968,19 @@ static int bench_env(const Args* args) {
                     options[others[i]].name);
             return MISUSE;
         }
+    const bool grid = nx_is_grid(args->values[O_ENV]);
     UfEnvBenchOptions bench = {.env = args->values[O_ENV],
                                .num_threads = (int)number(args, O_THREADS, 1),
                                .num_steps = (int)number(args, O_STEPS, 1000),
-                               .num_windows = (int)number(args, O_WINDOWS, 101)};
+                               .num_windows = (int)number(args, O_WINDOWS, grid ? 21 : 101),
+                               .num_envs = (int)number(args, O_ENVS, 2048),
+                               .observation = args->values[O_OBSERVATION]};
+    if (!grid && (args->values[O_ENVS] || args->values[O_OBSERVATION])) {
+        fprintf(stderr, "error: --envs and --observation are for gridworlds, not for '%s'\n", bench.env);
+        return MISUSE;
+    }
     char* json = NULL;
-    if (uf_bench_env(&bench, &json) != UF_OK) return failed();
+    if ((grid ? uf_bench_grid : uf_bench_env)(&bench, &json) != UF_OK) return failed();
     printf("%s\n", json);
     uf_free(json);
     return DONE;
@@ -1073,20 +1088,32 @@ static int command_envs(const Args* args) {
         if (s->has_scores) snprintf(scores, sizeof(scores), "%g %g", s->score_min, s->score_max);
         printf("%-28s %12d %8s %6d  %s\n", s->name, s->obs_dim, actions, s->max_steps, scores);
     }
+    printf("\n%-42s %12s %8s %6s  %s\n", "gridworld", "height x width", "actions", "steps", "walls");
+    for (int i = 0; i < nx_num_specs; i++) {
+        const NxSpec* s = &nx_specs[i];
+        char size[32];
+        snprintf(size, sizeof(size), "%d x %d", s->height, s->width);
+        printf("%-42s %14s %8s %6d  %s\n", s->id, size, "7 kinds", s->max_steps,
+               s->see_through_walls ? "see-through" : "opaque");
+    }
+    printf("%-42s %14s %8s %6s  %s\n", "Sandbox-WxH", "H x W", "7 kinds", "4 W H", "opaque");
     return DONE;
 }
 
 // ---- commands ----
 
-#define BIT(option) (UINT64_C(1) << (option))
+__extension__ typedef unsigned __int128 OptionSet;  // there are more than 64
+#define BIT(option) ((OptionSet)1 << (option))
+_Static_assert(NUM_OPTIONS <= 128, "options are bits of an OptionSet");
+
 _Static_assert(NUM_OPTIONS <= 64, "an option is a bit of a command");
 
 typedef struct Command {
     const char* name;
     int (*function)(const Args* args);
     const char *usage, *help;
-    int min_files, max_files;    // -1: any number
-    uint64_t allowed, required;  // bits of options
+    int min_files, max_files;     // -1: any number
+    OptionSet allowed, required;  // bits of options
 } Command;
 
 static const Command commands[] = {
@@ -1145,12 +1172,13 @@ static const Command commands[] = {
      BIT(O_OUT)},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
-     "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME   "
-     "[--threads N] [--steps N] [--windows N] [--device NAME] [--precision NAME]",
+     "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME "
+     "[--envs N] [--observation NAME]   [--threads N] [--steps N] [--windows N] [--device NAME] [--precision "
+     "NAME]",
      "time updates on random data, model rollouts, or an environment; one line of JSON", 0, 0,
      BIT(O_ENV) | BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) |
          BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS) | BIT(O_DEVICE) |
-         BIT(O_PRECISION),
+         BIT(O_PRECISION) | BIT(O_ENVS) | BIT(O_OBSERVATION),
      0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
@@ -1184,7 +1212,7 @@ static const Command commands[] = {
      BIT(O_OUT) | BIT(O_CSV) | BIT(O_BY) | BIT(O_METRIC) | BIT(O_X) | BIT(O_BAND) | BIT(O_SMOOTH) |
          BIT(O_FINAL) | BIT(O_CONFIDENCE) | BIT(O_BOOTSTRAPS) | BIT(O_SEED) | BIT(O_THREADS),
      0},
-    {"envs", command_envs, "", "list the built-in environments", 0, 0, 0, 0},
+    {"envs", command_envs, "", "list the built-in environments and gridworlds", 0, 0, 0, 0},
 };
 #define NUM_COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
 

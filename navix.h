@@ -42,6 +42,9 @@ typedef enum NxObservation {
     NX_NUM_OBSERVATIONS
 } NxObservation;
 
+// By name: "first_person", "full", ...   Errors: UF_ERR_ARGUMENT, with the names there are.
+UF_API UfStatus nx_find_observation(NxObservation* out, const char* name);
+
 // What happens to an environment whose episode has ended.
 typedef enum NxAutoreset {
     NX_NEXT_STEP,  // the next step ignores its action and returns the new episode's first observation, reward 0
@@ -72,7 +75,7 @@ typedef struct NxOptions {
     const char* device;  // "cpu", "cuda", "auto"; NULL: "cpu". On a device every array of a call is there too
 } NxOptions;
 
-void nx_default_options(NxOptions* options);
+UF_API void nx_default_options(NxOptions* options);
 
 // Where a call writes, arrays of n in the order of the environments, owned by the caller. Nullable: every one.
 typedef struct NxOutput {
@@ -95,20 +98,23 @@ typedef struct NxShape {
 // A batch of n environments.
 // Nullable: options (nx_default_options). Errors: UF_ERR_ARGUMENT (unknown id, with the nearest; an option that
 // cannot be), UF_ERR_MEMORY (how many bytes n would need), UF_ERR_DEVICE.
-UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, const NxOptions* options);
-void nx_free(NxBatch* batch);
-NxShape nx_shape(const NxBatch* batch);
-int64_t nx_num_envs(const NxBatch* batch);
+UF_API UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, const NxOptions* options);
+UF_API void nx_free(NxBatch* batch);
+UF_API NxShape nx_shape(const NxBatch* batch);
+UF_API int64_t nx_num_envs(const NxBatch* batch);
 
 // Starts a new episode everywhere. Writes obs, direction; reward, terminated, truncated are 0.
-UfStatus nx_reset(NxBatch* batch, const NxOutput* out);
+UF_API UfStatus nx_reset(NxBatch* batch, const NxOutput* out);
 // One step of each environment; actions (n). Errors: UF_ERR_ARGUMENT (an action that is not one, with the
 // environment's index: then no environment has moved).
-UfStatus nx_step(NxBatch* batch, const uint8_t* actions, const NxOutput* out);
+UF_API UfStatus nx_step(NxBatch* batch, const uint8_t* actions, const NxOutput* out);
 // Like nx_step, but the obstacles of Dynamic-Obstacles go where positions (n, num_obstacles, 2) (x, y) say instead
 // of drawing their moves: to replay recordings.
-UfStatus nx_step_with_obstacles(NxBatch* batch, const uint8_t* actions, const int32_t* positions,
-                                const NxOutput* out);
+UF_API UfStatus nx_step_with_obstacles(NxBatch* batch, const uint8_t* actions, const int32_t* positions,
+                                       const NxOutput* out);
+
+// The observations as they are, without a step: (n, observation).
+UF_API UfStatus nx_show(const NxBatch* batch, void* obs);
 
 // One environment's state. Grids are triples of type, colour, state without the agent, (H, W, 3).
 typedef struct NxState {
@@ -117,17 +123,18 @@ typedef struct NxState {
     uint8_t carrying[3];           // (1, 0, 0): nothing
     uint8_t carrying_contents[3];  // of a carried box
     int target[4], aux[4];         // x, y, type, colour; -1 where there is none
+    int mission;  // Fetch: which wording; LockedRoom: the key's colour + 8 * its room's, 0: as the grid has them; else 0
     int num_obstacles;
     int32_t obstacles[64][2];  // x, y
     uint8_t *grid,
         *contents;  // (H, W, 3), owned by the caller; contents: what boxes hold.   Nullable: contents
 } NxState;
 
-UfStatus nx_get_state(const NxBatch* batch, int64_t env, NxState* state);
+UF_API UfStatus nx_get_state(const NxBatch* batch, int64_t env, NxState* state);
 // Errors: UF_ERR_ARGUMENT (what is not a legal level, with the cell), nothing changes then.
-UfStatus nx_set_state(NxBatch* batch, int64_t env, const NxState* state);
+UF_API UfStatus nx_set_state(NxBatch* batch, int64_t env, const NxState* state);
 // The mission's text as MiniGrid words it, at most 127 letters.
-UfStatus nx_mission(const NxBatch* batch, int64_t env, char text[128]);
+UF_API UfStatus nx_mission(const NxBatch* batch, int64_t env, char text[128]);
 
 #ifdef __cplusplus
 }

@@ -25,9 +25,15 @@ typedef struct UfEnvBenchOptions {
     int num_threads;  // 0: all cores
     int num_steps;    // a window, of each thread
     int num_windows;
+    // Of gridworlds alone, a batch of which shares the threads.
+    int num_envs;
+    const char* observation;  // NULL: first_person
 } UfEnvBenchOptions;
 
 // Steps an environment with random actions and, if it is MuJoCo's, the bare simulation too, and times both.
 UfStatus uf_bench_env(const UfEnvBenchOptions* options, char** json_line);
+
+// Steps a batch of gridworlds with random actions; beside it, writes as many bytes as its observations have.
+UfStatus uf_bench_grid(const UfEnvBenchOptions* options, char** json_line);
 
 #endif

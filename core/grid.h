@@ -93,7 +93,7 @@ typedef enum NxFamily {
     NX_NUM_FAMILIES
 } NxFamily;
 
-// One row an id (grid_table.c). The id is MiniGrid's without the prefix; "Navix-" ids are rows of their own.
+// One row an id (grid_table.c). "Navix-" ids are rows of their own.
 typedef struct NxSpec {
     const char* id;  // "MiniGrid-DoorKey-8x8-v0"
     NxFamily family;
@@ -102,10 +102,21 @@ typedef struct NxSpec {
     bool see_through_walls;
     bool navix;         // NAVIX's rules and levels by default
     bool random_start;  // Empty, Dynamic-Obstacles, DoorKey under NAVIX's rules
-    int size;           // the family's: room size, number of the id
+    int size;           // the family's: room size
     int count;          // crossings, obstacles, objects, rooms, rows of rooms
-    int variant;        // the family's, see grid_levels.h
+    int variant;        // the family's: NX_VARIANT_* below
 } NxSpec;
+
+// NxSpec.variant, where a family has more than one.
+enum {
+    NX_VARIANT_WALL = NX_WALL,  // Crossing: what the rivers are of, a kind
+    NX_VARIANT_LAVA = NX_LAVA,
+    NX_VARIANT_RANDOM_LENGTH = 1,  // Memory: of the hallway
+    NX_VARIANT_BOXES = 1,          // ObstructedMaze: keys are in boxes
+    NX_VARIANT_BLOCKED = 2,        // a ball in front of each locked door
+    NX_VARIANT_KEYS_LAST = 4,   // v1: keys after all of a room's doors, so that no ball takes a key's place
+    NX_VARIANT_FROM_CENTRE = 8  // the agent begins in the middle room
+};                              // DistShift: the row of the second strip
 
 extern const NxSpec nx_specs[];
 extern const int nx_num_specs;
@@ -113,10 +124,12 @@ extern const int nx_num_specs;
 // ---- one environment ----
 
 #define NX_MAX_OBSTACLES 8
+#define NX_MAX_CELLS 1024
 
+enum { NX_NOWHERE = 255 };
 typedef struct NxObject {  // where something was at the start, and what
-    uint8_t x, y;
-    NxCell cell;  // NX_UNSEEN: none
+    uint8_t x, y;          // NX_NOWHERE: no place
+    NxCell cell;           // NX_UNSEEN: only a place
 } NxObject;
 
 // 64 bytes: a cache line.
@@ -128,7 +141,7 @@ typedef struct NxEnv {
     NxCell carrying;           // NX_CELL_EMPTY: nothing
     NxCell carrying_contents;  // of a carried box
     uint8_t ended;             // the last step was the episode's last
-    uint8_t mission;           // which wording, Fetch's
+    uint8_t mission;  // Fetch: which wording; LockedRoom: the key's colour + 8 * the colour of its room
     NxObject target, aux;
     uint8_t num_obstacles;
     uint8_t obstacle_x[NX_MAX_OBSTACLES], obstacle_y[NX_MAX_OBSTACLES];
@@ -144,6 +157,9 @@ typedef struct NxLayout {
     uint32_t contents_offset;  // bytes from the block's begin; 0: no boxes that hold things
     uint32_t navix_offset;     // 0: MiniGrid's rules
     uint32_t env_bytes;
+    // What all levels of the id have in common, cell by cell in whole 64 bytes: nx_draw_base (grid_levels.h) makes it
+    // from spec, once.
+    uint64_t base[NX_MAX_CELLS / 8];
 } NxLayout;
 
 static inline UF_HD NxCell* nx_cells(NxEnv* env) { return (NxCell*)(env + 1); }
@@ -171,6 +187,14 @@ static inline UF_HD uint32_t nx_random(NxEnv* env) {
 // Uniform in low..high, both included; the bias of the multiplication is below (high - low + 1) / 2^32.
 static inline UF_HD int nx_between(NxEnv* env, int low, int high) {
     return low + (int)((uint64_t)nx_random(env) * (uint32_t)(high - low + 1) >> 32);
+}
+
+// One draw makes several numbers: with *fraction = nx_random(env), takes a uniform 0..count-1 off it. The bias is below the
+// product of all counts / 2^32.
+static inline UF_HD int nx_take(uint32_t* fraction, int count) {
+    uint64_t product = (uint64_t)*fraction * (uint32_t)count;
+    *fraction = (uint32_t)product;
+    return (int)(product >> 32);
 }
 
 // ---- geometry ----

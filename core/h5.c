@@ -119,7 +119,7 @@ bool uf_h5_exists(const UfH5* h5, const char* name) {
 typedef struct Opened {  // a dataset and what was learnt from it; ids are < 0 while absent
     hid_t dataset, space, type, layout;
     UfH5Shape shape;
-    bool chunked;
+    bool wants_text, chunked;
     int64_t chunk[MAX_RANK];
 } Opened;
 
@@ -156,6 +156,11 @@ static UfStatus check_type(const UfH5* h5, const char* name, Opened* o) {
     shape->is_float = class == H5T_FLOAT;
     shape->is_integer = class == H5T_INTEGER;
     shape->is_bool = type_is_bool(o->type);
+    if (o->wants_text) {
+        if (class == H5T_STRING && H5Tis_variable_str(o->type) == 0) return UF_OK;
+        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' holds %s, expected texts of a fixed length", h5->path, name,
+                       class == H5T_STRING ? "texts of any length" : "something else");
+    }
     if (class != H5T_FLOAT && class != H5T_INTEGER && class != H5T_ENUM)
         return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' holds %s, expected numbers", h5->path, name,
                        class == H5T_STRING ? "text" : "something else");
@@ -268,9 +273,9 @@ static UfStatus inspect(const UfH5* h5, const char* name, Opened* o) {
 }
 
 // Opens a dataset that is fit to be read. On failure nothing is left open.
-static UfStatus open_dataset(const UfH5* h5, const char* name, Opened* o) {
+static UfStatus open_any(const UfH5* h5, const char* name, bool wants_text, Opened* o) {
     uf_h5_quiet();
-    *o = (Opened){.dataset = -1, .space = -1, .type = -1, .layout = -1};
+    *o = (Opened){.dataset = -1, .space = -1, .type = -1, .layout = -1, .wants_text = wants_text};
     UF_TRY(check_link(h5, name));
     hid_t object = H5Oopen(h5->file, name, H5P_DEFAULT);
     if (object < 0) return fail_read(h5, name);
@@ -282,6 +287,10 @@ static UfStatus open_dataset(const UfH5* h5, const char* name, Opened* o) {
     UfStatus status = inspect(h5, name, o);
     if (status != UF_OK) close_opened(o);
     return status;
+}
+
+static UfStatus open_dataset(const UfH5* h5, const char* name, Opened* o) {
+    return open_any(h5, name, false, o);
 }
 
 UfStatus uf_h5_shape(const UfH5* h5, const char* name, UfH5Shape* shape) {
@@ -316,6 +325,27 @@ UfStatus uf_h5_read(const UfH5* h5, const char* name, UfH5Type type, void* data,
     else if (H5Dread(o.dataset, memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
         status = fail_read(h5, name);
     close_opened(&o);
+    return status;
+}
+
+UfStatus uf_h5_read_texts(const UfH5* h5, const char* name, size_t bytes, char* texts, int64_t count) {
+    Opened o;
+    char text[128];
+    UF_TRY(open_any(h5, name, true, &o));
+    UfStatus status = UF_OK;
+    hid_t memory = H5Tcopy(H5T_C_S1);
+    if (o.shape.rank != 1 || o.shape.count != count)
+        status = UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has shape %s, expected %lld texts", h5->path, name,
+                         shape_text(&o.shape, text, sizeof text), (long long)count);
+    else if (o.shape.item_bytes > bytes)
+        status = UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has texts of %zu bytes, expected at most %zu", h5->path,
+                         name, o.shape.item_bytes, bytes);
+    else if (memory < 0 || H5Tset_size(memory, bytes) < 0 ||
+             H5Dread(o.dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) < 0)
+        status = fail_read(h5, name);
+    if (memory >= 0) H5Tclose(memory);
+    close_opened(&o);
+    for (int64_t i = 0; status == UF_OK && i < count; i++) texts[(size_t)(i + 1) * bytes - 1] = 0;
     return status;
 }
 

@@ -27,6 +27,8 @@
 #include <string.h>
 
 #include "envs.h"
+#include "grid_layouts.h"
+#include "grid_verify.h"
 #include "h5.h"
 #include "protocol.h"
 #include "replay.h"
@@ -356,10 +358,19 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' are replayed on the CPU; set device to cpu", path,
                        kind);
-    if (strcmp(kind, "classic-traces") == 0 || strcmp(kind, "mujoco-traces") == 0) {
+    // kinds with a file of their own
+    static const struct {
+        const char* kind;
+        UfStatus (*verify)(const char* path, char** lines, bool* passed);
+    } others[] = {{"classic-traces", uf_verify_classic_traces},
+                  {"mujoco-traces", uf_verify_mujoco_traces},
+                  {"minigrid-traces", nx_verify_traces},
+                  {"minigrid-layouts", nx_verify_layouts}};
+    size_t other = 0;
+    while (other < sizeof others / sizeof others[0] && strcmp(kind, others[other].kind) != 0) other++;
+    if (other < sizeof others / sizeof others[0]) {
         char* lines = NULL;
-        UF_TRY(kind[0] == 'c' ? uf_verify_classic_traces(path, &lines, passed)
-                              : uf_verify_mujoco_traces(path, &lines, passed));
+        UF_TRY(others[other].verify(path, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
     } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0) {
@@ -373,7 +384,8 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
     } else {
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-                       "expected unifloral-update, dynamics, classic-traces or mujoco-traces",
+                       "expected unifloral-update, dynamics, classic-traces, mujoco-traces, minigrid-traces "
+                       "or minigrid-layouts",
                        path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);

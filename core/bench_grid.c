@@ -1,0 +1,107 @@
+// bench_grid.c: steps/s of a batch of gridworlds with random actions, new levels at the end of episodes included, and
+// how long writing as many bytes as the observations have takes by itself, in alternating windows: the least that any
+// implementation needs that hands over its observations in memory.
+#include <string.h>
+
+#include "../navix.h"
+#include "bench.h"
+#include "philox.h"
+
+enum { MIN_WINDOWS = 5, MAX_WINDOWS = 100000, SEED = 0, ACTION_SETS = 64, WRITE_BYTES = 1 << 18 };
+
+typedef struct Bench {
+    const UfEnvBenchOptions* options;
+    NxBatch* batch;
+    UfPool* pool;
+    NxOutput out;
+    uint8_t* actions;  // (ACTION_SETS, n)
+    size_t obs_bytes;  // of the batch
+    uint8_t byte;
+} Bench;
+
+static double time_steps(Bench* b) {
+    const double start = uf_now();
+    for (int i = 0; i < b->options->num_steps; i++)
+        nx_step(b->batch, b->actions + (size_t)(i % ACTION_SETS) * (size_t)b->options->num_envs, &b->out);
+    return uf_now() - start;
+}
+
+static void write_task(void* context, int task, int thread) {
+    const Bench* b = context;
+    const size_t first = (size_t)task * WRITE_BYTES, rest = b->obs_bytes - first;
+    (void)thread;
+    memset((uint8_t*)b->out.obs + first, b->byte, rest < WRITE_BYTES ? rest : WRITE_BYTES);
+}
+
+static double time_writes(Bench* b) {
+    const double start = uf_now();
+    for (int i = 0; i < b->options->num_steps && b->obs_bytes; i++) {
+        b->byte = (uint8_t)i;
+        uf_pool_run(b->pool, (int)((b->obs_bytes + WRITE_BYTES - 1) / WRITE_BYTES), write_task, b);
+    }
+    return uf_now() - start;
+}
+
+static double median(double* values, int count) {
+    uf_sort(values, count);
+    return uf_quantile(values, count, 0.5);
+}
+
+static UfStatus run(Bench* b, double* step_seconds, double* write_seconds, char** json_line) {
+    const UfEnvBenchOptions* o = b->options;
+    const size_t n = (size_t)o->num_envs;
+    const int windows = o->num_windows;
+    const char* observation = o->observation ? o->observation : "first_person";
+    NxOptions options;
+    nx_default_options(&options);
+    options.num_threads = o->num_threads;
+    UF_TRY(nx_find_observation(&options.observation, observation));
+    UF_TRY(nx_create(&b->batch, o->env, o->num_envs, SEED, &options));
+    UF_TRY(uf_pool_create(&b->pool, o->num_threads));
+    b->obs_bytes = n * nx_shape(b->batch).bytes;
+    UF_TRY(uf_alloc((void**)&b->out.obs, 1, b->obs_bytes + 1, "observations"));
+    UF_TRY(UF_ALLOC(&b->out.reward, n, "rewards"));
+    UF_TRY(UF_ALLOC(&b->out.terminated, n, "flags"));
+    UF_TRY(UF_ALLOC(&b->out.truncated, n, "flags"));
+    UF_TRY(UF_ALLOC(&b->actions, ACTION_SETS * n, "actions"));
+    UfRandom random = uf_random(SEED, UF_STREAM_CONTROLLER, 0);
+    for (size_t i = 0; i < ACTION_SETS * n; i++)
+        b->actions[i] = (uint8_t)(((uint64_t)uf_random_u32(&random) * NX_NUM_ACTIONS) >> 32);
+    UF_TRY(nx_reset(b->batch, &b->out));
+    time_steps(b);  // warms up
+    for (int w = 0; w < windows; w++) {
+        step_seconds[w] = time_steps(b) / o->num_steps;
+        write_seconds[w] = time_writes(b) / o->num_steps;
+    }
+    const double step = median(step_seconds, windows), write = median(write_seconds, windows);
+    UfText text = {0};
+    uf_text_add(&text,
+                "{\"env\": \"%s\", \"observation\": \"%s\", \"envs\": %d, \"threads\": %d, \"steps\": %d, "
+                "\"windows\": %d, "
+                "\"steps_per_second\": %.0f, \"steps_per_second_quartiles\": [%.0f, %.0f], "
+                "\"observation_bytes\": %zu, "
+                "\"write_gb_per_second\": %.2f, \"write_share\": %.3f}",
+                o->env, observation, o->num_envs, uf_pool_num_threads(b->pool), o->num_steps, windows,
+                (double)n / step, (double)n / uf_quantile(step_seconds, windows, 0.75),
+                (double)n / uf_quantile(step_seconds, windows, 0.25), nx_shape(b->batch).bytes,
+                write > 0 ? (double)b->obs_bytes / write / 1e9 : 0, write / step);
+    return uf_text_finish(&text, json_line);
+}
+
+UfStatus uf_bench_grid(const UfEnvBenchOptions* options, char** json_line) {
+    Bench b = {.options = options};
+    double *step_seconds = NULL, *write_seconds = NULL;
+    *json_line = NULL;
+    if (options->num_steps < 1 || options->num_windows < MIN_WINDOWS || options->num_windows > MAX_WINDOWS)
+        return UF_FAIL(UF_ERR_ARGUMENT, "bench: steps %d, windows %d; expected at least 1 and %d",
+                       options->num_steps, options->num_windows, MIN_WINDOWS);
+    UfStatus status = UF_ALLOC(&step_seconds, options->num_windows, "timings");
+    if (status == UF_OK) status = UF_ALLOC(&write_seconds, options->num_windows, "timings");
+    if (status == UF_OK) status = run(&b, step_seconds, write_seconds, json_line);
+    nx_free(b.batch);
+    uf_pool_free(b.pool);
+    void* all[] = {b.out.obs, b.out.reward, b.out.terminated, b.out.truncated,
+                   b.actions, step_seconds, write_seconds};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
+    return status;
+}

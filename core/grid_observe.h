@@ -1,0 +1,32 @@
+// grid_observe.h: the observations of many environments at once.
+#ifndef NX_GRID_OBSERVE_H
+#define NX_GRID_OBSERVE_H
+
+#include "core.h"
+#include "grid.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum NxLevel {
+    NX_PLAIN,   // grid_view.h
+    NX_AVX512,  // first person with a view up to 7, full; needs VBMI
+    NX_NUM_LEVELS
+} NxLevel;
+// The best that this machine can run.
+NxLevel nx_best_level(void);
+
+typedef struct NxObserver NxObserver;
+// The layout stays the caller's and has to live as long.   Errors: UF_ERR_UNSUPPORTED
+UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel level);
+void nx_observer_free(NxObserver* observer);
+NxShape nx_observer_shape(const NxObserver* observer);
+// Blocks of `count` environments, one after another, to (count, observation).
+void nx_observe(const NxObserver* observer, const NxEnv* envs, int64_t count, void* out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

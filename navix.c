@@ -1,0 +1,539 @@
+// navix.c: gridworlds in batches.
+//
+// A batch is n blocks of memory, one an environment (core/grid.h). A call cuts it into chunks of a fixed number of
+// environments, which threads take; within a chunk a few dozen at a time step and are then observed, so that their
+// blocks stay in cache in between. What one environment does is in core/grid_step.h and core/grid_levels.h.
+//
+// 1 creation  2 step  3 state
+#include "navix.h"
+
+#include <stdio.h>  // snprintf, sscanf
+#include <string.h>
+#include <unistd.h>  // sysconf
+
+#include "core/core.h"
+#include "core/grid.h"
+#include "core/grid_levels.h"
+#include "core/grid_observe.h"
+#include "core/grid_step.h"
+#include "core/grid_table.h"
+#include "core/grid_view.h"
+
+enum {
+    CHUNK = 256,  // environments of a task
+    GROUP = 32    // of these at a time
+};
+
+_Static_assert(sizeof(NxEnv) == 64, "an environment's cells begin at a cache line");
+
+struct NxBatch {
+    NxLayout layout;
+    char id[64];
+    int64_t n;
+    uint8_t* blocks;  // (n, env_bytes), and what a wide load may reach beyond
+    NxObserver* observer;
+    UfPool* pool;
+};
+
+static NxEnv* env_at(const NxBatch* b, int64_t i) {
+    return (NxEnv*)(b->blocks + (size_t)i * b->layout.env_bytes);
+}
+
+// ---- 1 creation ----
+
+void nx_default_options(NxOptions* options) { *options = (NxOptions){.see_through_walls = -1}; }
+
+static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {"first_person",
+                                                                       "full",
+                                                                       "one_hot",
+                                                                       "symbolic",
+                                                                       "flat",
+                                                                       "rgb",
+                                                                       "rgb_first_person",
+                                                                       "categorical",
+                                                                       "categorical_first_person",
+                                                                       "none",
+                                                                       NULL};
+
+UfStatus nx_find_observation(NxObservation* out, const char* name) {
+    for (int i = 0; i < NX_NUM_OBSERVATIONS; i++)
+        if (strcmp(name, observation_names[i]) == 0) {
+            *out = (NxObservation)i;
+            return UF_OK;
+        }
+    return uf_fail_unknown("observation", name, observation_names);
+}
+
+// "Sandbox-WxH": empty levels of any size, for states that are set.
+static UfStatus find_spec(NxSpec* spec, const char* id) {
+    const NxSpec* row;
+    int width, height, end = 0;
+    if (sscanf(id, "Sandbox-%4dx%4d%n", &width, &height, &end) == 2 && id[end] == 0) {
+        if (width < 3 || height < 3 || width > 254 || height > 254 || width * height > NX_MAX_CELLS)
+            return UF_FAIL(UF_ERR_ARGUMENT, "%s: %d by %d; expected sides of 3 to 254 and at most %d cells",
+                           id, width, height, NX_MAX_CELLS);
+        *spec = (NxSpec){
+            .family = NX_FAMILY_SANDBOX, .width = width, .height = height, .max_steps = 4 * width * height};
+        return UF_OK;
+    }
+    UF_TRY(nx_find_spec(&row, id));
+    *spec = *row;
+    return UF_OK;
+}
+
+static UfStatus check_options(const char* id, const NxOptions* o, NxRules rules) {
+    const bool navix = rules == NX_RULES_NAVIX;
+    const char* device = o->device ? o->device : "cpu";
+    if ((unsigned)o->rules > NX_RULES_NAVIX)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: rules %d; expected 0 (the id's), 1 (MiniGrid's) or 2 (NAVIX's)",
+                       id, (int)o->rules);
+    if ((unsigned)o->observation >= NX_NUM_OBSERVATIONS)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: observation %d; expected 0 to %d", id, (int)o->observation,
+                       NX_NUM_OBSERVATIONS - 1);
+    if (!navix && (o->observation == NX_OBS_CATEGORICAL || o->observation == NX_OBS_CATEGORICAL_FIRST_PERSON))
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: categorical observations are of NAVIX's rules; set rules to NX_RULES_NAVIX", id);
+    if ((unsigned)o->autoreset > NX_NO_RESET)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: autoreset %d; expected 0 (next step), 1 (same step) or 2 (none)",
+                       id, (int)o->autoreset);
+    if (o->max_steps < 0)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: max_steps %d; expected at least 1, or 0 for the id's", id,
+                       o->max_steps);
+    if (o->view_size != 0 && (o->view_size < 3 || o->view_size > NX_MAX_VIEW || o->view_size % 2 == 0))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: view_size %d; expected an odd number from 3 to %d, or 0 for 7",
+                       id, o->view_size, NX_MAX_VIEW);
+    if (o->see_through_walls < -1 || o->see_through_walls > 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: see_through_walls %d; expected 0, 1, or -1 for the id's", id,
+                       o->see_through_walls);
+    if (o->tile_size < 0 || o->tile_size > 256)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: tile_size %d; expected 1 to 256 pixels, or 0 for the default",
+                       id, o->tile_size);
+    if (o->reward < 0 || o->reward > 15)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: reward %d; expected a sum of NX_REWARD_* (1 to 15), or 0", id,
+                       o->reward);
+    if (!navix && (o->reward != 0 || o->penalty_coef != 0))
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: reward and penalty_coef are of NAVIX's rules; set rules to NX_RULES_NAVIX", id);
+    if (!(o->penalty_coef >= 0 && o->penalty_coef <= 1e6))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: penalty_coef %g; expected 0 to 1e6", id, o->penalty_coef);
+    if (o->num_actions != 0 && o->num_actions != NX_NUM_ACTIONS && !(navix && o->num_actions == 10))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: num_actions %d; expected 7%s", id, o->num_actions,
+                       navix ? " or 10" : " (10 is of NAVIX's rules)");
+    if (strcmp(device, "cpu") != 0 && strcmp(device, "auto") != 0)
+        return UF_FAIL(strcmp(device, "cuda") == 0 ? UF_ERR_UNSUPPORTED : UF_ERR_ARGUMENT,
+                       "%s: device '%s'; gridworlds run on cpu here", id, device);
+    return UF_OK;
+}
+
+static void set_options(NxLayout* l, NxRules rules, const NxOptions* o) {
+    l->rules = rules;
+    if (o->max_steps) l->spec.max_steps = o->max_steps;
+    if (o->see_through_walls >= 0) l->spec.see_through_walls = o->see_through_walls;
+    l->observation = o->observation;
+    l->autoreset = o->autoreset;
+    l->reward = o->reward;
+    if (o->view_size) l->view = o->view_size;
+    l->tile_size = o->tile_size ? o->tile_size : rules == NX_RULES_NAVIX ? 8 : 32;
+    if (o->num_actions) l->num_actions = o->num_actions;
+    l->penalty_coef = (float)o->penalty_coef;
+}
+
+// More than the machine has would be granted by some systems, and kill the process later.
+static UfStatus reserve(NxBatch* b) {
+    size_t bytes;
+    const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    if (b->n < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: %lld environments; expected at least 1", b->id, (long long)b->n);
+    if (__builtin_mul_overflow((size_t)b->n, (size_t)b->layout.env_bytes, &bytes) || bytes > machine)
+        return UF_FAIL(
+            UF_ERR_MEMORY,
+            "%s: %lld environments of %u bytes need %.3g GB; this machine has %.3g, enough for %lld", b->id,
+            (long long)b->n, b->layout.env_bytes, (double)b->n * b->layout.env_bytes / 1e9,
+            (double)machine / 1e9, (long long)(machine / b->layout.env_bytes));
+    return uf_alloc((void**)&b->blocks, bytes + 64, 1, "environments");
+}
+
+UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, const NxOptions* options) {
+    NxOptions defaults;
+    NxSpec spec;
+    NxBatch* b;
+    nx_default_options(&defaults);
+    if (!out || !id) return UF_FAIL(UF_ERR_ARGUMENT, "nx_create: %s is NULL", out ? "id" : "out");
+    *out = NULL;
+    if (!options) options = &defaults;
+    UF_TRY(find_spec(&spec, id));
+    NxRules rules = options->rules != NX_RULES_OF_ID ? options->rules
+                    : spec.navix                     ? NX_RULES_NAVIX
+                                                     : NX_RULES_MINIGRID;
+    UF_TRY(check_options(id, options, rules));
+    UF_TRY(UF_ALLOC(&b, 1, "a batch of environments"));
+    snprintf(b->id, sizeof b->id, "%s", id);
+    spec.id = b->id;
+    b->n = n;
+    nx_lay_out(&b->layout, &spec, spec.family == NX_FAMILY_SANDBOX);
+    set_options(&b->layout, rules, options);
+    UfStatus status = reserve(b);
+    if (status == UF_OK) status = nx_observer_create(&b->observer, &b->layout, nx_best_level());
+    if (status == UF_OK) status = uf_pool_create(&b->pool, options->num_threads);
+    if (status != UF_OK) {
+        nx_free(b);
+        return status;
+    }
+    for (int64_t i = 0; i < n; i++) env_at(b, i)->random = nx_random_begin(seed, (uint64_t)i);
+    *out = b;
+    return nx_reset(b, &(NxOutput){0});
+}
+
+void nx_free(NxBatch* b) {
+    if (!b) return;
+    nx_observer_free(b->observer);
+    uf_pool_free(b->pool);
+    uf_free(b->blocks);
+    uf_free(b);
+}
+
+NxShape nx_shape(const NxBatch* b) { return nx_observer_shape(b->observer); }
+int64_t nx_num_envs(const NxBatch* b) { return b->n; }
+
+// ---- 2 step ----
+
+typedef struct Call {
+    const NxBatch* batch;
+    const NxOutput* out;
+    const uint8_t* actions;    // NULL: reset
+    const int32_t* obstacles;  // (n, num_obstacles, 2) or NULL
+} Call;
+
+static void begin_episode(const NxLayout* layout, NxEnv* env) { nx_generate(layout, env); }
+
+// One environment, without its observation.
+static void step_one(const Call* call, int64_t i) {
+    const NxBatch* b = call->batch;
+    const NxLayout* layout = &b->layout;
+    const NxOutput* out = call->out;
+    NxEnv* env = env_at(b, i);
+    NxResult result = {0, false, false};
+    const bool resets = !call->actions || (env->ended && layout->autoreset == NX_NEXT_STEP);
+    if (resets) {
+        begin_episode(layout, env);
+    } else {
+        const int32_t* obstacles = call->obstacles ? call->obstacles + 2 * i * layout->spec.count : NULL;
+        result = nx_step_env(layout, env, call->actions[i], obstacles);
+        env->ended = result.terminated || result.truncated;
+        env->episode_return += result.reward;
+    }
+    if (out->reward) out->reward[i] = result.reward;
+    if (out->terminated) out->terminated[i] = result.terminated;
+    if (out->truncated) out->truncated[i] = result.truncated;
+    if (out->episode_return) out->episode_return[i] = env->episode_return;
+    if (out->episode_length) out->episode_length[i] = env->step_count;
+    if (env->ended && layout->autoreset == NX_SAME_STEP) {
+        const size_t bytes = nx_observer_shape(b->observer).bytes;
+        if (out->final_obs) nx_observe(b->observer, env, 1, (uint8_t*)out->final_obs + (size_t)i * bytes);
+        begin_episode(layout, env);
+    }
+    if (out->direction) out->direction[i] = env->direction;
+}
+
+static void run_chunk(void* context, int task, int thread) {
+    const Call* call = context;
+    const NxBatch* b = call->batch;
+    const size_t bytes = nx_observer_shape(b->observer).bytes;
+    const int64_t end = (task + 1) * (int64_t)CHUNK < b->n ? (task + 1) * (int64_t)CHUNK : b->n;
+    (void)thread;
+    for (int64_t first = task * (int64_t)CHUNK; first < end; first += GROUP) {
+        const int64_t last = first + GROUP < end ? first + GROUP : end;
+        for (int64_t i = first; i < last; i++) step_one(call, i);
+        if (call->out->obs)
+            nx_observe(b->observer, env_at(b, first), last - first,
+                       (uint8_t*)call->out->obs + (size_t)first * bytes);
+    }
+}
+
+static void run(const Call* call) {
+    uf_pool_run(call->batch->pool, (int)((call->batch->n + CHUNK - 1) / CHUNK), run_chunk, (void*)call);
+}
+
+UfStatus nx_reset(NxBatch* b, const NxOutput* out) {
+    if (!b || !out) return UF_FAIL(UF_ERR_ARGUMENT, "nx_reset: %s is NULL", b ? "out" : "batch");
+    run(&(Call){b, out, NULL, NULL});
+    return UF_OK;
+}
+
+static UfStatus check_actions(const NxBatch* b, const uint8_t* actions) {
+    uint8_t largest = 0;
+    for (int64_t i = 0; i < b->n; i++) largest = actions[i] > largest ? actions[i] : largest;
+    if (largest < b->layout.num_actions) return UF_OK;
+    int64_t i = 0;
+    while (actions[i] < b->layout.num_actions) i++;
+    return UF_FAIL(UF_ERR_ARGUMENT, "%s: action %d of environment %lld; expected 0 to %d", b->id, actions[i],
+                   (long long)i, b->layout.num_actions - 1);
+}
+
+UfStatus nx_step(NxBatch* b, const uint8_t* actions, const NxOutput* out) {
+    if (!b || !actions || !out)
+        return UF_FAIL(UF_ERR_ARGUMENT, "nx_step: %s is NULL", !b ? "batch" : actions ? "out" : "actions");
+    UF_TRY(check_actions(b, actions));
+    run(&(Call){b, out, actions, NULL});
+    return UF_OK;
+}
+
+UfStatus nx_show(const NxBatch* b, void* obs) {
+    if (!b || !obs) return UF_FAIL(UF_ERR_ARGUMENT, "nx_show: %s is NULL", b ? "obs" : "batch");
+    nx_observe(b->observer, env_at(b, 0), b->n, obs);
+    return UF_OK;
+}
+
+// Balls go onto cells that are empty once all of them are taken up, each its own, and not the agent's.
+static UfStatus check_obstacles(const NxBatch* b, int64_t i, const int32_t* positions) {
+    const NxLayout* l = &b->layout;
+    NxEnv* env = env_at(b, i);
+    for (int k = 0; k < env->num_obstacles; k++) {
+        const int x = positions[2 * k], y = positions[2 * k + 1];
+        bool fits = nx_inside(l, x, y) && !(x == env->x && y == env->y);
+        bool is_free = fits && nx_cells(env)[y * l->spec.width + x] == NX_CELL_EMPTY;
+        for (int j = 0; j < env->num_obstacles; j++) {
+            if (env->obstacle_x[j] == x && env->obstacle_y[j] == y) is_free = fits;
+            if (j < k && positions[2 * j] == x && positions[2 * j + 1] == y) fits = false;
+        }
+        if (!fits || !is_free)
+            return UF_FAIL(
+                UF_ERR_ARGUMENT,
+                "%s: obstacle %d of environment %lld cannot be at (%d, %d): that cell is not empty", b->id, k,
+                (long long)i, x, y);
+    }
+    return UF_OK;
+}
+
+UfStatus nx_step_with_obstacles(NxBatch* b, const uint8_t* actions, const int32_t* positions,
+                                const NxOutput* out) {
+    if (!b || !actions || !positions || !out)
+        return UF_FAIL(UF_ERR_ARGUMENT, "nx_step_with_obstacles: %s is NULL",
+                       !b          ? "batch"
+                       : !actions  ? "actions"
+                       : positions ? "out"
+                                   : "positions");
+    if (b->layout.spec.family != NX_FAMILY_DYNAMIC_OBSTACLES)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s has no obstacles that move", b->id);
+    UF_TRY(check_actions(b, actions));
+    for (int64_t i = 0; i < b->n; i++) {
+        const bool resets = env_at(b, i)->ended && b->layout.autoreset == NX_NEXT_STEP;
+        if (!resets) UF_TRY(check_obstacles(b, i, positions + 2 * i * b->layout.spec.count));
+    }
+    run(&(Call){b, out, actions, positions});
+    return UF_OK;
+}
+
+// ---- 3 state ----
+
+static void put_triple(NxCell cell, uint8_t triple[3]) { nx_put_triple(cell ? cell : NX_CELL_EMPTY, triple); }
+
+// False: no such cell.
+static bool cell_of(const uint8_t triple[3], NxCell* cell) {
+    static const uint8_t kinds[NX_NUM_TYPES] = {0,      NX_EMPTY, NX_WALL, NX_FLOOR, NX_DOOR_OPEN,
+                                                NX_KEY, NX_BALL,  NX_BOX,  NX_GOAL,  NX_LAVA};
+    const int type = triple[0], colour = triple[1], state = triple[2];
+    if (type >= NX_NUM_TYPES || !kinds[type] || colour >= NX_NUM_COLOURS) return false;
+    if (state > (kinds[type] == NX_DOOR_OPEN ? 2 : 0) || (type == NX_EMPTY && colour != 0)) return false;
+    *cell = NX_CELL(kinds[type] + state, colour);  // open, closed, locked follow one another
+    return true;
+}
+
+static void get_object(NxObject object, int numbers[4]) {
+    const bool somewhere = object.x != NX_NOWHERE, something = object.cell != NX_UNSEEN;
+    numbers[0] = somewhere ? object.x : -1;
+    numbers[1] = somewhere ? object.y : -1;
+    numbers[2] = something ? nx_type(object.cell) : -1;
+    numbers[3] = something ? nx_colour(object.cell) : -1;
+}
+
+static UfStatus check_env(const NxBatch* b, int64_t env, const char* function) {
+    if (!b) return UF_FAIL(UF_ERR_ARGUMENT, "%s: batch is NULL", function);
+    if (env < 0 || env >= b->n)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: environment %lld of %lld", function, (long long)env,
+                       (long long)b->n);
+    return UF_OK;
+}
+
+UfStatus nx_get_state(const NxBatch* b, int64_t index, NxState* s) {
+    UF_TRY(check_env(b, index, "nx_get_state"));
+    if (!s || !s->grid) return UF_FAIL(UF_ERR_ARGUMENT, "nx_get_state: %s is NULL", s ? "grid" : "state");
+    const NxLayout* l = &b->layout;
+    NxEnv* env = env_at(b, index);
+    const NxCell* contents = nx_contents(l, env);
+    s->x = env->x;
+    s->y = env->y;
+    s->direction = env->direction;
+    s->step_count = env->step_count;
+    s->max_steps = env->max_steps;
+    put_triple(env->carrying, s->carrying);
+    put_triple(env->carrying_contents, s->carrying_contents);
+    get_object(env->target, s->target);
+    get_object(env->aux, s->aux);
+    s->mission = env->mission;
+    s->num_obstacles = env->num_obstacles;
+    for (int i = 0; i < env->num_obstacles; i++) {
+        s->obstacles[i][0] = env->obstacle_x[i];
+        s->obstacles[i][1] = env->obstacle_y[i];
+    }
+    for (int i = 0; i < l->spec.width * l->spec.height; i++) {
+        put_triple(nx_cells(env)[i], s->grid + 3 * i);
+        if (s->contents) put_triple(contents ? contents[i] : NX_CELL_EMPTY, s->contents + 3 * i);
+    }
+    return UF_OK;
+}
+
+// What a family's rules look at.
+typedef enum Needs { NOTHING, PLACE = 1, OBJECT = 2 } Needs;
+static const struct {
+    Needs target, aux;
+} needs[NX_NUM_FAMILIES] = {
+    [NX_FAMILY_GO_TO_DOOR] = {PLACE | OBJECT, NOTHING},
+    [NX_FAMILY_GO_TO_OBJECT] = {PLACE | OBJECT, NOTHING},
+    [NX_FAMILY_FETCH] = {OBJECT, NOTHING},
+    [NX_FAMILY_PUT_NEAR] = {PLACE | OBJECT, OBJECT},
+    [NX_FAMILY_KEY_CORRIDOR] = {OBJECT, NOTHING},
+    [NX_FAMILY_UNLOCK] = {PLACE, NOTHING},
+    [NX_FAMILY_UNLOCK_PICKUP] = {OBJECT, NOTHING},
+    [NX_FAMILY_BLOCKED_UNLOCK_PICKUP] = {OBJECT, NOTHING},
+    [NX_FAMILY_OBSTRUCTED_MAZE] = {OBJECT, NOTHING},
+    [NX_FAMILY_MEMORY] = {PLACE, PLACE},
+    [NX_FAMILY_RED_BLUE_DOORS] = {PLACE, PLACE},
+};
+
+static UfStatus set_object(const NxBatch* b, const char* name, const int numbers[4], Needs need,
+                           NxObject* object) {
+    const uint8_t triple[3] = {(uint8_t)numbers[2], (uint8_t)numbers[3], 0};
+    const bool somewhere = numbers[0] != -1 || numbers[1] != -1,
+               something = numbers[2] != -1 || numbers[3] != -1;
+    *object = nx_no_object();
+    if ((somewhere && !nx_inside(&b->layout, numbers[0], numbers[1])) || (!somewhere && (need & PLACE)))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the %s is at (%d, %d); expected a cell of the %d by %d", b->id,
+                       name, numbers[0], numbers[1], b->layout.spec.width, b->layout.spec.height);
+    if (somewhere) {
+        object->x = (uint8_t)numbers[0];
+        object->y = (uint8_t)numbers[1];
+    }
+    if (!something && !(need & OBJECT)) return UF_OK;
+    if (numbers[2] < 0 || numbers[2] > 255 || numbers[3] < 0 || numbers[3] > 255 ||
+        !cell_of(triple, &object->cell))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the %s is of type %d and colour %d; expected an object", b->id,
+                       name, numbers[2], numbers[3]);
+    return UF_OK;
+}
+
+static UfStatus set_grid(const NxBatch* b, const NxState* s, NxEnv* env) {
+    const NxLayout* l = &b->layout;
+    NxCell *cells = nx_cells(env), *contents = nx_contents(l, env), inside;
+    for (int i = 0; i < l->spec.width * l->spec.height; i++) {
+        const int x = i % l->spec.width, y = i / l->spec.width;
+        const uint8_t* t = s->grid + 3 * i;
+        if (!cell_of(t, &cells[i]))
+            return UF_FAIL(UF_ERR_ARGUMENT,
+                           "%s: the grid has (%d, %d, %d) at (%d, %d), which is no cell of a level", b->id,
+                           t[0], t[1], t[2], x, y);
+        inside = NX_CELL_EMPTY;
+        t = s->contents ? s->contents + 3 * i : NULL;
+        if (t && !cell_of(t, &inside))
+            return UF_FAIL(UF_ERR_ARGUMENT, "%s: contents (%d, %d, %d) at (%d, %d) are no cell of a level",
+                           b->id, t[0], t[1], t[2], x, y);
+        if (inside != NX_CELL_EMPTY && (nx_kind(cells[i]) != NX_BOX || !contents))
+            return UF_FAIL(UF_ERR_ARGUMENT, "%s: contents (%d, %d, %d) at (%d, %d), where %s", b->id, t[0],
+                           t[1], t[2], x, y, contents ? "no box is" : "boxes are empty");
+        if (contents) contents[i] = inside;
+    }
+    return UF_OK;
+}
+
+static UfStatus set_hands(const NxBatch* b, const NxState* s, NxEnv* env) {
+    const uint8_t *c = s->carrying, *in = s->carrying_contents;
+    const bool empty = in[0] == 0 && in[1] == 0 && in[2] == 0;  // left out
+    env->carrying_contents = NX_CELL_EMPTY;
+    if (!cell_of(c, &env->carrying) || !(env->carrying == NX_CELL_EMPTY || nx_is(env->carrying, NX_PORTABLE)))
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: the agent carries (%d, %d, %d); expected a key, ball or box, or (1, 0, 0)", b->id,
+                       c[0], c[1], c[2]);
+    if (!empty && !cell_of(in, &env->carrying_contents))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: contents (%d, %d, %d) of what is carried are no cell", b->id,
+                       in[0], in[1], in[2]);
+    if (env->carrying_contents != NX_CELL_EMPTY &&
+        (nx_kind(env->carrying) != NX_BOX || !b->layout.contents_offset))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: what is carried is no box that can hold (%d, %d, %d)", b->id,
+                       in[0], in[1], in[2]);
+    return UF_OK;
+}
+
+static UfStatus set_obstacles(const NxBatch* b, const NxState* s, NxEnv* env) {
+    const NxLayout* l = &b->layout;
+    const int expected = l->spec.family == NX_FAMILY_DYNAMIC_OBSTACLES ? l->spec.count : 0;
+    if (s->num_obstacles != expected)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: %d obstacles; expected %d", b->id, s->num_obstacles, expected);
+    env->num_obstacles = (uint8_t)expected;
+    for (int i = 0; i < expected; i++) {
+        const int x = s->obstacles[i][0], y = s->obstacles[i][1];
+        bool is_ball = nx_inside(l, x, y) && nx_kind(nx_cells(env)[y * l->spec.width + x]) == NX_BALL;
+        for (int k = 0; k < i; k++)
+            is_ball = is_ball && !(s->obstacles[k][0] == x && s->obstacles[k][1] == y);
+        if (!is_ball)
+            return UF_FAIL(UF_ERR_ARGUMENT,
+                           "%s: obstacle %d is at (%d, %d), where the grid has no ball of its own", b->id, i,
+                           x, y);
+        env->obstacle_x[i] = (uint8_t)x;
+        env->obstacle_y[i] = (uint8_t)y;
+    }
+    return UF_OK;
+}
+
+static bool has_mission(NxFamily family, int mission) {
+    if (family == NX_FAMILY_FETCH) return mission >= 0 && mission < NX_NUM_FETCH_MISSIONS;
+    if (family != NX_FAMILY_LOCKED_ROOM) return mission == 0;
+    return mission >= 0 && mission % 8 < NX_NUM_COLOURS && mission / 8 < NX_NUM_COLOURS;
+}
+
+static UfStatus set_all(const NxBatch* b, const NxState* s, NxEnv* env) {
+    const NxLayout* l = &b->layout;
+    UF_TRY(set_grid(b, s, env));
+    UF_TRY(set_hands(b, s, env));
+    UF_TRY(set_obstacles(b, s, env));
+    UF_TRY(set_object(b, "target", s->target, needs[l->spec.family].target, &env->target));
+    UF_TRY(set_object(b, "aux", s->aux, needs[l->spec.family].aux, &env->aux));
+    if (!nx_inside(l, s->x, s->y) || !nx_is(nx_cells(env)[s->y * l->spec.width + s->x], NX_WALKABLE))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the agent is at (%d, %d); expected a cell that it can walk on",
+                       b->id, s->x, s->y);
+    if (s->direction < 0 || s->direction > 3)
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: direction %d; expected 0 (east), 1 (south), 2 (west) or 3 (north)", b->id,
+                       s->direction);
+    if (s->max_steps < 1 || s->step_count < 0 || s->step_count == INT32_MAX)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: step %d of %d; expected at least 0 of at least 1", b->id,
+                       s->step_count, s->max_steps);
+    if (!has_mission(l->spec.family, s->mission))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: there is no mission %d", b->id, s->mission);
+    nx_start(env, s->x, s->y, s->direction);
+    env->step_count = s->step_count;
+    env->max_steps = s->max_steps;
+    env->mission = (uint8_t)s->mission;
+    env->episode_return = 0;
+    env->ended = 0;
+    if (s->mission == 0) nx_recall_mission(l, env);
+    return UF_OK;
+}
+
+UfStatus nx_set_state(NxBatch* b, int64_t index, const NxState* s) {
+    UF_TRY(check_env(b, index, "nx_set_state"));
+    if (!s || !s->grid) return UF_FAIL(UF_ERR_ARGUMENT, "nx_set_state: %s is NULL", s ? "grid" : "state");
+    NxEnv* aside;
+    UF_TRY(uf_alloc((void**)&aside, 1, b->layout.env_bytes, "a state"));
+    memcpy(aside, env_at(b, index), b->layout.env_bytes);
+    UfStatus status = set_all(b, s, aside);
+    if (status == UF_OK) memcpy(env_at(b, index), aside, b->layout.env_bytes);
+    uf_free(aside);
+    return status;
+}
+
+UfStatus nx_mission(const NxBatch* b, int64_t index, char text[128]) {
+    UF_TRY(check_env(b, index, "nx_mission"));
+    if (!text) return UF_FAIL(UF_ERR_ARGUMENT, "nx_mission: text is NULL");
+    nx_mission_text(&b->layout, env_at(b, index), text);
+    return UF_OK;
+}
