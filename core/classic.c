@@ -20,10 +20,6 @@
 // Lets NaN through, as numpy.clip does.
 static double clip(double x, double low, double high) { return x < low ? low : x > high ? high : x; }
 
-static int discrete_action(const UfEnv* env, const float* action) {
-    return (int)fminf(fmaxf(rintf(action[0]), 0), (float)(env->spec->action_dim - 1));  // NaN counts as 0
-}
-
 static void reset_uniform(UfEnv* env, UfRandom* random) {
     const UfResetBounds* bounds = env->spec->details;
     for (int i = 0; i < env->spec->state_dim; i++)
@@ -82,7 +78,7 @@ static void cart_pole_step(UfEnv* env, const float* action, double* reward, bool
     const double gravity = 9.8, pole_mass = 0.1, mass = 0.1 + 1.0, length = 0.5, pole_moment = 0.1 * 0.5;
     const double dt = env->spec->step_seconds;
     double* s = env->state;
-    double force = discrete_action(env, action) == 1 ? 10.0 : -10.0, cosine = cos(s[2]), sine = sin(s[2]);
+    double force = uf_env_kind(env->spec, action) == 1 ? 10.0 : -10.0, cosine = cos(s[2]), sine = sin(s[2]);
     double push = (force + pole_moment * (s[3] * s[3]) * sine) / mass;
     double turn =
         (gravity * sine - cosine * push) / (length * (4.0 / 3.0 - pole_mass * (cosine * cosine) / mass));
@@ -111,7 +107,7 @@ const UfEnvOps uf_cart_pole_ops = {.reset = reset_uniform,
 
 static void mountain_car_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
     double position = env->state[0], speed = env->state[1];
-    double push = (discrete_action(env, action) - 1) * 0.001;
+    double push = (uf_env_kind(env->spec, action) - 1) * 0.001;
     speed = clip(speed + (push + cos(3 * position) * -0.0025), -0.07, 0.07);
     position = clip(position + speed, -1.2, 0.6);
     if (position == -1.2 && speed < 0) speed = 0;
@@ -203,7 +199,7 @@ static double wrap_to_pi(double angle) {
 static void acrobot_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
     const double dt = env->spec->step_seconds;
     double* s = env->state;
-    double torque = discrete_action(env, action) - 1, k1[4], k2[4], k3[4], k4[4], at[4];
+    double torque = uf_env_kind(env->spec, action) - 1, k1[4], k2[4], k3[4], k4[4], at[4];
     acrobot_rates(k1, s, torque);
     for (int i = 0; i < 4; i++) at[i] = s[i] + dt / 2 * k1[i];
     acrobot_rates(k2, at, torque);
