@@ -236,14 +236,15 @@ CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_c
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
-	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="tests/test_agent.c tests/test_dynamics.c"
+	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host \
+		TESTS="tests/test_agent.c tests/test_discrete.c tests/test_dynamics.c"
 	@$(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
 		TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"
 
 # On a machine with a GPU; elsewhere it says that it skips.
 test-cuda:
 ifeq ($(CUDA),1)
-	@$(MAKE) --no-print-directory all $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(CUDA_TESTS))) $(BUILD)/tests/test_agent $(BUILD)/tests/test_model $(BUILD)/tests/test_dynamics
+	@$(MAKE) --no-print-directory all $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(CUDA_TESTS))) $(BUILD)/tests/test_agent $(BUILD)/tests/test_discrete $(BUILD)/tests/test_model $(BUILD)/tests/test_dynamics
 	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) bash tests/cuda/run.sh
 else
 	@echo "SKIP test-cuda: this build has no CUDA backend (CUDA=$(CUDA)); it needs nvcc on the PATH"

@@ -1109,7 +1109,8 @@ static void q_loss_task(void* context, int p, int thread) {
             dq[b] = 0;
             if (groups > 1) {
                 const size_t from = (size_t)first * (size_t)B + (size_t)b;
-                cql_sum += (double)uf_log_sum_exp(q + from, groups - first, B, h->cql_temperature, dq + from) / B;
+                cql_sum +=
+                    (double)uf_log_sum_exp(q + from, groups - first, B, h->cql_temperature, dq + from) / B;
                 if (b < c->num_data) cql_sum -= (double)q[b] / c->num_data;
                 dq[b] = h->cql_min_q_weight * (dq[b] / B - (b < c->num_data ? (real)1 / c->num_data : 0));
             }

@@ -1158,7 +1158,9 @@ __device__ inline Head head_of(const UfHeads& heads, int p, int b, int i) {
 }
 
 // Outputs of a categorical policy in row b of member p.
-__device__ inline const real* outputs_of(const UfHeads& heads, int64_t row) { return heads.head + row * heads.H; }
+__device__ inline const real* outputs_of(const UfHeads& heads, int64_t row) {
+    return heads.head + row * heads.H;
+}
 
 __global__ void __launch_bounds__(THREADS)
     categorical_sample_kernel(UfHeads heads, UfActions actions, real* log_prob, const real* noise) {
@@ -1332,7 +1334,8 @@ __global__ void __launch_bounds__(TERM_THREADS)
         const UfCategorical pi = uf_categorical(m, A);
         for (int i = 0; i < A; i++) {
             int lowest;
-            const real value = aggregate_q(first + static_cast<int64_t>(i) * B + b, aggregate, N, rows, &lowest);
+            const real value =
+                aggregate_q(first + static_cast<int64_t>(i) * B + b, aggregate, N, rows, &lowest);
             const real share = exp(m[i] - pi.log_z);
             out[static_cast<int64_t>(b) * A + i] = value;
             sum += static_cast<double>(share) * value;
@@ -1347,15 +1350,14 @@ __global__ void __launch_bounds__(TERM_THREADS)
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))  // its own rows
         for (int i = 0; i < A; i++) out[static_cast<int64_t>(b) * A + i] *= scale;
     add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
-    add_metric(metrics, p, UF_METRIC_actor_loss,
-               -static_cast<double>(h->actor_q_coef * lambda) * sum / B);
+    add_metric(metrics, p, UF_METRIC_actor_loss, -static_cast<double>(h->actor_q_coef * lambda) * sum / B);
 }
 
 void cuda_expected_q_loss(UfBackend* be, real* dpi, const UfHeads* heads, const real* q, int aggregate,
                           bool normalise, int N, double* metrics) {
     State* s = begin(be, "expected_q_loss", heads->P, N, heads->A * heads->B, 1);
-    launch(s, expected_q_loss_kernel, heads->P, term_threads(heads->B), dpi, *heads, q, aggregate, normalise, N,
-           metrics);
+    launch(s, expected_q_loss_kernel, heads->P, term_threads(heads->B), dpi, *heads, q, aggregate, normalise,
+           N, metrics);
 }
 
 struct ActorLoss {
@@ -1405,8 +1407,8 @@ __device__ inline void categorical_loss_row(const ActorLoss& c, int p, int b, do
     for (int i = 0; i < A && da; i++) mean_da += exp(m[i] - pi.log_z) * da[i];
     for (int i = 0; i < A; i++) {
         value -= c.a_data[at + i] * (m[i] - pi.log_z);
-        c.dhead[at + i] = uf_categorical_grad(pi, m[i], c.a_data[at + i], bc_coef / B, da ? da[i] : 0, mean_da,
-                                              entropy_coef / B);
+        c.dhead[at + i] = uf_categorical_grad(pi, m[i], c.a_data[at + i], bc_coef / B, da ? da[i] : 0,
+                                              mean_da, entropy_coef / B);
     }
     *bc += value;
     *loss += static_cast<double>(bc_coef) * value;
@@ -1419,7 +1421,8 @@ __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
     double bc = 0, loss = 0, log_prob = 0;
     for (int b = static_cast<int>(threadIdx.x); categorical && b < B; b += static_cast<int>(blockDim.x))
         categorical_loss_row(c, p, b, &bc, &loss);
-    for (int i = 0; i < A && !categorical; i++) {  // outermost: a free log-std sums its derivative over the rows
+    for (int i = 0; i < A && !categorical;
+         i++) {  // outermost: a free log-std sums its derivative over the rows
         double ds = 0;
         for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
             const int64_t row = static_cast<int64_t>(p) * B + b;
@@ -1513,8 +1516,8 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
         d /= B;
         if (groups > 1) {
             const int64_t from = at + static_cast<int64_t>(first) * B;
-            cql += static_cast<double>(uf_log_sum_exp(c.q + from, groups - first, B, h->cql_temperature,
-                                                      c.dq + from)) /
+            cql += static_cast<double>(
+                       uf_log_sum_exp(c.q + from, groups - first, B, h->cql_temperature, c.dq + from)) /
                    B;
             if (b < c.num_data) cql -= static_cast<double>(q) / c.num_data;
             d += h->cql_min_q_weight *

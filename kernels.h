@@ -271,8 +271,8 @@ struct UfBackend {
     // dpi (P, B, A): derivative of -actor_q_coef * lambda * sum_i pi[i] agg_N q with respect to a categorical
     // policy's pi, from q (P, N, A * B) of all actions: row i * B + b is kind i at row b. lambda normalises by
     // the mean of sum_i pi[i] |agg_N q|.
-    void (*expected_q_loss)(UfBackend*, real* dpi, const UfHeads*, const real* q, int aggregate, bool normalise,
-                            int N, double* metrics);
+    void (*expected_q_loss)(UfBackend*, real* dpi, const UfHeads*, const real* q, int aggregate,
+                            bool normalise, int N, double* metrics);
     // dhead (P, B, H) and dlog_std (P, stride) from behaviour cloning (weight), Q (dqda (P, N, B, A), null:
     // none; of a categorical policy dpi, N = 1) and entropy (alpha (P), null: none).   Nullable: weight, dqda, alpha, log_prob, dlog_std
     void (*actor_loss)(UfBackend*, real* dhead, real* dlog_std, const UfHeads*, const real* noise,

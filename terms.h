@@ -24,7 +24,8 @@ typedef UF_REAL real;
 #ifdef __cplusplus
 #include <cmath>
 #include <cstdint>
-using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fabs, std::pow, std::cos, std::erfc;
+using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fabs, std::pow, std::cos,
+    std::erfc;
 #else
 #include <stdbool.h>
 #include <stdint.h>
@@ -186,8 +187,8 @@ static inline UF_HD int uf_categorical_choice(const real* m, const real* eps, in
 
 // Derivative with respect to m[i] of  bc * -log pi[data] + <da, pi> + dlp * sum of pi log pi,  where a_data is one-hot
 // and mean_da = <da, pi>.
-static inline UF_HD real uf_categorical_grad(UfCategorical c, real m, real a_data, real bc, real da, real mean_da,
-                                             real dlp) {
+static inline UF_HD real uf_categorical_grad(UfCategorical c, real m, real a_data, real bc, real da,
+                                             real mean_da, real dlp) {
     const real log_pi = m - c.log_z, pi = exp(log_pi);
     return bc * (pi - a_data) + pi * (da - mean_da + dlp * (log_pi - c.mean_log_prob));
 }

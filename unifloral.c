@@ -76,8 +76,9 @@ static UfStatus check_discrete(const UfConfig* c) {
                        "policy_noise %g smooths actions, which discrete ones cannot be; set it to 0",
                        c->policy_noise);
     if (c->online)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "online true needs continuous actions, but action_space is discrete; set it to continuous");
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "online true needs continuous actions, but action_space is discrete; set it to continuous");
     return UF_OK;
 }
 
@@ -500,8 +501,8 @@ static void describe_scratch(UfAgent* a) {
     Arena* s = &a->scratch;
     const size_t P = (size_t)a->P, B = (size_t)a->B, N = (size_t)a->N, A = (size_t)a->A, O = (size_t)a->O,
                  U = (size_t)a->U;
-    const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld,
-                 pi_rows = (size_t)a->pi_rows, used = (size_t)critics_in_actor(a);
+    const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld, pi_rows = (size_t)a->pi_rows,
+                 used = (size_t)critics_in_actor(a);
     const bool stochastic = !c->deterministic, sampled = stochastic && !(a->frozen && c->deterministic_eval);
 
     describe(s, &a->hyper, P, sizeof(UfHyper));
@@ -916,8 +917,8 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     a->B = (int)c->batch_size;
     a->U = (int)c->num_critic_updates_per_step;
     if (a->discrete && (INT64_C(1) + a->A) * a->B > INT_MAX)
-        return UF_FAIL(UF_ERR_CONFIG, "batch_size %d times %d actions are too many rows for one pass; lower it", a->B,
-                       a->A);
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "batch_size %d times %d actions are too many rows for one pass; lower it", a->B, a->A);
     a->total = !ANY_POSITIVE(a, cql_min_q_weight) ? a->B : a->discrete ? (1 + a->A) * a->B : 4 * a->B;
     a->pi_rows = a->discrete && !a->frozen && ANY_POSITIVE(a, actor_q_coef) ? a->A * a->B : a->B;
     a->num_data = dataset_rows(c);
@@ -980,8 +981,8 @@ static UfStatus create_agent(UfAgent** out, const UfConfig* const* configs, int 
 UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
                               int action_dim, const real* obs_mean, const real* obs_std, int num_threads) {
     const bool discrete = population > 0 && configs[0]->action_space == UF_ACTIONS_DISCRETE;
-    return create_agent(out, configs, population, obs_dim, action_dim, discrete, obs_mean, obs_std, num_threads,
-                        false);
+    return create_agent(out, configs, population, obs_dim, action_dim, discrete, obs_mean, obs_std,
+                        num_threads, false);
 }
 
 // Whether the policy of a run on this dataset is categorical.
@@ -1008,8 +1009,7 @@ UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* config
     bool discrete;
     UfStatus status = has_discrete_actions(configs[0], dataset, &discrete);
     if (status == UF_OK)
-        status =
-            create_agent(&a, configs, population, O, A, discrete, norm, norm + O, num_threads, false);
+        status = create_agent(&a, configs, population, O, A, discrete, norm, norm + O, num_threads, false);
     uf_free(norm);
     UF_TRY(status);
     snprintf(a->dataset_hash, sizeof a->dataset_hash, "%s", dataset->hash);
@@ -1225,14 +1225,14 @@ static void update_actor(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
     const UfHeads heads = heads_of(a, a->actor_out, false);
     UfGroup* g = &a->groups[GROUP_ACTOR];
-    be->policy_sample(be, &heads, a->discrete ? (UfActions){NULL, 0, 0} : actions_of(a, a->x_pi, a->B), a->log_prob,
-                      z->actor, NULL);
+    be->policy_sample(be, &heads, a->discrete ? (UfActions){NULL, 0, 0} : actions_of(a, a->x_pi, a->B),
+                      a->log_prob, z->actor, NULL);
     if (a->q_pi && a->discrete) expect_q(a, &heads);
     if (a->q_pi && !a->discrete) backward_q_to_action(a);
     // The free log-std's gradient goes to the first block, beside the network's.
     be->actor_loss(be, a->dhead, heads.log_std ? g->grads + a->mlp[GROUP_ACTOR].log_std : NULL, &heads,
-                   z->actor, batch->action, a->weight, a->dqda_pi, a->discrete ? 1 : critics_in_actor(a), a->alpha,
-                   a->log_prob, a->metrics);
+                   z->actor, batch->action, a->weight, a->dqda_pi, a->discrete ? 1 : critics_in_actor(a),
+                   a->alpha, a->log_prob, a->metrics);
     be->mlp_backward(be, &actor, g->grads, NULL, 0, 0, &a->actor_tape, input_of(a, a->x_data, a->total),
                      a->dhead, a->B);
     optimise(a, GROUP_ACTOR, 0, 1, NULL);
@@ -2407,8 +2407,8 @@ static UfStatus read_configs(const Saved* saved, int count, int device, int prec
 static UfStatus read_saved(Saved* saved, int count, UfConfig** configs, int population, int num_threads,
                            bool to_train, UfAgent** out) {
     const CheckpointHeader* h = &saved->header;
-    UF_TRY(create_agent(out, (const UfConfig* const*)configs, population, h->obs_dim, h->action_dim, h->discrete,
-                        NULL, NULL, num_threads, false));
+    UF_TRY(create_agent(out, (const UfConfig* const*)configs, population, h->obs_dim, h->action_dim,
+                        h->discrete, NULL, NULL, num_threads, false));
     UF_TRY(read_shared(*out, saved));
     for (int i = 0; i < count; i++) {
         const Part part = {*out, &saved[i].h5, saved[i].first, saved[i].header.population};
@@ -2717,7 +2717,8 @@ static void evaluator_config(UfConfig* c, const UfConfig* settings, const UfPoli
     c->deterministic = policy->kind == UF_POLICY_DETERMINISTIC;
     c->deterministic_eval = policy->at_mean;
     c->use_tanh_mean = policy->kind != UF_POLICY_SQUASHED;
-    c->use_log_std_param = !c->deterministic && policy->H == policy->A;  // a categorical one's does not matter
+    c->use_log_std_param =
+        !c->deterministic && policy->H == policy->A;  // a categorical one's does not matter
     c->actor_num_layers = policy->mlp.layers;
     c->actor_layer_width = policy->mlp.width;
     c->actor_ln = policy->mlp.layer_norm;

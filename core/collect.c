@@ -189,7 +189,8 @@ static UfStatus step_lane(const Collect* c, Group* g, int lane) {
     }
     uf_env_scale_action(spec, action, e->env_action);
     for (int i = 0; spec->discrete && i < num_actions; i++)
-        action[i] = i == (int)e->env_action[0];  // the policy may be a continuous one, whose largest number counts
+        action[i] =
+            i == (int)e->env_action[0];  // the policy may be a continuous one, whose largest number counts
     uf_env_step(e->env, e->env_action, next_obs, &reward, &e->terminated, &truncated);
     e->done = e->terminated || truncated;
     e->rewards[e->length] = (float)reward;
@@ -420,10 +421,11 @@ UfStatus uf_collect(const UfCollectOptions* options) {
     if (!(options->noise >= 0 && options->noise <= 1e3))
         return UF_FAIL(UF_ERR_ARGUMENT, "exploration noise of %g; 0 to 1000 can be", options->noise);
     if (spec->discrete && options->noise > 0)
-        return UF_FAIL(UF_ERR_ARGUMENT,
-                       "exploration noise of %g needs continuous actions, %s has discrete ones; mix in random "
-                       "episodes instead (--mix)",
-                       options->noise, spec->name);
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "exploration noise of %g needs continuous actions, %s has discrete ones; mix in random "
+            "episodes instead (--mix)",
+            options->noise, spec->name);
     Collect* c;
     UfPool* pool = NULL;
     UF_TRY(UF_ALLOC(&c, 1, "collecting"));

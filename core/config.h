@@ -53,7 +53,7 @@ typedef struct UfParam {
 extern const UfParam uf_params[];
 extern const int uf_num_params;
 
-const UfParam* uf_param_find(const char* name);  // NULL: no such hyperparameter
+const UfParam* uf_param_find(const char* name);                   // NULL: no such hyperparameter
 UfStatus uf_param_lookup(const UfParam** out, const char* name);  // UF_ERR_CONFIG with the nearest name
 // Type, default, range and scope of one row as text: "float > 0", "0.001", ...
 void uf_param_describe(const UfParam* param, char* type_and_range, size_t bytes, char* default_text,

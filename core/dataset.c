@@ -283,10 +283,11 @@ static UfStatus read_kinds(const UfH5* h5, const char* name, int64_t rows, float
     for (int64_t i = 0; i < rows && status == UF_OK; i++) {
         const float kind = (*kinds)[i];
         if (!(kind >= 0 && kind < MAX_KINDS && kind == floorf(kind)))
-            status = UF_FAIL(UF_ERR_FORMAT,
-                             "%s: dataset '%s' has %g at row %lld; a vector of actions holds numbers of discrete "
-                             "ones, 0 to at most %d (continuous ones have the shape (rows, size))",
-                             h5->path, name, (double)kind, (long long)i, MAX_KINDS - 1);
+            status =
+                UF_FAIL(UF_ERR_FORMAT,
+                        "%s: dataset '%s' has %g at row %lld; a vector of actions holds numbers of discrete "
+                        "ones, 0 to at most %d (continuous ones have the shape (rows, size))",
+                        h5->path, name, (double)kind, (long long)i, MAX_KINDS - 1);
         else if (kind >= (float)*needed)
             *needed = (int)kind + 1;
     }
@@ -310,11 +311,12 @@ UfStatus uf_dataset_check_one_hot(const UfDataset* d) {
             zeros += action[i] == 0;
         }
         if (ones != 1 || zeros != d->action_dim - 1)
-            return UF_FAIL(UF_ERR_CONFIG,
-                           "%s: the action of row %lld is not one-hot (its first number is %g), but the policy is "
-                           "for discrete actions; store their numbers as a vector, or set action_space to "
-                           "continuous",
-                           label(d), (long long)row, (double)action[0]);
+            return UF_FAIL(
+                UF_ERR_CONFIG,
+                "%s: the action of row %lld is not one-hot (its first number is %g), but the policy is "
+                "for discrete actions; store their numbers as a vector, or set action_space to "
+                "continuous",
+                label(d), (long long)row, (double)action[0]);
     }
     return UF_OK;
 }
@@ -413,7 +415,8 @@ static void drop_padding(UfDataset* d, const char* task) {
 }
 
 // How many kinds of actions there are: as the file says, else as its environment has, else as many as occur.
-static UfStatus count_kinds(const UfDataset* d, const UfH5* h5, const char* task, int needed, int64_t* count) {
+static UfStatus count_kinds(const UfDataset* d, const UfH5* h5, const char* task, int needed,
+                            int64_t* count) {
     static const char name[] = "num_actions";
     const UfEnvSpec* spec = uf_env_find(task_name(d, task));
     double said = 0;
@@ -421,8 +424,8 @@ static UfStatus count_kinds(const UfDataset* d, const UfH5* h5, const char* task
     if (!uf_h5_has_attribute(h5, "", name)) return UF_OK;
     UF_TRY(uf_h5_read_number(h5, "", name, &said));
     if (!(said >= needed && said <= MAX_KINDS && said == floor(said)))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is %g, but 'actions' has numbers up to %d", h5->path, name,
-                       said, needed - 1);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is %g, but 'actions' has numbers up to %d",
+                       h5->path, name, said, needed - 1);
     *count = (int64_t)said;
     return UF_OK;
 }
@@ -511,10 +514,11 @@ static UfStatus check_kinds(const char* path, const cJSON* space) {
                 *start = cJSON_GetObjectItemCaseSensitive(space, "start");
     if (!cJSON_IsNumber(n) || !(n->valuedouble >= 1 && n->valuedouble <= MAX_KINDS) ||
         n->valuedouble != floor(n->valuedouble))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: the Discrete 'action_space' has no 'n' of 1 to %d", path, MAX_KINDS);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: the Discrete 'action_space' has no 'n' of 1 to %d", path,
+                       MAX_KINDS);
     if (start && (!cJSON_IsNumber(start) || start->valuedouble != 0))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: the Discrete 'action_space' does not start at 0; number actions from 0 on",
-                       path);
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: the Discrete 'action_space' does not start at 0; number actions from 0 on", path);
     return UF_OK;
 }
 
@@ -524,8 +528,8 @@ static UfStatus check_space(const char* path, const char* key, const cJSON* spac
     if (!type) return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' does not describe a space", path, key);
     if (!strcmp(key, "action_space") && is_discrete(space)) return check_kinds(path, space);
     if (strcmp(type, "Box"))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' is a %.40s space, expected a Box of one dimension%s", path, key,
-                       type, strcmp(key, "action_space") ? "" : " or Discrete");
+        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' is a %.40s space, expected a Box of one dimension%s", path,
+                       key, type, strcmp(key, "action_space") ? "" : " or Discrete");
     if (cJSON_GetArraySize(shape) != 1)
         return UF_FAIL(UF_ERR_FORMAT,
                        "%s: '%s' is a Box of %d dimensions, expected one (images are not read)", path, key,
@@ -695,7 +699,8 @@ static UfStatus use_kinds(const UfDataset* d, const char* path, const cJSON* met
         return UF_FAIL(UF_ERR_FORMAT, "%s: 'action_space' is %s, but the actions in the file are not", path,
                        discrete ? "Discrete" : "a Box");
     if (*action_dim > n)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: 'action_space' has %lld actions, but the file has numbers up to %lld", path,
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: 'action_space' has %lld actions, but the file has numbers up to %lld", path,
                        (long long)n, (long long)(*action_dim - 1));
     *action_dim = n;
     return UF_OK;

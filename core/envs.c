@@ -167,7 +167,8 @@ static bool other_version(const UfEnvSpec* spec, const char* rest) {
 // No id is the beginning of another.
 static const UfEnvSpec* find_grid(const char* name) {
     for (int i = 0; i < nx_num_specs; i++)
-        if (!nx_specs[i].navix && uf_leading_word(name, uf_grid_env_specs[i].name)) return &uf_grid_env_specs[i];
+        if (!nx_specs[i].navix && uf_leading_word(name, uf_grid_env_specs[i].name))
+            return &uf_grid_env_specs[i];
     return NULL;
 }
 

@@ -20,14 +20,16 @@ typedef struct UfEnvSpec {
     bool discrete;       // then step reads action[0] as the index
     float action_low, action_high;
     int max_steps;
-    double step_seconds;  // from step to step; where the task has no clock: as gymnasium plays it.   0: gridworlds
-    int state_dim;        // doubles of get/set state, internal clock excluded.   0: gridworlds, see navix.h
+    double
+        step_seconds;  // from step to step; where the task has no clock: as gymnasium plays it.   0: gridworlds
+    int state_dim;     // doubles of get/set state, internal clock excluded.   0: gridworlds, see navix.h
     bool has_scores;
-    double score_min, score_max;   // returns of score 0 (random) and 100 (expert)
-    const char* termination_rule;  // of model rollouts: a name that uf_termination_rule knows.   NULL: gridworlds
-    double skill_power;   // controllers mix skill^skill_power of the script with noise: returns rise evenly
-    const UfEnvOps* ops;  // what it does, from its own file
-    const void* details;  // what ops want to know: a maze, reset bounds.   Nullable
+    double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
+    const char*
+        termination_rule;  // of model rollouts: a name that uf_termination_rule knows.   NULL: gridworlds
+    double skill_power;    // controllers mix skill^skill_power of the script with noise: returns rise evenly
+    const UfEnvOps* ops;   // what it does, from its own file
+    const void* details;   // what ops want to know: a maze, reset bounds.   Nullable
 } UfEnvSpec;
 
 extern const UfEnvSpec uf_env_specs[];

@@ -181,7 +181,8 @@ static int aim(Plan* p) {
         case NX_FAMILY_FETCH: want_like(p, g->target.cell); return face(p, NX_PICKUP);
         case NX_FAMILY_MEMORY: want_object(p, g->target); return find_way(p, true);
         case NX_FAMILY_RED_BLUE_DOORS:  // red, then blue
-            want_object(p, nx_kind(p->cells[cell_at(p, g->aux.x, g->aux.y)]) == NX_DOOR_OPEN ? g->target : g->aux);
+            want_object(
+                p, nx_kind(p->cells[cell_at(p, g->aux.x, g->aux.y)]) == NX_DOOR_OPEN ? g->target : g->aux);
             return face(p, NX_TOGGLE);
         case NX_FAMILY_UNLOCK: return NO_WAY;  // the locked door is all there is
         case NX_FAMILY_UNLOCK_PICKUP:
@@ -215,33 +216,36 @@ static const UfEnvOps scripted_ops = {.create = grid_create,
                                       .observe = grid_observe,
                                       .control = grid_control,
                                       .free = grid_free};
-static const UfEnvOps plain_ops = {
-    .create = grid_create, .reset = grid_reset, .step = grid_step, .observe = grid_observe, .free = grid_free};
+static const UfEnvOps plain_ops = {.create = grid_create,
+                                   .reset = grid_reset,
+                                   .step = grid_step,
+                                   .observe = grid_observe,
+                                   .free = grid_free};
 
 // Objects that may be moved only once, that hide others, or no task at all.
-#define HAS_SCRIPT(family)                                                                        \
-    ((family) != NX_FAMILY_PUT_NEAR && (family) != NX_FAMILY_BLOCKED_UNLOCK_PICKUP &&             \
+#define HAS_SCRIPT(family)                                                            \
+    ((family) != NX_FAMILY_PUT_NEAR && (family) != NX_FAMILY_BLOCKED_UNLOCK_PICKUP && \
      (family) != NX_FAMILY_OBSTRUCTED_MAZE && (family) != NX_FAMILY_PLAYGROUND)
 
 // Where a wrong step ends the episode a few of them spoil it; elsewhere a few right ones are enough.
-#define HAS_TRAPS(family)                                                                                        \
-    ((family) == NX_FAMILY_GO_TO_DOOR || (family) == NX_FAMILY_GO_TO_OBJECT || (family) == NX_FAMILY_FETCH ||    \
-     (family) == NX_FAMILY_LAVA_GAP || (family) == NX_FAMILY_CROSSING || (family) == NX_FAMILY_DIST_SHIFT ||     \
-     (family) == NX_FAMILY_DYNAMIC_OBSTACLES || (family) == NX_FAMILY_MULTI_ROOM ||      \
-     (family) == NX_FAMILY_FOUR_ROOMS)
+#define HAS_TRAPS(family)                                                                               \
+    ((family) == NX_FAMILY_GO_TO_DOOR || (family) == NX_FAMILY_GO_TO_OBJECT ||                          \
+     (family) == NX_FAMILY_FETCH || (family) == NX_FAMILY_LAVA_GAP || (family) == NX_FAMILY_CROSSING || \
+     (family) == NX_FAMILY_DIST_SHIFT || (family) == NX_FAMILY_DYNAMIC_OBSTACLES ||                     \
+     (family) == NX_FAMILY_MULTI_ROOM || (family) == NX_FAMILY_FOUR_ROOMS)
 
 // A score is the return in percent: success brings at most 1, and what a random agent gets is near 0 but in small levels.
-#define ROW(id, family_, w, h, steps, ...)                                           \
-    {.name = id,                                                                     \
-     .alias = id,                                                                    \
-     .obs_dim = OBS,                                                                 \
-     .action_dim = NX_NUM_ACTIONS,                                                   \
-     .discrete = true,                                                               \
-     .action_high = NX_NUM_ACTIONS - 1,                                              \
-     .max_steps = steps,                                                             \
-     .has_scores = true,                                                             \
-     .score_max = 1,                                                                 \
-     .skill_power = HAS_TRAPS(NX_FAMILY_##family_) ? 1 : 2.5,                                                      \
+#define ROW(id, family_, w, h, steps, ...)                    \
+    {.name = id,                                              \
+     .alias = id,                                             \
+     .obs_dim = OBS,                                          \
+     .action_dim = NX_NUM_ACTIONS,                            \
+     .discrete = true,                                        \
+     .action_high = NX_NUM_ACTIONS - 1,                       \
+     .max_steps = steps,                                      \
+     .has_scores = true,                                      \
+     .score_max = 1,                                          \
+     .skill_power = HAS_TRAPS(NX_FAMILY_##family_) ? 1 : 2.5, \
      .ops = HAS_SCRIPT(NX_FAMILY_##family_) ? &scripted_ops : &plain_ops},
 const UfEnvSpec uf_grid_env_specs[] = {
 #include "grid_table.def"

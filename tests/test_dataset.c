@@ -606,17 +606,22 @@ static void test_bad_kinds(void** state) {
         double said;
         const char* piece;
     } cases[] = {
-        {{2, 0, -1, 2, 1, 0}, 0, "dataset 'actions' has -1 at row 2; a vector of actions holds numbers of discrete"},
+        {{2, 0, -1, 2, 1, 0},
+         0,
+         "dataset 'actions' has -1 at row 2; a vector of actions holds numbers of discrete"},
         {{2, 0, 1, 2, 0.25f, 0}, 0, "'actions' has 0.25 at row 4"},
         {{2, 0, 1, 2, NAN, 0}, 0, "'actions' has nan at row 4"},
-        {{2, 0, 1, 5000, 1, 0}, 0, "'actions' has 5000 at row 3; a vector of actions holds numbers of discrete ones, 0"},
+        {{2, 0, 1, 5000, 1, 0},
+         0,
+         "'actions' has 5000 at row 3; a vector of actions holds numbers of discrete ones, 0"},
         {{2, 0, 1, 2, 1, 0}, 2, "attribute 'num_actions' is 2, but 'actions' has numbers up to 2"},
         {{2, 0, 1, 2, 1, 0}, 3.5, "attribute 'num_actions' is 3.5"},
         {{2, 0, 1, 2, 1, 0}, -1, "attribute 'num_actions' is -1"},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         UfDataset* d = (UfDataset*)1;
-        assert_int_equal(open_kinds(&d, UF_H5_FLOAT, cases[k].actions, 1, cases[k].said, NULL), UF_ERR_FORMAT);
+        assert_int_equal(open_kinds(&d, UF_H5_FLOAT, cases[k].actions, 1, cases[k].said, NULL),
+                         UF_ERR_FORMAT);
         assert_null(d);
         assert_error(cases[k].piece);
     }
@@ -636,7 +641,8 @@ static UfStatus open_minari_kinds(UfDataset** d, const char* space, bool mixed) 
         snprintf(name, sizeof name, "episode_%d/observations", e);
         assert_ok(uf_h5_write(&h5, name, UF_H5_FLOAT, zeros, 2, (int64_t[]){4, 2}, 0, false));
         snprintf(name, sizeof name, "episode_%d/actions", e);
-        assert_ok(uf_h5_write(&h5, name, UF_H5_INT32, actions[e], mixed && e ? 2 : 1, (int64_t[]){3, 1}, 0, false));
+        assert_ok(
+            uf_h5_write(&h5, name, UF_H5_INT32, actions[e], mixed && e ? 2 : 1, (int64_t[]){3, 1}, 0, false));
         for (int i = 0; i < 3; i++) {
             snprintf(name, sizeof name, "episode_%d/%s", e, parts[i]);
             assert_ok(uf_h5_write(&h5, name, UF_H5_FLOAT, zeros, 1, (int64_t[]){3}, 0, false));
@@ -672,7 +678,8 @@ static void test_minari_kinds(void** state) {
         {DISCRETE("2", "0"), "'action_space' has 2 actions, but the file has numbers up to 2", false},
         {DISCRETE("5", "1"), "does not start at 0", false},
         {DISCRETE("2.5", "0"), "has no 'n'", false},
-        {SPACE("Box", "[1]", "[-1]", "[1]"), "'action_space' is a Box, but the actions in the file are not", false},
+        {SPACE("Box", "[1]", "[-1]", "[1]"), "'action_space' is a Box, but the actions in the file are not",
+         false},
         {NULL, "'episode_1' has continuous actions, episodes before it do not", true},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
@@ -916,16 +923,24 @@ static void test_shared(void** state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_h5_round_trip), cmocka_unit_test(test_h5_list),
-        cmocka_unit_test(test_h5_strided),    cmocka_unit_test(test_d4rl_rules),
-        cmocka_unit_test(test_step_limit),    cmocka_unit_test(test_step_limit_by_name),
-        cmocka_unit_test(test_odd_types),     cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_minari),        cmocka_unit_test(test_minari_spaces),
-        cmocka_unit_test(test_kinds),         cmocka_unit_test(test_bad_kinds),
-        cmocka_unit_test(test_minari_kinds),
-        cmocka_unit_test(test_tasks),         cmocka_unit_test(test_info),
-        cmocka_unit_test(test_convert_csv),   cmocka_unit_test(test_convert_csv_errors),
-        cmocka_unit_test(test_convert_npz),   cmocka_unit_test(test_shared)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_h5_round_trip),
+                                       cmocka_unit_test(test_h5_list),
+                                       cmocka_unit_test(test_h5_strided),
+                                       cmocka_unit_test(test_d4rl_rules),
+                                       cmocka_unit_test(test_step_limit),
+                                       cmocka_unit_test(test_step_limit_by_name),
+                                       cmocka_unit_test(test_odd_types),
+                                       cmocka_unit_test(test_arrays),
+                                       cmocka_unit_test(test_minari),
+                                       cmocka_unit_test(test_minari_spaces),
+                                       cmocka_unit_test(test_kinds),
+                                       cmocka_unit_test(test_bad_kinds),
+                                       cmocka_unit_test(test_minari_kinds),
+                                       cmocka_unit_test(test_tasks),
+                                       cmocka_unit_test(test_info),
+                                       cmocka_unit_test(test_convert_csv),
+                                       cmocka_unit_test(test_convert_csv_errors),
+                                       cmocka_unit_test(test_convert_npz),
+                                       cmocka_unit_test(test_shared)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -1088,7 +1088,8 @@ static void op_categorical_sample(Test* t) {
                 int ones = 0;
                 for (int i = 0; i < A; i++) {
                     const real a = row[c->in + i];
-                    const double eps = BEFORE(noise)[(p * B + b) * A + i], tail = erfc(fabs(eps) / sqrt(2)) / 2;
+                    const double eps = BEFORE(noise)[(p * B + b) * A + i],
+                                 tail = erfc(fabs(eps) / sqrt(2)) / 2;
                     const double gumbel = has_noise ? -log(eps > 0 ? -log1p(-tail) : -log(tail)) : 0;
                     m[i] = BEFORE(heads.head)[(p * B + b) * A + i];
                     highest = fmax(highest, m[i] + gumbel);
@@ -1310,17 +1311,18 @@ static void op_expected_q_loss(Test* t) {
                 for (int i = 0; i < A; i++) {
                     double mean = 0;
                     for (int n = 0; n < N; n++) mean += F(BEFORE(q)[at3(p, N, n, rows, i * B + b)]) / N;
-                    const double value =
-                        aggregate == 1 ? mean : naive_min(BEFORE(q), p, N, rows, i * B + b);
+                    const double value = aggregate == 1 ? mean : naive_min(BEFORE(q), p, N, rows, i * B + b);
                     values[b * A + i] = value;
                     sum += exp(log_pi[i]) * value / B;
                     norm += exp(log_pi[i]) * fabs(value) / B;
-                    all += exp(log_pi[i]) * (fabs(value) + 12 * N);  // a mean is of numbers of up to 12 in size
+                    all +=
+                        exp(log_pi[i]) * (fabs(value) + 12 * N);  // a mean is of numbers of up to 12 in size
                 }
                 size += all / B;
                 flaw += all / B * log_pi_bound(m, A);
             }
-            const double coef = HYPER(heads.hyper)[p].actor_q_coef, lambda = normalise ? 1 / (norm + 1e-7) : 1;
+            const double coef = HYPER(heads.hyper)[p].actor_q_coef,
+                         lambda = normalise ? 1 / (norm + 1e-7) : 1;
             // Rounding of the mean |Q|, relative to it.
             const double wrong = normalise ? (flaw + (4 + N) * U * size) / norm : 0;
             for (int i = 0; i < rows; i++)
@@ -1330,7 +1332,8 @@ static void op_expected_q_loss(Test* t) {
             metric.add[UF_METRIC_actor_q] = sum;
             metric.bound[UF_METRIC_actor_q] = flaw + (4 + N) * U * size;
             metric.add[UF_METRIC_actor_loss] = -coef * lambda * sum;
-            metric.bound[UF_METRIC_actor_loss] = coef * lambda * (flaw + (8 + N) * U * size + wrong * fabs(sum));
+            metric.bound[UF_METRIC_actor_loss] =
+                coef * lambda * (flaw + (8 + N) * U * size + wrong * fabs(sum));
             expect_metrics(t, metrics, p, &metric);
             free(values);
         }
@@ -1367,9 +1370,10 @@ static void op_categorical_loss(Test* t) {
         Array *log_prob = normals(t, "log_prob", B, 1, 0), *dhead = output(t, "dhead", B * A),
               *metrics = new_metrics(t);
         send(t);
-        t->be->actor_loss(t->be, DEV(dhead), NULL, &heads.heads, NULL, DEV(a_data), has_weight ? DEV(weight) : NULL,
-                          has_q ? DEV(dpi) : NULL, 1, has_entropy ? DEV(alpha) : NULL,
-                          has_entropy ? DEV(log_prob) : NULL, METRICS_DEV(metrics));
+        t->be->actor_loss(t->be, DEV(dhead), NULL, &heads.heads, NULL, DEV(a_data),
+                          has_weight ? DEV(weight) : NULL, has_q ? DEV(dpi) : NULL, 1,
+                          has_entropy ? DEV(alpha) : NULL, has_entropy ? DEV(log_prob) : NULL,
+                          METRICS_DEV(metrics));
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++) {
             const UfHyper* h = &HYPER(heads.hyper)[p];
@@ -1390,7 +1394,8 @@ static void op_categorical_loss(Test* t) {
                         fabs(term.bc) + 2 * da_size + fabs(term.dlp) * (2 + 2 * fabs(log_pi[term.at]));
                     // Besides: five-point differences of numbers of this size, h = 1e-3.
                     expect(t, "dhead", row * A + term.at, AFTER(dhead)[row * A + term.at],
-                           slope(loss_of_output, term.m[term.at], 1e-3, &term), (4 * flaw + 1e-11) * size + 1e-30);
+                           slope(loss_of_output, term.m[term.at], 1e-3, &term),
+                           (4 * flaw + 1e-11) * size + 1e-30);
                 }
                 bc -= log_pi[term.data];
                 bc_flaw += flaw - U * log_pi[term.data];
