@@ -22,8 +22,11 @@
 #include "core/dynamics_run.h"
 #include "core/envs.h"
 #include "core/fqe.h"
+#include "core/grid_play.h"
+#include "core/grid_render.h"
 #include "core/grid_table.h"
-#include "core/h5.h"  // and <hdf5.h>
+#include "core/grid_tiles.h"  // NX_MAX_TILE_SIZE
+#include "core/h5.h"          // and <hdf5.h>
 #include "core/online.h"
 #include "core/plot_runs.h"
 #include "core/protocol.h"
@@ -103,6 +106,9 @@ enum Option {
     O_GAMMA,
     O_ENVS,
     O_OBSERVATION,
+    O_KEYS,
+    O_TILE_SIZE,
+    O_FIRST_PERSON,
     NUM_OPTIONS,
 };
 
@@ -211,6 +217,11 @@ static const OptionRow options[NUM_OPTIONS] = {
                        "of gridworlds: first_person (default), full, one_hot, symbolic, flat, rgb, "
                        "rgb_first_person, categorical, categorical_first_person, none",
                        0, 0},
+    [O_KEYS] = {"keys", "KEYS", "play these, not a terminal's, and print the last picture", 0, 0},
+    [O_TILE_SIZE] = {"tile-size", "N",
+                     "pixels of a gridworld's cell (default 32, on a sheet of several what fits)", 1,
+                     NX_MAX_TILE_SIZE},
+    [O_FIRST_PERSON] = {"first-person", NULL, "a gridworld as its agent sees it, not the map", 0, 0},
 };
 
 typedef struct Args {
@@ -930,8 +941,34 @@ static int command_collect(const Args* args) {
     return DONE;
 }
 
+// Whether the arguments are gridworlds: a name that a file or folder has is a checkpoint.
+static bool is_gridworld(const char* name) {
+    return (!strncmp(name, "MiniGrid-", 9) || !strncmp(name, "Navix-", 6)) && access(name, F_OK) != 0;
+}
+
+static int render_gridworlds(const Args* args) {
+    const char* out = args->values[O_OUT];
+    const bool animation = strlen(out) > 4 && !strcasecmp(out + strlen(out) - 4, ".gif");
+    NxRender r;
+    NxRenderOptions render = {.ids = args->files,
+                              .num_ids = args->num_files,
+                              .seed = (uint64_t)number(args, O_SEED, 0),
+                              .num_steps = number(args, O_STEPS, animation ? 100 : 0),
+                              .tile_size = (int)number(args, O_TILE_SIZE, 0),
+                              .first_person = args->values[O_FIRST_PERSON] != NULL,
+                              .output = out};
+    if (nx_render(&render, &r) != UF_OK) return failed();
+    if (args->num_files == 1)
+        printf("environment       %s, seed %" PRIu64 ", %d random actions, return %.3f\n", args->files[0],
+               render.seed, r.num_steps, r.ret);
+    printf("wrote %s: %d %s%s, %d x %d pixels\n", out, r.num_frames, animation ? "frame" : "level",
+           r.num_frames == 1 ? "" : "s", r.width, r.height);
+    return DONE;
+}
+
 static int command_render(const Args* args) {
     UfRender r;
+    if (args->num_files && is_gridworld(args->files[0])) return render_gridworlds(args);
     UfRenderOptions render = {.policy = args->num_files ? args->files[0] : args->values[O_POLICY],
                               .env = args->values[O_ENV],
                               .seed = (uint64_t)number(args, O_SEED, 0),
@@ -950,6 +987,17 @@ static int command_render(const Args* args) {
     if (r.diverged) printf("warning           the simulation diverged; the episode ended there\n");
     printf("wrote %s: %d frames, %d x %d pixels\n", render.output, r.num_frames, r.width, r.height);
     return DONE;
+}
+
+static int command_play(const Args* args) {
+    int signal;
+    NxPlayOptions play = {.id = args->files[0],
+                          .seed = (uint64_t)number(args, O_SEED, 0),
+                          .keys = args->values[O_KEYS],
+                          .input = STDIN_FILENO,
+                          .output = STDOUT_FILENO};
+    if (nx_play(&play, &signal) != UF_OK) return failed();
+    return signal ? 128 + signal : DONE;
 }
 
 static int command_convert(const Args* args) {
@@ -1102,11 +1150,9 @@ static int command_envs(const Args* args) {
 
 // ---- commands ----
 
-__extension__ typedef unsigned __int128 OptionSet;  // there are more than 64
+__extension__ typedef unsigned __int128 OptionSet;
 #define BIT(option) ((OptionSet)1 << (option))
-_Static_assert(NUM_OPTIONS <= 128, "options are bits of an OptionSet");
-
-_Static_assert(NUM_OPTIONS <= 64, "an option is a bit of a command");
+_Static_assert(NUM_OPTIONS <= 128, "an option is a bit of a command");
 
 typedef struct Command {
     const char* name;
@@ -1165,11 +1211,18 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_STEPS) | BIT(O_OUT)},
     {"render", command_render,
      "(CHECKPOINT | --policy POLICY) [--env NAME] [--seed N] [--episode N] [--steps N] --out "
+     "FILE.png|FILE.gif | GRIDWORLD... [--seed N] [--steps N] [--tile-size N] [--first-person] --out "
      "FILE.png|FILE.gif",
-     "draw an episode of a checkpoint or a script: a strip of pictures or an animation", 0, 1,
+     "draw an episode of a checkpoint or a script: a strip of pictures or an animation. Of a gridworld "
+     "(MiniGrid-..., Navix-...): a level, after N random actions, or those (at most 100) as an animation; of "
+     "several: a sheet of levels",
+     0, -1,
      BIT(O_POLICY) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_EPISODE) | BIT(O_STEPS) | BIT(O_WIDTH) | BIT(O_HEIGHT) |
-         BIT(O_FRAMES) | BIT(O_OUT),
+         BIT(O_FRAMES) | BIT(O_OUT) | BIT(O_TILE_SIZE) | BIT(O_FIRST_PERSON),
      BIT(O_OUT)},
+    {"play", command_play, "GRIDWORLD [--seed N] [--keys KEYS]",
+     "play a gridworld (MiniGrid-..., Navix-...) in a terminal: " NX_KEYS_HELP, 1, 1,
+     BIT(O_SEED) | BIT(O_KEYS), 0},
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
      "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME "
@@ -1304,6 +1357,30 @@ static int check_plot(const Command* c, const Args* args) {
     return -1;
 }
 
+// Checkpoints and scripts, and gridworlds, have options of their own. A number other than -1 is the exit status.
+static int check_render(const Command* c, const Args* args) {
+    static const enum Option of_episodes[] = {O_POLICY, O_ENV, O_EPISODE, O_WIDTH, O_HEIGHT, O_FRAMES},
+                             of_gridworlds[] = {O_TILE_SIZE, O_FIRST_PERSON};
+    const bool gridworld = args->num_files && is_gridworld(args->files[0]);
+    char text[64];
+    for (size_t i = 0; i < sizeof of_episodes / sizeof of_episodes[0] && gridworld; i++) {
+        snprintf(text, sizeof text, "--%s", options[of_episodes[i]].name);
+        if (args->values[of_episodes[i]]) return misuse(c, "%s is not for gridworlds", text, NULL);
+    }
+    for (size_t i = 0; i < sizeof of_gridworlds / sizeof of_gridworlds[0] && !gridworld; i++) {
+        snprintf(text, sizeof text, "--%s", options[of_gridworlds[i]].name);
+        if (args->values[of_gridworlds[i]]) return misuse(c, "%s is for gridworlds", text, NULL);
+    }
+    if (gridworld) return -1;
+    if (args->num_files > 1)
+        return misuse(c, "'%s' is one argument too many: only gridworlds share a sheet", args->files[1],
+                      NULL);
+    if ((args->num_files > 0) == (args->values[O_POLICY] != NULL))
+        return misuse(c, "what acts is %s: either a checkpoint or --policy",
+                      args->num_files ? "given twice" : "missing", NULL);
+    return -1;
+}
+
 // Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
 static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool only_files = false;
@@ -1354,9 +1431,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         return misuse(c, "%s is missing: what acts", "--policy or --mix", NULL);
     if (c->function == command_dynamics && !args->values[O_CONFIG] && !args->values[O_RESUME])
         return misuse(c, "%s is missing", "--config or --resume", NULL);
-    if (c->function == command_render && (args->num_files > 0) == (args->values[O_POLICY] != NULL))
-        return misuse(c, "what acts is %s: either a checkpoint or --policy",
-                      args->num_files ? "given twice" : "missing", NULL);
+    if (c->function == command_render && check_render(c, args) >= 0) return MISUSE;
     if (args->values[O_POLICY] && args->values[O_MIX])
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])

@@ -2,7 +2,8 @@
 //
 // A batch is n blocks of memory, one an environment (core/grid.h). A call cuts it into chunks of a fixed number of
 // environments, which threads take; within a chunk a few dozen at a time step and are then observed, so that their
-// blocks stay in cache in between. What one environment does is in core/grid_step.h and core/grid_levels.h.
+// blocks stay in cache in between. What one environment does is in core/grid_step.h and core/grid_levels.h, by NAVIX's
+// rules in core/grid_navix.h and core/grid_navix_levels.h.
 //
 // 1 creation  2 step  3 state
 #include "navix.h"
@@ -13,10 +14,13 @@
 
 #include "core/core.h"
 #include "core/grid.h"
+#include "core/grid_avx512.h"
 #include "core/grid_levels.h"
+#include "core/grid_navix_levels.h"
 #include "core/grid_observe.h"
 #include "core/grid_step.h"
 #include "core/grid_table.h"
+#include "core/grid_tiles.h"
 #include "core/grid_view.h"
 
 enum {
@@ -26,11 +30,15 @@ enum {
 
 _Static_assert(sizeof(NxEnv) == 64, "an environment's cells begin at a cache line");
 
+typedef struct Call Call;
+typedef void StepGroup(const Call* call, int64_t first, int64_t last);
+
 struct NxBatch {
     NxLayout layout;
     char id[64];
     int64_t n;
     uint8_t* blocks;  // (n, env_bytes), and what a wide load may reach beyond
+    StepGroup* step;
     NxObserver* observer;
     UfPool* pool;
 };
@@ -43,17 +51,18 @@ static NxEnv* env_at(const NxBatch* b, int64_t i) {
 
 void nx_default_options(NxOptions* options) { *options = (NxOptions){.see_through_walls = -1}; }
 
-static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {"first_person",
-                                                                       "full",
-                                                                       "one_hot",
-                                                                       "symbolic",
-                                                                       "flat",
-                                                                       "rgb",
-                                                                       "rgb_first_person",
-                                                                       "categorical",
-                                                                       "categorical_first_person",
-                                                                       "none",
-                                                                       NULL};
+static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {
+    [NX_OBS_FIRST_PERSON] = "first_person",
+    [NX_OBS_FULL] = "full",
+    [NX_OBS_ONE_HOT] = "one_hot",
+    [NX_OBS_SYMBOLIC] = "symbolic",
+    [NX_OBS_FLAT] = "flat",
+    [NX_OBS_RGB] = "rgb",
+    [NX_OBS_RGB_FIRST_PERSON] = "rgb_first_person",
+    [NX_OBS_CATEGORICAL] = "categorical",
+    [NX_OBS_CATEGORICAL_FIRST_PERSON] = "categorical_first_person",
+    [NX_OBS_NONE] = "none",
+};
 
 UfStatus nx_find_observation(NxObservation* out, const char* name) {
     for (int i = 0; i < NX_NUM_OBSERVATIONS; i++)
@@ -81,12 +90,14 @@ static UfStatus find_spec(NxSpec* spec, const char* id) {
     return UF_OK;
 }
 
-static UfStatus check_options(const char* id, const NxOptions* o, NxRules rules) {
+static UfStatus check_options(const char* id, const NxSpec* spec, const NxOptions* o, NxRules rules) {
     const bool navix = rules == NX_RULES_NAVIX;
     const char* device = o->device ? o->device : "cpu";
     if ((unsigned)o->rules > NX_RULES_NAVIX)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: rules %d; expected 0 (the id's), 1 (MiniGrid's) or 2 (NAVIX's)",
                        id, (int)o->rules);
+    if (navix && !nx_navix_has(spec))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: NAVIX has no such levels; set rules to NX_RULES_MINIGRID", id);
     if ((unsigned)o->observation >= NX_NUM_OBSERVATIONS)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: observation %d; expected 0 to %d", id, (int)o->observation,
                        NX_NUM_OBSERVATIONS - 1);
@@ -105,9 +116,14 @@ static UfStatus check_options(const char* id, const NxOptions* o, NxRules rules)
     if (o->see_through_walls < -1 || o->see_through_walls > 1)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: see_through_walls %d; expected 0, 1, or -1 for the id's", id,
                        o->see_through_walls);
-    if (o->tile_size < 0 || o->tile_size > 256)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: tile_size %d; expected 1 to 256 pixels, or 0 for the default",
-                       id, o->tile_size);
+    if (navix && o->see_through_walls == 0)
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: see_through_walls 0; by NAVIX's rules nothing hides anything, but in "
+                       "NX_OBS_CATEGORICAL_FIRST_PERSON, which has a rule of its own",
+                       id);
+    if (o->tile_size < 0 || o->tile_size > NX_MAX_TILE_SIZE)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: tile_size %d; expected 1 to %d pixels, or 0 for the default", id,
+                       o->tile_size, NX_MAX_TILE_SIZE);
     if (o->reward < 0 || o->reward > 15)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: reward %d; expected a sum of NX_REWARD_* (1 to 15), or 0", id,
                        o->reward);
@@ -126,14 +142,14 @@ static UfStatus check_options(const char* id, const NxOptions* o, NxRules rules)
 }
 
 static void set_options(NxLayout* l, NxRules rules, const NxOptions* o) {
-    l->rules = rules;
+    if (rules == NX_RULES_NAVIX) nx_navix_lay_out(l);
     if (o->max_steps) l->spec.max_steps = o->max_steps;
     if (o->see_through_walls >= 0) l->spec.see_through_walls = o->see_through_walls;
     l->observation = o->observation;
     l->autoreset = o->autoreset;
-    l->reward = o->reward;
+    if (o->reward) l->reward = o->reward;
     if (o->view_size) l->view = o->view_size;
-    l->tile_size = o->tile_size ? o->tile_size : rules == NX_RULES_NAVIX ? 8 : 32;
+    if (o->tile_size) l->tile_size = o->tile_size;
     if (o->num_actions) l->num_actions = o->num_actions;
     l->penalty_coef = (float)o->penalty_coef;
 }
@@ -165,7 +181,7 @@ UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, cons
     NxRules rules = options->rules != NX_RULES_OF_ID ? options->rules
                     : spec.navix                     ? NX_RULES_NAVIX
                                                      : NX_RULES_MINIGRID;
-    UF_TRY(check_options(id, options, rules));
+    UF_TRY(check_options(id, &spec, options, rules));
     UF_TRY(UF_ALLOC(&b, 1, "a batch of environments"));
     snprintf(b->id, sizeof b->id, "%s", id);
     spec.id = b->id;
@@ -173,7 +189,7 @@ UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, cons
     nx_lay_out(&b->layout, &spec, spec.family == NX_FAMILY_SANDBOX);
     set_options(&b->layout, rules, options);
     UfStatus status = reserve(b);
-    if (status == UF_OK) status = nx_observer_create(&b->observer, &b->layout, nx_best_level());
+    if (status == UF_OK) status = nx_set_level(b, nx_best_level());
     if (status == UF_OK) status = uf_pool_create(&b->pool, options->num_threads);
     if (status != UF_OK) {
         nx_free(b);
@@ -197,17 +213,24 @@ int64_t nx_num_envs(const NxBatch* b) { return b->n; }
 
 // ---- 2 step ----
 
-typedef struct Call {
+struct Call {
     const NxBatch* batch;
     const NxOutput* out;
     const uint8_t* actions;    // NULL: reset
     const int32_t* obstacles;  // (n, num_obstacles, 2) or NULL
-} Call;
+};
 
-static void begin_episode(const NxLayout* layout, NxEnv* env) { nx_generate(layout, env); }
+static void begin_episode(const NxLayout* layout, NxEnv* env) {
+    if (layout->rules == NX_RULES_NAVIX)
+        nx_navix_generate(layout, env);
+    else
+        nx_generate(layout, env);
+}
+
+typedef NxResult Step(const NxLayout* layout, NxEnv* env, int action, const int32_t* obstacles);
 
 // One environment, without its observation.
-static void step_one(const Call* call, int64_t i) {
+static inline __attribute__((always_inline)) void step_one(const Call* call, int64_t i, Step* step) {
     const NxBatch* b = call->batch;
     const NxLayout* layout = &b->layout;
     const NxOutput* out = call->out;
@@ -218,7 +241,7 @@ static void step_one(const Call* call, int64_t i) {
         begin_episode(layout, env);
     } else {
         const int32_t* obstacles = call->obstacles ? call->obstacles + 2 * i * layout->spec.count : NULL;
-        result = nx_step_env(layout, env, call->actions[i], obstacles);
+        result = step(layout, env, call->actions[i], obstacles);
         env->ended = result.terminated || result.truncated;
         env->episode_return += result.reward;
     }
@@ -235,6 +258,59 @@ static void step_one(const Call* call, int64_t i) {
     if (out->direction) out->direction[i] = env->direction;
 }
 
+static void step_minigrid(const Call* call, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) step_one(call, i, nx_step_env);
+}
+static void step_navix(const Call* call, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) step_one(call, i, nx_navix_step);
+}
+
+#ifdef NX_HAS_AVX512
+
+// nx_move_obstacles on maps of up to 64 cells: which are free is a word, so that one ball's move needs no more of the
+// one before than a few instructions on registers. The lowest bits come first, as there.
+NX_USES_AVX512 static inline void move_by_bits(const NxLayout* layout, NxEnv* env, const int32_t* positions) {
+    const int width = layout->spec.width, height = layout->spec.height;
+    const uint64_t ring = 7 | (uint64_t)5 << width | (uint64_t)7 << 2 * width;
+    NxCell* cells = nx_cells(env);
+    bool borders = false;
+    for (int i = 0; i < env->num_obstacles; i++)
+        borders |= (unsigned)(env->obstacle_x[i] - 1) >= (unsigned)(width - 2) ||
+                   (unsigned)(env->obstacle_y[i] - 1) >= (unsigned)(height - 2);
+    if (positions || borders) {
+        nx_move_obstacles(layout, env, positions);
+        return;
+    }
+    uint64_t is_free = _mm512_cmpeq_epi8_mask(_mm512_loadu_si512(cells), _mm512_set1_epi8(NX_CELL_EMPTY));
+    is_free &= ~((uint64_t)1 << (env->y * width + env->x));
+    uint32_t fraction = 0;
+    for (int i = 0; i < env->num_obstacles; i++) {
+        if (i % NX_MOVES_OF_DRAW == 0) fraction = nx_random(env);
+        const int at = env->obstacle_y[i] * width + env->obstacle_x[i];
+        const uint64_t around = is_free & ring << (at - width - 1);
+        const int count = __builtin_popcountll(around);
+        if (!count) continue;
+        const uint64_t chosen = _pdep_u64((uint64_t)1 << nx_take(&fraction, count), around);
+        const int to = __builtin_ctzll(chosen), offset = to - at + width + 1;
+        const int row = (offset >= width) + (offset >= 2 * width);
+        is_free = (is_free ^ chosen) | (uint64_t)1 << at;
+        cells[to] = cells[at];
+        cells[at] = NX_CELL_EMPTY;
+        env->obstacle_x[i] = (uint8_t)(env->obstacle_x[i] + offset - row * width - 1);
+        env->obstacle_y[i] = (uint8_t)(env->obstacle_y[i] + row - 1);
+    }
+}
+
+NX_USES_AVX512 static inline NxResult step_env_by_bits(const NxLayout* layout, NxEnv* env, int action,
+                                                       const int32_t* obstacles) {
+    return nx_step_env_by(layout, env, action, obstacles, move_by_bits);
+}
+NX_USES_AVX512 static void step_by_bits(const Call* call, int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; i++) step_one(call, i, step_env_by_bits);
+}
+
+#endif
+
 static void run_chunk(void* context, int task, int thread) {
     const Call* call = context;
     const NxBatch* b = call->batch;
@@ -243,7 +319,7 @@ static void run_chunk(void* context, int task, int thread) {
     (void)thread;
     for (int64_t first = task * (int64_t)CHUNK; first < end; first += GROUP) {
         const int64_t last = first + GROUP < end ? first + GROUP : end;
-        for (int64_t i = first; i < last; i++) step_one(call, i);
+        b->step(call, first, last);
         if (call->out->obs)
             nx_observe(b->observer, env_at(b, first), last - first,
                        (uint8_t*)call->out->obs + (size_t)first * bytes);
@@ -284,10 +360,27 @@ UfStatus nx_show(const NxBatch* b, void* obs) {
     return UF_OK;
 }
 
+// By NAVIX's rules a ball tries a cell beside its own, or stays.
+static UfStatus check_tries(const NxBatch* b, int64_t i, const int32_t* positions) {
+    const NxEnv* env = env_at(b, i);
+    for (int k = 0; k < env->num_obstacles; k++) {
+        const int x = positions[2 * k], y = positions[2 * k + 1];
+        if (!nx_inside(&b->layout, x, y) ||
+            nx_distance(x, env->obstacle_x[k]) + nx_distance(y, env->obstacle_y[k]) > 1)
+            return UF_FAIL(
+                UF_ERR_ARGUMENT,
+                "%s: obstacle %d of environment %lld cannot go from (%d, %d) to (%d, %d): that is no "
+                "cell beside it",
+                b->id, k, (long long)i, env->obstacle_x[k], env->obstacle_y[k], x, y);
+    }
+    return UF_OK;
+}
+
 // Balls go onto cells that are empty once all of them are taken up, each its own, and not the agent's.
 static UfStatus check_obstacles(const NxBatch* b, int64_t i, const int32_t* positions) {
     const NxLayout* l = &b->layout;
     NxEnv* env = env_at(b, i);
+    if (l->rules == NX_RULES_NAVIX) return check_tries(b, i, positions);
     for (int k = 0; k < env->num_obstacles; k++) {
         const int x = positions[2 * k], y = positions[2 * k + 1];
         bool fits = nx_inside(l, x, y) && !(x == env->x && y == env->y);
@@ -324,19 +417,33 @@ UfStatus nx_step_with_obstacles(NxBatch* b, const uint8_t* actions, const int32_
     return UF_OK;
 }
 
+static StepGroup* choose_step(const NxLayout* l, NxLevel level) {
+#ifdef NX_HAS_AVX512
+    if (level == NX_AVX512 && l->rules == NX_RULES_MINIGRID &&
+        l->spec.family == NX_FAMILY_DYNAMIC_OBSTACLES && l->spec.width * l->spec.height <= 64)
+        return step_by_bits;
+#endif
+    (void)level;
+    return l->rules == NX_RULES_NAVIX ? step_navix : step_minigrid;
+}
+
+UfStatus nx_set_level(NxBatch* b, NxLevel level) {
+    NxObserver* observer;
+    UF_TRY(nx_observer_create(&observer, &b->layout, level));
+    nx_observer_free(b->observer);
+    b->observer = observer;
+    b->step = choose_step(&b->layout, level);
+    return UF_OK;
+}
+
 // ---- 3 state ----
 
 static void put_triple(NxCell cell, uint8_t triple[3]) { nx_put_triple(cell ? cell : NX_CELL_EMPTY, triple); }
 
-// False: no such cell.
+// False: no cell of a level.
 static bool cell_of(const uint8_t triple[3], NxCell* cell) {
-    static const uint8_t kinds[NX_NUM_TYPES] = {0,      NX_EMPTY, NX_WALL, NX_FLOOR, NX_DOOR_OPEN,
-                                                NX_KEY, NX_BALL,  NX_BOX,  NX_GOAL,  NX_LAVA};
-    const int type = triple[0], colour = triple[1], state = triple[2];
-    if (type >= NX_NUM_TYPES || !kinds[type] || colour >= NX_NUM_COLOURS) return false;
-    if (state > (kinds[type] == NX_DOOR_OPEN ? 2 : 0) || (type == NX_EMPTY && colour != 0)) return false;
-    *cell = NX_CELL(kinds[type] + state, colour);  // open, closed, locked follow one another
-    return true;
+    return nx_cell_of(triple, cell) && nx_kind(*cell) != NX_UNSEEN &&
+           (nx_kind(*cell) != NX_EMPTY || *cell == NX_CELL_EMPTY);
 }
 
 static void get_object(NxObject object, int numbers[4]) {
@@ -366,7 +473,8 @@ UfStatus nx_get_state(const NxBatch* b, int64_t index, NxState* s) {
     s->direction = env->direction;
     s->step_count = env->step_count;
     s->max_steps = env->max_steps;
-    put_triple(env->carrying, s->carrying);
+    s->events = env->navix.events;
+    put_triple(l->rules == NX_RULES_NAVIX ? env->navix.pocket : env->carrying, s->carrying);
     put_triple(env->carrying_contents, s->carrying_contents);
     get_object(env->target, s->target);
     get_object(env->aux, s->aux);
@@ -378,7 +486,9 @@ UfStatus nx_get_state(const NxBatch* b, int64_t index, NxState* s) {
     }
     for (int i = 0; i < l->spec.width * l->spec.height; i++) {
         put_triple(nx_cells(env)[i], s->grid + 3 * i);
-        if (s->contents) put_triple(contents ? contents[i] : NX_CELL_EMPTY, s->contents + 3 * i);
+        if (!s->contents) continue;
+        const NxCell hidden = nx_navix_hidden_at(env, i % l->spec.width, i / l->spec.width);
+        put_triple(contents ? contents[i] : hidden, s->contents + 3 * i);
     }
     return UF_OK;
 }
@@ -422,6 +532,23 @@ static UfStatus set_object(const NxBatch* b, const char* name, const int numbers
     return UF_OK;
 }
 
+// A cell that another covers, by NAVIX's rules.
+static UfStatus set_hidden(const NxBatch* b, NxEnv* env, int x, int y, NxCell hidden) {
+    const NxCell cell = nx_cells(env)[y * b->layout.spec.width + x];
+    const bool under_key = nx_kind(cell) == NX_KEY && hidden != NX_CELL_EMPTY && nx_is(hidden, NX_WALKABLE);
+    const bool key_under = nx_kind(cell) == NX_LAVA && nx_kind(hidden) == NX_KEY;
+    if (env->navix.hidden || !(under_key || key_under))
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "%s: contents at (%d, %d); by NAVIX's rules there is one at most, a key under lava, or what "
+            "one may walk on under a key",
+            b->id, x, y);
+    env->navix.hidden = hidden;
+    env->navix.hidden_x = (uint8_t)x;
+    env->navix.hidden_y = (uint8_t)y;
+    return UF_OK;
+}
+
 static UfStatus set_grid(const NxBatch* b, const NxState* s, NxEnv* env) {
     const NxLayout* l = &b->layout;
     NxCell *cells = nx_cells(env), *contents = nx_contents(l, env), inside;
@@ -437,7 +564,9 @@ static UfStatus set_grid(const NxBatch* b, const NxState* s, NxEnv* env) {
         if (t && !cell_of(t, &inside))
             return UF_FAIL(UF_ERR_ARGUMENT, "%s: contents (%d, %d, %d) at (%d, %d) are no cell of a level",
                            b->id, t[0], t[1], t[2], x, y);
-        if (inside != NX_CELL_EMPTY && (nx_kind(cells[i]) != NX_BOX || !contents))
+        if (inside != NX_CELL_EMPTY && l->rules == NX_RULES_NAVIX)
+            UF_TRY(set_hidden(b, env, x, y, inside));
+        else if (inside != NX_CELL_EMPTY && (nx_kind(cells[i]) != NX_BOX || !contents))
             return UF_FAIL(UF_ERR_ARGUMENT, "%s: contents (%d, %d, %d) at (%d, %d), where %s", b->id, t[0],
                            t[1], t[2], x, y, contents ? "no box is" : "boxes are empty");
         if (contents) contents[i] = inside;
@@ -463,6 +592,30 @@ static UfStatus set_hands(const NxBatch* b, const NxState* s, NxEnv* env) {
     return UF_OK;
 }
 
+// The hands' key goes to NAVIX's pocket. It lies nowhere, or it has been dropped and is in the grid.
+static UfStatus set_pocket(const NxBatch* b, NxEnv* env) {
+    NxNavix* navix = &env->navix;
+    NxCell lying = nx_kind(navix->hidden) == NX_KEY ? navix->hidden : (NxCell)NX_UNSEEN;
+    int num_keys = lying != NX_UNSEEN;
+    for (int i = 0; i < b->layout.spec.width * b->layout.spec.height; i++) {
+        if (nx_kind(nx_cells(env)[i]) != NX_KEY) continue;
+        lying = nx_cells(env)[i];
+        num_keys++;
+    }
+    const bool carries = env->carrying != NX_CELL_EMPTY;
+    if (num_keys > 1 ||
+        (carries && (nx_kind(env->carrying) != NX_KEY || (num_keys && env->carrying != lying))))
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: NAVIX's rules know one key, which may be in the grid and in the pocket; the grid "
+                       "has %d, the "
+                       "agent carries (%d, %d, %d)",
+                       b->id, num_keys, nx_type(env->carrying), nx_colour(env->carrying), 0);
+    if (carries) navix->pocket = env->carrying;
+    if (carries && !num_keys) navix->pile = env->carrying;
+    env->carrying = NX_CELL_EMPTY;
+    return UF_OK;
+}
+
 static UfStatus set_obstacles(const NxBatch* b, const NxState* s, NxEnv* env) {
     const NxLayout* l = &b->layout;
     const int expected = l->spec.family == NX_FAMILY_DYNAMIC_OBSTACLES ? l->spec.count : 0;
@@ -472,7 +625,7 @@ static UfStatus set_obstacles(const NxBatch* b, const NxState* s, NxEnv* env) {
     for (int i = 0; i < expected; i++) {
         const int x = s->obstacles[i][0], y = s->obstacles[i][1];
         bool is_ball = nx_inside(l, x, y) && nx_kind(nx_cells(env)[y * l->spec.width + x]) == NX_BALL;
-        for (int k = 0; k < i; k++)
+        for (int k = 0; k < i && l->rules != NX_RULES_NAVIX; k++)  // by NAVIX's, they may share a cell
             is_ball = is_ball && !(s->obstacles[k][0] == x && s->obstacles[k][1] == y);
         if (!is_ball)
             return UF_FAIL(UF_ERR_ARGUMENT,
@@ -492,10 +645,19 @@ static bool has_mission(NxFamily family, int mission) {
 
 static UfStatus set_all(const NxBatch* b, const NxState* s, NxEnv* env) {
     const NxLayout* l = &b->layout;
+    const bool navix = l->rules == NX_RULES_NAVIX;
+    // NAVIX's KeyCorridor is about a goal.
+    const Needs target =
+        navix && l->spec.family == NX_FAMILY_KEY_CORRIDOR ? NOTHING : needs[l->spec.family].target;
+    if (s->events < 0 || s->events > (navix ? 15 : 0))
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: events %d; expected %s", b->id, s->events,
+                       navix ? "a sum of NX_EVENT_* (0 to 15)" : "0: they are of NAVIX's rules");
+    env->navix = (NxNavix){.events = (uint8_t)s->events};
     UF_TRY(set_grid(b, s, env));
     UF_TRY(set_hands(b, s, env));
+    if (navix) UF_TRY(set_pocket(b, env));
     UF_TRY(set_obstacles(b, s, env));
-    UF_TRY(set_object(b, "target", s->target, needs[l->spec.family].target, &env->target));
+    UF_TRY(set_object(b, "target", s->target, target, &env->target));
     UF_TRY(set_object(b, "aux", s->aux, needs[l->spec.family].aux, &env->aux));
     if (!nx_inside(l, s->x, s->y) || !nx_is(nx_cells(env)[s->y * l->spec.width + s->x], NX_WALKABLE))
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: the agent is at (%d, %d); expected a cell that it can walk on",

@@ -60,6 +60,9 @@ enum {
     NX_REWARD_WALL_HIT = 8      // +0.01 on walking into a wall, as NAVIX has it
 };
 
+// What has happened in an episode by NAVIX's rules, which never clear one before the next episode.
+enum { NX_EVENT_GOAL = 1, NX_EVENT_LAVA = 2, NX_EVENT_BALL = 4, NX_EVENT_WALL = 8 };
+
 typedef struct NxOptions {
     NxRules rules;
     NxObservation observation;
@@ -109,7 +112,8 @@ UF_API UfStatus nx_reset(NxBatch* batch, const NxOutput* out);
 // environment's index: then no environment has moved).
 UF_API UfStatus nx_step(NxBatch* batch, const uint8_t* actions, const NxOutput* out);
 // Like nx_step, but the obstacles of Dynamic-Obstacles go where positions (n, num_obstacles, 2) (x, y) say instead
-// of drawing their moves: to replay recordings.
+// of drawing their moves: to replay recordings. By NAVIX's rules that is where each tries to go, its own cell to stay:
+// it may be closed, and the agent's ends the episode.
 UF_API UfStatus nx_step_with_obstacles(NxBatch* batch, const uint8_t* actions, const int32_t* positions,
                                        const NxOutput* out);
 
@@ -117,6 +121,8 @@ UF_API UfStatus nx_step_with_obstacles(NxBatch* batch, const uint8_t* actions, c
 UF_API UfStatus nx_show(const NxBatch* batch, void* obs);
 
 // One environment's state. Grids are triples of type, colour, state without the agent, (H, W, 3).
+// By NAVIX's rules `carrying` is the pocket, which keeps a key that has been dropped, and `contents` what a key covers
+// that lies on goal or door, or the key that lava covers.
 typedef struct NxState {
     int x, y, direction;
     int step_count, max_steps;
@@ -124,6 +130,7 @@ typedef struct NxState {
     uint8_t carrying_contents[3];  // of a carried box
     int target[4], aux[4];         // x, y, type, colour; -1 where there is none
     int mission;  // Fetch: which wording; LockedRoom: the key's colour + 8 * its room's, 0: as the grid has them; else 0
+    int events;  // NX_EVENT_*, NAVIX's rules; else 0
     int num_obstacles;
     int32_t obstacles[64][2];  // x, y
     uint8_t *grid,

@@ -2,7 +2,7 @@
 // pictures; compiled by C11 and CUDA.
 //
 // One environment is a block of env_bytes bytes, a multiple of 64: an NxEnv, then the cells row by row (y * W + x),
-// then, where boxes may hold things, their contents cell by cell, then what NAVIX's rules keep beside.
+// then, where boxes may hold things, their contents cell by cell.
 #ifndef NX_GRID_H
 #define NX_GRID_H
 
@@ -15,8 +15,7 @@
 // ---- cells ----
 
 // A cell is one byte: kind in bits 0-3, colour in bits 4-6. A door's state is part of its kind, so that one byte is
-// all there is to see and tables of 128 entries turn cells into triples. Bit 7 is for NAVIX's rules alone: a wall
-// that is an entity of its own.
+// all there is to see and tables of 128 entries turn cells into triples. Bit 7 is 0.
 enum {
     NX_UNSEEN,
     NX_EMPTY,
@@ -34,7 +33,6 @@ enum {
 };
 enum { NX_RED, NX_GREEN, NX_BLUE, NX_PURPLE, NX_YELLOW, NX_GREY, NX_NUM_COLOURS };
 enum { NX_TYPE_AGENT = 10, NX_NUM_TYPES = 11 };
-enum { NX_ENTITY = 0x80 };
 
 typedef uint8_t NxCell;
 
@@ -63,6 +61,16 @@ static inline UF_HD int nx_type(NxCell cell) {
 static inline UF_HD int nx_door_state(NxCell cell) {
     int kind = nx_kind(cell);
     return kind == NX_DOOR_CLOSED ? 1 : kind == NX_DOOR_LOCKED ? 2 : 0;
+}
+
+// The cell that MiniGrid encodes as type, colour, state.   False: there is none such.
+static inline UF_HD bool nx_cell_of(const uint8_t triple[3], NxCell* cell) {
+    const int type = triple[0], colour = triple[1], state = triple[2];
+    if (type >= NX_TYPE_AGENT || colour >= NX_NUM_COLOURS) return false;
+    // where doors begin there are three kinds of one type
+    const int kind = type < 4 ? type : type == 4 ? NX_DOOR_OPEN + state : type + 2;
+    *cell = NX_CELL(kind, colour);
+    return type == 4 ? state < 3 : state == 0;
 }
 
 // ---- one id ----
@@ -132,6 +140,15 @@ typedef struct NxObject {  // where something was at the start, and what
     NxCell cell;           // NX_UNSEEN: only a place
 } NxObject;
 
+// What NAVIX's rules keep besides, see grid_navix.h. All 0: nothing.
+typedef struct NxNavix {
+    uint8_t events;              // since the episode's start
+    NxCell pocket;               // the key that opens doors
+    NxCell pile;                 // the key that was picked up last, while it lies nowhere
+    NxCell hidden;               // a second thing in a cell, which the cell's own covers
+    uint8_t hidden_x, hidden_y;  // where
+} NxNavix;
+
 // 64 bytes: a cache line.
 typedef struct NxEnv {
     uint64_t random;  // of nx_random: all the environment's randomness
@@ -145,7 +162,8 @@ typedef struct NxEnv {
     NxObject target, aux;
     uint8_t num_obstacles;
     uint8_t obstacle_x[NX_MAX_OBSTACLES], obstacle_y[NX_MAX_OBSTACLES];
-    uint8_t navix[9];  // NAVIX's rules: events and pocket, see grid_navix.h
+    NxNavix navix;
+    uint8_t spare[8];
 } NxEnv;
 
 // What all environments of a batch share: known to the CPU and the GPU alike.
@@ -155,7 +173,6 @@ typedef struct NxLayout {
     int view, tile_size, num_actions;
     float penalty_coef;
     uint32_t contents_offset;  // bytes from the block's begin; 0: no boxes that hold things
-    uint32_t navix_offset;     // 0: MiniGrid's rules
     uint32_t env_bytes;
     // What all levels of the id have in common, cell by cell in whole 64 bytes: nx_draw_base (grid_levels.h) makes it
     // from spec, once.

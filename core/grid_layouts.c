@@ -1,10 +1,11 @@
 // grid_layouts.c: `unifloral verify` of kind minigrid-layouts: counts over n recorded levels of an id against m of ours.
 //
 // Two-sample tests, all exact or with the right tails, as thousands of them have to hold at once:
-// - What happens once a level (the kind of a cell; the agent's cell, column, row, direction) is a table of two rows:
+// - What happens once a level (the kind of a cell; the agent's cell, column, row, ninth of the board, direction; the same of
+//   what there is one of, and its colour) is a table of two rows:
 //   likelihood-ratio chi-square over the categories that the recording is expected to have MIN_EXPECTED times, the others
 //   pooled; where even the pool is below that, Fisher's exact test of the pool.
-// - What may happen several times a level (cells of a kind in a row, in a column, in all; a kind's colours; door states)
+// - What may happen several times a level (cells of a type in a row, a column, a ninth, in all; a type's colours; door states)
 //   is a sum of n independent numbers, whose mean, variance and skewness our levels tell: tails of the gamma
 //   distribution with these three (Pearson's type III). A number that never varies must be met exactly.
 // - A cell that always holds the same (but nothing), and an agent that always starts alike, must do so in both samples.
@@ -23,9 +24,10 @@
 
 static const double ALARM = 1e-4, MIN_EXPECTED = 10;
 enum { LEVELS_EACH = 100, MAX_LEVELS = 100000, MIN_LEVELS = 20000, SEED = 8 };
-// What is there in a wall's place is there in 3 % of the levels at least, of all ids (tests/test_grid_levels.c): a
-// recording of this many levels misses it with probability 1e-6, times the few hundred cells of an id.
-enum { MIN_CONSTANT = 450 };
+// What is there in a wall's place is there in 5 % of the levels at least, of all ids (tests/test_grid_levels.c): a
+// recording of this many levels misses it with probability 1e-8.
+enum { MIN_CONSTANT = 360 };
+enum { TYPE_DOOR = 4 };
 
 // ---- tails ----
 
@@ -119,36 +121,34 @@ static double table_test(const int64_t* a, double n, const int64_t* b, double m,
 
 // ---- counts ----
 
-// What may happen several times a level, in this order.
-static int num_lines(const NxSpec* s) {
-    return NX_NUM_TYPES * (s->height + s->width + 1 + NX_NUM_COLOURS) + 3;
+// What may happen several times a level: groups of lines, each a line for every type and for every member of the group.
+enum {
+    ROW,
+    COLUMN,
+    NINTH,
+    TOTAL,
+    COLOUR,
+    DOOR,
+    NUM_GROUPS
+};  // a ninth of the board; a door's state, for doors alone
+static int members(const NxSpec* s, int group) {
+    const int count[NUM_GROUPS] = {s->height, s->width, 9, 1, NX_NUM_COLOURS, 3};
+    return count[group];
 }
-static int row_of(const NxSpec* s, int type, int y) { return type * s->height + y; }
-static int column_of(const NxSpec* s, int type, int x) {
-    return NX_NUM_TYPES * s->height + type * s->width + x;
+static int line_of(const NxSpec* s, int group, int type, int member) {
+    int first = 0;
+    for (int g = 0; g < group; g++) first += NX_NUM_TYPES * members(s, g);
+    return first + type * members(s, group) + member;
 }
-static int total_of(const NxSpec* s, int type) { return NX_NUM_TYPES * (s->height + s->width) + type; }
-static int colour_of(const NxSpec* s, int type, int colour) {
-    return NX_NUM_TYPES * (s->height + s->width + 1) + type * NX_NUM_COLOURS + colour;
-}
-static int door_of(const NxSpec* s, int state) {
-    return NX_NUM_TYPES * (s->height + s->width + 1 + NX_NUM_COLOURS) + state;
-}
-static void name_line(const NxSpec* s, int line, char* name, size_t bytes) {
+static int num_lines(const NxSpec* s) { return line_of(s, DOOR, NX_NUM_TYPES, 0); }
+static int ninth(const NxSpec* s, int x, int y) { return y * 3 / s->height * 3 + x * 3 / s->width; }
+
+static void name_line(int group, int type, int member, char name[64]) {
     static const char* const types[NX_NUM_TYPES] = {"unseen", "empty", "wall", "floor", "door", "key",
                                                     "ball",   "box",   "goal", "lava",  "agent"};
-    if (line >= door_of(s, 0))
-        snprintf(name, bytes, "doors of state %d", line - door_of(s, 0));
-    else if (line >= colour_of(s, 0, 0))
-        snprintf(name, bytes, "%s of colour %d", types[(line - colour_of(s, 0, 0)) / NX_NUM_COLOURS],
-                 (line - colour_of(s, 0, 0)) % NX_NUM_COLOURS);
-    else if (line >= total_of(s, 0))
-        snprintf(name, bytes, "number of %s", types[line - total_of(s, 0)]);
-    else if (line >= column_of(s, 0, 0))
-        snprintf(name, bytes, "%s in column %d", types[(line - column_of(s, 0, 0)) / s->width],
-                 (line - column_of(s, 0, 0)) % s->width);
-    else
-        snprintf(name, bytes, "%s in row %d", types[line / s->height], line % s->height);
+    static const char* const groups[NUM_GROUPS] = {"row",   "column", "ninth of the board",
+                                                   "total", "colour", "state"};
+    snprintf(name, 64, "%s, %s %d", types[type], groups[group], member);
 }
 
 typedef struct Counts {
@@ -210,22 +210,24 @@ static UfStatus recorded_counts(Counts* c, const UfH5* h5, const NxSpec* s) {
     UF_TRY(read_counts(h5, s->id, "kind", 3, (int64_t[]){s->height, s->width, NX_NUM_TYPES}, c->kind));
     UF_TRY(read_counts(h5, s->id, "agent", 3, (int64_t[]){s->height, s->width, 4}, c->agent));
     UF_TRY(read_counts(h5, s->id, "colour", 2, (int64_t[]){NX_NUM_TYPES, NX_NUM_COLOURS},
-                       &c->line[colour_of(s, 0, 0)]));
-    UF_TRY(read_counts(h5, s->id, "door", 1, (int64_t[]){3}, &c->line[door_of(s, 0)]));
+                       &c->line[line_of(s, COLOUR, 0, 0)]));
+    UF_TRY(read_counts(h5, s->id, "door", 1, (int64_t[]){3}, &c->line[line_of(s, DOOR, TYPE_DOOR, 0)]));
     int64_t agents = 0;
     for (int i = 0; i < cells; i++) {
+        const int x = i % s->width, y = i / s->width;
         int64_t kinds = 0;
         for (int type = 0; type < NX_NUM_TYPES; type++) {
             const int64_t count = c->kind[i * NX_NUM_TYPES + type];
             kinds += count;
-            c->line[row_of(s, type, i / s->width)] += count;
-            c->line[column_of(s, type, i % s->width)] += count;
-            c->line[total_of(s, type)] += count;
+            c->line[line_of(s, ROW, type, y)] += count;
+            c->line[line_of(s, COLUMN, type, x)] += count;
+            c->line[line_of(s, NINTH, type, ninth(s, x, y))] += count;
+            c->line[line_of(s, TOTAL, type, 0)] += count;
         }
         for (int d = 0; d < 4; d++) agents += c->agent[i * 4 + d];
         if (kinds != c->levels)
             return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' has %lld kinds at cell (%d, %d) in %lld levels", h5->path,
-                           group, (long long)kinds, i % s->width, i / s->width, (long long)c->levels);
+                           group, (long long)kinds, x, y, (long long)c->levels);
     }
     if (agents != c->levels)
         return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' has %lld agents in %lld levels", h5->path, group,
@@ -238,6 +240,11 @@ static UfStatus our_counts(Counts* c, const NxSpec* s, NxGenerator* generate, in
     NxLayout layout;
     NxEnv* env = NULL;
     int32_t* once = NULL;  // (lines) of one level
+    int first[NUM_GROUPS];
+    uint8_t third_x[NX_MAX_CELLS], third_y[NX_MAX_CELLS];
+    for (int g = 0; g < NUM_GROUPS; g++) first[g] = line_of(s, g, 0, 0);
+    for (int x = 0; x < s->width; x++) third_x[x] = (uint8_t)(ninth(s, x, 0));
+    for (int y = 0; y < s->height; y++) third_y[y] = (uint8_t)(ninth(s, 0, y) / 3);
     nx_lay_out(&layout, s, false);
     UfStatus status = uf_alloc((void**)&env, 1, layout.env_bytes, "one environment");
     if (status == UF_OK) status = UF_ALLOC(&once, lines, "counts of one level");
@@ -247,15 +254,18 @@ static UfStatus our_counts(Counts* c, const NxSpec* s, NxGenerator* generate, in
         generate(&layout, env);
         memset(once, 0, (size_t)lines * sizeof *once);
         const NxCell* cell = nx_cells(env);
+        int64_t* kind = c->kind;
         for (int y = 0; y < s->height; y++)
-            for (int x = 0; x < s->width; x++, cell++) {
+            for (int x = 0; x < s->width; x++, cell++, kind += NX_NUM_TYPES) {
                 const int type = nx_type(*cell);
-                c->kind[(y * s->width + x) * NX_NUM_TYPES + type]++;
-                once[row_of(s, type, y)]++;
-                once[column_of(s, type, x)]++;
-                once[total_of(s, type)]++;
-                once[colour_of(s, type, nx_colour(*cell))]++;
-                if (type == 4) once[door_of(s, nx_door_state(*cell))]++;
+                kind[type]++;
+                if (type == NX_EMPTY) continue;  // follows from all others
+                once[first[ROW] + type * s->height + y]++;
+                once[first[COLUMN] + type * s->width + x]++;
+                once[first[NINTH] + type * 9 + third_y[y] * 3 + third_x[x]]++;
+                once[first[TOTAL] + type]++;
+                once[first[COLOUR] + type * NX_NUM_COLOURS + nx_colour(*cell)]++;
+                if (type == TYPE_DOOR) once[first[DOOR] + type * 3 + nx_door_state(*cell)]++;
             }
         c->agent[(env->y * s->width + env->x) * 4 + env->direction]++;
         for (int i = 0; i < lines; i++) {
@@ -266,7 +276,7 @@ static UfStatus our_counts(Counts* c, const NxSpec* s, NxGenerator* generate, in
             c->cubes[i] += v * v * v;
         }
         for (int type = 0; type < NX_NUM_TYPES; type++)
-            if (once[total_of(s, type)] > c->most[type]) c->most[type] = once[total_of(s, type)];
+            if (once[first[TOTAL] + type] > c->most[type]) c->most[type] = once[first[TOTAL] + type];
     }
     uf_free(once);
     uf_free(env);
@@ -298,6 +308,19 @@ static int only_category(const int64_t* counts, int64_t levels, int categories) 
     return -1;
 }
 
+// The category in which the samples differ most.
+static int widest_gap(const Counts* a, const int64_t* x, const Counts* b, const int64_t* y, int categories) {
+    int widest = 0;
+    double gap = -1;
+    for (int k = 0; k < categories; k++) {
+        const double g = fabs((double)x[k] / (double)a->levels - (double)y[k] / (double)b->levels);
+        if (g <= gap) continue;
+        gap = g;
+        widest = k;
+    }
+    return widest;
+}
+
 static void test_cells(Verdict* v, const Counts* a, const Counts* b) {
     const NxSpec* s = v->spec;
     for (int i = 0; i < s->width * s->height; i++) {
@@ -306,14 +329,7 @@ static void test_cells(Verdict* v, const Counts* a, const Counts* b) {
                   ours = only_category(y, b->levels, NX_NUM_TYPES);
         if (always >= 0 && always == ours) continue;
         char name[64];
-        int most = 0;  // where they differ most
-        double difference = -1;
-        for (int k = 0; k < NX_NUM_TYPES; k++) {
-            const double d = fabs((double)x[k] / (double)a->levels - (double)y[k] / (double)b->levels);
-            if (d <= difference) continue;
-            difference = d;
-            most = k;
-        }
+        const int most = widest_gap(a, x, b, y, NX_NUM_TYPES);
         snprintf(name, sizeof name, "type %d at (%d, %d)", most, i % s->width, i / s->width);
         const bool broken = (always > NX_EMPTY && a->levels >= MIN_CONSTANT) || ours > NX_EMPTY;
         const double p = table_test(x, (double)a->levels, y, (double)b->levels, NX_NUM_TYPES);
@@ -325,28 +341,22 @@ static void test_agent(Verdict* v, const Counts* a, const Counts* b) {
     const NxSpec* s = v->spec;
     const int cells = s->width * s->height;
     enum { SIDE = 256 };
-    int64_t sums[2][3][SIDE] = {0};  // columns, rows, directions
+    int64_t sums[2][4][SIDE] = {0};  // columns, rows, directions, ninths
     for (int i = 0; i < 4 * cells; i++)
         for (int which = 0; which < 2; which++) {
             const int64_t count = (which ? b : a)->agent[i];
             sums[which][0][i / 4 % s->width] += count;
             sums[which][1][i / 4 / s->width] += count;
             sums[which][2][i % 4] += count;
+            sums[which][3][ninth(s, i / 4 % s->width, i / 4 / s->width)] += count;
         }
-    static const char* const names[] = {"the agent's column", "the agent's row", "the agent's direction"};
-    const int categories[] = {s->width, s->height, 4};
-    for (int k = 0; k < 3; k++) {
+    static const char* const names[] = {"agent, column", "agent, row", "agent, direction",
+                                        "agent, ninth of the board"};
+    const int categories[] = {s->width, s->height, 4, 9};
+    for (int k = 0; k < 4; k++) {
         const double p =
             table_test(sums[0][k], (double)a->levels, sums[1][k], (double)b->levels, categories[k]);
-        int most = 0;
-        double difference = -1;
-        for (int i = 0; i < categories[k]; i++) {
-            const double d =
-                fabs((double)sums[0][k][i] / (double)a->levels - (double)sums[1][k][i] / (double)b->levels);
-            if (d <= difference) continue;
-            difference = d;
-            most = i;
-        }
+        const int most = widest_gap(a, sums[0][k], b, sums[1][k], categories[k]);
         char name[64];
         snprintf(name, sizeof name, "%s %d", names[k], most);
         note(v, p, name, (double)sums[0][k][most], (double)sums[1][k][most]);
@@ -354,7 +364,7 @@ static void test_agent(Verdict* v, const Counts* a, const Counts* b) {
     const int always = only_category(a->agent, a->levels, 4 * cells);
     const bool broken = always != only_category(b->agent, b->levels, 4 * cells);
     const double p = table_test(a->agent, (double)a->levels, b->agent, (double)b->levels, 4 * cells);
-    note(v, broken ? 0 : p, "where the agent begins", 0, 0);
+    note(v, broken ? 0 : p, "agent, cell and direction", 0, 0);
 }
 
 // The tail of a sum of n numbers that are distributed as ours.
@@ -386,21 +396,25 @@ static double sum_test(const Counts* a, const Counts* b, int line, int64_t most)
 
 static void test_lines(Verdict* v, const Counts* a, const Counts* b) {
     const NxSpec* s = v->spec;
-    for (int i = 0; i < num_lines(s); i++) {
-        int type = 4;  // a door
-        if (i < column_of(s, 0, 0))
-            type = i / s->height;
-        else if (i < total_of(s, 0))
-            type = (i - column_of(s, 0, 0)) / s->width;
-        else if (i < colour_of(s, 0, 0))
-            type = i - total_of(s, 0);
-        else if (i < door_of(s, 0))
-            type = (i - colour_of(s, 0, 0)) / NX_NUM_COLOURS;
-        if (a->line[i] == 0 && b->line[i] == 0) continue;
-        char name[64];
-        name_line(s, i, name, sizeof name);
-        note(v, sum_test(a, b, i, b->most[type]), name, (double)a->line[i], (double)b->line[i]);
-    }
+    char name[64];
+    for (int group = 0; group < NUM_GROUPS; group++)
+        for (int type = 0; type < NX_NUM_TYPES; type++) {
+            if (type == NX_EMPTY) continue;  // the cells that no other type has
+            const int count = members(s, group), first = line_of(s, group, type, 0),
+                      all = line_of(s, TOTAL, type, 0);
+            const int64_t *x = &a->line[first], *y = &b->line[first];
+            for (int i = 0; i < count; i++) {
+                if (x[i] == 0 && y[i] == 0) continue;
+                name_line(group, type, i, name);
+                note(v, sum_test(a, b, first + i, b->most[type]), name, (double)x[i], (double)y[i]);
+            }
+            // what there is one of in each level makes a table
+            if (b->most[type] != 1 || b->line[all] != b->levels || a->line[all] != a->levels) continue;
+            const int i = widest_gap(a, x, b, y, count);
+            name_line(group, type, i, name);
+            const double p = table_test(x, (double)a->levels, y, (double)b->levels, count);
+            note(v, p, name, (double)x[i], (double)y[i]);
+        }
 }
 
 // ---- file ----

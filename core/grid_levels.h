@@ -608,12 +608,10 @@ static inline UF_HD void nx_draw_base(NxLayout* layout) {
     }
 }
 
-// A new episode: writes the whole state but env->random's owner and what NAVIX's rules keep, cells in whole 64 bytes (what
-// follows the cells in a block must be written after). Ids whose boxes hold things need layout->contents_offset.
-static inline UF_HD void nx_generate(const NxLayout* layout, NxEnv* env) {
-    const NxSpec* spec = &layout->spec;
-    NxBoard board = nx_board(layout, nx_cells(env));
-    int num_cells = spec->width * spec->height;
+// What every level begins with: the base, and a state in which nothing has happened. Writes all but env->random's owner and
+// what NAVIX's rules keep; cells in whole 64 bytes (what follows the cells in a block must be written after).
+static inline UF_HD void nx_begin_level(const NxLayout* layout, NxEnv* env) {
+    int num_cells = layout->spec.width * layout->spec.height;
     uint64_t* words = (uint64_t*)(env + 1);
     for (int i = 0; i < (num_cells + 63) / 64; i++)
         for (int k = 0; k < 8; k++) words[8 * i + k] = layout->base[8 * i + k];
@@ -622,7 +620,7 @@ static inline UF_HD void nx_generate(const NxLayout* layout, NxEnv* env) {
         for (int i = 0; i < num_cells; i++) contents[i] = NX_CELL_EMPTY;
     }
     env->step_count = 0;
-    env->max_steps = spec->max_steps;
+    env->max_steps = layout->spec.max_steps;
     env->episode_return = 0;
     env->x = env->y = NX_NOWHERE;
     env->carrying = env->carrying_contents = NX_CELL_EMPTY;
@@ -630,6 +628,13 @@ static inline UF_HD void nx_generate(const NxLayout* layout, NxEnv* env) {
     env->mission = 0;
     env->target = env->aux = nx_no_object();
     env->num_obstacles = 0;
+}
+
+// A new episode. Ids whose boxes hold things need layout->contents_offset.
+static inline UF_HD void nx_generate(const NxLayout* layout, NxEnv* env) {
+    const NxSpec* spec = &layout->spec;
+    NxBoard board = nx_board(layout, nx_cells(env));
+    nx_begin_level(layout, env);
     switch (spec->family) {
         case NX_FAMILY_EMPTY: nx_level_empty(spec, env, board); return;
         case NX_FAMILY_DOOR_KEY: nx_level_door_key(env, board); return;

@@ -2,6 +2,7 @@
 #ifndef NX_GRID_OBSERVE_H
 #define NX_GRID_OBSERVE_H
 
+#include "../navix.h"
 #include "core.h"
 #include "grid.h"
 
@@ -11,7 +12,7 @@ extern "C" {
 
 typedef enum NxLevel {
     NX_PLAIN,   // grid_view.h
-    NX_AVX512,  // first person with a view up to 7, full; needs VBMI
+    NX_AVX512,  // VBMI: first person with a view up to 7, full; balls that move on maps of up to 64 cells
     NX_NUM_LEVELS
 } NxLevel;
 // The best that this machine can run.
@@ -22,6 +23,8 @@ typedef struct NxObserver NxObserver;
 UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel level);
 void nx_observer_free(NxObserver* observer);
 NxShape nx_observer_shape(const NxObserver* observer);
+// Goes on with what that level has, to the same bits: for tests.   Errors: UF_ERR_UNSUPPORTED
+UfStatus nx_set_level(NxBatch* batch, NxLevel level);
 // Blocks of `count` environments, one after another, to (count, observation).
 void nx_observe(const NxObserver* observer, const NxEnv* envs, int64_t count, void* out);
 

@@ -31,7 +31,8 @@ static inline UF_HD bool nx_inside(const NxLayout* layout, int x, int y) {
 // MiniGrid draws cells of the 3x3 block around a ball until one is empty, 101 times at most, and leaves the ball where
 // it is if none was: here it draws among those that are. (The 101 draws fail with probability 7e-6 where one of the nine
 // is free.) Where the block begins off the map, it is moved inside; where it ends there, cut.
-static inline UF_HD void nx_move_border_obstacle(const NxLayout* layout, NxEnv* env, int ball) {
+static inline UF_HD void nx_move_border_obstacle(const NxLayout* layout, NxEnv* env, int ball,
+                                                 uint32_t* fraction) {
     NxCell* cells = nx_cells(env);
     const int width = layout->spec.width, height = layout->spec.height;
     const int x = env->obstacle_x[ball], y = env->obstacle_y[ball];
@@ -41,7 +42,7 @@ static inline UF_HD void nx_move_border_obstacle(const NxLayout* layout, NxEnv* 
     for (int b = top; b < bottom; b++)
         for (int a = left; a < right; a++) count += cells[b * width + a] == NX_CELL_EMPTY;
     if (!count) return;
-    int chosen = nx_between(env, 0, count - 1);
+    int chosen = nx_take(fraction, count);
     for (int b = top; b < bottom; b++)
         for (int a = left; a < right; a++) {
             if (cells[b * width + a] != NX_CELL_EMPTY || chosen--) continue;
@@ -55,27 +56,27 @@ static inline UF_HD void nx_move_border_obstacle(const NxLayout* layout, NxEnv* 
 
 // The same inside, where almost every ball is: its eight neighbours as the bytes of a word, in rows. Each free one
 // becomes a 1, the multiplication sums them up from below, and the chosen one is the first whose sum exceeds `chosen`.
-static inline UF_HD void nx_move_obstacle(const NxLayout* layout, NxEnv* env, int ball) {
+static inline UF_HD void nx_move_obstacle(const NxLayout* layout, NxEnv* env, int ball, uint32_t* fraction) {
     const uint64_t ones = 0x0101010101010101ull, tops = ones << 7;
     NxCell* cells = nx_cells(env);
     const int width = layout->spec.width;
     const int x = env->obstacle_x[ball], y = env->obstacle_y[ball];
     if ((unsigned)(x - 1) >= (unsigned)(width - 2) ||
         (unsigned)(y - 1) >= (unsigned)(layout->spec.height - 2)) {
-        nx_move_border_obstacle(layout, env, ball);
+        nx_move_border_obstacle(layout, env, ball, fraction);
         return;
     }
     NxCell* cell = cells + y * width + x;
-    uint32_t above, below;  // the fourth byte of each is cut off
-    memcpy(&above, cell - width - 1, 4);
-    memcpy(&below, cell + width - 1, 4);
-    uint64_t around =
-        (above & 0xFFFFFFu) | (uint64_t)cell[-1] << 24 | (uint64_t)cell[1] << 32 | (uint64_t)below << 40;
+    // by bytes: one that a ball has just been written to cannot be read as part of a word without a stall
+    uint64_t around = ((uint64_t)cell[-width - 1] | (uint64_t)cell[-width] << 8) |
+                      ((uint64_t)cell[-width + 1] << 16 | (uint64_t)cell[-1] << 24) |
+                      ((uint64_t)cell[1] << 32 | (uint64_t)cell[width - 1] << 40) |
+                      ((uint64_t)cell[width] << 48 | (uint64_t)cell[width + 1] << 56);
     around ^= ones * NX_CELL_EMPTY;  // cells have bit 7 clear
     const uint64_t sums = ((~(around + (tops - ones)) & tops) >> 7) * ones;
     const int count = (int)(sums >> 56);
     if (!count) return;
-    const int chosen = nx_between(env, 0, count - 1);
+    const int chosen = nx_take(fraction, count);
     const uint64_t before = ((tops + ones * (unsigned)chosen) - sums) & tops;
     const int at = (int)((before >> 7) * ones >> 56);
     const int dx = (int)(0x9224u >> 2 * at & 3) - 1, dy = (int)(0xA940u >> 2 * at & 3) - 1;  // two bits each
@@ -101,7 +102,12 @@ static inline UF_HD void nx_place_obstacles(const NxLayout* layout, NxEnv* env, 
     }
 }
 
-// No ball goes onto the agent: its cell is a wall for as long as they move.   Nullable: positions
+enum { NX_MOVES_OF_DRAW = 4 };  // 8^4 / 2^32: a bias of 1e-6
+
+// How the balls move.   Nullable: positions
+typedef void NxMove(const NxLayout* layout, NxEnv* env, const int32_t* positions);
+
+// No ball goes onto the agent: its cell is a wall for as long as they move.
 static inline UF_HD void nx_move_obstacles(const NxLayout* layout, NxEnv* env, const int32_t* positions) {
     NxCell *under = &nx_cells(env)[env->y * layout->spec.width + env->x], kept = *under;
     if (positions) {
@@ -109,7 +115,11 @@ static inline UF_HD void nx_move_obstacles(const NxLayout* layout, NxEnv* env, c
         return;
     }
     *under = NX_CELL_WALL;
-    for (int i = 0; i < env->num_obstacles; i++) nx_move_obstacle(layout, env, i);
+    uint32_t fraction = 0;
+    for (int i = 0; i < env->num_obstacles; i++) {
+        if (i % NX_MOVES_OF_DRAW == 0) fraction = nx_random(env);
+        nx_move_obstacle(layout, env, i, &fraction);
+    }
     *under = kept;
 }
 
@@ -196,12 +206,12 @@ static inline UF_HD void nx_step_go_to(const NxLayout* layout, NxEnv* env, int a
 
 // A ball ahead, or a wall, ends the episode of who walks, even if the ball has just moved away.
 static inline UF_HD void nx_step_obstacles(const NxLayout* layout, NxEnv* env, int action,
-                                           const int32_t* positions, NxResult* result) {
+                                           const int32_t* positions, NxMove* move, NxResult* result) {
     const int x = env->x + nx_dx(env->direction), y = env->y + nx_dy(env->direction);
     const bool blocked = !nx_inside(layout, x, y) || !nx_is(nx_cells(env)[y * layout->spec.width + x],
                                                             NX_BIT(NX_EMPTY) | NX_BIT(NX_GOAL));
     if (action > NX_FORWARD) action = NX_LEFT;
-    nx_move_obstacles(layout, env, positions);
+    move(layout, env, positions);
     nx_act(layout, env, action, result);
     if (action == NX_FORWARD && blocked) {
         result->terminated = true;
@@ -222,13 +232,15 @@ static inline UF_HD void nx_step_put_near(const NxLayout* layout, NxEnv* env, in
                    nx_distance(y, env->target.y) <= 1);
 }
 
-// One step.   Nullable: obstacles (num_obstacles, 2), where the balls of Dynamic-Obstacles go instead of drawing
-static inline UF_HD NxResult nx_step_env(const NxLayout* layout, NxEnv* env, int action,
-                                         const int32_t* obstacles) {
+// One step, with another way to move balls.
+static inline UF_HD NxResult nx_step_env_by(const NxLayout* layout, NxEnv* env, int action,
+                                            const int32_t* obstacles, NxMove* move) {
     NxResult result = {0, false, false};
     env->step_count++;
     switch (layout->spec.family) {
-        case NX_FAMILY_DYNAMIC_OBSTACLES: nx_step_obstacles(layout, env, action, obstacles, &result); break;
+        case NX_FAMILY_DYNAMIC_OBSTACLES:
+            nx_step_obstacles(layout, env, action, obstacles, move, &result);
+            break;
         case NX_FAMILY_GO_TO_DOOR:
         case NX_FAMILY_GO_TO_OBJECT: nx_step_go_to(layout, env, action, &result); break;
         case NX_FAMILY_PUT_NEAR: nx_step_put_near(layout, env, action, &result); break;
@@ -265,6 +277,12 @@ static inline UF_HD NxResult nx_step_env(const NxLayout* layout, NxEnv* env, int
     }
     result.truncated = env->step_count >= env->max_steps;
     return result;
+}
+
+// One step.   Nullable: obstacles (num_obstacles, 2), where the balls of Dynamic-Obstacles go instead of drawing
+static inline UF_HD NxResult nx_step_env(const NxLayout* layout, NxEnv* env, int action,
+                                         const int32_t* obstacles) {
+    return nx_step_env_by(layout, env, action, obstacles, nx_move_obstacles);
 }
 
 #endif

@@ -88,13 +88,17 @@ static void name_object(char name[32], NxCell cell) {
 }
 
 void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
-    static const char* const fetch[5] = {"get a", "go get a", "fetch a", "go fetch a", "you must fetch a"};
+    static const char* const fetch[NX_NUM_FETCH_MISSIONS] = {"get a", "go get a", "fetch a", "go fetch a",
+                                                             "you must fetch a"};
     const NxSpec* spec = &layout->spec;
     const char* fixed = "";
     char target[32], moved[32];
     name_object(target, env->target.cell);
     name_object(moved, env->aux.cell);
-    switch (spec->family) {
+    NxFamily family = spec->family;
+    if (layout->rules == NX_RULES_NAVIX && family == NX_FAMILY_KEY_CORRIDOR)
+        family = NX_FAMILY_DOOR_KEY;  // a goal
+    switch (family) {
         case NX_FAMILY_EMPTY:
         case NX_FAMILY_DIST_SHIFT:
         case NX_FAMILY_DYNAMIC_OBSTACLES: fixed = "get to the green goal square"; break;
@@ -111,7 +115,9 @@ void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
         case NX_FAMILY_RED_BLUE_DOORS: fixed = "open the red door then the blue door"; break;
         case NX_FAMILY_GO_TO_DOOR:
         case NX_FAMILY_GO_TO_OBJECT: snprintf(text, 128, "go to the %s", target); return;
-        case NX_FAMILY_FETCH: snprintf(text, 128, "%s %s", fetch[env->mission % 5], target); return;
+        case NX_FAMILY_FETCH:
+            snprintf(text, 128, "%s %s", fetch[env->mission % NX_NUM_FETCH_MISSIONS], target);
+            return;
         case NX_FAMILY_PUT_NEAR: snprintf(text, 128, "put the %s near the %s", moved, target); return;
         case NX_FAMILY_KEY_CORRIDOR:
         case NX_FAMILY_UNLOCK_PICKUP:

@@ -222,12 +222,10 @@ static UfStatus begin(Replay* r, int64_t e, int64_t frame) {
     char text[MISSION_BYTES] = "";
     bool found = false;
     first_state(r, e, frame);
-    for (int wording = 0; !found && wording < NX_NUM_FETCH_MISSIONS; wording++) {
+    const int wordings = strncmp(r->t->id, "MiniGrid-Fetch-", 15) == 0 ? NX_NUM_FETCH_MISSIONS : 1;
+    for (int wording = 0; !found && wording < wordings; wording++) {
         r->state.mission = wording;
-        if (nx_set_state(r->batch[0], 0, &r->state) != UF_OK) {
-            if (wording) break;  // no other wordings
-            return UF_ERR_ARGUMENT;
-        }
+        UF_TRY(nx_set_state(r->batch[0], 0, &r->state));
         UF_TRY(nx_mission(r->batch[0], 0, text));
         found = strcmp(text, mission) == 0;
     }
@@ -350,17 +348,16 @@ UfStatus nx_verify_minigrid(const UfH5* h5, UfReport* report) {
 static UfStatus check_file(UfReport* report, const UfH5* h5) {
     static const struct {
         const char* group;
-        UfStatus (*check)(const UfH5* h5, UfReport* report);  // NULL: not here yet
-    } parts[] = {{"minigrid", nx_verify_minigrid}, {"navix", NULL}, {"tiles", NULL}, {"frames", NULL}};
+        UfStatus (*check)(const UfH5* h5, UfReport* report);
+    } parts[] = {{"minigrid", nx_verify_minigrid},
+                 {"navix", nx_verify_navix},
+                 {"tiles", nx_verify_tiles},
+                 {"frames", nx_verify_frames}};
     int found = 0;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (!uf_h5_exists(h5, parts[i].group)) continue;
         found++;
-        if (parts[i].check)
-            UF_TRY(parts[i].check(h5, report));
-        else
-            uf_text_add(&report->text, "%-24s  %-36s  SKIP\n", parts[i].group,
-                        "this version does not check it");
+        UF_TRY(parts[i].check(h5, report));
     }
     if (!found)
         return UF_FAIL(UF_ERR_FORMAT, "%s: holds none of the groups minigrid, navix, tiles and frames",

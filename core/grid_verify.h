@@ -9,5 +9,8 @@
 UfStatus nx_verify_traces(const char* path, char** text, bool* passed);
 
 UfStatus nx_verify_minigrid(const UfH5* h5, UfReport* report);  // /minigrid: episodes by MiniGrid's rules
+UfStatus nx_verify_navix(const UfH5* h5, UfReport* report);     // /navix: by NAVIX's
+UfStatus nx_verify_tiles(const UfH5* h5, UfReport* report);     // /tiles, byte by byte
+UfStatus nx_verify_frames(const UfH5* h5, UfReport* report);    // /frames
 
 #endif

@@ -6,13 +6,12 @@
 // (which columns are clear, which are reached) -> (which are reached in the row ahead).
 #include <string.h>
 
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
-
 #include "../navix.h"
+#include "grid_avx512.h"
+#include "grid_navix.h"
 #include "grid_observe.h"
 #include "grid_table.h"
+#include "grid_tiles.h"
 #include "grid_view.h"
 
 enum { FAST_VIEW = 7, STRIDE = 8, LANES = 64 };
@@ -29,6 +28,7 @@ struct NxObserver {
     const NxLayout* layout;
     NxShape shape;
     ObserveFn* observe;
+    NxTiles* tiles;  // of RGB observations
     // AVX-512
     Interleave packed;         // of full observations: cell i is lane i; of views: lane 8 r + c
     int8_t left[4], top[4];    // where the window of each direction begins, from the agent
@@ -62,46 +62,51 @@ static void observe_plain(const NxObserver* o, const NxEnv* envs, int64_t count,
                 nx_mission_text(layout, env, mission);
                 nx_observe_flat(layout, env, mission, out);
                 break;
+            case NX_OBS_CATEGORICAL: nx_navix_categorical(layout, env, (int32_t*)out); break;
+            case NX_OBS_CATEGORICAL_FIRST_PERSON:
+                nx_navix_categorical_first_person(layout, env, (int32_t*)out);
+                break;
+            case NX_OBS_RGB: nx_draw_map(o->tiles, layout, env, out); break;
+            case NX_OBS_RGB_FIRST_PERSON: nx_draw_view(o->tiles, layout, env, out); break;
         }
     }
 }
 
 // ---- AVX-512 ----
 
-#if defined(__x86_64__) && !defined(UF_NO_CLONES)
-#define VECTORS __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,bmi,bmi2")))
+#ifdef NX_HAS_AVX512
 
 typedef struct Triples {
     __m512i type, colour, state;
 } Triples;
 
 // 16 kinds, once in each quarter of a register.
-VECTORS static inline __m512i kinds_table(const uint8_t table[16]) {
+NX_USES_AVX512 static inline __m512i kinds_table(const uint8_t table[16]) {
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)table));
 }
 static const uint8_t type_of_kind[16] = {0, 1, 2, 3, 4, 4, 4, 5, 6, 7, 8, 9};
 static const uint8_t state_of_kind[16] = {[NX_DOOR_CLOSED] = 1, [NX_DOOR_LOCKED] = 2};
 static const uint8_t opaque_kind[16] = {[NX_WALL] = 0x80, [NX_DOOR_CLOSED] = 0x80, [NX_DOOR_LOCKED] = 0x80};
 
-// pshufb goes by bits 0-3, which are the kind, and bit 7, which MiniGrid's cells do not have.
-VECTORS static inline Triples triples_of(__m512i cells) {
+// pshufb goes by bits 0-3, which are the kind, and bit 7, which is 0.
+NX_USES_AVX512 static inline Triples triples_of(__m512i cells) {
     Triples t = {_mm512_shuffle_epi8(kinds_table(type_of_kind), cells),
                  _mm512_and_si512(_mm512_srli_epi16(cells, 4), _mm512_set1_epi8(7)),
                  _mm512_shuffle_epi8(kinds_table(state_of_kind), cells)};
     return t;
 }
 
-VECTORS static inline __m512i interleaved(const Interleave* p, Triples t, int k) {
+NX_USES_AVX512 static inline __m512i interleaved(const Interleave* p, Triples t, int k) {
     const __m512i both = _mm512_permutex2var_epi8(t.type, _mm512_loadu_si512(p->type_colour[k]), t.colour);
     return _mm512_mask_permutexvar_epi8(both, p->is_state[k], _mm512_loadu_si512(p->state[k]), t.state);
 }
 
-VECTORS static inline uint64_t first_lanes(size_t count) {
+NX_USES_AVX512 static inline uint64_t first_lanes(size_t count) {
     return count >= LANES ? ~(uint64_t)0 : _bzhi_u64(~(uint64_t)0, (unsigned)count);
 }
 
 // `bytes` of the 192 that 64 triples make.
-VECTORS static inline void put_triples(const Interleave* p, Triples t, size_t bytes, uint8_t* out) {
+NX_USES_AVX512 static inline void put_triples(const Interleave* p, Triples t, size_t bytes, uint8_t* out) {
     for (int k = 0; k < 3 && bytes > (size_t)k * LANES; k++) {
         const size_t rest = bytes - (size_t)k * LANES;
         if (rest >= LANES)
@@ -111,14 +116,14 @@ VECTORS static inline void put_triples(const Interleave* p, Triples t, size_t by
     }
 }
 
-VECTORS static inline __m512i view_of_small_map(const NxObserver* o, const NxEnv* env) {
+NX_USES_AVX512 static inline __m512i view_of_small_map(const NxObserver* o, const NxEnv* env) {
     const int at = (env->y * o->layout->spec.width + env->x) * 4 + env->direction;
     const __m512i from = _mm512_loadu_si512(o->small[at]);
     const __m512i cells = _mm512_permutexvar_epi8(from, _mm512_loadu_si512(env + 1));
     return _mm512_mask_mov_epi8(cells, _mm512_movepi8_mask(from), _mm512_set1_epi8(NX_CELL_WALL));
 }
 
-VECTORS static inline __m512i view_of_map(const NxObserver* o, const NxEnv* env) {
+NX_USES_AVX512 static inline __m512i view_of_map(const NxObserver* o, const NxEnv* env) {
     const NxLayout* layout = o->layout;
     const __m512i wall = _mm512_set1_epi8(NX_CELL_WALL);
     const int x = env->x + o->left[env->direction], y = env->y + o->top[env->direction];
@@ -130,7 +135,7 @@ VECTORS static inline __m512i view_of_map(const NxObserver* o, const NxEnv* env)
 }
 
 // Which lanes are seen.
-VECTORS static inline uint64_t visible(const NxObserver* o, __m512i cells) {
+NX_USES_AVX512 static inline uint64_t visible(const NxObserver* o, __m512i cells) {
     const uint64_t opaque = _mm512_movepi8_mask(_mm512_shuffle_epi8(kinds_table(opaque_kind), cells));
     const uint64_t clear = o->lanes & ~opaque;
     uint64_t seen = 0, reached = (uint64_t)1 << o->layout->view / 2;
@@ -142,9 +147,10 @@ VECTORS static inline uint64_t visible(const NxObserver* o, __m512i cells) {
     return seen;
 }
 
-VECTORS static inline __attribute__((always_inline)) void first_person(const NxObserver* o, const NxEnv* envs,
-                                                                       int64_t count, uint8_t* out,
-                                                                       bool small, bool see_through) {
+NX_USES_AVX512 static inline __attribute__((always_inline)) void first_person(const NxObserver* o,
+                                                                              const NxEnv* envs,
+                                                                              int64_t count, uint8_t* out,
+                                                                              bool small, bool see_through) {
     const NxLayout* layout = o->layout;
     const uint64_t agent = (uint64_t)1 << (STRIDE * (layout->view - 1) + layout->view / 2);
     for (int64_t i = 0; i < count; i++, out += o->shape.bytes) {
@@ -155,20 +161,22 @@ VECTORS static inline __attribute__((always_inline)) void first_person(const NxO
         put_triples(&o->packed, triples_of(view), o->shape.bytes, out);
     }
 }
-VECTORS static void first_person_small_see(const NxObserver* o, const NxEnv* envs, int64_t n, uint8_t* out) {
+NX_USES_AVX512 static void first_person_small_see(const NxObserver* o, const NxEnv* envs, int64_t n,
+                                                  uint8_t* out) {
     first_person(o, envs, n, out, true, true);
 }
-VECTORS static void first_person_small(const NxObserver* o, const NxEnv* envs, int64_t n, uint8_t* out) {
+NX_USES_AVX512 static void first_person_small(const NxObserver* o, const NxEnv* envs, int64_t n,
+                                              uint8_t* out) {
     first_person(o, envs, n, out, true, false);
 }
-VECTORS static void first_person_see(const NxObserver* o, const NxEnv* envs, int64_t n, uint8_t* out) {
+NX_USES_AVX512 static void first_person_see(const NxObserver* o, const NxEnv* envs, int64_t n, uint8_t* out) {
     first_person(o, envs, n, out, false, true);
 }
-VECTORS static void first_person_any(const NxObserver* o, const NxEnv* envs, int64_t n, uint8_t* out) {
+NX_USES_AVX512 static void first_person_any(const NxObserver* o, const NxEnv* envs, int64_t n, uint8_t* out) {
     first_person(o, envs, n, out, false, false);
 }
 
-VECTORS static void full(const NxObserver* o, const NxEnv* envs, int64_t count, uint8_t* out) {
+NX_USES_AVX512 static void full(const NxObserver* o, const NxEnv* envs, int64_t count, uint8_t* out) {
     const NxLayout* layout = o->layout;
     const int width = layout->spec.width;
     for (int64_t i = 0; i < count; i++, out += o->shape.bytes) {
@@ -291,6 +299,8 @@ NxLevel nx_best_level(void) { return NX_PLAIN; }
 
 static NxShape shape_of(const NxLayout* layout) {
     const int view = layout->view, width = layout->spec.width, height = layout->spec.height;
+    const bool first_person = layout->observation == NX_OBS_CATEGORICAL_FIRST_PERSON;
+    const int tile = layout->tile_size;
     NxShape shape = {.num_dims = 3, .item_bytes = 1};
     switch (layout->observation) {
         case NX_OBS_FIRST_PERSON: memcpy(shape.dims, (int[]){view, view, 3}, sizeof shape.dims); break;
@@ -303,6 +313,19 @@ static NxShape shape_of(const NxLayout* layout) {
         case NX_OBS_FLAT:
             shape.num_dims = 1;
             shape.dims[0] = 3 * view * view + NX_FLAT_BYTES;
+            break;
+        case NX_OBS_CATEGORICAL:
+        case NX_OBS_CATEGORICAL_FIRST_PERSON:
+            shape.num_dims = 2;
+            shape.dims[0] = first_person ? view : height;
+            shape.dims[1] = first_person ? view : width;
+            shape.item_bytes = 4;
+            break;
+        case NX_OBS_RGB:
+            memcpy(shape.dims, (int[]){height * tile, width * tile, 3}, sizeof shape.dims);
+            break;
+        case NX_OBS_RGB_FIRST_PERSON:
+            memcpy(shape.dims, (int[]){view * tile, view * tile, 3}, sizeof shape.dims);
             break;
     }
     shape.bytes = (size_t)shape.item_bytes;
@@ -322,6 +345,9 @@ UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel le
     const bool fast = layout->observation == NX_OBS_FULL ||
                       (layout->observation == NX_OBS_FIRST_PERSON && layout->view <= FAST_VIEW);
     UfStatus status = level == NX_AVX512 && fast ? make_tables(o) : UF_OK;
+    if (status == UF_OK &&
+        (layout->observation == NX_OBS_RGB || layout->observation == NX_OBS_RGB_FIRST_PERSON))
+        status = nx_tiles_create(&o->tiles, layout->tile_size);
     if (status == UF_OK)
         *out = o;
     else
@@ -331,6 +357,7 @@ UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel le
 
 void nx_observer_free(NxObserver* o) {
     if (!o) return;
+    nx_tiles_free(o->tiles);
     void* all[] = {o->columns, o->rows, o->row_bits, o->small, o->ahead};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
     uf_free(o);

@@ -15,11 +15,18 @@ enum { NX_ONE_HOT = NX_NUM_TYPES + NX_NUM_COLOURS + 3 };
 
 // ---- the view ----
 
-// What is at row r, column c of the view of an agent that stands at (x, y); off the map are walls.
-static inline UF_HD NxCell nx_view_cell(const NxLayout* layout, const NxEnv* env, int r, int c) {
+// Where row r, column c of the agent's view is on the map, or off it.
+static inline UF_HD void nx_view_place(const NxLayout* layout, const NxEnv* env, int r, int c, int* x, int* y) {
     const int dx = nx_dx(env->direction), dy = nx_dy(env->direction);
     const int forward = layout->view - 1 - r, side = c - layout->view / 2;
-    const int x = env->x + forward * dx - side * dy, y = env->y + forward * dy + side * dx;
+    *x = env->x + forward * dx - side * dy;
+    *y = env->y + forward * dy + side * dx;
+}
+
+// What is there; off the map are walls.
+static inline UF_HD NxCell nx_view_cell(const NxLayout* layout, const NxEnv* env, int r, int c) {
+    int x, y;
+    nx_view_place(layout, env, r, c, &x, &y);
     return nx_inside(layout, x, y) ? ((const NxCell*)(env + 1))[y * layout->spec.width + x] : NX_CELL_WALL;
 }
 

@@ -450,9 +450,9 @@ bool uf_h5_has_attribute(const UfH5* h5, const char* object, const char* name) {
     return H5Aexists_by_name(h5->file, object_name(object), name, H5P_DEFAULT) > 0;
 }
 
-// Opens an attribute of one value and gives its type.
-static UfStatus open_attribute(const UfH5* h5, const char* object, const char* name, hid_t* attribute,
-                               hid_t* type) {
+// Opens an attribute of so many values and gives its type.
+static UfStatus open_attribute(const UfH5* h5, const char* object, const char* name, int count,
+                               hid_t* attribute, hid_t* type) {
     uf_h5_quiet();
     *attribute = *type = -1;
     if (!is_root(object)) UF_TRY(check_link(h5, object));
@@ -466,9 +466,9 @@ static UfStatus open_attribute(const UfH5* h5, const char* object, const char* n
     UfStatus status = UF_OK;
     if (num_values < 0 || *type < 0)
         status = fail_read(h5, name);
-    else if (num_values != 1)
-        status = UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' holds %lld values, expected one", h5->path, name,
-                         (long long)num_values);
+    else if (num_values != count)
+        status = UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' holds %lld values, expected %d", h5->path, name,
+                         (long long)num_values, count);
     if (space >= 0) H5Sclose(space);
     if (status == UF_OK) return UF_OK;
     if (*type >= 0) H5Tclose(*type);
@@ -504,7 +504,7 @@ static UfStatus read_variable_string(const UfH5* h5, const char* name, hid_t att
 UfStatus uf_h5_read_string(const UfH5* h5, const char* object, const char* name, char** text) {
     hid_t attribute, type;
     *text = NULL;
-    UF_TRY(open_attribute(h5, object, name, &attribute, &type));
+    UF_TRY(open_attribute(h5, object, name, 1, &attribute, &type));
     UfStatus status = UF_OK;
     hid_t memory = -1;
     if (H5Tget_class(type) != H5T_STRING)
@@ -522,14 +522,18 @@ UfStatus uf_h5_read_string(const UfH5* h5, const char* object, const char* name,
 }
 
 UfStatus uf_h5_read_number(const UfH5* h5, const char* object, const char* name, double* value) {
+    return uf_h5_read_numbers(h5, object, name, value, 1);
+}
+
+UfStatus uf_h5_read_numbers(const UfH5* h5, const char* object, const char* name, double* values, int count) {
     hid_t attribute, type;
-    *value = 0;
-    UF_TRY(open_attribute(h5, object, name, &attribute, &type));
+    for (int i = 0; i < count; i++) values[i] = 0;
+    UF_TRY(open_attribute(h5, object, name, count, &attribute, &type));
     H5T_class_t class = H5Tget_class(type);
     UfStatus status = UF_OK;
     if ((class != H5T_INTEGER && class != H5T_FLOAT && class != H5T_ENUM) || H5Tget_size(type) > 8)
         status = UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is not a number", h5->path, name);
-    else if (H5Aread(attribute, H5T_NATIVE_DOUBLE, value) < 0)
+    else if (H5Aread(attribute, H5T_NATIVE_DOUBLE, values) < 0)
         status = fail_read(h5, name);
     H5Tclose(type);
     H5Aclose(attribute);

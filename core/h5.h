@@ -49,6 +49,7 @@ bool uf_h5_has_attribute(const UfH5* h5, const char* object, const char* name);
 UfStatus uf_h5_read_string(const UfH5* h5, const char* object, const char* name,
                            char** text);  // free with uf_free
 UfStatus uf_h5_read_number(const UfH5* h5, const char* object, const char* name, double* value);
+UfStatus uf_h5_read_numbers(const UfH5* h5, const char* object, const char* name, double* values, int count);
 UfStatus uf_h5_write_string(const UfH5* h5, const char* object, const char* name, const char* text);
 UfStatus uf_h5_write_number(const UfH5* h5, const char* object, const char* name, double value);
 UfStatus uf_h5_write_integer(const UfH5* h5, const char* object, const char* name, int64_t value);

@@ -22,23 +22,21 @@ UfStatus uf_render(const UfRenderOptions* options, UfRender* out) {
 #include <stdio.h>  // snprintf
 #include <string.h>
 #include <strings.h>  // strcasecmp
-#include <unistd.h>   // unlink
 
 #include "collect.h"
 #include "draw.h"
 #include "evaluate.h"
 #include "gif.h"
+#include "page.h"
 #include "policy.h"
 #include "run.h"
 
-#define FONT "DejaVu Sans"
 enum {
     CAPTION = 26,  // pixels below a drawing
     TITLE = 58,    // above a strip
     GAP = 8,       // around the frames of a strip
     STRIP_FRAMES = 12,
-    MAX_SIDE = 32767,  // of cairo's images
-    HOLD = 100,        // centiseconds that an animation rests on its last frame
+    HOLD = 100,  // centiseconds that an animation rests on its last frame
 };
 #define FRAME_SECONDS 0.04  // of an animation
 
@@ -114,20 +112,6 @@ static int step_of(const Drawing* d, int frame) {
     return (int)(((int64_t)frame * d->last + (d->num_frames - 1) / 2) / (d->num_frames - 1));
 }
 
-static void set_font(cairo_t* c, double size, bool bold) {
-    cairo_select_font_face(c, FONT, CAIRO_FONT_SLANT_NORMAL,
-                           bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
-    cairo_set_font_size(c, size);
-}
-
-// h: 0 to the right of x, 1 to the left.
-static void show_text(cairo_t* c, const char* text, double x, double y, double h) {
-    cairo_text_extents_t size;
-    cairo_text_extents(c, text, &size);
-    cairo_move_to(c, floor(x - h * size.x_advance), y);
-    cairo_show_text(c, text);
-}
-
 static void draw_caption(cairo_t* c, const Drawing* d, int step) {
     int width = d->options->width, height = d->options->height;
     char text[64];
@@ -135,16 +119,11 @@ static void draw_caption(cairo_t* c, const Drawing* d, int step) {
     cairo_set_source_rgb(c, 0.93, 0.93, 0.93);
     cairo_fill(c);
     cairo_set_source_rgb(c, 0.15, 0.15, 0.15);
-    set_font(c, 13, false);
+    uf_page_font(c, 13, false);
     snprintf(text, sizeof text, "step %d", step);
-    show_text(c, text, 8, height - 8, 0);
+    uf_page_text(c, text, 8, height - 8, 0);
     snprintf(text, sizeof text, "return %.1f", d->played->returns[step]);
-    show_text(c, text, width - 8, height - 8, 1);
-}
-
-static UfStatus cairo_failed(const char* path, cairo_status_t status) {
-    return UF_FAIL(status == CAIRO_STATUS_NO_MEMORY ? UF_ERR_MEMORY : UF_ERR_IO,
-                   "%s: cannot draw the pictures: %s", path, cairo_status_to_string(status));
+    uf_page_text(c, text, width - 8, height - 8, 1);
 }
 
 static UfStatus draw_frame(Drawing* d, int step) {
@@ -164,41 +143,25 @@ static UfStatus draw_frame(Drawing* d, int step) {
     cairo_status_t drawn = cairo_status(c);
     cairo_destroy(c);
     cairo_surface_flush(d->frame);
-    if (status == UF_OK && drawn != CAIRO_STATUS_SUCCESS) status = cairo_failed(d->options->output, drawn);
+    if (status == UF_OK && drawn != CAIRO_STATUS_SUCCESS) status = uf_page_failed(d->options->output, drawn);
     return status;
 }
 
 // ---- files ----
-
-static UfStatus write_png(cairo_surface_t* surface, const char* path) {
-    UfText name = {0};
-    char* temporary;
-    uf_text_add(&name, "%s.tmp", path);
-    UF_TRY(uf_text_finish(&name, &temporary));
-    cairo_status_t written = cairo_surface_write_to_png(surface, temporary);
-    UfStatus status = UF_OK;
-    if (written != CAIRO_STATUS_SUCCESS)
-        status =
-            UF_FAIL(UF_ERR_IO, "%s: cannot write the picture: %s", path, cairo_status_to_string(written));
-    if (status == UF_OK) status = uf_commit_file(temporary, path);
-    if (status != UF_OK) unlink(temporary);
-    uf_free(temporary);
-    return status;
-}
 
 static void draw_title(cairo_t* c, const Drawing* d) {
     const UfRenderOptions* o = d->options;
     const Played* p = d->played;
     char text[1024];
     cairo_set_source_rgb(c, 0.1, 0.1, 0.1);
-    set_font(c, 17, true);
+    uf_page_font(c, 17, true);
     snprintf(text, sizeof text, "%s: return %.1f in %d steps", p->spec->name, p->returns[p->length],
              p->length);
-    show_text(c, text, GAP + 2, 26, 0);
-    set_font(c, 13, false);
+    uf_page_text(c, text, GAP + 2, 26, 0);
+    uf_page_font(c, 13, false);
     snprintf(text, sizeof text, "%s, seed %llu, episode %lld%s", o->policy, (unsigned long long)o->seed,
              (long long)o->episode, p->diverged ? "; the simulation diverged" : "");
-    show_text(c, text, GAP + 2, 47, 0);
+    uf_page_text(c, text, GAP + 2, 47, 0);
 }
 
 static UfStatus write_strip(Drawing* d, UfRender* out) {
@@ -206,12 +169,12 @@ static UfStatus write_strip(Drawing* d, UfRender* out) {
     int rows = (int)fmax(1, floor(sqrt(0.75 * d->num_frames))), columns = (d->num_frames + rows - 1) / rows;
     out->width = GAP + columns * (o->width + GAP);
     out->height = TITLE + rows * (o->height + GAP);
-    if (out->width > MAX_SIDE || out->height > MAX_SIDE)
+    if (out->width > UF_PAGE_MAX_SIDE || out->height > UF_PAGE_MAX_SIDE)
         return UF_FAIL(
             UF_ERR_ARGUMENT,
             "%s: %d frames of %d x %d make a picture of %d x %d; %d is the largest side, so take fewer "
             "or smaller frames",
-            o->output, d->num_frames, o->width, o->height, out->width, out->height, MAX_SIDE);
+            o->output, d->num_frames, o->width, o->height, out->width, out->height, UF_PAGE_MAX_SIDE);
     cairo_surface_t* page = cairo_image_surface_create(CAIRO_FORMAT_RGB24, out->width, out->height);
     cairo_t* c = cairo_create(page);
     UfStatus status = UF_OK;
@@ -230,8 +193,8 @@ static UfStatus write_strip(Drawing* d, UfRender* out) {
     }
     cairo_status_t drawn = cairo_status(c);
     cairo_destroy(c);
-    if (status == UF_OK && drawn != CAIRO_STATUS_SUCCESS) status = cairo_failed(o->output, drawn);
-    if (status == UF_OK) status = write_png(page, o->output);
+    if (status == UF_OK && drawn != CAIRO_STATUS_SUCCESS) status = uf_page_failed(o->output, drawn);
+    if (status == UF_OK) status = uf_page_write_png(page, o->output);
     cairo_surface_destroy(page);
     return status;
 }
@@ -271,7 +234,7 @@ static UfStatus draw_all(Drawing* d, bool animation, UfRender* out) {
     UF_TRY(uf_env_create(&d->env, p->spec->name));
     d->frame = cairo_image_surface_create(CAIRO_FORMAT_RGB24, o->width, o->height);
     if (cairo_surface_status(d->frame) != CAIRO_STATUS_SUCCESS)
-        return cairo_failed(o->output, cairo_surface_status(d->frame));
+        return uf_page_failed(o->output, cairo_surface_status(d->frame));
     d->canvas.width = o->width;
     d->canvas.height = o->height - CAPTION;
     return animation ? write_animation(d, out) : write_strip(d, out);

@@ -168,7 +168,8 @@ static inline void relax(const Plan* p, Relaxed* r) {
                     if (beside != NONE && r->round[beside] != UNREACHED) r->round[c] = (uint8_t)round;
                 }
                 if (r->round[c] == UNREACHED) continue;
-                grows = grown = true;
+                grows = true;
+                grown = 1;
                 const NxCell found = contents && nx_kind(cell) == NX_BOX ? contents[c] : cell;
                 if (nx_kind(found) == NX_KEY && r->key_round[nx_colour(found)] == UNREACHED)
                     r->key_round[nx_colour(found)] = (uint8_t)(round + 1);
@@ -198,7 +199,8 @@ static inline int blocked_path(const Plan* p, const Relaxed* r, int goal, int ro
                 if (next != goal && nx_kind(p->cells[next]) == NX_GOAL) continue;
                 const bool held = p->env->carrying == NX_CELL(NX_KEY, nx_colour(p->cells[next]));
                 const bool locked = nx_kind(p->cells[next]) == NX_DOOR_LOCKED && !held;
-                const int there = cost[c] + 1 + (next != goal && (locked || nx_is(p->cells[next], OBJECTS))) * BLOCK;
+                const int there =
+                    cost[c] + 1 + (next != goal && (locked || nx_is(p->cells[next], OBJECTS))) * BLOCK;
                 if (there >= cost[next]) continue;
                 cost[next] = there;
                 from[next] = c;
@@ -406,9 +408,12 @@ static inline void solve_dynamic_obstacles(Plan* p) {
         find_ways(p, goal, &w);
         int at = nearest_pose(p, &w, goal, true), next = NONE;
         for (; at != NONE && w.from[at] != NONE; at = w.from[at]) next = at;
-        if (next == NONE) act(p, NX_LEFT);
-        else if (next / 4 != agent_cell(p)) act(p, NX_FORWARD);
-        else act(p, next % 4 == (p->env->direction + 1) % 4 ? NX_RIGHT : NX_LEFT);
+        if (next == NONE)
+            act(p, NX_LEFT);
+        else if (next / 4 != agent_cell(p))
+            act(p, NX_FORWARD);
+        else
+            act(p, next % 4 == (p->env->direction + 1) % 4 ? NX_RIGHT : NX_LEFT);
     }
 }
 
