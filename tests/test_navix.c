@@ -886,10 +886,10 @@ static void test_batches(void** state) {
                 const uint64_t alone = history(several[k], i + 1, i, 1, NX_PLAIN, autoreset);
                 for (NxLevel level = NX_PLAIN; level <= nx_best_level(); level++)
                     for (int threads = 1; threads <= 3; threads += 2)
-                        if (history(several[k], 700, i, threads, level, autoreset) != alone)
-                            fail_msg("%s, autoreset %d, level %d, %d threads: environment %d of 700 differs",
+                        if (history(several[k], 520, i, threads, level, autoreset) != alone)
+                            fail_msg("%s, autoreset %d, level %d, %d threads: environment %d of 520 differs",
                                      several[k], autoreset, level, threads, (int)i);
-                assert_true(history(several[k], 700, i + 1, 1, NX_PLAIN, autoreset) != alone);
+                assert_true(history(several[k], 520, i + 1, 1, NX_PLAIN, autoreset) != alone);
             }
 }
 
