@@ -241,12 +241,12 @@ static void test_collect(void** state) {
 
 // ---- learning ----
 
-// Small networks on little data: BC and IQL find the way, CQL, which needs longer, most of it. Of ten seeds at these
-// settings BC's and IQL's all returned .956, CQL's .73 to .94.
+// Small networks on little data, whose episodes return .60 on average. Of ten seeds at these settings BC's and IQL's all
+// returned .956, CQL's .83 to .94.
 static void test_learning(void** state) {
     (void)state;
     static const char* const presets[] = {"bc", "iql", "cql"};
-    static const double least[] = {0.9, 0.9, 0.65};
+    static const double least[] = {0.9, 0.9, 0.75};
     const char* path = in_folder("learn.hdf5");
     const UfEnvSpec* spec = uf_env_find("MiniGrid-Empty-6x6-v0");
     UfDataset* data;
@@ -266,7 +266,7 @@ static void test_learning(void** state) {
         assert_ok(
             uf_config_parse(config,
                             "{\"actor_layer_width\": 32, \"critic_layer_width\": 32, \"batch_size\": 64,"
-                            " \"num_updates\": 800, \"lr\": 1e-3, \"actor_lr\": 1e-3}",
+                            " \"num_updates\": 2000, \"lr\": 1e-3, \"actor_lr\": 1e-3}",
                             "small"));
         assert_ok(uf_agent_create(&agent, config, data, 1));
         assert_ok(uf_train(agent, data, 0, NULL, NULL));
