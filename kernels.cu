@@ -949,10 +949,29 @@ struct Head {
 __device__ inline Head head_of(const UfHeads& heads, int p, int b, int i) {
     const real* head = heads.head + (static_cast<int64_t>(p) * heads.B + b) * heads.H;
     Head h = {head[i], 0, false};
-    if (heads.kind == UF_POLICY_DETERMINISTIC) return h;
+    if (heads.kind == UF_POLICY_DETERMINISTIC || heads.kind == UF_POLICY_CATEGORICAL) return h;
     const real raw = heads.log_std ? heads.log_std[p * heads.log_std_stride + i] : head[heads.A + i];
     h.s = uf_log_std(raw, heads.hyper[p].log_std_min, heads.hyper[p].log_std_max, &h.passes);
     return h;
+}
+
+// Outputs of a categorical policy in row b of member p.
+__device__ inline const real* outputs_of(const UfHeads& heads, int64_t row) {
+    return heads.head + row * heads.H;
+}
+
+__global__ void __launch_bounds__(THREADS)
+    categorical_sample_kernel(UfHeads heads, UfActions actions, real* log_prob, const real* noise) {
+    const int64_t row = thread_id();
+    if (row >= static_cast<int64_t>(heads.P) * heads.B) return;
+    const int64_t p = row / heads.B, b = row % heads.B;
+    const real* m = outputs_of(heads, row);
+    const UfCategorical pi = uf_categorical(m, heads.A);
+    const int choice = uf_categorical_choice(m, noise ? noise + row * heads.A : nullptr, heads.A);
+    const real flaw = pi.log_z - pi.log_z;  // 0, or NaN
+    for (int i = 0; actions.a && i < heads.A; i++)
+        actions.a[(p * actions.total + b) * actions.ld + i] = static_cast<real>(i == choice) + flaw;
+    if (log_prob) log_prob[row] = pi.mean_log_prob;
 }
 
 __global__ void __launch_bounds__(THREADS)
@@ -979,20 +998,24 @@ __global__ void __launch_bounds__(THREADS)
 void cuda_policy_sample(UfBackend* be, const UfHeads* heads, UfActions actions, real* log_prob,
                         const real* noise, const real* smoothing) {
     State* s = begin(be, "policy_sample", heads->P, 1, heads->B, heads->H);
-    launch(s, policy_sample_kernel, ceil_div(static_cast<int64_t>(heads->P) * heads->B, THREADS), THREADS,
-           *heads, actions, log_prob, noise, smoothing);
+    const int64_t blocks = ceil_div(static_cast<int64_t>(heads->P) * heads->B, THREADS);
+    if (heads->kind == UF_POLICY_CATEGORICAL) {
+        launch(s, categorical_sample_kernel, blocks, THREADS, *heads, actions, log_prob, noise);
+        return;
+    }
+    launch(s, policy_sample_kernel, blocks, THREADS, *heads, actions, log_prob, noise, smoothing);
 }
 
 // A block a member from here on: blockIdx.x is p.
 
 __global__ void __launch_bounds__(TERM_THREADS)
-    entropy_coef_loss_kernel(real* grads, int64_t stride, const real* log_prob, const real* log_alpha, int B,
-                             int A, double* metrics) {
+    entropy_coef_loss_kernel(real* grads, int64_t stride, const real* log_prob, const real* log_alpha,
+                             real target_entropy, int B, double* metrics) {
     const int p = static_cast<int>(blockIdx.x);
     double sum = 0;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))
         sum += log_prob[static_cast<int64_t>(p) * B + b];
-    const real grad = uf_entropy_coef_grad(static_cast<real>(block_sum(sum) / B), A);
+    const real grad = uf_entropy_coef_grad(static_cast<real>(block_sum(sum) / B), target_entropy);
     if (threadIdx.x == 0) grads[p * stride] = grad;
     add_metric(metrics, p, UF_METRIC_alpha_loss, static_cast<double>(log_alpha[p * stride]) * grad);
 }
@@ -1010,10 +1033,10 @@ int term_threads(int64_t count) {
 }
 
 void cuda_entropy_coef_loss(UfBackend* be, real* grads, size_t stride, const real* log_prob,
-                            const real* log_alpha, int P, int B, int A, double* metrics) {
-    State* s = begin(be, "entropy_coef_loss", P, 1, B, A);
+                            const real* log_alpha, real target_entropy, int P, int B, double* metrics) {
+    State* s = begin(be, "entropy_coef_loss", P, 1, B, 1);
     launch(s, entropy_coef_loss_kernel, P, term_threads(B), grads, static_cast<int64_t>(stride), log_prob,
-           log_alpha, B, A, metrics);
+           log_alpha, target_entropy, B, metrics);
 }
 
 void cuda_entropy_coef(UfBackend* be, real* alpha, const real* log_alpha, size_t stride, int P,
@@ -1097,6 +1120,44 @@ void cuda_actor_q_loss(UfBackend* be, real* dq, const real* q, int aggregate, bo
     launch(s, actor_q_loss_kernel, P, term_threads(B), dq, q, aggregate, normalise, hyper, N, B, metrics);
 }
 
+__global__ void __launch_bounds__(TERM_THREADS)
+    expected_q_loss_kernel(real* dpi, UfHeads heads, const real* q, int aggregate, bool normalise, int N,
+                           double* metrics) {
+    const int p = static_cast<int>(blockIdx.x), B = heads.B, A = heads.A, rows = A * B;
+    const real* first = q + static_cast<int64_t>(p) * N * rows;
+    real* out = dpi + static_cast<int64_t>(p) * rows;
+    double sum = 0, abs_sum = 0;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
+        const real* m = outputs_of(heads, static_cast<int64_t>(p) * B + b);
+        const UfCategorical pi = uf_categorical(m, A);
+        for (int i = 0; i < A; i++) {
+            int lowest;
+            const real value =
+                aggregate_q(first + static_cast<int64_t>(i) * B + b, aggregate, N, rows, &lowest);
+            const real share = exp(m[i] - pi.log_z);
+            out[static_cast<int64_t>(b) * A + i] = value;
+            sum += static_cast<double>(share) * value;
+            abs_sum += static_cast<double>(share) * fabs(value);
+        }
+    }
+    sum = block_sum(sum);
+    abs_sum = block_sum(abs_sum);
+    const UfHyper* h = &heads.hyper[p];
+    const real lambda = normalise ? uf_q_normaliser(static_cast<real>(abs_sum / B)) : 1;
+    const real scale = -h->actor_q_coef * lambda / B;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))  // its own rows
+        for (int i = 0; i < A; i++) out[static_cast<int64_t>(b) * A + i] *= scale;
+    add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
+    add_metric(metrics, p, UF_METRIC_actor_loss, -static_cast<double>(h->actor_q_coef * lambda) * sum / B);
+}
+
+void cuda_expected_q_loss(UfBackend* be, real* dpi, const UfHeads* heads, const real* q, int aggregate,
+                          bool normalise, int N, double* metrics) {
+    State* s = begin(be, "expected_q_loss", heads->P, N, heads->A * heads->B, 1);
+    launch(s, expected_q_loss_kernel, heads->P, term_threads(heads->B), dpi, *heads, q, aggregate, normalise,
+           N, metrics);
+}
+
 struct ActorLoss {
     real *dhead, *dlog_std;
     UfHeads heads;
@@ -1131,11 +1192,35 @@ __device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, int p, int b, int
     return grad;
 }
 
+// The gradient of a categorical policy's row; adds to the sums of the behaviour cloning term.
+__device__ inline void categorical_loss_row(const ActorLoss& c, int p, int b, double* bc, double* loss) {
+    const UfHyper* h = &c.heads.hyper[p];
+    const int B = c.heads.B, A = c.heads.A;
+    const int64_t row = static_cast<int64_t>(p) * B + b, at = row * A;
+    const real *m = outputs_of(c.heads, row), *da = c.dqda ? c.dqda + at : nullptr;
+    const real bc_coef = h->actor_bc_coef * (c.weight ? c.weight[row] : 1);
+    const real entropy_coef = c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0;
+    const UfCategorical pi = uf_categorical(m, A);
+    real mean_da = 0, value = 0;
+    for (int i = 0; i < A && da; i++) mean_da += exp(m[i] - pi.log_z) * da[i];
+    for (int i = 0; i < A; i++) {
+        value -= c.a_data[at + i] * (m[i] - pi.log_z);
+        c.dhead[at + i] = uf_categorical_head_grad(pi, m[i], c.a_data[at + i], bc_coef / B, da ? da[i] : 0,
+                                              mean_da, entropy_coef / B);
+    }
+    *bc += value;
+    *loss += static_cast<double>(bc_coef) * value;
+}
+
 __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
     const int p = static_cast<int>(blockIdx.x), B = c.heads.B, A = c.heads.A, H = c.heads.H;
+    const bool categorical = c.heads.kind == UF_POLICY_CATEGORICAL;
     const real entropy_coef = c.alpha ? c.heads.hyper[p].actor_entropy_coef * c.alpha[p] : 0;
     double bc = 0, loss = 0, log_prob = 0;
-    for (int i = 0; i < A; i++) {  // outermost: a free log-std sums its derivative over the rows
+    for (int b = static_cast<int>(threadIdx.x); categorical && b < B; b += static_cast<int>(blockDim.x))
+        categorical_loss_row(c, p, b, &bc, &loss);
+    for (int i = 0; i < A && !categorical;
+         i++) {  // outermost: a free log-std sums its derivative over the rows
         double ds = 0;
         for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
             const int64_t row = static_cast<int64_t>(p) * B + b;
@@ -1212,11 +1297,12 @@ struct QLoss {
     const real *q, *y;
     const UfHyper* hyper;
     int N, B, total, num_data;
+    bool all_actions;
     double *metrics, weight;
 };
 
 __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
-    const int p = static_cast<int>(blockIdx.x), B = c.B;
+    const int p = static_cast<int>(blockIdx.x), B = c.B, groups = c.total / B, first = c.all_actions ? 1 : 0;
     const UfHyper* h = &c.hyper[p];
     double error = 0, cql = 0;
     for (int e = static_cast<int>(threadIdx.x); e < c.N * B; e += static_cast<int>(blockDim.x)) {
@@ -1226,15 +1312,18 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
         real d;
         error += uf_q_loss(q, c.y[static_cast<int64_t>(p) * B + b], &d);
         d /= B;
-        if (c.total > B) {
-            real values[4], soft[4];
-            for (int k = 0; k < 4; k++) values[k] = c.q[at + static_cast<int64_t>(k) * B];
-            cql += static_cast<double>(uf_cql_logsumexp(values, 4, h->cql_temperature, soft)) / B;
+        if (groups > 1) {
+            const int64_t from = at + static_cast<int64_t>(first) * B;
+            cql += static_cast<double>(
+                       uf_log_sum_exp(c.q + from, groups - first, B, h->cql_temperature, c.dq + from)) /
+                   B;
             if (b < c.num_data) cql -= static_cast<double>(q) / c.num_data;
             d += h->cql_min_q_weight *
-                 (soft[0] / B - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
-            for (int k = 1; k < 4; k++)
-                c.dq[at + static_cast<int64_t>(k) * B] = h->cql_min_q_weight * soft[k] / B;
+                 ((first ? 0 : c.dq[at] / B) - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
+            for (int k = 1; k < groups; k++) {
+                real* dk = &c.dq[at + static_cast<int64_t>(k) * B];
+                *dk = h->cql_min_q_weight * *dk / B;
+            }
         }
         c.dq[at] = d;
     }
@@ -1246,9 +1335,9 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
 }
 
 void cuda_q_loss(UfBackend* be, real* dq, const real* q, const real* y, const UfHyper* hyper, int P, int N,
-                 int B, int total, int num_data, double* metrics, double weight) {
+                 int B, int total, bool all_actions, int num_data, double* metrics, double weight) {
     State* s = begin(be, "q_loss", P, N, B, 1);
-    const QLoss c = {dq, q, y, hyper, N, B, total, num_data, metrics, weight};
+    const QLoss c = {dq, q, y, hyper, N, B, total, num_data, all_actions, metrics, weight};
     launch(s, q_loss_kernel, P, term_threads(static_cast<int64_t>(N) * B), c);
 }
 
@@ -2090,6 +2179,7 @@ void fill_table(UfBackend* be) {
     be->entropy_coef = cuda_entropy_coef;
     be->awr_weight = cuda_awr_weight;
     be->actor_q_loss = cuda_actor_q_loss;
+    be->expected_q_loss = cuda_expected_q_loss;
     be->actor_loss = cuda_actor_loss;
     be->td_target = cuda_td_target;
     be->q_loss = cuda_q_loss;

@@ -73,20 +73,22 @@ __device__ inline void look(const UfPlay& c, int p, UfPlayRow* row, int64_t epis
 __device__ inline void act(const UfPlay& c, int p, UfPlayRow* row, int64_t episode, const float* head) {
     const UfHeads& heads = c.heads;
     const UfHyper* h = &heads.hyper[p];
-    float action[UF_RULE_MAX_ACTIONS];
+    float action[UF_RULE_MAX_ACTIONS], noise[UF_RULE_MAX_ACTIONS] = {};
     double reward;
     bool terminated, bad = false;
+    for (int i = 0; i < heads.A && !c.deterministic; i++)
+        noise[i] = uf_random_normal_at(c.seeds[p], UF_STREAM_EVAL_ACTION, static_cast<uint64_t>(episode),
+                                       static_cast<uint64_t>(row->steps) * heads.A + i);
+    if (heads.kind == UF_POLICY_CATEGORICAL)
+        uf_categorical_action(action, head, c.deterministic ? nullptr : noise, heads.A);
     for (int i = 0; i < heads.A; i++) {
         const float raw = heads.log_std       ? heads.log_std[p * heads.log_std_stride + i]
                           : heads.H > heads.A ? head[heads.A + i]
                                               : 0;
-        const float noise =
-            c.deterministic
-                ? 0
-                : uf_random_normal_at(c.seeds[p], UF_STREAM_EVAL_ACTION, static_cast<uint64_t>(episode),
-                                      static_cast<uint64_t>(row->steps) * heads.A + i);
-        action[i] =
-            uf_policy_sample(heads.kind, head[i], uf_clip(raw, h->log_std_min, h->log_std_max), noise).action;
+        if (heads.kind != UF_POLICY_CATEGORICAL)
+            action[i] =
+                uf_policy_sample(heads.kind, head[i], uf_clip(raw, h->log_std_min, h->log_std_max), noise[i])
+                    .action;
         if (uf_is_finite(action[i])) continue;
         action[i] = 0;
         bad = true;
