@@ -1,19 +1,20 @@
 // kernels.cu: the op set on a CUDA device. kernels.c is the specification.
 //
-// Everything an op touches lies on the device; an op only launches, on one stream: it allocates nothing, waits for
-// nothing and reads nothing back, so a whole update is recorded once, as a graph, and repeated. What changes from update
-// to update is a UfCount: kernels add `each` times the number of replays, which lies on the device. A failure sticks, later ops do
-// nothing, and `sync` tells it with op and shape.
+// Everything an op touches lies on the device; an op only launches, on the stream of its branch: it allocates nothing,
+// waits for nothing and reads nothing back, so a whole update is recorded once, as a graph, and repeated. What changes
+// from update to update is a UfCount: kernels add `each` times the number of replays, which lies on the device. A failure
+// sticks, later ops do nothing, and `sync` tells it with op and shape.
 //
-// Products: fp32 by product_kernel, which sums over k in order, so that a member computes to the bit what it computes
-// alone and runs repeat; tf32 and bf16 by cuBLAS on tensor cores, with sums in fp32. cuBLAS is looked for when it is
-// asked for: a program that never does runs without it.
+// Passes over networks of up to 256 units are in kernels_whole.cu; here, for others, layer by layer. Products: fp32 by
+// product_kernel, which sums over k in order, so that a member computes to the bit what it computes alone and runs
+// repeat; tf32 and bf16 by cuBLAS on tensor cores, with sums in fp32. cuBLAS is looked for when it is asked for: a
+// program that never does runs without it.
 // What lies between two products is one kernel: ReLU, LayerNorm, and the output layer where it is narrow; backward
 // the same with the column sums that become the gradients of bias, scale and shift. A chunk of ROWS rows sums its own
 // columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
 //
-// Rooms: state, launching, sums, products, forward, backward, second order, random numbers, rows, policy terms,
-// critic terms, world model, optimiser, branches, recording, bench, backend, for other files.
+// Rooms: sums, products, forward, backward, second order, random numbers, rows, policy terms, critic terms, world
+// model, optimiser, branches, recording, bench, backend, for other files.
 #include "kernels.cuh"
 
 #include <dlfcn.h>

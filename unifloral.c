@@ -2698,6 +2698,13 @@ int uf_policy_action_dim(const UfPolicy* policy) { return policy->A; }
 
 enum { POLICY_ROWS = 64 };  // rows a pass, so that scratch stays small
 
+// m, a categorical policy's outputs, is overwritten.
+static void choose_kind(float* action, real* m, const float* noise, int A) {
+    for (int i = 0; i < A && noise; i++) m[i] += uf_gumbel(noise[i]);
+    uf_categorical_action(m, m, NULL, A);
+    for (int i = 0; i < A; i++) action[i] = (float)m[i];
+}
+
 static void act_rows(const UfPolicy* p, float* actions, const float* obs, int rows, const float* noise,
                      real* scratch) {
     real *x = scratch, *head = x + (size_t)rows * (size_t)p->O, *layers = head + (size_t)rows * (size_t)p->H;
@@ -2709,8 +2716,8 @@ static void act_rows(const UfPolicy* p, float* actions, const float* obs, int ro
         }
     uf_mlp_forward_host(&p->mlp, p->params, head, x, p->O, rows, layers);
     for (int b = 0; b < rows && p->kind == UF_POLICY_CATEGORICAL; b++)
-        uf_categorical_action(actions + (size_t)b * (size_t)p->A, head + (size_t)b * (size_t)p->H,
-                              noise ? noise + (size_t)b * (size_t)p->A : NULL, p->A);
+        choose_kind(actions + (size_t)b * (size_t)p->A, head + (size_t)b * (size_t)p->H,
+                    noise ? noise + (size_t)b * (size_t)p->A : NULL, p->A);
     for (int b = 0; b < rows && p->kind != UF_POLICY_CATEGORICAL; b++)
         for (int i = 0; i < p->A; i++) {
             const real* m = head + (size_t)b * (size_t)p->H;
