@@ -584,6 +584,33 @@ UfStatus nx_download(const NxBatch* b, void* to, const void* from, size_t bytes)
 
 int nx_on_device(const NxBatch* b) { return (void)b, ON_DEVICE(b); }
 
+// ---- for the bench ----
+
+void nx_draw_actions(NxBatch* b, uint8_t* actions, int64_t count, uint64_t seed) {
+    if (ON_DEVICE(b))
+        nx_device_draw_actions(b->device, actions, count, seed);
+    else
+        for (int64_t i = 0; i < count; i++) actions[i] = nx_random_action(seed, i, b->layout.num_actions);
+}
+
+void nx_write(NxBatch* b, void* to, uint8_t byte, size_t bytes) {
+    if (ON_DEVICE(b))
+        nx_device_write(b->device, to, byte, bytes);
+    else
+        memset(to, byte, bytes);
+}
+
+const char* nx_about(const NxBatch* b) { return ON_DEVICE(b) ? b->backend->about : "cpu"; }
+
+size_t nx_step_bytes(const NxBatch* b, const NxOutput* out) {
+    const size_t block = b->layout.env_bytes;
+    return 2 + block + (b->layout.spec.family == NX_FAMILY_DYNAMIC_OBSTACLES ? block : sizeof(NxEnv)) +
+           (out->obs ? nx_observer_shape(b->observer).bytes : 0) + (out->reward ? sizeof *out->reward : 0) +
+           !!out->terminated + !!out->truncated + !!out->direction +
+           (out->episode_return ? sizeof *out->episode_return : 0) +
+           (out->episode_length ? sizeof *out->episode_length : 0);
+}
+
 // ---- 4 state ----
 
 // Environment i to look at, a copy where it lies on a device; put_env takes it there.

@@ -384,8 +384,7 @@ __global__ void __launch_bounds__(THREADS)
 __global__ void __launch_bounds__(THREADS)
     draw_actions_kernel(uint8_t* actions, int64_t count, int num_actions, uint64_t seed) {
     const int64_t i = thread_id();
-    const uint64_t bits = nx_random_begin(seed, static_cast<uint64_t>(i)) >> 32;
-    if (i < count) actions[i] = static_cast<uint8_t>(bits * static_cast<uint64_t>(num_actions) >> 32);
+    if (i < count) actions[i] = nx_random_action(seed, i, num_actions);
 }
 
 }  // namespace
@@ -615,14 +614,6 @@ void nx_device_draw_actions(NxDevice* d, uint8_t* actions, int64_t count, uint64
 void nx_device_write(NxDevice* d, void* to, uint8_t byte, size_t bytes) {
     State* s = open(d, "write");
     if (s->failed == UF_OK && bytes) check(s, cudaMemsetAsync(to, byte, bytes, s->streams[s->branch]));
-}
-
-size_t nx_step_bytes(const NxLayout* layout, NxShape shape, const NxOutput* out) {
-    const bool changes = layout->spec.family == NX_FAMILY_DYNAMIC_OBSTACLES;
-    return 2 + layout->env_bytes + (changes ? layout->env_bytes : sizeof(NxEnv)) +
-           (out->obs ? shape.bytes : 0) + (out->reward ? sizeof *out->reward : 0) + !!out->terminated +
-           !!out->truncated + !!out->direction + (out->episode_return ? sizeof *out->episode_return : 0) +
-           (out->episode_length ? sizeof *out->episode_length : 0);
 }
 
 }  // extern "C"

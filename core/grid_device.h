@@ -17,6 +17,14 @@ extern "C" {
 UfStatus nx_create_on(NxBatch** out, UfBackend* backend, const char* id, int64_t n, uint64_t seed,
                       const NxOptions* options);
 
+// For the bench. Random actions (count) and bytes written where the batch is, as nx_step is: started; the device's name.
+void nx_draw_actions(NxBatch* batch, uint8_t* actions, int64_t count, uint64_t seed);
+void nx_write(NxBatch* batch, void* to, uint8_t byte, size_t bytes);
+const char* nx_about(const NxBatch* batch);
+// Bytes that a step of one environment moves between memory and processors as navix.cu does it, new levels and changed
+// cells aside: its action twice, its block, its header, what goes out.
+size_t nx_step_bytes(const NxBatch* batch, const NxOutput* out);
+
 // ---- navix.cu ----
 
 typedef struct NxDevice NxDevice;
@@ -48,9 +56,6 @@ UfStatus nx_device_bad_action(NxDevice* device, NxBadAction* bad);
 // For the bench: random actions (count), and `bytes` bytes written.
 void nx_device_draw_actions(NxDevice* device, uint8_t* actions, int64_t count, uint64_t seed);
 void nx_device_write(NxDevice* device, void* to, uint8_t byte, size_t bytes);
-
-// Bytes that a step moves between memory and processors by this plan, new levels and changed cells aside: for the bench.
-size_t nx_step_bytes(const NxLayout* layout, NxShape shape, const NxOutput* out);
 
 #ifdef __cplusplus
 }

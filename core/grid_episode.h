@@ -46,6 +46,11 @@ static inline UF_HD NxTurn nx_take_turn(const NxLayout* layout, NxEnv* env, int6
     return resets ? NX_TURN_LEVEL : NX_TURN_STEP;
 }
 
+// Number i of uniform actions, for the bench.
+static inline UF_HD uint8_t nx_random_action(uint64_t seed, int64_t i, int num_actions) {
+    return (uint8_t)((nx_random_begin(seed, (uint64_t)i) >> 32) * (uint64_t)num_actions >> 32);
+}
+
 // Which cell an action may change, and with it what a box there holds. No other changes, but for balls that move by
 // themselves and new levels.   -1: none
 static inline UF_HD int nx_front(const NxLayout* layout, const NxEnv* env) {
