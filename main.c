@@ -151,7 +151,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_NOISE] = {"noise", "SIGMA", "Gaussian exploration on top, clipped", 0, 0},
     [O_NEXT_OBSERVATIONS] = {"next-observations", NULL, "store next_observations", 0, 0},
     [O_START_STEPS] = {"start-steps", "N", "as --set start_steps=N", 0, 0},
-    [O_DEVICE] = {"device", "NAME", "cpu, cuda or auto: where updates are computed", 0, 0},
+    [O_DEVICE] = {"device", "NAME", "cpu, cuda or auto: where updates are computed, or gridworlds step", 0, 0},
     [O_PRECISION] = {"precision", "NAME", "tf32, bf16 or fp32: of products on a CUDA device", 0, 0},
     [O_MEDIUM_SCORE] = {"medium-score", "X", "as --set medium_score=X", 0, 0},
     [O_DATASETS] = {"datasets", "DIR",
@@ -213,7 +213,7 @@ static const OptionRow options[NUM_OPTIONS] = {
                  0},
     [O_NUM_UPDATES] = {"num-updates", "N", "as --set num_updates=N (default 20000)", 1, INT64_MAX},
     [O_GAMMA] = {"gamma", "X", "as --set gamma=X (default 0.99)", 0, 0},
-    [O_ENVS] = {"envs", "N", "gridworlds side by side (default 2048)", 1, INT32_MAX},
+    [O_ENVS] = {"envs", "N", "gridworlds side by side (default 2048, on a device 1048576)", 1, INT32_MAX},
     [O_OBSERVATION] = {"observation", "NAME",
                        "of gridworlds: first_person (default), full, one_hot, symbolic, flat, rgb, "
                        "rgb_first_person, categorical, categorical_first_person, none",
@@ -1165,8 +1165,7 @@ static int command_convert(const Args* args) {
 
 // Options of an update say nothing about an environment.
 static int bench_env(const Args* args) {
-    static const enum Option others[] = {O_CONFIG,     O_OBS_DIM, O_ACTION_DIM,
-                                         O_POPULATION, O_DEVICE,  O_PRECISION};
+    static const enum Option others[] = {O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION, O_PRECISION};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (args->values[others[i]]) {
             fprintf(stderr, "error: bench --env times an environment; --%s is for updates\n",
@@ -1174,14 +1173,18 @@ static int bench_env(const Args* args) {
             return MISUSE;
         }
     const bool grid = nx_is_grid(args->values[O_ENV]);
+    const char* device = args->values[O_DEVICE];
+    const bool on_device = device && strcmp(device, "cpu") != 0;
     UfEnvBenchOptions bench = {.env = args->values[O_ENV],
                                .num_threads = (int)number(args, O_THREADS, 1),
-                               .num_steps = (int)number(args, O_STEPS, 1000),
+                               .num_steps = (int)number(args, O_STEPS, on_device ? 200 : 1000),
                                .num_windows = (int)number(args, O_WINDOWS, grid ? 21 : 101),
-                               .num_envs = (int)number(args, O_ENVS, 2048),
-                               .observation = args->values[O_OBSERVATION]};
-    if (!grid && (args->values[O_ENVS] || args->values[O_OBSERVATION])) {
-        fprintf(stderr, "error: --envs and --observation are for gridworlds, not for '%s'\n", bench.env);
+                               .num_envs = (int)number(args, O_ENVS, on_device ? 1 << 20 : 2048),
+                               .observation = args->values[O_OBSERVATION],
+                               .device = device};
+    if (!grid && (args->values[O_ENVS] || args->values[O_OBSERVATION] || device)) {
+        fprintf(stderr, "error: --envs, --observation and --device are for gridworlds, not for '%s'\n",
+                bench.env);
         return MISUSE;
     }
     char* json = NULL;
@@ -1200,7 +1203,8 @@ static void print_line(void* user, const char* line) {
 static int command_bench(const Args* args) {
     if (args->values[O_ENV]) return bench_env(args);
     if (args->values[O_ENVS] || args->values[O_OBSERVATION]) {
-        fprintf(stderr, "error: --envs and --observation are for gridworlds; --env MiniGrid-... is missing\n");
+        fprintf(stderr,
+                "error: --envs and --observation are for gridworlds; --env MiniGrid-... is missing\n");
         return MISUSE;
     }
     UfConfig* config = NULL;

@@ -34,12 +34,14 @@ typedef struct UfEnvBenchOptions {
     // Of gridworlds alone, a batch of which shares the threads.
     int num_envs;
     const char* observation;  // NULL: first_person
+    const char* device;       // NULL: cpu
 } UfEnvBenchOptions;
 
 // Steps an environment with random actions and, if it is MuJoCo's, the bare simulation too, and times both.
 UfStatus uf_bench_env(const UfEnvBenchOptions* options, char** json_line);
 
-// Steps a batch of gridworlds with random actions; beside it, writes as many bytes as its observations have.
+// Steps a batch of gridworlds with random actions; beside it, writes as many bytes as its observations have. On a CUDA
+// device also says how many bytes a step moves at least, and at which rate that is.
 UfStatus uf_bench_grid(const UfEnvBenchOptions* options, char** json_line);
 
 #endif

@@ -175,64 +175,6 @@ void nx_lay_out(NxLayout* layout, const NxSpec* spec, bool with_contents) {
 
 // ---- missions ----
 
-static const char* const colour_names[NX_NUM_COLOURS] = {"red", "green", "blue", "purple", "yellow", "grey"};
-
-// "blue key"
-static void name_object(char name[32], NxCell cell) {
-    const int kind = nx_kind(cell);
-    const char* what = kind == NX_KEY ? "key" : kind == NX_BALL ? "ball" : kind == NX_BOX ? "box" : "door";
-    snprintf(name, 32, "%s %s", colour_names[nx_colour(cell) % NX_NUM_COLOURS], what);
-}
-
-void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]) {
-    static const char* const fetch[NX_NUM_FETCH_MISSIONS] = {"get a", "go get a", "fetch a", "go fetch a",
-                                                             "you must fetch a"};
-    const NxSpec* spec = &layout->spec;
-    const char* fixed = "";
-    char target[32], moved[32];
-    name_object(target, env->target.cell);
-    name_object(moved, env->aux.cell);
-    NxFamily family = spec->family;
-    if (layout->rules == NX_RULES_NAVIX && family == NX_FAMILY_KEY_CORRIDOR)
-        family = NX_FAMILY_DOOR_KEY;  // a goal
-    switch (family) {
-        case NX_FAMILY_EMPTY:
-        case NX_FAMILY_DIST_SHIFT:
-        case NX_FAMILY_DYNAMIC_OBSTACLES: fixed = "get to the green goal square"; break;
-        case NX_FAMILY_DOOR_KEY: fixed = "use the key to open the door and then get to the goal"; break;
-        case NX_FAMILY_FOUR_ROOMS: fixed = "reach the goal"; break;
-        case NX_FAMILY_LAVA_GAP: fixed = "avoid the lava and get to the green goal square"; break;
-        case NX_FAMILY_CROSSING:
-            fixed = spec->variant == NX_VARIANT_LAVA ? "avoid the lava and get to the green goal square"
-                                                     : "find the opening and get to the green goal square";
-            break;
-        case NX_FAMILY_UNLOCK: fixed = "open the door"; break;
-        case NX_FAMILY_MEMORY: fixed = "go to the matching object at the end of the hallway"; break;
-        case NX_FAMILY_MULTI_ROOM: fixed = "traverse the rooms to get to the goal"; break;
-        case NX_FAMILY_RED_BLUE_DOORS: fixed = "open the red door then the blue door"; break;
-        case NX_FAMILY_GO_TO_DOOR:
-        case NX_FAMILY_GO_TO_OBJECT: snprintf(text, 128, "go to the %s", target); return;
-        case NX_FAMILY_FETCH:
-            snprintf(text, 128, "%s %s", fetch[env->mission % NX_NUM_FETCH_MISSIONS], target);
-            return;
-        case NX_FAMILY_PUT_NEAR: snprintf(text, 128, "put the %s near the %s", moved, target); return;
-        case NX_FAMILY_KEY_CORRIDOR:
-        case NX_FAMILY_UNLOCK_PICKUP:
-        case NX_FAMILY_BLOCKED_UNLOCK_PICKUP:
-        case NX_FAMILY_OBSTRUCTED_MAZE: snprintf(text, 128, "pick up the %s", target); return;
-        case NX_FAMILY_LOCKED_ROOM: {
-            const char* key = colour_names[env->mission % 8 % NX_NUM_COLOURS];
-            snprintf(text, 128, "get the %s key from the %s room, unlock the %s door and go to the goal", key,
-                     colour_names[env->mission / 8 % NX_NUM_COLOURS], key);
-            return;
-        }
-        case NX_FAMILY_SANDBOX: fixed = "sandbox"; break;
-        case NX_FAMILY_PLAYGROUND:
-        case NX_NUM_FAMILIES: break;
-    }
-    snprintf(text, 128, "%s", fixed);
-}
-
 void nx_recall_mission(const NxLayout* layout, NxEnv* env) {
     const int width = layout->spec.width, height = layout->spec.height, pitch = height / 3;
     const NxCell* cells = nx_cells(env);

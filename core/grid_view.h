@@ -16,7 +16,8 @@ enum { NX_ONE_HOT = NX_NUM_TYPES + NX_NUM_COLOURS + 3 };
 // ---- the view ----
 
 // Where row r, column c of the agent's view is on the map, or off it.
-static inline UF_HD void nx_view_place(const NxLayout* layout, const NxEnv* env, int r, int c, int* x, int* y) {
+static inline UF_HD void nx_view_place(const NxLayout* layout, const NxEnv* env, int r, int c, int* x,
+                                       int* y) {
     const int dx = nx_dx(env->direction), dy = nx_dy(env->direction);
     const int forward = layout->view - 1 - r, side = c - layout->view / 2;
     *x = env->x + forward * dx - side * dy;
@@ -80,6 +81,15 @@ static inline UF_HD void nx_put_triple(NxCell cell, uint8_t out[3]) {
     out[2] = (uint8_t)nx_door_state(cell);
 }
 
+// The same three bytes in a word, the type lowest; and a cell as 20 bits, of which a one-hot observation makes bytes.
+static inline UF_HD uint32_t nx_triple(NxCell cell) {
+    return (uint32_t)(nx_type(cell) | nx_colour(cell) << 8 | nx_door_state(cell) << 16);
+}
+static inline UF_HD uint32_t nx_one_hot(NxCell cell) {
+    return 1u << nx_type(cell) | 1u << (NX_NUM_TYPES + nx_colour(cell)) |
+           1u << (NX_NUM_TYPES + NX_NUM_COLOURS + nx_door_state(cell));
+}
+
 static inline UF_HD void nx_observe_first_person(const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell row[NX_MAX_VIEW];
     uint64_t reached = nx_view_begin(layout);
@@ -105,23 +115,27 @@ static inline UF_HD void nx_observe_one_hot(const NxLayout* layout, const NxEnv*
         reached = nx_view_row(layout, env, r, reached, row);
         for (int c = 0; c < layout->view; c++) {
             uint8_t* bits = out + NX_ONE_HOT * (r * layout->view + c);
-            for (int i = 0; i < NX_ONE_HOT; i++) bits[i] = 0;
-            bits[nx_type(row[c])] = 1;
-            bits[NX_NUM_TYPES + nx_colour(row[c])] = 1;
-            bits[NX_NUM_TYPES + NX_NUM_COLOURS + nx_door_state(row[c])] = 1;
+            const uint32_t set = nx_one_hot(row[c]);
+            for (int i = 0; i < NX_ONE_HOT; i++) bits[i] = set >> i & 1;
         }
     }
 }
 
+static inline UF_HD int nx_symbol(const NxEnv* env, int x, int y, NxCell cell) {
+    return x == env->x && y == env->y ? NX_TYPE_AGENT : cell == NX_CELL_EMPTY ? -1 : nx_type(cell);
+}
 static inline UF_HD void nx_observe_symbolic(const NxLayout* layout, const NxEnv* env, int64_t* out) {
     const NxCell* cells = (const NxCell*)(env + 1);
     for (int y = 0; y < layout->spec.height; y++)
         for (int x = 0; x < layout->spec.width; x++, out += 3) {
-            const NxCell cell = cells[y * layout->spec.width + x];
             out[0] = x;
             out[1] = y;
-            out[2] = x == env->x && y == env->y ? NX_TYPE_AGENT : cell == NX_CELL_EMPTY ? -1 : nx_type(cell);
+            out[2] = nx_symbol(env, x, y, cells[y * layout->spec.width + x]);
         }
+}
+
+static inline UF_HD int nx_flat_letter(char letter) {
+    return letter == ' ' ? 26 : letter == ',' ? 27 : letter - 'a';
 }
 
 // The view column by column, then a row of the alphabet (a-z, space, comma) for each letter of the mission.
@@ -137,8 +151,7 @@ static inline UF_HD void nx_observe_flat(const NxLayout* layout, const NxEnv* en
     out += 3 * size * size;
     for (int i = 0; i < NX_FLAT_BYTES; i++) out[i] = 0;
     for (int i = 0; i < NX_FLAT_LETTERS && mission[i]; i++) {
-        const int letter = mission[i] == ' ' ? 26 : mission[i] == ',' ? 27 : mission[i] - 'a';
-        out[i * NX_FLAT_ALPHABET + letter] = 1;
+        out[i * NX_FLAT_ALPHABET + nx_flat_letter(mission[i])] = 1;
     }
 }
 

@@ -500,7 +500,8 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
     *report = NULL;
     *passed = false;
     UF_TRY(read_kind(path, kind, sizeof kind));
-    if (strcmp(device, "cpu") != 0 && strcmp(kind, "unifloral-update") != 0 && strcmp(kind, "dynamics") != 0)
+    if (strcmp(device, "cpu") != 0 && strcmp(kind, "unifloral-update") != 0 &&
+        strcmp(kind, "dynamics") != 0 && strcmp(kind, "minigrid-traces") != 0)
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' are replayed on the CPU; set device to cpu", path,
                        kind);
@@ -510,13 +511,17 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         UfStatus (*verify)(const char* path, char** lines, bool* passed);
     } others[] = {{"classic-traces", uf_verify_classic_traces},
                   {"mujoco-traces", uf_verify_mujoco_traces},
-                  {"minigrid-traces", nx_verify_traces},
                   {"minigrid-layouts", nx_verify_layouts}};
     size_t other = 0;
     while (other < sizeof others / sizeof others[0] && strcmp(kind, others[other].kind) != 0) other++;
     if (other < sizeof others / sizeof others[0]) {
         char* lines = NULL;
         UF_TRY(others[other].verify(path, &lines, passed));
+        uf_text_add(&text, "%s", lines);
+        uf_free(lines);
+    } else if (strcmp(kind, "minigrid-traces") == 0) {
+        char* lines = NULL;
+        UF_TRY(nx_verify_traces(path, device, &lines, passed));
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
     } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0 ||

@@ -469,7 +469,7 @@ refused "bench of an unknown environment" 1 "unknown environment 'mars'; known: 
 check "bench of gridworlds" grep -Eq '^\{"env": "MiniGrid-DoorKey-5x5-v0", "observation": "full", "envs": 300, "threads": 2, "steps": 20, "windows": 5, "steps_per_second": [0-9]+, .*"steps_per_processor_second": [0-9]+, "observation_bytes": 75, "write_gb_per_second": [0-9.]+, "write_share": [0-9.]+\}$' "$T/bench"
 refused "bench of an unknown gridworld" 1 "did you mean 'MiniGrid-DoorKey-5x5-v0'" bench --env MiniGrid-DorKey-5x5-v0
 refused "bench of an unknown observation" 1 "unknown observation 'ful'; did you mean 'full'" bench --env MiniGrid-Empty-5x5-v0 --observation ful
-refused "bench of environments side by side" 2 "--envs and --observation are for gridworlds" bench --env pendulum --envs 8
+refused "bench of environments side by side" 2 "--envs, --observation and --device are for gridworlds" bench --env pendulum --envs 8
 refused "bench of an observation without a gridworld" 2 "--observation.*gridworlds" bench --observation full
 "$U" envs >"$T/envs" 2>"$T/err"
 check "envs has every MiniGrid id" test "$(grep -c '^MiniGrid-' "$T/envs")" -ge 76
