@@ -1674,6 +1674,7 @@ typedef struct PpoAct {
     int t;
     const UfPpoHeads* heads;
     const real* noise;
+    void* apart;
 } PpoAct;
 
 static void ppo_act_task(void* context, int p, int thread) {
@@ -1690,6 +1691,7 @@ static void ppo_act_task(void* context, int p, int thread) {
             const int kind = uf_categorical_pick(log_p, s->A, (c->noise[row] + 1) / 2);
             s->action[row] = (real)kind;
             s->log_prob[row] = log_p[kind];
+            if (c->apart) ((uint8_t*)c->apart)[(size_t)p * (size_t)s->N + (size_t)n] = (uint8_t)kind;
             continue;
         }
         const real* log_std = h->log_std + (size_t)p * h->log_std_stride;
@@ -1700,13 +1702,31 @@ static void ppo_act_task(void* context, int p, int thread) {
             s->action[at] = head[i] + exp(log_std[i]) * c->noise[at];
             s->log_prob[row] += uf_normal_log_prob(s->action[at], head[i], log_std[i], &unused);
         }
+        if (c->apart)
+            memcpy((real*)c->apart + ((size_t)p * (size_t)s->N + (size_t)n) * (size_t)s->A,
+                   s->action + row * (size_t)s->A, (size_t)s->A * sizeof(real));
     }
 }
 
 static void cpu_ppo_act(UfBackend* backend, const UfSteps* steps, int t, const UfPpoHeads* heads,
-                        const real* noise) {
-    PpoAct c = {steps, t, heads, noise};
+                        const real* noise, void* apart) {
+    PpoAct c = {steps, t, heads, noise, apart};
     run_tasks(backend, steps->P, 1, ppo_act_task, &c);
+}
+
+static void cpu_ppo_store(UfBackend* backend, const UfSteps* s, int t, const void* obs, const real* reward,
+                          const uint8_t* terminated, const uint8_t* truncated) {
+    const size_t N = (size_t)s->N, bytes = N * (size_t)s->O * (s->bytes ? 1 : sizeof(real));
+    UF_FOR_MEMBERS(backend, p, s->P) {
+        char* first = (char*)s->obs + (size_t)p * (size_t)(s->T + 1) * bytes;
+        const char* from = obs ? (const char*)obs + (size_t)p * bytes : first + (size_t)s->T * bytes;
+        memcpy(first + (size_t)(t + 1) * bytes, from, bytes);
+        for (size_t n = 0; n < N && t >= 0; n++) {
+            const size_t row = step_row(s, p, t, (int)n), i = (size_t)p * N + n;
+            s->reward[row] = reward[i];
+            s->done[row] = terminated[i] || (truncated && truncated[i]);
+        }
+    }
 }
 
 static void cpu_ppo_episodes(UfBackend* backend, const UfSteps* s, int t, const UfEpisodes* e) {
@@ -2056,6 +2076,7 @@ static const UfBackend cpu_backend = {
     .play = cpu_play,
     .ppo_observe = cpu_ppo_observe,
     .ppo_act = cpu_ppo_act,
+    .ppo_store = cpu_ppo_store,
     .ppo_episodes = cpu_ppo_episodes,
     .ppo_values = cpu_ppo_values,
     .ppo_advantages = cpu_ppo_advantages,

@@ -9,7 +9,7 @@
 // product_kernel, which sums over k in order, so that a member computes to the bit what it computes alone and runs
 // repeat; tf32 and bf16 by cuBLAS on tensor cores, with sums in fp32. cuBLAS is looked for when it is asked for: a
 // program that never does runs without it.
-// What lies between two products is one kernel: ReLU, LayerNorm, and the output layer where it is narrow; backward
+// What lies between two products is one kernel: activation, LayerNorm, and the output layer where it is narrow; backward
 // the same with the column sums that become the gradients of bias, scale and shift. A chunk of ROWS rows sums its own
 // columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
 //
@@ -26,23 +26,10 @@ namespace {
 
 using namespace uf_cuda;
 
-enum { TERM_THREADS = 512 };
 enum { NARROW_OUT = 16 };   // outputs that the last hidden layer's kernel computes along
 enum { MAX_WIDTH = 8192 };  // of a hidden layer: what params.def allows
 
 // ---- sums ----
-
-// Over the threads of a block, in an order that depends on its size alone; every thread has it.
-__device__ double block_sum(double x) {
-    __shared__ double parts[WARP];
-    x = warp_sum(x);
-    __syncthreads();  // the parts of the sum before may still be read
-    if (lane() == 0) parts[warp()] = x;
-    __syncthreads();
-    double sum = 0;
-    for (int w = 0; w < static_cast<int>(blockDim.x) / WARP; w++) sum += parts[w];
-    return sum;
-}
 
 __device__ inline void add_metric(double* metrics, int p, int metric, double value) {
     if (threadIdx.x == 0) metrics[static_cast<size_t>(p) * UF_NUM_METRICS + metric] += value;
@@ -172,8 +159,8 @@ struct Hidden {
     int num_out, rows, width;
 };
 
-// relu(z + bias), LayerNorm, and a narrow output layer: a warp takes a row, ITEMS numbers a lane.
-template <int ITEMS>
+// Activation of z + bias, LayerNorm, and a narrow output layer: a warp takes a row, ITEMS numbers a lane.
+template <int ITEMS, int ACTIVATION>
 __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_rows) {
     const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (row >= num_rows) return;
@@ -187,8 +174,7 @@ __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_r
         const int j = i * WARP + lane();
         x[i] = 0;
         if (j >= c.width) continue;
-        const float z = r[j] + w[c.layer.bias + j];
-        x[i] = z <= 0 ? 0 : z;  // written so that NaN stays NaN
+        x[i] = activate<ACTIVATION>(r[j] + w[c.layer.bias + j]);
         sum += x[i];
         if (c.keep_r) r[j] = x[i];
     }
@@ -227,14 +213,17 @@ __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_r
     }
 }
 
-void launch_hidden(State* s, const Hidden& c, int G) {
+void launch_hidden(State* s, const UfMlp* mlp, const Hidden& c, int G) {
     const int64_t rows = static_cast<int64_t>(G) * c.rows, blocks = ceil_div(rows, WARPS);
-    if (c.width <= 8 * WARP)
-        launch(s, hidden_kernel<8>, blocks, THREADS, c, rows);
-    else if (c.width <= 32 * WARP)
-        launch(s, hidden_kernel<32>, blocks, THREADS, c, rows);
-    else
-        launch(s, hidden_kernel<MAX_WIDTH / WARP>, blocks, THREADS, c, rows);
+    with_activation(mlp, [&](auto activation) {
+        constexpr int ACTIVATION = decltype(activation)::value;
+        if (c.width <= 8 * WARP)
+            launch(s, hidden_kernel<8, ACTIVATION>, blocks, THREADS, c, rows);
+        else if (c.width <= 32 * WARP)
+            launch(s, hidden_kernel<32, ACTIVATION>, blocks, THREADS, c, rows);
+        else
+            launch(s, hidden_kernel<MAX_WIDTH / WARP, ACTIVATION>, blocks, THREADS, c, rows);
+    });
 }
 
 __global__ void bias_kernel(Rows out, Parameters params, int64_t bias, int num_out, int rows, int64_t count) {
@@ -300,7 +289,7 @@ void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape
         }
         product(s, whole(nets, x, weights(nets, l, false), activations(nets, c.r, mlp->width, false), count,
                          mlp->width, l ? mlp->width : mlp->in));
-        launch_hidden(s, c, G);
+        launch_hidden(s, mlp, c, G);
         x = activations(nets, c.h, mlp->width, false);
     }
     if (narrow) return;
@@ -380,6 +369,7 @@ __device__ inline void sum_dout(const Taken& c, const Chunk& k) {
 
 // dL/dh -> dL/dz in place, for a chunk of rows. First each warp finds the two means of its rows that LayerNorm's
 // derivative needs; then a thread takes columns, so that it sums them over the rows in order.
+template <int ACTIVATION>
 __global__ void __launch_bounds__(THREADS) hidden_backward_kernel(Taken c, Rows d) {
     __shared__ float means[ROWS][2], norm[ROWS][2], seed[ROWS];
     const Chunk k = chunk_of(c);
@@ -428,7 +418,7 @@ __global__ void __launch_bounds__(THREADS) hidden_backward_kernel(Taken c, Rows 
                 dz = norm[b][1] * (dy * gain - means[b][0] - xhat * means[b][1]);
             }
             dkernel += h * seed[b];
-            dz = live > 0 ? dz : 0;
+            dz = activation_grad<ACTIVATION>(live, dz);
             dbias += dz;
             dh[at] = dz;
         }
@@ -542,7 +532,10 @@ void cuda_mlp_backward(UfBackend* be, const UfNets* nets, real* grads, real* dx,
                          activations(nets, d, width, false), total, width, mlp->out));
     }
     for (int l = L - 1; l >= 0; l--) {
-        launch(s, hidden_backward_kernel, num_chunks(c), THREADS, taken_of(c, l), d);
+        with_activation(mlp, [&](auto activation) {
+            launch(s, hidden_backward_kernel<decltype(activation)::value>, num_chunks(c), THREADS,
+                   taken_of(c, l), d);
+        });
         const Matrix dz = activations(nets, d, width, false);
         if (grads)
             kernel_gradient(s, c, grads, mlp->kernel[l], layer_input(c, l), dz, l ? width : mlp->in, width,
@@ -699,6 +692,7 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
                                 const real* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_backward_backward", nets->P, nets->used, total, mlp->width);
+    if (mlp->activation != UF_RELU) return fail(s, UF_ERR_UNSUPPORTED, "is for networks of ReLU alone");
     if (whole_second_order(s, nets, grads, tape, input, tangent, tangent_first, tangent_count, dout, total))
         return;
     const int L = mlp->layers, width = mlp->width;
@@ -780,7 +774,7 @@ size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
 
 // ---- random numbers ----
 
-enum { SEEDS = 128, DRAWS = 32 };  // of a launch: they travel as an argument
+enum { DRAWS = 32 };  // of a launch
 
 // What is drawn, for each of `members` members from member `first` on. A thread makes the numbers of one Philox block:
 // 4 reals or 2 indices. Those of draw d begin at block begins[d].
@@ -1998,8 +1992,6 @@ UfStatus cuda_sync(UfBackend* be) {
 
 UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int rows) {
     State* s = state_of(be);
-    if (mlp->activation != UF_RELU)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "networks of tanh are not on a CUDA device yet; set device to cpu");
     if (mlp->width > MAX_WIDTH)
         return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
                        mlp->width, MAX_WIDTH);
@@ -2193,6 +2185,7 @@ void fill_table(UfBackend* be) {
     be->model_error = cuda_model_error;
     be->ring_append = cuda_ring_append;
     be->play = uf_cuda_play;
+    add_ppo(be);
     be->adam_polyak = cuda_adam_polyak;
     be->record = cuda_record;
     be->end_record = cuda_end_record;

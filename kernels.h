@@ -478,8 +478,14 @@ struct UfBackend {
     // names.   Nullable: pick (then first and B count)
     void (*ppo_observe)(UfBackend*, real* x, const UfSteps*, const UfPick* pick, int first, int B);
     // Actions of step t and their log-probabilities, from heads over N rows. noise (P, T, N) uniform in (-1, 1) where
-    // actions are discrete, else (P, T, N, A) normal.
-    void (*ppo_act)(UfBackend*, const UfSteps*, int t, const UfPpoHeads*, const real* noise);
+    // actions are discrete, else (P, T, N, A) normal. apart: the actions once more, side by side as environments want
+    // them: (P, N, A) reals, or (P, N) kinds as u8.   Nullable: apart
+    void (*ppo_act)(UfBackend*, const UfSteps*, int t, const UfPpoHeads*, const real* noise, void* apart);
+    // What the environments of all members answered to step t, side by side: obs (P, N, O) goes to step t + 1, reward
+    // (P, N) and done, where either says so, to step t. t = -1: obs alone, null for those of step T: how a rollout
+    // begins.   Nullable: obs, reward and terminated then; truncated
+    void (*ppo_store)(UfBackend*, const UfSteps*, int t, const void* obs, const real* reward,
+                      const uint8_t* terminated, const uint8_t* truncated);
     // What step t says of the episodes of environment n: time is their length before it; both counts of `episodes` grow by
     // the step, and where it is done go to the sums and begin anew.
     void (*ppo_episodes)(UfBackend*, const UfSteps*, int t, const UfEpisodes*);

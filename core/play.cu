@@ -21,10 +21,10 @@ struct Shared {
     int* going;                     // rows with an episode to play
 };
 
-// out (width, ROWS) = relu(w' in + bias)
+// out (width, ROWS) = activation(w' in + bias)
 template <int ROWS>
 __device__ inline void layer(float* out, const float* in, const float* w, const float* bias, int num_in,
-                             int width) {
+                             int width, int activation) {
     const int part = lane() / COLUMNS, step = static_cast<int>(blockDim.x) / UF_WARP * COLUMNS;
     for (int first = warp() * COLUMNS; first < width; first += step) {
         const int j = first + lane() % COLUMNS;
@@ -39,7 +39,10 @@ __device__ inline void layer(float* out, const float* in, const float* w, const 
             sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], COLUMNS);
             sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2 * COLUMNS);
             const float z = sum[r] + (j < width ? bias[j] : 0);
-            if (part == 0 && j < width) out[j * ROWS + r] = z <= 0 ? 0 : z;  // written so that NaN stays NaN
+            if (part == 0 && j < width)
+                out[j * ROWS + r] = activation == UF_TANH ? uf_tanh(z)
+                                    : z <= 0              ? 0
+                                                          : z;  // written so that NaN stays NaN
         }
     }
 }
@@ -131,7 +134,8 @@ __device__ inline void play_rows(const UfPlay& c, const UfMlp& mlp, int blocks_e
         const float* in = s.x;
         for (int l = 0; l < L; l++) {
             float* out = s.h[l % 2];
-            layer<ROWS>(out, in, w + mlp.kernel[l], w + mlp.bias[l], l ? width : mlp.in, width);
+            layer<ROWS>(out, in, w + mlp.kernel[l], w + mlp.bias[l], l ? width : mlp.in, width,
+                        mlp.activation);
             __syncthreads();
             if (mlp.layer_norm) {
                 if (warp() < ROWS) layer_norm<ROWS>(out, w + mlp.scale[l], w + mlp.shift[l], width);

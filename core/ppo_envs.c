@@ -68,8 +68,12 @@ static void grids_free(UfPpoEnvs* envs) {
     uf_free(g);
 }
 
-static const UfPpoEnvsOps grids_ops = {grids_reset,     grids_step,      grids_state_bytes,
-                                       grids_get_state, grids_set_state, grids_free};
+static const UfPpoEnvsOps grids_ops = {.reset = grids_reset,
+                                       .step = grids_step,
+                                       .state_bytes = grids_state_bytes,
+                                       .get_state = grids_get_state,
+                                       .set_state = grids_set_state,
+                                       .free = grids_free};
 
 static UfStatus fill_grids(Grids* g, const UfPpoEnvsOptions* o) {
     NxOptions options;
@@ -227,8 +231,12 @@ static void singles_free(UfPpoEnvs* envs) {
     uf_free(s);
 }
 
-static const UfPpoEnvsOps singles_ops = {singles_reset,     singles_step,      singles_state_bytes,
-                                         singles_get_state, singles_set_state, singles_free};
+static const UfPpoEnvsOps singles_ops = {.reset = singles_reset,
+                                         .step = singles_step,
+                                         .state_bytes = singles_state_bytes,
+                                         .get_state = singles_get_state,
+                                         .set_state = singles_set_state,
+                                         .free = singles_free};
 
 static UfStatus fill_singles(Singles* s, const UfPpoEnvsOptions* o) {
     const size_t actions = (size_t)s->spec->max_steps * (size_t)s->numbers;

@@ -902,15 +902,10 @@ static void op_mlp_backward(Test* t) {
     clear(t);
 }
 
-// The passes with tanh in place of ReLU. A device that has none of it says so when it is planned.
+// The passes with tanh in place of ReLU.
 static void with_tanh(Test* t, Op* op) {
     activation = UF_TANH;
-    const UfMlp m = shape_of(t->c, t->c->out);
-    const UfStatus status = t->be->plan(t->be, &m, t->P, t->c->N, t->c->rows);
-    if (status == UF_OK)
-        op(t);
-    else if (status != UF_ERR_UNSUPPORTED || !strstr(uf_error(), "tanh") || t->be->ppo_loss)
-        explain(t, uf_error());
+    op(t);
     activation = UF_RELU;
 }
 static void op_mlp_forward_tanh(Test* t) { with_tanh(t, op_mlp_forward); }
@@ -2979,8 +2974,11 @@ static void op_ppo_act(Test* t) {
             BEFORE(noise)[i] = (real)tanh(BEFORE(noise)[i]);  // in (-1, 1), most of it not near the ends
         o.action->written = o.log_prob->written = true;
         const UfPpoHeads heads = {DEV(head), ld, discrete ? NULL : DEV(log_std), A + 3};
+        Array* apart = t->c->rows % 2 ? new_array(t, "actions apart", 1, N * numbers,
+                                                  discrete ? 1 : sizeof(real), false, true)
+                                      : NULL;
         send(t);
-        t->be->ppo_act(t->be, &o.s, step, &heads, DEV(noise));
+        t->be->ppo_act(t->be, &o.s, step, &heads, DEV(noise), apart ? apart->device : NULL);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++)
             for (int row = 0; row < o.rows; row++) {
@@ -2991,6 +2989,12 @@ static void op_ppo_act(Test* t) {
                     expect(t, "action of another step", at, AFTER(o.action)[at * numbers],
                            BEFORE(o.action)[at * numbers], 0);
                     continue;
+                }
+                for (int i = 0; i < numbers && apart; i++) {
+                    const size_t from = at * numbers + i, to = (p * N + n) * numbers + i;
+                    expect(t, "action apart", to,
+                           discrete ? apart->after[to] : F(((const real*)(const void*)apart->after)[to]),
+                           F(AFTER(o.action)[from]), 0);
                 }
                 if (discrete) {
                     double log_p[MAX_OUT], below = 0;
@@ -3016,6 +3020,59 @@ static void op_ppo_act(Test* t) {
                     size += z * z + fabs(s) + 1 + fabs(z) * fabs(F(m[i])) / exp(s);
                 }
                 expect(t, "log_prob", at, AFTER(o.log_prob)[at], log_prob, (A + 8) * U * size);
+            }
+        clear(t);
+    }
+}
+
+// An answer to each step but one, then the beginning of the next rollout.
+static void op_ppo_store(Test* t) {
+    if (!has_ppo(t)) return;
+    for (int kind = 0; kind < 4; kind++) {
+        const bool bytes = kind % 2, begins_apart = kind / 2;
+        Rollout o = new_rollout(t, true, bytes);
+        const int N = o.s.N, O = o.s.O, step = o.s.T / 2, item = bytes ? 1 : sizeof(real);
+        Array *obs = bytes ? new_array(t, "obs apart", 1, N * O, 1, false, false)
+                           : normals(t, "obs apart", N * O, 1, 0),
+              *reward = normals(t, "reward apart", N, 1, 0),
+              *terminated = new_array(t, "terminated", 1, N, 1, false, false),
+              *truncated = new_array(t, "truncated", 1, N, 1, false, false);
+        for (int p = 0; p < t->P; p++) {
+            UfRandom r = random_of(t, p, 0);
+            for (int i = 0; i < N * O && bytes; i++)
+                obs->before[p * N * O + i] = (unsigned char)between(&r, 256);
+            for (int n = 0; n < N; n++) {
+                terminated->before[p * N + n] = between(&r, 3) == 0;
+                truncated->before[p * N + n] = between(&r, 3) == 0;
+            }
+        }
+        o.obs->written = o.reward->written = o.done->written = true;
+        send(t);
+        t->be->ppo_store(t->be, &o.s, step, obs->device, DEV(reward), terminated->device,
+                         begins_apart ? truncated->device : NULL);
+        t->be->ppo_store(t->be, &o.s, -1, begins_apart ? obs->device : NULL, NULL, NULL, NULL);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int place = 0; place < o.rows + N; place++) {
+                const int at_step = place / N, n = place % N;
+                const size_t i = p * N + n, row = p * o.rows + place, own = p * (o.rows + N) + place,
+                             last = p * (o.rows + N) + o.rows + n;
+                const bool from_apart =
+                    at_step == step + 1 || (at_step == 0 && (begins_apart || o.s.T == step + 1));
+                const unsigned char* expected = from_apart
+                                                    ? obs->before + i * O * item
+                                                    : o.obs->before + (at_step == 0 ? last : own) * O * item;
+                for (int k = 0; k < O * item; k++)
+                    expect(t, "byte of obs", own * O * item + k, o.obs->after[own * O * item + k],
+                           expected[k], 0);
+                if (at_step == o.s.T) continue;
+                const bool stored = at_step == step;
+                expect(t, "reward", row, F(AFTER(o.reward)[row]),
+                       F(stored ? BEFORE(reward)[i] : BEFORE(o.reward)[row]), 0);
+                expect(t, "done", row, o.done->after[row],
+                       !stored ? o.done->before[row]
+                               : terminated->before[i] || (begins_apart && truncated->before[i]),
+                       0);
             }
         clear(t);
     }
@@ -3417,6 +3474,7 @@ static const struct NamedOp {
     {"random_order", op_random_order, false},
     {"ppo_observe", op_ppo_observe, false},
     {"ppo_act", op_ppo_act, false},
+    {"ppo_store", op_ppo_store, false},
     {"ppo_episodes", op_ppo_episodes, false},
     {"ppo_values", op_ppo_values, false},
     {"ppo_advantages", op_ppo_advantages, false},
