@@ -292,7 +292,6 @@ template <int RULES>
 __global__ void __launch_bounds__(BLOCK)
     call_kernel(const __grid_constant__ NxLayout layout, const __grid_constant__ Call c) {
     __shared__ uint8_t marks[BLOCK];
-    __shared__ int any_ended;
     if (c.status->found) {
         if (thread() == 0 && blockIdx.x == 0) c.status->halted = 1;
         return;
@@ -302,7 +301,6 @@ __global__ void __launch_bounds__(BLOCK)
     const int count = static_cast<int>(c.n - first < c.envs ? c.n - first : c.envs), e = thread();
     const bool mine = e < count, follows = c.mode != SHOW && layout.autoreset == NX_SAME_STEP;
     NxEnv* env = s.env(mine ? e : 0);
-    if (thread() == 0) any_ended = 0;
     load_blocks(c, s, first, count);
     __syncthreads();
     int mark = 0;
@@ -314,13 +312,11 @@ __global__ void __launch_bounds__(BLOCK)
         uint16_t* codes = static_cast<uint16_t*>(c.out.final_obs) + (first + e) * (c.item / sizeof(uint16_t));
         if (mark & ENDED) {
             look(layout, s, e);
-            any_ended = 1;
         } else if (mine &&
                    (layout.observation == NX_OBS_RGB || layout.observation == NX_OBS_RGB_FIRST_PERSON)) {
             *codes = NO_CODE;
         }
-        __syncthreads();
-        if (any_ended) observe_last(layout, c, s, marks, first, count);
+        if (__syncthreads_or(mark & ENDED)) observe_last(layout, c, s, marks, first, count);
         __syncthreads();  // before others' blocks and views change
     }
     if (mark & ENDED) nx_begin_episode(&layout, env);

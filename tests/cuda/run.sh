@@ -18,13 +18,15 @@ if ! command -v compute-sanitizer >/dev/null; then
     exit $bad
 fi
 for tool in memcheck racecheck synccheck; do
-    log=$BUILD/tests/compute-sanitizer-$tool.log
-    if UF_TEST_CASES=5 compute-sanitizer --tool $tool --error-exitcode 9 "$BUILD/tests/test_kernels" >"$log" 2>&1; then
-        echo "ok compute-sanitizer $tool"
-    else
-        echo "not ok compute-sanitizer $tool: $log; its end:"
-        tail -n 10 "$log" | sed 's/^/    | /'
-        bad=1
-    fi
+    for program in test_kernels cuda/test_cuda_grid; do
+        name="compute-sanitizer $tool of ${program#*/}" log=$BUILD/tests/compute-sanitizer-$tool-${program#*/}.log
+        if UF_TEST_CASES=5 compute-sanitizer --tool $tool --error-exitcode 9 "$BUILD/tests/$program" >"$log" 2>&1; then
+            echo "ok $name"
+        else
+            echo "not ok $name: $log; its end:"
+            tail -n 10 "$log" | sed 's/^/    | /'
+            bad=1
+        fi
+    done
 done
 exit $bad

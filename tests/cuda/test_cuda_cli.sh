@@ -40,6 +40,12 @@ for precision in fp32 tf32 bf16; do
     check "verify in $precision" "$UNIFLORAL" verify --device cuda --precision $precision tests/data/update_*.h5
 done
 says "traces are the host's" "are replayed on the CPU" "$UNIFLORAL" verify --device cuda tests/data/classic_traces.h5
+check "verify of gridworlds" "$UNIFLORAL" verify --device cuda tests/data/minigrid_traces.h5
+check "it says what is the host's" "$UNIFLORAL" verify --device cuda tests/data/minigrid_tiles.h5
+check "in so many words" grep -q "on the CPU: tiles" "$T/out"
+check "bench of gridworlds" "$UNIFLORAL" bench --env MiniGrid-DoorKey-5x5-v0 --device cuda --envs 100 --steps 2 --windows 5
+check "with what a step moves" grep -Eq '"observation_bytes": 147, .*"device": "cuda .*"bytes_per_step": 347, "gb_per_second": ' "$T/out"
+says "more gridworlds than there is memory" "lower the number of environments" "$UNIFLORAL" bench --env MiniGrid-DoorKey-16x16-v0 --device cuda --envs 2147483647
 model=../shared/oracle/dynamics.h5
 for precision in fp32 tf32 bf16; do
     name="verify a world model in $precision"

@@ -47,6 +47,7 @@ inline float4 make_float4(float x, float y, float z, float w) { return float4{x,
 enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCWARP, UF_HOST_SHUFFLE, UF_HOST_ALL, UF_HOST_MMA };
 
 void __syncthreads();
+int __syncthreads_or(int predicate);
 void __syncwarp();
 // Hands in `bits` and gets those of another lane of the warp; every lane takes part.
 uint64_t uf_host_exchange(UfHostMeeting what, uint64_t bits, int from_lane);
