@@ -24,7 +24,9 @@ typedef struct UfReplay {
     double rounding;                  // of the backend's products
     int actor_layers, critic_layers;  // hidden ones; value has those of critics
     bool is_ppo;                      // no critic is behind its actor, and ratios are clipped
-    bool is_smooth;                   // units of tanh: none switches
+    int action_dim;                   // of PPO, as its clip_eps
+    double clip_eps;
+    bool is_smooth;  // units of tanh: none switches
 } UfReplay;
 
 // Harmless twice.

@@ -330,6 +330,8 @@ static UfStatus replay_group(Replay* r) {
     r->out->rounding = uf_ppo_backend(r->ppo)->rounding;
     r->out->actor_layers = r->out->critic_layers = (int)r->config->num_layers;
     r->out->is_ppo = true;
+    r->out->action_dim = r->space.action_dim;
+    r->out->clip_eps = r->config->clip_eps;
     r->out->is_smooth = r->config->activation == UF_TANH;
     UF_TRY(UF_ALLOC(&r->out->tensors, results, "results of a replay"));
     UF_TRY(load_parameters(r));
