@@ -322,6 +322,13 @@ static UfStatus create_envs(Run* run) {
     return status;
 }
 
+static void note_device(const Run* run) {
+    char text[300];
+    if (run->config.device != UF_DEVICE_AUTO) return;
+    snprintf(text, sizeof text, "device auto: %s", uf_ppo_backend(run->ppo)->about);
+    note(run, text);
+}
+
 // Members differ in their seeds.
 static UfStatus create_agents(Run* run) {
     const int P = (int)run->config.population;
@@ -479,6 +486,7 @@ static UfStatus run_all(Run* run) {
     UF_TRY(create_envs(run));  // refuses before there is a folder
     UF_TRY(open_folder(run));
     UF_TRY(open_agents(run));
+    note_device(run);
     UF_TRY(uf_pool_create(&run->pool, (int)run->config.num_threads));
     uf_run_folder_keep(&run->folder);
     run->first_iteration = run->logged_iteration = uf_ppo_iteration(run->ppo);
