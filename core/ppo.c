@@ -687,13 +687,16 @@ static UfStatus fetch(UfPpo* a) {
     return UF_OK;
 }
 
+// Of what was fetched.
+static UfStatus check_fetched(const UfPpo* a, int p) {
+    int bad[MAX_GROUPS] = {0};
+    for (int k = 0; k < a->num_groups; k++) bad[k] = a->fetched.bad[k * a->P + p];
+    return check_member(a, p, a->fetched.metrics + (size_t)p * UF_NUM_PPO_METRICS, bad);
+}
+
 UfStatus uf_ppo_check(UfPpo* a) {
     UF_TRY(fetch(a));
-    for (int p = 0; p < a->P; p++) {
-        int bad[MAX_GROUPS] = {0};
-        for (int k = 0; k < a->num_groups; k++) bad[k] = a->fetched.bad[k * a->P + p];
-        UF_TRY(check_member(a, p, a->fetched.metrics + (size_t)p * UF_NUM_PPO_METRICS, bad));
-    }
+    for (int p = 0; p < a->P; p++) UF_TRY(check_fetched(a, p));
     return UF_OK;
 }
 
@@ -834,7 +837,7 @@ const char* const uf_ppo_metric_names[UF_NUM_PPO_METRICS] = {
 
 UfStatus uf_ppo_metrics(UfPpo* a, int member, UfPpoMetrics* out) {
     UF_TRY(fetch(a));
-    if (a->backend->apart) UF_TRY(uf_ppo_check(a));
+    if (a->backend->apart) UF_TRY(check_fetched(a, member));
     const double* sums = a->fetched.sums + 3 * (size_t)member;
     for (int i = 0; i < UF_NUM_PPO_METRICS; i++)
         out->values[i] = a->metrics_count

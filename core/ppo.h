@@ -71,6 +71,7 @@ typedef struct UfPpo UfPpo;
 // Errors: UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_UNSUPPORTED (a device that has not all of the ops).
 UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
                        const UfPpoSpace* space, int num_threads);
+// Environments that moved to its device are freed before.
 void uf_ppo_free(UfPpo* ppo);
 int uf_ppo_population(const UfPpo* ppo);
 const UfPpoConfig* uf_ppo_config(const UfPpo* ppo, int member);

@@ -286,14 +286,19 @@ static UfStatus train(Run* run) {
     const UfPpoConfig* c = &run->config;
     const int64_t end = uf_ppo_num_iterations(run->ppo);
     while (uf_ppo_iteration(run->ppo) < end) {
-        const UfStatus status = uf_ppo_iterate(run->ppo, run->envs);
+        UfStatus status = uf_ppo_iterate(run->ppo, run->envs);
         const int64_t i = run->result->iteration = uf_ppo_iteration(run->ppo);
+        const bool evaluates = c->eval_interval && i % c->eval_interval == 0,
+                   logs = evaluates || i % c->log_interval == 0 || i == end,
+                   saves = i % c->checkpoint_interval == 0 || (run->options->stop && *run->options->stop),
+                   ticks = uf_now() - run->last_tick >= 0.1;
+        // Only now does the host wait for a device.
+        if (status == UF_OK && (logs || saves || ticks)) status = uf_ppo_check(run->ppo);
         if (status == UF_ERR_NONFINITE) return nonfinite(run);
         UF_TRY(status);
-        const bool evaluates = c->eval_interval && i % c->eval_interval == 0;
-        if (evaluates || i % c->log_interval == 0 || i == end) UF_TRY(log_line(run, evaluates));
+        if (logs) UF_TRY(log_line(run, evaluates));
         if (i % c->checkpoint_interval == 0 && i < end) UF_TRY(save(run));
-        if (uf_now() - run->last_tick >= 0.1) {
+        if (ticks) {
             UF_TRY(progress(run, UF_RUN_TICK));
             run->last_tick = uf_now();
         }
@@ -315,6 +320,13 @@ static UfStatus create_envs(Run* run) {
     const UfStatus status = uf_ppo_envs_create(&run->envs, &run->spec, &options);
     uf_free(seeds);
     return status;
+}
+
+static void note_device(const Run* run) {
+    char text[300];
+    if (run->config.device != UF_DEVICE_AUTO) return;
+    snprintf(text, sizeof text, "device auto: %s", uf_ppo_backend(run->ppo)->about);
+    note(run, text);
 }
 
 // Members differ in their seeds.
@@ -474,6 +486,7 @@ static UfStatus run_all(Run* run) {
     UF_TRY(create_envs(run));  // refuses before there is a folder
     UF_TRY(open_folder(run));
     UF_TRY(open_agents(run));
+    note_device(run);
     UF_TRY(uf_pool_create(&run->pool, (int)run->config.num_threads));
     uf_run_folder_keep(&run->folder);
     run->first_iteration = run->logged_iteration = uf_ppo_iteration(run->ppo);
@@ -490,8 +503,8 @@ UfStatus uf_ppo_run(const UfPpoRunOptions* options, UfPpoResult* result) {
                .config = *options->config};
     *result = (UfPpoResult){.iteration = 0};
     const UfStatus status = run_all(&run);
+    uf_ppo_envs_free(run.envs);  // they may be on the agents' device
     uf_ppo_free(run.ppo);
-    uf_ppo_envs_free(run.envs);
     uf_pool_free(run.pool);
     uf_run_folder_close(&run.folder);
     return status;

@@ -30,8 +30,8 @@ typedef struct Training {
 } Training;
 
 static void free_training(Training* t) {
-    uf_ppo_free(t->ppo);
     uf_ppo_envs_free(t->envs);
+    uf_ppo_free(t->ppo);
 }
 
 static UfPpoEnvs* envs_of(const UfPpoConfig* const* configs, int P) {

@@ -9,7 +9,7 @@ if [[ -n $why ]]; then
     echo "SKIP test-cuda: ${why#error: }"
     exit 0
 fi
-bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" "$BUILD/tests/cuda/test_cuda_grid" tests/cuda/test_cuda_cli.sh
+bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" "$BUILD/tests/cuda/test_cuda_grid" "$BUILD/tests/cuda/test_cuda_ppo" tests/cuda/test_cuda_cli.sh
 bad=$?
 UF_TEST_DEVICE=cuda bash tests/run_tests.sh "$BUILD/tests/test_agent" "$BUILD/tests/test_discrete" "$BUILD/tests/test_model" "$BUILD/tests/test_dynamics" \
     "$BUILD/tests/test_online" "$BUILD/tests/test_play" || bad=1
