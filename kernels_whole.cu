@@ -21,7 +21,7 @@ namespace uf_cuda {
 namespace {
 
 enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
-enum { MOST_SHARED = 160 << 10 };  // bytes of a tile: a block of Ampere has 163 KB, of which some are static
+enum { MOST_SHARED = 140 << 10 };  // bytes of a tile of 64 rows of MOST_IN; a block of Ampere has 163 KB
 enum { COLUMNS = 32, ITEMS = MOST_WIDTH / WARP };  // columns a warp multiplies; numbers a lane has of a row
 
 static_assert(WARPS * COLUMNS == int{MOST_WIDTH}, "a warp for each 32 columns");
