@@ -22,7 +22,7 @@ namespace uf_cuda {
 namespace {
 
 enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
-enum { MOST_SHARED = 160 << 10 };  // bytes of a tile: a block of Ampere has 163 KB, of which some are static
+enum { MOST_SHARED = 140 << 10 };  // bytes of a tile of 64 rows of MOST_IN; a block of Ampere has 163 KB
 // Columns a warp multiplies, so that a lane has W numbers of a row and a block a thread for each column.
 enum { COLUMNS = WARP };
 enum { FEW_WARPS = 2 };  // of a block for a narrow network
