@@ -73,6 +73,8 @@ UfStatus nx_find_observation(NxObservation* out, const char* name) {
     return uf_fail_unknown("observation", name, observation_names);
 }
 
+const char* nx_id(int index) { return index >= 0 && index < nx_num_specs ? nx_specs[index].id : NULL; }
+
 // "Sandbox-WxH": empty levels of any size, for states that are set.
 static UfStatus find_spec(NxSpec* spec, const char* id) {
     const NxSpec* row;
@@ -253,6 +255,7 @@ static inline __attribute__((always_inline)) void step_one(const Call* call, int
     if (env->ended && layout->autoreset == NX_SAME_STEP) {
         const size_t bytes = nx_observer_shape(b->observer).bytes;
         if (out->final_obs) nx_observe(b->observer, env, 1, (uint8_t*)out->final_obs + (size_t)i * bytes);
+        if (out->final_direction) out->final_direction[i] = env->direction;
         begin_episode(layout, env);
     }
     if (out->direction) out->direction[i] = env->direction;
@@ -739,6 +742,19 @@ UfStatus nx_restore(NxBatch* b, const void* bytes) {
     }
     uf_free(aside);
     if (status == UF_OK) memcpy(b->blocks, bytes, nx_save_bytes(b));
+    return status;
+}
+
+// By what saves and restores, wherever the blocks are: it is for the begin of things.
+UfStatus nx_seed(NxBatch* b, uint64_t seed) {
+    uint8_t* blocks;
+    if (!b) return UF_FAIL(UF_ERR_ARGUMENT, "nx_seed: batch is NULL");
+    UF_TRY(uf_alloc((void**)&blocks, (size_t)b->n, b->layout.env_bytes, "environments"));
+    UfStatus status = nx_save(b, blocks);
+    for (int64_t i = 0; i < b->n; i++)
+        ((NxEnv*)(blocks + (size_t)i * b->layout.env_bytes))->random = nx_random_begin(seed, (uint64_t)i);
+    if (status == UF_OK) status = nx_restore(b, blocks);
+    uf_free(blocks);
     return status;
 }
 
