@@ -764,3 +764,14 @@ UfStatus nx_mission(const NxBatch* b, int64_t index, char text[128]) {
     nx_mission_text(&b->layout, env_at(b, index), text);
     return UF_OK;
 }
+
+// The text depends on these alone.
+int nx_mission_varies(const NxBatch* b) {
+    const NxObject key = {0, 0, NX_CELL(NX_KEY, NX_RED)}, ball = {0, 0, NX_CELL(NX_BALL, NX_BLUE)};
+    const NxEnv one = {.target = key, .aux = ball, .mission = 0},
+                other = {.target = ball, .aux = key, .mission = 1};
+    char text[128], differs[128];
+    nx_mission_text(&b->layout, &one, text);
+    nx_mission_text(&b->layout, &other, differs);
+    return strcmp(text, differs) != 0;
+}

@@ -154,6 +154,8 @@ UF_API UfStatus nx_save(const NxBatch* batch, void* bytes);
 UF_API UfStatus nx_restore(NxBatch* batch, const void* bytes);
 // The mission's text as MiniGrid words it, at most 127 letters.
 UF_API UfStatus nx_mission(const NxBatch* batch, int64_t env, char text[128]);
+// 1 where missions may differ, 0 where all of the batch's states have one and the same.
+UF_API int nx_mission_varies(const NxBatch* batch);
 
 #ifdef __cplusplus
 }

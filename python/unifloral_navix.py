@@ -81,6 +81,7 @@ _FUNCTIONS = {
     "nx_save": (c_int, [_BATCH, c_void_p]),
     "nx_restore": (c_int, [_BATCH, c_void_p]),
     "nx_mission": (c_int, [_BATCH, c_int64, c_char_p]),
+    "nx_mission_varies": (c_int, [_BATCH]),
 }
 _NAME = "libunifloral.so.0"
 
@@ -165,8 +166,7 @@ _ARRAYS = ("carrying", "carrying_contents", "target", "aux")
 
 # ---- 3 the environment ----
 
-# Characters of missions, of which there are up to 127.
-_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ,"
+_LETTERS = "abcdefghijklmnopqrstuvwxyz ,"  # of missions
 
 
 class _Batch:
@@ -274,7 +274,9 @@ class NavixVectorEnv(VectorEnv):
         self._return, self._length = np.zeros(n, np.float32), np.zeros(n, np.int32)
         self._final_obs = self._batch.new_array() if mode == AutoresetMode.SAME_STEP and self._has_image else None
         self._ended = np.zeros(n, bool)
-        self._missions = [""] * n
+        self._has_missions = not self._alone and _library.nx_mission_varies(self._batch.handle)
+        self._missions = [self._mission(0)] * n
+        self._mission_tuple = tuple(self._missions)
         self._read_missions(range(n))
 
     @staticmethod
@@ -345,14 +347,16 @@ class NavixVectorEnv(VectorEnv):
             observation["image"] = self._image(arrays.obs)
         return observation
 
-    def _read_missions(self, envs):
-        if self._alone:
-            return
+    def _mission(self, env):
         text = ctypes.create_string_buffer(128)
-        for i in envs:
-            _check(_library.nx_mission(self._batch.handle, int(i), text))
-            self._missions[i] = text.value.decode()
-        self._mission_tuple = tuple(self._missions)
+        _check(_library.nx_mission(self._batch.handle, env, text))
+        return text.value.decode()
+
+    def _read_missions(self, envs):
+        if self._has_missions:
+            for i in envs:
+                self._missions[i] = self._mission(int(i))
+            self._mission_tuple = tuple(self._missions)
 
     # -- gymnasium's interface --
 

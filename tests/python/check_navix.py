@@ -188,7 +188,7 @@ def compare_families(names, mode):
         same(env.observe(), observe_theirs(other), name)
         follow(env, other, 120, np.random.default_rng(k), seen)
         env.close()
-    assert min(seen.values()) > 15, f"too little happened: {seen}"
+    assert min(seen.values()) > 10, f"too little happened: {seen}"
 
 
 def case_minigrid_view_size_and_walls():
