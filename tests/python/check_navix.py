@@ -6,6 +6,7 @@ Prints "ok name", "not ok name" with the reason, or "skip name".
 import inspect
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import traceback
@@ -497,6 +498,27 @@ def case_library_elsewhere():
                        check=True)
         status, said = load(stub)
         assert status == 1 and sentence in said, said
+
+
+def case_library_found():
+    """Beside the module, above it, in an installation's lib/, by pkg-config: the first of them."""
+    stage, real = os.path.join(os.environ["TEST_FOLDER"], "stage"), os.path.realpath(os.environ["UNIFLORAL_LIBRARY"])
+    module = os.path.join(stage, "share", "unifloral", "python")
+    os.makedirs(module)
+    shutil.copy(ours.__file__, module)
+    with open(os.path.join(stage, "unifloral.pc"), "w") as file:
+        file.write(f"libdir={stage}/elsewhere\nName: unifloral\nDescription: staged\nVersion: {ours.VERSION}\n")
+    env = {**os.environ, "PYTHONPATH": module, "PKG_CONFIG_PATH": stage}
+    del env["UNIFLORAL_LIBRARY"]
+    folders = [os.path.join(stage, "lib"), os.path.dirname(module), module]
+    if shutil.which("pkg-config"):
+        folders.insert(0, os.path.join(stage, "elsewhere"))
+    for folder in folders:  # each before those that were there already
+        os.makedirs(folder, exist_ok=True)
+        os.symlink(real, os.path.join(folder, "libunifloral.so.0"))
+        done = subprocess.run([sys.executable, "-c", "import unifloral_navix as u, os; print(os.path.realpath(os.path.dirname("
+                               "u._library._name)))"], capture_output=True, text=True, env=env)
+        assert done.stdout.strip() == os.path.realpath(folder), f"{folder}: {done.stdout}{done.stderr}"
 
 
 def main():
