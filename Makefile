@@ -296,18 +296,20 @@ readme: all
 ROOT = $(DESTDIR)$(PREFIX)
 
 install: all
-	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include
+	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include $(ROOT)/share/unifloral/python
 	install -m 755 unifloral $(ROOT)/bin/
 	install -m 644 unifloral.h navix.h $(ROOT)/include/
 	install -m 644 libunifloral.a $(ROOT)/lib/
 	install -m 755 libunifloral.so.0 $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
+	install -m 644 python/unifloral_navix.py $(ROOT)/share/unifloral/python/
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|; s|@MUJOCO@|$(MUJOCO)|; s|@CUDA@|$(CUDA_LIBS)|' unifloral.pc.in \
 		>$(ROOT)/lib/pkgconfig/unifloral.pc
 
 uninstall:
 	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/include/navix.h $(ROOT)/lib/pkgconfig/unifloral.pc \
 		$(addprefix $(ROOT)/lib/,libunifloral.a libunifloral.so libunifloral.so.0)
+	rm -rf $(ROOT)/share/unifloral
 
 clean:
 	rm -rf build unifloral libunifloral.a libunifloral.so.0

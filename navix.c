@@ -85,6 +85,8 @@ UfStatus nx_find_observation(NxObservation* out, const char* name) {
     return uf_fail_unknown("observation", name, observation_names);
 }
 
+const char* nx_id(int index) { return index >= 0 && index < nx_num_specs ? nx_specs[index].id : NULL; }
+
 // "Sandbox-WxH": empty levels of any size, for states that are set.
 static UfStatus find_spec(NxSpec* spec, const char* id) {
     const NxSpec* row;
@@ -934,6 +936,19 @@ UfStatus nx_restore(NxBatch* b, const void* bytes) {
     return status;
 }
 
+// By what saves and restores, wherever the blocks are: it is for the begin of things.
+UfStatus nx_seed(NxBatch* b, uint64_t seed) {
+    uint8_t* blocks;
+    if (!b) return UF_FAIL(UF_ERR_ARGUMENT, "nx_seed: batch is NULL");
+    UF_TRY(uf_alloc((void**)&blocks, (size_t)b->n, b->layout.env_bytes, "environments"));
+    UfStatus status = nx_save(b, blocks);
+    for (int64_t i = 0; i < b->n; i++)
+        ((NxEnv*)(blocks + (size_t)i * b->layout.env_bytes))->random = nx_random_begin(seed, (uint64_t)i);
+    if (status == UF_OK) status = nx_restore(b, blocks);
+    uf_free(blocks);
+    return status;
+}
+
 UfStatus nx_mission(const NxBatch* b, int64_t index, char text[128]) {
     UF_TRY(check_env(b, index, "nx_mission"));
     if (!text) return UF_FAIL(UF_ERR_ARGUMENT, "nx_mission: text is NULL");
@@ -941,4 +956,15 @@ UfStatus nx_mission(const NxBatch* b, int64_t index, char text[128]) {
     UF_TRY(get_env(b, index, &env));
     nx_mission_text(&b->layout, env, text);
     return UF_OK;
+}
+
+// The text depends on these alone.
+int nx_mission_varies(const NxBatch* b) {
+    const NxObject key = {0, 0, NX_CELL(NX_KEY, NX_RED)}, ball = {0, 0, NX_CELL(NX_BALL, NX_BLUE)};
+    const NxEnv one = {.target = key, .aux = ball, .mission = 0},
+                other = {.target = ball, .aux = key, .mission = 1};
+    char text[128], differs[128];
+    nx_mission_text(&b->layout, &one, text);
+    nx_mission_text(&b->layout, &other, differs);
+    return strcmp(text, differs) != 0;
 }

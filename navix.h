@@ -51,6 +51,9 @@ typedef enum NxObservation {
 // By name: "first_person", "full", ...   Errors: UF_ERR_ARGUMENT, with the names there are.
 UF_API UfStatus nx_find_observation(NxObservation* out, const char* name);
 
+// The ids there are, one after another from 0; NULL past the last. "Sandbox-WxH", with any sides, is no level to play.
+UF_API const char* nx_id(int index);
+
 // What happens to an environment whose episode has ended.
 typedef enum NxAutoreset {
     NX_NEXT_STEP,  // the next step ignores its action and returns the new episode's first observation, reward 0
@@ -95,6 +98,7 @@ typedef struct NxOutput {
     uint8_t* direction;     // the agent's
     float* episode_return;  // of the episode so far, this step included
     int32_t* episode_length;
+    uint8_t* final_direction;  // the agent's where final_obs is written
 } NxOutput;
 
 // Shape and type of the batch's observations.
@@ -112,6 +116,9 @@ UF_API void nx_free(NxBatch* batch);
 UF_API NxShape nx_shape(const NxBatch* batch);
 UF_API int64_t nx_num_envs(const NxBatch* batch);
 
+// The randomness of every environment begins anew, as nx_create begins it with this seed; episodes go on. An nx_reset
+// after it draws the levels that are there after nx_create.   Errors: UF_ERR_MEMORY
+UF_API UfStatus nx_seed(NxBatch* batch, uint64_t seed);
 // Starts a new episode everywhere. Writes obs, direction; reward, terminated, truncated are 0.
 UF_API UfStatus nx_reset(NxBatch* batch, const NxOutput* out);
 // One step of each environment; actions (n). Errors: UF_ERR_ARGUMENT (an action that is not one, with the
@@ -165,6 +172,8 @@ UF_API UfStatus nx_save(const NxBatch* batch, void* bytes);
 UF_API UfStatus nx_restore(NxBatch* batch, const void* bytes);
 // The mission's text as MiniGrid words it, at most 127 letters.
 UF_API UfStatus nx_mission(const NxBatch* batch, int64_t env, char text[128]);
+// 1 where missions may differ, 0 where all of the batch's states have one and the same.
+UF_API int nx_mission_varies(const NxBatch* batch);
 
 #ifdef __cplusplus
 }

@@ -42,7 +42,10 @@ static inline UF_HD NxTurn nx_take_turn(const NxLayout* layout, NxEnv* env, int6
     if (out->truncated) out->truncated[i] = result.truncated;
     if (out->episode_return) out->episode_return[i] = env->episode_return;
     if (out->episode_length) out->episode_length[i] = env->step_count;
-    if (env->ended && layout->autoreset == NX_SAME_STEP) return NX_TURN_LAST;
+    if (env->ended && layout->autoreset == NX_SAME_STEP) {
+        if (out->final_direction) out->final_direction[i] = env->direction;
+        return NX_TURN_LAST;
+    }
     return resets ? NX_TURN_LEVEL : NX_TURN_STEP;
 }
 

@@ -50,10 +50,11 @@ check "act builds against the installed archive" $CC -std=c11 examples/act.c $(p
 check "and gives the same actions too" eval "'$T/act_static' '$T/point.h5' | cmp - '$T/actions'"
 check "train_arrays builds against the installed library" $CC -std=c11 examples/train_arrays.c $(pc --cflags --libs) -o "$T/train"
 check "the installed program runs" "$T/stage/usr/bin/unifloral" --version
+check "the module for Python is installed" cmp python/unifloral_navix.py "$T/stage/usr/share/unifloral/python/unifloral_navix.py"
 # Less the linker's own three, which it shows where a library linked has them too.
 nm -D --defined-only libunifloral.so.0 | awk '$2 != "A" && $3 !~ /^(__bss_start|_edata|_end)$/ { print $3 }' | sort >"$T/exported"
-sed -nE 's/^UF_API .*[ *](uf_[a-z_0-9]+)\(.*/\1/p' unifloral.h | sort >"$T/declared"
-check "the shared library exports what the header declares" diff "$T/declared" "$T/exported"
+sed -nE 's/^UF_API .*[ *]((uf|nx)_[a-z_0-9]+)\(.*/\1/p' unifloral.h navix.h | sort >"$T/declared"
+check "the shared library exports what the headers declare" diff "$T/declared" "$T/exported"
 check "make uninstall" make uninstall PREFIX=/usr "DESTDIR=$T/stage"
 check "nothing is left of it" test -z "$(find "$T/stage" -type f -o -type l)"
 exit $bad

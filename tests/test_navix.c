@@ -254,12 +254,18 @@ static void test_missions(void** state) {
     (void)state;
     for (int i = 0; i < nx_num_specs; i++) {
         NxBatch* batch = create(nx_specs[i].id, 64, defaults());
+        char text[128], first[128];
+        assert_ok(nx_mission(batch, 0, first));
+        int num_others = 0;
         for (int k = 0; k < 64; k++) {
-            char text[128];
             assert_ok(nx_mission(batch, k, text));
+            num_others += strcmp(text, first) != 0;
             assert_true(strlen(text) <= 96);
             assert_int_equal(strspn(text, "abcdefghijklmnopqrstuvwxyz ,"), strlen(text));
         }
+        // The maze's ball is blue in every level, but not in every state.
+        assert_int_equal(nx_mission_varies(batch),
+                         num_others > 0 || nx_specs[i].family == NX_FAMILY_OBSTRUCTED_MAZE);
         nx_free(batch);
     }
 }
@@ -917,7 +923,9 @@ static void test_autoreset(void** state) {
         uint8_t obs[2][75], last[2][75], terminated[2], truncated[2], direction[2];
         float reward[2], returns[2];
         int32_t length[2];
-        const NxOutput out = {obs, last, reward, terminated, truncated, direction, returns, length};
+        uint8_t last_direction[2] = {9, 9};
+        const NxOutput out = {obs,       last,    reward, terminated,    truncated,
+                              direction, returns, length, last_direction};
         memset(last, 0, sizeof last);
         assert_ok(nx_reset(batch, &out));
         assert_int_equal(direction[0], EAST);
@@ -939,6 +947,8 @@ static void test_autoreset(void** state) {
         assert_int_equal(last[0][goal], at_once ? 10 : 0);
         assert_int_equal(last[1][start], 0);  // written where an episode ended
         assert_int_equal(direction[0], at_once ? EAST : SOUTH);
+        assert_int_equal(last_direction[0], at_once ? SOUTH : 9);
+        assert_int_equal(last_direction[1], 9);
 
         const uint8_t turn[2] = {NX_RIGHT, NX_DONE};
         assert_ok(nx_step(batch, turn, &out));
@@ -971,9 +981,33 @@ static void test_seeds(void** state) {
     assert_true(memcmp(a, b, sizeof a) != 0);
     assert_ok(nx_reset(one, &(NxOutput){.obs = b}));
     assert_true(memcmp(a, b, sizeof a) != 0);
+
+    // Seeds start over, in the middle of anything; until the next episode nothing shows it.
+    NxBatch* begun;
+    assert_ok(nx_create(&begun, "MiniGrid-DoorKey-8x8-v0", 8, 2, &options));
+    assert_ok(nx_step(one, (uint8_t[8]){NX_RIGHT, NX_LEFT}, &(NxOutput){.obs = a}));
+    assert_ok(nx_seed(one, 2));
+    assert_ok(nx_show(one, b));
+    assert_memory_equal(a, b, sizeof a);
+    assert_ok(nx_show(begun, a));
+    for (int round = 0; round < 2; round++) {
+        assert_ok(nx_reset(one, &(NxOutput){.obs = b}));
+        assert_memory_equal(a, b, sizeof a);
+        assert_ok(nx_reset(begun, &(NxOutput){.obs = a}));
+    }
+    nx_free(begun);
+    assert_int_equal(nx_seed(NULL, 0), UF_ERR_ARGUMENT);
     nx_free(one);
     nx_free(same);
     nx_free(other);
+}
+
+static void test_ids(void** state) {
+    (void)state;
+    int count = 0;
+    for (; nx_id(count); count++) assert_ptr_equal(nx_id(count), nx_specs[count].id);
+    assert_int_equal(count, nx_num_specs);
+    assert_null(nx_id(-1));
 }
 
 // What is set is what is got, for every id, on states in the middle of episodes; and it goes on alike.
@@ -1381,6 +1415,7 @@ int main(void) {
         cmocka_unit_test(test_batches),
         cmocka_unit_test(test_autoreset),
         cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_ids),
         cmocka_unit_test(test_states),
         cmocka_unit_test(test_refused_batches),
         cmocka_unit_test(test_refused_steps),
