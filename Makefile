@@ -238,7 +238,7 @@ tsan:
 # the sanitizers. The tests of agents run twice, the second time on the device.
 CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
-DEVICE_TESTS = tests/test_agent.c tests/test_dynamics.c tests/test_online.c tests/test_play.c
+DEVICE_TESTS = tests/test_agent.c tests/test_discrete.c tests/test_dynamics.c tests/test_online.c tests/test_play.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(DEVICE_TESTS)"
@@ -298,7 +298,7 @@ ROOT = $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include
 	install -m 755 unifloral $(ROOT)/bin/
-	install -m 644 unifloral.h $(ROOT)/include/
+	install -m 644 unifloral.h navix.h $(ROOT)/include/
 	install -m 644 libunifloral.a $(ROOT)/lib/
 	install -m 755 libunifloral.so.0 $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
@@ -306,7 +306,7 @@ install: all
 		>$(ROOT)/lib/pkgconfig/unifloral.pc
 
 uninstall:
-	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/lib/pkgconfig/unifloral.pc \
+	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/include/navix.h $(ROOT)/lib/pkgconfig/unifloral.pc \
 		$(addprefix $(ROOT)/lib/,libunifloral.a libunifloral.so libunifloral.so.0)
 
 clean:

@@ -2,18 +2,19 @@
 // tiny-cuda-nn's fully fused networks do: for widths up to 256, where launches and not arithmetic cost the time.
 //
 // A block has one network and a tile of 16 M rows, whose activations stay in shared memory from the first layer to
-// the last. A warp takes 32 columns of a layer for all rows of the tile, so that a weight is needed by one warp of the
+// the last. Its W warps are 8, or 2 where the width is 64 at most, so that each has work and more blocks share a
+// multiprocessor; as M, W changes no bit. A warp takes 32 columns of a layer for all rows of the tile, so that a weight is needed by one warp of the
 // block alone: it goes from the L2 cache straight to registers, DEPTH groups ahead of its use, in 16-byte pieces.
 // Nothing would be gained by laying it into shared memory on the way. Products are mma.sync (tf32, bf16; sums in fp32)
 // or, in fp32, multiplied and added in the order of k. The columns a lane gets of four 8-wide products are interleaved
 // (column 4 s + j of 32 is slot s of product j), so that its loads and stores are 16 bytes wide; what is summed over is
 // permuted likewise, which a sum does not mind.
-// Between products a warp takes rows: bias, ReLU, LayerNorm, tape, output layer. Backward a thread takes a column, for
+// Between products a warp takes rows: bias, activation, LayerNorm, tape, output layer. Backward a thread takes a column, for
 // sums over the rows of each chunk of ROWS, as kernels.cu does; so M changes no bit.
 // The gradients of all kernels are one more launch: tiles of 64 x 64, the rows of a gradient block summed in order,
 // and, in the blocks behind these, the sums of the chunks.
 //
-// Rooms: shapes, products, forward, backward, gradients, launching.
+// Rooms: shapes, products, forward, backward, second order, gradients, launching.
 #include "kernels.cuh"
 
 namespace uf_cuda {
@@ -22,10 +23,11 @@ namespace {
 
 enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
 enum { MOST_SHARED = 160 << 10 };  // bytes of a tile: a block of Ampere has 163 KB, of which some are static
-enum { COLUMNS = 32, ITEMS = MOST_WIDTH / WARP };  // columns a warp multiplies; numbers a lane has of a row
+// Columns a warp multiplies, so that a lane has W numbers of a row and a block a thread for each column.
+enum { COLUMNS = WARP };
+enum { FEW_WARPS = 2 };  // of a block for a narrow network
 
 static_assert(WARPS * COLUMNS == int{MOST_WIDTH}, "a warp for each 32 columns");
-static_assert(THREADS == int{MOST_WIDTH}, "a thread for each column");
 
 // ---- shapes ----
 
@@ -262,21 +264,21 @@ struct Forward {
 };
 
 // Rows of the input, zero beyond them and beyond their columns.
-template <int PRECISION>
+template <int PRECISION, int W>
 __device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, int columns, int count,
                                  int tile_rows) {
     const int padded = round_up(columns, 16);
-    for (int e = static_cast<int>(threadIdx.x); e < tile_rows * padded; e += THREADS) {
+    for (int e = static_cast<int>(threadIdx.x); e < tile_rows * padded; e += W * WARP) {
         const int b = e / padded, i = e % padded;
         tile[b * ld + i] =
             b < count && i < columns ? operand<PRECISION>(x[static_cast<int64_t>(b) * x_ld + i]) : 0;
     }
 }
 
-// relu(z + bias), LayerNorm and, last, the output layer: a warp takes 2 M rows of the tile.
-template <int PRECISION, int M>
+// Activation of z + bias, LayerNorm and, last, the output layer: a warp takes 16 M / W rows of the tile.
+template <int PRECISION, int M, int W, int ACTIVATION>
 __device__ inline void forward_rows(const Forward& c, const Place& p, float* tile, const float* w, int l) {
-    constexpr int R = ROWS * M / WARPS;
+    constexpr int R = ROWS * M / W, ITEMS = W;
     const int width = c.net.width, first = warp() * R;
     const float *bias = w + c.net.bias[l], *scale = w + c.net.scale[l], *shift = w + c.net.shift[l];
     const Rows r = c.tape.r[l], stats = c.tape.stats[l];
@@ -288,7 +290,7 @@ __device__ inline void forward_rows(const Forward& c, const Place& p, float* til
 #pragma unroll
         for (int k = 0; k < R; k++) {
             const float z = j < width ? tile[(first + k) * c.ld + j] + add : 0;
-            x[k][i] = z <= 0 ? 0 : z;  // written so that NaN stays NaN
+            x[k][i] = activate<ACTIVATION>(z);
             total[k] += x[k][i];
             if (r.at && j < width && first + k < p.count)
                 r.at[p.g * r.stride + static_cast<int64_t>(p.first + first + k) * width + j] = x[k][i];
@@ -351,19 +353,19 @@ __device__ inline void forward_rows(const Forward& c, const Place& p, float* til
     }
 }
 
-template <int PRECISION, int M>
-__global__ void __launch_bounds__(THREADS, 1) whole_forward_kernel(Forward c) {
+template <int PRECISION, int M, int W, int ACTIVATION>
+__global__ void __launch_bounds__(W* WARP, 1) whole_forward_kernel(Forward c) {
     float* tile = uf_shared_memory();
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
-    load_tile<PRECISION>(tile, c.ld,
-                         c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
-                         c.x_ld, c.net.in, p.count, ROWS * M);
+    load_tile<PRECISION, W>(tile, c.ld,
+                            c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
+                            c.x_ld, c.net.in, p.count, ROWS * M);
     __syncthreads();
     for (int l = 0; l < c.net.layers; l++) {
         multiply_tile<PRECISION, M, false>(tile, c.ld, w + c.net.kernel[l], c.net.width,
                                            l ? c.net.width : c.net.in, c.net.width);
-        forward_rows<PRECISION, M>(c, p, tile, w, l);
+        forward_rows<PRECISION, M, W, ACTIVATION>(c, p, tile, w, l);
         __syncthreads();
     }
 }
@@ -389,13 +391,13 @@ struct Normed {
 };
 
 // dL/dh of the last hidden layer from that of the output.
-template <int M>
+template <int M, int W>
 __device__ inline void load_top(const Backward& c, const Place& p, float* tile, float* seeds,
                                 const float* w) {
     const int out = c.net.out, j = static_cast<int>(threadIdx.x);
     const float *dout = c.dout.at + (p.g * c.dout.stride + static_cast<int64_t>(p.first) * out),
                 *weights = w + c.net.kernel[c.net.layers] + j * out;
-    for (int e = j; e < ROWS * M * out; e += THREADS) seeds[e] = e < p.count * out ? dout[e] : 0;
+    for (int e = j; e < ROWS * M * out; e += W * WARP) seeds[e] = e < p.count * out ? dout[e] : 0;
     __syncthreads();
     for (int b = 0; b < ROWS * M && j < c.net.width; b++) {
         float sum = 0;
@@ -407,11 +409,11 @@ __device__ inline void load_top(const Backward& c, const Place& p, float* tile, 
     __syncthreads();
 }
 
-// The means of LayerNorm's derivative: a warp takes 2 M rows.
-template <int M>
+// The means of LayerNorm's derivative: a warp takes 16 M / W rows.
+template <int M, int W>
 __device__ inline void backward_means(const Backward& c, const Place& p, const float* tile, Normed* normed,
                                       const float* scale, int l) {
-    constexpr int R = ROWS * M / WARPS;
+    constexpr int R = ROWS * M / W, ITEMS = W;
     const int width = c.net.width, first = warp() * R;
     const float* r = c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
     const float* stats = c.tape.stats[l].at + (p.g * c.tape.stats[l].stride + 2 * p.first);
@@ -441,7 +443,7 @@ __device__ inline void backward_means(const Backward& c, const Place& p, const f
 }
 
 // dL/dh -> dL/dz of a column, and its sums over each chunk of rows.
-template <int PRECISION, int M>
+template <int PRECISION, int M, int ACTIVATION>
 __device__ inline void backward_column(const Backward& c, const Place& p, float* tile, const float* seeds,
                                        const Normed* normed, const float* w, int l) {
     const int width = c.net.width, j = static_cast<int>(threadIdx.x);
@@ -467,7 +469,7 @@ __device__ inline void backward_column(const Backward& c, const Place& p, float*
                 dz = n.inv_std * (dy * gain - n.s1 - xhat * n.s2);
             }
             if (top) dkernel += h * seeds[b];
-            dz = live > 0 ? dz : 0;
+            dz = activation_grad<ACTIVATION>(live, dz);
             dbias += dz;
             tile[b * c.ld + j] = operand<PRECISION>(dz);
             if (dz_out && b < p.count) dz_out[b * width] = dz;
@@ -481,10 +483,10 @@ __device__ inline void backward_column(const Backward& c, const Place& p, float*
     }
 }
 
-// Input columns from dx_first on: a warp takes 2 M rows of the tile times rows of the first kernel.
-template <int M>
+// Input columns from dx_first on: a warp takes 16 M / W rows of the tile times rows of the first kernel.
+template <int M, int W>
 __device__ inline void write_dx(const Backward& c, const Place& p, const float* tile, const float* w) {
-    constexpr int R = ROWS * M / WARPS;
+    constexpr int R = ROWS * M / W, ITEMS = W;
     const int width = c.net.width, first = warp() * R;
     float d[R][ITEMS];
 #pragma unroll
@@ -513,34 +515,263 @@ __device__ inline void write_dx(const Backward& c, const Place& p, const float* 
     }
 }
 
+template <int W>
 __device__ inline void sum_seeds(const Backward& c, const Place& p, const float* seeds) {
     const int out = c.net.out;
     for (int m = 0; m * ROWS < p.count; m++)
-        for (int o = static_cast<int>(threadIdx.x); o < out; o += THREADS) {
+        for (int o = static_cast<int>(threadIdx.x); o < out; o += W * WARP) {
             float sum = 0;
             for (int b = m * ROWS; b < (m + 1) * ROWS && b < p.count; b++) sum += seeds[b * out + o];
             c.sums.of(p.g, p.first / ROWS + m)[c.net.width * (3 * c.net.layers + 1) + o] = sum;
         }
 }
 
-template <int PRECISION, int M>
-__global__ void __launch_bounds__(THREADS, 1) whole_backward_kernel(Backward c) {
+template <int PRECISION, int M, int W, int ACTIVATION>
+__global__ void __launch_bounds__(W* WARP, 1) whole_backward_kernel(Backward c) {
     __shared__ Normed normed[ROWS * M];
     float *tile = uf_shared_memory(), *seeds = tile + ROWS * M * c.ld;
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
-    load_top<M>(c, p, tile, seeds, w);
-    if (c.dz) sum_seeds(c, p, seeds);
+    load_top<M, W>(c, p, tile, seeds, w);
+    if (c.dz) sum_seeds<W>(c, p, seeds);
     for (int l = c.net.layers - 1; l >= 0; l--) {
-        if (c.net.layer_norm) backward_means<M>(c, p, tile, normed, w + c.net.scale[l], l);
+        if (c.net.layer_norm) backward_means<M, W>(c, p, tile, normed, w + c.net.scale[l], l);
         __syncthreads();
-        backward_column<PRECISION, M>(c, p, tile, seeds, normed, w, l);
+        backward_column<PRECISION, M, ACTIVATION>(c, p, tile, seeds, normed, w, l);
         __syncthreads();
         if (l)
             multiply_tile<PRECISION, M, true>(tile, c.ld, w + c.net.kernel[l], c.net.width, c.net.width,
                                               c.net.width);
         else if (c.dx.at)
-            write_dx<M>(c, p, tile, w);
+            write_dx<M, W>(c, p, tile, w);
+    }
+}
+
+// ---- second order ----
+
+// As in kernels.c: a forward pass that carries tangents, then two adjoint streams back, alpha for tangents and beta for
+// values, which lie behind one another in the tile. One output.
+struct SecondOrder {
+    Net net;
+    Parameters params;
+    Tape tape;
+    Rows tangent, dout;
+    int tangent_first, tangent_count;
+    float *dh, *u, *alpha,
+        *beta;      // (L, G, rows, width): of h and r along the tangent, the streams of every layer
+    int64_t layer;  // numbers of a layer there
+    Sums sums;
+    int rows, ld;
+};
+
+// What a row's means come to: see second_order_kernel of kernels.cu. p: mean of xhat times u.
+struct SecondMeans {
+    float a1, a2, s1, ds, mean, inv_std, seed;
+};
+
+// dz/dt -> dh/dt: a warp takes 2 M rows.
+template <int PRECISION, int M>
+__device__ inline void tangent_rows(const SecondOrder& c, const Place& p, float* tile,
+                                    float (*projection)[ROWS * M], const float* w, int l) {
+    constexpr int R = ROWS * M / WARPS, ITEMS = WARPS;
+    const int width = c.net.width, first = warp() * R;
+    const int64_t at = (static_cast<int64_t>(p.g) * c.rows + p.first + first) * width;
+    const float* r = c.tape.r[l].at + at;
+    const bool norm = c.net.layer_norm;
+    float t[R][ITEMS], sum[R] = {}, product[R] = {};
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) {
+        const int j = i * WARP + lane();
+#pragma unroll
+        for (int k = 0; k < R; k++) {
+            const bool live = j < width && first + k < p.count && r[k * width + j] > 0;
+            t[k][i] = live ? tile[(first + k) * c.ld + j] : 0;
+            sum[k] += t[k][i];
+        }
+    }
+    if (norm) {
+        const float *stats = c.tape.stats[l].at + (static_cast<int64_t>(p.g) * c.rows + p.first + first) * 2,
+                    *scale = w + c.net.scale[l];
+        float mean[R], inv_std[R];
+        warp_sums(sum);
+#pragma unroll
+        for (int k = 0; k < R; k++) {
+            mean[k] = first + k < p.count ? stats[2 * k] : 0;
+            inv_std[k] = first + k < p.count ? stats[2 * k + 1] : 0;
+            sum[k] /= width;
+        }
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            const int j = i * WARP + lane();
+#pragma unroll
+            for (int k = 0; k < R; k++) {
+                if (j >= width || first + k >= p.count) continue;
+                t[k][i] -= sum[k];
+                c.u[l * c.layer + at + k * width + j] = t[k][i];
+                product[k] += (r[k * width + j] - mean[k]) * inv_std[k] * t[k][i];
+            }
+        }
+        warp_sums(product);
+#pragma unroll
+        for (int k = 0; k < R; k++) {
+            product[k] /= width;
+            if (lane() == 0) projection[l][first + k] = product[k];
+        }
+#pragma unroll
+        for (int i = 0; i < ITEMS; i++) {
+            const int j = i * WARP + lane();
+#pragma unroll
+            for (int k = 0; k < R; k++)
+                if (j < width && first + k < p.count)
+                    t[k][i] = scale[j] * inv_std[k] *
+                              (t[k][i] - (r[k * width + j] - mean[k]) * inv_std[k] * product[k]);
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < ITEMS; i++) {
+        const int j = i * WARP + lane();
+#pragma unroll
+        for (int k = 0; k < R; k++) {
+            if (j >= width || first + k >= p.count) continue;
+            c.dh[l * c.layer + at + k * width + j] = t[k][i];
+            tile[(first + k) * c.ld + j] = operand<PRECISION>(t[k][i]);
+        }
+    }
+}
+
+// A warp takes 2 M rows, one after another: each has five means.
+template <int M>
+__device__ inline void second_order_means(const SecondOrder& c, const Place& p, const float* tile,
+                                          const float (*projection)[ROWS * M], SecondMeans* means,
+                                          const float* seeds, const float* w, int l) {
+    constexpr int R = ROWS * M / WARPS, ITEMS = WARPS;
+    const int width = c.net.width;
+    const bool norm = c.net.layer_norm;
+    for (int b = warp() * R; b < (warp() + 1) * R; b++) {
+        SecondMeans m = {0, 0, 0, 0, 0, 0, seeds[b]};
+        if (norm && b < p.count) {
+            const int64_t row = static_cast<int64_t>(p.g) * c.rows + p.first + b;
+            const float *r = c.tape.r[l].at + row * width, *u = c.u + (l * c.layer + row * width),
+                        *stats = c.tape.stats[l].at + row * 2, *scale = w + c.net.scale[l],
+                        *alpha = tile + b * c.ld, *beta = tile + (ROWS * M + b) * c.ld;
+            const float s = stats[1], projected = projection[l][b];
+            float a[ITEMS], xhat[ITEMS], first[3] = {}, second[2] = {};
+            m.mean = stats[0];
+            m.inv_std = s;
+#pragma unroll
+            for (int i = 0; i < ITEMS; i++) {
+                const int j = i * WARP + lane();
+                a[i] = xhat[i] = 0;
+                if (j >= width) continue;
+                xhat[i] = (r[j] - m.mean) * s;
+                a[i] = alpha[j] * scale[j];
+                first[0] += a[i];
+                first[1] += a[i] * xhat[i];
+                first[2] += a[i] * (u[j] - xhat[i] * projected);
+            }
+            warp_sums(first);
+#pragma unroll
+            for (int q = 0; q < 3; q++) first[q] /= width;
+#pragma unroll
+            for (int i = 0; i < ITEMS; i++) {
+                const int j = i * WARP + lane();
+                if (j >= width) continue;
+                const float dxhat = beta[j] * scale[j] - s * (a[i] * projected + first[1] * u[j]);
+                second[0] += dxhat;
+                second[1] += xhat[i] * dxhat;
+            }
+            warp_sums(second);
+            m.a1 = first[0];
+            m.a2 = first[1];
+            m.s1 = second[0] / width;
+            m.ds = (first[2] + second[1] / s / width) * s * s;
+        }
+        if (lane() == 0) means[b] = m;
+    }
+}
+
+// Both streams of a column through LayerNorm and ReLU, and its sums over each chunk of rows.
+template <int PRECISION, int M>
+__device__ inline void second_order_column(const SecondOrder& c, const Place& p, float* tile,
+                                           const float (*projection)[ROWS * M], const SecondMeans* means,
+                                           const float* w, int l) {
+    const int width = c.net.width, j = static_cast<int>(threadIdx.x);
+    if (j >= width) return;
+    const bool norm = c.net.layer_norm, top = l == c.net.layers - 1;
+    const float gain = norm ? w[c.net.scale[l] + j] : 1, shift = norm ? w[c.net.shift[l] + j] : 0;
+    const int64_t at = (static_cast<int64_t>(p.g) * c.rows + p.first) * width + j, here = l * c.layer + at;
+    const float* r = c.tape.r[l].at + at;
+    for (int m = 0; m < M && m * ROWS < p.count; m++) {
+        float dbias = 0, dscale = 0, dshift = 0, dkernel = 0;
+#pragma unroll 4
+        for (int b = m * ROWS; b < (m + 1) * ROWS && b < p.count; b++) {
+            const SecondMeans& k = means[b];
+            float *alpha = tile + b * c.ld + j, *beta = tile + (ROWS * M + b) * c.ld + j;
+            const float live = r[b * width], da = *alpha, db = *beta;
+            float to_alpha = da, to_beta = db, h = live;
+            if (norm) {
+                const float s = k.inv_std, xhat = (live - k.mean) * s, a = da * gain,
+                            u = c.u[here + b * width], projected = projection[l][b];
+                h = xhat * gain + shift;
+                dscale += db * xhat + da * s * (u - xhat * projected);
+                dshift += db;
+                to_alpha = s * (a - k.a1 - xhat * k.a2);
+                to_beta = s * (db * gain - s * (a * projected + k.a2 * u) - k.s1) - k.ds * xhat;
+            }
+            if (top) dkernel += c.dh[here + b * width] + h * k.seed;
+            to_alpha = live > 0 ? to_alpha : 0;
+            to_beta = live > 0 ? to_beta : 0;
+            dbias += to_beta;
+            *alpha = operand<PRECISION>(to_alpha);
+            *beta = operand<PRECISION>(to_beta);
+            c.alpha[here + b * width] = to_alpha;
+            c.beta[here + b * width] = to_beta;
+        }
+        float* to = c.sums.of(p.g, p.first / ROWS + m) + j;
+        to[3 * l * width] = dbias;
+        to[(3 * l + 1) * width] = dscale;
+        to[(3 * l + 2) * width] = dshift;
+        if (top) to[3 * c.net.layers * width] = dkernel;
+    }
+}
+
+template <int PRECISION, int M>
+__global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOrder c) {
+    __shared__ float projection[UF_MAX_LAYERS][ROWS * M], seeds[ROWS * M];
+    __shared__ SecondMeans means[ROWS * M];
+    float* tile = uf_shared_memory();
+    const Place p = place_of(c.rows, ROWS * M);
+    const float* w = c.params.of(p.g);
+    const int width = c.net.width, L = c.net.layers, j = static_cast<int>(threadIdx.x);
+    load_tile<PRECISION, WARPS>(
+        tile, c.ld, c.tangent.at + (p.g * c.tangent.stride + static_cast<int64_t>(p.first) * c.tangent_count),
+        c.tangent_count, c.tangent_count, p.count, ROWS * M);
+    if (j < ROWS * M) seeds[j] = j < p.count ? c.dout.at[p.g * c.dout.stride + p.first + j] : 0;
+    __syncthreads();
+    for (int l = 0; l < L; l++) {
+        const float* kernel = w + (c.net.kernel[l] + (l ? 0 : c.tangent_first * width));
+        multiply_tile<PRECISION, M, false>(tile, c.ld, kernel, width, l ? width : c.tangent_count, width);
+        tangent_rows<PRECISION, M>(c, p, tile, projection, w, l);
+        __syncthreads();
+    }
+    // Of the last hidden layer: the output's kernel, and that times dout.
+    const float weight = j < width ? w[c.net.kernel[L] + j] : 0;
+    for (int b = 0; b < ROWS * M && j < round_up(width, 16); b++) {
+        tile[b * c.ld + j] = b < p.count ? weight : 0;
+        tile[(ROWS * M + b) * c.ld + j] = seeds[b] * weight;
+    }
+    for (int m = j; m * ROWS < p.count; m += THREADS) {
+        float sum = 0;
+        for (int b = m * ROWS; b < (m + 1) * ROWS; b++) sum += seeds[b];
+        c.sums.of(p.g, p.first / ROWS + m)[width * (3 * L + 1)] = sum;
+    }
+    __syncthreads();
+    for (int l = L - 1; l >= 0; l--) {
+        second_order_means<M>(c, p, tile, projection, means, seeds, w, l);
+        __syncthreads();
+        second_order_column<PRECISION, M>(c, p, tile, projection, means, w, l);
+        __syncthreads();
+        if (l) multiply_tile<PRECISION, 2 * M, true>(tile, c.ld, w + c.net.kernel[l], width, width, width);
     }
 }
 
@@ -554,10 +785,18 @@ struct Factor {
     int ld;
 };
 
-// dw (m, n) = x' d. Where the layer below is normalised x is its r, and h follows from that.
+// One product that a kernel's gradient is the sum of: x' d. Column j of the gradient's rows is column j - first of x,
+// of which there are `count`.
+struct Term {
+    Factor x, d;
+    int first, count;
+};
+
+// dw (m, n), of one or two terms. Where the layer below is normalised the first x is its r, and h follows from that.
 struct KernelGradient {
-    Factor x, d, stats;  // Nullable: stats.at
-    int m, n, offset, scale, shift;
+    Term terms[2];
+    Factor stats;  // Nullable: at
+    int num_terms, m, n, offset, scale, shift;
 };
 
 struct Gradients {
@@ -578,9 +817,9 @@ struct Stage {
     float x[PIECES][4], d[PIECES][4];
 };
 
-// Four columns of a row, zero beyond `count`.
-__device__ inline void load_columns(float (&v)[4], const float* at, int count, bool aligned) {
-    if (aligned && count >= 4) {
+// Four columns of a row, zero before `low` and from `high` on.
+__device__ inline void load_columns(float (&v)[4], const float* at, int low, int high, bool aligned) {
+    if (aligned && low <= 0 && high >= 4) {
         const float4 x = load4(at);
         v[0] = x.x;
         v[1] = x.y;
@@ -589,7 +828,7 @@ __device__ inline void load_columns(float (&v)[4], const float* at, int count, b
         return;
     }
 #pragma unroll
-    for (int q = 0; q < 4; q++) v[q] = q < count ? at[q] : 0;
+    for (int q = 0; q < 4; q++) v[q] = q >= low && q < high ? at[q] : 0;
 }
 
 __device__ inline const float* factor(const Factor& f, int p, int n) {
@@ -692,10 +931,7 @@ __global__ void __launch_bounds__(THREADS) whole_gradients_kernel(Gradients c) {
               count = c.rows - first < c.block_rows ? c.rows - first : c.block_rows;
     // This thread's four columns of each factor, and every (THREADS / 16)th row.
     const int mine = tid % (TILE / 4) * 4, my_row = tid / (TILE / 4), step = THREADS / (TILE / 4);
-    const float* w = c.params.of(g);
-    const float *x = factor(k.x, member, network), *d = factor(k.d, member, network),
-                *stats = k.stats.at ? factor(k.stats, member, network) : nullptr;
-    const bool x_aligned = is_aligned(x, k.x.ld), d_aligned = is_aligned(d, k.d.ld);
+    const float *w = c.params.of(g), *stats = k.stats.at ? factor(k.stats, member, network) : nullptr;
     float gain[4], shift[4], sum[4][4] = {};
 #pragma unroll
     for (int q = 0; q < 4; q++) {
@@ -704,17 +940,22 @@ __global__ void __launch_bounds__(THREADS) whole_gradients_kernel(Gradients c) {
         shift[q] = stats && j < k.m ? w[k.shift + j] : 0;
     }
     Stage next;
-    const auto load = [&](int at) {
+    const int num_stages = (count + STAGE - 1) / STAGE;
+    const auto load = [&](int stage) {
+        const Term& t = k.terms[stage / num_stages];
+        const float *x = factor(t.x, member, network), *d = factor(t.d, member, network);
+        const bool x_aligned = is_aligned(x, t.x.ld) && t.first % 4 == 0, d_aligned = is_aligned(d, t.d.ld);
+        const int my_column = row + mine - t.first;
 #pragma unroll
         for (int i = 0; i < PIECES; i++) {
-            const int b = at + my_row + i * step;
+            const int b = stage % num_stages * STAGE + my_row + i * step;
             const int64_t from = first + b;
             const bool inside = b < count;
-            load_columns(next.x[i], x + (from * k.x.ld + row + mine), inside ? k.m - row - mine : 0,
-                         x_aligned);
-            load_columns(next.d[i], d + (from * k.d.ld + column + mine), inside ? k.n - column - mine : 0,
+            load_columns(next.x[i], x + (from * t.x.ld + my_column), -my_column,
+                         inside ? t.count - my_column : 0, x_aligned);
+            load_columns(next.d[i], d + (from * t.d.ld + column + mine), 0, inside ? k.n - column - mine : 0,
                          d_aligned);
-            if (!stats) continue;
+            if (!stats || stage >= num_stages) continue;
             const float2 of_row =
                 inside ? *reinterpret_cast<const float2*>(stats + from * 2) : make_float2(0, 0);
 #pragma unroll
@@ -733,12 +974,13 @@ __global__ void __launch_bounds__(THREADS) whole_gradients_kernel(Gradients c) {
                    operand<PRECISION>(b[3]));
         }
     };
+    const int all_stages = num_stages * k.num_terms;
     load(0);
-    for (int at = 0, turn = 0; at < count; at += STAGE, turn = 1 - turn) {
-        float *to_x = &space[turn][0][0].x, *to_d = &space[turn][1][0].x;
+    for (int stage = 0; stage < all_stages; stage++) {
+        float *to_x = &space[stage % 2][0][0].x, *to_d = &space[stage % 2][1][0].x;
         put(to_x, to_d);
-        __syncthreads();  // also: every warp is done with the other stage's last turn but one
-        if (at + STAGE < count) load(at + STAGE);
+        __syncthreads();  // also: every warp is done with what this stage's memory held
+        if (stage + 1 < all_stages) load(stage + 1);
         multiply_stage<PRECISION>(sum, to_x, to_d);
     }
     put_gradient<PRECISION>(
@@ -748,22 +990,27 @@ __global__ void __launch_bounds__(THREADS) whole_gradients_kernel(Gradients c) {
 
 // ---- launching ----
 
-template <int M>
-struct TileOf {
-    static constexpr int value = M;
-};
-
-// Calls with precision and tile as constants: f(std::integral_constant-like precision, tile).
 template <typename F>
-void with_tile(Precision precision, int tile_rows, F f) {
+void with_precision(Precision precision, F f) {
+    if (precision == FP32) f(Constant<FP32>());
+    if (precision == TF32) f(Constant<TF32>());
+    if (precision == BF16) f(Constant<BF16>());
+}
+
+// Calls f with precision, M and W of a tile as constants.
+template <typename F>
+void with_tile(Precision precision, int tile_rows, int width, F f) {
     const auto of_precision = [&](auto m) {
-        if (precision == FP32) f(TileOf<FP32>(), m);
-        if (precision == TF32) f(TileOf<TF32>(), m);
-        if (precision == BF16) f(TileOf<BF16>(), m);
+        with_precision(precision, [&](auto of) {
+            if (width <= FEW_WARPS * COLUMNS)
+                f(of, m, Constant<FEW_WARPS>());
+            else
+                f(of, m, Constant<WARPS>());
+        });
     };
-    if (tile_rows == ROWS) of_precision(TileOf<1>());
-    if (tile_rows == 2 * ROWS) of_precision(TileOf<2>());
-    if (tile_rows == 4 * ROWS) of_precision(TileOf<4>());
+    if (tile_rows == ROWS) of_precision(Constant<1>());
+    if (tile_rows == 2 * ROWS) of_precision(Constant<2>());
+    if (tile_rows == 4 * ROWS) of_precision(Constant<4>());
 }
 
 // The rule: rows of a tile of such a pass, or 0: layer by layer.
@@ -775,7 +1022,9 @@ int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
     if (s->passes != PASSES_BY_SHAPE) return s->passes;
     if (rows > MOST_ROWS) return 0;
     const int64_t chunks = G * ceil_div(rows, ROWS);
-    return chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
+    int tile = chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
+    while (tile > ROWS && tile / 2 >= rows) tile /= 2;  // no half of a tile is empty
+    return tile;
 }
 
 size_t forward_bytes(int ld, int tile) {
@@ -791,16 +1040,76 @@ Rows input_rows(UfInput input, int first) {
                 static_cast<int64_t>(input.total) * input.ld};
 }
 
+size_t second_order_bytes(int ld, int tile) { return 2 * forward_bytes(ld, tile); }
+
+// Rows (P, used, total, item) as a factor.
+Factor rows_factor(const UfNets* nets, const float* at, int total, int item) {
+    const int64_t each = static_cast<int64_t>(total) * item;
+    return Factor{at, each * nets->used, each, item};
+}
+
+Factor layer_input(const UfNets* nets, const UfTape* tape, UfInput input, int total, int l) {
+    return l ? rows_factor(nets, tape->r[l - 1], total, nets->mlp->width)
+             : Factor{input.x, static_cast<int64_t>(input.total) * input.ld, 0, input.ld};
+}
+
+Gradients gradients_of(const UfNets* nets, float* grads, const Sums& sums, int total) {
+    Gradients k = {};
+    k.params = params_of(nets);
+    k.sums = sums;
+    k.to = sums_to(nets, grads, total);
+    k.num_sums = num_sums(nets, k.sums, k.to);
+    k.rows = total;
+    k.block_rows = uf_block_rows(total, nets->N);
+    return k;
+}
+
+KernelGradient* add_kernel(Gradients* k, const UfMlp* mlp, int l) {
+    KernelGradient* of = &k->of[k->num_kernels++];
+    of->num_terms = 1;
+    of->m = l ? mlp->width : mlp->in;
+    of->n = l < mlp->layers ? mlp->width : mlp->out;
+    of->offset = static_cast<int>(mlp->kernel[l]);
+    k->tiles += static_cast<int>(ceil_div(of->m, TILE) * ceil_div(of->n, TILE));
+    return of;
+}
+
+// Where the layer below is normalised.
+void add_stats(KernelGradient* of, const UfNets* nets, const UfTape* tape, int total, int l) {
+    if (!l || !nets->mlp->layer_norm) return;
+    of->stats = rows_factor(nets, tape->stats[l - 1], total, 2);
+    of->scale = static_cast<int>(nets->mlp->scale[l - 1]);
+    of->shift = static_cast<int>(nets->mlp->shift[l - 1]);
+}
+
+void launch_gradients(State* s, Gradients* k, int G) {
+    k->product_blocks = static_cast<int64_t>(G) * k->to.blocks * k->tiles;
+    const int64_t blocks = k->product_blocks + ceil_div(k->num_sums, THREADS);
+    with_precision(s->precision, [&](auto precision) {
+        launch(s, whole_gradients_kernel<decltype(precision)::value>, blocks, THREADS, *k);
+    });
+}
+
 }  // namespace
 
 void prepare_whole(State* s) {
+    const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
     for (int tile = ROWS; tile <= 4 * ROWS; tile *= 2)
-        with_tile(s->precision, tile, [&](auto precision, auto m) {
-            constexpr int PRECISION = decltype(precision)::value, M = decltype(m)::value;
-            const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
-            check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M>, what, MOST_SHARED));
-            check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M>, what, MOST_SHARED));
-        });
+        for (int width : {FEW_WARPS * COLUMNS, int{MOST_WIDTH}})
+            with_tile(s->precision, tile, width, [&](auto precision, auto m, auto w) {
+                constexpr int PRECISION = decltype(precision)::value, M = decltype(m)::value,
+                              W = decltype(w)::value;
+                check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M, W, UF_RELU>, what,
+                                              MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M, W, UF_TANH>, what,
+                                              MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M, W, UF_RELU>, what,
+                                              MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M, W, UF_TANH>, what,
+                                              MOST_SHARED));
+                if constexpr (M <= 2 && W == WARPS)
+                    check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, M>, what, MOST_SHARED));
+            });
 }
 
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
@@ -816,9 +1125,13 @@ bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape,
     c.out = tape_rows(out, rows.first, rows.total, mlp->out);
     c.rows = rows.count;
     c.ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width);
-    with_tile(s->precision, tile, [&](auto precision, auto m) {
-        launch_shared(s, whole_forward_kernel<decltype(precision)::value, decltype(m)::value>,
-                      G * ceil_div(rows.count, tile), THREADS, forward_bytes(c.ld, tile), c);
+    with_activation(mlp, [&](auto activation) {
+        with_tile(s->precision, tile, mlp->width, [&](auto precision, auto m, auto w) {
+            launch_shared(s,
+                          whole_forward_kernel<decltype(precision)::value, decltype(m)::value,
+                                               decltype(w)::value, decltype(activation)::value>,
+                          G * ceil_div(rows.count, tile), w.value * WARP, forward_bytes(c.ld, tile), c);
+        });
     });
     return true;
 }
@@ -848,43 +1161,76 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     c.dx_count = dx_count;
     c.rows = total;
     c.ld = tile_ld(width);
-    with_tile(s->precision, tile, [&](auto precision, auto m) {
-        launch_shared(s, whole_backward_kernel<decltype(precision)::value, decltype(m)::value>,
-                      G * ceil_div(total, tile), THREADS, backward_bytes(c.ld, tile, mlp->out), c);
+    with_activation(mlp, [&](auto activation) {
+        with_tile(s->precision, tile, width, [&](auto precision, auto m, auto w) {
+            launch_shared(s,
+                          whole_backward_kernel<decltype(precision)::value, decltype(m)::value,
+                                                decltype(w)::value, decltype(activation)::value>,
+                          G * ceil_div(total, tile), w.value * WARP, backward_bytes(c.ld, tile, mlp->out), c);
+        });
     });
     if (!grads) return true;
 
-    Gradients k = {};
-    k.params = c.params;
-    k.sums = c.sums;
-    k.to = sums_to(nets, grads, total);
-    k.num_sums = num_sums(nets, k.sums, k.to);
-    k.rows = total;
-    k.block_rows = uf_block_rows(total, nets->N);
+    Gradients k = gradients_of(nets, grads, c.sums, total);
     for (int l = 0; l <= L; l++) {
         if (l == L && mlp->out == 1) break;  // its gradient is a column sum
-        KernelGradient* of = &k.of[k.num_kernels++];
-        const int64_t rows_each = static_cast<int64_t>(total) * width;
-        of->m = l ? width : mlp->in;
-        of->n = l < L ? width : mlp->out;
-        of->offset = static_cast<int>(mlp->kernel[l]);
-        of->x = l ? Factor{tape->r[l - 1], rows_each * nets->used, rows_each, width}
-                  : Factor{input.x, static_cast<int64_t>(input.total) * input.ld, 0, input.ld};
-        of->d = l < L ? Factor{c.dz + l * c.dz_layer, rows_each * nets->used, rows_each, width}
-                      : Factor{dout, c.dout.stride * nets->used, c.dout.stride, mlp->out};
-        if (l && mlp->layer_norm) {
-            of->stats = Factor{tape->stats[l - 1], static_cast<int64_t>(total) * 2 * nets->used,
-                               static_cast<int64_t>(total) * 2, 2};
-            of->scale = static_cast<int>(mlp->scale[l - 1]);
-            of->shift = static_cast<int>(mlp->shift[l - 1]);
-        }
-        k.tiles += static_cast<int>(ceil_div(of->m, TILE) * ceil_div(of->n, TILE));
+        KernelGradient* of = add_kernel(&k, mlp, l);
+        of->terms[0] = Term{layer_input(nets, tape, input, total, l),
+                            l < L ? rows_factor(nets, c.dz + l * c.dz_layer, total, width)
+                                  : rows_factor(nets, dout, total, mlp->out),
+                            0, of->m};
+        add_stats(of, nets, tape, total, l);
     }
-    k.product_blocks = static_cast<int64_t>(G) * k.to.blocks * k.tiles;
-    const int64_t blocks = k.product_blocks + ceil_div(k.num_sums, THREADS);
-    with_tile(s->precision, ROWS, [&](auto precision, auto) {
-        launch(s, whole_gradients_kernel<decltype(precision)::value>, blocks, THREADS, k);
+    launch_gradients(s, &k, G);
+    return true;
+}
+
+bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape* tape, UfInput input,
+                        const float* tangent, int tangent_first, int tangent_count, const float* dout,
+                        int total) {
+    const UfMlp* mlp = nets->mlp;
+    const int G = nets->P * nets->used, L = mlp->layers, width = mlp->width;
+    int tile = tile_rows(s, mlp, G, total);
+    if (!tile) return false;
+    if (tile > 2 * ROWS) tile = 2 * ROWS;  // two streams
+    const size_t area = static_cast<size_t>(G) * static_cast<size_t>(total) * static_cast<size_t>(width);
+    Scratch scratch = {s, 0};
+    SecondOrder c = {};
+    c.net = net_of(mlp);
+    c.params = params_of(nets);
+    c.tape = tape_of(mlp, tape, 0, total);
+    c.tangent = Rows{const_cast<float*>(tangent), static_cast<int64_t>(total) * tangent_count};
+    c.tangent_first = tangent_first;
+    c.tangent_count = tangent_count;
+    c.dout = Rows{const_cast<float*>(dout), total};
+    c.layer = static_cast<int64_t>(area);
+    c.dh = scratch.take(static_cast<size_t>(L) * area);
+    c.u = scratch.take(static_cast<size_t>(L) * area);
+    c.alpha = scratch.take(static_cast<size_t>(L) * area);
+    c.beta = scratch.take(static_cast<size_t>(L) * area);
+    c.sums = sums_of(mlp, nullptr, total);
+    c.sums.at = scratch.take(static_cast<size_t>(G) * static_cast<size_t>(c.sums.chunks * c.sums.record));
+    if (!scratch.fits()) return true;
+    c.rows = total;
+    c.ld = tile_ld(tangent_count > width ? tangent_count : width);
+    with_tile(s->precision, tile, MOST_WIDTH, [&](auto precision, auto m, auto w) {
+        if constexpr (decltype(m)::value <= 2 && decltype(w)::value == WARPS)
+            launch_shared(s, whole_second_order_kernel<decltype(precision)::value, decltype(m)::value>,
+                          G * ceil_div(total, tile), THREADS, second_order_bytes(c.ld, tile), c);
     });
+    Gradients k = gradients_of(nets, grads, c.sums, total);
+    for (int l = 0; l < L; l++) {
+        KernelGradient* of = add_kernel(&k, mlp, l);
+        of->num_terms = 2;
+        of->terms[0] = Term{layer_input(nets, tape, input, total, l),
+                            rows_factor(nets, c.beta + l * c.layer, total, width), 0, of->m};
+        of->terms[1] = Term{l ? rows_factor(nets, c.dh + (l - 1) * c.layer, total, width)
+                              : rows_factor(nets, tangent, total, tangent_count),
+                            rows_factor(nets, c.alpha + l * c.layer, total, width), l ? 0 : tangent_first,
+                            l ? width : tangent_count};
+        add_stats(of, nets, tape, total, l);
+    }
+    launch_gradients(s, &k, G);
     return true;
 }
 

@@ -53,9 +53,9 @@ void uf_cuda_play(UfBackend* backend, const UfPlay* play, int num_steps);
 struct UfCudaClock;
 // Errors: UF_ERR_MEMORY.
 UfStatus uf_cuda_clock_start(UfCudaClock** out, cudaStream_t stream);
-// Around a launch on the clock's stream.   Nullable: clock
-void uf_cuda_clock_before(UfCudaClock* clock);
-void uf_cuda_clock_after(UfCudaClock* clock);
+// Around a launch on this stream: the clock's, or one that waits for it.   Nullable: clock
+void uf_cuda_clock_before(UfCudaClock* clock, cudaStream_t stream);
+void uf_cuda_clock_after(UfCudaClock* clock, cudaStream_t stream);
 // Waits, says what was measured, and frees the clock.   Nullable: clock, out
 // Errors: UF_ERR_DEVICE, UF_ERR_UNSUPPORTED (too many launches).
 UfStatus uf_cuda_clock_stop(UfCudaClock* clock, UfLaunchTimes* out);

@@ -35,14 +35,14 @@ void keep(UfCudaClock* c, cudaError_t error) {
     if (c->failed == cudaSuccess) c->failed = error;
 }
 
-void note_event(UfCudaClock* c) {
+void note_event(UfCudaClock* c, cudaStream_t stream) {
     c->full = c->full || c->num_events == 2 * (EMPTY + MOST);
     if (c->failed != cudaSuccess || c->full) return;
     cudaEvent_t* event = &c->events[c->num_events];
     keep(c, cudaEventCreate(event));
     if (c->failed != cudaSuccess) return;
     c->num_events++;
-    keep(c, cudaEventRecord(*event, c->stream));
+    keep(c, cudaEventRecord(*event, stream));
 }
 
 cudaLaunchConfig_t one_thread(cudaStream_t stream) {
@@ -97,23 +97,23 @@ UfStatus uf_cuda_clock_start(UfCudaClock** out, cudaStream_t stream) {
     keep(c, cudaStreamSynchronize(stream));
     hold(c);
     for (int i = 0; i < EMPTY; i++) {
-        note_event(c);
+        note_event(c, stream);
         keep(c, cudaLaunchKernelEx(&config, empty_kernel));
-        note_event(c);
+        note_event(c, stream);
     }
     keep(c, cudaStreamSynchronize(stream));
     *out = c;
     return UF_OK;
 }
 
-void uf_cuda_clock_before(UfCudaClock* c) {
+void uf_cuda_clock_before(UfCudaClock* c, cudaStream_t stream) {
     if (!c) return;
     if (c->num_events == 2 * EMPTY) hold(c);  // not earlier: what prepares an update may wait for the stream
-    note_event(c);
+    note_event(c, stream);
 }
 
-void uf_cuda_clock_after(UfCudaClock* c) {
-    if (c) note_event(c);
+void uf_cuda_clock_after(UfCudaClock* c, cudaStream_t stream) {
+    if (c) note_event(c, stream);
 }
 
 UfStatus uf_cuda_clock_stop(UfCudaClock* c, UfLaunchTimes* out) {

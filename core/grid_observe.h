@@ -11,8 +11,8 @@ extern "C" {
 #endif
 
 typedef enum NxLevel {
-    NX_PLAIN,   // grid_view.h
-    NX_AVX512,  // VBMI: first person with a view up to 7, full; balls that move on maps of up to 64 cells
+    NX_PLAIN,  // grid_view.h
+    NX_AVX512,  // VBMI: first person and one-hot with views up to 7, full; balls that move on maps of up to 64 cells
     NX_NUM_LEVELS
 } NxLevel;
 // The best that this machine can run.

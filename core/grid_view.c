@@ -37,8 +37,10 @@ struct NxObserver {
     uint8_t* row_bits;         // (H + 2 V): which rows of it
     int64_t row_offsets[8];
     uint8_t (*small)[LANES];  // (W H 4): map -> view on maps up to 64 cells, bit 7 off the map
-    uint8_t (*ahead)[128];    // (clear, reached) -> columns reached in the row ahead
-    uint64_t lanes;           // of a view
+    bool is_small;
+    uint8_t (*bits)[NX_ONE_HOT];  // (128): of a cell
+    uint8_t (*ahead)[128];        // (clear, reached) -> columns reached in the row ahead
+    uint64_t lanes;               // of a view
 };
 
 // ---- one by one ----
@@ -176,6 +178,23 @@ NX_USES_AVX512 static void first_person_any(const NxObserver* o, const NxEnv* en
     first_person(o, envs, n, out, false, false);
 }
 
+NX_USES_AVX512 static void one_hot(const NxObserver* o, const NxEnv* envs, int64_t count, uint8_t* out) {
+    const NxLayout* layout = o->layout;
+    const int size = layout->view;
+    const uint64_t agent = (uint64_t)1 << (STRIDE * (size - 1) + size / 2);
+    uint8_t cells[LANES];
+    for (int64_t i = 0; i < count; i++) {
+        const NxEnv* env = env_at(layout, envs, i);
+        __m512i view = o->is_small ? view_of_small_map(o, env) : view_of_map(o, env);
+        view = _mm512_mask_set1_epi8(view, agent, (char)env->carrying);
+        if (!layout->spec.see_through_walls) view = _mm512_maskz_mov_epi8(visible(o, view), view);
+        _mm512_storeu_si512(cells, view);
+        for (int r = 0; r < size; r++)
+            for (int c = 0; c < size; c++, out += NX_ONE_HOT)
+                memcpy(out, o->bits[cells[STRIDE * r + c]], NX_ONE_HOT);
+    }
+}
+
 NX_USES_AVX512 static void full(const NxObserver* o, const NxEnv* envs, int64_t count, uint8_t* out) {
     const NxLayout* layout = o->layout;
     const int width = layout->spec.width;
@@ -272,10 +291,14 @@ static UfStatus make_tables(NxObserver* o) {
             const uint64_t fill = nx_fill_runs((uint64_t)clear, (uint64_t)reached, FAST_VIEW);
             o->ahead[clear][reached] = (uint8_t)((fill | fill << 1 | fill >> 1) & ((1u << size) - 1));
         }
+    UF_TRY(UF_ALLOC(&o->bits, 128, "tables of views"));
+    for (int cell = 0; cell < 128; cell++) nx_put_one_hot((NxCell)cell, o->bits[cell]);
+    o->is_small = small;
     for (int r = 0; r < size; r++) o->lanes |= (((uint64_t)1 << size) - 1) << STRIDE * r;
     o->observe = small ? see ? first_person_small_see : first_person_small
                  : see ? first_person_see
                        : first_person_any;
+    if (layout->observation == NX_OBS_ONE_HOT) o->observe = one_hot;
     return UF_OK;
 }
 
@@ -342,8 +365,8 @@ UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel le
     o->layout = layout;
     o->shape = shape_of(layout);
     o->observe = observe_plain;
-    const bool fast = layout->observation == NX_OBS_FULL ||
-                      (layout->observation == NX_OBS_FIRST_PERSON && layout->view <= FAST_VIEW);
+    const bool views = layout->observation == NX_OBS_FIRST_PERSON || layout->observation == NX_OBS_ONE_HOT;
+    const bool fast = layout->observation == NX_OBS_FULL || (views && layout->view <= FAST_VIEW);
     UfStatus status = level == NX_AVX512 && fast ? make_tables(o) : UF_OK;
     if (status == UF_OK &&
         (layout->observation == NX_OBS_RGB || layout->observation == NX_OBS_RGB_FIRST_PERSON))
@@ -358,7 +381,7 @@ UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel le
 void nx_observer_free(NxObserver* o) {
     if (!o) return;
     nx_tiles_free(o->tiles);
-    void* all[] = {o->columns, o->rows, o->row_bits, o->small, o->ahead};
+    void* all[] = {o->bits, o->columns, o->rows, o->row_bits, o->small, o->ahead};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
     uf_free(o);
 }

@@ -86,6 +86,7 @@ static inline UF_HD uint32_t nx_triple(NxCell cell) {
     return (uint32_t)(nx_type(cell) | nx_colour(cell) << 8 | nx_door_state(cell) << 16);
 }
 static inline UF_HD uint32_t nx_one_hot(NxCell cell) {
+    if (nx_kind(cell) >= NX_NUM_KINDS || nx_colour(cell) >= NX_NUM_COLOURS) return 0;  // there is no such cell
     return 1u << nx_type(cell) | 1u << (NX_NUM_TYPES + nx_colour(cell)) |
            1u << (NX_NUM_TYPES + NX_NUM_COLOURS + nx_door_state(cell));
 }
@@ -108,16 +109,18 @@ static inline UF_HD void nx_observe_full(const NxLayout* layout, const NxEnv* en
     agent[2] = env->direction;
 }
 
+static inline UF_HD void nx_put_one_hot(NxCell cell, uint8_t out[NX_ONE_HOT]) {
+    const uint32_t set = nx_one_hot(cell);
+    for (int i = 0; i < NX_ONE_HOT; i++) out[i] = set >> i & 1;
+}
+
 static inline UF_HD void nx_observe_one_hot(const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell row[NX_MAX_VIEW];
     uint64_t reached = nx_view_begin(layout);
     for (int r = layout->view - 1; r >= 0; r--) {
         reached = nx_view_row(layout, env, r, reached, row);
-        for (int c = 0; c < layout->view; c++) {
-            uint8_t* bits = out + NX_ONE_HOT * (r * layout->view + c);
-            const uint32_t set = nx_one_hot(row[c]);
-            for (int i = 0; i < NX_ONE_HOT; i++) bits[i] = set >> i & 1;
-        }
+        for (int c = 0; c < layout->view; c++)
+            nx_put_one_hot(row[c], out + NX_ONE_HOT * (r * layout->view + c));
     }
 }
 

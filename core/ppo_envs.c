@@ -68,8 +68,12 @@ static void grids_free(UfPpoEnvs* envs) {
     uf_free(g);
 }
 
-static const UfPpoEnvsOps grids_ops = {grids_reset,     grids_step,      grids_state_bytes,
-                                       grids_get_state, grids_set_state, grids_free};
+static const UfPpoEnvsOps grids_ops = {.reset = grids_reset,
+                                       .step = grids_step,
+                                       .state_bytes = grids_state_bytes,
+                                       .get_state = grids_get_state,
+                                       .set_state = grids_set_state,
+                                       .free = grids_free};
 
 static UfStatus fill_grids(Grids* g, const UfPpoEnvsOptions* o) {
     NxOptions options;
@@ -218,7 +222,7 @@ static UfStatus singles_set_state(UfPpoEnvs* envs, int member, const void* state
 
 static void singles_free(UfPpoEnvs* envs) {
     Singles* s = (Singles*)envs;
-    for (int i = 0; s->envs && i < s->population * s->num_envs; i++) {
+    for (size_t i = 0; s->envs && i < (size_t)s->population * (size_t)s->num_envs; i++) {
         uf_env_free(s->envs[i].env);
         uf_free(s->envs[i].actions);
     }
@@ -227,15 +231,19 @@ static void singles_free(UfPpoEnvs* envs) {
     uf_free(s);
 }
 
-static const UfPpoEnvsOps singles_ops = {singles_reset,     singles_step,      singles_state_bytes,
-                                         singles_get_state, singles_set_state, singles_free};
+static const UfPpoEnvsOps singles_ops = {.reset = singles_reset,
+                                         .step = singles_step,
+                                         .state_bytes = singles_state_bytes,
+                                         .get_state = singles_get_state,
+                                         .set_state = singles_set_state,
+                                         .free = singles_free};
 
 static UfStatus fill_singles(Singles* s, const UfPpoEnvsOptions* o) {
     const size_t actions = (size_t)s->spec->max_steps * (size_t)s->numbers;
     UF_TRY(UF_ALLOC(&s->seeds, o->population, "seeds"));
     UF_TRY(UF_ALLOC(&s->envs, (size_t)o->population * (size_t)o->num_envs, "environments"));
     for (int p = 0; p < o->population; p++) s->seeds[p] = seed_of(o, p);
-    for (int i = 0; i < o->population * o->num_envs; i++) {
+    for (size_t i = 0; i < (size_t)o->population * (size_t)o->num_envs; i++) {
         UF_TRY(uf_env_create(&s->envs[i].env, s->spec->name));
         UF_TRY(UF_ALLOC(&s->envs[i].actions, actions, "actions of an episode"));
     }

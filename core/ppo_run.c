@@ -345,7 +345,7 @@ static UfStatus open_agents(Run* run) {
         run->seconds_before = 0;
         return create_agents(run);
     }
-    UF_TRY(uf_ppo_load(&run->ppo, path, (int)run->config.num_threads, false));
+    UF_TRY(uf_ppo_load(&run->ppo, path, &run->config, (int)run->config.num_threads, false));
     UF_TRY(uf_same_hyperparameters(&uf_ppo_table, uf_ppo_config(run->ppo, 0), &run->config));
     const UfStatus status = same_space(uf_ppo_space(run->ppo), &run->envs->space, run->config.env);
     if (status != UF_OK) return uf_fail_prefix(status, path);
@@ -548,7 +548,7 @@ UfStatus uf_ppo_run_eval(const UfPpoEvalOptions* o, UfEvaluation** evaluations, 
     UfPool* pool = NULL;
     *evaluations = NULL;
     UF_TRY(checkpoint_path(o->checkpoint, path, sizeof path));
-    UF_TRY(uf_ppo_load(&ppo, path, 1, true));
+    UF_TRY(uf_ppo_load(&ppo, path, NULL, 1, true));
     *population = uf_ppo_population(ppo);
     snprintf(env, UF_STRING_BYTES, "%s", o->env ? o->env : uf_ppo_config(ppo, 0)->env);
     UfStatus status = UF_ALLOC(evaluations, *population, "evaluations");
@@ -625,7 +625,7 @@ UfStatus uf_ppo_render(const UfPpoRenderOptions* o, NxRender* out, char env[UF_S
     UfPpoPolicy* policy = NULL;
     UfPpo* ppo;
     UF_TRY(checkpoint_path(o->checkpoint, path, sizeof path));
-    UF_TRY(uf_ppo_load(&ppo, path, 1, true));
+    UF_TRY(uf_ppo_load(&ppo, path, NULL, 1, true));
     snprintf(env, UF_STRING_BYTES, "%s", o->env ? o->env : uf_ppo_config(ppo, 0)->env);
     UfStatus status = uf_ppo_policy_create(&policy, ppo, 0);
     if (status == UF_OK) status = draw_episode(o, ppo, policy, env, out);
@@ -646,7 +646,7 @@ UfStatus uf_ppo_info(const char* name, char** text) {
     UfPpoConfig* left = NULL;  // what differs from the defaults, row by row
     *text = NULL;
     UF_TRY(checkpoint_path(name, path, sizeof path));
-    UF_TRY(uf_ppo_load(&ppo, path, 1, true));
+    UF_TRY(uf_ppo_load(&ppo, path, NULL, 1, true));
     const UfPpoSpace* space = uf_ppo_space(ppo);
     uf_text_add(&out, "%-14s %s\n%-14s PPO, %d member%s\n", "file", path, "checkpoint",
                 uf_ppo_population(ppo), uf_ppo_population(ppo) == 1 ? "" : "s");

@@ -130,6 +130,16 @@ static void expected_view(const Scene* scene, int size, bool see_through, uint8_
     memcpy(out + 3 * ((size - 1) * size + size / 2), s->carrying, 3);
 }
 
+static void expected_one_hot(const Scene* scene, int size, uint8_t* out) {
+    static uint8_t view[3 * NX_MAX_VIEW * NX_MAX_VIEW];
+    expected_view(scene, size, false, view);
+    for (int i = 0; i < 20 * size * size; i++) {
+        const uint8_t* t = view + 3 * (i / 20);
+        const int bit = i % 20;
+        out[i] = bit == t[0] || bit == 11 + t[1] || bit == 17 + t[2];
+    }
+}
+
 static void expected_full(const Scene* scene, uint8_t* out) {
     memcpy(out, scene->grid, (size_t)(3 * scene->width * scene->height));
     memcpy(out + 3 * (scene->s.y * scene->width + scene->s.x),
@@ -146,13 +156,15 @@ static void test_views(void** state) {
     static Scene scenes[N];
     for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++)
         for (size_t v = 0; v < sizeof views / sizeof views[0]; v++)
-            for (int kind = 0; kind < 3; kind++) {
+            for (int kind = 0; kind < 4; kind++) {
                 const int width = sizes[k][0], height = sizes[k][1], size = views[v];
                 char id[32];
                 NxOptions options = defaults();
                 options.view_size = size;
                 options.see_through_walls = kind == 1;
-                options.observation = kind == 2 ? NX_OBS_FULL : NX_OBS_FIRST_PERSON;
+                options.observation = kind == 2   ? NX_OBS_FULL
+                                      : kind == 3 ? NX_OBS_ONE_HOT
+                                                  : NX_OBS_FIRST_PERSON;
                 snprintf(id, sizeof id, "Sandbox-%dx%d", width, height);
                 NxBatch* batch = create(id, N, options);
                 const size_t bytes = nx_shape(batch).bytes, all = N * bytes;
@@ -171,6 +183,8 @@ static void test_views(void** state) {
                     for (int i = 0; i < N; i++) {
                         if (kind == 2)
                             expected_full(&scenes[i], expected);
+                        else if (kind == 3)
+                            expected_one_hot(&scenes[i], size, expected);
                         else
                             expected_view(&scenes[i], size, kind == 1, expected);
                         for (size_t b = 0; b < bytes; b++)

@@ -146,7 +146,7 @@ static void test_resumed_equals_uninterrupted(void** state) {
         Training straight = train(c, 2, 5, 2), stopped = train(c, 2, 2, 1), resumed = {.envs = envs_of(c, 2)};
         assert_ok(uf_ppo_save(stopped.ppo, stopped.envs, path));
         free_training(&stopped);
-        assert_ok(uf_ppo_load(&resumed.ppo, path, 2, false));
+        assert_ok(uf_ppo_load(&resumed.ppo, path, NULL, 2, false));
         assert_ok(uf_ppo_load_envs(resumed.ppo, resumed.envs, path));
         assert_int_equal(uf_ppo_iteration(resumed.ppo), 2);
         for (int i = 0; i < 3; i++) assert_ok(uf_ppo_iterate(resumed.ppo, resumed.envs));
@@ -154,6 +154,62 @@ static void test_resumed_equals_uninterrupted(void** state) {
         free_training(&straight);
         free_training(&resumed);
         for (int p = 0; p < 2; p++) uf_free(configs[p]);
+    }
+}
+
+// One optimiser step on the first 128 rows, repeated until the minibatch is full. Adam's first moment is a tenth of the
+// clipped gradient.
+static void step_on_repeated_rows(const char* num_minibatches, const char* max_grad_norm, Training* t) {
+    UfPpoConfig* c =
+        CONFIG("env", "MiniGrid-DoorKey-5x5-v0", "num_envs", "16", "num_steps", "64", "num_minibatches",
+               num_minibatches, "layer_width", "20", "max_grad_norm", max_grad_norm);
+    *t = train((const UfPpoConfig* const*)&c, 1, 0, 2);
+    const UfSteps* s = uf_ppo_steps(t->ppo);
+    const int rows = s->T * s->N, B = uf_ppo_minibatch_rows(t->ppo);
+    UfRandom r = uf_random(1, 0, 0);
+    int64_t* index = test_malloc((size_t)B * sizeof *index);
+    for (int i = 0; i < (rows + s->N) * s->O; i++)
+        ((uint8_t*)s->obs)[i] = (uint8_t)uf_random_uniform(&r, 0, 9);
+    for (int i = 0; i < rows; i++) {
+        s->action[i] = (real)(i % 7);
+        s->log_prob[i] = (real)-1.9;
+        s->reward[i] = uf_random_normal(&r);
+    }
+    for (int b = 0; b < B; b++) index[b] = b % 128;
+    uf_ppo_evaluate(t->ppo);
+    uf_ppo_learn(t->ppo, (UfPick){index, 0, B});
+    test_free(index);
+    uf_free(c);
+}
+
+// A minibatch that is cut into blocks has the gradient of one that is not.
+static void test_blocks_of_a_minibatch(void** state) {
+    (void)state;
+    assert_true(uf_num_blocks(1024, 1) > 1 && uf_num_blocks(128, 1) == 1);
+    for (int clips = 0; clips < 2; clips++) {
+        const char* norm = clips ? "0.01" : "1000";
+        Training cut, whole;
+        step_on_repeated_rows("1", norm, &cut);
+        step_on_repeated_rows("8", norm, &whole);
+        for (int i = 0; i < uf_ppo_num_tensors(cut.ppo); i++) {
+            const UfTensor* t = uf_ppo_tensor(cut.ppo, i);
+            const int count = t->rows * t->columns;
+            real *x = test_malloc((size_t)count * sizeof *x), *y = test_malloc((size_t)count * sizeof *y);
+            double largest = 0, off = 0;
+            assert_ok(uf_ppo_get_tensor(cut.ppo, t, UF_TENSOR_ADAM_M, 0, x));
+            assert_ok(uf_ppo_get_tensor(whole.ppo, t, UF_TENSOR_ADAM_M, 0, y));
+            for (int k = 0; k < count; k++) {
+                largest = fmax(largest, fabs((double)y[k]));
+                off = fmax(off, fabs((double)x[k] - (double)y[k]));
+            }
+            // Sums of 1024 rows in float, of either sign: 1e-5 of the largest is a few hundred units in the last place.
+            if (!(largest > 0) || !(off <= 1e-5 * largest))
+                fail_msg("%s: off by %g of %g", t->name, off, largest);
+            test_free(x);
+            test_free(y);
+        }
+        free_training(&cut);
+        free_training(&whole);
     }
 }
 
@@ -443,14 +499,14 @@ static void test_damaged_checkpoints(void** state) {
         free_training(&t);
         uf_free(c);
     }
-    assert_int_equal(uf_ppo_load(&ppo, "tests/data/update_bc.h5", 1, false), UF_ERR_FORMAT);
+    assert_int_equal(uf_ppo_load(&ppo, "tests/data/update_bc.h5", NULL, 1, false), UF_ERR_FORMAT);
     assert_error("update_bc.h5: is no checkpoint of PPO");
-    assert_int_equal(uf_ppo_load(&ppo, "no/such.h5", 1, false), UF_ERR_IO);
+    assert_int_equal(uf_ppo_load(&ppo, "no/such.h5", NULL, 1, false), UF_ERR_IO);
     assert_null(ppo);
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
     assert_true(H5Ldelete(file, "adam_v/actor/0/kernel", H5P_DEFAULT) >= 0);
     H5Fclose(file);
-    assert_int_equal(uf_ppo_load(&ppo, path, 1, false), UF_ERR_FORMAT);
+    assert_int_equal(uf_ppo_load(&ppo, path, NULL, 1, false), UF_ERR_FORMAT);
     assert_error("adam_v/actor/0/kernel");
     assert_null(ppo);
 }
@@ -657,6 +713,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_members_equal_single_runs),
         cmocka_unit_test(test_resumed_equals_uninterrupted),
+        cmocka_unit_test(test_blocks_of_a_minibatch),
         cmocka_unit_test(test_initial_values),
         cmocka_unit_test(test_failures),
         cmocka_unit_test(test_learns),

@@ -11,7 +11,7 @@ if [[ -n $why ]]; then
 fi
 bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" "$BUILD/tests/cuda/test_cuda_grid" tests/cuda/test_cuda_cli.sh
 bad=$?
-UF_TEST_DEVICE=cuda bash tests/run_tests.sh "$BUILD/tests/test_agent" "$BUILD/tests/test_model" "$BUILD/tests/test_dynamics" \
+UF_TEST_DEVICE=cuda bash tests/run_tests.sh "$BUILD/tests/test_agent" "$BUILD/tests/test_discrete" "$BUILD/tests/test_model" "$BUILD/tests/test_dynamics" \
     "$BUILD/tests/test_online" "$BUILD/tests/test_play" || bad=1
 if ! command -v compute-sanitizer >/dev/null; then
     echo "SKIP compute-sanitizer: it is not on the PATH"

@@ -70,6 +70,21 @@ static void test_precision(void** state) {
     expect_refused("fp16", UF_ERR_ARGUMENT, "precision 'fp16'", "expected fp32, tf32 or bf16");
 }
 
+// What only who measures sets.
+static void test_passes(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    static const char* const good[] = {"", "layers", "16", "32", "64"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", good[i], 1), 0);
+        assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
+        uf_backend_close(be);
+    }
+    assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", "whole", 1), 0);
+    expect_refused("fp32", UF_ERR_ARGUMENT, "UNIFLORAL_CUDA_PASSES is 'whole'", "expected layers, or 16");
+    assert_int_equal(unsetenv("UNIFLORAL_CUDA_PASSES"), 0);
+}
+
 static void test_memory(void** state) {
     (void)state;
     UfBackend* be = NULL;
@@ -325,6 +340,7 @@ int main(void) {
         TEST(test_no_plan),
         TEST(test_list_without_room),
         TEST(test_clock),
+        TEST(test_passes),
         TEST(test_grids),
     };
     return cmocka_run_group_tests_name("cuda errors", tests, keep_healthy, NULL);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test_ppo: unifloral ppo: what it writes; runs that are stopped, killed and resumed end in the same bits, whatever the
+# test_ppo_run: unifloral ppo: what it writes; runs that are stopped, killed and resumed end in the same bits, whatever the
 # threads; populations; evaluation; what is refused. Prints "ok name", "not ok name" or "skip name".
 # Environment: UNIFLORAL, BUILD.
 set -uo pipefail
@@ -138,7 +138,9 @@ refused "unknown hyperparameter" 1 "'lrr' is not a hyperparameter; did you mean 
 refused "a value out of range" 1 "gamma: 1.5 is out of range; expected 0 to 1" ppo --env cartpole --set gamma=1.5
 refused "a contradiction" 1 "num_minibatches 7 does not divide" ppo --env cartpole --set num_minibatches=7
 refused "a budget of less than a rollout" 1 "budget 100 is less than one rollout" ppo --env cartpole --steps 100
-refused "a device that cannot" 1 "set device to cpu" ppo --env cartpole --device cuda
+refused "a device that cannot" 1 "cuda|CUDA" ppo --env cartpole --device cuda
+check "auto takes one that can" "$U" ppo "${small[@]}" --out auto --device auto
+check "with the same bits" same_run straight auto
 refused "a folder that is taken" 1 "straight: already holds a run" ppo "${small[@]}" --out straight
 refused "nothing to resume" 1 "nowhere: holds no run of PPO" ppo --resume nowhere
 refused "another setting than the run's" 1 "gamma: the run to resume was trained with 0.99, not 0.5" ppo --resume straight --set gamma=0.5
