@@ -14,7 +14,7 @@
 // columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
 //
 // Rooms: sums, products, forward, backward, second order, random numbers, rows, policy terms, critic terms, world
-// model, optimiser, branches, recording, bench, backend, for other files.
+// model, optimiser, branches, recording, bench, backend.
 #include "kernels.cuh"
 
 #include <dlfcn.h>
@@ -2199,24 +2199,6 @@ void fill_table(UfBackend* be) {
 }
 
 }  // namespace
-
-// ---- for other files ----
-
-cudaStream_t uf_cuda_begin(UfBackend* be, const char* op, int P, int N, int rows, int width) {
-    State* s = begin(be, op, P, N, rows, width);
-    return s->failed == UF_OK ? s->streams[s->branch] : nullptr;
-}
-
-void uf_cuda_check(UfBackend* be, cudaError_t error) { check(state_of(be), error); }
-int uf_cuda_num_sms(const UfBackend* be) { return static_cast<State*>(be->state)->num_sms; }
-void uf_cuda_before_launch(UfBackend* be) {
-    const State* s = state_of(be);
-    uf_cuda_clock_before(s->clock, s->streams[s->branch]);
-}
-void uf_cuda_after_launch(UfBackend* be) {
-    const State* s = state_of(be);
-    uf_cuda_clock_after(s->clock, s->streams[s->branch]);
-}
 
 extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision, int num_threads) {
     UfBackend* be = nullptr;

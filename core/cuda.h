@@ -1,5 +1,5 @@
-// cuda.h: what the other .cu files need of the backend in kernels.cu: launches on its stream, failures that stick. And
-// the clock that kernels.cu asks the other way round.
+// cuda.h: what the .cu files share that does not know the backend's state (kernels.cuh): warps, ops that have a file of
+// their own, and the clock.
 #ifndef UF_CUDA_H
 #define UF_CUDA_H
 
@@ -21,31 +21,9 @@ __device__ inline T warp_sum(T x) {
     return x;
 }
 
-// ---- launching ----
+// ---- ops of other files ----
 
-// Opens an op, which a failure names. The stream to launch on; null where an op before has failed: then nothing is done.
-cudaStream_t uf_cuda_begin(UfBackend* backend, const char* op, int P, int N, int rows, int width);
-// Keeps the first failure for `sync`.
-void uf_cuda_check(UfBackend* backend, cudaError_t error);
-int uf_cuda_num_sms(const UfBackend* backend);
-
-// A one-dimensional launch of the op that is open; timed where the bench asks for it.
-void uf_cuda_before_launch(UfBackend* backend);
-void uf_cuda_after_launch(UfBackend* backend);
-template <typename... Params, typename... Args>
-void uf_cuda_launch(UfBackend* backend, cudaStream_t stream, void (*kernel)(Params...), int64_t blocks,
-                    int threads, Args... args) {
-    if (!stream || blocks < 1) return;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3(static_cast<unsigned>(blocks));
-    config.blockDim = dim3(static_cast<unsigned>(threads));
-    config.stream = stream;
-    uf_cuda_before_launch(backend);
-    uf_cuda_check(backend, cudaLaunchKernelEx(&config, kernel, Params(args)...));
-    uf_cuda_after_launch(backend);
-}
-
-// Ops of other files; kernels.cu puts them into its table.
+// kernels.cu puts them into its table.
 void uf_cuda_play(UfBackend* backend, const UfPlay* play, int num_steps);
 
 // ---- clock: times the launches on a stream one by one, by events around each ----

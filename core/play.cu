@@ -4,7 +4,7 @@
 // memory and weights from the L2 cache, then one thread a row steps the environment. Nothing waits for the host in
 // between. A warp makes 8 columns of a layer at a time, its 4 quarters each a quarter of the sum, so that an episode
 // depends neither on the rows beside it nor on how many a block takes. All in fp32: what is evaluated is the policy.
-#include "cuda.h"
+#include "../kernels.cuh"
 
 #include <cmath>
 
@@ -178,12 +178,12 @@ __global__ void __launch_bounds__(MOST_WARPS* UF_WARP)
 void uf_cuda_play(UfBackend* be, const UfPlay* play, int num_steps) {
     const UfMlp* mlp = play->nets.mlp;
     const int P = play->nets.P;
-    const bool many =
-        MANY * mlp->width <= UF_PLAY_MAX_WIDTH && static_cast<int64_t>(P) * play->R > 2 * uf_cuda_num_sms(be);
+    const bool many = MANY * mlp->width <= UF_PLAY_MAX_WIDTH &&
+                      static_cast<int64_t>(P) * play->R > 2 * uf_cuda::state_of(be)->num_sms;
     const int rows = many ? MANY : FEW, blocks_each = (play->R + rows - 1) / rows;
     int warps = (mlp->width + COLUMNS - 1) / COLUMNS;
     warps = warps < rows ? rows : warps > MOST_WARPS ? static_cast<int>(MOST_WARPS) : warps;
-    uf_cuda_launch(be, uf_cuda_begin(be, "play", P, 1, play->R, mlp->width),
-                   many ? play_many_kernel : play_few_kernel, static_cast<int64_t>(P) * blocks_each,
-                   warps * UF_WARP, *play, *mlp, blocks_each, num_steps);
+    uf_cuda::launch(uf_cuda::begin(be, "play", P, 1, play->R, mlp->width),
+                    many ? play_many_kernel : play_few_kernel, static_cast<int64_t>(P) * blocks_each,
+                    warps * UF_WARP, *play, *mlp, blocks_each, num_steps);
 }

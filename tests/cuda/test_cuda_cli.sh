@@ -40,11 +40,16 @@ for precision in fp32 tf32 bf16; do
     check "verify in $precision" "$UNIFLORAL" verify --device cuda --precision $precision tests/data/update_*.h5
 done
 says "traces are the host's" "are replayed on the CPU" "$UNIFLORAL" verify --device cuda tests/data/classic_traces.h5
+# prints NAME PATTERN COMMAND...: the command succeeds and a line of what it prints is like PATTERN.
+prints() {
+    local name=$1 pattern=$2
+    shift 2
+    check "$name" bash -c 'pattern=$1; shift; out=$("$@") || exit 1; echo "$out"; grep -Eq -- "$pattern" <<<"$out"' - "$pattern" "$@"
+}
 check "verify of gridworlds" "$UNIFLORAL" verify --device cuda tests/data/minigrid_traces.h5
-check "it says what is the host's" "$UNIFLORAL" verify --device cuda tests/data/minigrid_tiles.h5
-check "in so many words" grep -q "on the CPU: tiles" "$T/out"
-check "bench of gridworlds" "$UNIFLORAL" bench --env MiniGrid-DoorKey-5x5-v0 --device cuda --envs 100 --steps 2 --windows 5
-check "with what a step moves" grep -Eq '"observation_bytes": 147, .*"device": "cuda .*"bytes_per_step": 347, "gb_per_second": ' "$T/out"
+prints "and what of it is the host's" "on the CPU: tiles" "$UNIFLORAL" verify --device cuda tests/data/minigrid_tiles.h5
+prints "bench of gridworlds" '"observation_bytes": 147, .*"device": "cuda .*"bytes_per_step": 347, "gb_per_second": ' \
+    "$UNIFLORAL" bench --env MiniGrid-DoorKey-5x5-v0 --device cuda --envs 100 --steps 2 --windows 5
 says "more gridworlds than there is memory" "lower the number of environments" "$UNIFLORAL" bench --env MiniGrid-DoorKey-16x16-v0 --device cuda --envs 2147483647
 model=../shared/oracle/dynamics.h5
 for precision in fp32 tf32 bf16; do
