@@ -148,7 +148,8 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 	$(call say,c++ $<)
 	$(Q)$(CXX) $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-$(BUILD)/core/play.cu.o: override NVCC_FLAGS += -fmad=false  # what env_rules.h computes is rounded twice
+# What env_rules.h and grid_step.h compute is rounded twice.
+$(BUILD)/core/play.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
 
 $(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 
@@ -235,9 +236,9 @@ tsan:
 
 # The .cu files without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
 # the sanitizers. The tests of agents run twice, the second time on the device.
-CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_cli.sh
+CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
-DEVICE_TESTS = tests/test_agent.c tests/test_dynamics.c tests/test_online.c tests/test_play.c
+DEVICE_TESTS = tests/test_agent.c tests/test_discrete.c tests/test_dynamics.c tests/test_online.c tests/test_play.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(DEVICE_TESTS)"

@@ -830,13 +830,13 @@ static void add_metric(double* metrics, int p, int metric, double value) {
 }
 
 typedef struct HeadRow {
-    const real *m, *s;  // mean outputs and raw log-stds of a row; s null: deterministic
+    const real *m, *s;  // mean outputs and raw log-stds of a row; s null: it has none
 } HeadRow;
 
 static HeadRow head_row(const UfHeads* heads, int p, int b) {
     const real* head = heads->head + ((size_t)p * (size_t)heads->B + (size_t)b) * (size_t)heads->H;
     HeadRow row = {head, NULL};
-    if (heads->kind == UF_POLICY_DETERMINISTIC) return row;
+    if (heads->kind == UF_POLICY_DETERMINISTIC || heads->kind == UF_POLICY_CATEGORICAL) return row;
     row.s = heads->log_std ? heads->log_std + (size_t)p * heads->log_std_stride : head + heads->A;
     return row;
 }
@@ -854,10 +854,31 @@ typedef struct PolicySample {
     const real *noise, *smoothing;
 } PolicySample;
 
+static void categorical_sample(const PolicySample* c, int p) {
+    const UfHeads* heads = c->heads;
+    const int A = heads->A;
+    for (int b = 0; b < heads->B; b++) {
+        const size_t row = (size_t)p * (size_t)heads->B + (size_t)b, at = row * (size_t)A;
+        const real* m = head_row(heads, p, b).m;
+        const UfCategorical pi = uf_categorical(m, A);
+        const int choice = uf_categorical_choice(m, c->noise ? c->noise + at : NULL, A);
+        const real flaw = pi.log_z - pi.log_z;  // 0, or NaN
+        real* a = c->actions.a ? c->actions.a + ((size_t)p * (size_t)c->actions.total + (size_t)b) *
+                                                    (size_t)c->actions.ld
+                               : NULL;
+        for (int i = 0; a && i < A; i++) a[i] = (i == choice) + flaw;
+        if (c->log_prob) c->log_prob[row] = pi.mean_log_prob;
+    }
+}
+
 static void policy_sample_task(void* context, int p, int thread) {
     const PolicySample* c = context;
     const UfHeads* heads = c->heads;
     (void)thread;
+    if (heads->kind == UF_POLICY_CATEGORICAL) {
+        categorical_sample(c, p);
+        return;
+    }
     for (int b = 0; b < heads->B; b++) {
         const HeadRow row = head_row(heads, p, b);
         const size_t at = ((size_t)p * (size_t)heads->B + (size_t)b) * (size_t)heads->A;
@@ -888,11 +909,11 @@ static void cpu_policy_sample(UfBackend* backend, const UfHeads* heads, UfAction
 }
 
 static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride, const real* log_prob,
-                                  const real* log_alpha, int P, int B, int A, double* metrics) {
+                                  const real* log_alpha, real target_entropy, int P, int B, double* metrics) {
     UF_FOR_MEMBERS(backend, p, P) {
         double sum = 0;
         for (int b = 0; b < B; b++) sum += log_prob[(size_t)p * (size_t)B + (size_t)b];
-        const real grad = uf_entropy_coef_grad((real)(sum / B), A);
+        const real grad = uf_entropy_coef_grad((real)(sum / B), target_entropy);
         grads[(size_t)p * stride] = grad;
         add_metric(metrics, p, UF_METRIC_alpha_loss, (double)log_alpha[(size_t)p * stride] * (double)grad);
     }
@@ -962,6 +983,46 @@ static void cpu_actor_q_loss(UfBackend* backend, real* dq, const real* q, int ag
     }
 }
 
+// One number of N critics at a row, `stride` apart.
+static real aggregate(const real* q, int aggregate, int N, size_t stride) {
+    real value = 0;
+    if (aggregate == 1) {  // mean
+        for (int n = 0; n < N; n++) value += q[(size_t)n * stride] / N;
+        return value;
+    }
+    value = q[0];
+    for (int n = 1; n < N; n++) value = uf_min(q[(size_t)n * stride], value);
+    return value;
+}
+
+static void cpu_expected_q_loss(UfBackend* backend, real* dpi, const UfHeads* heads, const real* q,
+                                int aggregation, bool normalise, int N, double* metrics) {
+    const int B = heads->B, A = heads->A;
+    const size_t rows = (size_t)A * (size_t)B;
+    UF_FOR_MEMBERS(backend, p, heads->P) {
+        const UfHyper* h = &heads->hyper[p];
+        real* out = dpi + (size_t)p * rows;
+        double sum = 0, abs_sum = 0;
+        for (int b = 0; b < B; b++) {
+            const real* m = head_row(heads, p, b).m;
+            const UfCategorical pi = uf_categorical(m, A);
+            for (int i = 0; i < A; i++) {
+                const size_t row = (size_t)i * (size_t)B + (size_t)b;
+                const real value = aggregate(q + (size_t)p * (size_t)N * rows + row, aggregation, N, rows);
+                const real share = exp(m[i] - pi.log_z);
+                out[(size_t)b * (size_t)A + (size_t)i] = value;
+                sum += (double)share * value;
+                abs_sum += (double)share * fabs(value);
+            }
+        }
+        const real lambda = normalise ? uf_q_normaliser((real)(abs_sum / B)) : 1;
+        const real scale = -h->actor_q_coef * lambda / B;
+        for (size_t i = 0; i < rows; i++) out[i] *= scale;
+        add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
+        add_metric(metrics, p, UF_METRIC_actor_loss, -(double)(h->actor_q_coef * lambda) * sum / B);
+    }
+}
+
 typedef struct ActorLoss {
     real *dhead, *dlog_std;
     const UfHeads* heads;
@@ -970,6 +1031,23 @@ typedef struct ActorLoss {
     const real *alpha, *log_prob;
     double* metrics;
 } ActorLoss;
+
+// The loss of a row's behaviour cloning; its gradient and the others' go to dhead. coef: of cloning, before the mean.
+static real categorical_loss_row(const ActorLoss* c, int p, int b, real coef, real entropy_coef) {
+    const UfHeads* heads = c->heads;
+    const int A = heads->A, B = heads->B;
+    const size_t at = ((size_t)p * (size_t)B + (size_t)b) * (size_t)A;
+    const real *m = head_row(heads, p, b).m, *da = c->dqda ? c->dqda + at : NULL, *data = c->a_data + at;
+    const UfCategorical pi = uf_categorical(m, A);
+    real mean_da = 0, bc = 0;
+    for (int i = 0; i < A && da; i++) mean_da += exp(m[i] - pi.log_z) * da[i];
+    for (int i = 0; i < A; i++) {
+        bc -= data[i] * (m[i] - pi.log_z);
+        c->dhead[at + (size_t)i] =
+            uf_categorical_head_grad(pi, m[i], data[i], coef / B, da ? da[i] : 0, mean_da, entropy_coef / B);
+    }
+    return bc;
+}
 
 static void actor_loss_task(void* context, int p, int thread) {
     const ActorLoss* c = context;
@@ -985,8 +1063,9 @@ static void actor_loss_task(void* context, int p, int thread) {
         const size_t row = (size_t)p * (size_t)B + (size_t)b;
         const HeadRow head = head_row(heads, p, b);
         const real bc_coef = h->actor_bc_coef * (c->weight ? c->weight[row] : 1);
-        real bc = 0;
-        for (int i = 0; i < A; i++) {
+        const bool categorical = heads->kind == UF_POLICY_CATEGORICAL;
+        real bc = categorical ? categorical_loss_row(c, p, b, bc_coef, entropy_coef) : 0;
+        for (int i = 0; i < A && !categorical; i++) {
             bool passes;
             const size_t at = row * (size_t)A + (size_t)i;
             const real s = clipped_log_std(heads, head, p, i, &passes);
@@ -1049,7 +1128,9 @@ typedef struct QLoss {
     real* dq;
     const real *q, *y;
     const UfHyper* hyper;
-    int N, B, total, num_data;
+    int N, B, total;
+    bool all_actions;
+    int num_data;
     double* metrics;
     double weight;
 } QLoss;
@@ -1057,7 +1138,7 @@ typedef struct QLoss {
 static void q_loss_task(void* context, int p, int thread) {
     const QLoss* c = context;
     const UfHyper* h = &c->hyper[p];
-    const int B = c->B;
+    const int B = c->B, groups = c->total / B, first = c->all_actions;
     double error_sum = 0, cql_sum = 0;
     (void)thread;
     for (int n = 0; n < c->N; n++) {
@@ -1065,16 +1146,21 @@ static void q_loss_task(void* context, int p, int thread) {
         const real* q = c->q + at;
         real* dq = c->dq + at;
         for (int b = 0; b < B; b++) {
-            error_sum += uf_q_loss(q[b], c->y[(size_t)p * (size_t)B + (size_t)b], &dq[b]);
-            dq[b] /= B;
-            if (c->total == B) continue;
-            real values[4], soft[4];
-            for (int k = 0; k < 4; k++) values[k] = q[(size_t)k * (size_t)B + (size_t)b];
-            cql_sum += (double)uf_cql_logsumexp(values, 4, h->cql_temperature, soft) / B;
-            if (b < c->num_data) cql_sum -= (double)values[0] / c->num_data;
-            dq[b] += h->cql_min_q_weight * (soft[0] / B - (b < c->num_data ? (real)1 / c->num_data : 0));
-            for (int k = 1; k < 4; k++)
-                dq[(size_t)k * (size_t)B + (size_t)b] = h->cql_min_q_weight * soft[k] / B;
+            real slope;
+            error_sum += uf_q_loss(q[b], c->y[(size_t)p * (size_t)B + (size_t)b], &slope);
+            dq[b] = 0;
+            if (groups > 1) {
+                const size_t from = (size_t)first * (size_t)B + (size_t)b;
+                cql_sum +=
+                    (double)uf_log_sum_exp(q + from, groups - first, B, h->cql_temperature, dq + from) / B;
+                if (b < c->num_data) cql_sum -= (double)q[b] / c->num_data;
+                dq[b] = h->cql_min_q_weight * (dq[b] / B - (b < c->num_data ? (real)1 / c->num_data : 0));
+            }
+            dq[b] = slope / B + dq[b];
+            for (int k = 1; k < groups; k++) {
+                real* d = &dq[(size_t)k * (size_t)B + (size_t)b];
+                *d = h->cql_min_q_weight * *d / B;
+            }
         }
     }
     add_metric(c->metrics, p, UF_METRIC_critic_loss,
@@ -1083,8 +1169,9 @@ static void q_loss_task(void* context, int p, int thread) {
 }
 
 static void cpu_q_loss(UfBackend* backend, real* dq, const real* q, const real* y, const UfHyper* hyper,
-                       int P, int N, int B, int total, int num_data, double* metrics, double weight) {
-    QLoss c = {dq, q, y, hyper, N, B, total, num_data, metrics, weight};
+                       int P, int N, int B, int total, bool all_actions, int num_data, double* metrics,
+                       double weight) {
+    QLoss c = {dq, q, y, hyper, N, B, total, all_actions, num_data, metrics, weight};
     run_tasks(backend, P, 1, q_loss_task, &c);
 }
 
@@ -1477,24 +1564,28 @@ static void play_action(const UfPlay* c, int p, UfPlayRow* row, int64_t episode,
     const UfHeads* heads = &c->heads;
     const real* params = c->nets.params + (size_t)p * (size_t)c->nets.N * mlp->size;
     float obs[UF_RULE_MAX_OBS];
-    real x[UF_RULE_MAX_OBS], head[2 * UF_RULE_MAX_ACTIONS];
+    real x[UF_RULE_MAX_OBS], head[2 * UF_RULE_MAX_ACTIONS], noise[UF_RULE_MAX_ACTIONS] = {0};
+    real chosen[UF_RULE_MAX_ACTIONS];
     bool bad = false;
     uf_rule_observe(&c->rule, row->state, obs);
     for (int i = 0; i < mlp->in; i++)
         x[i] = c->mean ? (obs[i] - c->mean[i]) / (c->std[i] + (real)UF_OBS_STD_EPS) : obs[i];
     uf_mlp_forward_host(mlp, params, head, x, mlp->in, 1, scratch);
+    for (int i = 0; i < heads->A && !c->deterministic; i++)
+        noise[i] = uf_random_normal_at(c->seeds[p], UF_STREAM_EVAL_ACTION, (uint64_t)episode,
+                                       (uint64_t)row->steps * (uint64_t)heads->A + (uint64_t)i);
+    if (heads->kind == UF_POLICY_CATEGORICAL)
+        uf_categorical_action(chosen, head, c->deterministic ? NULL : noise, heads->A);
     for (int i = 0; i < heads->A; i++) {
         const real raw = heads->log_std        ? heads->log_std[(size_t)p * heads->log_std_stride + (size_t)i]
                          : heads->H > heads->A ? head[heads->A + i]
                                                : 0;
-        const uint64_t number = (uint64_t)row->steps * (uint64_t)heads->A + (uint64_t)i;
-        const real noise = c->deterministic ? 0
-                                            : uf_random_normal_at(c->seeds[p], UF_STREAM_EVAL_ACTION,
-                                                                  (uint64_t)episode, number);
-        action[i] = (float)uf_policy_sample(
-                        heads->kind, head[i],
-                        uf_clip(raw, heads->hyper[p].log_std_min, heads->hyper[p].log_std_max), noise)
-                        .action;
+        if (heads->kind != UF_POLICY_CATEGORICAL)
+            chosen[i] = uf_policy_sample(
+                            heads->kind, head[i],
+                            uf_clip(raw, heads->hyper[p].log_std_min, heads->hyper[p].log_std_max), noise[i])
+                            .action;
+        action[i] = (float)chosen[i];
         if (action[i] - action[i] == 0) continue;
         action[i] = 0;
         bad = true;
@@ -1583,6 +1674,7 @@ typedef struct PpoAct {
     int t;
     const UfPpoHeads* heads;
     const real* noise;
+    void* apart;
 } PpoAct;
 
 static void ppo_act_task(void* context, int p, int thread) {
@@ -1599,6 +1691,7 @@ static void ppo_act_task(void* context, int p, int thread) {
             const int kind = uf_categorical_pick(log_p, s->A, (c->noise[row] + 1) / 2);
             s->action[row] = (real)kind;
             s->log_prob[row] = log_p[kind];
+            if (c->apart) ((uint8_t*)c->apart)[(size_t)p * (size_t)s->N + (size_t)n] = (uint8_t)kind;
             continue;
         }
         const real* log_std = h->log_std + (size_t)p * h->log_std_stride;
@@ -1609,13 +1702,31 @@ static void ppo_act_task(void* context, int p, int thread) {
             s->action[at] = head[i] + exp(log_std[i]) * c->noise[at];
             s->log_prob[row] += uf_normal_log_prob(s->action[at], head[i], log_std[i], &unused);
         }
+        if (c->apart)
+            memcpy((real*)c->apart + ((size_t)p * (size_t)s->N + (size_t)n) * (size_t)s->A,
+                   s->action + row * (size_t)s->A, (size_t)s->A * sizeof(real));
     }
 }
 
 static void cpu_ppo_act(UfBackend* backend, const UfSteps* steps, int t, const UfPpoHeads* heads,
-                        const real* noise) {
-    PpoAct c = {steps, t, heads, noise};
+                        const real* noise, void* apart) {
+    PpoAct c = {steps, t, heads, noise, apart};
     run_tasks(backend, steps->P, 1, ppo_act_task, &c);
+}
+
+static void cpu_ppo_store(UfBackend* backend, const UfSteps* s, int t, const void* obs, const real* reward,
+                          const uint8_t* terminated, const uint8_t* truncated) {
+    const size_t N = (size_t)s->N, bytes = N * (size_t)s->O * (s->bytes ? 1 : sizeof(real));
+    UF_FOR_MEMBERS(backend, p, s->P) {
+        char* first = (char*)s->obs + (size_t)p * (size_t)(s->T + 1) * bytes;
+        const char* from = obs ? (const char*)obs + (size_t)p * bytes : first + (size_t)s->T * bytes;
+        memcpy(first + (size_t)(t + 1) * bytes, from, bytes);
+        for (size_t n = 0; n < N && t >= 0; n++) {
+            const size_t row = step_row(s, p, t, (int)n), i = (size_t)p * N + n;
+            s->reward[row] = reward[i];
+            s->done[row] = terminated[i] || (truncated && truncated[i]);
+        }
+    }
 }
 
 static void cpu_ppo_episodes(UfBackend* backend, const UfSteps* s, int t, const UfEpisodes* e) {
@@ -1950,6 +2061,7 @@ static const UfBackend cpu_backend = {
     .entropy_coef = cpu_entropy_coef,
     .awr_weight = cpu_awr_weight,
     .actor_q_loss = cpu_actor_q_loss,
+    .expected_q_loss = cpu_expected_q_loss,
     .actor_loss = cpu_actor_loss,
     .td_target = cpu_td_target,
     .q_loss = cpu_q_loss,
@@ -1964,6 +2076,7 @@ static const UfBackend cpu_backend = {
     .play = cpu_play,
     .ppo_observe = cpu_ppo_observe,
     .ppo_act = cpu_ppo_act,
+    .ppo_store = cpu_ppo_store,
     .ppo_episodes = cpu_ppo_episodes,
     .ppo_values = cpu_ppo_values,
     .ppo_advantages = cpu_ppo_advantages,

@@ -1,19 +1,20 @@
 // kernels.cu: the op set on a CUDA device. kernels.c is the specification.
 //
-// Everything an op touches lies on the device; an op only launches, on one stream: it allocates nothing, waits for
-// nothing and reads nothing back, so a whole update is recorded once, as a graph, and repeated. What changes from update
-// to update is a UfCount: kernels add `each` times the number of replays, which lies on the device. A failure sticks, later ops do
-// nothing, and `sync` tells it with op and shape.
+// Everything an op touches lies on the device; an op only launches, on the stream of its branch: it allocates nothing,
+// waits for nothing and reads nothing back, so a whole update is recorded once, as a graph, and repeated. What changes
+// from update to update is a UfCount: kernels add `each` times the number of replays, which lies on the device. A failure
+// sticks, later ops do nothing, and `sync` tells it with op and shape.
 //
-// Products: fp32 by product_kernel, which sums over k in order, so that a member computes to the bit what it computes
-// alone and runs repeat; tf32 and bf16 by cuBLAS on tensor cores, with sums in fp32. cuBLAS is looked for when it is
-// asked for: a program that never does runs without it.
-// What lies between two products is one kernel: ReLU, LayerNorm, and the output layer where it is narrow; backward
+// Passes over networks of up to 256 units are in kernels_whole.cu; here, for others, layer by layer. Products: fp32 by
+// product_kernel, which sums over k in order, so that a member computes to the bit what it computes alone and runs
+// repeat; tf32 and bf16 by cuBLAS on tensor cores, with sums in fp32. cuBLAS is looked for when it is asked for: a
+// program that never does runs without it.
+// What lies between two products is one kernel: activation, LayerNorm, and the output layer where it is narrow; backward
 // the same with the column sums that become the gradients of bias, scale and shift. A chunk of ROWS rows sums its own
 // columns, sum_chunks_kernel adds the chunks in order. Terms: one block for each member, sums in one order.
 //
-// Rooms: state, launching, sums, products, forward, backward, second order, random numbers, rows, policy terms,
-// critic terms, world model, optimiser, branches, recording, bench, backend, for other files.
+// Rooms: sums, products, forward, backward, second order, random numbers, rows, policy terms, critic terms, world
+// model, optimiser, branches, recording, bench, backend, for other files.
 #include "kernels.cuh"
 
 #include <dlfcn.h>
@@ -25,23 +26,10 @@ namespace {
 
 using namespace uf_cuda;
 
-enum { TERM_THREADS = 512 };
 enum { NARROW_OUT = 16 };   // outputs that the last hidden layer's kernel computes along
 enum { MAX_WIDTH = 8192 };  // of a hidden layer: what params.def allows
 
 // ---- sums ----
-
-// Over the threads of a block, in an order that depends on its size alone; every thread has it.
-__device__ double block_sum(double x) {
-    __shared__ double parts[WARP];
-    x = warp_sum(x);
-    __syncthreads();  // the parts of the sum before may still be read
-    if (lane() == 0) parts[warp()] = x;
-    __syncthreads();
-    double sum = 0;
-    for (int w = 0; w < static_cast<int>(blockDim.x) / WARP; w++) sum += parts[w];
-    return sum;
-}
 
 __device__ inline void add_metric(double* metrics, int p, int metric, double value) {
     if (threadIdx.x == 0) metrics[static_cast<size_t>(p) * UF_NUM_METRICS + metric] += value;
@@ -171,8 +159,8 @@ struct Hidden {
     int num_out, rows, width;
 };
 
-// relu(z + bias), LayerNorm, and a narrow output layer: a warp takes a row, ITEMS numbers a lane.
-template <int ITEMS>
+// Activation of z + bias, LayerNorm, and a narrow output layer: a warp takes a row, ITEMS numbers a lane.
+template <int ITEMS, int ACTIVATION>
 __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_rows) {
     const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (row >= num_rows) return;
@@ -186,8 +174,7 @@ __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_r
         const int j = i * WARP + lane();
         x[i] = 0;
         if (j >= c.width) continue;
-        const float z = r[j] + w[c.layer.bias + j];
-        x[i] = z <= 0 ? 0 : z;  // written so that NaN stays NaN
+        x[i] = activate<ACTIVATION>(r[j] + w[c.layer.bias + j]);
         sum += x[i];
         if (c.keep_r) r[j] = x[i];
     }
@@ -226,14 +213,17 @@ __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_r
     }
 }
 
-void launch_hidden(State* s, const Hidden& c, int G) {
+void launch_hidden(State* s, const UfMlp* mlp, const Hidden& c, int G) {
     const int64_t rows = static_cast<int64_t>(G) * c.rows, blocks = ceil_div(rows, WARPS);
-    if (c.width <= 8 * WARP)
-        launch(s, hidden_kernel<8>, blocks, THREADS, c, rows);
-    else if (c.width <= 32 * WARP)
-        launch(s, hidden_kernel<32>, blocks, THREADS, c, rows);
-    else
-        launch(s, hidden_kernel<MAX_WIDTH / WARP>, blocks, THREADS, c, rows);
+    with_activation(mlp, [&](auto activation) {
+        constexpr int ACTIVATION = decltype(activation)::value;
+        if (c.width <= 8 * WARP)
+            launch(s, hidden_kernel<8, ACTIVATION>, blocks, THREADS, c, rows);
+        else if (c.width <= 32 * WARP)
+            launch(s, hidden_kernel<32, ACTIVATION>, blocks, THREADS, c, rows);
+        else
+            launch(s, hidden_kernel<MAX_WIDTH / WARP, ACTIVATION>, blocks, THREADS, c, rows);
+    });
 }
 
 __global__ void bias_kernel(Rows out, Parameters params, int64_t bias, int num_out, int rows, int64_t count) {
@@ -299,7 +289,7 @@ void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape
         }
         product(s, whole(nets, x, weights(nets, l, false), activations(nets, c.r, mlp->width, false), count,
                          mlp->width, l ? mlp->width : mlp->in));
-        launch_hidden(s, c, G);
+        launch_hidden(s, mlp, c, G);
         x = activations(nets, c.h, mlp->width, false);
     }
     if (narrow) return;
@@ -379,6 +369,7 @@ __device__ inline void sum_dout(const Taken& c, const Chunk& k) {
 
 // dL/dh -> dL/dz in place, for a chunk of rows. First each warp finds the two means of its rows that LayerNorm's
 // derivative needs; then a thread takes columns, so that it sums them over the rows in order.
+template <int ACTIVATION>
 __global__ void __launch_bounds__(THREADS) hidden_backward_kernel(Taken c, Rows d) {
     __shared__ float means[ROWS][2], norm[ROWS][2], seed[ROWS];
     const Chunk k = chunk_of(c);
@@ -427,7 +418,7 @@ __global__ void __launch_bounds__(THREADS) hidden_backward_kernel(Taken c, Rows 
                 dz = norm[b][1] * (dy * gain - means[b][0] - xhat * means[b][1]);
             }
             dkernel += h * seed[b];
-            dz = live > 0 ? dz : 0;
+            dz = activation_grad<ACTIVATION>(live, dz);
             dbias += dz;
             dh[at] = dz;
         }
@@ -541,7 +532,10 @@ void cuda_mlp_backward(UfBackend* be, const UfNets* nets, real* grads, real* dx,
                          activations(nets, d, width, false), total, width, mlp->out));
     }
     for (int l = L - 1; l >= 0; l--) {
-        launch(s, hidden_backward_kernel, num_chunks(c), THREADS, taken_of(c, l), d);
+        with_activation(mlp, [&](auto activation) {
+            launch(s, hidden_backward_kernel<decltype(activation)::value>, num_chunks(c), THREADS,
+                   taken_of(c, l), d);
+        });
         const Matrix dz = activations(nets, d, width, false);
         if (grads)
             kernel_gradient(s, c, grads, mlp->kernel[l], layer_input(c, l), dz, l ? width : mlp->in, width,
@@ -698,6 +692,7 @@ void cuda_mlp_backward_backward(UfBackend* be, const UfNets* nets, real* grads, 
                                 const real* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_backward_backward", nets->P, nets->used, total, mlp->width);
+    if (mlp->activation != UF_RELU) return fail(s, UF_ERR_UNSUPPORTED, "is for networks of ReLU alone");
     if (whole_second_order(s, nets, grads, tape, input, tangent, tangent_first, tangent_count, dout, total))
         return;
     const int L = mlp->layers, width = mlp->width;
@@ -779,7 +774,7 @@ size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
 
 // ---- random numbers ----
 
-enum { SEEDS = 128, DRAWS = 32 };  // of a launch: they travel as an argument
+enum { DRAWS = 32 };  // of a launch
 
 // What is drawn, for each of `members` members from member `first` on. A thread makes the numbers of one Philox block:
 // 4 reals or 2 indices. Those of draw d begin at block begins[d].
@@ -949,10 +944,29 @@ struct Head {
 __device__ inline Head head_of(const UfHeads& heads, int p, int b, int i) {
     const real* head = heads.head + (static_cast<int64_t>(p) * heads.B + b) * heads.H;
     Head h = {head[i], 0, false};
-    if (heads.kind == UF_POLICY_DETERMINISTIC) return h;
+    if (heads.kind == UF_POLICY_DETERMINISTIC || heads.kind == UF_POLICY_CATEGORICAL) return h;
     const real raw = heads.log_std ? heads.log_std[p * heads.log_std_stride + i] : head[heads.A + i];
     h.s = uf_log_std(raw, heads.hyper[p].log_std_min, heads.hyper[p].log_std_max, &h.passes);
     return h;
+}
+
+// Outputs of a categorical policy in row b of member p.
+__device__ inline const real* outputs_of(const UfHeads& heads, int64_t row) {
+    return heads.head + row * heads.H;
+}
+
+__global__ void __launch_bounds__(THREADS)
+    categorical_sample_kernel(UfHeads heads, UfActions actions, real* log_prob, const real* noise) {
+    const int64_t row = thread_id();
+    if (row >= static_cast<int64_t>(heads.P) * heads.B) return;
+    const int64_t p = row / heads.B, b = row % heads.B;
+    const real* m = outputs_of(heads, row);
+    const UfCategorical pi = uf_categorical(m, heads.A);
+    const int choice = uf_categorical_choice(m, noise ? noise + row * heads.A : nullptr, heads.A);
+    const real flaw = pi.log_z - pi.log_z;  // 0, or NaN
+    for (int i = 0; actions.a && i < heads.A; i++)
+        actions.a[(p * actions.total + b) * actions.ld + i] = static_cast<real>(i == choice) + flaw;
+    if (log_prob) log_prob[row] = pi.mean_log_prob;
 }
 
 __global__ void __launch_bounds__(THREADS)
@@ -979,20 +993,24 @@ __global__ void __launch_bounds__(THREADS)
 void cuda_policy_sample(UfBackend* be, const UfHeads* heads, UfActions actions, real* log_prob,
                         const real* noise, const real* smoothing) {
     State* s = begin(be, "policy_sample", heads->P, 1, heads->B, heads->H);
-    launch(s, policy_sample_kernel, ceil_div(static_cast<int64_t>(heads->P) * heads->B, THREADS), THREADS,
-           *heads, actions, log_prob, noise, smoothing);
+    const int64_t blocks = ceil_div(static_cast<int64_t>(heads->P) * heads->B, THREADS);
+    if (heads->kind == UF_POLICY_CATEGORICAL) {
+        launch(s, categorical_sample_kernel, blocks, THREADS, *heads, actions, log_prob, noise);
+        return;
+    }
+    launch(s, policy_sample_kernel, blocks, THREADS, *heads, actions, log_prob, noise, smoothing);
 }
 
 // A block a member from here on: blockIdx.x is p.
 
 __global__ void __launch_bounds__(TERM_THREADS)
-    entropy_coef_loss_kernel(real* grads, int64_t stride, const real* log_prob, const real* log_alpha, int B,
-                             int A, double* metrics) {
+    entropy_coef_loss_kernel(real* grads, int64_t stride, const real* log_prob, const real* log_alpha,
+                             real target_entropy, int B, double* metrics) {
     const int p = static_cast<int>(blockIdx.x);
     double sum = 0;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))
         sum += log_prob[static_cast<int64_t>(p) * B + b];
-    const real grad = uf_entropy_coef_grad(static_cast<real>(block_sum(sum) / B), A);
+    const real grad = uf_entropy_coef_grad(static_cast<real>(block_sum(sum) / B), target_entropy);
     if (threadIdx.x == 0) grads[p * stride] = grad;
     add_metric(metrics, p, UF_METRIC_alpha_loss, static_cast<double>(log_alpha[p * stride]) * grad);
 }
@@ -1010,10 +1028,10 @@ int term_threads(int64_t count) {
 }
 
 void cuda_entropy_coef_loss(UfBackend* be, real* grads, size_t stride, const real* log_prob,
-                            const real* log_alpha, int P, int B, int A, double* metrics) {
-    State* s = begin(be, "entropy_coef_loss", P, 1, B, A);
+                            const real* log_alpha, real target_entropy, int P, int B, double* metrics) {
+    State* s = begin(be, "entropy_coef_loss", P, 1, B, 1);
     launch(s, entropy_coef_loss_kernel, P, term_threads(B), grads, static_cast<int64_t>(stride), log_prob,
-           log_alpha, B, A, metrics);
+           log_alpha, target_entropy, B, metrics);
 }
 
 void cuda_entropy_coef(UfBackend* be, real* alpha, const real* log_alpha, size_t stride, int P,
@@ -1097,6 +1115,44 @@ void cuda_actor_q_loss(UfBackend* be, real* dq, const real* q, int aggregate, bo
     launch(s, actor_q_loss_kernel, P, term_threads(B), dq, q, aggregate, normalise, hyper, N, B, metrics);
 }
 
+__global__ void __launch_bounds__(TERM_THREADS)
+    expected_q_loss_kernel(real* dpi, UfHeads heads, const real* q, int aggregate, bool normalise, int N,
+                           double* metrics) {
+    const int p = static_cast<int>(blockIdx.x), B = heads.B, A = heads.A, rows = A * B;
+    const real* first = q + static_cast<int64_t>(p) * N * rows;
+    real* out = dpi + static_cast<int64_t>(p) * rows;
+    double sum = 0, abs_sum = 0;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
+        const real* m = outputs_of(heads, static_cast<int64_t>(p) * B + b);
+        const UfCategorical pi = uf_categorical(m, A);
+        for (int i = 0; i < A; i++) {
+            int lowest;
+            const real value =
+                aggregate_q(first + static_cast<int64_t>(i) * B + b, aggregate, N, rows, &lowest);
+            const real share = exp(m[i] - pi.log_z);
+            out[static_cast<int64_t>(b) * A + i] = value;
+            sum += static_cast<double>(share) * value;
+            abs_sum += static_cast<double>(share) * fabs(value);
+        }
+    }
+    sum = block_sum(sum);
+    abs_sum = block_sum(abs_sum);
+    const UfHyper* h = &heads.hyper[p];
+    const real lambda = normalise ? uf_q_normaliser(static_cast<real>(abs_sum / B)) : 1;
+    const real scale = -h->actor_q_coef * lambda / B;
+    for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))  // its own rows
+        for (int i = 0; i < A; i++) out[static_cast<int64_t>(b) * A + i] *= scale;
+    add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
+    add_metric(metrics, p, UF_METRIC_actor_loss, -static_cast<double>(h->actor_q_coef * lambda) * sum / B);
+}
+
+void cuda_expected_q_loss(UfBackend* be, real* dpi, const UfHeads* heads, const real* q, int aggregate,
+                          bool normalise, int N, double* metrics) {
+    State* s = begin(be, "expected_q_loss", heads->P, N, heads->A * heads->B, 1);
+    launch(s, expected_q_loss_kernel, heads->P, term_threads(heads->B), dpi, *heads, q, aggregate, normalise,
+           N, metrics);
+}
+
 struct ActorLoss {
     real *dhead, *dlog_std;
     UfHeads heads;
@@ -1131,11 +1187,35 @@ __device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, int p, int b, int
     return grad;
 }
 
+// The gradient of a categorical policy's row; adds to the sums of the behaviour cloning term.
+__device__ inline void categorical_loss_row(const ActorLoss& c, int p, int b, double* bc, double* loss) {
+    const UfHyper* h = &c.heads.hyper[p];
+    const int B = c.heads.B, A = c.heads.A;
+    const int64_t row = static_cast<int64_t>(p) * B + b, at = row * A;
+    const real *m = outputs_of(c.heads, row), *da = c.dqda ? c.dqda + at : nullptr;
+    const real bc_coef = h->actor_bc_coef * (c.weight ? c.weight[row] : 1);
+    const real entropy_coef = c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0;
+    const UfCategorical pi = uf_categorical(m, A);
+    real mean_da = 0, value = 0;
+    for (int i = 0; i < A && da; i++) mean_da += exp(m[i] - pi.log_z) * da[i];
+    for (int i = 0; i < A; i++) {
+        value -= c.a_data[at + i] * (m[i] - pi.log_z);
+        c.dhead[at + i] = uf_categorical_head_grad(pi, m[i], c.a_data[at + i], bc_coef / B, da ? da[i] : 0,
+                                              mean_da, entropy_coef / B);
+    }
+    *bc += value;
+    *loss += static_cast<double>(bc_coef) * value;
+}
+
 __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
     const int p = static_cast<int>(blockIdx.x), B = c.heads.B, A = c.heads.A, H = c.heads.H;
+    const bool categorical = c.heads.kind == UF_POLICY_CATEGORICAL;
     const real entropy_coef = c.alpha ? c.heads.hyper[p].actor_entropy_coef * c.alpha[p] : 0;
     double bc = 0, loss = 0, log_prob = 0;
-    for (int i = 0; i < A; i++) {  // outermost: a free log-std sums its derivative over the rows
+    for (int b = static_cast<int>(threadIdx.x); categorical && b < B; b += static_cast<int>(blockDim.x))
+        categorical_loss_row(c, p, b, &bc, &loss);
+    for (int i = 0; i < A && !categorical;
+         i++) {  // outermost: a free log-std sums its derivative over the rows
         double ds = 0;
         for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
             const int64_t row = static_cast<int64_t>(p) * B + b;
@@ -1212,11 +1292,12 @@ struct QLoss {
     const real *q, *y;
     const UfHyper* hyper;
     int N, B, total, num_data;
+    bool all_actions;
     double *metrics, weight;
 };
 
 __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
-    const int p = static_cast<int>(blockIdx.x), B = c.B;
+    const int p = static_cast<int>(blockIdx.x), B = c.B, groups = c.total / B, first = c.all_actions ? 1 : 0;
     const UfHyper* h = &c.hyper[p];
     double error = 0, cql = 0;
     for (int e = static_cast<int>(threadIdx.x); e < c.N * B; e += static_cast<int>(blockDim.x)) {
@@ -1226,15 +1307,18 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
         real d;
         error += uf_q_loss(q, c.y[static_cast<int64_t>(p) * B + b], &d);
         d /= B;
-        if (c.total > B) {
-            real values[4], soft[4];
-            for (int k = 0; k < 4; k++) values[k] = c.q[at + static_cast<int64_t>(k) * B];
-            cql += static_cast<double>(uf_cql_logsumexp(values, 4, h->cql_temperature, soft)) / B;
+        if (groups > 1) {
+            const int64_t from = at + static_cast<int64_t>(first) * B;
+            cql += static_cast<double>(
+                       uf_log_sum_exp(c.q + from, groups - first, B, h->cql_temperature, c.dq + from)) /
+                   B;
             if (b < c.num_data) cql -= static_cast<double>(q) / c.num_data;
             d += h->cql_min_q_weight *
-                 (soft[0] / B - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
-            for (int k = 1; k < 4; k++)
-                c.dq[at + static_cast<int64_t>(k) * B] = h->cql_min_q_weight * soft[k] / B;
+                 ((first ? 0 : c.dq[at] / B) - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
+            for (int k = 1; k < groups; k++) {
+                real* dk = &c.dq[at + static_cast<int64_t>(k) * B];
+                *dk = h->cql_min_q_weight * *dk / B;
+            }
         }
         c.dq[at] = d;
     }
@@ -1246,9 +1330,9 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
 }
 
 void cuda_q_loss(UfBackend* be, real* dq, const real* q, const real* y, const UfHyper* hyper, int P, int N,
-                 int B, int total, int num_data, double* metrics, double weight) {
+                 int B, int total, bool all_actions, int num_data, double* metrics, double weight) {
     State* s = begin(be, "q_loss", P, N, B, 1);
-    const QLoss c = {dq, q, y, hyper, N, B, total, num_data, metrics, weight};
+    const QLoss c = {dq, q, y, hyper, N, B, total, num_data, all_actions, metrics, weight};
     launch(s, q_loss_kernel, P, term_threads(static_cast<int64_t>(N) * B), c);
 }
 
@@ -1908,8 +1992,6 @@ UfStatus cuda_sync(UfBackend* be) {
 
 UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int rows) {
     State* s = state_of(be);
-    if (mlp->activation != UF_RELU)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "networks of tanh are not on a CUDA device yet; set device to cpu");
     if (mlp->width > MAX_WIDTH)
         return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
                        mlp->width, MAX_WIDTH);
@@ -2090,6 +2172,7 @@ void fill_table(UfBackend* be) {
     be->entropy_coef = cuda_entropy_coef;
     be->awr_weight = cuda_awr_weight;
     be->actor_q_loss = cuda_actor_q_loss;
+    be->expected_q_loss = cuda_expected_q_loss;
     be->actor_loss = cuda_actor_loss;
     be->td_target = cuda_td_target;
     be->q_loss = cuda_q_loss;
@@ -2102,6 +2185,7 @@ void fill_table(UfBackend* be) {
     be->model_error = cuda_model_error;
     be->ring_append = cuda_ring_append;
     be->play = uf_cuda_play;
+    add_ppo(be);
     be->adam_polyak = cuda_adam_polyak;
     be->record = cuda_record;
     be->end_record = cuda_end_record;

@@ -17,7 +17,9 @@ static_assert(sizeof(real) == sizeof(float), "the device computes in float");
 namespace uf_cuda {
 
 enum { WARP = UF_WARP, THREADS = 256, WARPS = THREADS / WARP };
-enum { ROWS = 16 };  // of a chunk; uf_block_rows is a multiple of it
+enum { TERM_THREADS = 512 };  // of a block that has a member's terms
+enum { SEEDS = 128 };         // of a launch: they travel as an argument
+enum { ROWS = 16 };           // of a chunk; uf_block_rows is a multiple of it
 
 // ---- state ----
 
@@ -146,6 +148,18 @@ struct Scratch {
 
 // ---- sums ----
 
+// Over the threads of a block, in an order that depends on its size alone; every thread has it.
+static __device__ inline double block_sum(double x) {
+    __shared__ double parts[WARP];
+    x = warp_sum(x);
+    __syncthreads();  // the parts of the sum before may still be read
+    if (lane() == 0) parts[warp()] = x;
+    __syncthreads();
+    double sum = 0;
+    for (int w = 0; w < static_cast<int>(blockDim.x) / WARP; w++) sum += parts[w];
+    return sum;
+}
+
 // What a UfCount has come to. replays null: the op is not recorded.
 __device__ inline int64_t count_now(UfCount count, const int64_t* replays) {
     return count.now + (replays ? count.each * *replays : 0);
@@ -189,6 +203,36 @@ inline Layer layer_of(const UfMlp* mlp, int l) {
 // A tape's rows of a pass that begins at `first` of `total`, `item` numbers each.
 inline Rows tape_rows(float* at, int first, int total, int item) {
     return Rows{at ? at + static_cast<int64_t>(first) * item : nullptr, static_cast<int64_t>(total) * item};
+}
+
+// ---- hidden units ----
+
+template <int ACTIVATION>
+__device__ inline float activate(float z) {
+    if (ACTIVATION == UF_TANH) return uf_tanh(z);
+    return z <= 0 ? 0 : z;  // written so that NaN stays NaN
+}
+
+// dL/dz of a unit that came out as r, from dL/dr.
+template <int ACTIVATION>
+__device__ inline float activation_grad(float r, float dr) {
+    if (ACTIVATION == UF_TANH) return dr * (1 - r * r);
+    return r > 0 ? dr : 0;
+}
+
+// A number that is known while compiling, as an argument.
+template <int N>
+struct Constant {
+    static constexpr int value = N;
+};
+
+// Calls f with the activation of a network's hidden units.
+template <typename F>
+void with_activation(const UfMlp* mlp, F f) {
+    if (mlp->activation == UF_TANH)
+        f(Constant<UF_TANH>());
+    else
+        f(Constant<UF_RELU>());
 }
 
 // ---- column sums ----
@@ -271,6 +315,11 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
 bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape* tape, UfInput input,
                         const float* tangent, int tangent_first, int tangent_count, const float* dout,
                         int total);
+
+// ---- PPO: kernels_ppo.cu ----
+
+// Puts its ops into the table.
+void add_ppo(UfBackend* be);
 
 }  // namespace uf_cuda
 

@@ -186,7 +186,7 @@ typedef struct UfInputRows {
 } UfInputRows;
 
 // A policy's heads: `head` (P, B, H) is the actor's output, H = A, or 2A where a log-std head follows the
-// mean.
+// mean. Of a categorical policy: the A outputs whose softmax it is.
 typedef struct UfHeads {
     int kind;  // UF_POLICY_*
     int P, B, A, H;
@@ -387,13 +387,15 @@ struct UfBackend {
 
     // terms; hyper (P), metrics (P, UF_NUM_METRICS), sums over a batch are means
     // Actions of a policy and their log-probability (P, B). noise (P, B, A); null: the mean, log-prob of eps
-    // = 0. smoothing (P, B, A) standard normals: target policy smoothing and clip to [-1, 1].   Nullable:
+    // = 0. smoothing (P, B, A) standard normals: target policy smoothing and clip to [-1, 1]. A categorical
+    // policy's actions are one-hot, without noise the likeliest kind, and never smoothed; its log_prob is the
+    // mean over all kinds, whatever was drawn; where an output is not finite neither are they.   Nullable:
     // noise, smoothing, log_prob
     void (*policy_sample)(UfBackend*, const UfHeads*, UfActions, real* log_prob, const real* noise,
                           const real* smoothing);
     // grads (P, size): gradient of log alpha; alpha metrics.
     void (*entropy_coef_loss)(UfBackend*, real* grads, size_t stride, const real* log_prob,
-                              const real* log_alpha, int P, int B, int A, double* metrics);
+                              const real* log_alpha, real target_entropy, int P, int B, double* metrics);
     // alpha (P) = exp(log_alpha), logged
     void (*entropy_coef)(UfBackend*, real* alpha, const real* log_alpha, size_t stride, int P,
                          double* metrics);
@@ -403,8 +405,13 @@ struct UfBackend {
     // dq (P, N, B): derivative of -actor_q_coef * lambda * agg_N q
     void (*actor_q_loss)(UfBackend*, real* dq, const real* q, int aggregate, bool normalise, const UfHyper*,
                          int P, int N, int B, double* metrics);
+    // dpi (P, B, A): derivative of -actor_q_coef * lambda * sum_i pi[i] agg_N q with respect to a categorical
+    // policy's pi, from q (P, N, A * B) of all actions: row i * B + b is kind i at row b. lambda normalises by
+    // the mean of sum_i pi[i] |agg_N q|.
+    void (*expected_q_loss)(UfBackend*, real* dpi, const UfHeads*, const real* q, int aggregate,
+                            bool normalise, int N, double* metrics);
     // dhead (P, B, H) and dlog_std (P, stride) from behaviour cloning (weight), Q (dqda (P, N, B, A), null:
-    // none) and entropy (alpha (P), null: none).   Nullable: weight, dqda, alpha, log_prob, dlog_std
+    // none; of a categorical policy dpi, N = 1) and entropy (alpha (P), null: none).   Nullable: weight, dqda, alpha, log_prob, dlog_std
     void (*actor_loss)(UfBackend*, real* dhead, real* dlog_std, const UfHeads*, const real* noise,
                        const real* a_data, const real* weight, const real* dqda, int N, const real* alpha,
                        const real* log_prob, double* metrics);
@@ -413,11 +420,12 @@ struct UfBackend {
     void (*td_target)(UfBackend*, real* y, const UfBatch*, const real* q, const real* v, UfActions next,
                       const real* alpha, const real* log_prob, const UfHyper*, int P, int N, int B, int A,
                       double* metrics, double weight);
-    // dq (P, N, total): squared error on rows [0, B); total = 4B: conservative penalty over (data, random,
-    // pi, next pi). num_data: rows of the batch whose Q is subtracted (all B, or the dataset's under
-    // cql_data_only).
+    // dq (P, N, total): squared error on rows [0, B); total = (1 + K) B: conservative penalty, its log-sum-exp
+    // over data and K more groups of B rows (random, pi, next pi), or if `all_actions` over those K alone, which
+    // then are all the actions there are. num_data: rows of the batch whose Q is subtracted (all B, or the
+    // dataset's under cql_data_only).
     void (*q_loss)(UfBackend*, real* dq, const real* q, const real* y, const UfHyper*, int P, int N, int B,
-                   int total, int num_data, double* metrics, double weight);
+                   int total, bool all_actions, int num_data, double* metrics, double weight);
     // tangent (P, N, total, A) = diversity_coef * dD/d(dQ/da) from dqda of the same shape; rows >= B are
     // zero.
     void (*diversity_loss)(UfBackend*, real* tangent, const real* dqda, const UfHyper*, int P, int N, int B,
@@ -470,8 +478,14 @@ struct UfBackend {
     // names.   Nullable: pick (then first and B count)
     void (*ppo_observe)(UfBackend*, real* x, const UfSteps*, const UfPick* pick, int first, int B);
     // Actions of step t and their log-probabilities, from heads over N rows. noise (P, T, N) uniform in (-1, 1) where
-    // actions are discrete, else (P, T, N, A) normal.
-    void (*ppo_act)(UfBackend*, const UfSteps*, int t, const UfPpoHeads*, const real* noise);
+    // actions are discrete, else (P, T, N, A) normal. apart: the actions once more, side by side as environments want
+    // them: (P, N, A) reals, or (P, N) kinds as u8.   Nullable: apart
+    void (*ppo_act)(UfBackend*, const UfSteps*, int t, const UfPpoHeads*, const real* noise, void* apart);
+    // What the environments of all members answered to step t, side by side: obs (P, N, O) goes to step t + 1, reward
+    // (P, N) and done, where either says so, to step t. t = -1: obs alone, null for those of step T: how a rollout
+    // begins.   Nullable: obs, reward and terminated then; truncated
+    void (*ppo_store)(UfBackend*, const UfSteps*, int t, const void* obs, const real* reward,
+                      const uint8_t* terminated, const uint8_t* truncated);
     // What step t says of the episodes of environment n: time is their length before it; both counts of `episodes` grow by
     // the step, and where it is done go to the sums and begin anew.
     void (*ppo_episodes)(UfBackend*, const UfSteps*, int t, const UfEpisodes*);

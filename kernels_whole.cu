@@ -2,13 +2,14 @@
 // tiny-cuda-nn's fully fused networks do: for widths up to 256, where launches and not arithmetic cost the time.
 //
 // A block has one network and a tile of 16 M rows, whose activations stay in shared memory from the first layer to
-// the last. A warp takes 32 columns of a layer for all rows of the tile, so that a weight is needed by one warp of the
+// the last. Its W warps are 8, or 2 where the width is 64 at most, so that each has work and more blocks share a
+// multiprocessor; as M, W changes no bit. A warp takes 32 columns of a layer for all rows of the tile, so that a weight is needed by one warp of the
 // block alone: it goes from the L2 cache straight to registers, DEPTH groups ahead of its use, in 16-byte pieces.
 // Nothing would be gained by laying it into shared memory on the way. Products are mma.sync (tf32, bf16; sums in fp32)
 // or, in fp32, multiplied and added in the order of k. The columns a lane gets of four 8-wide products are interleaved
 // (column 4 s + j of 32 is slot s of product j), so that its loads and stores are 16 bytes wide; what is summed over is
 // permuted likewise, which a sum does not mind.
-// Between products a warp takes rows: bias, ReLU, LayerNorm, tape, output layer. Backward a thread takes a column, for
+// Between products a warp takes rows: bias, activation, LayerNorm, tape, output layer. Backward a thread takes a column, for
 // sums over the rows of each chunk of ROWS, as kernels.cu does; so M changes no bit.
 // The gradients of all kernels are one more launch: tiles of 64 x 64, the rows of a gradient block summed in order,
 // and, in the blocks behind these, the sums of the chunks.
@@ -21,11 +22,12 @@ namespace uf_cuda {
 namespace {
 
 enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
-enum { MOST_SHARED = 160 << 10 };  // bytes of a tile: a block of Ampere has 163 KB, of which some are static
-enum { COLUMNS = 32, ITEMS = MOST_WIDTH / WARP };  // columns a warp multiplies; numbers a lane has of a row
+enum { MOST_SHARED = 140 << 10 };  // bytes of a tile of 64 rows of MOST_IN; a block of Ampere has 163 KB
+// Columns a warp multiplies, so that a lane has W numbers of a row and a block a thread for each column.
+enum { COLUMNS = WARP };
+enum { FEW_WARPS = 2 };  // of a block for a narrow network
 
 static_assert(WARPS * COLUMNS == int{MOST_WIDTH}, "a warp for each 32 columns");
-static_assert(THREADS == int{MOST_WIDTH}, "a thread for each column");
 
 // ---- shapes ----
 
@@ -262,21 +264,21 @@ struct Forward {
 };
 
 // Rows of the input, zero beyond them and beyond their columns.
-template <int PRECISION>
+template <int PRECISION, int W>
 __device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, int columns, int count,
                                  int tile_rows) {
     const int padded = round_up(columns, 16);
-    for (int e = static_cast<int>(threadIdx.x); e < tile_rows * padded; e += THREADS) {
+    for (int e = static_cast<int>(threadIdx.x); e < tile_rows * padded; e += W * WARP) {
         const int b = e / padded, i = e % padded;
         tile[b * ld + i] =
             b < count && i < columns ? operand<PRECISION>(x[static_cast<int64_t>(b) * x_ld + i]) : 0;
     }
 }
 
-// relu(z + bias), LayerNorm and, last, the output layer: a warp takes 2 M rows of the tile.
-template <int PRECISION, int M>
+// Activation of z + bias, LayerNorm and, last, the output layer: a warp takes 16 M / W rows of the tile.
+template <int PRECISION, int M, int W, int ACTIVATION>
 __device__ inline void forward_rows(const Forward& c, const Place& p, float* tile, const float* w, int l) {
-    constexpr int R = ROWS * M / WARPS;
+    constexpr int R = ROWS * M / W, ITEMS = W;
     const int width = c.net.width, first = warp() * R;
     const float *bias = w + c.net.bias[l], *scale = w + c.net.scale[l], *shift = w + c.net.shift[l];
     const Rows r = c.tape.r[l], stats = c.tape.stats[l];
@@ -288,7 +290,7 @@ __device__ inline void forward_rows(const Forward& c, const Place& p, float* til
 #pragma unroll
         for (int k = 0; k < R; k++) {
             const float z = j < width ? tile[(first + k) * c.ld + j] + add : 0;
-            x[k][i] = z <= 0 ? 0 : z;  // written so that NaN stays NaN
+            x[k][i] = activate<ACTIVATION>(z);
             total[k] += x[k][i];
             if (r.at && j < width && first + k < p.count)
                 r.at[p.g * r.stride + static_cast<int64_t>(p.first + first + k) * width + j] = x[k][i];
@@ -351,19 +353,19 @@ __device__ inline void forward_rows(const Forward& c, const Place& p, float* til
     }
 }
 
-template <int PRECISION, int M>
-__global__ void __launch_bounds__(THREADS, 1) whole_forward_kernel(Forward c) {
+template <int PRECISION, int M, int W, int ACTIVATION>
+__global__ void __launch_bounds__(W* WARP, 1) whole_forward_kernel(Forward c) {
     float* tile = uf_shared_memory();
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
-    load_tile<PRECISION>(tile, c.ld,
-                         c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
-                         c.x_ld, c.net.in, p.count, ROWS * M);
+    load_tile<PRECISION, W>(tile, c.ld,
+                            c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
+                            c.x_ld, c.net.in, p.count, ROWS * M);
     __syncthreads();
     for (int l = 0; l < c.net.layers; l++) {
         multiply_tile<PRECISION, M, false>(tile, c.ld, w + c.net.kernel[l], c.net.width,
                                            l ? c.net.width : c.net.in, c.net.width);
-        forward_rows<PRECISION, M>(c, p, tile, w, l);
+        forward_rows<PRECISION, M, W, ACTIVATION>(c, p, tile, w, l);
         __syncthreads();
     }
 }
@@ -389,13 +391,13 @@ struct Normed {
 };
 
 // dL/dh of the last hidden layer from that of the output.
-template <int M>
+template <int M, int W>
 __device__ inline void load_top(const Backward& c, const Place& p, float* tile, float* seeds,
                                 const float* w) {
     const int out = c.net.out, j = static_cast<int>(threadIdx.x);
     const float *dout = c.dout.at + (p.g * c.dout.stride + static_cast<int64_t>(p.first) * out),
                 *weights = w + c.net.kernel[c.net.layers] + j * out;
-    for (int e = j; e < ROWS * M * out; e += THREADS) seeds[e] = e < p.count * out ? dout[e] : 0;
+    for (int e = j; e < ROWS * M * out; e += W * WARP) seeds[e] = e < p.count * out ? dout[e] : 0;
     __syncthreads();
     for (int b = 0; b < ROWS * M && j < c.net.width; b++) {
         float sum = 0;
@@ -407,11 +409,11 @@ __device__ inline void load_top(const Backward& c, const Place& p, float* tile, 
     __syncthreads();
 }
 
-// The means of LayerNorm's derivative: a warp takes 2 M rows.
-template <int M>
+// The means of LayerNorm's derivative: a warp takes 16 M / W rows.
+template <int M, int W>
 __device__ inline void backward_means(const Backward& c, const Place& p, const float* tile, Normed* normed,
                                       const float* scale, int l) {
-    constexpr int R = ROWS * M / WARPS;
+    constexpr int R = ROWS * M / W, ITEMS = W;
     const int width = c.net.width, first = warp() * R;
     const float* r = c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
     const float* stats = c.tape.stats[l].at + (p.g * c.tape.stats[l].stride + 2 * p.first);
@@ -441,7 +443,7 @@ __device__ inline void backward_means(const Backward& c, const Place& p, const f
 }
 
 // dL/dh -> dL/dz of a column, and its sums over each chunk of rows.
-template <int PRECISION, int M>
+template <int PRECISION, int M, int ACTIVATION>
 __device__ inline void backward_column(const Backward& c, const Place& p, float* tile, const float* seeds,
                                        const Normed* normed, const float* w, int l) {
     const int width = c.net.width, j = static_cast<int>(threadIdx.x);
@@ -467,7 +469,7 @@ __device__ inline void backward_column(const Backward& c, const Place& p, float*
                 dz = n.inv_std * (dy * gain - n.s1 - xhat * n.s2);
             }
             if (top) dkernel += h * seeds[b];
-            dz = live > 0 ? dz : 0;
+            dz = activation_grad<ACTIVATION>(live, dz);
             dbias += dz;
             tile[b * c.ld + j] = operand<PRECISION>(dz);
             if (dz_out && b < p.count) dz_out[b * width] = dz;
@@ -481,10 +483,10 @@ __device__ inline void backward_column(const Backward& c, const Place& p, float*
     }
 }
 
-// Input columns from dx_first on: a warp takes 2 M rows of the tile times rows of the first kernel.
-template <int M>
+// Input columns from dx_first on: a warp takes 16 M / W rows of the tile times rows of the first kernel.
+template <int M, int W>
 __device__ inline void write_dx(const Backward& c, const Place& p, const float* tile, const float* w) {
-    constexpr int R = ROWS * M / WARPS;
+    constexpr int R = ROWS * M / W, ITEMS = W;
     const int width = c.net.width, first = warp() * R;
     float d[R][ITEMS];
 #pragma unroll
@@ -513,34 +515,35 @@ __device__ inline void write_dx(const Backward& c, const Place& p, const float* 
     }
 }
 
+template <int W>
 __device__ inline void sum_seeds(const Backward& c, const Place& p, const float* seeds) {
     const int out = c.net.out;
     for (int m = 0; m * ROWS < p.count; m++)
-        for (int o = static_cast<int>(threadIdx.x); o < out; o += THREADS) {
+        for (int o = static_cast<int>(threadIdx.x); o < out; o += W * WARP) {
             float sum = 0;
             for (int b = m * ROWS; b < (m + 1) * ROWS && b < p.count; b++) sum += seeds[b * out + o];
             c.sums.of(p.g, p.first / ROWS + m)[c.net.width * (3 * c.net.layers + 1) + o] = sum;
         }
 }
 
-template <int PRECISION, int M>
-__global__ void __launch_bounds__(THREADS, 1) whole_backward_kernel(Backward c) {
+template <int PRECISION, int M, int W, int ACTIVATION>
+__global__ void __launch_bounds__(W* WARP, 1) whole_backward_kernel(Backward c) {
     __shared__ Normed normed[ROWS * M];
     float *tile = uf_shared_memory(), *seeds = tile + ROWS * M * c.ld;
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
-    load_top<M>(c, p, tile, seeds, w);
-    if (c.dz) sum_seeds(c, p, seeds);
+    load_top<M, W>(c, p, tile, seeds, w);
+    if (c.dz) sum_seeds<W>(c, p, seeds);
     for (int l = c.net.layers - 1; l >= 0; l--) {
-        if (c.net.layer_norm) backward_means<M>(c, p, tile, normed, w + c.net.scale[l], l);
+        if (c.net.layer_norm) backward_means<M, W>(c, p, tile, normed, w + c.net.scale[l], l);
         __syncthreads();
-        backward_column<PRECISION, M>(c, p, tile, seeds, normed, w, l);
+        backward_column<PRECISION, M, ACTIVATION>(c, p, tile, seeds, normed, w, l);
         __syncthreads();
         if (l)
             multiply_tile<PRECISION, M, true>(tile, c.ld, w + c.net.kernel[l], c.net.width, c.net.width,
                                               c.net.width);
         else if (c.dx.at)
-            write_dx<M>(c, p, tile, w);
+            write_dx<M, W>(c, p, tile, w);
     }
 }
 
@@ -570,7 +573,7 @@ struct SecondMeans {
 template <int PRECISION, int M>
 __device__ inline void tangent_rows(const SecondOrder& c, const Place& p, float* tile,
                                     float (*projection)[ROWS * M], const float* w, int l) {
-    constexpr int R = ROWS * M / WARPS;
+    constexpr int R = ROWS * M / WARPS, ITEMS = WARPS;
     const int width = c.net.width, first = warp() * R;
     const int64_t at = (static_cast<int64_t>(p.g) * c.rows + p.first + first) * width;
     const float* r = c.tape.r[l].at + at;
@@ -641,7 +644,7 @@ template <int M>
 __device__ inline void second_order_means(const SecondOrder& c, const Place& p, const float* tile,
                                           const float (*projection)[ROWS * M], SecondMeans* means,
                                           const float* seeds, const float* w, int l) {
-    constexpr int R = ROWS * M / WARPS;
+    constexpr int R = ROWS * M / WARPS, ITEMS = WARPS;
     const int width = c.net.width;
     const bool norm = c.net.layer_norm;
     for (int b = warp() * R; b < (warp() + 1) * R; b++) {
@@ -740,7 +743,7 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, j = static_cast<int>(threadIdx.x);
-    load_tile<PRECISION>(
+    load_tile<PRECISION, WARPS>(
         tile, c.ld, c.tangent.at + (p.g * c.tangent.stride + static_cast<int64_t>(p.first) * c.tangent_count),
         c.tangent_count, c.tangent_count, p.count, ROWS * M);
     if (j < ROWS * M) seeds[j] = j < p.count ? c.dout.at[p.g * c.dout.stride + p.first + j] : 0;
@@ -987,22 +990,27 @@ __global__ void __launch_bounds__(THREADS) whole_gradients_kernel(Gradients c) {
 
 // ---- launching ----
 
-template <int M>
-struct TileOf {
-    static constexpr int value = M;
-};
-
-// Calls with precision and tile as constants: f(std::integral_constant-like precision, tile).
 template <typename F>
-void with_tile(Precision precision, int tile_rows, F f) {
+void with_precision(Precision precision, F f) {
+    if (precision == FP32) f(Constant<FP32>());
+    if (precision == TF32) f(Constant<TF32>());
+    if (precision == BF16) f(Constant<BF16>());
+}
+
+// Calls f with precision, M and W of a tile as constants.
+template <typename F>
+void with_tile(Precision precision, int tile_rows, int width, F f) {
     const auto of_precision = [&](auto m) {
-        if (precision == FP32) f(TileOf<FP32>(), m);
-        if (precision == TF32) f(TileOf<TF32>(), m);
-        if (precision == BF16) f(TileOf<BF16>(), m);
+        with_precision(precision, [&](auto of) {
+            if (width <= FEW_WARPS * COLUMNS)
+                f(of, m, Constant<FEW_WARPS>());
+            else
+                f(of, m, Constant<WARPS>());
+        });
     };
-    if (tile_rows == ROWS) of_precision(TileOf<1>());
-    if (tile_rows == 2 * ROWS) of_precision(TileOf<2>());
-    if (tile_rows == 4 * ROWS) of_precision(TileOf<4>());
+    if (tile_rows == ROWS) of_precision(Constant<1>());
+    if (tile_rows == 2 * ROWS) of_precision(Constant<2>());
+    if (tile_rows == 4 * ROWS) of_precision(Constant<4>());
 }
 
 // The rule: rows of a tile of such a pass, or 0: layer by layer.
@@ -1014,7 +1022,9 @@ int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
     if (s->passes != PASSES_BY_SHAPE) return s->passes;
     if (rows > MOST_ROWS) return 0;
     const int64_t chunks = G * ceil_div(rows, ROWS);
-    return chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
+    int tile = chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
+    while (tile > ROWS && tile / 2 >= rows) tile /= 2;  // no half of a tile is empty
+    return tile;
 }
 
 size_t forward_bytes(int ld, int tile) {
@@ -1075,7 +1085,7 @@ void add_stats(KernelGradient* of, const UfNets* nets, const UfTape* tape, int t
 void launch_gradients(State* s, Gradients* k, int G) {
     k->product_blocks = static_cast<int64_t>(G) * k->to.blocks * k->tiles;
     const int64_t blocks = k->product_blocks + ceil_div(k->num_sums, THREADS);
-    with_tile(s->precision, ROWS, [&](auto precision, auto) {
+    with_precision(s->precision, [&](auto precision) {
         launch(s, whole_gradients_kernel<decltype(precision)::value>, blocks, THREADS, *k);
     });
 }
@@ -1083,15 +1093,23 @@ void launch_gradients(State* s, Gradients* k, int G) {
 }  // namespace
 
 void prepare_whole(State* s) {
+    const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
     for (int tile = ROWS; tile <= 4 * ROWS; tile *= 2)
-        with_tile(s->precision, tile, [&](auto precision, auto m) {
-            constexpr int PRECISION = decltype(precision)::value, M = decltype(m)::value;
-            const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
-            check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M>, what, MOST_SHARED));
-            check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M>, what, MOST_SHARED));
-            if constexpr (M <= 2)
-                check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, M>, what, MOST_SHARED));
-        });
+        for (int width : {FEW_WARPS * COLUMNS, int{MOST_WIDTH}})
+            with_tile(s->precision, tile, width, [&](auto precision, auto m, auto w) {
+                constexpr int PRECISION = decltype(precision)::value, M = decltype(m)::value,
+                              W = decltype(w)::value;
+                check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M, W, UF_RELU>, what,
+                                              MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M, W, UF_TANH>, what,
+                                              MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M, W, UF_RELU>, what,
+                                              MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M, W, UF_TANH>, what,
+                                              MOST_SHARED));
+                if constexpr (M <= 2 && W == WARPS)
+                    check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, M>, what, MOST_SHARED));
+            });
 }
 
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
@@ -1107,9 +1125,13 @@ bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape,
     c.out = tape_rows(out, rows.first, rows.total, mlp->out);
     c.rows = rows.count;
     c.ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width);
-    with_tile(s->precision, tile, [&](auto precision, auto m) {
-        launch_shared(s, whole_forward_kernel<decltype(precision)::value, decltype(m)::value>,
-                      G * ceil_div(rows.count, tile), THREADS, forward_bytes(c.ld, tile), c);
+    with_activation(mlp, [&](auto activation) {
+        with_tile(s->precision, tile, mlp->width, [&](auto precision, auto m, auto w) {
+            launch_shared(s,
+                          whole_forward_kernel<decltype(precision)::value, decltype(m)::value,
+                                               decltype(w)::value, decltype(activation)::value>,
+                          G * ceil_div(rows.count, tile), w.value * WARP, forward_bytes(c.ld, tile), c);
+        });
     });
     return true;
 }
@@ -1139,9 +1161,13 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     c.dx_count = dx_count;
     c.rows = total;
     c.ld = tile_ld(width);
-    with_tile(s->precision, tile, [&](auto precision, auto m) {
-        launch_shared(s, whole_backward_kernel<decltype(precision)::value, decltype(m)::value>,
-                      G * ceil_div(total, tile), THREADS, backward_bytes(c.ld, tile, mlp->out), c);
+    with_activation(mlp, [&](auto activation) {
+        with_tile(s->precision, tile, width, [&](auto precision, auto m, auto w) {
+            launch_shared(s,
+                          whole_backward_kernel<decltype(precision)::value, decltype(m)::value,
+                                                decltype(w)::value, decltype(activation)::value>,
+                          G * ceil_div(total, tile), w.value * WARP, backward_bytes(c.ld, tile, mlp->out), c);
+        });
     });
     if (!grads) return true;
 
@@ -1187,8 +1213,8 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
     if (!scratch.fits()) return true;
     c.rows = total;
     c.ld = tile_ld(tangent_count > width ? tangent_count : width);
-    with_tile(s->precision, tile, [&](auto precision, auto m) {
-        if constexpr (decltype(m)::value <= 2)
+    with_tile(s->precision, tile, MOST_WIDTH, [&](auto precision, auto m, auto w) {
+        if constexpr (decltype(m)::value <= 2 && decltype(w)::value == WARPS)
             launch_shared(s, whole_second_order_kernel<decltype(precision)::value, decltype(m)::value>,
                           G * ceil_div(total, tile), THREADS, second_order_bytes(c.ld, tile), c);
     });

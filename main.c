@@ -72,6 +72,7 @@ enum Option {
     O_DATASETS,
     O_DATASET_STEPS,
     O_DYNAMICS,
+    O_PPO,
     O_CSV,
     O_EPISODE,
     O_WIDTH,
@@ -151,7 +152,8 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_NOISE] = {"noise", "SIGMA", "Gaussian exploration on top, clipped", 0, 0},
     [O_NEXT_OBSERVATIONS] = {"next-observations", NULL, "store next_observations", 0, 0},
     [O_START_STEPS] = {"start-steps", "N", "as --set start_steps=N", 0, 0},
-    [O_DEVICE] = {"device", "NAME", "cpu, cuda or auto: where updates are computed", 0, 0},
+    [O_DEVICE] = {"device", "NAME", "cpu, cuda or auto: where updates are computed, or gridworlds step", 0,
+                  0},
     [O_PRECISION] = {"precision", "NAME", "tf32, bf16 or fp32: of products on a CUDA device", 0, 0},
     [O_MEDIUM_SCORE] = {"medium-score", "X", "as --set medium_score=X", 0, 0},
     [O_DATASETS] = {"datasets", "DIR",
@@ -159,6 +161,7 @@ static const OptionRow options[NUM_OPTIONS] = {
                     0, 0},
     [O_DATASET_STEPS] = {"dataset-steps", "N",
                          "steps of medium and expert, half of medium-expert (default 100000)", 1, INT32_MAX},
+    [O_PPO] = {"ppo", NULL, "time iterations of PPO in --env, of --population agents", 0, 0},
     [O_DYNAMICS] = {"dynamics", NULL, "time the world model's training", 0, 0},
     [O_CSV] = {"csv", "FILE", "the same as a table, for spreadsheets", 0, 0},
     [O_EPISODE] = {"episode", "N", "which episode of the seed, as eval counts them (default 0)", 0,
@@ -213,7 +216,7 @@ static const OptionRow options[NUM_OPTIONS] = {
                  0},
     [O_NUM_UPDATES] = {"num-updates", "N", "as --set num_updates=N (default 20000)", 1, INT64_MAX},
     [O_GAMMA] = {"gamma", "X", "as --set gamma=X (default 0.99)", 0, 0},
-    [O_ENVS] = {"envs", "N", "gridworlds side by side (default 2048)", 1, INT32_MAX},
+    [O_ENVS] = {"envs", "N", "gridworlds side by side (default 2048, on a device 1048576)", 1, INT32_MAX},
     [O_OBSERVATION] = {"observation", "NAME",
                        "of gridworlds: first_person (default), full, one_hot, symbolic, flat, rgb, "
                        "rgb_first_person, categorical, categorical_first_person, none",
@@ -549,8 +552,9 @@ static UfStatus ppo_config(const Args* args, UfPpoConfig** out) {
     static const struct {
         enum Option option;
         const char* name;
-    } sugar[] = {{O_SEED, "seed"},    {O_THREADS, "num_threads"},   {O_ENV, "env"},
-                 {O_STEPS, "budget"}, {O_POPULATION, "population"}, {O_DEVICE, "device"}};
+    } sugar[] = {{O_SEED, "seed"},          {O_THREADS, "num_threads"},   {O_ENV, "env"},
+                 {O_STEPS, "budget"},       {O_POPULATION, "population"}, {O_DEVICE, "device"},
+                 {O_PRECISION, "precision"}};
     const char *file = args->values[O_CONFIG], *resume = args->values[O_RESUME];
     *out = NULL;
     if (resume)
@@ -1165,8 +1169,7 @@ static int command_convert(const Args* args) {
 
 // Options of an update say nothing about an environment.
 static int bench_env(const Args* args) {
-    static const enum Option others[] = {O_CONFIG,     O_OBS_DIM, O_ACTION_DIM,
-                                         O_POPULATION, O_DEVICE,  O_PRECISION};
+    static const enum Option others[] = {O_CONFIG, O_OBS_DIM, O_ACTION_DIM, O_POPULATION, O_PRECISION};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (args->values[others[i]]) {
             fprintf(stderr, "error: bench --env times an environment; --%s is for updates\n",
@@ -1174,14 +1177,18 @@ static int bench_env(const Args* args) {
             return MISUSE;
         }
     const bool grid = nx_is_grid(args->values[O_ENV]);
+    const char* device = args->values[O_DEVICE];
+    const bool on_device = device && strcmp(device, "cpu") != 0;
     UfEnvBenchOptions bench = {.env = args->values[O_ENV],
                                .num_threads = (int)number(args, O_THREADS, 1),
-                               .num_steps = (int)number(args, O_STEPS, 1000),
+                               .num_steps = (int)number(args, O_STEPS, on_device ? 200 : 1000),
                                .num_windows = (int)number(args, O_WINDOWS, grid ? 21 : 101),
-                               .num_envs = (int)number(args, O_ENVS, 2048),
-                               .observation = args->values[O_OBSERVATION]};
-    if (!grid && (args->values[O_ENVS] || args->values[O_OBSERVATION])) {
-        fprintf(stderr, "error: --envs and --observation are for gridworlds, not for '%s'\n", bench.env);
+                               .num_envs = (int)number(args, O_ENVS, on_device ? 1 << 20 : 2048),
+                               .observation = args->values[O_OBSERVATION],
+                               .device = device};
+    if (!grid && (args->values[O_ENVS] || args->values[O_OBSERVATION] || device)) {
+        fprintf(stderr, "error: --envs, --observation and --device are for gridworlds, not for '%s'\n",
+                bench.env);
         return MISUSE;
     }
     char* json = NULL;
@@ -1197,10 +1204,42 @@ static void print_line(void* user, const char* line) {
     fflush(stdout);
 }
 
+// Takes --config, --env, --population, --threads, --device, --precision as `unifloral ppo` does; --steps are iterations.
+static int bench_ppo(const Args* args) {
+    static const enum Option others[] = {O_OBS_DIM,  O_ACTION_DIM, O_ROLLOUTS,
+                                         O_DYNAMICS, O_ENVS,       O_OBSERVATION};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (args->values[others[i]]) {
+            fprintf(stderr, "error: bench --ppo times whole iterations; --%s is for other benches\n",
+                    options[others[i]].name);
+            return MISUSE;
+        }
+    UfPpoConfig* config = NULL;
+    Args given = *args;
+    char* json = NULL;
+    given.values[O_STEPS] = NULL;
+    UfStatus status = ppo_config(&given, &config);
+    const UfPpoBenchOptions bench = {.config = config,
+                                     .num_steps = (int)number(args, O_STEPS, 3),
+                                     .num_windows = (int)number(args, O_WINDOWS, 7)};
+    if (status == UF_OK) status = uf_bench_ppo(&bench, &json);
+    uf_free(config);
+    if (status != UF_OK) return failed();
+    print_line(NULL, json);
+    uf_free(json);
+    return DONE;
+}
+
 static int command_bench(const Args* args) {
+    if (args->values[O_PPO]) return bench_ppo(args);
+    if (args->num_sets) {
+        fprintf(stderr, "error: bench: --set is for --ppo; other benches take --config FILE\n");
+        return MISUSE;
+    }
     if (args->values[O_ENV]) return bench_env(args);
     if (args->values[O_ENVS] || args->values[O_OBSERVATION]) {
-        fprintf(stderr, "error: --envs and --observation are for gridworlds; --env MiniGrid-... is missing\n");
+        fprintf(stderr,
+                "error: --envs and --observation are for gridworlds; --env MiniGrid-... is missing\n");
         return MISUSE;
     }
     UfConfig* config = NULL;
@@ -1360,10 +1399,10 @@ static const Command commands[] = {
      0},
     {"ppo", command_ppo,
      "[--config FILE] --env NAME [--steps N] [--population N] [--set name=value]... [--seed N] [--out DIR] "
-     "[--resume DIR] [--threads N]",
+     "[--resume DIR] [--threads N] [--device cpu|cuda|auto] [--precision tf32|bf16|fp32]",
      "train agents by PPO in an environment, a gridworld say; --steps N as --set budget=N", 0, 0,
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) |
-         BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_DEVICE),
+         BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_DEVICE) | BIT(O_PRECISION),
      0},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--mean|--sample] "
@@ -1408,14 +1447,15 @@ static const Command commands[] = {
     {"convert", command_convert, "IN OUT", "CSV or .npz to D4RL-layout HDF5", 2, 2, 0, 0},
     {"bench", command_bench,
      "[--config FILE] [--obs-dim N] [--action-dim N] [--population N] [--rollouts|--dynamics] | --env NAME "
-     "[--envs N] [--observation NAME]   [--threads N] [--steps N] [--windows N] [--device NAME] [--precision "
+     "[--envs N] [--observation NAME] | --ppo --env NAME [--config FILE] [--population N]   [--threads N] "
+     "[--steps N] [--windows N] [--device NAME] [--precision "
      "NAME]",
-     "time updates on random data, model rollouts, or an environment; a line of JSON, on a CUDA device "
+     "time updates on random data, model rollouts, an environment, or PPO; a line of JSON, on a CUDA device "
      "without --config one for each of some presets and populations",
      0, 0,
      BIT(O_ENV) | BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) |
          BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS) | BIT(O_DEVICE) |
-         BIT(O_PRECISION) | BIT(O_ENVS) | BIT(O_OBSERVATION),
+         BIT(O_PRECISION) | BIT(O_ENVS) | BIT(O_OBSERVATION) | BIT(O_PPO) | BIT(O_SET),
      0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),

@@ -3,9 +3,9 @@
 // A batch is n blocks of memory, one an environment (core/grid.h). A call cuts it into chunks of a fixed number of
 // environments, which threads take; within a chunk a few dozen at a time step and are then observed, so that their
 // blocks stay in cache in between. What one environment does is in core/grid_step.h and core/grid_levels.h, by NAVIX's
-// rules in core/grid_navix.h and core/grid_navix_levels.h.
+// rules in core/grid_navix.h and core/grid_navix_levels.h. On a CUDA device navix.cu does the same.
 //
-// 1 creation  2 step  3 state
+// 1 creation  2 step  3 memory  4 state
 #include "navix.h"
 
 #include <stdio.h>  // snprintf, sscanf
@@ -15,8 +15,8 @@
 #include "core/core.h"
 #include "core/grid.h"
 #include "core/grid_avx512.h"
-#include "core/grid_levels.h"
-#include "core/grid_navix_levels.h"
+#include "core/grid_device.h"
+#include "core/grid_episode.h"
 #include "core/grid_observe.h"
 #include "core/grid_step.h"
 #include "core/grid_table.h"
@@ -41,7 +41,19 @@ struct NxBatch {
     StepGroup* step;
     NxObserver* observer;
     UfPool* pool;
+    // on a device, instead of blocks, step and pool
+    NxDevice* device;  // NULL: the CPU
+    UfBackend* backend;
+    UfBackend* own;  // which it has opened itself
+    NxEnv* copy;     // of one block
 };
+
+// Without the backend nothing is there, nor is what this guards compiled.
+#ifdef UF_CUDA
+#define ON_DEVICE(batch) ((batch)->device != NULL)
+#else
+#define ON_DEVICE(batch) false
+#endif
 
 static NxEnv* env_at(const NxBatch* b, int64_t i) {
     return (NxEnv*)(b->blocks + (size_t)i * b->layout.env_bytes);
@@ -94,7 +106,6 @@ static UfStatus find_spec(NxSpec* spec, const char* id) {
 
 static UfStatus check_options(const char* id, const NxSpec* spec, const NxOptions* o, NxRules rules) {
     const bool navix = rules == NX_RULES_NAVIX;
-    const char* device = o->device ? o->device : "cpu";
     if ((unsigned)o->rules > NX_RULES_NAVIX)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: rules %d; expected 0 (the id's), 1 (MiniGrid's) or 2 (NAVIX's)",
                        id, (int)o->rules);
@@ -137,9 +148,6 @@ static UfStatus check_options(const char* id, const NxSpec* spec, const NxOption
     if (o->num_actions != 0 && o->num_actions != NX_NUM_ACTIONS && !(navix && o->num_actions == 10))
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: num_actions %d; expected 7%s", id, o->num_actions,
                        navix ? " or 10" : " (10 is of NAVIX's rules)");
-    if (strcmp(device, "cpu") != 0 && strcmp(device, "auto") != 0)
-        return UF_FAIL(strcmp(device, "cuda") == 0 ? UF_ERR_UNSUPPORTED : UF_ERR_ARGUMENT,
-                       "%s: device '%s'; gridworlds run on cpu here", id, device);
     return UF_OK;
 }
 
@@ -156,12 +164,16 @@ static void set_options(NxLayout* l, NxRules rules, const NxOptions* o) {
     l->penalty_coef = (float)o->penalty_coef;
 }
 
+static UfStatus check_count(const NxBatch* b) {
+    if (b->n >= 1) return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT, "%s: %lld environments; expected at least 1", b->id, (long long)b->n);
+}
+
 // More than the machine has would be granted by some systems, and kill the process later.
 static UfStatus reserve(NxBatch* b) {
     size_t bytes;
     const size_t machine = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-    if (b->n < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: %lld environments; expected at least 1", b->id, (long long)b->n);
+    UF_TRY(check_count(b));
     if (__builtin_mul_overflow((size_t)b->n, (size_t)b->layout.env_bytes, &bytes) || bytes > machine)
         return UF_FAIL(
             UF_ERR_MEMORY,
@@ -171,14 +183,32 @@ static UfStatus reserve(NxBatch* b) {
     return uf_alloc((void**)&b->blocks, bytes + 64, 1, "environments");
 }
 
-UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, const NxOptions* options) {
-    NxOptions defaults;
+// Where the blocks are, as nx_device_create leaves them.
+static UfStatus make_blocks(NxBatch* b, uint64_t seed, int num_threads) {
+    UF_TRY(reserve(b));
+    UF_TRY(uf_pool_create(&b->pool, num_threads));
+    for (int64_t i = 0; i < b->n; i++) env_at(b, i)->random = nx_random_begin(seed, (uint64_t)i);
+    return UF_OK;
+}
+
+static UfStatus make_device(NxBatch* b, UfBackend* backend, uint64_t seed) {
+#ifdef UF_CUDA
+    UF_TRY(check_count(b));
+    UF_TRY(uf_alloc((void**)&b->copy, 1, b->layout.env_bytes, "a state"));
+    b->backend = backend;
+    return nx_device_create(&b->device, backend, &b->layout, nx_observer_shape(b->observer),
+                            nx_observer_tiles(b->observer), b->n, seed);
+#else
+    (void)seed;
+    return UF_FAIL(UF_ERR_UNSUPPORTED, "%s: gridworlds on '%s' are not in this build", b->id, backend->name);
+#endif
+}
+
+static UfStatus create(NxBatch** out, UfBackend* backend, const char* id, int64_t n, uint64_t seed,
+                       const NxOptions* options) {
     NxSpec spec;
     NxBatch* b;
-    nx_default_options(&defaults);
-    if (!out || !id) return UF_FAIL(UF_ERR_ARGUMENT, "nx_create: %s is NULL", out ? "id" : "out");
-    *out = NULL;
-    if (!options) options = &defaults;
+    const bool apart = backend && backend->apart;
     UF_TRY(find_spec(&spec, id));
     NxRules rules = options->rules != NX_RULES_OF_ID ? options->rules
                     : spec.navix                     ? NX_RULES_NAVIX
@@ -190,23 +220,56 @@ UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, cons
     b->n = n;
     nx_lay_out(&b->layout, &spec, spec.family == NX_FAMILY_SANDBOX);
     set_options(&b->layout, rules, options);
-    UfStatus status = reserve(b);
-    if (status == UF_OK) status = nx_set_level(b, nx_best_level());
-    if (status == UF_OK) status = uf_pool_create(&b->pool, options->num_threads);
+    UfStatus status = nx_set_level(b, apart ? NX_PLAIN : nx_best_level());
+    if (status == UF_OK)
+        status = apart ? make_device(b, backend, seed) : make_blocks(b, seed, options->num_threads);
+    if (status == UF_OK) status = nx_reset(b, &(NxOutput){0});
+    if (status == UF_OK) status = nx_sync(b);
     if (status != UF_OK) {
         nx_free(b);
         return status;
     }
-    for (int64_t i = 0; i < n; i++) env_at(b, i)->random = nx_random_begin(seed, (uint64_t)i);
     *out = b;
-    return nx_reset(b, &(NxOutput){0});
+    return UF_OK;
+}
+
+UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, const NxOptions* options) {
+    NxOptions defaults;
+    UfBackend* backend = NULL;
+    nx_default_options(&defaults);
+    if (!out || !id) return UF_FAIL(UF_ERR_ARGUMENT, "nx_create: %s is NULL", out ? "id" : "out");
+    *out = NULL;
+    if (!options) options = &defaults;
+    if (options->device && strcmp(options->device, "cpu") != 0)
+        UF_TRY(uf_backend_open(&backend, options->device, "fp32", 1));
+    UfStatus status = create(out, backend, id, n, seed, options);
+    if (status == UF_OK && (*out)->device)
+        (*out)->own = backend;
+    else
+        uf_backend_close(backend);
+    return status;
+}
+
+UfStatus nx_create_on(NxBatch** out, UfBackend* backend, const char* id, int64_t n, uint64_t seed,
+                      const NxOptions* options) {
+    NxOptions defaults;
+    nx_default_options(&defaults);
+    *out = NULL;
+    if (!options) options = &defaults;
+    if (options->device && strcmp(options->device, backend->name) != 0)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: device '%s' on a backend of '%s'", id, options->device,
+                       backend->name);
+    return create(out, backend, id, n, seed, options);
 }
 
 void nx_free(NxBatch* b) {
     if (!b) return;
+    if (ON_DEVICE(b)) nx_device_free(b->device);
+    uf_backend_close(b->own);
     nx_observer_free(b->observer);
     uf_pool_free(b->pool);
     uf_free(b->blocks);
+    uf_free(b->copy);
     uf_free(b);
 }
 
@@ -222,41 +285,15 @@ struct Call {
     const int32_t* obstacles;  // (n, num_obstacles, 2) or NULL
 };
 
-static void begin_episode(const NxLayout* layout, NxEnv* env) {
-    if (layout->rules == NX_RULES_NAVIX)
-        nx_navix_generate(layout, env);
-    else
-        nx_generate(layout, env);
-}
-
-typedef NxResult Step(const NxLayout* layout, NxEnv* env, int action, const int32_t* obstacles);
-
 // One environment, without its observation.
-static inline __attribute__((always_inline)) void step_one(const Call* call, int64_t i, Step* step) {
+static inline __attribute__((always_inline)) void step_one(const Call* call, int64_t i, NxStep* step) {
     const NxBatch* b = call->batch;
-    const NxLayout* layout = &b->layout;
     const NxOutput* out = call->out;
     NxEnv* env = env_at(b, i);
-    NxResult result = {0, false, false};
-    const bool resets = !call->actions || (env->ended && layout->autoreset == NX_NEXT_STEP);
-    if (resets) {
-        begin_episode(layout, env);
-    } else {
-        const int32_t* obstacles = call->obstacles ? call->obstacles + 2 * i * layout->spec.count : NULL;
-        result = step(layout, env, call->actions[i], obstacles);
-        env->ended = result.terminated || result.truncated;
-        env->episode_return += result.reward;
-    }
-    if (out->reward) out->reward[i] = result.reward;
-    if (out->terminated) out->terminated[i] = result.terminated;
-    if (out->truncated) out->truncated[i] = result.truncated;
-    if (out->episode_return) out->episode_return[i] = env->episode_return;
-    if (out->episode_length) out->episode_length[i] = env->step_count;
-    if (env->ended && layout->autoreset == NX_SAME_STEP) {
+    if (nx_take_turn(&b->layout, env, i, call->actions, call->obstacles, out, step) == NX_TURN_LAST) {
         const size_t bytes = nx_observer_shape(b->observer).bytes;
         if (out->final_obs) nx_observe(b->observer, env, 1, (uint8_t*)out->final_obs + (size_t)i * bytes);
-        if (out->final_direction) out->final_direction[i] = env->direction;
-        begin_episode(layout, env);
+        nx_begin_episode(&b->layout, env);
     }
     if (out->direction) out->direction[i] = env->direction;
 }
@@ -333,10 +370,28 @@ static void run(const Call* call) {
     uf_pool_run(call->batch->pool, (int)((call->batch->n + CHUNK - 1) / CHUNK), run_chunk, (void*)call);
 }
 
+// A device reads and writes an item at a time.
+static UfStatus check_output(const NxBatch* b, const NxOutput* out, const char* function) {
+    const size_t item = (size_t)nx_observer_shape(b->observer).item_bytes;
+    if ((uintptr_t)out->obs % item == 0 && (uintptr_t)out->final_obs % item == 0) return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT, "%s: %s is at an address that is no multiple of its items' %zu bytes",
+                   function, (uintptr_t)out->obs % item ? "obs" : "final_obs", item);
+}
+
 UfStatus nx_reset(NxBatch* b, const NxOutput* out) {
     if (!b || !out) return UF_FAIL(UF_ERR_ARGUMENT, "nx_reset: %s is NULL", b ? "out" : "batch");
-    run(&(Call){b, out, NULL, NULL});
+    if (!ON_DEVICE(b)) {
+        run(&(Call){b, out, NULL, NULL});
+        return UF_OK;
+    }
+    UF_TRY(check_output(b, out, "nx_reset"));
+    nx_device_reset(b->device, out);
     return UF_OK;
+}
+
+static UfStatus fail_action(const NxBatch* b, int64_t env, int action) {
+    return UF_FAIL(UF_ERR_ARGUMENT, "%s: action %d of environment %lld; expected 0 to %d", b->id, action,
+                   (long long)env, b->layout.num_actions - 1);
 }
 
 static UfStatus check_actions(const NxBatch* b, const uint8_t* actions) {
@@ -345,27 +400,35 @@ static UfStatus check_actions(const NxBatch* b, const uint8_t* actions) {
     if (largest < b->layout.num_actions) return UF_OK;
     int64_t i = 0;
     while (actions[i] < b->layout.num_actions) i++;
-    return UF_FAIL(UF_ERR_ARGUMENT, "%s: action %d of environment %lld; expected 0 to %d", b->id, actions[i],
-                   (long long)i, b->layout.num_actions - 1);
+    return fail_action(b, i, actions[i]);
 }
 
 UfStatus nx_step(NxBatch* b, const uint8_t* actions, const NxOutput* out) {
     if (!b || !actions || !out)
         return UF_FAIL(UF_ERR_ARGUMENT, "nx_step: %s is NULL", !b ? "batch" : actions ? "out" : "actions");
-    UF_TRY(check_actions(b, actions));
-    run(&(Call){b, out, actions, NULL});
+    if (!ON_DEVICE(b)) {
+        UF_TRY(check_actions(b, actions));
+        run(&(Call){b, out, actions, NULL});
+        return UF_OK;
+    }
+    UF_TRY(check_output(b, out, "nx_step"));
+    nx_device_step(b->device, actions, NULL, out);
     return UF_OK;
 }
 
 UfStatus nx_show(const NxBatch* b, void* obs) {
     if (!b || !obs) return UF_FAIL(UF_ERR_ARGUMENT, "nx_show: %s is NULL", b ? "obs" : "batch");
-    nx_observe(b->observer, env_at(b, 0), b->n, obs);
+    if (!ON_DEVICE(b)) {
+        nx_observe(b->observer, env_at(b, 0), b->n, obs);
+        return UF_OK;
+    }
+    UF_TRY(check_output(b, &(NxOutput){.obs = obs}, "nx_show"));
+    nx_device_show(b->device, obs);
     return UF_OK;
 }
 
 // By NAVIX's rules a ball tries a cell beside its own, or stays.
-static UfStatus check_tries(const NxBatch* b, int64_t i, const int32_t* positions) {
-    const NxEnv* env = env_at(b, i);
+static UfStatus check_tries(const NxBatch* b, const NxEnv* env, int64_t i, const int32_t* positions) {
     for (int k = 0; k < env->num_obstacles; k++) {
         const int x = positions[2 * k], y = positions[2 * k + 1];
         if (!nx_inside(&b->layout, x, y) ||
@@ -380,10 +443,9 @@ static UfStatus check_tries(const NxBatch* b, int64_t i, const int32_t* position
 }
 
 // Balls go onto cells that are empty once all of them are taken up, each its own, and not the agent's.
-static UfStatus check_obstacles(const NxBatch* b, int64_t i, const int32_t* positions) {
+static UfStatus check_obstacles(const NxBatch* b, NxEnv* env, int64_t i, const int32_t* positions) {
     const NxLayout* l = &b->layout;
-    NxEnv* env = env_at(b, i);
-    if (l->rules == NX_RULES_NAVIX) return check_tries(b, i, positions);
+    if (l->rules == NX_RULES_NAVIX) return check_tries(b, env, i, positions);
     for (int k = 0; k < env->num_obstacles; k++) {
         const int x = positions[2 * k], y = positions[2 * k + 1];
         bool fits = nx_inside(l, x, y) && !(x == env->x && y == env->y);
@@ -401,6 +463,36 @@ static UfStatus check_obstacles(const NxBatch* b, int64_t i, const int32_t* posi
     return UF_OK;
 }
 
+static UfStatus check_replay(const NxBatch* b, uint8_t* blocks, const uint8_t* actions,
+                             const int32_t* positions) {
+    UF_TRY(check_actions(b, actions));
+    for (int64_t i = 0; i < b->n; i++) {
+        NxEnv* env = (NxEnv*)(blocks + (size_t)i * b->layout.env_bytes);
+        const bool resets = env->ended && b->layout.autoreset == NX_NEXT_STEP;
+        if (!resets) UF_TRY(check_obstacles(b, env, i, positions + 2 * i * b->layout.spec.count));
+    }
+    return UF_OK;
+}
+
+// The host looks at all of it first: recordings are replayed now and then, and not for speed.
+static UfStatus check_replay_on_device(NxBatch* b, const uint8_t* actions, const int32_t* positions) {
+    const size_t n = (size_t)b->n, count = 2 * n * (size_t)b->layout.spec.count;
+    uint8_t *blocks = NULL, *copied = NULL;
+    int32_t* places = NULL;
+    UfStatus status = uf_alloc((void**)&blocks, n, b->layout.env_bytes, "environments");
+    if (status == UF_OK) status = UF_ALLOC(&copied, n, "actions");
+    if (status == UF_OK) status = UF_ALLOC(&places, count, "places of obstacles");
+    if (status == UF_OK)
+        status = nx_download(b, blocks, nx_device_blocks(b->device), n * b->layout.env_bytes);
+    if (status == UF_OK) status = nx_download(b, copied, actions, n);
+    if (status == UF_OK) status = nx_download(b, places, positions, count * sizeof *places);
+    if (status == UF_OK) status = check_replay(b, blocks, copied, places);
+    uf_free(blocks);
+    uf_free(copied);
+    uf_free(places);
+    return status;
+}
+
 UfStatus nx_step_with_obstacles(NxBatch* b, const uint8_t* actions, const int32_t* positions,
                                 const NxOutput* out) {
     if (!b || !actions || !positions || !out)
@@ -411,12 +503,14 @@ UfStatus nx_step_with_obstacles(NxBatch* b, const uint8_t* actions, const int32_
                                    : "positions");
     if (b->layout.spec.family != NX_FAMILY_DYNAMIC_OBSTACLES)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s has no obstacles that move", b->id);
-    UF_TRY(check_actions(b, actions));
-    for (int64_t i = 0; i < b->n; i++) {
-        const bool resets = env_at(b, i)->ended && b->layout.autoreset == NX_NEXT_STEP;
-        if (!resets) UF_TRY(check_obstacles(b, i, positions + 2 * i * b->layout.spec.count));
+    if (!ON_DEVICE(b)) {
+        UF_TRY(check_replay(b, b->blocks, actions, positions));
+        run(&(Call){b, out, actions, positions});
+        return UF_OK;
     }
-    run(&(Call){b, out, actions, positions});
+    UF_TRY(check_output(b, out, "nx_step_with_obstacles"));
+    UF_TRY(check_replay_on_device(b, actions, positions));
+    nx_device_step(b->device, actions, positions, out);
     return UF_OK;
 }
 
@@ -432,6 +526,7 @@ static StepGroup* choose_step(const NxLayout* l, NxLevel level) {
 
 UfStatus nx_set_level(NxBatch* b, NxLevel level) {
     NxObserver* observer;
+    if (ON_DEVICE(b)) return UF_FAIL(UF_ERR_UNSUPPORTED, "%s: levels of instructions are the CPU's", b->id);
     UF_TRY(nx_observer_create(&observer, &b->layout, level));
     nx_observer_free(b->observer);
     b->observer = observer;
@@ -439,7 +534,99 @@ UfStatus nx_set_level(NxBatch* b, NxLevel level) {
     return UF_OK;
 }
 
-// ---- 3 state ----
+// ---- 3 memory ----
+
+UfStatus nx_sync(const NxBatch* b) {
+    NxBadAction bad;
+    if (!b) return UF_FAIL(UF_ERR_ARGUMENT, "nx_sync: batch is NULL");
+    if (!ON_DEVICE(b)) return UF_OK;
+    UF_TRY(nx_device_bad_action(b->device, &bad));
+    return bad.env < 0 ? UF_OK : fail_action(b, bad.env, bad.action);
+}
+
+UfStatus nx_reserve(NxBatch* b, void** out, size_t bytes) {
+    if (!b || !out) return UF_FAIL(UF_ERR_ARGUMENT, "nx_reserve: %s is NULL", b ? "out" : "batch");
+    *out = NULL;
+    if (ON_DEVICE(b)) return nx_device_reserve(b->device, out, bytes ? bytes : 1);
+    return uf_alloc(out, bytes ? bytes : 1, 1, "an array of a batch");
+}
+
+void nx_release(NxBatch* b, void* memory) {
+    if (ON_DEVICE(b))
+        b->backend->release(b->backend, memory);
+    else
+        uf_free(memory);
+}
+
+static UfStatus check_copy(const NxBatch* b, const void* to, const void* from, const char* function) {
+    if (b && to && from) return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT, "%s: %s is NULL", function, !b ? "batch" : to ? "from" : "to");
+}
+
+UfStatus nx_upload(NxBatch* b, void* to, const void* from, size_t bytes) {
+    UF_TRY(check_copy(b, to, from, "nx_upload"));
+    if (!ON_DEVICE(b)) {
+        memcpy(to, from, bytes);
+        return UF_OK;
+    }
+    b->backend->upload(b->backend, to, from, bytes);
+    return b->backend->sync(b->backend);
+}
+
+UfStatus nx_download(const NxBatch* b, void* to, const void* from, size_t bytes) {
+    UF_TRY(check_copy(b, to, from, "nx_download"));
+    if (!ON_DEVICE(b)) {
+        memcpy(to, from, bytes);
+        return UF_OK;
+    }
+    UF_TRY(nx_sync(b));
+    b->backend->download(b->backend, to, from, bytes);
+    return b->backend->sync(b->backend);
+}
+
+int nx_on_device(const NxBatch* b) { return (void)b, ON_DEVICE(b); }
+
+// ---- for the bench ----
+
+void nx_draw_actions(NxBatch* b, uint8_t* actions, int64_t count, uint64_t seed) {
+    if (ON_DEVICE(b))
+        nx_device_draw_actions(b->device, actions, count, seed);
+    else
+        for (int64_t i = 0; i < count; i++) actions[i] = nx_random_action(seed, i, b->layout.num_actions);
+}
+
+void nx_write(NxBatch* b, void* to, uint8_t byte, size_t bytes) {
+    if (ON_DEVICE(b))
+        nx_device_write(b->device, to, byte, bytes);
+    else
+        memset(to, byte, bytes);
+}
+
+const char* nx_about(const NxBatch* b) { return ON_DEVICE(b) ? b->backend->about : "cpu"; }
+
+size_t nx_step_bytes(const NxBatch* b, const NxOutput* out) {
+    const size_t block = b->layout.env_bytes;
+    return 2 + block + (b->layout.spec.family == NX_FAMILY_DYNAMIC_OBSTACLES ? block : sizeof(NxEnv)) +
+           (out->obs ? nx_observer_shape(b->observer).bytes : 0) + (out->reward ? sizeof *out->reward : 0) +
+           !!out->terminated + !!out->truncated + !!out->direction +
+           (out->episode_return ? sizeof *out->episode_return : 0) +
+           (out->episode_length ? sizeof *out->episode_length : 0);
+}
+
+// ---- 4 state ----
+
+// Environment i to look at, a copy where it lies on a device; put_env takes it there.
+static UfStatus get_env(const NxBatch* b, int64_t i, NxEnv** env) {
+    *env = ON_DEVICE(b) ? b->copy : env_at(b, i);
+    if (!ON_DEVICE(b)) return UF_OK;
+    return nx_download(b, b->copy, nx_device_blocks(b->device) + (size_t)i * b->layout.env_bytes,
+                       b->layout.env_bytes);
+}
+
+static UfStatus put_env(NxBatch* b, int64_t i, const NxEnv* env) {
+    uint8_t* blocks = ON_DEVICE(b) ? nx_device_blocks(b->device) : b->blocks;
+    return nx_upload(b, blocks + (size_t)i * b->layout.env_bytes, env, b->layout.env_bytes);
+}
 
 static void put_triple(NxCell cell, uint8_t triple[3]) { nx_put_triple(cell ? cell : NX_CELL_EMPTY, triple); }
 
@@ -469,7 +656,8 @@ UfStatus nx_get_state(const NxBatch* b, int64_t index, NxState* s) {
     UF_TRY(check_env(b, index, "nx_get_state"));
     if (!s || !s->grid) return UF_FAIL(UF_ERR_ARGUMENT, "nx_get_state: %s is NULL", s ? "grid" : "state");
     const NxLayout* l = &b->layout;
-    NxEnv* env = env_at(b, index);
+    NxEnv* env;
+    UF_TRY(get_env(b, index, &env));
     const NxCell* contents = nx_contents(l, env);
     s->x = env->x;
     s->y = env->y;
@@ -687,11 +875,12 @@ static UfStatus set_all(const NxBatch* b, const NxState* s, NxEnv* env) {
 UfStatus nx_set_state(NxBatch* b, int64_t index, const NxState* s) {
     UF_TRY(check_env(b, index, "nx_set_state"));
     if (!s || !s->grid) return UF_FAIL(UF_ERR_ARGUMENT, "nx_set_state: %s is NULL", s ? "grid" : "state");
-    NxEnv* aside;
+    NxEnv *env, *aside;
+    UF_TRY(get_env(b, index, &env));
     UF_TRY(uf_alloc((void**)&aside, 1, b->layout.env_bytes, "a state"));
-    memcpy(aside, env_at(b, index), b->layout.env_bytes);
+    memcpy(aside, env, b->layout.env_bytes);
     UfStatus status = set_all(b, s, aside);
-    if (status == UF_OK) memcpy(env_at(b, index), aside, b->layout.env_bytes);
+    if (status == UF_OK) status = put_env(b, index, aside);
     uf_free(aside);
     return status;
 }
@@ -700,8 +889,7 @@ size_t nx_save_bytes(const NxBatch* b) { return (size_t)b->n * b->layout.env_byt
 
 UfStatus nx_save(const NxBatch* b, void* bytes) {
     if (!b || !bytes) return UF_FAIL(UF_ERR_ARGUMENT, "nx_save: %s is NULL", b ? "bytes" : "batch");
-    memcpy(bytes, b->blocks, nx_save_bytes(b));
-    return UF_OK;
+    return nx_download(b, bytes, ON_DEVICE(b) ? nx_device_blocks(b->device) : b->blocks, nx_save_bytes(b));
 }
 
 static bool is_place(const NxLayout* l, int x, int y) {
@@ -741,7 +929,10 @@ UfStatus nx_restore(NxBatch* b, const void* bytes) {
                              b->id, (long long)i);
     }
     uf_free(aside);
-    if (status == UF_OK) memcpy(b->blocks, bytes, nx_save_bytes(b));
+    if (status == UF_OK) status = nx_sync(b);
+    if (status == UF_OK)
+        status =
+            nx_upload(b, ON_DEVICE(b) ? nx_device_blocks(b->device) : b->blocks, bytes, nx_save_bytes(b));
     return status;
 }
 
@@ -761,7 +952,9 @@ UfStatus nx_seed(NxBatch* b, uint64_t seed) {
 UfStatus nx_mission(const NxBatch* b, int64_t index, char text[128]) {
     UF_TRY(check_env(b, index, "nx_mission"));
     if (!text) return UF_FAIL(UF_ERR_ARGUMENT, "nx_mission: text is NULL");
-    nx_mission_text(&b->layout, env_at(b, index), text);
+    NxEnv* env;
+    UF_TRY(get_env(b, index, &env));
+    nx_mission_text(&b->layout, env, text);
     return UF_OK;
 }
 

@@ -10,6 +10,12 @@
 // batch, the number of threads, or the device, bit for bit. Positions are (x, y), y grows downward; images are
 // [row y][column x][channel]. Directions: 0 east, 1 south, 2 west, 3 north.
 // All functions return a status and leave the sentence in uf_error(); none prints.
+//
+// On a CUDA device every array of a call is there too: memory of nx_reserve, or any other of that device. nx_reset,
+// nx_step and nx_show only start their work, in the order of the calls, and return; who reads what they write by other
+// means than nx_download calls nx_sync before. So a bad action is found when nobody waits: that step and all that is
+// started after it do nothing, until one of nx_sync, nx_download, nx_get_state, nx_set_state, nx_mission, nx_save,
+// nx_restore, nx_seed and nx_step_with_obstacles, which wait, says so, once. nx_upload waits for its copy and says nothing.
 // Sources: MiniGrid 3.2.0 (the norm), NAVIX 0.11.0 (rules "navix").
 #ifndef NAVIX_H
 #define NAVIX_H
@@ -78,7 +84,7 @@ typedef struct NxOptions {
     double penalty_coef;    // NAVIX's: subtracts penalty_coef * t / max_steps on termination
     int num_actions;        // 7, or 10 for NAVIX's larger set; 0: 7
     int num_threads;        // 0: all cores
-    const char* device;  // "cpu", "cuda", "auto"; NULL: "cpu". On a device every array of a call is there too
+    const char* device;     // "cpu", "cuda", or "auto": the first that there is of cuda and cpu; NULL: "cpu"
 } NxOptions;
 
 UF_API void nx_default_options(NxOptions* options);
@@ -116,16 +122,28 @@ UF_API UfStatus nx_seed(NxBatch* batch, uint64_t seed);
 // Starts a new episode everywhere. Writes obs, direction; reward, terminated, truncated are 0.
 UF_API UfStatus nx_reset(NxBatch* batch, const NxOutput* out);
 // One step of each environment; actions (n). Errors: UF_ERR_ARGUMENT (an action that is not one, with the
-// environment's index: then no environment has moved).
+// environment's index: then no environment has moved). On a device, see above.
 UF_API UfStatus nx_step(NxBatch* batch, const uint8_t* actions, const NxOutput* out);
 // Like nx_step, but the obstacles of Dynamic-Obstacles go where positions (n, num_obstacles, 2) (x, y) say instead
 // of drawing their moves: to replay recordings. By NAVIX's rules that is where each tries to go, its own cell to stay:
-// it may be closed, and the agent's ends the episode.
+// it may be closed, and the agent's ends the episode. On a device it waits, so that all is checked before anything moves.
 UF_API UfStatus nx_step_with_obstacles(NxBatch* batch, const uint8_t* actions, const int32_t* positions,
                                        const NxOutput* out);
 
 // The observations as they are, without a step: (n, observation).
 UF_API UfStatus nx_show(const NxBatch* batch, void* obs);
+
+// Memory where the arrays of a batch's calls are, of the host or of the device: the same calls serve both.
+// nx_reserve: zeroed, of the caller, who releases it before nx_free.   Errors: UF_ERR_MEMORY (asked, free)
+// nx_upload, nx_download: from and to the host's.   Errors: UF_ERR_DEVICE; nx_download: what nx_sync says
+UF_API UfStatus nx_reserve(NxBatch* batch, void** out, size_t bytes);
+UF_API void nx_release(NxBatch* batch, void* memory);
+UF_API UfStatus nx_upload(NxBatch* batch, void* to, const void* from, size_t bytes);
+UF_API UfStatus nx_download(const NxBatch* batch, void* to, const void* from, size_t bytes);
+UF_API int nx_on_device(const NxBatch* batch);  // 1 or 0
+// Waits until all that was started is done; on the CPU it always is.
+// Errors: UF_ERR_ARGUMENT (a bad action since the last time, as nx_step says it), UF_ERR_DEVICE
+UF_API UfStatus nx_sync(const NxBatch* batch);
 
 // One environment's state. Grids are triples of type, colour, state without the agent, (H, W, 3).
 // By NAVIX's rules `carrying` is the pocket, which keeps a key that has been dropped, and `contents` what a key covers

@@ -4,8 +4,8 @@
 // central differences.
 // Notation: b a row of the batch, i an action dimension, n a critic. d... is a derivative of the loss.
 // Sources: "A Clean Slate for Offline RL" (unifloral.py); EDAC (arXiv 2110.01548), CQL (2006.04779),
-// IQL (2110.06169), ReBRAC (2305.09836), SAC (1801.01290); LayerNorm (1607.06450); PPO (1707.06347) with
-// generalised advantages (1506.02438) as PureJaxRL, Rejax and NAVIX have it.
+// IQL (2110.06169), ReBRAC (2305.09836), SAC (1801.01290), for discrete actions (1910.07207); LayerNorm (1607.06450);
+// PPO (1707.06347) with generalised advantages (1506.02438) as PureJaxRL, Rejax and NAVIX have it.
 #ifndef UF_TERMS_H
 #define UF_TERMS_H
 
@@ -25,7 +25,8 @@ typedef UF_REAL real;
 #ifdef __cplusplus
 #include <cmath>
 #include <cstdint>
-using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fabs, std::pow, std::cos;
+using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fabs, std::pow, std::cos,
+    std::erfc;
 #else
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +40,7 @@ using std::exp, std::log, std::log1p, std::tanh, std::atanh, std::sqrt, std::fab
 #define UF_OBS_STD_EPS 1e-3
 #define UF_HALF_LOG_2PI 0.91893853320467274178
 #define UF_LOG_2 0.69314718055994530942
+#define UF_SQRT_HALF 0.70710678118654752440
 // atanh of a dataset action: actions on the bound are taken as this close to it (atanh(1) is infinite).
 #define UF_ATANH_LIMIT 0.999999
 
@@ -78,6 +80,7 @@ enum {
     UF_POLICY_DETERMINISTIC,  // a = tanh(m)
     UF_POLICY_GAUSSIAN,       // a = tanh(m) + exp(s) * eps, Gaussian density, no squashing
     UF_POLICY_SQUASHED,       // a = tanh(m + exp(s) * eps), density with the change of variables
+    UF_POLICY_CATEGORICAL,    // a is one-hot, of kind i with probability softmax(m)[i]: see below
 };
 
 // log |d tanh(u) / du| = 2 * (log 2 - u - softplus(-2u))
@@ -158,6 +161,71 @@ static inline UF_HD real uf_log_std(real raw, real low, real high, bool* passes)
     return uf_clip(raw, low, high);
 }
 
+// ---- policy: one of A kinds ----
+
+// T * log(sum of exp(x / T)) over `count` values that lie `stride` apart, and its derivative, the softmax, into soft
+// (stride too).
+static inline UF_HD real uf_log_sum_exp(const real* x, int count, int stride, real temperature, real* soft) {
+    real top = x[0], sum = 0;
+    for (int k = 1; k < count; k++) top = x[k * stride] > top ? x[k * stride] : top;
+    for (int k = 0; k < count; k++) sum += soft[k * stride] = exp((x[k * stride] - top) / temperature);
+    for (int k = 0; k < count; k++) soft[k * stride] /= sum;
+    return top + temperature * log(sum);
+}
+
+// pi = softmax(m).
+typedef struct UfCategorical {
+    real log_z;          // log pi[i] = m[i] - log_z
+    real mean_log_prob;  // sum of pi log pi: minus the entropy
+} UfCategorical;
+
+static inline UF_HD UfCategorical uf_categorical(const real* m, int count) {
+    UfCategorical c;
+    real top = m[0], sum = 0;
+    for (int i = 1; i < count; i++) top = m[i] > top ? m[i] : top;
+    for (int i = 0; i < count; i++) sum += exp(m[i] - top);
+    c.log_z = top + log(sum);
+    c.mean_log_prob = 0;
+    for (int i = 0; i < count; i++) c.mean_log_prob += exp(m[i] - c.log_z) * (m[i] - c.log_z);
+    return c;
+}
+
+// A standard Gumbel number, -log(-log(u)), of the uniform number u = Phi(eps) of a standard normal one.
+static inline UF_HD real uf_gumbel(real eps) {
+    const real tail = erfc(fabs(eps) * (real)UF_SQRT_HALF) / 2;
+    return -log(eps > 0 ? -log1p(-tail) : -log(tail));
+}
+
+// Which kind a policy with these outputs takes: arg max of m + Gumbel(eps), which is a sample of softmax(m); without
+// noise the likeliest.   Nullable: eps
+static inline UF_HD int uf_categorical_choice(const real* m, const real* eps, int count) {
+    int best = 0;
+    real highest = 0;
+    for (int i = 0; i < count; i++) {
+        const real x = eps ? m[i] + uf_gumbel(eps[i]) : m[i];
+        if (i && !(x > highest)) continue;
+        best = i;
+        highest = x;
+    }
+    return best;
+}
+
+// The one-hot action of that choice; NaN where an output is not finite.   Nullable: eps
+static inline UF_HD void uf_categorical_action(real* action, const real* m, const real* eps, int count) {
+    real flaw = 0;
+    for (int i = 0; i < count; i++) flaw += m[i] - m[i];
+    const int choice = uf_categorical_choice(m, eps, count);
+    for (int i = 0; i < count; i++) action[i] = (i == choice ? 1 : 0) + flaw;
+}
+
+// Derivative with respect to m[i] of  bc * -log pi[data] + <da, pi> + dlp * sum of pi log pi,  where a_data is one-hot
+// and mean_da = <da, pi>.
+static inline UF_HD real uf_categorical_head_grad(UfCategorical c, real m, real a_data, real bc, real da,
+                                                  real mean_da, real dlp) {
+    const real log_pi = m - c.log_z, pi = exp(log_pi);
+    return bc * (pi - a_data) + pi * (da - mean_da + dlp * (log_pi - c.mean_log_prob));
+}
+
 // ---- actor ----
 
 // Weight of behaviour cloning under AWR; no gradient flows through it.
@@ -169,9 +237,9 @@ static inline UF_HD real uf_awr_weight(real advantage, real temperature, real cl
 // 1 / (mean |Q| + 1e-7), no gradient.
 static inline UF_HD real uf_q_normaliser(real mean_abs_q) { return 1 / (mean_abs_q + (real)1e-7); }
 
-// Gradient of log_alpha: mean entropy - target entropy, the target being -A.
-static inline UF_HD real uf_entropy_coef_grad(real mean_log_prob, int action_dim) {
-    return -mean_log_prob + action_dim;
+// Gradient of log_alpha: mean entropy - target entropy.
+static inline UF_HD real uf_entropy_coef_grad(real mean_log_prob, real target_entropy) {
+    return -mean_log_prob - target_entropy;
 }
 
 // ---- critics ----
@@ -199,16 +267,6 @@ static inline UF_HD real uf_q_loss(real q, real y, real* dq) {
 static inline UF_HD real uf_diversity_grad(real e, real y, real norm, real inner) {
     real scale = 1 / (norm + (real)UF_DIVERSITY_EPS);
     return scale * (y - e * inner) + scale * scale * (real)UF_DIVERSITY_EPS * e * inner;
-}
-
-// CQL, one row and critic: T * logsumexp(q / T) over `count` values, and its derivative (the softmax) into
-// dq.
-static inline UF_HD real uf_cql_logsumexp(const real* q, int count, real temperature, real* dq) {
-    real top = q[0], sum = 0;
-    for (int k = 1; k < count; k++) top = q[k] > top ? q[k] : top;
-    for (int k = 0; k < count; k++) sum += dq[k] = exp((q[k] - top) / temperature);
-    for (int k = 0; k < count; k++) dq[k] /= sum;
-    return top + temperature * log(sum);
 }
 
 // ---- value ----

@@ -21,6 +21,7 @@
 // `grep -n '^// ---- ' unifloral.c` prints the contents. How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -63,6 +64,24 @@ static UfStatus check_update(const UfConfig* c) {
     return UF_OK;
 }
 
+// Rules for discrete actions, whether the configuration or the dataset says that they are.
+static UfStatus check_discrete(const UfConfig* c) {
+    if (c->diversity_coef > 0)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "diversity_coef %g compares derivatives by the action, which discrete actions do not "
+                       "have; set it to 0",
+                       c->diversity_coef);
+    if (c->policy_noise > 0)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "policy_noise %g smooths actions, which discrete ones cannot be; set it to 0",
+                       c->policy_noise);
+    if (c->online)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "online true needs continuous actions, but action_space is discrete; set it to continuous");
+    return UF_OK;
+}
+
 const char* uf_config_device(const UfConfig* c) {
     static const char* const names[] = {"cpu", "cuda", "auto"};
     return names[c->device];
@@ -75,6 +94,7 @@ const char* uf_config_precision(const UfConfig* c) {
 
 UfStatus uf_config_check(const UfConfig* c) {
     UF_TRY(check_update(c));
+    if (c->action_space == UF_ACTIONS_DISCRETE) UF_TRY(check_discrete(c));
     if (c->online && !c->env[0])
         return UF_FAIL(UF_ERR_CONFIG, "online true needs an environment to act in; name it in env");
     if (c->online && c->dataset[0])
@@ -175,10 +195,12 @@ struct UfAgent {
     UfConfig* configs;  // (P)
     int P, O, A, H;     // H: outputs of the actor
     int N, B, U;
-    int total;     // rows of a critic pass: B, or 4B under CQL
+    int total;     // rows of a critic pass: B, or under CQL 4B, of discrete actions (1 + A) B
+    int pi_rows;   // rows of the actor's critic pass: B, of discrete actions A B: all there are
     int num_data;  // rows of a batch from the dataset, its first ones
     int ld;        // O + A: a critic input row
     int policy_kind;
+    bool discrete;  // actions are one-hot, the policy is categorical
     bool has_target_actor;
     bool frozen;           // an evaluator: the actors stay as they are
     uint64_t* seeds;       // (P)
@@ -205,10 +227,10 @@ struct UfAgent {
     UfNoise noise;
     int64_t* index;                // (P, num_data), then (P, B - num_data)
     int64_t* num_rows;             // (P) of the dataset
-    real *x_data, *x_pi, *x_next;  // critic inputs (P, total, ld), (P, B, ld), (P, B, ld)
+    real *x_data, *x_pi, *x_next;  // critic inputs (P, total, ld), (P, pi_rows, ld), (P, B, ld)
     UfTape actor_tape, data_tape, pi_tape, value_tape;
     real *actor_out, *next_out;    // heads (P, B, H) on s and s'
-    real *q_data, *q_pi, *q_next;  // (P, N, total), (P, used, B), (P, N, B)
+    real *q_data, *q_pi, *q_next;  // (P, N, total), (P, used, pi_rows), (P, N, B)
     real* q_weight;                // (P, N, B)
     real *v_data, *v_next;         // (P, B)
     real *log_prob, *next_log_prob, *weight, *alpha;
@@ -277,11 +299,12 @@ const char* uf_agent_member_error(const UfAgent* a, int member) {
 // The shapes of all groups from the configuration.
 static void describe_networks(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
-    a->policy_kind = c->deterministic   ? UF_POLICY_DETERMINISTIC
+    a->policy_kind = a->discrete        ? UF_POLICY_CATEGORICAL
+                     : c->deterministic ? UF_POLICY_DETERMINISTIC
                      : c->use_tanh_mean ? UF_POLICY_GAUSSIAN
                                         : UF_POLICY_SQUASHED;
-    const bool head = !c->deterministic && !c->use_log_std_param,
-               param = !c->deterministic && c->use_log_std_param;
+    const bool has_std = !a->discrete && !c->deterministic;
+    const bool head = has_std && !c->use_log_std_param, param = has_std && c->use_log_std_param;
     a->H = head ? 2 * a->A : a->A;
     a->mlp[GROUP_ACTOR] = uf_mlp_shape(a->O, (int)c->actor_layer_width, (int)c->actor_num_layers, a->H,
                                        c->actor_ln, param ? a->A : 0);
@@ -330,6 +353,11 @@ static void add_network_tensors(UfAgent* a, int group, bool is_target, const cha
     if (group != GROUP_ACTOR) {
         add_tensor(a, group, is_target, net, "out/kernel", -1, m->kernel[L], 2, w, m->out, m->out);
         add_tensor(a, group, is_target, net, "out/bias", -1, m->bias[L], 1, 1, m->out, m->out);
+        return;
+    }
+    if (a->discrete) {
+        add_tensor(a, group, is_target, net, "logits/kernel", -1, m->kernel[L], 2, w, a->A, a->H);
+        add_tensor(a, group, is_target, net, "logits/bias", -1, m->bias[L], 1, 1, a->A, a->H);
         return;
     }
     // The heads are columns of one output layer: mean, then log-std.
@@ -476,7 +504,7 @@ static void describe_scratch(UfAgent* a) {
     Arena* s = &a->scratch;
     const size_t P = (size_t)a->P, B = (size_t)a->B, N = (size_t)a->N, A = (size_t)a->A, O = (size_t)a->O,
                  U = (size_t)a->U;
-    const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld,
+    const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld, pi_rows = (size_t)a->pi_rows,
                  used = (size_t)critics_in_actor(a);
     const bool stochastic = !c->deterministic, sampled = stochastic && !(a->frozen && c->deterministic_eval);
 
@@ -492,26 +520,27 @@ static void describe_scratch(UfAgent* a) {
     describe_batch(s, &a->batch, rows, O, A);
     describe(s, &a->index, rows, sizeof(int64_t));
     describe(s, &a->num_rows, P, sizeof(int64_t));
-    if (c->use_entropy_loss) REALS(s, a->noise.alpha, rows * A);
-    if (stochastic && !a->frozen) REALS(s, a->noise.actor, rows * A);
+    // Entropy and Q of discrete actions are expectations: they take no noise.
+    if (c->use_entropy_loss && !a->discrete) REALS(s, a->noise.alpha, rows * A);
+    if (stochastic && !a->frozen && !a->discrete) REALS(s, a->noise.actor, rows * A);
     if (sampled) REALS(s, a->noise.next_action, rows * A * U);
     REALS(s, a->noise.smoothing, rows * A * U);
-    if (uses_cql(a)) {
+    if (uses_cql(a) && !a->discrete) {
         REALS(s, a->noise.cql_random, rows * A * U);
         REALS(s, a->noise.cql_pi, rows * A * U);
         REALS(s, a->noise.cql_next, rows * A * U);
     }
 
     REALS(s, a->x_data, total * ld);
-    REALS(s, a->x_pi, rows * ld);
+    REALS(s, a->x_pi, P * pi_rows * ld);
     REALS(s, a->x_next, rows * ld);
     if (!a->frozen) describe_tape(s, &a->actor_tape, &a->mlp[GROUP_ACTOR], rows);
     describe_tape(s, &a->data_tape, &a->mlp[GROUP_CRITIC], total * N);
     if (ANY_POSITIVE(a, actor_q_coef)) {
-        describe_tape(s, &a->pi_tape, &a->mlp[GROUP_CRITIC], rows * used);
-        REALS(s, a->q_pi, rows * used);
-        REALS(s, a->dq_pi, rows * used);
-        REALS(s, a->dqda_pi, rows * used * A);
+        if (!a->discrete) describe_tape(s, &a->pi_tape, &a->mlp[GROUP_CRITIC], rows * used);
+        REALS(s, a->q_pi, P * pi_rows * used);
+        if (!a->discrete) REALS(s, a->dq_pi, rows * used);
+        REALS(s, a->dqda_pi, rows * (a->discrete ? 1 : used) * A);
     }
     REALS(s, a->actor_out, rows * (size_t)a->H);
     REALS(s, a->next_out, rows * (size_t)a->H);
@@ -791,6 +820,21 @@ static UfStatus upload_ones(UfAgent* a) {
     return UF_OK;
 }
 
+// Rows of x (P, groups * B, ld) from group `first` on are those of all actions: their one-hot columns stay as they are
+// put here, updates write the observations.
+static UfStatus upload_kinds(UfAgent* a, real* x, int groups, int first) {
+    const size_t B = (size_t)a->B, ld = (size_t)a->ld, rows = (size_t)groups * B;
+    real* host = NULL;
+    UF_TRY(UF_ALLOC(&host, rows * ld, "rows of all actions"));
+    for (size_t row = (size_t)first * B; row < rows; row++)
+        host[row * ld + (size_t)a->O + row / B - (size_t)first] = 1;
+    for (size_t p = 0; p < (size_t)a->P; p++)
+        a->backend->upload(a->backend, x + p * rows * ld, host, rows * ld * sizeof(real));
+    UfStatus status = a->backend->sync(a->backend);
+    uf_free(host);
+    return status;
+}
+
 static UfStatus give_host_copies(UfAgent* a) {
     a->host_metrics = a->metrics;
     a->host_bad = a->bad;
@@ -868,6 +912,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     UF_TRY(UF_ALLOC(&a->faults, a->P, "states of members"));
     for (int p = 0; p < a->P; p++) {
         UF_TRY(check_update(configs[p]));
+        if (a->discrete) UF_TRY(check_discrete(configs[p]));
         UF_TRY(uf_config_fit_together(configs[0], configs[p]));
         a->configs[p] = *configs[p];
         a->seeds[p] = (uint64_t)configs[p]->seed;
@@ -876,7 +921,11 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     a->N = (int)c->num_critics;
     a->B = (int)c->batch_size;
     a->U = (int)c->num_critic_updates_per_step;
-    a->total = ANY_POSITIVE(a, cql_min_q_weight) ? 4 * a->B : a->B;
+    if (a->discrete && (INT64_C(1) + a->A) * a->B > INT_MAX)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "batch_size %d times %d actions are too many rows for one pass; lower it", a->B, a->A);
+    a->total = !ANY_POSITIVE(a, cql_min_q_weight) ? a->B : a->discrete ? (1 + a->A) * a->B : 4 * a->B;
+    a->pi_rows = a->discrete && !a->frozen && ANY_POSITIVE(a, actor_q_coef) ? a->A * a->B : a->B;
     a->num_data = dataset_rows(c);
     a->ld = a->O + a->A;
     a->has_target_actor = c->use_target_actor;
@@ -897,6 +946,10 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
         if (a->networks[k])
             UF_TRY(a->backend->plan(a->backend, &a->mlp[k], a->P, a->networks[k], pass_rows(a, k)));
     if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->P, a->N, a->B));
+    if (a->pi_rows > a->B)
+        UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->P, critics_in_actor(a), a->pi_rows));
+    if (a->discrete && a->q_pi && !a->frozen) UF_TRY(upload_kinds(a, a->x_pi, a->A, 0));
+    if (a->discrete && uses_cql(a)) UF_TRY(upload_kinds(a, a->x_data, 1 + a->A, 1));
     choose_metrics(a);
     UF_TRY(give_host_copies(a));
     UF_TRY(init_parameters(a));
@@ -906,8 +959,8 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
 }
 
 static UfStatus create_agent(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
-                             int action_dim, const real* obs_mean, const real* obs_std, int num_threads,
-                             bool frozen) {
+                             int action_dim, bool discrete, const real* obs_mean, const real* obs_std,
+                             int num_threads, bool frozen) {
     UfAgent* a = NULL;
     *out = NULL;
     if (population < 1 || obs_dim < 1 || action_dim < 1)
@@ -919,6 +972,7 @@ static UfStatus create_agent(UfAgent** out, const UfConfig* const* configs, int 
     a->round = 1;
     a->O = obs_dim;
     a->A = action_dim;
+    a->discrete = discrete;
     a->frozen = frozen;
     UfStatus status = build_agent(a, configs, obs_mean, obs_std, num_threads);
     if (status != UF_OK) {
@@ -931,7 +985,15 @@ static UfStatus create_agent(UfAgent** out, const UfConfig* const* configs, int 
 
 UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
                               int action_dim, const real* obs_mean, const real* obs_std, int num_threads) {
-    return create_agent(out, configs, population, obs_dim, action_dim, obs_mean, obs_std, num_threads, false);
+    const bool discrete = population > 0 && configs[0]->action_space == UF_ACTIONS_DISCRETE;
+    return create_agent(out, configs, population, obs_dim, action_dim, discrete, obs_mean, obs_std,
+                        num_threads, false);
+}
+
+// Whether the policy of a run on this dataset is categorical.
+static UfStatus has_discrete_actions(const UfConfig* c, const UfDataset* d, bool* discrete) {
+    *discrete = c->action_space == UF_ACTIONS_AUTO ? d->discrete : c->action_space == UF_ACTIONS_DISCRETE;
+    return *discrete ? uf_dataset_check_one_hot(d) : UF_OK;
 }
 
 UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* configs, int population,
@@ -949,7 +1011,10 @@ UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* config
         norm[O + i] = dataset->obs_std[i];
     }
     UfAgent* a = NULL;
-    UfStatus status = uf_agent_create_bare(&a, configs, population, O, A, norm, norm + O, num_threads);
+    bool discrete;
+    UfStatus status = has_discrete_actions(configs[0], dataset, &discrete);
+    if (status == UF_OK)
+        status = create_agent(&a, configs, population, O, A, discrete, norm, norm + O, num_threads, false);
     uf_free(norm);
     UF_TRY(status);
     snprintf(a->dataset_hash, sizeof a->dataset_hash, "%s", dataset->hash);
@@ -1048,7 +1113,7 @@ static void add_noise(UfAgent* a, Draws* d) {
         const UfCount tu = {t.now * a->U + u, a->U};
         if (z->next_action) add_normals(a, d, z->next_action + at, count, UF_STREAM_NEXT_ACTION, tu);
         if (smoothing) add_normals(a, d, z->smoothing + at, count, UF_STREAM_SMOOTHING, tu);
-        if (!uses_cql(a)) continue;
+        if (!z->cql_random) continue;
         add_draw(a, d, (UfDraw){z->cql_random + at, NULL, count, UF_DRAW_UNIFORM, UF_STREAM_CQL_RANDOM, tu});
         add_normals(a, d, z->cql_pi + at, count, UF_STREAM_CQL_PI, tu);
         add_normals(a, d, z->cql_next + at, count, UF_STREAM_CQL_NEXT, tu);
@@ -1066,15 +1131,23 @@ static void put_rows(UfAgent* a, const UfInputRows* rows, int num_rows) {
 
 // Normalised observations into every input; actions of the dataset where they belong.
 static void prepare_inputs(UfAgent* a, const UfBatch* batch) {
-    const size_t group =
-        (size_t)a->B * (size_t)a->ld;  // rows of x_data: data, and under CQL random, pi, next pi
-    const UfInputRows rows[] = {{a->x_data, a->total, batch->obs, batch->action},
-                                {a->x_pi, a->B, batch->obs, NULL},
-                                {a->x_next, a->B, batch->next_obs, NULL},
-                                {a->x_data + group, a->total, batch->obs, NULL},
-                                {a->x_data + 2 * group, a->total, batch->obs, NULL},
-                                {a->x_data + 3 * group, a->total, batch->next_obs, NULL}};
-    put_rows(a, rows, uses_cql(a) ? 6 : 3);
+    enum { SOME = 16 };  // at once
+    UfInputRows rows[SOME];
+    const int pi = a->pi_rows / a->B, cql = a->total / a->B - 1, all = 2 + pi + cql;
+    const size_t group = (size_t)a->B * (size_t)a->ld;
+    for (int k = 0, count = 0; k < all; k++) {
+        // CQL's rows: data, then random, pi, next pi; or data, then all actions
+        const int j = k - 2 - pi + 1;
+        rows[count++] = k == 0   ? (UfInputRows){a->x_data, a->total, batch->obs, batch->action}
+                        : k == 1 ? (UfInputRows){a->x_next, a->B, batch->next_obs, NULL}
+                        : k < 2 + pi
+                            ? (UfInputRows){a->x_pi + (size_t)(k - 2) * group, a->pi_rows, batch->obs, NULL}
+                            : (UfInputRows){a->x_data + (size_t)j * group, a->total,
+                                            j == 3 && !a->discrete ? batch->next_obs : batch->obs, NULL};
+        if (count < SOME && k + 1 < all) continue;
+        put_rows(a, rows, count);
+        count = 0;
+    }
 }
 
 // Branches of an update that a device may take side by side: see `branch` of kernels.h.
@@ -1102,7 +1175,7 @@ static UfActions actions_of(const UfAgent* a, real* x, int total) {
 static UfHeads heads_of(const UfAgent* a, const real* head, bool target) {
     const UfGroup* g = &a->groups[GROUP_ACTOR];
     const real* params = target ? g->target : g->params;
-    const bool param = !a->configs[0].deterministic && a->H == a->A;
+    const bool param = !a->discrete && !a->configs[0].deterministic && a->H == a->A;
     return (UfHeads){
         a->policy_kind, a->P,    a->B, a->A, a->H, head, param ? params + a->mlp[GROUP_ACTOR].log_std : NULL,
         g->count,       a->hyper};
@@ -1140,12 +1213,18 @@ static void forward_value(UfAgent* a) {
 
 // ---- actor ----
 
+// SAC's: -A; of discrete actions a share of the entropy of all alike (arXiv 1910.07207).
+static real target_entropy(const UfAgent* a) {
+    return (real)(a->discrete ? a->configs[0].discrete_target_entropy * log(a->A) : -a->A);
+}
+
 static void update_entropy_coef(UfAgent* a, const UfNoise* z) {
     UfBackend* be = a->backend;
     const UfHeads heads = heads_of(a, a->actor_out, false);
     const UfGroup* g = &a->groups[GROUP_ALPHA];
     be->policy_sample(be, &heads, (UfActions){NULL, 0, 0}, a->log_prob, z->alpha, NULL);
-    be->entropy_coef_loss(be, g->grads, g->count, a->log_prob, g->params, a->P, a->B, a->A, a->metrics);
+    be->entropy_coef_loss(be, g->grads, g->count, a->log_prob, g->params, target_entropy(a), a->P, a->B,
+                          a->metrics);
     optimise(a, GROUP_ALPHA, 0, 1, NULL);
     be->entropy_coef(be, a->alpha, g->params, g->count, a->P, a->metrics);
 }
@@ -1176,11 +1255,29 @@ static void backward_q_to_action(UfAgent* a) {
     be->mlp_backward(be, &critic, NULL, a->dqda_pi, a->O, a->A, &a->pi_tape, input, a->dq_pi, a->B);
 }
 
+// The same for discrete actions, by their probabilities: exact, and no pass back through the critics.
+static void expect_q(UfAgent* a, const UfHeads* heads) {
+    UfBackend* be = a->backend;
+    const UfConfig* c = &a->configs[0];
+    UfNets critic = nets_of(a, GROUP_CRITIC, c->use_q_target_in_actor);
+    critic.used = critics_in_actor(a);
+    be->mlp_forward(be, &critic, a->q_pi, NULL, input_of(a, a->x_pi, a->pi_rows),
+                    (UfRows){0, a->pi_rows, a->pi_rows});
+    be->expected_q_loss(be, a->dqda_pi, heads, a->q_pi, c->aggregate_q, c->normalize_q_loss, critic.used,
+                        a->metrics);
+}
+
 // The policy's actions on s and what the critics say of them.
 static void act_on_data(UfAgent* a, const UfNoise* z) {
     const UfHeads heads = heads_of(a, a->actor_out, false);
-    a->backend->policy_sample(a->backend, &heads, actions_of(a, a->x_pi, a->B), a->log_prob, z->actor, NULL);
-    if (a->q_pi) backward_q_to_action(a);
+    a->backend->policy_sample(a->backend, &heads,
+                              a->discrete ? (UfActions){NULL, 0, 0} : actions_of(a, a->x_pi, a->B),
+                              a->log_prob, z->actor, NULL);
+    if (!a->q_pi) return;
+    if (a->discrete)
+        expect_q(a, &heads);
+    else
+        backward_q_to_action(a);
 }
 
 static void update_actor(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
@@ -1190,8 +1287,8 @@ static void update_actor(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     UfGroup* g = &a->groups[GROUP_ACTOR];
     // The free log-std's gradient goes to the first block, beside the network's.
     be->actor_loss(be, a->dhead, heads.log_std ? g->grads + a->mlp[GROUP_ACTOR].log_std : NULL, &heads,
-                   z->actor, batch->action, a->weight, a->dqda_pi, critics_in_actor(a), a->alpha, a->log_prob,
-                   a->metrics);
+                   z->actor, batch->action, a->weight, a->dqda_pi, a->discrete ? 1 : critics_in_actor(a),
+                   a->alpha, a->log_prob, a->metrics);
     be->mlp_backward(be, &actor, g->grads, NULL, 0, 0, &a->actor_tape, input_of(a, a->x_data, a->total),
                      a->dhead, a->B);
     // Whatever reads the target actor has done so: see train_step.
@@ -1233,23 +1330,25 @@ static void compute_targets(UfAgent* a, const UfBatch* batch, const UfNoise* z) 
     for (int u = 0; u < (same_targets(a) ? 1 : a->U); u++) compute_target(a, batch, z, u);
 }
 
-// The three groups of rows that the conservative penalty compares with the data: random, pi(s) and pi(s')
-// actions.
+// The groups of rows that the conservative penalty compares with the data: random, pi(s) and pi(s') actions; of discrete
+// ones all there are, at s.
 static void forward_cql_rows(UfAgent* a, const UfNoise* z, int u) {
     UfBackend* be = a->backend;
     const size_t group = (size_t)a->B * (size_t)a->ld;
     const UfNets actor = nets_of(a, GROUP_ACTOR, false), critic = nets_of(a, GROUP_CRITIC, false);
     const UfBatch* batch = &a->batch;
     const UfHeads heads = heads_of(a, a->dhead, false);  // dhead is free here: the actor's update is done
-    put_rows(a, &(UfInputRows){a->x_data + group, a->total, batch->obs, at_update(a, z->cql_random, u)}, 1);
-    for (int k = 2; k < 4; k++) {
+    if (!a->discrete)
+        put_rows(a, &(UfInputRows){a->x_data + group, a->total, batch->obs, at_update(a, z->cql_random, u)},
+                 1);
+    for (int k = 2; k < 4 && !a->discrete; k++) {
         real* x = a->x_data + (size_t)k * group;
         be->mlp_forward(be, &actor, a->dhead, NULL, input_of(a, x, a->total), (UfRows){0, a->B, a->B});
         be->policy_sample(be, &heads, actions_of(a, x, a->total), NULL,
                           at_update(a, k == 2 ? z->cql_pi : z->cql_next, u), NULL);
     }
     be->mlp_forward(be, &critic, a->q_data, &a->data_tape, input_of(a, a->x_data, a->total),
-                    (UfRows){a->B, 3 * a->B, a->total});
+                    (UfRows){a->B, a->total - a->B, a->total});
 }
 
 // Q of the data is known to the first.
@@ -1261,7 +1360,7 @@ static void update_critics(UfAgent* a, const UfNoise* z, int u) {
     const double weight = 1.0 / a->U;
     if (u > 0) forward_data_critics(a);
     if (uses_cql(a)) forward_cql_rows(a, z, u);
-    be->q_loss(be, a->dq, a->q_data, target_of(a, u), a->hyper, a->P, a->N, a->B, a->total,
+    be->q_loss(be, a->dq, a->q_data, target_of(a, u), a->hyper, a->P, a->N, a->B, a->total, a->discrete,
                a->configs[0].cql_data_only ? a->num_data : a->B, a->metrics, weight);
     if (a->tangent) {
         be->mlp_backward(be, &critic, NULL, a->dqda_data, a->O, a->A, &a->data_tape, input, a->ones,
@@ -1761,6 +1860,7 @@ UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfU
                        "dataset has %d observation and %d action dimensions, the agent %d and %d",
                        dataset->obs_dim, dataset->action_dim, a->O, a->A);
     if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
+    if (a->discrete) UF_TRY(uf_dataset_check_one_hot(dataset));
     if (uses_model(a)) UF_TRY(check_rollouts(a));
     UfSource source;
     UF_TRY(open_source(a, dataset, &source));
@@ -2004,7 +2104,7 @@ UfStatus uf_agent_diagnose(UfAgent* a, int member, const UfDataset* dataset, UfD
 
 // ---- checkpoint ----
 
-// Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, dataset_hash, env;
+// Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, discrete, dataset_hash, env;
 // with a world model also model_hash and model_callback, model/{metrics,counts} and for each member the
 // filled rows of its buffer, model/<p>/{records,next_obs,next_actions}; config/<p> (JSON bytes); of a member that
 // stopped the attributes fault_<p> (its sentence) and fault_status_<p>;
@@ -2209,6 +2309,7 @@ static UfStatus write_checkpoint(const Part* part) {
     UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", a->num_updates));
     UF_TRY(uf_h5_write_integer(h5, "/", "obs_dim", a->O));
     UF_TRY(uf_h5_write_integer(h5, "/", "action_dim", a->A));
+    if (a->discrete) UF_TRY(uf_h5_write_integer(h5, "/", "discrete", 1));
     for (int k = 0; k < part->count; k++) UF_TRY(write_member(part, k));
     UF_TRY(uf_h5_write(h5, "norm/mean", h5_real, a->host_norm, 1, &(int64_t){a->O}, 0, false));
     UF_TRY(uf_h5_write(h5, "norm/std", h5_real, a->host_norm + a->O, 1, &(int64_t){a->O}, 0, false));
@@ -2253,6 +2354,7 @@ UfStatus uf_agent_save_member(const UfAgent* agent, int member, const char* path
 
 typedef struct CheckpointHeader {
     int population, obs_dim, action_dim;
+    bool discrete;
     int64_t num_updates, metrics_count;
 } CheckpointHeader;
 
@@ -2281,17 +2383,19 @@ static UfStatus check_string(const UfH5* h5, const char* name, const char* expec
 }
 
 static UfStatus read_header(const UfH5* h5, CheckpointHeader* header) {
-    int64_t population = 0, obs_dim = 0, action_dim = 0;
+    int64_t population = 0, obs_dim = 0, action_dim = 0, discrete = 0;
     UF_TRY(check_string(h5, "kind", CHECKPOINT_KIND));
     UF_TRY(check_string(h5, "version", UF_VERSION));
     UF_TRY(read_integer(h5, "population", 1, 1e6, &population));
     UF_TRY(read_integer(h5, "obs_dim", 1, 1e6, &obs_dim));
     UF_TRY(read_integer(h5, "action_dim", 1, 1e6, &action_dim));
+    if (uf_h5_has_attribute(h5, "/", "discrete")) UF_TRY(read_integer(h5, "discrete", 0, 1, &discrete));
     UF_TRY(read_integer(h5, "num_updates", 0, 9e15, &header->num_updates));
     UF_TRY(read_integer(h5, "metrics_count", 0, 9e15, &header->metrics_count));
     header->population = (int)population;
     header->obs_dim = (int)obs_dim;
     header->action_dim = (int)action_dim;
+    header->discrete = discrete;
     return UF_OK;
 }
 
@@ -2376,7 +2480,8 @@ static UfStatus check_alike(const Saved* first, const Saved* s) {
     UF_TRY(read_optional_string(&first->h5, "dataset_hash", hashes[0], sizeof hashes[0]));
     UF_TRY(read_optional_string(&s->h5, "dataset_hash", hashes[1], sizeof hashes[1]));
     if (a->num_updates == b->num_updates && a->metrics_count == b->metrics_count &&
-        a->obs_dim == b->obs_dim && a->action_dim == b->action_dim && !strcmp(hashes[0], hashes[1]))
+        a->obs_dim == b->obs_dim && a->action_dim == b->action_dim && a->discrete == b->discrete &&
+        !strcmp(hashes[0], hashes[1]))
         return UF_OK;
     return UF_FAIL(UF_ERR_ARGUMENT,
                    "%s and %s cannot be one population: they are at updates %lld and %lld, of datasets "
@@ -2399,8 +2504,8 @@ static UfStatus read_configs(const Saved* saved, int count, int device, int prec
 static UfStatus read_saved(Saved* saved, int count, UfConfig** configs, int population, int num_threads,
                            bool to_train, UfAgent** out) {
     const CheckpointHeader* h = &saved->header;
-    UF_TRY(uf_agent_create_bare(out, (const UfConfig* const*)configs, population, h->obs_dim, h->action_dim,
-                                NULL, NULL, num_threads));
+    UF_TRY(create_agent(out, (const UfConfig* const*)configs, population, h->obs_dim, h->action_dim,
+                        h->discrete, NULL, NULL, num_threads, false));
     UF_TRY(read_shared(*out, saved));
     for (int i = 0; i < count; i++) {
         const Part part = {*out, &saved[i].h5, saved[i].first, saved[i].header.population};
@@ -2503,8 +2608,8 @@ UfStatus uf_checkpoint_info(const char* path, char** out) {
                     UF_VERSION);
         uf_text_add(&text, "updates         %lld of %lld\n", (long long)a->num_updates,
                     (long long)c->num_updates);
-        uf_text_add(&text, "population      %d\ndimensions      %d observation, %d action\n", a->P, a->O,
-                    a->A);
+        uf_text_add(&text, "population      %d\ndimensions      %d observation, %d action%s\n", a->P, a->O,
+                    a->A, a->discrete ? " kinds" : "");
         uf_text_add(&text, "parameters      %zu a member, targets not counted\n", parameters);
         uf_text_add(&text, "dataset SHA-256 %s\nenvironment     %s\n", a->dataset_hash,
                     a->env_id[0] ? a->env_id : "not named");
@@ -2593,6 +2698,13 @@ int uf_policy_action_dim(const UfPolicy* policy) { return policy->A; }
 
 enum { POLICY_ROWS = 64 };  // rows a pass, so that scratch stays small
 
+// m, a categorical policy's outputs, is overwritten.
+static void choose_kind(float* action, real* m, const float* noise, int A) {
+    for (int i = 0; i < A && noise; i++) m[i] += uf_gumbel(noise[i]);
+    uf_categorical_action(m, m, NULL, A);
+    for (int i = 0; i < A; i++) action[i] = (float)m[i];
+}
+
 static void act_rows(const UfPolicy* p, float* actions, const float* obs, int rows, const float* noise,
                      real* scratch) {
     real *x = scratch, *head = x + (size_t)rows * (size_t)p->O, *layers = head + (size_t)rows * (size_t)p->H;
@@ -2603,7 +2715,10 @@ static void act_rows(const UfPolicy* p, float* actions, const float* obs, int ro
                 p->norm_obs ? (o - p->norm[i]) / (p->norm[p->O + i] + (real)UF_OBS_STD_EPS) : o;
         }
     uf_mlp_forward_host(&p->mlp, p->params, head, x, p->O, rows, layers);
-    for (int b = 0; b < rows; b++)
+    for (int b = 0; b < rows && p->kind == UF_POLICY_CATEGORICAL; b++)
+        choose_kind(actions + (size_t)b * (size_t)p->A, head + (size_t)b * (size_t)p->H,
+                    noise ? noise + (size_t)b * (size_t)p->A : NULL, p->A);
+    for (int b = 0; b < rows && p->kind != UF_POLICY_CATEGORICAL; b++)
         for (int i = 0; i < p->A; i++) {
             const real* m = head + (size_t)b * (size_t)p->H;
             const real raw = p->kind == UF_POLICY_DETERMINISTIC ? 0
@@ -2674,6 +2789,7 @@ UfStatus uf_policy_check(const UfPolicy* p, const UfDataset* d) {
                 "action %d of the policy goes from %g to %g, in %s from %g to %g; their units differ", i,
                 (double)p->action_bounds[i], (double)p->action_bounds[p->A + i], name,
                 (double)d->action_low[i], (double)d->action_high[i]);
+    if (p->kind == UF_POLICY_CATEGORICAL) UF_TRY(uf_dataset_check_one_hot(d));
     if (first_nonfinite(p) >= 0)
         return UF_FAIL(UF_ERR_FORMAT, "number %lld of the actor is not finite; the policy cannot act",
                        (long long)first_nonfinite(p));
@@ -2694,7 +2810,8 @@ static void evaluator_config(UfConfig* c, const UfConfig* settings, const UfPoli
     c->deterministic = policy->kind == UF_POLICY_DETERMINISTIC;
     c->deterministic_eval = policy->at_mean;
     c->use_tanh_mean = policy->kind != UF_POLICY_SQUASHED;
-    c->use_log_std_param = !c->deterministic && policy->H == policy->A;
+    c->use_log_std_param =
+        !c->deterministic && policy->H == policy->A;  // a categorical one's does not matter
     c->actor_num_layers = policy->mlp.layers;
     c->actor_layer_width = policy->mlp.width;
     c->actor_ln = policy->mlp.layer_norm;
@@ -2734,8 +2851,8 @@ UfStatus uf_agent_create_evaluator(UfAgent** out, const UfPolicy* const* policie
         norm[O + i] = dataset->obs_std[i];
     }
     if (status == UF_OK)
-        status = create_agent(out, (const UfConfig* const*)each, population, O, dataset->action_dim, norm,
-                              norm + O, num_threads, true);
+        status = create_agent(out, (const UfConfig* const*)each, population, O, dataset->action_dim,
+                              policies[0]->kind == UF_POLICY_CATEGORICAL, norm, norm + O, num_threads, true);
     if (status == UF_OK) status = upload_policies(*out, policies);
     if (status != UF_OK) {
         uf_agent_free(*out);

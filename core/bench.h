@@ -4,6 +4,7 @@
 #define UF_BENCH_H
 
 #include "core.h"
+#include "ppo.h"  // UfPpoConfig
 
 typedef struct UfBenchOptions {
     const UfConfig* config;
@@ -34,12 +35,22 @@ typedef struct UfEnvBenchOptions {
     // Of gridworlds alone, a batch of which shares the threads.
     int num_envs;
     const char* observation;  // NULL: first_person
+    const char* device;       // NULL: cpu
 } UfEnvBenchOptions;
 
 // Steps an environment with random actions and, if it is MuJoCo's, the bare simulation too, and times both.
 UfStatus uf_bench_env(const UfEnvBenchOptions* options, char** json_line);
 
-// Steps a batch of gridworlds with random actions; beside it, writes as many bytes as its observations have.
+typedef struct UfPpoBenchOptions {
+    const UfPpoConfig* config;   // its population, device and precision too
+    int num_steps, num_windows;  // iterations of a window
+} UfPpoBenchOptions;
+
+// Times iterations of PPO, environments included: frames/s of all members.
+UfStatus uf_bench_ppo(const UfPpoBenchOptions* options, char** json_line);
+
+// Steps a batch of gridworlds with random actions; beside it, writes as many bytes as its observations have. On a CUDA
+// device also says how many bytes a step moves at least, and at which rate that is.
 UfStatus uf_bench_grid(const UfEnvBenchOptions* options, char** json_line);
 
 #endif

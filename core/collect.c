@@ -135,11 +135,15 @@ static UfStatus read_parts(Collect* c) {
 
 static float clip(float x) { return fminf(fmaxf(x, -1), 1); }
 
-// What a script does, in [-1, 1].
+// What a script does, in [-1, 1], or one-hot.
 static UfStatus act_by_script(const UfEnvSpec* spec, Episode* e, const float* obs, float* action) {
     float middle = 0.5f * (spec->action_low + spec->action_high);
     float half = 0.5f * (spec->action_high - spec->action_low);
     UF_TRY(uf_env_controller(spec, e->env, obs, e->skill, &e->random, e->env_action));
+    if (spec->discrete) {
+        for (int i = 0; i < spec->action_dim; i++) action[i] = i == (int)e->env_action[0];
+        return UF_OK;
+    }
     for (int i = 0; i < spec->action_dim; i++) action[i] = clip((e->env_action[i] - middle) / half);
     return UF_OK;
 }
@@ -184,6 +188,9 @@ static UfStatus step_lane(const Collect* c, Group* g, int lane) {
             action[i] = clip(action[i] + (float)c->options->noise * uf_random_normal(&e->random));
     }
     uf_env_scale_action(spec, action, e->env_action);
+    for (int i = 0; spec->discrete && i < num_actions; i++)
+        action[i] =
+            i == (int)e->env_action[0];  // the policy may be a continuous one, whose largest number counts
     uf_env_step(e->env, e->env_action, next_obs, &reward, &e->terminated, &truncated);
     e->done = e->terminated || truncated;
     e->rewards[e->length] = (float)reward;
@@ -380,6 +387,7 @@ static UfStatus write_rows(const Collect* c) {
                               .next_observations = rows->next_obs,
                               .terminals = rows->terminals,
                               .timeouts = rows->timeouts,
+                              .discrete = c->spec->discrete,
                               .env_id = c->spec->name,
                               .recipe = recipe,
                               .seed = &c->options->seed};
@@ -407,14 +415,17 @@ static UfStatus collect_all(Collect* c, UfPool** pool) {
 UfStatus uf_collect(const UfCollectOptions* options) {
     const UfEnvSpec* spec;
     UF_TRY(uf_env_lookup(&spec, options->env));
-    if (spec->discrete)
-        return UF_FAIL(UF_ERR_UNSUPPORTED,
-                       "%s has discrete actions; discrete datasets come with the gridworld work", spec->name);
     if (options->num_steps < 1 || options->num_steps > INT64_C(1) << 32)
         return UF_FAIL(UF_ERR_ARGUMENT, "%lld steps to collect; 1 to 2^32 can be",
                        (long long)options->num_steps);
     if (!(options->noise >= 0 && options->noise <= 1e3))
         return UF_FAIL(UF_ERR_ARGUMENT, "exploration noise of %g; 0 to 1000 can be", options->noise);
+    if (spec->discrete && options->noise > 0)
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "exploration noise of %g needs continuous actions, %s has discrete ones; mix in random "
+            "episodes instead (--mix)",
+            options->noise, spec->name);
     Collect* c;
     UfPool* pool = NULL;
     UF_TRY(UF_ALLOC(&c, 1, "collecting"));

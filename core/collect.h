@@ -21,7 +21,7 @@ typedef struct UfCollectOptions {
 
 // Writes the file: whole episodes, but for the very last; the parts of a mix one after the other. Episode e of
 // part k depends on seed, k and e alone (replay: on the rows before its round as well). Recorded actions are the
-// ones that the environment was given, to the bit, scaled to [-1, 1].
+// ones that the environment was given, to the bit, scaled to [-1, 1]; of discrete ones the numbers.
 UfStatus uf_collect(const UfCollectOptions* options);
 
 // Whether this is the name of a script that keeps one skill (random, medium, expert), and which.

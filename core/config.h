@@ -19,6 +19,7 @@ struct UfConfig {
 // Indices into the choices of the enums.
 enum { UF_DEVICE_CPU, UF_DEVICE_CUDA, UF_DEVICE_AUTO };
 enum { UF_SCHEDULE_CONSTANT, UF_SCHEDULE_COSINE };
+enum { UF_ACTIONS_AUTO, UF_ACTIONS_CONTINUOUS, UF_ACTIONS_DISCRETE };
 enum { UF_AGGREGATE_MIN, UF_AGGREGATE_MEAN, UF_AGGREGATE_FIRST };
 
 typedef enum UfParamType {

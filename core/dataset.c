@@ -22,6 +22,7 @@
 #define MAX_DIM (1 << 20)
 #define PATH_BYTES 1024
 #define ACTION_TOLERANCE 1e-6
+#define MAX_KINDS 4096  // of discrete actions
 
 // ---- records ----
 
@@ -264,6 +265,62 @@ static UfStatus finish(UfDataset* d) {
     return uf_dataset_measure(d);
 }
 
+// ---- discrete actions ----
+
+// A vector of actions holds numbers of kinds; columns are of continuous ones.
+static UfStatus has_kinds(const UfH5* h5, const char* name, bool* kinds) {
+    UfH5Shape shape;
+    UF_TRY(uf_h5_shape(h5, name, &shape));
+    *kinds = shape.rank == 1;
+    return UF_OK;
+}
+
+// The numbers of a vector of actions (free with uf_free), and how many kinds they need at least.
+static UfStatus read_kinds(const UfH5* h5, const char* name, int64_t rows, float** kinds, int* needed) {
+    *kinds = NULL;
+    UF_TRY(UF_ALLOC(kinds, rows, "actions"));
+    UfStatus status = uf_h5_read_strided(h5, name, *kinds, rows, 1, 1);
+    for (int64_t i = 0; i < rows && status == UF_OK; i++) {
+        const float kind = (*kinds)[i];
+        if (!(kind >= 0 && kind < MAX_KINDS && kind == floorf(kind)))
+            status =
+                UF_FAIL(UF_ERR_FORMAT,
+                        "%s: dataset '%s' has %g at row %lld; a vector of actions holds numbers of discrete "
+                        "ones, 0 to at most %d (continuous ones have the shape (rows, size))",
+                        h5->path, name, (double)kind, (long long)i, MAX_KINDS - 1);
+        else if (kind >= (float)*needed)
+            *needed = (int)kind + 1;
+    }
+    if (status == UF_OK) return UF_OK;
+    uf_free(*kinds);
+    *kinds = NULL;
+    return status;
+}
+
+// Rows that are one-hot at `kinds` in the records from `start` on.
+static void set_kinds(const UfDataset* d, int64_t start, const float* kinds, int64_t count) {
+    for (int64_t i = 0; i < count; i++) record_at(d, start + i)[d->obs_dim + (int)kinds[i]] = 1;
+}
+
+UfStatus uf_dataset_check_one_hot(const UfDataset* d) {
+    for (int64_t row = 0; row < d->num_rows && !d->discrete; row++) {
+        const float* action = uf_record(d, row) + d->obs_dim;
+        int ones = 0, zeros = 0;
+        for (int i = 0; i < d->action_dim; i++) {
+            ones += action[i] == 1;
+            zeros += action[i] == 0;
+        }
+        if (ones != 1 || zeros != d->action_dim - 1)
+            return UF_FAIL(
+                UF_ERR_CONFIG,
+                "%s: the action of row %lld is not one-hot (its first number is %g), but the policy is "
+                "for discrete actions; store their numbers as a vector, or set action_space to "
+                "continuous",
+                label(d), (long long)row, (double)action[0]);
+    }
+    return UF_OK;
+}
+
 // ---- D4RL files ----
 
 // Rows and columns of a required dataset of `rank` dimensions; vectors may be (N) or (N, 1).
@@ -357,6 +414,22 @@ static void drop_padding(UfDataset* d, const char* task) {
     d->stride = (int)stride;
 }
 
+// How many kinds of actions there are: as the file says, else as its environment has, else as many as occur.
+static UfStatus count_kinds(const UfDataset* d, const UfH5* h5, const char* task, int needed,
+                            int64_t* count) {
+    static const char name[] = "num_actions";
+    const UfEnvSpec* spec = uf_env_find(task_name(d, task));
+    double said = 0;
+    *count = spec && spec->discrete && spec->action_dim > needed ? spec->action_dim : needed;
+    if (!uf_h5_has_attribute(h5, "", name)) return UF_OK;
+    UF_TRY(uf_h5_read_number(h5, "", name, &said));
+    if (!(said >= needed && said <= MAX_KINDS && said == floor(said)))
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is %g, but 'actions' has numbers up to %d",
+                       h5->path, name, said, needed - 1);
+    *count = (int64_t)said;
+    return UF_OK;
+}
+
 // The step limit stands in for timeouts that are not there.
 static int64_t step_limit(const UfDataset* d, const char* task) {
     return uf_task_max_steps(task_name(d, task));
@@ -365,20 +438,33 @@ static int64_t step_limit(const UfDataset* d, const char* task) {
 static UfStatus read_d4rl(UfDataset* d, const UfH5* h5, const char* task, Findings* findings) {
     UfH5Shape shape;
     int64_t rows, action_rows, obs_dim, action_dim;
+    float* kinds = NULL;
+    int needed = 0;
     UF_TRY(check_required(h5));
     UF_TRY(matrix_shape(h5, "observations", 2, &rows, &obs_dim));
-    UF_TRY(matrix_shape(h5, "actions", 2, &action_rows, &action_dim));
+    UF_TRY(has_kinds(h5, "actions", &d->discrete));
+    UF_TRY(matrix_shape(h5, "actions", d->discrete ? 1 : 2, &action_rows, &action_dim));
     UF_TRY(check_rows(h5, "actions", action_rows, "observations", rows));
     UF_TRY(uf_h5_shape(h5, "observations", &shape));
     d->file_item_bytes = (int)shape.item_bytes;
     d->has_timeouts = uf_h5_exists(h5, "timeouts");
     UF_TRY(read_env_id(d, h5));
-    UF_TRY(set_dims(d, rows, obs_dim, action_dim));
+    if (d->discrete) {
+        UF_TRY(read_kinds(h5, "actions", rows, &kinds, &needed));
+        UfStatus status = count_kinds(d, h5, task, needed, &action_dim);
+        if (status == UF_OK) status = set_dims(d, rows, obs_dim, action_dim);
+        if (status == UF_OK) set_kinds(d, 0, kinds, rows);
+        uf_free(kinds);
+        UF_TRY(status);
+    } else {
+        UF_TRY(set_dims(d, rows, obs_dim, action_dim));
+    }
     int offset = d->obs_dim + d->action_dim;  // small datasets first: their faults are found soonest
     UF_TRY(read_column(d, h5, "rewards", offset));
     UF_TRY(read_column(d, h5, "terminals", offset + 1));
     if (d->has_timeouts) UF_TRY(read_column(d, h5, "timeouts", offset + 2));
-    UF_TRY(uf_h5_read_strided(h5, "actions", d->records + d->obs_dim, rows, action_dim, d->stride));
+    if (!d->discrete)
+        UF_TRY(uf_h5_read_strided(h5, "actions", d->records + d->obs_dim, rows, action_dim, d->stride));
     UF_TRY(uf_h5_read_strided(h5, "observations", d->records, rows, obs_dim, d->stride));
     if (uf_h5_exists(h5, "next_observations")) UF_TRY(read_next_observations(d, h5));
     drop_padding(d, task);
@@ -417,13 +503,33 @@ static cJSON* parse_inner(const cJSON* metadata, const char* key) {
     return text ? cJSON_Parse(text) : NULL;
 }
 
+static bool is_discrete(const cJSON* space) {
+    const char* type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(space, "type"));
+    return type && !strcmp(type, "Discrete");
+}
+
+// A Discrete space of a number of kinds from 0 on.
+static UfStatus check_kinds(const char* path, const cJSON* space) {
+    const cJSON *n = cJSON_GetObjectItemCaseSensitive(space, "n"),
+                *start = cJSON_GetObjectItemCaseSensitive(space, "start");
+    if (!cJSON_IsNumber(n) || !(n->valuedouble >= 1 && n->valuedouble <= MAX_KINDS) ||
+        n->valuedouble != floor(n->valuedouble))
+        return UF_FAIL(UF_ERR_FORMAT, "%s: the Discrete 'action_space' has no 'n' of 1 to %d", path,
+                       MAX_KINDS);
+    if (start && (!cJSON_IsNumber(start) || start->valuedouble != 0))
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: the Discrete 'action_space' does not start at 0; number actions from 0 on", path);
+    return UF_OK;
+}
+
 static UfStatus check_space(const char* path, const char* key, const cJSON* space) {
     const char* type = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(space, "type"));
     const cJSON* shape = cJSON_GetObjectItemCaseSensitive(space, "shape");
     if (!type) return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' does not describe a space", path, key);
+    if (!strcmp(key, "action_space") && is_discrete(space)) return check_kinds(path, space);
     if (strcmp(type, "Box"))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' is a %.40s space, expected a Box of one dimension", path, key,
-                       type);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' is a %.40s space, expected a Box of one dimension%s", path,
+                       key, type, strcmp(key, "action_space") ? "" : " or Discrete");
     if (cJSON_GetArraySize(shape) != 1)
         return UF_FAIL(UF_ERR_FORMAT,
                        "%s: '%s' is a Box of %d dimensions, expected one (images are not read)", path, key,
@@ -465,7 +571,7 @@ static UfStatus use_metadata(UfDataset* d, const char* path, const cJSON* metada
     cJSON* action_space = parse_inner(metadata, "action_space");
     cJSON* env_spec = parse_inner(metadata, "env_spec");
     const char* id = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(env_spec, "id"));
-    UfStatus status = read_bounds(d, path, action_space);
+    UfStatus status = is_discrete(action_space) ? UF_OK : read_bounds(d, path, action_space);
     if (status == UF_OK) status = set_env_id(d, id ? id : "");
     cJSON_Delete(action_space);
     cJSON_Delete(env_spec);
@@ -507,12 +613,26 @@ static Member member(const char* episode, const char* name) {
 }
 
 // Adds one episode's records (T + 1) to `*records`, and holds its dimensions against those of the first.
+// Of discrete actions the kinds seen so far count.
 static UfStatus size_episode(const UfH5* h5, const char* episode, int64_t* records, int64_t* obs_dim,
-                             int64_t* action_dim) {
+                             int64_t* action_dim, bool* kinds) {
     Member obs = member(episode, "observations"), actions = member(episode, "actions");
     int64_t obs_rows, rows, obs_columns, columns;
+    bool discrete;
     UF_TRY(matrix_shape(h5, obs.name, 2, &obs_rows, &obs_columns));
-    UF_TRY(matrix_shape(h5, actions.name, 2, &rows, &columns));
+    UF_TRY(has_kinds(h5, actions.name, &discrete));
+    if (*records && discrete != *kinds)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' has %s actions, episodes before it do not", h5->path, episode,
+                       discrete ? "discrete" : "continuous");
+    *kinds = discrete;
+    UF_TRY(matrix_shape(h5, actions.name, discrete ? 1 : 2, &rows, &columns));
+    if (discrete) {
+        float* numbers;
+        int needed = (int)*action_dim;
+        UF_TRY(read_kinds(h5, actions.name, rows, &numbers, &needed));
+        uf_free(numbers);
+        columns = *action_dim = needed;
+    }
     if (obs_rows != rows + 1)
         return UF_FAIL(UF_ERR_FORMAT,
                        "%s: '%s' has %lld rows for %lld actions, expected one more; is the file complete?",
@@ -546,10 +666,17 @@ static UfStatus read_episode(UfDataset* d, const UfH5* h5, const char* episode, 
     Member obs = member(episode, "observations"), actions = member(episode, "actions"),
            prefix = member(episode, "");
     int64_t steps, columns;
-    UF_TRY(matrix_shape(h5, actions.name, 2, &steps, &columns));
+    UF_TRY(matrix_shape(h5, actions.name, d->discrete ? 1 : 2, &steps, &columns));
     float* record = record_at(d, *start);
     UF_TRY(uf_h5_read_strided(h5, obs.name, record, steps + 1, d->obs_dim, d->stride));
-    UF_TRY(uf_h5_read_strided(h5, actions.name, record + d->obs_dim, steps, d->action_dim, d->stride));
+    if (d->discrete) {
+        float* kinds;
+        UF_TRY(read_kinds(h5, actions.name, steps, &kinds, &(int){0}));
+        set_kinds(d, *start, kinds, steps);
+        uf_free(kinds);
+    } else {
+        UF_TRY(uf_h5_read_strided(h5, actions.name, record + d->obs_dim, steps, d->action_dim, d->stride));
+    }
     for (int i = 0; i < 3; i++)
         UF_TRY(uf_h5_read_strided(h5, member(episode, vectors[i]).name, reward_of(d, record) + i, steps, 1,
                                   d->stride));
@@ -561,6 +688,24 @@ static UfStatus read_episode(UfDataset* d, const UfH5* h5, const char* episode, 
     return UF_OK;
 }
 
+// How many kinds the space of actions has, where they are discrete.
+static UfStatus use_kinds(const UfDataset* d, const char* path, const cJSON* metadata, int64_t* action_dim) {
+    cJSON* space = parse_inner(metadata, "action_space");
+    const bool discrete = is_discrete(space);
+    const int64_t n =
+        discrete ? (int64_t)cJSON_GetObjectItemCaseSensitive(space, "n")->valuedouble : *action_dim;
+    cJSON_Delete(space);
+    if (discrete != d->discrete)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: 'action_space' is %s, but the actions in the file are not", path,
+                       discrete ? "Discrete" : "a Box");
+    if (*action_dim > n)
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: 'action_space' has %lld actions, but the file has numbers up to %lld", path,
+                       (long long)n, (long long)(*action_dim - 1));
+    *action_dim = n;
+    return UF_OK;
+}
+
 static UfStatus read_episodes(UfDataset* d, const UfH5* h5, char** names, int num_names,
                               const char* metadata_path, const cJSON* metadata, Findings* findings) {
     UfH5Shape shape;
@@ -568,11 +713,12 @@ static UfStatus read_episodes(UfDataset* d, const UfH5* h5, char** names, int nu
     if (metadata) UF_TRY(check_metadata(metadata_path, metadata));
     for (int i = 0; i < num_names; i++) {
         if (!is_episode(names[i])) continue;
-        UF_TRY(size_episode(h5, names[i], &records, &obs_dim, &action_dim));
+        UF_TRY(size_episode(h5, names[i], &records, &obs_dim, &action_dim, &d->discrete));
         UF_TRY(uf_h5_shape(h5, member(names[i], "observations").name, &shape));
         d->file_item_bytes = (int)shape.item_bytes;
     }
     d->is_minari = d->has_timeouts = true;
+    if (metadata) UF_TRY(use_kinds(d, metadata_path, metadata, &action_dim));
     UF_TRY(set_dims(d, records, obs_dim, action_dim));
     UF_TRY(metadata ? use_metadata(d, metadata_path, metadata) : set_env_id(d, ""));
     for (int i = 0; i < num_names; i++)
@@ -794,7 +940,10 @@ static UfStatus describe(UfText* text, const UfDataset* d, const Findings* f) {
                 d->has_timeouts ? "" : ", no timeouts");
     uf_text_add(text, "environment   %s\n", d->env_id[0] ? d->env_id : "not named in the file");
     uf_text_add(text, "observations  %d\n", d->obs_dim);
-    uf_text_add(text, "actions       %d%s\n", d->action_dim, d->action_low ? ", scaled to [-1, 1]" : "");
+    uf_text_add(text, "actions       %d%s\n", d->action_dim,
+                d->discrete     ? " kinds"
+                : d->action_low ? ", scaled to [-1, 1]"
+                                : "");
     uf_text_add(text, "rows          %lld transitions, %lld more without a next state\n",
                 (long long)d->num_rows, (long long)d->num_dropped);
     uf_text_add(text, "episodes      %lld%s: %lld terminals, %lld timeouts\n", (long long)d->num_episodes,
@@ -842,13 +991,24 @@ static UfStatus write_numbers(const UfH5* h5, const char* name, const float* dat
     return status;
 }
 
+static UfStatus write_kinds(const UfH5* h5, const UfDatasetWriter* w) {
+    const size_t stride = (size_t)(w->stride > 0 ? w->stride : w->action_dim);
+    int32_t* kinds = NULL;
+    UF_TRY(UF_ALLOC(&kinds, w->num_rows, "actions"));
+    for (size_t i = 0; i < (size_t)w->num_rows; i++)
+        while (kinds[i] < w->action_dim - 1 && w->actions[i * stride + (size_t)kinds[i]] == 0) kinds[i]++;
+    UfStatus status = uf_h5_write(h5, "actions", UF_H5_INT32, kinds, 1, &w->num_rows, GZIP, false);
+    uf_free(kinds);
+    return status == UF_OK ? uf_h5_write_integer(h5, "", "num_actions", w->action_dim) : status;
+}
+
 static UfStatus write_arrays(const UfH5* h5, const UfDatasetWriter* w) {
     const struct {
         const char* name;
         const float* data;
         int columns, rank;
     } numbers[] = {{"observations", w->observations, w->obs_dim, 2},
-                   {"actions", w->actions, w->action_dim, 2},
+                   {"actions", w->discrete ? NULL : w->actions, w->action_dim, 2},
                    {"rewards", w->rewards, 1, 1},
                    {"next_observations", w->next_observations, w->obs_dim, 2}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
@@ -858,6 +1018,7 @@ static UfStatus write_arrays(const UfH5* h5, const UfDatasetWriter* w) {
             UF_TRY(write_numbers(h5, numbers[i].name, numbers[i].data, w->num_rows, columns, numbers[i].rank,
                                  strided ? w->stride : columns));
     }
+    if (w->discrete) UF_TRY(write_kinds(h5, w));
     UF_TRY(uf_h5_write(h5, "terminals", UF_H5_UINT8, w->terminals, 1, &w->num_rows, GZIP, true));
     if (w->timeouts)
         UF_TRY(uf_h5_write(h5, "timeouts", UF_H5_UINT8, w->timeouts, 1, &w->num_rows, GZIP, true));

@@ -11,6 +11,7 @@
 // Rows are the records that can be sampled: rows[k] is a record (rows NULL: all of them in order).
 struct UfDataset {
     int obs_dim, action_dim, stride;  // stride in floats: O + A + 3
+    bool discrete;                    // actions are one of A kinds: one-hot rows
     int64_t num_records, num_rows;
     int64_t capacity;   // of records and next_obs, where rows are still added.   0: num_records
     float* records;     // (num_records, stride)
@@ -46,6 +47,9 @@ static inline bool uf_is_initial(const UfDataset* d, int64_t row) {
 // Fills obs_mean and obs_std from the rows there are.
 UfStatus uf_dataset_measure(UfDataset* dataset);
 
+// UF_ERR_CONFIG where an action is no one-hot row, with the first such row. Known of a dataset that is discrete.
+UfStatus uf_dataset_check_one_hot(const UfDataset* dataset);
+
 // What `unifloral info FILE` prints about a dataset file, as text (never fails on NaN or out-of-range
 // actions: it counts them).
 UfStatus uf_dataset_info(const char* path, char** text);
@@ -63,6 +67,7 @@ typedef struct UfDatasetWriter {
     const char* env_id;                   // Nullable
     const char* recipe;                   // how it was made, stored as attribute "recipe".   Nullable
     const uint64_t* seed;                 // attribute "seed".   Nullable
+    bool discrete;  // actions are one-hot: their numbers are written, a vector, and attribute num_actions
 } UfDatasetWriter;
 UfStatus uf_dataset_write(const char* path, const UfDatasetWriter* arrays);
 

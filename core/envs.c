@@ -1,6 +1,6 @@
 // envs.c: the table of environments, the interface to them, and the termination rules of model rollouts.
 //
-// A new environment is a row here and its UfEnvOps in a file of its own.
+// A new environment is a row here and its UfEnvOps in a file of its own. Gridworlds: grid_env.c.
 #include "envs.h"
 
 #include <math.h>
@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "grid_table.h"
 #include "mujoco.h"
 #include "tasks.h"
 
@@ -163,10 +164,19 @@ static bool other_version(const UfEnvSpec* spec, const char* rest) {
     return spec->ops == &uf_mujoco_ops && strncasecmp(rest, "-v", 2) == 0 && atoi(rest + 2) > 4;
 }
 
+// No id is the beginning of another.
+static const UfEnvSpec* find_grid(const char* name) {
+    for (int i = 0; i < nx_num_specs; i++)
+        if (!nx_specs[i].navix && uf_leading_word(name, uf_grid_env_specs[i].name))
+            return &uf_grid_env_specs[i];
+    return NULL;
+}
+
 const UfEnvSpec* uf_env_find(const char* name) {
     const UfEnvSpec* best = NULL;
     size_t best_length = 0;
     if (!name) return NULL;
+    if ((best = find_grid(uf_file_name(name)))) return best;
     for (int i = 0; i < uf_num_env_specs; i++) {
         const UfEnvSpec* spec = &uf_env_specs[i];
         size_t by_name = uf_leading_word(uf_file_name(name), spec->name);
@@ -186,6 +196,12 @@ UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name) {
     const char* known[sizeof uf_env_specs / sizeof uf_env_specs[0] + 1] = {0};
     *out = uf_env_find(name);
     if (*out) return UF_OK;
+    if (name && nx_is_grid(name)) {
+        const NxSpec* spec;
+        UF_TRY(nx_find_spec(&spec, name));
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "%s: policies act in gridworlds of MiniGrid's rules; take a 'MiniGrid-' id", name);
+    }
     for (int i = 0; i < uf_num_env_specs; i++) known[i] = uf_env_specs[i].alias;
     return uf_fail_unknown("environment", name ? name : "", known);
 }
@@ -281,6 +297,10 @@ bool uf_env_rule(const UfEnvSpec* spec, UfEnvRule* rule) {
     else
         rule->bounds = *(const UfResetBounds*)spec->details;
     return true;
+}
+
+int uf_env_kind(const UfEnvSpec* spec, const float* env_action) {
+    return uf_discrete_action(env_action, spec->action_dim);
 }
 
 UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,

@@ -1,4 +1,5 @@
-// envs.h: environments behind one interface: built-in ones here, MuJoCo's through the same table.
+// envs.h: environments behind one interface: built-in ones here, MuJoCo's through the same table, gridworlds by a table
+// of their own.
 #ifndef UF_ENVS_H
 #define UF_ENVS_H
 
@@ -20,18 +21,22 @@ typedef struct UfEnvSpec {
     bool discrete;       // then step reads action[0] as the index
     float action_low, action_high;
     int max_steps;
-    double step_seconds;  // from step to step; where the task has no clock: as gymnasium plays it
-    int state_dim;        // doubles of get/set state, internal clock excluded
+    double
+        step_seconds;  // from step to step; where the task has no clock: as gymnasium plays it.   0: gridworlds
+    int state_dim;     // doubles of get/set state, internal clock excluded.   0: gridworlds, see navix.h
     bool has_scores;
-    double score_min, score_max;   // returns of score 0 (random) and 100 (expert)
-    const char* termination_rule;  // of model rollouts: a name that uf_termination_rule knows
-    double skill_power;   // controllers mix skill^skill_power of the script with noise: returns rise evenly
-    const UfEnvOps* ops;  // what it does, from its own file
-    const void* details;  // what ops want to know: a maze, reset bounds.   Nullable
+    double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
+    const char*
+        termination_rule;  // of model rollouts: a name that uf_termination_rule knows.   NULL: gridworlds
+    double skill_power;    // controllers mix skill^skill_power of the script with noise: returns rise evenly
+    const UfEnvOps* ops;   // what it does, from its own file
+    const void* details;   // what ops want to know: a maze, reset bounds.   Nullable
 } UfEnvSpec;
 
 extern const UfEnvSpec uf_env_specs[];
 extern const int uf_num_env_specs;
+// Row i is nx_specs[i]; NAVIX's ids are not to be used through this interface.
+extern const UfEnvSpec uf_grid_env_specs[];
 
 // By name or alias, case-insensitive; may be a dataset's ("pendulum-medium-replay.hdf5"). NULL: unknown.
 const UfEnvSpec* uf_env_find(const char* name);
@@ -61,6 +66,8 @@ double uf_env_score(const UfEnvSpec* spec, double ret);
 // Maps a policy's action in [-1, 1] to the environment's units, clipped (discrete: arg max). env_action:
 // action_dim floats or 1; may be `action` itself.
 void uf_env_scale_action(const UfEnvSpec* spec, const float* action, float* env_action);
+// The number of a discrete action, as step gets it.
+int uf_env_kind(const UfEnvSpec* spec, const float* env_action);
 
 // Scripted controllers of tunable skill, for datasets: 0 random .. 1 the best the script can. In env units.
 UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float* obs, double skill,

@@ -270,54 +270,55 @@ static inline UF_HD uint32_t nx_navix_widen(uint32_t row, int width) {
     return (row | row << 1 | row >> (width - 1) | row >> 1 | row << (width - 1)) & all;
 }
 
-// One step of a flood in eight directions: out = in and its neighbours.
-static inline UF_HD void nx_navix_flood(const NxLayout* layout, uint32_t* out, const uint32_t* in) {
+// One step of a flood in eight directions: to the clear neighbours; the last: to those that are not.
+static inline UF_HD void nx_navix_flood(const NxLayout* layout, uint32_t* seen, const uint32_t* clear,
+                                        bool last) {
     const int height = layout->spec.height, width = layout->spec.width;
-    uint32_t above = nx_navix_widen(in[height - 1], width), here = nx_navix_widen(in[0], width);
+    uint32_t above = nx_navix_widen(seen[height - 1], width), here = nx_navix_widen(seen[0], width);
     const uint32_t first = here;
     for (int y = 0; y < height; y++) {
-        uint32_t below = y + 1 < height ? nx_navix_widen(in[y + 1], width) : first;
-        out[y] = above | here | below;
+        const uint32_t below = y + 1 < height ? nx_navix_widen(seen[y + 1], width) : first;
+        const uint32_t flood = above | here | below;
+        seen[y] = last ? seen[y] | (flood & ~clear[y]) : flood & clear[y];
         above = here;
         here = below;
     }
 }
 
 // What is seen, a bit a cell: a flood from the agent through what can be seen through, V - 1 steps far, and the opaque
-// cells that touch it.
-static inline UF_HD void nx_navix_see(const NxLayout* layout, const NxEnv* env, uint32_t* seen) {
+// cells that touch it. seen, clear (H): the latter is a place to work in.
+static inline UF_HD void nx_navix_see(const NxLayout* layout, const NxEnv* env, uint32_t* seen,
+                                      uint32_t* clear) {
     const int height = layout->spec.height, width = layout->spec.width;
     const NxCell* cells = (const NxCell*)(env + 1);
-    uint32_t clear[NX_MAX_SIDE], next[NX_MAX_SIDE];
     for (int y = 0; y < height; y++) {
-        seen[y] = clear[y] = 0;
-        for (int x = 0; x < width; x++, cells++) clear[y] |= (uint32_t)!nx_is(*cells, NX_OPAQUE) << x;
+        uint32_t row = 0;
+        for (int x = 0; x < width; x++, cells++) row |= (uint32_t)!nx_is(*cells, NX_OPAQUE) << x;
+        seen[y] = 0;
+        clear[y] = row;
     }
     seen[env->y] = 1u << env->x;
-    for (int i = 0; i < layout->view - 1; i++) {
-        nx_navix_flood(layout, next, seen);
-        for (int y = 0; y < height; y++) seen[y] = next[y] & clear[y];
-    }
-    nx_navix_flood(layout, next, seen);
-    for (int y = 0; y < height; y++) seen[y] |= next[y] & ~clear[y];
+    for (int i = 0; i < layout->view - 1; i++) nx_navix_flood(layout, seen, clear, false);
+    nx_navix_flood(layout, seen, clear, true);
     seen[env->y] |= 1u << env->x;
+}
+
+// Number i of the categorical view, with what is seen.
+static inline UF_HD int nx_navix_view_tag(const NxLayout* layout, const NxEnv* env, const uint32_t* seen,
+                                          int i) {
+    int x, y;
+    nx_view_place(layout, env, i / layout->view, i % layout->view, &x, &y);
+    if (!nx_inside(layout, x, y)) return 100;
+    const NxCell cell = ((const NxCell*)(env + 1))[y * layout->spec.width + x];
+    return seen[y] >> x & 1 ? nx_navix_tag(layout, env, x, y, cell) : 0;
 }
 
 // (V, V): the categorical view, 0 also where nothing is seen, 100 beyond the map.
 static inline UF_HD void nx_navix_categorical_first_person(const NxLayout* layout, const NxEnv* env,
                                                            int32_t* out) {
-    const NxCell* cells = (const NxCell*)(env + 1);
-    uint32_t seen[NX_MAX_SIDE];
-    nx_navix_see(layout, env, seen);
-    for (int i = 0; i < layout->view * layout->view; i++) {
-        int x, y;
-        nx_view_place(layout, env, i / layout->view, i % layout->view, &x, &y);
-        if (!nx_inside(layout, x, y))
-            out[i] = 100;
-        else
-            out[i] =
-                seen[y] >> x & 1 ? nx_navix_tag(layout, env, x, y, cells[y * layout->spec.width + x]) : 0;
-    }
+    uint32_t seen[NX_MAX_SIDE], clear[NX_MAX_SIDE];
+    nx_navix_see(layout, env, seen, clear);
+    for (int i = 0; i < layout->view * layout->view; i++) out[i] = nx_navix_view_tag(layout, env, seen, i);
 }
 
 #endif

@@ -23,6 +23,8 @@ typedef struct NxObserver NxObserver;
 UfStatus nx_observer_create(NxObserver** out, const NxLayout* layout, NxLevel level);
 void nx_observer_free(NxObserver* observer);
 NxShape nx_observer_shape(const NxObserver* observer);
+// Of RGB observations, else NULL.
+const struct NxTiles* nx_observer_tiles(const NxObserver* observer);
 // Goes on with what that level has, to the same bits: for tests.   Errors: UF_ERR_UNSUPPORTED
 UfStatus nx_set_level(NxBatch* batch, NxLevel level);
 // Blocks of `count` environments, one after another, to (count, observation).

@@ -4,12 +4,11 @@
 
 #include "core.h"
 #include "grid.h"
+#include "grid_mission.h"  // NX_NUM_FETCH_MISSIONS, nx_mission_text
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum { NX_NUM_FETCH_MISSIONS = 5 };
 
 // The row of an id.   Errors: UF_ERR_ARGUMENT (no such id, with the nearest ones).
 UfStatus nx_find_spec(const NxSpec** out, const char* id);
@@ -21,8 +20,6 @@ bool nx_is_grid(const char* name);
 // whole 64 bytes; there are contents where the id's boxes hold things, or where with_contents asks for them.
 void nx_lay_out(NxLayout* layout, const NxSpec* spec, bool with_contents);
 
-// The mission as MiniGrid words it; empty where a family has none.
-void nx_mission_text(const NxLayout* layout, const NxEnv* env, char text[128]);
 // Sets env->mission of a LockedRoom that was not generated here from its doors and its key, as long as the key lies
 // in its room. Fetch's wording is in no state: it stays what it is.
 void nx_recall_mission(const NxLayout* layout, NxEnv* env);

@@ -328,16 +328,18 @@ void nx_draw(const NxTiles* tiles, const uint16_t* codes, int width, int height,
 
 void nx_draw_map(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell seen[NX_MAX_VIEW * NX_MAX_VIEW];
+    uint32_t work[2 * NX_MAX_SIDE];
     uint16_t codes[NX_MAX_CELLS];
-    nx_picture_view(layout, env, false, seen);
+    nx_picture_view(layout, env, false, seen, work);
     nx_map_tiles(layout, env, seen, codes);
     nx_draw(tiles, codes, layout->spec.width, layout->spec.height, out);
 }
 
 void nx_draw_view(const NxTiles* tiles, const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell seen[NX_MAX_VIEW * NX_MAX_VIEW];
+    uint32_t work[2 * NX_MAX_SIDE];
     uint16_t codes[NX_MAX_VIEW * NX_MAX_VIEW];
-    nx_picture_view(layout, env, true, seen);
+    nx_picture_view(layout, env, true, seen, work);
     nx_view_tiles(layout->view, seen, codes);
     nx_draw(tiles, codes, layout->view, layout->view, out);
 }

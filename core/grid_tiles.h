@@ -43,52 +43,53 @@ static inline const uint8_t* nx_tile(const NxTiles* tiles, int code) {
 // seen (V, V): the agent's view (grid_view.h `nx_view`). What it sees is highlighted.
 
 // What NAVIX's pictures show: of the map no view, and in first person a wall wherever the agent does not see.
+// work (2, NX_MAX_SIDE): a place to work in.
 static inline UF_HD void nx_navix_picture(const NxLayout* layout, const NxEnv* env, bool first_person,
-                                          NxCell* seen) {
+                                          NxCell* seen, uint32_t* work) {
     const NxCell* cells = (const NxCell*)(env + 1);
-    uint32_t visible[NX_MAX_SIDE];
-    if (first_person) nx_navix_see(layout, env, visible);
+    if (first_person) nx_navix_see(layout, env, work, work + NX_MAX_SIDE);
     for (int i = 0; i < layout->view * layout->view; i++) {
         int x, y;
         nx_view_place(layout, env, i / layout->view, i % layout->view, &x, &y);
         if (!first_person)
             seen[i] = NX_UNSEEN;
-        else if (nx_inside(layout, x, y) && visible[y] >> x & 1)
+        else if (nx_inside(layout, x, y) && work[y] >> x & 1)
             seen[i] = x == env->x && y == env->y ? NX_CELL_EMPTY : cells[y * layout->spec.width + x];
         else
             seen[i] = NX_CELL_WALL;
     }
 }
 static inline UF_HD void nx_picture_view(const NxLayout* layout, const NxEnv* env, bool first_person,
-                                         NxCell* seen) {
+                                         NxCell* seen, uint32_t* work) {
     if (layout->rules == NX_RULES_NAVIX)
-        nx_navix_picture(layout, env, first_person, seen);
+        nx_navix_picture(layout, env, first_person, seen, work);
     else
         nx_view(layout, env, seen);
 }
 
 // The point of view (V, V): the agent at its place, facing up. What it does not see looks empty.
+static inline UF_HD int nx_view_tile(int view, const NxCell* seen, int i) {
+    const bool own = i == (view - 1) * view + view / 2;
+    return nx_tile_code(seen[i], own ? 1 + 3 : 0, own || nx_kind(seen[i]) != NX_UNSEEN);
+}
 static inline UF_HD void nx_view_tiles(int view, const NxCell* seen, uint16_t* codes) {
-    for (int i = 0; i < view * view; i++)
-        codes[i] = (uint16_t)nx_tile_code(seen[i], 0, nx_kind(seen[i]) != NX_UNSEEN);
-    const int own = (view - 1) * view + view / 2;
-    codes[own] = (uint16_t)nx_tile_code(seen[own], 1 + 3, true);
+    for (int i = 0; i < view * view; i++) codes[i] = (uint16_t)nx_view_tile(view, seen, i);
 }
 
 // The whole map (H, W).
+static inline UF_HD int nx_map_tile(const NxLayout* layout, const NxEnv* env, const NxCell* seen, int i) {
+    const int view = layout->view, dx = nx_dx(env->direction), dy = nx_dy(env->direction);
+    const int x = i % layout->spec.width - env->x, y = i / layout->spec.width - env->y;
+    // as nx_view_place has them
+    const int r = view - 1 - (x * dx + y * dy), c = y * dx - x * dy + view / 2;
+    const bool looked_at = r >= 0 && r < view && c >= 0 && c < view;
+    return nx_tile_code(((const NxCell*)(env + 1))[i], x == 0 && y == 0 ? 1 + env->direction : 0,
+                        looked_at && nx_kind(seen[r * view + c]) != NX_UNSEEN);
+}
 static inline UF_HD void nx_map_tiles(const NxLayout* layout, const NxEnv* env, const NxCell* seen,
                                       uint16_t* codes) {
-    const int width = layout->spec.width, height = layout->spec.height, view = layout->view;
-    const NxCell* cells = (const NxCell*)(env + 1);
-    for (int i = 0; i < width * height; i++) codes[i] = (uint16_t)nx_tile_code(cells[i], 0, false);
-    codes[env->y * width + env->x] =
-        (uint16_t)nx_tile_code(cells[env->y * width + env->x], 1 + env->direction, false);
-    for (int i = 0; i < view * view; i++) {
-        int x, y;
-        nx_view_place(layout, env, i / view, i % view, &x, &y);
-        if (nx_kind(seen[i]) != NX_UNSEEN && nx_inside(layout, x, y))
-            codes[y * width + x] = (uint16_t)(codes[y * width + x] + nx_tile_code(0, 0, true));
-    }
+    for (int i = 0; i < layout->spec.width * layout->spec.height; i++)
+        codes[i] = (uint16_t)nx_map_tile(layout, env, seen, i);
 }
 
 // Copies the tiles of `codes` (height, width) to out (height * size, width * size, 3).

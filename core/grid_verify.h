@@ -5,10 +5,10 @@
 #include "h5.h"
 #include "verify.h"
 
-// Recordings of kind minigrid-traces: its groups, each by one of those below.
-UfStatus nx_verify_traces(const char* path, char** text, bool* passed);
+// Recordings of kind minigrid-traces: /minigrid, episodes by MiniGrid's rules, on that device, and the other groups, each
+// by one of those below, on the CPU.
+UfStatus nx_verify_traces(const char* path, const char* device, char** text, bool* passed);
 
-UfStatus nx_verify_minigrid(const UfH5* h5, UfReport* report);  // /minigrid: episodes by MiniGrid's rules
 UfStatus nx_verify_navix(const UfH5* h5, UfReport* report);     // /navix: by NAVIX's
 UfStatus nx_verify_tiles(const UfH5* h5, UfReport* report);     // /tiles, byte by byte
 UfStatus nx_verify_frames(const UfH5* h5, UfReport* report);    // /frames

@@ -10,7 +10,7 @@
 #include "grid_avx512.h"
 #include "grid_navix.h"
 #include "grid_observe.h"
-#include "grid_table.h"
+#include "grid_mission.h"
 #include "grid_tiles.h"
 #include "grid_view.h"
 
@@ -387,6 +387,7 @@ void nx_observer_free(NxObserver* o) {
 }
 
 NxShape nx_observer_shape(const NxObserver* o) { return o->shape; }
+const NxTiles* nx_observer_tiles(const NxObserver* o) { return o->tiles; }
 
 void nx_observe(const NxObserver* o, const NxEnv* envs, int64_t count, void* out) {
     if (o->shape.bytes) o->observe(o, envs, count, out);

@@ -81,6 +81,16 @@ static inline UF_HD void nx_put_triple(NxCell cell, uint8_t out[3]) {
     out[2] = (uint8_t)nx_door_state(cell);
 }
 
+// The same three bytes in a word, the type lowest; and a cell as 20 bits, of which a one-hot observation makes bytes.
+static inline UF_HD uint32_t nx_triple(NxCell cell) {
+    return (uint32_t)(nx_type(cell) | nx_colour(cell) << 8 | nx_door_state(cell) << 16);
+}
+static inline UF_HD uint32_t nx_one_hot(NxCell cell) {
+    if (nx_kind(cell) >= NX_NUM_KINDS || nx_colour(cell) >= NX_NUM_COLOURS) return 0;  // there is no such cell
+    return 1u << nx_type(cell) | 1u << (NX_NUM_TYPES + nx_colour(cell)) |
+           1u << (NX_NUM_TYPES + NX_NUM_COLOURS + nx_door_state(cell));
+}
+
 static inline UF_HD void nx_observe_first_person(const NxLayout* layout, const NxEnv* env, uint8_t* out) {
     NxCell row[NX_MAX_VIEW];
     uint64_t reached = nx_view_begin(layout);
@@ -100,11 +110,8 @@ static inline UF_HD void nx_observe_full(const NxLayout* layout, const NxEnv* en
 }
 
 static inline UF_HD void nx_put_one_hot(NxCell cell, uint8_t out[NX_ONE_HOT]) {
-    for (int i = 0; i < NX_ONE_HOT; i++) out[i] = 0;
-    if (nx_kind(cell) >= NX_NUM_KINDS || nx_colour(cell) >= NX_NUM_COLOURS) return;  // there is no such cell
-    out[nx_type(cell)] = 1;
-    out[NX_NUM_TYPES + nx_colour(cell)] = 1;
-    out[NX_NUM_TYPES + NX_NUM_COLOURS + nx_door_state(cell)] = 1;
+    const uint32_t set = nx_one_hot(cell);
+    for (int i = 0; i < NX_ONE_HOT; i++) out[i] = set >> i & 1;
 }
 
 static inline UF_HD void nx_observe_one_hot(const NxLayout* layout, const NxEnv* env, uint8_t* out) {
@@ -117,15 +124,21 @@ static inline UF_HD void nx_observe_one_hot(const NxLayout* layout, const NxEnv*
     }
 }
 
+static inline UF_HD int nx_symbol(const NxEnv* env, int x, int y, NxCell cell) {
+    return x == env->x && y == env->y ? NX_TYPE_AGENT : cell == NX_CELL_EMPTY ? -1 : nx_type(cell);
+}
 static inline UF_HD void nx_observe_symbolic(const NxLayout* layout, const NxEnv* env, int64_t* out) {
     const NxCell* cells = (const NxCell*)(env + 1);
     for (int y = 0; y < layout->spec.height; y++)
         for (int x = 0; x < layout->spec.width; x++, out += 3) {
-            const NxCell cell = cells[y * layout->spec.width + x];
             out[0] = x;
             out[1] = y;
-            out[2] = x == env->x && y == env->y ? NX_TYPE_AGENT : cell == NX_CELL_EMPTY ? -1 : nx_type(cell);
+            out[2] = nx_symbol(env, x, y, cells[y * layout->spec.width + x]);
         }
+}
+
+static inline UF_HD int nx_flat_letter(char letter) {
+    return letter == ' ' ? 26 : letter == ',' ? 27 : letter - 'a';
 }
 
 // The view column by column, then a row of the alphabet (a-z, space, comma) for each letter of the mission.
@@ -141,8 +154,7 @@ static inline UF_HD void nx_observe_flat(const NxLayout* layout, const NxEnv* en
     out += 3 * size * size;
     for (int i = 0; i < NX_FLAT_BYTES; i++) out[i] = 0;
     for (int i = 0; i < NX_FLAT_LETTERS && mission[i]; i++) {
-        const int letter = mission[i] == ' ' ? 26 : mission[i] == ',' ? 27 : mission[i] - 'a';
-        out[i * NX_FLAT_ALPHABET + letter] = 1;
+        out[i * NX_FLAT_ALPHABET + nx_flat_letter(mission[i])] = 1;
     }
 }
 

@@ -21,10 +21,10 @@ struct Shared {
     int* going;                     // rows with an episode to play
 };
 
-// out (width, ROWS) = relu(w' in + bias)
+// out (width, ROWS) = activation(w' in + bias)
 template <int ROWS>
 __device__ inline void layer(float* out, const float* in, const float* w, const float* bias, int num_in,
-                             int width) {
+                             int width, int activation) {
     const int part = lane() / COLUMNS, step = static_cast<int>(blockDim.x) / UF_WARP * COLUMNS;
     for (int first = warp() * COLUMNS; first < width; first += step) {
         const int j = first + lane() % COLUMNS;
@@ -39,7 +39,10 @@ __device__ inline void layer(float* out, const float* in, const float* w, const 
             sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], COLUMNS);
             sum[r] += __shfl_xor_sync(0xffffffffu, sum[r], 2 * COLUMNS);
             const float z = sum[r] + (j < width ? bias[j] : 0);
-            if (part == 0 && j < width) out[j * ROWS + r] = z <= 0 ? 0 : z;  // written so that NaN stays NaN
+            if (part == 0 && j < width)
+                out[j * ROWS + r] = activation == UF_TANH ? uf_tanh(z)
+                                    : z <= 0              ? 0
+                                                          : z;  // written so that NaN stays NaN
         }
     }
 }
@@ -73,20 +76,22 @@ __device__ inline void look(const UfPlay& c, int p, UfPlayRow* row, int64_t epis
 __device__ inline void act(const UfPlay& c, int p, UfPlayRow* row, int64_t episode, const float* head) {
     const UfHeads& heads = c.heads;
     const UfHyper* h = &heads.hyper[p];
-    float action[UF_RULE_MAX_ACTIONS];
+    float action[UF_RULE_MAX_ACTIONS], noise[UF_RULE_MAX_ACTIONS] = {};
     double reward;
     bool terminated, bad = false;
+    for (int i = 0; i < heads.A && !c.deterministic; i++)
+        noise[i] = uf_random_normal_at(c.seeds[p], UF_STREAM_EVAL_ACTION, static_cast<uint64_t>(episode),
+                                       static_cast<uint64_t>(row->steps) * heads.A + i);
+    if (heads.kind == UF_POLICY_CATEGORICAL)
+        uf_categorical_action(action, head, c.deterministic ? nullptr : noise, heads.A);
     for (int i = 0; i < heads.A; i++) {
         const float raw = heads.log_std       ? heads.log_std[p * heads.log_std_stride + i]
                           : heads.H > heads.A ? head[heads.A + i]
                                               : 0;
-        const float noise =
-            c.deterministic
-                ? 0
-                : uf_random_normal_at(c.seeds[p], UF_STREAM_EVAL_ACTION, static_cast<uint64_t>(episode),
-                                      static_cast<uint64_t>(row->steps) * heads.A + i);
-        action[i] =
-            uf_policy_sample(heads.kind, head[i], uf_clip(raw, h->log_std_min, h->log_std_max), noise).action;
+        if (heads.kind != UF_POLICY_CATEGORICAL)
+            action[i] =
+                uf_policy_sample(heads.kind, head[i], uf_clip(raw, h->log_std_min, h->log_std_max), noise[i])
+                    .action;
         if (uf_is_finite(action[i])) continue;
         action[i] = 0;
         bad = true;
@@ -129,7 +134,8 @@ __device__ inline void play_rows(const UfPlay& c, const UfMlp& mlp, int blocks_e
         const float* in = s.x;
         for (int l = 0; l < L; l++) {
             float* out = s.h[l % 2];
-            layer<ROWS>(out, in, w + mlp.kernel[l], w + mlp.bias[l], l ? width : mlp.in, width);
+            layer<ROWS>(out, in, w + mlp.kernel[l], w + mlp.bias[l], l ? width : mlp.in, width,
+                        mlp.activation);
             __syncthreads();
             if (mlp.layer_norm) {
                 if (warp() < ROWS) layer_norm<ROWS>(out, w + mlp.scale[l], w + mlp.shift[l], width);

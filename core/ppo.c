@@ -28,6 +28,17 @@ struct UfPpo {
     UfTensor tensors[MAX_TENSORS];
     int num_tensors;
 
+    // On a device: what environments of all members take and give, side by side; and the same on the host for
+    // environments that live there.
+    struct Apart {
+        void *action, *obs;  // (P, N, .)
+        real* reward;        // (P, N)
+        uint8_t *terminated, *truncated;
+    } there, here;
+    real* host_action;  // (N, action_items) of one member
+    UfPpoEnvs* moved;   // the environments that the device has
+    bool recorded;      // it has noted an iteration with them
+
     UfReserved reserved;
     UfSteps steps;
     UfEpisodes episodes;
@@ -41,6 +52,12 @@ struct UfPpo {
     UfTape tape[MAX_GROUPS];  // of B rows
     int* bad;                 // (groups, P)
     double* metrics;          // (P, M)
+    // What was last fetched of metrics, sums of episodes and bad.
+    struct Fetched {
+        double *metrics, *sums;  // (P, M) (P, 3)
+        int* bad;                // (MAX_GROUPS, P)
+        bool fresh;
+    } fetched;
 
     int64_t iteration, num_updates;  // done; updates: optimiser steps
     int64_t metrics_count;           // optimiser steps that the metrics are sums over
@@ -137,10 +154,12 @@ static UfStatus move_tensor(UfPpo* a, const UfTensor* t, UfTensorKind kind, int 
                             bool to_device) {
     const UfGroup* g = &a->groups[t->group];
     real* array = kind == UF_TENSOR_ADAM_M ? g->m : kind == UF_TENSOR_ADAM_V ? g->v : g->params;
-    const size_t bytes = (size_t)t->columns * sizeof(real);
-    for (int row = 0; row < t->rows; row++) {
-        real* device = array + (size_t)member * g->count + t->offset + (size_t)row * (size_t)t->ld;
-        real* host = dense + (size_t)row * (size_t)t->columns;
+    const bool is_dense = t->ld == t->columns;  // one piece
+    const int pieces = is_dense ? 1 : t->rows;
+    const size_t bytes = (is_dense ? tensor_count(t) : (size_t)t->columns) * sizeof(real);
+    for (int piece = 0; piece < pieces; piece++) {
+        real* device = array + (size_t)member * g->count + t->offset + (size_t)piece * (size_t)t->ld;
+        real* host = dense + (size_t)piece * (size_t)t->columns;
         if (to_device)
             a->backend->upload(a->backend, device, host, bytes);
         else
@@ -158,6 +177,10 @@ UfStatus uf_ppo_set_tensor(UfPpo* a, const UfTensor* t, UfTensorKind kind, int m
 }
 
 // ---- memory ----
+
+// Of a number of an observation; of a number or kind of an action as environments on a device take it.
+static size_t obs_bytes(const UfPpo* a) { return a->space.bytes ? 1 : sizeof(real); }
+static size_t action_bytes(const UfPpo* a) { return a->space.discrete ? 1 : sizeof(real); }
 
 static UfStatus reserve_tape(UfPpo* a, int k) {
     const UfMlp* m = &a->mlp[k];
@@ -209,6 +232,39 @@ static UfStatus reserve_steps(UfPpo* a) {
     return UF_RESERVE(r, a->episodes.sums, 3 * a->P, what);
 }
 
+// Zeroed on the host; free_host frees it.
+static UfStatus allocate_host(UfPpo* a) {
+    static const char what[] = "what environments and a device exchange";
+    const size_t step = (size_t)a->P * (size_t)a->N, P = (size_t)a->P;
+    UF_TRY(UF_ALLOC(&a->fetched.metrics, P * UF_NUM_PPO_METRICS, "metrics of PPO"));
+    UF_TRY(UF_ALLOC(&a->fetched.sums, P * 3, "metrics of PPO"));
+    UF_TRY(UF_ALLOC(&a->fetched.bad, MAX_GROUPS * P, "metrics of PPO"));
+    if (!a->backend->apart) return UF_OK;
+    UF_TRY(uf_alloc(&a->here.action, step * (size_t)a->action_items, action_bytes(a), what));
+    UF_TRY(uf_alloc(&a->here.obs, step * (size_t)a->O, obs_bytes(a), what));
+    UF_TRY(UF_ALLOC(&a->here.reward, step, what));
+    UF_TRY(UF_ALLOC(&a->here.terminated, step, what));
+    return UF_ALLOC(&a->host_action, (size_t)a->N * (size_t)a->action_items, what);
+}
+
+static void free_host(UfPpo* a) {
+    void* all[] = {a->fetched.metrics, a->fetched.sums, a->fetched.bad,     a->here.action,
+                   a->here.obs,        a->here.reward,  a->here.terminated, a->host_action};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) uf_free(all[i]);
+}
+
+static UfStatus reserve_apart(UfPpo* a) {
+    static const char what[] = "what environments and a device exchange";
+    UfReserved* r = &a->reserved;
+    const size_t step = (size_t)a->P * (size_t)a->N;
+    if (!a->backend->apart) return UF_OK;
+    UF_TRY(uf_reserve(r, &a->there.action, step * (size_t)a->action_items, action_bytes(a), what));
+    UF_TRY(uf_reserve(r, &a->there.obs, step * (size_t)a->O, obs_bytes(a), what));
+    UF_TRY(UF_RESERVE(r, a->there.reward, step, what));
+    UF_TRY(UF_RESERVE(r, a->there.terminated, step, what));
+    return UF_RESERVE(r, a->there.truncated, step, what);
+}
+
 static UfStatus reserve_all(UfPpo* a) {
     static const char what[] = "minibatch and scratch of PPO";
     UfReserved* r = &a->reserved;
@@ -217,6 +273,7 @@ static UfStatus reserve_all(UfPpo* a) {
     for (int k = 0; k < a->num_groups; k++) UF_TRY(reserve_group(a, k));
     for (int k = 0; k < a->num_groups; k++) UF_TRY(reserve_tape(a, k));
     UF_TRY(reserve_steps(a));
+    UF_TRY(reserve_apart(a));
     UF_TRY(UF_RESERVE(r, a->hyper, P, what));
     UF_TRY(UF_RESERVE(r, a->lr, P, what));
     UF_TRY(UF_RESERVE(r, a->noise, step * (size_t)a->T * (size_t)a->action_items, what));
@@ -241,8 +298,8 @@ static UfStatus reserve_all(UfPpo* a) {
 // ---- making ----
 
 static UfStatus check_device(const UfBackend* be) {
-    if (be->random_order && be->ppo_observe && be->ppo_act && be->ppo_episodes && be->ppo_values &&
-        be->ppo_advantages && be->ppo_loss && be->clip_gradients)
+    if (be->random_order && be->ppo_observe && be->ppo_act && be->ppo_store && be->ppo_episodes &&
+        be->ppo_values && be->ppo_advantages && be->ppo_loss && be->clip_gradients)
         return UF_OK;
     return UF_FAIL(UF_ERR_UNSUPPORTED, "device '%s' does not do PPO yet; set device to cpu", be->name);
 }
@@ -279,10 +336,8 @@ static UfStatus init_tensor(UfPpo* a, int index) {
     return status;
 }
 
-static void set_hyper(UfPpo* a) {
-    for (int p = 0; p < a->P; p++) {
-        const UfPpoConfig* c = &a->configs[p];
-        UfPpoHyper h;
+static UfPpoHyper hyper_of(const UfPpoConfig* c) {
+    UfPpoHyper h;
 #define UF_HYPER_RUN(name)
 #define UF_HYPER_SHARED(name)
 #define UF_HYPER_PER_MEMBER(name) h.name = (real)c->name;
@@ -299,9 +354,26 @@ static void set_hyper(UfPpo* a) {
 #define UF_ENUM(name, value, choices, scope, help)
 #define UF_STRING(name, value, scope, help)
 #include "../ppo.def"
-        a->backend->upload(a->backend, a->hyper + p, &h, sizeof h);
-        a->backend->upload(a->backend, a->lr + p, &h.lr, sizeof h.lr);
+    return h;
+}
+
+static UfStatus set_hyper(UfPpo* a) {
+    const size_t P = (size_t)a->P;
+    UfPpoHyper* hyper;
+    real* lr = NULL;
+    UF_TRY(UF_ALLOC(&hyper, P, "hyperparameters of members"));
+    const UfStatus status = UF_ALLOC(&lr, P, "hyperparameters of members");
+    for (int p = 0; p < a->P && status == UF_OK; p++) {
+        hyper[p] = hyper_of(&a->configs[p]);
+        lr[p] = hyper[p].lr;
     }
+    if (status == UF_OK) {
+        a->backend->upload(a->backend, a->hyper, hyper, P * sizeof *hyper);
+        a->backend->upload(a->backend, a->lr, lr, P * sizeof *lr);
+    }
+    uf_free(hyper);
+    uf_free(lr);
+    return status;
 }
 
 static UfStatus copy_configs(UfPpo* a, const UfPpoConfig* const* configs) {
@@ -326,19 +398,9 @@ static UfStatus check_space(const UfPpoSpace* s) {
     return UF_OK;
 }
 
-// auto: a CUDA device that does PPO, else the CPU.
-static UfStatus open_backend(UfPpo* a, int num_threads) {
-    static const char* const devices[] = {"cpu", "cuda", "auto"};
-    const int device = a->acts ? UF_DEVICE_CPU : a->configs[0].device;
-    UF_TRY(uf_backend_open(&a->backend, devices[device], "tf32", num_threads));
-    const UfStatus status = check_device(a->backend);
-    if (status == UF_OK || device != UF_DEVICE_AUTO) return status;
-    uf_backend_close(a->backend);
-    a->backend = NULL;
-    return uf_backend_open(&a->backend, "cpu", "tf32", num_threads);
-}
-
 static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threads) {
+    static const char *const devices[] = {"cpu", "cuda", "auto"}, *const precisions[] = {"tf32", "bf16",
+                                                                                         "fp32"};
     UF_TRY(check_space(&a->space));
     UF_TRY(copy_configs(a, configs));
     const UfPpoConfig* c = &a->configs[0];
@@ -348,11 +410,14 @@ static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threa
     a->A = a->space.action_dim;
     a->action_items = a->space.discrete ? 1 : a->A;
     a->B = a->acts ? 1 : (int)(c->num_steps * c->num_envs / c->num_minibatches);
-    UF_TRY(open_backend(a, num_threads));
+    UF_TRY(uf_backend_open(&a->backend, a->acts ? "cpu" : devices[c->device], precisions[c->precision],
+                           num_threads));
+    UF_TRY(check_device(a->backend));
     a->reserved.backend = a->backend;
     describe_networks(a);
     UF_TRY(reserve_all(a));
-    set_hyper(a);
+    UF_TRY(allocate_host(a));
+    UF_TRY(set_hyper(a));
     for (int i = 0; i < a->num_tensors; i++) UF_TRY(init_tensor(a, i));
     return a->backend->sync(a->backend);
 }
@@ -383,6 +448,7 @@ void uf_ppo_free(UfPpo* a) {
     if (!a) return;
     if (a->backend) uf_release_reserved(&a->reserved);
     uf_backend_close(a->backend);
+    free_host(a);
     uf_free(a->configs);
     uf_free(a->seeds);
     uf_free(a);
@@ -413,45 +479,110 @@ static UfPpoHeads heads_of(const UfPpo* a, const real* out) {
 // Observations of step t of one member.
 static void* obs_at(const UfPpo* a, int p, int t) {
     const size_t row = ((size_t)p * (size_t)(a->T + 1) + (size_t)t) * (size_t)a->N;
-    return (char*)a->steps.obs + row * (size_t)a->O * (a->space.bytes ? 1 : sizeof(real));
+    return (char*)a->steps.obs + row * (size_t)a->O * obs_bytes(a);
 }
 
-// The rollout goes on where the last one ended.
-static UfStatus begin_rollout(UfPpo* a, UfPpoEnvs* envs) {
-    const size_t bytes = (size_t)a->N * (size_t)a->O * (a->space.bytes ? 1 : sizeof(real));
-    UF_FOR_MEMBERS(a->backend, p, a->P) {
-        if (a->iteration == 0)
-            UF_TRY(envs->ops->reset(envs, p, obs_at(a, p, 0)));
-        else
-            memcpy(obs_at(a, p, 0), obs_at(a, p, a->T), bytes);
-    }
-    return UF_OK;
-}
-
-static UfStatus roll_out(UfPpo* a, UfPpoEnvs* envs) {
-    UfBackend* be = a->backend;
-    const UfSteps* s = &a->steps;
-    const UfNets actor = nets_of(a, ACTOR);
-    const UfPpoHeads heads = heads_of(a, a->out_step);
-    const UfInput input = {a->x_step, a->O, a->N};
-    UF_TRY(begin_rollout(a, envs));
+static void draw_noise(UfPpo* a) {
     const UfDraw noise = {a->noise,
                           NULL,
                           (int64_t)a->T * a->N * a->action_items,
                           a->space.discrete ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL,
                           UF_STREAM_PPO_ACTION,
                           {a->iteration, 1}};
-    be->random(be, &noise, 1, a->P, a->seeds);
+    a->backend->random(a->backend, &noise, 1, a->P, a->seeds);
+}
+
+static void act(UfPpo* a, int t) {
+    UfBackend* be = a->backend;
+    const UfNets actor = nets_of(a, ACTOR);
+    const UfPpoHeads heads = heads_of(a, a->out_step);
+    be->ppo_observe(be, a->x_step, &a->steps, NULL, t * a->N, a->N);
+    be->mlp_forward(be, &actor, a->out_step, NULL, (UfInput){a->x_step, a->O, a->N}, (UfRows){0, a->N, a->N});
+    be->ppo_act(be, &a->steps, t, &heads, a->noise, a->there.action);
+}
+
+// Where device and host are one, environments read and write the rollout itself.
+static UfStatus step_in_place(UfPpo* a, UfPpoEnvs* envs, int t) {
+    const UfSteps* s = &a->steps;
+    UF_FOR_MEMBERS(a->backend, p, a->P) {
+        const size_t row = ((size_t)p * (size_t)a->T + (size_t)t) * (size_t)a->N;
+        UF_TRY(envs->ops->step(envs, p, s->action + row * (size_t)a->action_items, obs_at(a, p, t + 1),
+                               s->reward + row, s->done + row));
+    }
+    return UF_OK;
+}
+
+// Member p's part of what the host exchanges with a device.
+static char* obs_here(const UfPpo* a, int p) {
+    return (char*)a->here.obs + (size_t)p * (size_t)a->N * (size_t)a->O * obs_bytes(a);
+}
+
+static const real* actions_here(UfPpo* a, int p) {
+    const size_t count = (size_t)a->N * (size_t)a->action_items;
+    if (!a->space.discrete) return (const real*)a->here.action + (size_t)p * count;
+    const uint8_t* kinds = (const uint8_t*)a->here.action + (size_t)p * count;
+    for (size_t i = 0; i < count; i++) a->host_action[i] = kinds[i];
+    return a->host_action;
+}
+
+static void send_obs(UfPpo* a) {
+    a->backend->upload(a->backend, a->there.obs, a->here.obs,
+                       (size_t)a->P * (size_t)a->N * (size_t)a->O * obs_bytes(a));
+}
+
+// Environments on the host: one copy down and three up for all members.
+static UfStatus step_on_host(UfPpo* a, UfPpoEnvs* envs) {
+    UfBackend* be = a->backend;
+    const size_t step = (size_t)a->P * (size_t)a->N;
+    be->download(be, a->here.action, a->there.action, step * (size_t)a->action_items * action_bytes(a));
+    UF_TRY(be->sync(be));
+    for (int p = 0; p < a->P; p++) {
+        const size_t first = (size_t)p * (size_t)a->N;
+        UF_TRY(envs->ops->step(envs, p, actions_here(a, p), obs_here(a, p), a->here.reward + first,
+                               a->here.terminated + first));
+    }
+    send_obs(a);
+    be->upload(be, a->there.reward, a->here.reward, step * sizeof(real));
+    be->upload(be, a->there.terminated, a->here.terminated, step);
+    return UF_OK;
+}
+
+static UfStatus step(UfPpo* a, UfPpoEnvs* envs, int t) {
+    UfBackend* be = a->backend;
+    const struct Apart* x = &a->there;
+    if (!be->apart) return step_in_place(a, envs, t);
+    if (a->moved)
+        UF_TRY(envs->ops->step_all(envs, x->action, x->obs, x->reward, x->terminated, x->truncated));
+    else
+        UF_TRY(step_on_host(a, envs));
+    be->ppo_store(be, &a->steps, t, x->obs, x->reward, x->terminated, a->moved ? x->truncated : NULL);
+    return UF_OK;
+}
+
+static UfStatus reset(UfPpo* a, UfPpoEnvs* envs) {
+    UfBackend* be = a->backend;
+    if (!be->apart) {
+        UF_FOR_MEMBERS(be, p, a->P) UF_TRY(envs->ops->reset(envs, p, obs_at(a, p, 0)));
+        return UF_OK;
+    }
+    if (a->moved) {
+        UF_TRY(envs->ops->reset_all(envs, a->there.obs));
+    } else {
+        for (int p = 0; p < a->P; p++) UF_TRY(envs->ops->reset(envs, p, obs_here(a, p)));
+        send_obs(a);
+    }
+    // The rollout begins with the observations of step T.
+    be->ppo_store(be, &a->steps, -1, a->there.obs, NULL, NULL, NULL);
+    return UF_OK;
+}
+
+static UfStatus roll_out(UfPpo* a, UfPpoEnvs* envs) {
+    UfBackend* be = a->backend;
+    draw_noise(a);
     for (int t = 0; t < a->T; t++) {
-        be->ppo_observe(be, a->x_step, s, NULL, t * a->N, a->N);
-        be->mlp_forward(be, &actor, a->out_step, NULL, input, (UfRows){0, a->N, a->N});
-        be->ppo_act(be, s, t, &heads, a->noise);
-        UF_FOR_MEMBERS(be, p, a->P) {
-            const size_t row = ((size_t)p * (size_t)a->T + (size_t)t) * (size_t)a->N;
-            UF_TRY(envs->ops->step(envs, p, s->action + row * (size_t)a->action_items, obs_at(a, p, t + 1),
-                                   s->reward + row, s->done + row));
-        }
-        be->ppo_episodes(be, s, t, &a->episodes);
+        act(a, t);
+        UF_TRY(step(a, envs, t));
+        be->ppo_episodes(be, &a->steps, t, &a->episodes);
     }
     return UF_OK;
 }
@@ -476,9 +607,12 @@ void uf_ppo_evaluate(UfPpo* a) {
     a->backend->ppo_advantages(a->backend, &a->steps, a->configs[0].gae == UF_GAE_NAVIX, a->hyper);
 }
 
+// Optimiser steps of an iteration.
+static int64_t updates_of(const UfPpoConfig* c) { return c->update_epochs * c->num_minibatches; }
+
 static UfDecay decay_of(const UfPpo* a) {
     const UfPpoConfig* c = &a->configs[0];
-    const int64_t all = uf_ppo_num_iterations(a) * c->update_epochs * c->num_minibatches;
+    const int64_t all = uf_ppo_num_iterations(a) * updates_of(c);
     return (UfDecay){c->anneal_lr ? UF_DECAY_LINEAR : UF_DECAY_NONE,
                      c->lr_decay_steps ? c->lr_decay_steps : all};
 }
@@ -507,38 +641,67 @@ void uf_ppo_learn(UfPpo* a, UfPick pick) {
     for (int k = 0; k < a->num_groups; k++) {
         UfGroup clipped = g[k];
         clipped.num_blocks = 1;  // they were added up
-        be->adam_polyak(be, &clipped, a->lr, (UfCount){a->num_updates + 1, 1}, decay_of(a), 0, NULL,
-                        a->bad + k * a->P);
+        be->adam_polyak(be, &clipped, a->lr, (UfCount){a->num_updates + 1, updates_of(c)}, decay_of(a), 0,
+                        NULL, a->bad + k * a->P);
     }
     a->num_updates++;
     a->metrics_count++;
+    a->fetched.fresh = false;
 }
 
 // ---- iterations ----
 
-static UfStatus check_finite(UfPpo* a) {
-    UfBackend* be = a->backend;
-    UF_FOR_MEMBERS(be, p, a->P) {
-        double metrics[UF_NUM_PPO_METRICS];
+static UfStatus check_member(const UfPpo* a, int p, const double* metrics, const int bad[MAX_GROUPS]) {
+    for (int i = 0; i < UF_NUM_PPO_METRICS; i++)
+        if (!isfinite(metrics[i]))
+            return UF_FAIL(UF_ERR_NONFINITE, "iteration %lld, member %d: %s is not finite; try a smaller lr",
+                           (long long)a->iteration, p, uf_ppo_metric_names[i]);
+    if (bad[ACTOR] || bad[CRITIC])
+        return UF_FAIL(UF_ERR_NONFINITE,
+                       "iteration %lld, member %d: a parameter of the %s is not finite; try a smaller lr",
+                       (long long)a->iteration, p, bad[ACTOR] ? "actor" : "critic");
+    return UF_OK;
+}
+
+// Of members whose arrays the host reads.
+static UfStatus check_finite(const UfPpo* a) {
+    UF_FOR_MEMBERS(a->backend, p, a->P) {
         int bad[MAX_GROUPS] = {0};
-        be->download(be, metrics, a->metrics + (size_t)p * UF_NUM_PPO_METRICS, sizeof metrics);
-        for (int k = 0; k < a->num_groups; k++) be->download(be, &bad[k], a->bad + k * a->P + p, sizeof *bad);
-        UF_TRY(be->sync(be));
-        for (int i = 0; i < UF_NUM_PPO_METRICS; i++)
-            if (!isfinite(metrics[i]))
-                return UF_FAIL(UF_ERR_NONFINITE,
-                               "iteration %lld, member %d: %s is not finite; try a smaller lr",
-                               (long long)a->iteration, p, uf_ppo_metric_names[i]);
-        if (bad[ACTOR] || bad[CRITIC])
-            return UF_FAIL(UF_ERR_NONFINITE,
-                           "iteration %lld, member %d: a parameter of the %s is not finite; try a smaller lr",
-                           (long long)a->iteration, p, bad[ACTOR] ? "actor" : "critic");
+        for (int k = 0; k < a->num_groups; k++) bad[k] = a->bad[k * a->P + p];
+        UF_TRY(check_member(a, p, a->metrics + (size_t)p * UF_NUM_PPO_METRICS, bad));
     }
     return UF_OK;
 }
 
-// One iteration of the members that the backend works on.
-static UfStatus iterate(UfPpo* a, UfPpoEnvs* envs) {
+// What has happened since it was last asked, of all members in three copies.
+static UfStatus fetch(UfPpo* a) {
+    UfBackend* be = a->backend;
+    const size_t P = (size_t)a->P;
+    struct Fetched* f = &a->fetched;
+    if (f->fresh) return UF_OK;
+    be->download(be, f->metrics, a->metrics, P * UF_NUM_PPO_METRICS * sizeof *f->metrics);
+    be->download(be, f->sums, a->episodes.sums, 3 * P * sizeof *f->sums);
+    be->download(be, f->bad, a->bad, (size_t)a->num_groups * P * sizeof *f->bad);
+    UF_TRY(be->sync(be));
+    f->fresh = true;
+    return UF_OK;
+}
+
+// Of what was fetched.
+static UfStatus check_fetched(const UfPpo* a, int p) {
+    int bad[MAX_GROUPS] = {0};
+    for (int k = 0; k < a->num_groups; k++) bad[k] = a->fetched.bad[k * a->P + p];
+    return check_member(a, p, a->fetched.metrics + (size_t)p * UF_NUM_PPO_METRICS, bad);
+}
+
+UfStatus uf_ppo_check(UfPpo* a) {
+    UF_TRY(fetch(a));
+    for (int p = 0; p < a->P; p++) UF_TRY(check_fetched(a, p));
+    return UF_OK;
+}
+
+// What the members that the backend works on do in an iteration, once their rollout has its first observations.
+static UfStatus do_iteration(UfPpo* a, UfPpoEnvs* envs) {
     const UfPpoConfig* c = &a->configs[0];
     UfBackend* be = a->backend;
     const int rows = a->T * a->N;
@@ -550,8 +713,56 @@ static UfStatus iterate(UfPpo* a, UfPpoEnvs* envs) {
         for (int k = 0; k < c->num_minibatches; k++)
             uf_ppo_learn(a, (UfPick){a->order + (size_t)k * (size_t)a->B, (size_t)rows, a->B});
     }
+    return UF_OK;
+}
+
+// The rollout goes on where the last one ended.
+static UfStatus begin_rollout(UfPpo* a, UfPpoEnvs* envs) {
+    UfBackend* be = a->backend;
+    if (a->iteration == 0) return reset(a, envs);
+    be->ppo_store(be, &a->steps, -1, NULL, NULL, NULL, NULL);
+    return UF_OK;
+}
+
+static UfStatus iterate(UfPpo* a, UfPpoEnvs* envs) {
+    UF_TRY(begin_rollout(a, envs));
+    UF_TRY(do_iteration(a, envs));
     a->iteration++;
-    return check_finite(a);
+    return a->backend->apart ? UF_OK : check_finite(a);
+}
+
+// Environments of the host move to the device if they can, and an iteration in which no one waits for the host is noted
+// once and repeated. Nothing in it depends on the iteration but by a UfCount.
+static UfStatus iterate_apart(UfPpo* a, UfPpoEnvs* envs) {
+    UfBackend* be = a->backend;
+    a->fetched.fresh = false;
+    if (a->moved != envs) {
+        a->recorded = false;
+        a->moved = NULL;
+        if (envs->ops->move) UF_TRY(envs->ops->move(envs, be));
+        if (envs->ops->move) a->moved = envs;
+    }
+    UF_TRY(begin_rollout(a, envs));
+    if (!a->moved || !be->record) {
+        UF_TRY(do_iteration(a, envs));
+        a->iteration++;
+        return UF_OK;
+    }
+    if (!a->recorded) {
+        const int64_t updates = a->num_updates, counted = a->metrics_count;
+        be->record(be);
+        const UfStatus status = do_iteration(a, envs);
+        be->end_record(be);
+        UF_TRY(status);
+        a->num_updates = updates;
+        a->metrics_count = counted;
+        a->recorded = true;
+    }
+    be->repeat(be);
+    a->num_updates += updates_of(&a->configs[0]);
+    a->metrics_count += updates_of(&a->configs[0]);
+    a->iteration++;
+    return UF_OK;
 }
 
 // Members share nothing but constants, so where the backend splits a thread takes one through a whole iteration, and no
@@ -591,7 +802,7 @@ static void iterate_task(void* context, int p, int thread) {
 static UfStatus iterate_split(UfPpo* a, UfPpoEnvs* envs, Lane* lanes, Failure* failures) {
     const Round r = {a, envs, lanes, failures};
     const int threads = uf_pool_num_threads(a->backend->pool), even = a->P / threads * threads;
-    const int64_t updates = a->configs[0].update_epochs * a->configs[0].num_minibatches;
+    const int64_t updates = updates_of(&a->configs[0]);
     uf_pool_run(a->backend->pool, even, iterate_task, (void*)&r);
     if (even < a->P) iterate_members(&r, even, a->P - even, &lanes[0]);
     a->iteration++;
@@ -605,6 +816,8 @@ static UfStatus iterate_split(UfPpo* a, UfPpoEnvs* envs, Lane* lanes, Failure* f
 UfStatus uf_ppo_iterate(UfPpo* a, UfPpoEnvs* envs) {
     Lane* lanes = NULL;
     Failure* failures = NULL;
+    a->fetched.fresh = false;
+    if (a->backend->apart) return iterate_apart(a, envs);
     if (a->P == 1 || !a->backend->splits) return iterate(a, envs);
     UfStatus status = UF_ALLOC(&lanes, uf_pool_num_threads(a->backend->pool), "lanes of a population");
     if (status == UF_OK) status = UF_ALLOC(&failures, a->P, "states of a population");
@@ -623,13 +836,14 @@ const char* const uf_ppo_metric_names[UF_NUM_PPO_METRICS] = {
 };
 
 UfStatus uf_ppo_metrics(UfPpo* a, int member, UfPpoMetrics* out) {
-    UfBackend* be = a->backend;
-    double sums[3];
-    be->download(be, out->values, a->metrics + (size_t)member * UF_NUM_PPO_METRICS, sizeof out->values);
-    be->download(be, sums, a->episodes.sums + 3 * member, sizeof sums);
-    UF_TRY(be->sync(be));
+    UF_TRY(fetch(a));
+    if (a->backend->apart) UF_TRY(check_fetched(a, member));
+    const double* sums = a->fetched.sums + 3 * (size_t)member;
     for (int i = 0; i < UF_NUM_PPO_METRICS; i++)
-        out->values[i] = a->metrics_count ? out->values[i] / (double)a->metrics_count : NAN;
+        out->values[i] = a->metrics_count
+                             ? a->fetched.metrics[(size_t)member * UF_NUM_PPO_METRICS + (size_t)i] /
+                                   (double)a->metrics_count
+                             : NAN;
     out->episodes = sums[0];
     out->mean_return = sums[0] > 0 ? sums[1] / sums[0] : NAN;
     out->mean_length = sums[0] > 0 ? sums[2] / sums[0] : NAN;
@@ -637,11 +851,14 @@ UfStatus uf_ppo_metrics(UfPpo* a, int member, UfPpoMetrics* out) {
 }
 
 void uf_ppo_clear_metrics(UfPpo* a) {
-    const double zeros[UF_NUM_PPO_METRICS] = {0};
-    for (int p = 0; p < a->P; p++) {
-        a->backend->upload(a->backend, a->metrics + (size_t)p * UF_NUM_PPO_METRICS, zeros, sizeof zeros);
-        a->backend->upload(a->backend, a->episodes.sums + 3 * p, zeros, 3 * sizeof *zeros);
-    }
+    struct Fetched* f = &a->fetched;
+    const size_t metrics = (size_t)a->P * UF_NUM_PPO_METRICS * sizeof *f->metrics,
+                 sums = (size_t)a->P * 3 * sizeof *f->sums;
+    memset(f->metrics, 0, metrics);
+    memset(f->sums, 0, sums);
+    f->fresh = false;
+    a->backend->upload(a->backend, a->metrics, f->metrics, metrics);
+    a->backend->upload(a->backend, a->episodes.sums, f->sums, sums);
     a->metrics_count = 0;
 }
 
@@ -795,7 +1012,8 @@ static UfStatus write_envs(const UfPpo* a, const UfPpoEnvs* envs, const UfH5* h5
     char* state;
     UF_TRY(UF_ALLOC(&state, (size_t)a->P * bytes, "states of environments"));
     UfStatus status = UF_OK;
-    for (int p = 0; p < a->P && status == UF_OK; p++)
+    if (a->moved == envs) status = envs->ops->get_states(envs, state);
+    for (int p = 0; p < a->P && status == UF_OK && a->moved != envs; p++)
         status = envs->ops->get_state(envs, p, state + (size_t)p * bytes);
     if (status == UF_OK)
         status = uf_h5_write(h5, "envs", UF_H5_UINT8, state, 2, (int64_t[]){a->P, (int64_t)bytes}, 0, false);
@@ -836,6 +1054,7 @@ static UfStatus write_all(UfPpo* a, const UfPpoEnvs* envs, const UfH5* h5) {
 UfStatus uf_ppo_save(UfPpo* a, const UfPpoEnvs* envs, const char* path) {
     char temporary[1100];
     UfH5 h5;
+    if (a->backend->apart) UF_TRY(uf_ppo_check(a));
     snprintf(temporary, sizeof temporary, "%s.tmp", path);
     UF_TRY(uf_h5_create(&h5, temporary));
     UfStatus status = write_all(a, envs, &h5);
@@ -870,7 +1089,8 @@ static UfStatus read_config(const UfH5* h5, int p, UfPpoConfig** out) {
     return status;
 }
 
-static UfStatus read_all(UfPpo** out, const UfH5* h5, int num_threads, bool to_act) {
+static UfStatus read_all(UfPpo** out, const UfH5* h5, const UfPpoConfig* device, int num_threads,
+                         bool to_act) {
     char* kind = NULL;
     int64_t P = 0, iteration = 0, updates = 0, count = 0, O = 0, A = 0, bytes = 0, discrete = 0;
     if (uf_h5_has_attribute(h5, "/", "kind")) UF_TRY(uf_h5_read_string(h5, "/", "kind", &kind));
@@ -889,7 +1109,12 @@ static UfStatus read_all(UfPpo** out, const UfH5* h5, int num_threads, bool to_a
     UfPpoConfig** configs;
     UF_TRY(UF_ALLOC(&configs, P, "configurations"));
     UfStatus status = UF_OK;
-    for (int p = 0; p < P && status == UF_OK; p++) status = read_config(h5, p, &configs[p]);
+    for (int p = 0; p < P && status == UF_OK; p++) {
+        status = read_config(h5, p, &configs[p]);
+        if (status != UF_OK || !device) continue;
+        configs[p]->device = device->device;
+        configs[p]->precision = device->precision;
+    }
     if (status == UF_OK)
         status = create(out, (const UfPpoConfig* const*)configs, (int)P, &space, num_threads, to_act);
     for (int p = 0; p < P; p++) uf_free(configs[p]);
@@ -898,15 +1123,16 @@ static UfStatus read_all(UfPpo** out, const UfH5* h5, int num_threads, bool to_a
     (*out)->iteration = iteration;
     (*out)->num_updates = updates;
     (*out)->metrics_count = count;
+    (*out)->fetched.fresh = false;
     UF_TRY(move_tensors(*out, h5, true));
     return to_act ? UF_OK : move_progress(*out, h5, true);
 }
 
-UfStatus uf_ppo_load(UfPpo** out, const char* path, int num_threads, bool to_act) {
+UfStatus uf_ppo_load(UfPpo** out, const char* path, const UfPpoConfig* device, int num_threads, bool to_act) {
     UfH5 h5;
     *out = NULL;
     UF_TRY(uf_h5_open(&h5, path));
-    const UfStatus status = read_all(out, &h5, num_threads, to_act);
+    const UfStatus status = read_all(out, &h5, device, num_threads, to_act);
     uf_h5_close(&h5);
     if (status != UF_OK) {
         uf_ppo_free(*out);

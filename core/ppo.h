@@ -36,8 +36,8 @@ typedef struct UfPpoSpace {
     bool discrete;
 } UfPpoSpace;
 
-// The environments of all members: num_envs of each. What a call writes is in the backend's memory, (N, .) of one
-// member; different members may be stepped from different threads at once.
+// The environments of all members: num_envs of each. What a call writes is on the host, (N, .) of one member; different
+// members may be stepped from different threads at once.
 typedef struct UfPpoEnvs UfPpoEnvs;
 typedef struct UfPpoEnvsOps {
     UfStatus (*reset)(UfPpoEnvs*, int member, void* obs);
@@ -48,6 +48,17 @@ typedef struct UfPpoEnvsOps {
     UfStatus (*get_state)(const UfPpoEnvs*, int member, void* state);
     UfStatus (*set_state)(UfPpoEnvs*, int member, const void* state, const char* label);
     void (*free)(UfPpoEnvs*);
+
+    // Environments that a device has, all at once: arrays of all members side by side, (P, N, .) in the device's memory.
+    // Of reset and step nothing is waited for: failures stick to the backend, and what was recorded may be repeated.
+    // action: (P, N, A) reals, or (P, N) kinds as u8. An episode ended where either byte says so.
+    // move: there they are from now on, in the state they were in; reset, step and set_state are not called any more.
+    // get_states: those of all members.   Nullable, all four alike
+    UfStatus (*move)(UfPpoEnvs*, UfBackend*);
+    UfStatus (*reset_all)(UfPpoEnvs*, void* obs);
+    UfStatus (*step_all)(UfPpoEnvs*, const void* action, void* obs, real* reward, uint8_t* terminated,
+                         uint8_t* truncated);
+    UfStatus (*get_states)(const UfPpoEnvs*, void* states);
 } UfPpoEnvsOps;
 struct UfPpoEnvs {  // the first member of what an implementation keeps
     const UfPpoEnvsOps* ops;
@@ -60,6 +71,7 @@ typedef struct UfPpo UfPpo;
 // Errors: UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_UNSUPPORTED (a device that has not all of the ops).
 UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
                        const UfPpoSpace* space, int num_threads);
+// Environments that moved to its device are freed before.
 void uf_ppo_free(UfPpo* ppo);
 int uf_ppo_population(const UfPpo* ppo);
 const UfPpoConfig* uf_ppo_config(const UfPpo* ppo, int member);
@@ -70,9 +82,13 @@ UfBackend* uf_ppo_backend(UfPpo* ppo);
 
 int64_t uf_ppo_iteration(const UfPpo* ppo);       // done so far
 int64_t uf_ppo_num_iterations(const UfPpo* ppo);  // that the budget has
-// One iteration of all members. The first one resets the environments.
-// Errors: UF_ERR_NONFINITE (a member, an iteration, a loss), and those of the environments.
+// One iteration of all members. The first one resets the environments. On a device environments that it can have move
+// there, the others are stepped on the host: actions come down and observations go up once a step, of all members.
+// Errors: UF_ERR_NONFINITE (a member, an iteration, a loss), and those of the environments. On a device it only begins the
+// iteration; uf_ppo_check, uf_ppo_metrics and uf_ppo_save wait and tell.
 UfStatus uf_ppo_iterate(UfPpo* ppo, UfPpoEnvs* envs);
+// Waits for what a device does. Errors: UF_ERR_NONFINITE, UF_ERR_DEVICE.
+UfStatus uf_ppo_check(UfPpo* ppo);
 
 // Since the last uf_ppo_clear_metrics: means of UF_PPO_METRICS over optimiser steps, and of the training episodes that
 // ended how many, their mean return and mean length (NaN where none did).
@@ -122,7 +138,9 @@ void uf_ppo_policy_free(UfPpoPolicy* policy);
 // (N, O); episode/{length, return} (P, N), episode/sums (P, 3); metrics (P, M); envs (P, state_bytes).
 UfStatus uf_ppo_save(UfPpo* ppo, const UfPpoEnvs* envs, const char* path);
 // to_act: agents that only act, on the host, without room for rollouts.
-UfStatus uf_ppo_load(UfPpo** out, const char* path, int num_threads, bool to_act);
+// device: where they go on, in place of what the file's configurations say: fields device and precision of it.
+// Nullable: device
+UfStatus uf_ppo_load(UfPpo** out, const char* path, const UfPpoConfig* device, int num_threads, bool to_act);
 // Puts the environments where the checkpoint left them.
 UfStatus uf_ppo_load_envs(UfPpo* ppo, UfPpoEnvs* envs, const char* path);
 

@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "../navix.h"
+#include "grid_device.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
 
@@ -25,7 +26,11 @@ static uint64_t seed_of(const UfPpoEnvsOptions* o, int member) {
 typedef struct Grids {
     UfPpoEnvs base;
     int population, num_envs;
-    NxBatch** batches;   // (population)
+    char id[UF_STRING_BYTES];
+    NxOptions options;
+    NxBatch** batches;  // (population)
+    NxBatch*
+        moved;  // to a device: all members' one behind another, and then the batches are history.   Nullable
     uint8_t* actions;    // (population, num_envs)
     uint8_t* truncated;  // likewise
 } Grids;
@@ -50,8 +55,20 @@ static size_t grids_state_bytes(const UfPpoEnvs* envs) {
     return nx_save_bytes(((const Grids*)envs)->batches[0]);
 }
 
+static UfStatus grids_get_states(const UfPpoEnvs* envs, void* states) {
+    return nx_save(((const Grids*)envs)->moved, states);
+}
+
 static UfStatus grids_get_state(const UfPpoEnvs* envs, int member, void* state) {
-    return nx_save(((const Grids*)envs)->batches[member], state);
+    const Grids* g = (const Grids*)envs;
+    const size_t bytes = grids_state_bytes(envs);
+    char* all;
+    if (!g->moved) return nx_save(g->batches[member], state);
+    UF_TRY(UF_ALLOC(&all, (size_t)g->population * bytes, "states of gridworlds"));
+    const UfStatus status = grids_get_states(envs, all);
+    memcpy(state, all + (size_t)member * bytes, bytes);
+    uf_free(all);
+    return status;
 }
 
 static UfStatus grids_set_state(UfPpoEnvs* envs, int member, const void* state, const char* label) {
@@ -59,8 +76,42 @@ static UfStatus grids_set_state(UfPpoEnvs* envs, int member, const void* state, 
     return status == UF_OK ? UF_OK : uf_fail_prefix(status, label);
 }
 
+// An environment's randomness lies in its state, so the states of members make one batch.
+static UfStatus grids_move(UfPpoEnvs* envs, UfBackend* backend) {
+    Grids* g = (Grids*)envs;
+    const size_t bytes = grids_state_bytes(envs);
+    NxBatch* batch = NULL;
+    char* states;
+    UF_TRY(UF_ALLOC(&states, (size_t)g->population * bytes, "states of gridworlds"));
+    UfStatus status = UF_OK;
+    for (int p = 0; p < g->population && status == UF_OK; p++)
+        status = grids_get_state(envs, p, states + (size_t)p * bytes);
+    if (status == UF_OK)
+        status = nx_create_on(&batch, backend, g->id, (int64_t)g->population * g->num_envs, 0, &g->options);
+    if (status == UF_OK) status = nx_restore(batch, states);
+    uf_free(states);
+    if (status != UF_OK) {
+        nx_free(batch);
+        return status;
+    }
+    nx_free(g->moved);
+    g->moved = batch;
+    return UF_OK;
+}
+
+static UfStatus grids_reset_all(UfPpoEnvs* envs, void* obs) {
+    return nx_reset(((Grids*)envs)->moved, &(NxOutput){.obs = obs});
+}
+
+static UfStatus grids_step_all(UfPpoEnvs* envs, const void* action, void* obs, real* reward,
+                               uint8_t* terminated, uint8_t* truncated) {
+    const NxOutput out = {.obs = obs, .reward = reward, .terminated = terminated, .truncated = truncated};
+    return nx_step(((Grids*)envs)->moved, action, &out);
+}
+
 static void grids_free(UfPpoEnvs* envs) {
     Grids* g = (Grids*)envs;
+    nx_free(g->moved);
     for (int p = 0; g->batches && p < g->population; p++) nx_free(g->batches[p]);
     uf_free(g->batches);
     uf_free(g->actions);
@@ -68,24 +119,33 @@ static void grids_free(UfPpoEnvs* envs) {
     uf_free(g);
 }
 
-static const UfPpoEnvsOps grids_ops = {grids_reset,     grids_step,      grids_state_bytes,
-                                       grids_get_state, grids_set_state, grids_free};
+static const UfPpoEnvsOps grids_ops = {.reset = grids_reset,
+                                       .step = grids_step,
+                                       .state_bytes = grids_state_bytes,
+                                       .get_state = grids_get_state,
+                                       .set_state = grids_set_state,
+                                       .free = grids_free,
+                                       .move = grids_move,
+                                       .reset_all = grids_reset_all,
+                                       .step_all = grids_step_all,
+                                       .get_states = grids_get_states};
 
 static UfStatus fill_grids(Grids* g, const UfPpoEnvsOptions* o) {
-    NxOptions options;
+    NxOptions* options = &g->options;
     char name[64];
     const size_t count = (size_t)o->population * (size_t)o->num_envs;
-    nx_default_options(&options);
+    nx_default_options(options);
+    snprintf(g->id, sizeof g->id, "%s", o->env);
     uf_param_format(o->config, uf_table_find(&uf_ppo_table, "observation"), name, sizeof name);
-    UF_TRY(nx_find_observation(&options.observation, name));
-    options.max_steps = (int)o->config->max_steps;
-    options.autoreset = NX_SAME_STEP;
-    options.num_threads = 1;  // the threads of PPO are those of its backend
+    UF_TRY(nx_find_observation(&options->observation, name));
+    options->max_steps = (int)o->config->max_steps;
+    options->autoreset = NX_SAME_STEP;
+    options->num_threads = 1;  // the threads of PPO are those of its backend
     UF_TRY(UF_ALLOC(&g->batches, o->population, "gridworlds"));
     UF_TRY(UF_ALLOC(&g->actions, count, "actions"));
     UF_TRY(UF_ALLOC(&g->truncated, count, "ends of episodes"));
     for (int p = 0; p < o->population; p++)
-        UF_TRY(nx_create(&g->batches[p], o->env, o->num_envs, seed_of(o, p), &options));
+        UF_TRY(nx_create(&g->batches[p], o->env, o->num_envs, seed_of(o, p), options));
     const NxShape shape = nx_shape(g->batches[0]);
     g->base.space = (UfPpoSpace){(int)shape.bytes, NX_NUM_ACTIONS, true, true};
     return UF_OK;
@@ -227,8 +287,12 @@ static void singles_free(UfPpoEnvs* envs) {
     uf_free(s);
 }
 
-static const UfPpoEnvsOps singles_ops = {singles_reset,     singles_step,      singles_state_bytes,
-                                         singles_get_state, singles_set_state, singles_free};
+static const UfPpoEnvsOps singles_ops = {.reset = singles_reset,
+                                         .step = singles_step,
+                                         .state_bytes = singles_state_bytes,
+                                         .get_state = singles_get_state,
+                                         .set_state = singles_set_state,
+                                         .free = singles_free};
 
 static UfStatus fill_singles(Singles* s, const UfPpoEnvsOptions* o) {
     const size_t actions = (size_t)s->spec->max_steps * (size_t)s->numbers;

@@ -286,14 +286,19 @@ static UfStatus train(Run* run) {
     const UfPpoConfig* c = &run->config;
     const int64_t end = uf_ppo_num_iterations(run->ppo);
     while (uf_ppo_iteration(run->ppo) < end) {
-        const UfStatus status = uf_ppo_iterate(run->ppo, run->envs);
+        UfStatus status = uf_ppo_iterate(run->ppo, run->envs);
         const int64_t i = run->result->iteration = uf_ppo_iteration(run->ppo);
+        const bool evaluates = c->eval_interval && i % c->eval_interval == 0,
+                   logs = evaluates || i % c->log_interval == 0 || i == end,
+                   saves = i % c->checkpoint_interval == 0 || (run->options->stop && *run->options->stop),
+                   ticks = uf_now() - run->last_tick >= 0.1;
+        // Only now does the host wait for a device.
+        if (status == UF_OK && (logs || saves || ticks)) status = uf_ppo_check(run->ppo);
         if (status == UF_ERR_NONFINITE) return nonfinite(run);
         UF_TRY(status);
-        const bool evaluates = c->eval_interval && i % c->eval_interval == 0;
-        if (evaluates || i % c->log_interval == 0 || i == end) UF_TRY(log_line(run, evaluates));
+        if (logs) UF_TRY(log_line(run, evaluates));
         if (i % c->checkpoint_interval == 0 && i < end) UF_TRY(save(run));
-        if (uf_now() - run->last_tick >= 0.1) {
+        if (ticks) {
             UF_TRY(progress(run, UF_RUN_TICK));
             run->last_tick = uf_now();
         }
@@ -315,6 +320,13 @@ static UfStatus create_envs(Run* run) {
     const UfStatus status = uf_ppo_envs_create(&run->envs, &run->spec, &options);
     uf_free(seeds);
     return status;
+}
+
+static void note_device(const Run* run) {
+    char text[300];
+    if (run->config.device != UF_DEVICE_AUTO) return;
+    snprintf(text, sizeof text, "device auto: %s", uf_ppo_backend(run->ppo)->about);
+    note(run, text);
 }
 
 // Members differ in their seeds.
@@ -345,7 +357,7 @@ static UfStatus open_agents(Run* run) {
         run->seconds_before = 0;
         return create_agents(run);
     }
-    UF_TRY(uf_ppo_load(&run->ppo, path, (int)run->config.num_threads, false));
+    UF_TRY(uf_ppo_load(&run->ppo, path, &run->config, (int)run->config.num_threads, false));
     UF_TRY(uf_same_hyperparameters(&uf_ppo_table, uf_ppo_config(run->ppo, 0), &run->config));
     const UfStatus status = same_space(uf_ppo_space(run->ppo), &run->envs->space, run->config.env);
     if (status != UF_OK) return uf_fail_prefix(status, path);
@@ -474,6 +486,7 @@ static UfStatus run_all(Run* run) {
     UF_TRY(create_envs(run));  // refuses before there is a folder
     UF_TRY(open_folder(run));
     UF_TRY(open_agents(run));
+    note_device(run);
     UF_TRY(uf_pool_create(&run->pool, (int)run->config.num_threads));
     uf_run_folder_keep(&run->folder);
     run->first_iteration = run->logged_iteration = uf_ppo_iteration(run->ppo);
@@ -490,8 +503,8 @@ UfStatus uf_ppo_run(const UfPpoRunOptions* options, UfPpoResult* result) {
                .config = *options->config};
     *result = (UfPpoResult){.iteration = 0};
     const UfStatus status = run_all(&run);
+    uf_ppo_envs_free(run.envs);  // they may be on the agents' device
     uf_ppo_free(run.ppo);
-    uf_ppo_envs_free(run.envs);
     uf_pool_free(run.pool);
     uf_run_folder_close(&run.folder);
     return status;
@@ -548,7 +561,7 @@ UfStatus uf_ppo_run_eval(const UfPpoEvalOptions* o, UfEvaluation** evaluations, 
     UfPool* pool = NULL;
     *evaluations = NULL;
     UF_TRY(checkpoint_path(o->checkpoint, path, sizeof path));
-    UF_TRY(uf_ppo_load(&ppo, path, 1, true));
+    UF_TRY(uf_ppo_load(&ppo, path, NULL, 1, true));
     *population = uf_ppo_population(ppo);
     snprintf(env, UF_STRING_BYTES, "%s", o->env ? o->env : uf_ppo_config(ppo, 0)->env);
     UfStatus status = UF_ALLOC(evaluations, *population, "evaluations");
@@ -625,7 +638,7 @@ UfStatus uf_ppo_render(const UfPpoRenderOptions* o, NxRender* out, char env[UF_S
     UfPpoPolicy* policy = NULL;
     UfPpo* ppo;
     UF_TRY(checkpoint_path(o->checkpoint, path, sizeof path));
-    UF_TRY(uf_ppo_load(&ppo, path, 1, true));
+    UF_TRY(uf_ppo_load(&ppo, path, NULL, 1, true));
     snprintf(env, UF_STRING_BYTES, "%s", o->env ? o->env : uf_ppo_config(ppo, 0)->env);
     UfStatus status = uf_ppo_policy_create(&policy, ppo, 0);
     if (status == UF_OK) status = draw_episode(o, ppo, policy, env, out);
@@ -646,7 +659,7 @@ UfStatus uf_ppo_info(const char* name, char** text) {
     UfPpoConfig* left = NULL;  // what differs from the defaults, row by row
     *text = NULL;
     UF_TRY(checkpoint_path(name, path, sizeof path));
-    UF_TRY(uf_ppo_load(&ppo, path, 1, true));
+    UF_TRY(uf_ppo_load(&ppo, path, NULL, 1, true));
     const UfPpoSpace* space = uf_ppo_space(ppo);
     uf_text_add(&out, "%-14s %s\n%-14s PPO, %d member%s\n", "file", path, "checkpoint",
                 uf_ppo_population(ppo), uf_ppo_population(ppo) == 1 ? "" : "s");

@@ -23,6 +23,10 @@ typedef struct UfReplay {
     int num_tensors, num_steps;
     double rounding;                  // of the backend's products
     int actor_layers, critic_layers;  // hidden ones; value has those of critics
+    bool is_ppo;                      // no critic is behind its actor, and ratios are clipped
+    int action_dim;                   // of PPO, as its clip_eps
+    double clip_eps;
+    bool is_smooth;  // units of tanh: none switches
 } UfReplay;
 
 // Harmless twice.
@@ -42,7 +46,8 @@ UfStatus uf_replay_dynamics(const char* path, const char* device, const char* pr
 UfStatus uf_replay_dynamics_double(const char* path, UfReplay* replay);
 
 // One group of a recording of kind ppo-update: an iteration's values, advantages, losses and parameters.
-UfStatus uf_replay_ppo(const char* path, const char* group, UfReplay* replay);
+UfStatus uf_replay_ppo(const char* path, const char* group, const char* device, const char* precision,
+                       UfReplay* replay);
 UfStatus uf_replay_ppo_double(const char* path, const char* group, UfReplay* replay);
 
 #endif

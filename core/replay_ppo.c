@@ -16,7 +16,7 @@ enum { NUM_LOSSES = 4, NUM_ESTIMATES = 3, NAME = 160 };
 
 typedef struct Replay {
     UfH5 h5;
-    const char* group;
+    const char *group, *device, *precision;  // Nullable: precision
     UfPpoConfig* config;
     UfPpoSpace space;
     UfPpo* ppo;
@@ -130,6 +130,8 @@ static UfStatus create(Replay* r) {
     r->T = (int)r->config->num_steps;
     r->N = (int)r->config->num_envs;
     r->config->budget = r->config->num_steps * r->config->num_envs;
+    UF_TRY(uf_table_set(&uf_ppo_table, r->config, "device", r->device));
+    if (r->precision) UF_TRY(uf_table_set(&uf_ppo_table, r->config, "precision", r->precision));
     UF_TRY(uf_ppo_create(&r->ppo, (const UfPpoConfig* const*)&r->config, 1, &r->space, 1));
     if (r->rows != uf_ppo_minibatch_rows(r->ppo))
         return fail(r, "minibatch_index does not have T N / num_minibatches columns");
@@ -200,7 +202,7 @@ static UfStatus load_parameters(Replay* r) {
 
 // ---- what is compared ----
 
-// The next result. max_change 0: no element is excused.
+// The next result.
 static UfReplayed* new_result(Replay* r, const char* tensor, int step, int64_t count) {
     UfReplayed* result = &r->out->tensors[r->out->num_tensors++];
     snprintf(result->tensor, sizeof result->tensor, "%s", tensor);
@@ -210,14 +212,23 @@ static UfReplayed* new_result(Replay* r, const char* tensor, int step, int64_t c
 }
 
 static void compare(UfReplayed* result, const double* expected, const real* ours) {
+    double squares = 0;
     for (int64_t i = 0; i < result->num_elements; i++) {
         const double e = fabs((double)ours[i] - expected[i]);
         if (e > result->max_error || isnan(e)) result->max_error = e;  // a NaN stays
         if (!(e <= result->allowed)) result->num_outside++;
+        squares += e * e;
     }
+    result->rms_error = sqrt(squares / (double)result->num_elements);
 }
 
-// Values, advantages and targets, all to 1e-5.
+static double rms_of(const double* x, int64_t count) {
+    double squares = 0;
+    for (int64_t i = 0; i < count; i++) squares += x[i] * x[i];
+    return sqrt(squares / (double)count);
+}
+
+// Values, advantages and targets, all to 1e-5. max_change 0: no element is excused; rms_change: their own size.
 static UfStatus compare_estimate(Replay* r, const char* name, const real* device) {
     UfBackend* be = uf_ppo_backend(r->ppo);
     const int64_t count = (int64_t)r->T * r->N;
@@ -232,6 +243,7 @@ static UfStatus compare_estimate(Replay* r, const char* name, const real* device
     if (status == UF_OK) status = be->sync(be);
     result->allowed = 1e-5;
     if (status == UF_OK) compare(result, expected, ours);
+    if (status == UF_OK) result->rms_change = rms_of(expected, count);
     uf_free(expected);
     uf_free(ours);
     return status;
@@ -249,6 +261,8 @@ static UfStatus compare_losses(Replay* r, int step, const double* expected) {
         result->max_error = fabs(ours.values[metrics[i]] - expected[i]);
         result->allowed = 1e-5 + 2e-3 * fabs(expected[i]);
         result->num_outside = !(result->max_error <= result->allowed);
+        result->rms_error = result->max_error;
+        result->rms_change = fabs(expected[i]);
     }
     return UF_OK;
 }
@@ -267,10 +281,16 @@ static UfStatus compare_tensor(Replay* r, const UfTensor* t) {
     snprintf(name, sizeof name, "after/%s", t->name);
     if (status == UF_OK) status = uf_h5_read(&r->h5, path_of(r, name, path), UF_H5_DOUBLE, after, count);
     if (status == UF_OK) status = uf_ppo_get_tensor(r->ppo, t, UF_TENSOR_VALUE, 0, ours);
-    for (int64_t i = 0; i < count && status == UF_OK; i++)
-        result->max_change = fmax(result->max_change, fabs(after[i] - before[i]));
+    for (int64_t i = 0; i < count && status == UF_OK; i++) {
+        before[i] = after[i] - before[i];
+        result->max_change = fmax(result->max_change, fabs(before[i]));
+    }
     result->allowed = 1e-6 + 2e-3 * result->max_change;
     if (status == UF_OK) compare(result, after, ours);
+    if (status == UF_OK) result->rms_change = rms_of(before, count);
+    if (status == UF_OK) status = UF_ALLOC(&result->moment, count, "a moment");
+    if (status == UF_OK) status = uf_ppo_get_tensor(r->ppo, t, UF_TENSOR_ADAM_M, 0, ours);
+    for (int64_t i = 0; i < count && status == UF_OK; i++) result->moment[i] = (double)ours[i];
     uf_free(before);
     uf_free(after);
     uf_free(ours);
@@ -307,6 +327,12 @@ static UfStatus replay_group(Replay* r) {
     const int num_tensors = uf_ppo_num_tensors(r->ppo);
     const int64_t results = num_tensors + NUM_ESTIMATES + NUM_LOSSES * r->num_updates;
     r->out->num_steps = (int)r->num_updates;
+    r->out->rounding = uf_ppo_backend(r->ppo)->rounding;
+    r->out->actor_layers = r->out->critic_layers = (int)r->config->num_layers;
+    r->out->is_ppo = true;
+    r->out->action_dim = r->space.action_dim;
+    r->out->clip_eps = r->config->clip_eps;
+    r->out->is_smooth = r->config->activation == UF_TANH;
     UF_TRY(UF_ALLOC(&r->out->tensors, results, "results of a replay"));
     UF_TRY(load_parameters(r));
     UF_TRY(load_steps(r));
@@ -327,19 +353,18 @@ static UfStatus replay_group(Replay* r) {
 
 #ifdef UF_DOUBLE_COPY
 UfStatus uf_replay_ppo_double(const char* path, const char* group, UfReplay* out) {
+    Replay r = {.group = group, .device = "cpu", .out = out};
 #else
-UfStatus uf_replay_ppo(const char* path, const char* group, UfReplay* out) {
+UfStatus uf_replay_ppo(const char* path, const char* group, const char* device, const char* precision,
+                       UfReplay* out) {
+    Replay r = {.group = group, .device = device, .precision = precision, .out = out};
 #endif
-    Replay r = {.group = group, .out = out};
     memset(out, 0, sizeof *out);
     UF_TRY(uf_h5_open(&r.h5, path));
     UfStatus status = replay_group(&r);
     uf_ppo_free(r.ppo);
     uf_free(r.config);
     uf_h5_close(&r.h5);
-    if (status != UF_OK) {
-        uf_free(out->tensors);
-        out->tensors = NULL;
-    }
+    if (status != UF_OK) uf_replay_free(out);
     return status;
 }

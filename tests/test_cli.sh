@@ -444,6 +444,13 @@ refused "a world model is no checkpoint" 1 "unifloral-dynamics" eval "$T/world/m
 
 # ---- bench ----
 
+"$U" bench --ppo --env MiniGrid-Empty-5x5-v0 --set num_envs=2 --set num_steps=8 --set num_minibatches=2 --threads 1 --steps 1 --windows 5 >"$T/bench" 2>"$T/err"
+check "bench of PPO" grep -q '"algorithm": "ppo", "env": "MiniGrid-Empty-5x5-v0", .*"frames_per_second": [1-9]' "$T/bench"
+refused "a bench of PPO with a shape" 2 "--obs-dim is for other benches" bench --ppo --env cartpole --obs-dim 3
+refused "a bench of PPO without an environment" 1 "env: is empty" bench --ppo
+refused "a bench of PPO with few windows" 1 "expected at least 1 and 5" bench --ppo --env cartpole --windows 2
+refused "settings for another bench" 2 "--set is for --ppo" bench --set lr=1
+
 "$U" bench --config configs/pendulum/edac.json --obs-dim 3 --action-dim 2 --threads 1 --steps 1 --windows 5 --population 2 >"$T/bench" 2>"$T/err"
 check "bench prints one line" test "$(wc -l <"$T/bench")" = 1
 for key in 'ms_per_update": {"min": [0-9]' 'median": [0-9]' 'max": [0-9]' 'bare_gemm_ms": [0-9]' 'speed_vs_bare_gemm": [0-9]' \
@@ -469,7 +476,7 @@ refused "bench of an unknown environment" 1 "unknown environment 'mars'; known: 
 check "bench of gridworlds" grep -Eq '^\{"env": "MiniGrid-DoorKey-5x5-v0", "observation": "full", "envs": 300, "threads": 2, "steps": 20, "windows": 5, "steps_per_second": [0-9]+, .*"steps_per_processor_second": [0-9]+, "observation_bytes": 75, "write_gb_per_second": [0-9.]+, "write_share": [0-9.]+\}$' "$T/bench"
 refused "bench of an unknown gridworld" 1 "did you mean 'MiniGrid-DoorKey-5x5-v0'" bench --env MiniGrid-DorKey-5x5-v0
 refused "bench of an unknown observation" 1 "unknown observation 'ful'; did you mean 'full'" bench --env MiniGrid-Empty-5x5-v0 --observation ful
-refused "bench of environments side by side" 2 "--envs and --observation are for gridworlds" bench --env pendulum --envs 8
+refused "bench of environments side by side" 2 "--envs, --observation and --device are for gridworlds" bench --env pendulum --envs 8
 refused "bench of an observation without a gridworld" 2 "--observation.*gridworlds" bench --observation full
 "$U" envs >"$T/envs" 2>"$T/err"
 check "envs has every MiniGrid id" test "$(grep -c '^MiniGrid-' "$T/envs")" -ge 76

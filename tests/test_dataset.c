@@ -509,8 +509,10 @@ static void test_minari_spaces(void** state) {
     assert_int_equal(open_minari(SPACE("Box", "[64, 64, 3]", "[0]", "[255]"), unit, "hdf5", 4),
                      UF_ERR_FORMAT);
     assert_error("images are not read");
-    assert_int_equal(open_minari(box, SPACE("Discrete", "[1]", "[0]", "[1]"), "hdf5", 4), UF_ERR_FORMAT);
-    assert_error("'action_space' is a Discrete space");
+    assert_int_equal(open_minari(SPACE("Discrete", "[1]", "[0]", "[1]"), unit, "hdf5", 4), UF_ERR_FORMAT);
+    assert_error("'observation_space' is a Discrete space, expected a Box of one dimension");
+    assert_int_equal(open_minari(box, SPACE("MultiBinary", "[1]", "[0]", "[1]"), "hdf5", 4), UF_ERR_FORMAT);
+    assert_error("'action_space' is a MultiBinary space, expected a Box of one dimension or Discrete");
     assert_int_equal(open_minari(box, SPACE("Box", "[1]", "[-Infinity]", "[Infinity]"), "hdf5", 4),
                      UF_ERR_FORMAT);
     assert_error("finite bounds are needed");
@@ -521,6 +523,173 @@ static void test_minari_spaces(void** state) {
     assert_error("is not valid JSON");
     assert_int_equal(uf_dataset_open(&d, folder, NULL), UF_ERR_IO);
     assert_error("is a folder without main_data.hdf5");
+}
+
+// ---- discrete actions ----
+
+enum { KIND_ROWS = 6 };
+
+// A D4RL file with actions as given, of any type; kinds 0: no attribute num_actions.
+static UfStatus open_kinds(UfDataset** d, UfH5Type type, const void* actions, int rank, double kinds,
+                           const char* env_id) {
+    const int64_t rows = KIND_ROWS, dims[2] = {rows, 1}, obs_dims[2] = {rows, 2};
+    float obs[2 * KIND_ROWS], rewards[KIND_ROWS] = {1, 2, 3, 4, 5, 6};
+    const uint8_t terminals[KIND_ROWS] = {0, 0, 0, 1, 0, 0};
+    const char* path = in_folder("kinds.hdf5");
+    UfH5 h5;
+    for (int i = 0; i < 2 * KIND_ROWS; i++) obs[i] = (float)i;
+    assert_ok(uf_h5_create(&h5, path));
+    assert_ok(uf_h5_write(&h5, "observations", UF_H5_FLOAT, obs, 2, obs_dims, 0, false));
+    assert_ok(uf_h5_write(&h5, "actions", type, actions, rank, dims, 0, false));
+    assert_ok(uf_h5_write(&h5, "rewards", UF_H5_FLOAT, rewards, 1, &rows, 0, false));
+    assert_ok(uf_h5_write(&h5, "terminals", UF_H5_UINT8, terminals, 1, &rows, 0, false));
+    if (kinds != 0) assert_ok(uf_h5_write_number(&h5, "", "num_actions", kinds));
+    if (env_id) assert_ok(uf_h5_write_string(&h5, "", "env_id", env_id));
+    assert_ok(uf_h5_close(&h5));
+    return uf_dataset_open(d, path, NULL);
+}
+
+static void expect_kinds(const UfDataset* d, int kinds) {
+    static const int taken[KIND_ROWS] = {2, 0, 1, 2, 1, 0};
+    assert_true(d->discrete && d->action_dim == kinds && d->num_rows == KIND_ROWS - 1);
+    for (int i = 0; i < KIND_ROWS; i++)
+        for (int a = 0; a < kinds; a++)
+            assert_true(d->records[i * d->stride + d->obs_dim + a] == (a == taken[i]));
+    assert_true(d->records[d->stride] == 2 && d->records[d->stride + d->obs_dim + kinds] == 2);
+}
+
+static void test_kinds(void** state) {
+    (void)state;
+    const int32_t ints[KIND_ROWS] = {2, 0, 1, 2, 1, 0};
+    const int64_t longs[KIND_ROWS] = {2, 0, 1, 2, 1, 0};
+    const uint8_t bytes[KIND_ROWS] = {2, 0, 1, 2, 1, 0};
+    const float floats[KIND_ROWS] = {2, 0, 1, 2, 1, 0};
+    const struct {
+        UfH5Type type;
+        const void* actions;
+        double said;
+        const char* env_id;
+        int kinds;
+    } cases[] = {
+        {UF_H5_INT32, ints, 0, NULL, 3},      {UF_H5_INT64, longs, 0, NULL, 3},
+        {UF_H5_UINT8, bytes, 0, NULL, 3},     {UF_H5_FLOAT, floats, 0, NULL, 3},
+        {UF_H5_INT32, ints, 7, NULL, 7},      {UF_H5_INT32, ints, 0, "MountainCar-v0", 3},
+        {UF_H5_INT32, ints, 0, "unknown", 3}, {UF_H5_INT32, ints, 4, "MountainCar-v0", 4},
+    };
+    UfDataset* d = NULL;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        assert_ok(open_kinds(&d, cases[k].type, cases[k].actions, 1, cases[k].said, cases[k].env_id));
+        expect_kinds(d, cases[k].kinds);
+        assert_ok(uf_dataset_check_one_hot(d));
+        uf_dataset_free(d);
+    }
+    // An environment has more kinds than occur.
+    const int32_t few[KIND_ROWS] = {0, 0, 1, 0, 1, 0};
+    assert_ok(open_kinds(&d, UF_H5_INT32, few, 1, 0, "Acrobot-v1"));
+    assert_int_equal(d->action_dim, 3);
+    uf_dataset_free(d);
+    char* text = NULL;
+    assert_ok(uf_dataset_info(in_folder("kinds.hdf5"), &text));
+    assert_non_null(strstr(text, "actions       3 kinds\n"));
+    uf_free(text);
+    // A column is continuous, as it always was.
+    assert_ok(open_kinds(&d, UF_H5_INT32, few, 2, 0, NULL));
+    assert_true(!d->discrete && d->action_dim == 1);
+    assert_int_equal(uf_dataset_check_one_hot(d), UF_ERR_CONFIG);
+    uf_dataset_free(d);
+}
+
+static void test_bad_kinds(void** state) {
+    (void)state;
+    const struct {
+        float actions[KIND_ROWS];
+        double said;
+        const char* piece;
+    } cases[] = {
+        {{2, 0, -1, 2, 1, 0},
+         0,
+         "dataset 'actions' has -1 at row 2; a vector of actions holds numbers of discrete"},
+        {{2, 0, 1, 2, 0.25f, 0}, 0, "'actions' has 0.25 at row 4"},
+        {{2, 0, 1, 2, NAN, 0}, 0, "'actions' has nan at row 4"},
+        {{2, 0, 1, 5000, 1, 0},
+         0,
+         "'actions' has 5000 at row 3; a vector of actions holds numbers of discrete ones, 0"},
+        {{2, 0, 1, 2, 1, 0}, 2, "attribute 'num_actions' is 2, but 'actions' has numbers up to 2"},
+        {{2, 0, 1, 2, 1, 0}, 3.5, "attribute 'num_actions' is 3.5"},
+        {{2, 0, 1, 2, 1, 0}, -1, "attribute 'num_actions' is -1"},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        UfDataset* d = (UfDataset*)1;
+        assert_int_equal(open_kinds(&d, UF_H5_FLOAT, cases[k].actions, 1, cases[k].said, NULL),
+                         UF_ERR_FORMAT);
+        assert_null(d);
+        assert_error(cases[k].piece);
+    }
+}
+
+// Two episodes of a Minari file, the second's actions of another rank where `mixed`.
+static UfStatus open_minari_kinds(UfDataset** d, const char* space, bool mixed) {
+    static const int32_t actions[2][3] = {{2, 0, 1}, {1, 1, 0}};
+    const float zeros[8] = {0};
+    char name[64], json[512];
+    UfH5 h5;
+    assert_ok(uf_make_folder(in_folder("kinds")));
+    assert_ok(uf_make_folder(in_folder("kinds/data")));
+    assert_ok(uf_h5_create(&h5, in_folder("kinds/data/main_data.hdf5")));
+    for (int e = 0; e < 2; e++) {
+        const char* parts[] = {"rewards", "terminations", "truncations"};
+        snprintf(name, sizeof name, "episode_%d/observations", e);
+        assert_ok(uf_h5_write(&h5, name, UF_H5_FLOAT, zeros, 2, (int64_t[]){4, 2}, 0, false));
+        snprintf(name, sizeof name, "episode_%d/actions", e);
+        assert_ok(
+            uf_h5_write(&h5, name, UF_H5_INT32, actions[e], mixed && e ? 2 : 1, (int64_t[]){3, 1}, 0, false));
+        for (int i = 0; i < 3; i++) {
+            snprintf(name, sizeof name, "episode_%d/%s", e, parts[i]);
+            assert_ok(uf_h5_write(&h5, name, UF_H5_FLOAT, zeros, 1, (int64_t[]){3}, 0, false));
+        }
+    }
+    assert_ok(uf_h5_close(&h5));
+    unlink(in_folder("kinds/data/metadata.json"));
+    snprintf(json, sizeof json,
+             "{\"data_format\": \"hdf5\", \"observation_space\": %s, \"action_space\": %s}",
+             SPACE("Box", "[2]", "[-9, -9]", "[9, 9]"), space ? space : "");
+    if (space) write_text(in_folder("kinds/data/metadata.json"), json);
+    return uf_dataset_open(d, in_folder("kinds"), NULL);
+}
+
+#define DISCRETE(n, start) "\"{\\\"type\\\": \\\"Discrete\\\", \\\"n\\\": " n ", \\\"start\\\": " start "}\""
+
+static void test_minari_kinds(void** state) {
+    (void)state;
+    static const int taken[8] = {2, 0, 1, -1, 1, 1, 0, -1};  // the last row of an episode is no transition
+    UfDataset* d = NULL;
+    for (int k = 0; k < 2; k++) {
+        const int kinds = k ? 5 : 3;
+        assert_ok(open_minari_kinds(&d, k ? DISCRETE("5", "0") : NULL, false));
+        assert_true(d->discrete && d->action_dim == kinds && d->num_rows == 6 && !d->action_low);
+        for (int i = 0; i < 8; i++)
+            for (int a = 0; a < kinds; a++) assert_true(d->records[i * d->stride + 2 + a] == (a == taken[i]));
+        uf_dataset_free(d);
+    }
+    const struct {
+        const char *space, *piece;
+        bool mixed;
+    } cases[] = {
+        {DISCRETE("2", "0"), "'action_space' has 2 actions, but the file has numbers up to 2", false},
+        {DISCRETE("5", "1"), "does not start at 0", false},
+        {DISCRETE("2.5", "0"), "has no 'n'", false},
+        {SPACE("Box", "[1]", "[-1]", "[1]"), "'action_space' is a Box, but the actions in the file are not",
+         false},
+        {NULL, "'episode_1' has continuous actions, episodes before it do not", true},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        assert_int_equal(open_minari_kinds(&d, cases[k].space, cases[k].mixed), UF_ERR_FORMAT);
+        assert_error(cases[k].piece);
+    }
+    // Columns, though the space is Discrete.
+    assert_int_equal(open_minari(SPACE("Box", "[2]", "[-9, -9]", "[9, 9]"), DISCRETE("2", "0"), "hdf5", 4),
+                     UF_ERR_FORMAT);
+    assert_error("'action_space' is Discrete, but the actions in the file are not");
 }
 
 // ---- tasks and info ----
@@ -754,14 +923,24 @@ static void test_shared(void** state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_h5_round_trip), cmocka_unit_test(test_h5_list),
-        cmocka_unit_test(test_h5_strided),    cmocka_unit_test(test_d4rl_rules),
-        cmocka_unit_test(test_step_limit),    cmocka_unit_test(test_step_limit_by_name),
-        cmocka_unit_test(test_odd_types),     cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_minari),        cmocka_unit_test(test_minari_spaces),
-        cmocka_unit_test(test_tasks),         cmocka_unit_test(test_info),
-        cmocka_unit_test(test_convert_csv),   cmocka_unit_test(test_convert_csv_errors),
-        cmocka_unit_test(test_convert_npz),   cmocka_unit_test(test_shared)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_h5_round_trip),
+                                       cmocka_unit_test(test_h5_list),
+                                       cmocka_unit_test(test_h5_strided),
+                                       cmocka_unit_test(test_d4rl_rules),
+                                       cmocka_unit_test(test_step_limit),
+                                       cmocka_unit_test(test_step_limit_by_name),
+                                       cmocka_unit_test(test_odd_types),
+                                       cmocka_unit_test(test_arrays),
+                                       cmocka_unit_test(test_minari),
+                                       cmocka_unit_test(test_minari_spaces),
+                                       cmocka_unit_test(test_kinds),
+                                       cmocka_unit_test(test_bad_kinds),
+                                       cmocka_unit_test(test_minari_kinds),
+                                       cmocka_unit_test(test_tasks),
+                                       cmocka_unit_test(test_info),
+                                       cmocka_unit_test(test_convert_csv),
+                                       cmocka_unit_test(test_convert_csv_errors),
+                                       cmocka_unit_test(test_convert_npz),
+                                       cmocka_unit_test(test_shared)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

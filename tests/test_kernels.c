@@ -37,14 +37,14 @@ typedef struct Case {
 static const Case cases[] = {
     // P  N  used rows bef aft in pad width L out LayerNorm
     {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, false},      {1, 1, 1, 1, 0, 0, 1, 0, 1, 1, 1, true},
-    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},       {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},
-    {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},     {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},
-    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},   {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},
-    {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},   {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},
-    {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},   {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},
-    {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false},  {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true},
-    {1, 1, 1, 64, 0, 0, 17, 0, 256, 3, 1, true},   {1, 1, 1, 6, 0, 0, 20, 1, 150, 2, 6, false},
-    {2, 2, 2, 19, 1, 2, 5, 1, 40, 2, 20, true},    {1, 3, 2, 21, 0, 0, 4, 0, 300, 1, 18, true},
+    {2, 2, 2, 19, 1, 2, 5, 1, 40, 2, 20, true},    {2, 2, 2, 5, 0, 2, 3, 1, 3, 2, 2, true},
+    {5, 1, 1, 17, 1, 0, 2, 0, 50, 3, 4, true},     {3, 2, 1, 37, 3, 4, 5, 3, 37, 2, 1, true},
+    {2, 3, 2, 16, 0, 0, 4, 0, 16, 1, 3, false},    {1, 5, 5, 255, 0, 1, 7, 0, 33, 1, 3, false},
+    {2, 1, 1, 256, 0, 0, 4, 2, 16, 2, 6, false},   {2, 2, 2, 300, 7, 0, 23, 0, 37, 3, 1, true},
+    {1, 4, 3, 512, 0, 3, 6, 5, 17, 2, 1, false},   {1, 2, 2, 513, 0, 0, 11, 0, 24, 2, 1, true},
+    {1, 5, 5, 513, 1, 1, 3, 0, 9, 1, 2, true},     {3, 3, 3, 1024, 0, 0, 9, 1, 20, 2, 1, false},
+    {1, 4, 4, 1024, 0, 512, 8, 0, 16, 1, 2, true}, {1, 1, 1, 64, 0, 0, 17, 0, 256, 3, 1, true},
+    {1, 1, 1, 6, 0, 0, 20, 1, 150, 2, 6, false},   {1, 3, 2, 21, 0, 0, 4, 0, 300, 1, 18, true},
     {1, 1, 1, 3, 0, 0, 3, 0, 1100, 1, 1, true},    {2, 3, 2, 70, 3, 5, 30, 2, 64, 3, 7, true},
     {1, 2, 1, 100, 0, 0, 45, 0, 132, 2, 1, false}, {2, 1, 1, 33, 0, 1, 17, 1, 256, 2, 3, false},
     {1, 1, 1, 40, 0, 0, 45, 3, 16, 2, 2, true},
@@ -902,15 +902,10 @@ static void op_mlp_backward(Test* t) {
     clear(t);
 }
 
-// The passes with tanh in place of ReLU. A device that has none of it says so when it is planned.
+// The passes with tanh in place of ReLU.
 static void with_tanh(Test* t, Op* op) {
     activation = UF_TANH;
-    const UfMlp m = shape_of(t->c, t->c->out);
-    const UfStatus status = t->be->plan(t->be, &m, t->P, t->c->N, t->c->rows);
-    if (status == UF_OK)
-        op(t);
-    else if (status != UF_ERR_UNSUPPORTED || !strstr(uf_error(), "tanh") || t->be->ppo_loss)
-        explain(t, uf_error());
+    op(t);
     activation = UF_RELU;
 }
 static void op_mlp_forward_tanh(Test* t) { with_tanh(t, op_mlp_forward); }
@@ -1060,6 +1055,23 @@ static void naive_sample(int kind, double m, double s, double eps, double* actio
                                                 : normal - naive_log_tanh_slope(u);
 }
 
+// Of a categorical policy with outputs m: log pi of each kind; returns the mean of them, minus the entropy.
+static double naive_categorical(const double* m, int A, double* log_pi) {
+    double top = -INFINITY, sum = 0, mean = 0;
+    for (int i = 0; i < A; i++) top = fmax(top, m[i]);
+    for (int i = 0; i < A; i++) sum += exp(m[i] - top);
+    for (int i = 0; i < A; i++) log_pi[i] = m[i] - top - log(sum);
+    for (int i = 0; i < A; i++) mean += exp(log_pi[i]) * log_pi[i];
+    return mean;
+}
+
+// Errors of a log-probability: of the sum of exponentials, and of the difference of two numbers of this size.
+static double log_pi_bound(const double* m, int A) {
+    double size = 0;
+    for (int i = 0; i < A; i++) size = fmax(size, fabs(m[i]));
+    return (8 + A + 4 * size) * U;
+}
+
 static double naive_bc(int kind, double m, double s, double a) {
     if (kind == UF_POLICY_DETERMINISTIC) return (tanh(m) - a) * (tanh(m) - a);
     // The bound is float's 0.999999: 1 - that is off by a hundredth of itself in float, which atanh shows.
@@ -1095,6 +1107,64 @@ static double raw_log_std(const HeadArrays* a, int p, int b, int i) {
     const UfHeads* h = &a->heads;
     if (a->log_std) return BEFORE(a->log_std)[p * h->log_std_stride + i];
     return h->H == 2 * h->A ? BEFORE(a->head)[(p * h->B + b) * h->H + h->A + i] : 0;
+}
+
+static void op_categorical_sample(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, A = c->out, ld = c->in + A + c->pad, total = B + c->after;
+    for (int k = 0; k < 4; k++) {
+        const bool has_noise = k & 1, has_log_prob = k & 2;
+        const HeadArrays heads = new_heads(t, UF_POLICY_CATEGORICAL, 0);
+        Array *noise = normals(t, "noise", B * A, 1, 0), *smoothing = normals(t, "smoothing", B * A, 1, 0);
+        Array *x = output(t, "x", total * ld), *log_prob = output(t, "log_prob", B);
+        const int broken = B > 4 ? 3 : -1;  // a row with an output that is none
+        t->variant = has_noise ? "sampled" : "likeliest";
+        for (int p = 0; p < t->P && broken >= 0; p++)
+            BEFORE(heads.head)[(p * B + broken) * A + A - 1] = k & 2 ? INFINITY : NAN;
+        send(t);
+        t->be->policy_sample(t->be, &heads.heads, (UfActions){DEV(x) + c->in, ld, total},
+                             has_log_prob ? DEV(log_prob) : NULL, has_noise ? DEV(noise) : NULL,
+                             k == 3 ? DEV(smoothing) : NULL);  // which nobody looks at
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int b = 0; b < total; b++) {
+                const real* row = AFTER(x) + (p * total + b) * ld;
+                double m[MAX_OUT], log_pi[MAX_OUT], highest = -INFINITY, of_choice = 0, bound = 0;
+                for (int i = 0; i < ld; i++)
+                    if (b >= B || i < c->in || i >= c->in + A)
+                        expect_untouched(t, "x", ((p * total + b) * ld + i), row[i]);
+                if (b >= B) continue;
+                if (b == broken) {
+                    for (int i = 0; i < A; i++) assert_true(isnan(row[c->in + i]));
+                    if (has_log_prob) assert_true(isnan(AFTER(log_prob)[p * B + b]));
+                    continue;
+                }
+                int ones = 0;
+                for (int i = 0; i < A; i++) {
+                    const real a = row[c->in + i];
+                    const double eps = BEFORE(noise)[(p * B + b) * A + i],
+                                 tail = erfc(fabs(eps) / sqrt(2)) / 2;
+                    const double gumbel = has_noise ? -log(eps > 0 ? -log1p(-tail) : -log(tail)) : 0;
+                    m[i] = BEFORE(heads.head)[(p * B + b) * A + i];
+                    highest = fmax(highest, m[i] + gumbel);
+                    // The tail's relative error is eps^2 times that of its argument.
+                    bound = fmax(bound, (8 + 4 * eps * eps + fabs(m[i]) + 2 * fabs(gumbel)) * U);
+                    if (a == 1) of_choice = m[i] + gumbel;
+                    ones += a == 1;
+                    if (a != 1 && a != 0) expect(t, "action", (p * B + b) * A + i, a, 0, 0);
+                }
+                expect(t, "number of ones", p * B + b, ones, 1, 0);
+                // Of two that are as good to within rounding either may be taken.
+                expect(t, "what was chosen", p * B + b, of_choice, highest, has_noise ? 2 * bound : 0);
+                const double mean = naive_categorical(m, A, log_pi);
+                if (has_log_prob)
+                    expect(t, "log_prob", p * B + b, AFTER(log_prob)[p * B + b], mean,
+                           (2 - mean) * log_pi_bound(m, A));
+                else
+                    expect_untouched(t, "log_prob", p * B + b, AFTER(log_prob)[p * B + b]);
+            }
+        clear(t);
+    }
 }
 
 static void op_policy_sample(Test* t) {
@@ -1164,7 +1234,7 @@ static void op_entropy_coef(Test* t) {
     Array* log_alpha = normals(t, "log_alpha", stride, 1, 0);
     Array *grads = output(t, "grads", stride), *alpha = output(t, "alpha", 1), *metrics = new_metrics(t);
     send(t);
-    t->be->entropy_coef_loss(t->be, DEV(grads), stride, DEV(log_prob), DEV(log_alpha), t->P, B, A,
+    t->be->entropy_coef_loss(t->be, DEV(grads), stride, DEV(log_prob), DEV(log_alpha), -A, t->P, B,
                              METRICS_DEV(metrics));
     t->be->entropy_coef(t->be, DEV(alpha), DEV(log_alpha), stride, t->P, METRICS_DEV(metrics));
     receive(t);
@@ -1264,6 +1334,138 @@ static void op_actor_q_loss(Test* t) {
             m.bound[UF_METRIC_actor_q] = (4 + N) * U * size / B + 1e-14;
             m.add[UF_METRIC_actor_loss] = -coef * lambda * sum / B;
             m.bound[UF_METRIC_actor_loss] = rounding * coef * lambda * size / B + 1e-14;
+            expect_metrics(t, metrics, p, &m);
+        }
+        clear(t);
+    }
+}
+
+static void op_expected_q_loss(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, A = c->out, rows = A * B;
+    static const char* const names[] = {"min", "mean", "first"};
+    for (int k = 0; k < 6; k++) {
+        const int aggregate = k / 2, N = aggregate == 2 ? 1 : c->used;
+        const bool normalise = k % 2;
+        const HeadArrays heads = new_heads(t, UF_POLICY_CATEGORICAL, 0);
+        t->variant = names[aggregate];
+        Array* q = normals(t, "q", N * rows, 3, 1);
+        Array *dpi = output(t, "dpi", rows), *metrics = new_metrics(t);
+        send(t);
+        t->be->expected_q_loss(t->be, DEV(dpi), &heads.heads, DEV(q), aggregate, normalise, N,
+                               METRICS_DEV(metrics));
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            double sum = 0, norm = 0, size = 0, flaw = 0;
+            double* values = must(malloc((size_t)rows * sizeof *values));
+            for (int b = 0; b < B; b++) {
+                double m[MAX_OUT], log_pi[MAX_OUT], all = 0;
+                for (int i = 0; i < A; i++) m[i] = BEFORE(heads.head)[(p * B + b) * A + i];
+                naive_categorical(m, A, log_pi);
+                for (int i = 0; i < A; i++) {
+                    double mean = 0;
+                    for (int n = 0; n < N; n++) mean += F(BEFORE(q)[at3(p, N, n, rows, i * B + b)]) / N;
+                    const double value = aggregate == 1 ? mean : naive_min(BEFORE(q), p, N, rows, i * B + b);
+                    values[b * A + i] = value;
+                    sum += exp(log_pi[i]) * value / B;
+                    norm += exp(log_pi[i]) * fabs(value) / B;
+                    all +=
+                        exp(log_pi[i]) * (fabs(value) + 12 * N);  // a mean is of numbers of up to 12 in size
+                }
+                size += all / B;
+                flaw += all / B * log_pi_bound(m, A);
+            }
+            const double coef = HYPER(heads.hyper)[p].actor_q_coef,
+                         lambda = normalise ? 1 / (norm + 1e-7) : 1;
+            // Rounding of the mean |Q|, relative to it.
+            const double wrong = normalise ? (flaw + (4 + N) * U * size) / norm : 0;
+            for (int i = 0; i < rows; i++)
+                expect(t, "dpi", p * rows + i, AFTER(dpi)[p * rows + i], -coef * lambda / B * values[i],
+                       coef * lambda / B * ((8 + N) * U * (fabs(values[i]) + 12) + wrong * fabs(values[i])));
+            Metrics metric = {0};
+            metric.add[UF_METRIC_actor_q] = sum;
+            metric.bound[UF_METRIC_actor_q] = flaw + (4 + N) * U * size;
+            metric.add[UF_METRIC_actor_loss] = -coef * lambda * sum;
+            metric.bound[UF_METRIC_actor_loss] =
+                coef * lambda * (flaw + (8 + N) * U * size + wrong * fabs(sum));
+            expect_metrics(t, metrics, p, &metric);
+            free(values);
+        }
+        clear(t);
+    }
+}
+
+// A row's part of a categorical actor's loss, as a function of its output `at`.
+typedef struct KindsTerm {
+    int A, data, at;
+    double m[MAX_OUT], da[MAX_OUT], bc, dlp;
+} KindsTerm;
+
+static double loss_of_output(double m, const void* context) {
+    KindsTerm c = *(const KindsTerm*)context;
+    double log_pi[MAX_OUT], loss = 0;
+    c.m[c.at] = m;
+    loss = c.dlp * naive_categorical(c.m, c.A, log_pi) - c.bc * log_pi[c.data];
+    for (int i = 0; i < c.A; i++) loss += exp(log_pi[i]) * c.da[i];
+    return loss;
+}
+
+static void op_categorical_loss(Test* t) {
+    const Case* c = t->c;
+    const int B = c->rows, A = c->out;
+    for (int k = 0; k < 4; k++) {
+        const bool has_weight = k != 1, has_q = k != 2, has_entropy = k != 3;
+        const HeadArrays heads = new_heads(t, UF_POLICY_CATEGORICAL, 0);
+        t->variant = "categorical";
+        Array *a_data = normals(t, "a_data", B * A, 1, 0), *weight = normals(t, "weight", B, 0.2, 1);
+        for (int row = 0; row < t->P * B; row++)
+            for (int i = 0; i < A; i++) BEFORE(a_data)[row * A + i] = i == row % B % A;
+        Array *dpi = normals(t, "dpi", B * A, 1.0 / B, 0), *alpha = normals(t, "alpha", 1, 0.1, 1);
+        Array *log_prob = normals(t, "log_prob", B, 1, 0), *dhead = output(t, "dhead", B * A),
+              *metrics = new_metrics(t);
+        send(t);
+        t->be->actor_loss(t->be, DEV(dhead), NULL, &heads.heads, NULL, DEV(a_data),
+                          has_weight ? DEV(weight) : NULL, has_q ? DEV(dpi) : NULL, 1,
+                          has_entropy ? DEV(alpha) : NULL, has_entropy ? DEV(log_prob) : NULL,
+                          METRICS_DEV(metrics));
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const UfHyper* h = &HYPER(heads.hyper)[p];
+            const double entropy = has_entropy ? F(h->actor_entropy_coef) * F(BEFORE(alpha)[p]) : 0;
+            double bc = 0, bc_flaw = 0, loss = 0, log_probs = 0, log_size = 0, weight_size = 0;
+            for (int b = 0; b < B; b++) {
+                const int row = p * B + b;
+                const double coef = F(h->actor_bc_coef) * (has_weight ? F(BEFORE(weight)[row]) : 1);
+                KindsTerm term = {A, b % A, 0, {0}, {0}, coef / B, entropy / B};
+                double log_pi[MAX_OUT], da_size = 0;
+                for (int i = 0; i < A; i++) term.m[i] = BEFORE(heads.head)[row * A + i];
+                for (int i = 0; i < A && has_q; i++) term.da[i] = BEFORE(dpi)[row * A + i];
+                for (int i = 0; i < A; i++) da_size = fmax(da_size, fabs(term.da[i]));
+                naive_categorical(term.m, A, log_pi);
+                const double flaw = log_pi_bound(term.m, A);
+                for (term.at = 0; term.at < A; term.at++) {
+                    const double size =
+                        fabs(term.bc) + 2 * da_size + fabs(term.dlp) * (2 + 2 * fabs(log_pi[term.at]));
+                    // Besides: five-point differences of numbers of this size, h = 1e-3.
+                    expect(t, "dhead", row * A + term.at, AFTER(dhead)[row * A + term.at],
+                           slope(loss_of_output, term.m[term.at], 1e-3, &term),
+                           (4 * flaw + 1e-11) * size + 1e-30);
+                }
+                bc -= log_pi[term.data];
+                bc_flaw += flaw - U * log_pi[term.data];
+                loss -= coef * log_pi[term.data];
+                weight_size = fmax(weight_size, fabs(coef));
+                log_probs += has_entropy ? BEFORE(log_prob)[row] : 0;
+                log_size += has_entropy ? fabs(BEFORE(log_prob)[row]) : 0;
+            }
+            Metrics m = {0};
+            m.add[UF_METRIC_bc_loss] = bc / B;
+            m.bound[UF_METRIC_bc_loss] = bc_flaw / B;
+            m.add[UF_METRIC_entropy] = -log_probs / B;
+            m.bound[UF_METRIC_entropy] = 4 * U * log_size / B + 1e-14;
+            m.add[UF_METRIC_actor_loss] = (loss + entropy * log_probs) / B;
+            m.bound[UF_METRIC_actor_loss] =
+                (weight_size * (bc_flaw + 4 * U * bc) + 8 * U * fabs(entropy) * log_size) / B;
             expect_metrics(t, metrics, p, &m);
         }
         clear(t);
@@ -1450,39 +1652,41 @@ static void op_td_target(Test* t) {
 static void op_q_loss(Test* t) {
     const Case* c = t->c;
     const int B = c->rows, N = c->used;
-    const int num_data[] = {B, B, B * 3 / 5, 0};  // the first: no conservative penalty
-    for (int k = 0; k < 4; k++) {
-        const int total = k ? 4 * B : B;
+    const int num_data[] = {B, B, B * 3 / 5, 0, B, B * 2 / 5};  // the first: no conservative penalty
+    for (int k = 0; k < 6; k++) {
+        const bool all_actions = k > 3;  // the log-sum-exp leaves the data's group out
+        const int groups = !k ? 1 : all_actions ? 1 + c->out : 4, first = all_actions, total = groups * B;
         Array *hyper = hypers(t), *q = normals(t, "q", N * total, 5, 0), *y = normals(t, "y", B, 5, 0);
         Array *dq = output(t, "dq", N * total), *metrics = new_metrics(t);
-        if (k == 1)  // values whose plain exponentials overflow
+        t->variant = all_actions ? "all actions" : k ? "sampled" : "alone";
+        if (k == 1 || k == 5)  // values whose plain exponentials overflow
             for (int i = 0; i < t->P * N * total; i++) BEFORE(q)[i] *= i % (N * total) % 3 ? 1 : 1000;
         send(t);
-        t->be->q_loss(t->be, DEV(dq), DEV(q), DEV(y), HYPER_DEV(hyper), t->P, N, B, total, num_data[k],
-                      METRICS_DEV(metrics), 0.5);
+        t->be->q_loss(t->be, DEV(dq), DEV(q), DEV(y), HYPER_DEV(hyper), t->P, N, B, total, all_actions,
+                      num_data[k], METRICS_DEV(metrics), 0.5);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++) {
             const double weight = HYPER(hyper)[p].cql_min_q_weight, T = HYPER(hyper)[p].cql_temperature;
             double error = 0, cql = 0, error_size = 0, cql_size = 0;
             for (int n = 0; n < N; n++)
                 for (int b = 0; b < B; b++) {
-                    double values[4] = {0}, top = -INFINITY, sum = 0, size = 0;
+                    double values[1 + MAX_OUT] = {0}, top = -INFINITY, sum = 0, size = 0;
                     const double target = BEFORE(y)[p * B + b];
                     const bool data = b < num_data[k];
-                    for (int g = 0; g < 4 && g * B < total; g++) {
+                    for (int g = 0; g < groups; g++) {
                         values[g] = BEFORE(q)[at3(p, N, n, total, g * B + b)];
-                        top = fmax(top, values[g]);
+                        if (g >= first) top = fmax(top, values[g]);
                         size = fmax(size, fabs(values[g]));
                     }
-                    for (int g = 0; g < 4 && k; g++) sum += exp((values[g] - top) / T);
-                    for (int g = 0; g < 4 && g * B < total; g++) {
+                    for (int g = first; g < groups && k; g++) sum += exp((values[g] - top) / T);
+                    for (int g = 0; g < groups; g++) {
                         const size_t at = at3(p, N, n, total, g * B + b);
-                        const double share = k ? exp((values[g] - top) / T) / sum : 0;
+                        const double share = k && g >= first ? exp((values[g] - top) / T) / sum : 0;
                         const double subtracted = k && g == 0 && data ? weight / num_data[k] : 0;
                         const double squared = g ? 0 : 2 * (values[0] - target) / B;
                         // A softmax's relative error is that of its exponents: their size over T, for itself
                         // and the sum.
-                        const double spread = 8 + 2 * (top - values[g]) / T;
+                        const double spread = 8 + groups + 2 * fmax(top - values[g], 0) / T;
                         expect(t, "dq", at, AFTER(dq)[at], squared + weight * share / B - subtracted,
                                8 * U * (fabs(squared) + subtracted) + U * (spread + 16) * weight * share / B +
                                    1e-30);
@@ -2770,8 +2974,11 @@ static void op_ppo_act(Test* t) {
             BEFORE(noise)[i] = (real)tanh(BEFORE(noise)[i]);  // in (-1, 1), most of it not near the ends
         o.action->written = o.log_prob->written = true;
         const UfPpoHeads heads = {DEV(head), ld, discrete ? NULL : DEV(log_std), A + 3};
+        Array* apart = t->c->rows % 2 ? new_array(t, "actions apart", 1, N * numbers,
+                                                  discrete ? 1 : sizeof(real), false, true)
+                                      : NULL;
         send(t);
-        t->be->ppo_act(t->be, &o.s, step, &heads, DEV(noise));
+        t->be->ppo_act(t->be, &o.s, step, &heads, DEV(noise), apart ? apart->device : NULL);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++)
             for (int row = 0; row < o.rows; row++) {
@@ -2782,6 +2989,12 @@ static void op_ppo_act(Test* t) {
                     expect(t, "action of another step", at, AFTER(o.action)[at * numbers],
                            BEFORE(o.action)[at * numbers], 0);
                     continue;
+                }
+                for (int i = 0; i < numbers && apart; i++) {
+                    const size_t from = at * numbers + i, to = (p * N + n) * numbers + i;
+                    expect(t, "action apart", to,
+                           discrete ? apart->after[to] : F(((const real*)(const void*)apart->after)[to]),
+                           F(AFTER(o.action)[from]), 0);
                 }
                 if (discrete) {
                     double log_p[MAX_OUT], below = 0;
@@ -2807,6 +3020,59 @@ static void op_ppo_act(Test* t) {
                     size += z * z + fabs(s) + 1 + fabs(z) * fabs(F(m[i])) / exp(s);
                 }
                 expect(t, "log_prob", at, AFTER(o.log_prob)[at], log_prob, (A + 8) * U * size);
+            }
+        clear(t);
+    }
+}
+
+// An answer to each step but one, then the beginning of the next rollout.
+static void op_ppo_store(Test* t) {
+    if (!has_ppo(t)) return;
+    for (int kind = 0; kind < 4; kind++) {
+        const bool bytes = kind % 2, begins_apart = kind / 2;
+        Rollout o = new_rollout(t, true, bytes);
+        const int N = o.s.N, O = o.s.O, step = o.s.T / 2, item = bytes ? 1 : sizeof(real);
+        Array *obs = bytes ? new_array(t, "obs apart", 1, N * O, 1, false, false)
+                           : normals(t, "obs apart", N * O, 1, 0),
+              *reward = normals(t, "reward apart", N, 1, 0),
+              *terminated = new_array(t, "terminated", 1, N, 1, false, false),
+              *truncated = new_array(t, "truncated", 1, N, 1, false, false);
+        for (int p = 0; p < t->P; p++) {
+            UfRandom r = random_of(t, p, 0);
+            for (int i = 0; i < N * O && bytes; i++)
+                obs->before[p * N * O + i] = (unsigned char)between(&r, 256);
+            for (int n = 0; n < N; n++) {
+                terminated->before[p * N + n] = between(&r, 3) == 0;
+                truncated->before[p * N + n] = between(&r, 3) == 0;
+            }
+        }
+        o.obs->written = o.reward->written = o.done->written = true;
+        send(t);
+        t->be->ppo_store(t->be, &o.s, step, obs->device, DEV(reward), terminated->device,
+                         begins_apart ? truncated->device : NULL);
+        t->be->ppo_store(t->be, &o.s, -1, begins_apart ? obs->device : NULL, NULL, NULL, NULL);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int place = 0; place < o.rows + N; place++) {
+                const int at_step = place / N, n = place % N;
+                const size_t i = p * N + n, row = p * o.rows + place, own = p * (o.rows + N) + place,
+                             last = p * (o.rows + N) + o.rows + n;
+                const bool from_apart =
+                    at_step == step + 1 || (at_step == 0 && (begins_apart || o.s.T == step + 1));
+                const unsigned char* expected = from_apart
+                                                    ? obs->before + i * O * item
+                                                    : o.obs->before + (at_step == 0 ? last : own) * O * item;
+                for (int k = 0; k < O * item; k++)
+                    expect(t, "byte of obs", own * O * item + k, o.obs->after[own * O * item + k],
+                           expected[k], 0);
+                if (at_step == o.s.T) continue;
+                const bool stored = at_step == step;
+                expect(t, "reward", row, F(AFTER(o.reward)[row]),
+                       F(stored ? BEFORE(reward)[i] : BEFORE(o.reward)[row]), 0);
+                expect(t, "done", row, o.done->after[row],
+                       !stored ? o.done->before[row]
+                               : terminated->before[i] || (begins_apart && truncated->before[i]),
+                       0);
             }
         clear(t);
     }
@@ -3208,16 +3474,20 @@ static const struct NamedOp {
     {"random_order", op_random_order, false},
     {"ppo_observe", op_ppo_observe, false},
     {"ppo_act", op_ppo_act, false},
+    {"ppo_store", op_ppo_store, false},
     {"ppo_episodes", op_ppo_episodes, false},
     {"ppo_values", op_ppo_values, false},
     {"ppo_advantages", op_ppo_advantages, false},
     {"ppo_loss", op_ppo_loss, false},
     {"clip_gradients", op_clip_gradients, false},
     {"policy_sample", op_policy_sample, false},
+    {"policy_sample of a categorical policy", op_categorical_sample, false},
     {"entropy_coef", op_entropy_coef, false},
     {"awr_weight", op_awr_weight, false},
     {"actor_q_loss", op_actor_q_loss, false},
     {"actor_loss", op_actor_loss, false},
+    {"expected_q_loss", op_expected_q_loss, false},
+    {"actor_loss of a categorical policy", op_categorical_loss, false},
     {"td_target", op_td_target, false},
     {"q_loss", op_q_loss, false},
     {"diversity_loss", op_diversity_loss, false},

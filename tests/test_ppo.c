@@ -30,8 +30,8 @@ typedef struct Training {
 } Training;
 
 static void free_training(Training* t) {
-    uf_ppo_free(t->ppo);
     uf_ppo_envs_free(t->envs);
+    uf_ppo_free(t->ppo);
 }
 
 static UfPpoEnvs* envs_of(const UfPpoConfig* const* configs, int P) {
@@ -146,7 +146,7 @@ static void test_resumed_equals_uninterrupted(void** state) {
         Training straight = train(c, 2, 5, 2), stopped = train(c, 2, 2, 1), resumed = {.envs = envs_of(c, 2)};
         assert_ok(uf_ppo_save(stopped.ppo, stopped.envs, path));
         free_training(&stopped);
-        assert_ok(uf_ppo_load(&resumed.ppo, path, 2, false));
+        assert_ok(uf_ppo_load(&resumed.ppo, path, NULL, 2, false));
         assert_ok(uf_ppo_load_envs(resumed.ppo, resumed.envs, path));
         assert_int_equal(uf_ppo_iteration(resumed.ppo), 2);
         for (int i = 0; i < 3; i++) assert_ok(uf_ppo_iterate(resumed.ppo, resumed.envs));
@@ -499,14 +499,14 @@ static void test_damaged_checkpoints(void** state) {
         free_training(&t);
         uf_free(c);
     }
-    assert_int_equal(uf_ppo_load(&ppo, "tests/data/update_bc.h5", 1, false), UF_ERR_FORMAT);
+    assert_int_equal(uf_ppo_load(&ppo, "tests/data/update_bc.h5", NULL, 1, false), UF_ERR_FORMAT);
     assert_error("update_bc.h5: is no checkpoint of PPO");
-    assert_int_equal(uf_ppo_load(&ppo, "no/such.h5", 1, false), UF_ERR_IO);
+    assert_int_equal(uf_ppo_load(&ppo, "no/such.h5", NULL, 1, false), UF_ERR_IO);
     assert_null(ppo);
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
     assert_true(H5Ldelete(file, "adam_v/actor/0/kernel", H5P_DEFAULT) >= 0);
     H5Fclose(file);
-    assert_int_equal(uf_ppo_load(&ppo, path, 1, false), UF_ERR_FORMAT);
+    assert_int_equal(uf_ppo_load(&ppo, path, NULL, 1, false), UF_ERR_FORMAT);
     assert_error("adam_v/actor/0/kernel");
     assert_null(ppo);
 }

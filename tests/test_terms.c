@@ -197,6 +197,87 @@ static void test_log_std(void** state) {
     assert_true(isnan(uf_clip(NAN, -1, 1)));
 }
 
+// ---- categorical policy ----
+
+typedef struct Kinds {
+    int count, data;
+    double bc, dlp, da[8];
+} Kinds;
+
+// bc * -log pi[data] + <da, pi> + dlp * sum of pi log pi, by definition.
+static double kinds_loss(const double* m, const void* context) {
+    const Kinds* c = context;
+    double total = 0, loss = 0;
+    for (int i = 0; i < c->count; i++) total += exp(m[i]);
+    for (int i = 0; i < c->count; i++)
+        loss += exp(m[i]) / total * (c->da[i] + c->dlp * log(exp(m[i]) / total));
+    return loss - c->bc * log(exp(m[c->data]) / total);
+}
+
+static void test_categorical(void** state) {
+    (void)state;
+    UfRandom r = random_of(11);
+    for (int k = 0; k < POINTS; k++) {
+        Kinds c = {1 + k % 8, 0, k % 3 ? draw(&r, 0, 2) : 0, k % 5 ? draw(&r, -2, 2) : 0, {0}};
+        double m[8], entropy = 0, mean_da = 0, sum = 0;
+        c.data = (int)draw(&r, 0, c.count);
+        for (int i = 0; i < c.count; i++) m[i] = draw(&r, -4, 4);
+        for (int i = 0; i < c.count; i++) c.da[i] = k % 2 ? draw(&r, -3, 3) : 0;
+        const UfCategorical pi = uf_categorical(m, c.count);
+        for (int i = 0; i < c.count; i++) {
+            const double p = exp(m[i] - pi.log_z);
+            sum += p;
+            mean_da += p * c.da[i];
+            entropy -= p * log(p);
+        }
+        assert_close(sum, 1, 1e-14);
+        assert_close(pi.mean_log_prob, -entropy, 1e-13);
+        for (int i = 0; i < c.count; i++) {
+            const double got = uf_categorical_head_grad(pi, m[i], i == c.data, c.bc, c.da[i], mean_da, c.dlp);
+            assert_close(got, slope(kinds_loss, m, c.count, i, STEP, &c), tolerance(kinds_loss(m, &c), got));
+        }
+    }
+    // Outputs whose exponentials leave any range: certain, and nothing to learn.
+    const double far[3] = {1e4, -1e4, 0};
+    const UfCategorical pi = uf_categorical(far, 3);
+    assert_close(pi.log_z, 1e4, 0);
+    assert_close(pi.mean_log_prob, 0, 0);
+    assert_close(uf_categorical_head_grad(pi, far[0], 1, 2, 0, 0, 3), 0, 0);
+    assert_close(uf_categorical_head_grad(pi, far[1], 1, 2, 0, 0, 3), -2, 0);  // the data say otherwise
+    const double broken[2] = {0, NAN};
+    assert_true(isnan(uf_categorical(broken, 2).log_z) && isnan(uf_categorical(broken, 2).mean_log_prob));
+}
+
+// Gumbel numbers have the distribution exp(-exp(-x)); choices by them have the probabilities softmax(m).
+static void test_categorical_choice(void** state) {
+    (void)state;
+    for (double eps = -8; eps <= 8; eps += 0.25) {
+        // Phi of eps above 5 is 1 to double's last digits: 1 - Phi is compared.
+        const double x = uf_gumbel(eps), tail = erfc(eps / sqrt(2)) / 2, above = -expm1(-exp(-x));
+        assert_close(above / tail, 1, 1e-12);
+        if (eps > -8) assert_true(x > uf_gumbel(eps - 0.25));
+    }
+    const double m[4] = {0.3, -1.2, 1.1, -0.4};
+    const UfCategorical pi = uf_categorical(m, 4);
+    enum { DRAWS = 200000 };
+    int counts[4] = {0};
+    UfRandom r = random_of(12);
+    for (int k = 0; k < DRAWS; k++) {
+        double eps[4];
+        for (int i = 0; i < 4; i++) eps[i] = uf_random_normal(&r);
+        counts[uf_categorical_choice(m, eps, 4)]++;
+    }
+    double chi = 0;
+    for (int i = 0; i < 4; i++) {
+        const double expected = DRAWS * exp(m[i] - pi.log_z);
+        chi += (counts[i] - expected) * (counts[i] - expected) / expected;
+    }
+    if (chi > 16.3) fail_msg("chi squared of choices is %g, of 3 degrees of freedom", chi);  // 1 in 1000
+    assert_int_equal(uf_categorical_choice(m, NULL, 4), 2);
+    assert_int_equal(uf_categorical_choice((const double[]){2, 5, 5}, NULL, 3), 1);  // the first of equals
+    assert_int_equal(uf_categorical_choice((const double[]){-INFINITY, -1e300, -INFINITY}, NULL, 3), 1);
+}
+
 // ---- actor ----
 
 static void test_actor_scalars(void** state) {
@@ -207,7 +288,7 @@ static void test_actor_scalars(void** state) {
         const double w = exp(advantage * temperature);
         assert_close(uf_awr_weight(advantage, temperature, clip), fmin(w, clip), 1e-13 * clip);
         const double mean_log_prob = draw(&r, -10, 10);
-        assert_close(uf_entropy_coef_grad(mean_log_prob, 6), -mean_log_prob + 6, 1e-14);
+        assert_close(uf_entropy_coef_grad(mean_log_prob, -6), -mean_log_prob + 6, 1e-14);
     }
     assert_close(uf_awr_weight(0, 3, 100), 1, 0);
     assert_close(uf_awr_weight(2, 0, 100), 1, 0);
@@ -335,10 +416,10 @@ typedef struct Softmax {
 static double logsumexp(const double* q, const void* context) {
     const Softmax* c = context;
     double dq[8];
-    return uf_cql_logsumexp(q, c->count, c->temperature, dq);
+    return uf_log_sum_exp(q, c->count, 1, c->temperature, dq);
 }
 
-static void test_cql(void** state) {
+static void test_log_sum_exp(void** state) {
     (void)state;
     UfRandom r = random_of(7);
     for (int k = 0; k < POINTS; k++) {
@@ -346,7 +427,7 @@ static void test_cql(void** state) {
         double q[8], dq[8], sum = 0, plain = 0;
         for (int i = 0; i < c.count; i++) q[i] = draw(&r, -5, 5);
         if (k % 7 == 0) q[c.count - 1] = q[0];  // ties
-        const double value = uf_cql_logsumexp(q, c.count, c.temperature, dq);
+        const double value = uf_log_sum_exp(q, c.count, 1, c.temperature, dq);
         for (int i = 0; i < c.count; i++) {
             // Fifth derivatives grow as 1 / temperature^4: the step follows it.
             assert_close(dq[i], slope(logsumexp, q, c.count, i, STEP * c.temperature, &c),
@@ -362,7 +443,7 @@ static void test_cql(void** state) {
     for (double temperature = 0.1; temperature < 11; temperature *= 10)
         for (int k = 0; k < 3; k++) {
             double dq[4], sum = 0;
-            const double value = uf_cql_logsumexp(huge[k], 4, temperature, dq);
+            const double value = uf_log_sum_exp(huge[k], 4, 1, temperature, dq);
             assert_true(value >= huge[k][0] && value <= huge[k][0] + temperature * log(4) + 1e-11);
             for (int i = 0; i < 4; i++) {
                 assert_true(dq[i] >= 0 && dq[i] <= 1);
@@ -371,6 +452,11 @@ static void test_cql(void** state) {
             assert_close(sum, 1, 1e-15);
             if (k == 0) assert_close(value, 1e4 + temperature * log(4), 1e-11);
         }
+    // Numbers that lie apart, as groups of rows do; those between are left alone.
+    double apart[7] = {1, 50, -2, 50, 0.5, 50, 3}, soft[7] = {9, 9, 9, 9, 9, 9, 9}, dense[4];
+    assert_close(uf_log_sum_exp(apart, 4, 2, 0.7, soft),
+                 uf_log_sum_exp((const double[]){1, -2, 0.5, 3}, 4, 1, 0.7, dense), 0);
+    for (int i = 0; i < 7; i++) assert_close(soft[i], i % 2 ? 9 : dense[i / 2], 0);
 }
 
 // ---- value ----
@@ -441,27 +527,27 @@ static void test_model_loss(void** state) {
 // ---- PPO ----
 
 enum { MAX_KINDS = 7 };
-typedef struct Categorical {
+typedef struct PpoCategorical {
     int A, chosen;
     double dlp, dh;
-} Categorical;
+} PpoCategorical;
 
-static double categorical_loss(const double* logits, const void* context) {
-    const Categorical* c = context;
+static double ppo_categorical_loss(const double* logits, const void* context) {
+    const PpoCategorical* c = context;
     double log_p[MAX_KINDS];
     const double entropy = uf_log_softmax(log_p, logits, c->A);
     return c->dlp * log_p[c->chosen] + c->dh * entropy;
 }
 
-static void test_categorical(void** state) {
+static void test_ppo_categorical(void** state) {
     (void)state;
     UfRandom r = random_of(10);
     for (int k = 0; k < POINTS; k++) {
         const int A = 1 + k % MAX_KINDS;
-        const Categorical c = {A, k / MAX_KINDS % A, draw(&r, -2, 2), draw(&r, -2, 2)};
+        const PpoCategorical c = {A, k / MAX_KINDS % A, draw(&r, -2, 2), draw(&r, -2, 2)};
         double logits[MAX_KINDS], log_p[MAX_KINDS], d[MAX_KINDS], sum = 0, entropy = 0;
         for (int i = 0; i < A; i++) logits[i] = draw(&r, -4, 4);
-        const double given = uf_log_softmax(log_p, logits, A), value = categorical_loss(logits, &c);
+        const double given = uf_log_softmax(log_p, logits, A), value = ppo_categorical_loss(logits, &c);
         for (int i = 0; i < A; i++) sum += exp(logits[i]);
         for (int i = 0; i < A; i++) {
             const double p = exp(logits[i]) / sum;
@@ -471,7 +557,7 @@ static void test_categorical(void** state) {
         assert_close(given, entropy, 1e-13);
         uf_categorical_grad(d, log_p, A, given, c.chosen, c.dlp, c.dh);
         for (int i = 0; i < A; i++)
-            assert_close(d[i], slope(categorical_loss, logits, A, i, STEP, &c), tolerance(value, d[i]));
+            assert_close(d[i], slope(ppo_categorical_loss, logits, A, i, STEP, &c), tolerance(value, d[i]));
         // The kinds share (0, 1) in order.
         double below = 0;
         for (int i = 0; i < A; i++) {
@@ -607,14 +693,15 @@ static void test_clip_and_decay(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policy_sample),  cmocka_unit_test(test_saturation),
-        cmocka_unit_test(test_density),        cmocka_unit_test(test_bc_loss),
-        cmocka_unit_test(test_log_std),        cmocka_unit_test(test_actor_scalars),
-        cmocka_unit_test(test_target),         cmocka_unit_test(test_q_loss),
-        cmocka_unit_test(test_diversity),      cmocka_unit_test(test_cql),
-        cmocka_unit_test(test_value_loss),     cmocka_unit_test(test_model_loss),
-        cmocka_unit_test(test_categorical),    cmocka_unit_test(test_normal),
-        cmocka_unit_test(test_ppo_losses),     cmocka_unit_test(test_gae),
+        cmocka_unit_test(test_policy_sample),   cmocka_unit_test(test_saturation),
+        cmocka_unit_test(test_density),         cmocka_unit_test(test_bc_loss),
+        cmocka_unit_test(test_log_std),         cmocka_unit_test(test_actor_scalars),
+        cmocka_unit_test(test_target),          cmocka_unit_test(test_q_loss),
+        cmocka_unit_test(test_diversity),       cmocka_unit_test(test_log_sum_exp),
+        cmocka_unit_test(test_value_loss),      cmocka_unit_test(test_model_loss),
+        cmocka_unit_test(test_categorical),     cmocka_unit_test(test_categorical_choice),
+        cmocka_unit_test(test_ppo_categorical), cmocka_unit_test(test_normal),
+        cmocka_unit_test(test_ppo_losses),      cmocka_unit_test(test_gae),
         cmocka_unit_test(test_clip_and_decay),
     };
     return cmocka_run_group_tests_name("terms", tests, NULL, NULL);

@@ -40,6 +40,12 @@ for precision in fp32 tf32 bf16; do
     check "verify in $precision" "$UNIFLORAL" verify --device cuda --precision $precision tests/data/update_*.h5
 done
 says "traces are the host's" "are replayed on the CPU" "$UNIFLORAL" verify --device cuda tests/data/classic_traces.h5
+check "verify of gridworlds" "$UNIFLORAL" verify --device cuda tests/data/minigrid_traces.h5
+check "it says what is the host's" "$UNIFLORAL" verify --device cuda tests/data/minigrid_tiles.h5
+check "in so many words" grep -q "on the CPU: tiles" "$T/out"
+check "bench of gridworlds" "$UNIFLORAL" bench --env MiniGrid-DoorKey-5x5-v0 --device cuda --envs 100 --steps 2 --windows 5
+check "with what a step moves" grep -Eq '"observation_bytes": 147, .*"device": "cuda .*"bytes_per_step": 347, "gb_per_second": ' "$T/out"
+says "more gridworlds than there is memory" "lower the number of environments" "$UNIFLORAL" bench --env MiniGrid-DoorKey-16x16-v0 --device cuda --envs 2147483647
 model=../shared/oracle/dynamics.h5
 for precision in fp32 tf32 bf16; do
     name="verify a world model in $precision"
@@ -55,6 +61,24 @@ cat >"$T/small.json" <<JSON
 JSON
 check "train on the device" "$UNIFLORAL" train "$T/small.json" --device cuda --quiet --out "$T/run"
 check "and evaluate on the host" "$UNIFLORAL" eval "$T/run" --episodes 2 --json
+ppo=("$UNIFLORAL" ppo --env MiniGrid-Empty-5x5-v0 --quiet --population 2 --set num_envs=4 --set num_steps=16 --set num_minibatches=2
+    --set layer_width=16 --set log_interval=2 --set checkpoint_interval=3 --set eval_final_episodes=4)
+recording=../shared/oracle/ppo_update.h5
+for precision in fp32 tf32 bf16; do
+    name="verify updates of PPO in $precision"
+    if [[ -r $recording ]]; then check "$name" "$UNIFLORAL" verify --device cuda --precision $precision $recording; else echo "skip $name: no $recording"; fi
+    check "PPO in $precision" "${ppo[@]}" --steps 256 --device cuda --precision $precision --out "$T/ppo_$precision"
+done
+check "PPO goes on, on the CPU" "$UNIFLORAL" ppo --resume "$T/ppo_fp32" --device cpu --quiet
+check "the same of PPO again" "${ppo[@]}" --steps 256 --device cuda --precision fp32 --out "$T/ppo_again"
+lines() { sed -E 's/"(seconds|steps_per_second)": [^,]*, //g' "$1/log.jsonl"; }
+check "gives the same lines" diff <(lines "$T/ppo_fp32") <(lines "$T/ppo_again")
+"$UNIFLORAL" bench --ppo --env MiniGrid-Empty-5x5-v0 --set num_envs=2 --set num_steps=8 --set num_minibatches=2 --device cuda --steps 1 \
+    --windows 5 >"$T/bench" 2>&1
+for key in frames_per_second seconds_for_1m_frames_each busy_ms_per_iteration; do
+    check "bench of PPO has $key" grep -q "\"$key\": " "$T/bench"
+done
+check "a recorded iteration, and one launch" grep -q '"launches_beside_recorded": 1,' "$T/bench"
 check "twice" "$UNIFLORAL" train "$T/small.json" --device cuda --precision fp32 --quiet --out "$T/a"
 check "in fp32" "$UNIFLORAL" train "$T/small.json" --device cuda --precision fp32 --quiet --out "$T/b"
 final() { sed -E 's/"(seconds|updates_per_second|elapsed|time)[a-z_]*": *[0-9.e+-]+,?//g' "$1/log.jsonl" | tail -n 3; }

@@ -15,6 +15,7 @@
 #define __device__
 #define __host__
 #define __launch_bounds__(...)
+#define __grid_constant__
 // All shared memory lies in one section, which is filled with NaN before every block.
 #define __shared__ static __attribute__((section("uf_shared")))
 
@@ -30,6 +31,14 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
     float x, y, z, w;
 };
+struct alignas(8) uint2 {
+    uint32_t x, y;
+};
+struct alignas(16) uint4 {
+    uint32_t x, y, z, w;
+};
+inline uint2 make_uint2(uint32_t x, uint32_t y) { return uint2{x, y}; }
+inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return uint4{x, y, z, w}; }
 inline float2 make_float2(float x, float y) { return float2{x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return float4{x, y, z, w}; }
 
@@ -38,6 +47,7 @@ inline float4 make_float4(float x, float y, float z, float w) { return float4{x,
 enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCWARP, UF_HOST_SHUFFLE, UF_HOST_ALL, UF_HOST_MMA };
 
 void __syncthreads();
+int __syncthreads_or(int predicate);
 void __syncwarp();
 // Hands in `bits` and gets those of another lane of the warp; every lane takes part.
 uint64_t uf_host_exchange(UfHostMeeting what, uint64_t bits, int from_lane);
@@ -81,6 +91,13 @@ inline uint32_t __float_as_uint(float x) {
 __extension__ typedef unsigned __int128 UfHostUint128;
 inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
     return static_cast<uint64_t>(static_cast<UfHostUint128>(a) * b >> 64);
+}
+
+// Threads take turns between meetings, so that nothing comes in between.
+inline unsigned long long atomicMax(unsigned long long* at, unsigned long long x) {
+    const unsigned long long before = *at;
+    if (x > before) *at = x;
+    return before;
 }
 
 // ---- runtime ----

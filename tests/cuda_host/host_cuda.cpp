@@ -190,6 +190,16 @@ void __syncthreads() {
     meet(UF_HOST_SYNCTHREADS, 0, static_cast<int>(blockDim.x), &num_at_barrier);
 }
 
+// It meets twice, so that nobody hands in the next before all have read.
+int __syncthreads_or(int predicate) {
+    fibres[threadIdx.x].given[0] = static_cast<uint64_t>(predicate != 0);
+    __syncthreads();
+    int result = 0;
+    for (unsigned i = 0; i < blockDim.x; i++) result = result || fibres[i].given[0];
+    __syncthreads();
+    return result;
+}
+
 static void meet_warp(UfHostMeeting what) {
     const int warp = static_cast<int>(threadIdx.x) / WARP, first = warp * WARP;
     if (first + WARP > static_cast<int>(blockDim.x)) give_up("a warp function in a warp that is not whole");

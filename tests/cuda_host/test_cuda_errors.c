@@ -5,6 +5,7 @@
 #include "core/bench.h"
 #include "host_cuda.h"
 #include "kernels.h"
+#include "navix.h"
 
 static UfHostCuda healthy;
 
@@ -67,6 +68,21 @@ static void test_no_blas(void** state) {
 static void test_precision(void** state) {
     (void)state;
     expect_refused("fp16", UF_ERR_ARGUMENT, "precision 'fp16'", "expected fp32, tf32 or bf16");
+}
+
+// What only who measures sets.
+static void test_passes(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    static const char* const good[] = {"", "layers", "16", "32", "64"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", good[i], 1), 0);
+        assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
+        uf_backend_close(be);
+    }
+    assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", "whole", 1), 0);
+    expect_refused("fp32", UF_ERR_ARGUMENT, "UNIFLORAL_CUDA_PASSES is 'whole'", "expected layers, or 16");
+    assert_int_equal(unsetenv("UNIFLORAL_CUDA_PASSES"), 0);
 }
 
 static void test_memory(void** state) {
@@ -244,6 +260,71 @@ static void test_clock(void** state) {
     uf_backend_close(be);
 }
 
+// ---- gridworlds ----
+
+static void expect_no_grids(int64_t n, NxObservation observation, UfStatus status, const char* piece) {
+    NxBatch* batch = NULL;
+    NxOptions options;
+    nx_default_options(&options);
+    options.device = "cuda";
+    options.observation = observation;
+    options.autoreset = NX_SAME_STEP;
+    assert_int_equal(nx_create(&batch, "MiniGrid-Empty-8x8-v0", n, 0, &options), status);
+    assert_null(batch);
+    assert_error(piece);
+    assert_int_equal(uf_host_cuda.used_bytes, 0);
+}
+
+static void test_grids(void** state) {
+    (void)state;
+    NxBatch* batch;
+    NxOptions options;
+    nx_default_options(&options);
+    options.device = "auto";
+    uf_host_cuda.driver_version = 0;
+    expect_no_grids(10, NX_OBS_FULL, UF_ERR_DEVICE, "no NVIDIA driver");
+    assert_ok(nx_create(&batch, "MiniGrid-Empty-8x8-v0", 3, 0, &options));
+    assert_int_equal(nx_on_device(batch), 0);
+    nx_free(batch);
+    uf_host_cuda = healthy;
+    expect_no_grids(0, NX_OBS_FULL, UF_ERR_ARGUMENT, "0 environments; expected at least 1");
+    uf_host_cuda.total_bytes = 1 << 20;
+    expect_no_grids(10000, NX_OBS_FULL, UF_ERR_MEMORY,
+                    "MiniGrid-Empty-8x8-v0: 10000 environments need 0.00128 GB for their state; the device has");
+    assert_error("lower the number of environments");
+    // each of the arrays of pictures, one after another
+    for (size_t total = 1 << 18; total < 8 << 20; total += 1 << 18) {
+        uf_host_cuda.total_bytes = total;
+        if (nx_create(&batch, "MiniGrid-Empty-8x8-v0", 2000, 0,
+                      &(NxOptions){.see_through_walls = -1, .device = "cuda", .observation = NX_OBS_RGB}) ==
+            UF_OK) {
+            void* array;
+            assert_int_equal(nx_reserve(batch, &array, 1 << 30), UF_ERR_MEMORY);
+            assert_error("lower the number of environments");
+            assert_null(array);
+            nx_free(batch);
+            assert_true(total > 1 << 20);
+        } else {
+            assert_error("lower the number of environments");
+            assert_true(total < 4 << 20);
+        }
+        assert_int_equal(uf_host_cuda.used_bytes, 0);
+    }
+    uf_host_cuda = healthy;
+    // a launch that fails is heard of when somebody waits, and then for good
+    options.device = "cuda";
+    assert_ok(nx_create(&batch, "MiniGrid-Empty-8x8-v0", 3, 0, &options));
+    uf_host_cuda.fail_launch = uf_host_cuda.num_launches;
+    assert_ok(nx_reset(batch, &(NxOutput){0}));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(nx_sync(batch), UF_ERR_DEVICE);
+        assert_error("reset gridworlds");
+    }
+    nx_free(batch);
+    uf_host_cuda.fail_launch = uf_host_cuda.num_launches + 1;  // the first is a trial
+    expect_no_grids(10, NX_OBS_FULL, UF_ERR_DEVICE, "gridworlds");
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, heal)
     const struct CMUnitTest tests[] = {
@@ -259,6 +340,8 @@ int main(void) {
         TEST(test_no_plan),
         TEST(test_list_without_room),
         TEST(test_clock),
+        TEST(test_passes),
+        TEST(test_grids),
     };
     return cmocka_run_group_tests_name("cuda errors", tests, keep_healthy, NULL);
 }
