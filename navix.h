@@ -15,7 +15,7 @@
 // nx_step and nx_show only start their work, in the order of the calls, and return; who reads what they write by other
 // means than nx_download calls nx_sync before. So a bad action is found when nobody waits: that step and all that is
 // started after it do nothing, until one of nx_sync, nx_download, nx_get_state, nx_set_state, nx_mission, nx_save,
-// nx_restore and nx_step_with_obstacles, which wait, says so, once. nx_upload waits for its copy and says nothing.
+// nx_restore, nx_seed and nx_step_with_obstacles, which wait, says so, once. nx_upload waits for its copy and says nothing.
 // Sources: MiniGrid 3.2.0 (the norm), NAVIX 0.11.0 (rules "navix").
 #ifndef NAVIX_H
 #define NAVIX_H

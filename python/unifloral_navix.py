@@ -201,7 +201,7 @@ class NavixVectorEnv(VectorEnv):
     """num_envs gridworlds in one batch of navix.h.
 
     env_id             "MiniGrid-DoorKey-8x8-v0", "Navix-Empty-5x5-v0", ...: ids()
-    seed               of the levels until reset(seed=...); None: from the operating system
+    seed               as if the first reset had it; None: from the operating system
     observation        "first_person" (MiniGrid's), "full", "one_hot", "symbolic", "flat", "rgb", "rgb_first_person",
                        "categorical", "categorical_first_person", "none"
     image_only         the image alone instead of the dict of image, direction and mission ("flat" always is alone)
@@ -254,8 +254,8 @@ class NavixVectorEnv(VectorEnv):
         self.metadata = {**self.metadata, "autoreset_mode": mode}
         self._mode, self._copy, self._options, self._agent_pov = mode, copy, options, agent_pov
         self._statistics = episode_statistics
-        seed = secrets.randbits(64) if seed is None else self._check_seed(seed)
-        self._batch = _Batch(env_id, num_envs, seed, options)
+        self._first_seed = secrets.randbits(64) if seed is None else self._check_seed(seed)
+        self._batch = _Batch(env_id, num_envs, self._first_seed, options)
 
         self._navix = rules == "navix" or (rules is None and env_id.startswith("Navix-"))
         self._flat = observation == "flat"
@@ -365,8 +365,11 @@ class NavixVectorEnv(VectorEnv):
         self._check_open()
         mask = self._check_reset_options(seed, options)
         super().reset(seed=seed)
+        if seed is None and mask is None:  # the first reset gives the constructor's first levels
+            seed = self._first_seed
         if seed is not None:
             _check(_library.nx_seed(self._batch.handle, self._check_seed(seed)))
+        self._first_seed = None
         if mask is None:
             arrays = self._call(_library.nx_reset)
             self._ended[:] = False

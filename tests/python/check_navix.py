@@ -304,6 +304,30 @@ def case_seeds():
     assert (fresh[0] != fresh[1]).any()
     seeded = [NavixVectorEnv("MiniGrid-DoorKey-8x8-v0", 8, observation="full", seed=4).reset()[0]["image"] for _ in range(2)]
     same(*seeded)
+    env = NavixVectorEnv("MiniGrid-DoorKey-8x8-v0", 8, observation="full", seed=4)
+    env.step(np.zeros(8, int))
+    same(env.reset()[0]["image"], seeded[0])  # the constructor's seed is the first reset's
+    assert (env.reset()[0]["image"] != seeded[0]).any()
+    same(env.reset(seed=4)[0]["image"], seeded[0])
+
+
+def case_missions():
+    for mode in (AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP):
+        env = NavixVectorEnv("MiniGrid-Fetch-5x5-N2-v0", 6, seed=0, max_steps=4, autoreset_mode=mode)
+        rng, seen = np.random.default_rng(0), set()
+
+        def check(mission):
+            assert mission == tuple(env._mission(i) for i in range(6))
+            seen.add(mission)
+
+        check(env.reset()[0]["mission"])
+        saved = env.save()
+        for _ in range(40):
+            check(env.step(rng.integers(0, 7, 6))[0]["mission"])
+        env.restore(saved)
+        check(env.observe()["mission"])
+        check(env.reset(options={"reset_mask": np.arange(6) < 3})[0]["mission"])
+        assert len(seen) > 8
 
 
 def case_disabled_and_reset_mask():
