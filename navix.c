@@ -290,7 +290,8 @@ static inline __attribute__((always_inline)) void step_one(const Call* call, int
     const NxBatch* b = call->batch;
     const NxOutput* out = call->out;
     NxEnv* env = env_at(b, i);
-    if (nx_take_turn(&b->layout, env, i, call->actions, call->obstacles, out, step) == NX_TURN_LAST) {
+    const int action = call->actions ? call->actions[i] : NX_RESET;
+    if (nx_take_turn(&b->layout, env, i, action, call->obstacles, out, step) == NX_TURN_LAST) {
         const size_t bytes = nx_observer_shape(b->observer).bytes;
         if (out->final_obs) nx_observe(b->observer, env, 1, (uint8_t*)out->final_obs + (size_t)i * bytes);
         nx_begin_episode(&b->layout, env);
@@ -552,6 +553,7 @@ UfStatus nx_reserve(NxBatch* b, void** out, size_t bytes) {
 }
 
 void nx_release(NxBatch* b, void* memory) {
+    if (!b || !memory) return;
     if (ON_DEVICE(b))
         b->backend->release(b->backend, memory);
     else

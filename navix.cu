@@ -265,12 +265,12 @@ __device__ void observe(const NxLayout& layout, const Call& c, const Shared& s, 
 
 // Environment e of the block, observations aside. Writes the one cell that an action may have changed itself.
 template <int RULES>
-__device__ inline int take_turn(const NxLayout& layout, const Call& c, NxEnv* env, int64_t i) {
-    const int front = c.actions ? nx_front(&layout, env) : -1;
+__device__ inline int take_turn(const NxLayout& layout, const Call& c, NxEnv* env, int64_t i, int action) {
+    const int front = action != NX_RESET ? nx_front(&layout, env) : -1;
     NxCell *cells = nx_cells(env), *contents = nx_contents(&layout, env);
     const NxCell before = front >= 0 ? cells[front] : static_cast<NxCell>(0),
                  inside = front >= 0 && contents ? contents[front] : static_cast<NxCell>(0);
-    const NxTurn turn = nx_take_turn(&layout, env, i, c.actions, c.obstacles, &c.out,
+    const NxTurn turn = nx_take_turn(&layout, env, i, action, c.obstacles, &c.out,
                                      RULES == NX_RULES_NAVIX ? nx_navix_step : nx_step_env);
     if (turn != NX_TURN_STEP || env->num_obstacles) return WHOLE | (turn == NX_TURN_LAST ? ENDED : 0);
     uint8_t* block = c.blocks + i * layout.env_bytes;
@@ -292,20 +292,23 @@ template <int RULES>
 __global__ void __launch_bounds__(BLOCK)
     call_kernel(const __grid_constant__ NxLayout layout, const __grid_constant__ Call c) {
     __shared__ uint8_t marks[BLOCK];
-    if (c.status->found) {
-        if (thread() == 0 && blockIdx.x == 0) c.status->halted = 1;
-        return;
-    }
     const Shared s = {reinterpret_cast<uint8_t*>(uf_shared_memory()), &c.places, layout.view * layout.view};
     const int64_t first = static_cast<int64_t>(blockIdx.x) * c.envs;
     const int count = static_cast<int>(c.n - first < c.envs ? c.n - first : c.envs), e = thread();
     const bool mine = e < count, follows = c.mode != SHOW && layout.autoreset == NX_SAME_STEP;
     NxEnv* env = s.env(mine ? e : 0);
+    // what is read before blocks come does not cost a wait of its own
+    const bool halts = c.status->found;
+    const int action = mine && c.actions ? c.actions[first + e] : static_cast<int>(NX_RESET);
     load_blocks(c, s, first, count);
+    if (halts) {
+        if (thread() == 0 && blockIdx.x == 0) c.status->halted = 1;
+        return;
+    }
     __syncthreads();
     int mark = 0;
     if (mine && c.mode != SHOW) {
-        mark = take_turn<RULES>(layout, c, env, first + e);
+        mark = take_turn<RULES>(layout, c, env, first + e, action);
         marks[e] = static_cast<uint8_t>(mark);
     }
     if (follows && c.out.final_obs) {

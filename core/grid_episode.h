@@ -24,16 +24,17 @@ typedef enum NxTurn {
                     // observation is taken
 } NxTurn;
 
-// Environment i of a call.   Nullable: actions (n): a reset; obstacles (n, num_obstacles, 2)
-static inline UF_HD NxTurn nx_take_turn(const NxLayout* layout, NxEnv* env, int64_t i, const uint8_t* actions,
+enum { NX_RESET = -1 };
+
+// Environment i of a call: an action, or NX_RESET.   Nullable: obstacles (n, num_obstacles, 2)
+static inline UF_HD NxTurn nx_take_turn(const NxLayout* layout, NxEnv* env, int64_t i, int action,
                                         const int32_t* obstacles, const NxOutput* out, NxStep* step) {
     NxResult result = {0, false, false};
-    const bool resets = !actions || (env->ended && layout->autoreset == NX_NEXT_STEP);
+    const bool resets = action == NX_RESET || (env->ended && layout->autoreset == NX_NEXT_STEP);
     if (resets) {
         nx_begin_episode(layout, env);
     } else {
-        result =
-            step(layout, env, actions[i], obstacles ? obstacles + 2 * i * layout->spec.count : obstacles);
+        result = step(layout, env, action, obstacles ? obstacles + 2 * i * layout->spec.count : obstacles);
         env->ended = result.terminated || result.truncated;
         env->episode_return += result.reward;
     }

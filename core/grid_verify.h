@@ -9,8 +9,8 @@
 // by one of those below, on the CPU.
 UfStatus nx_verify_traces(const char* path, const char* device, char** text, bool* passed);
 
-UfStatus nx_verify_navix(const UfH5* h5, UfReport* report);     // /navix: by NAVIX's
-UfStatus nx_verify_tiles(const UfH5* h5, UfReport* report);     // /tiles, byte by byte
-UfStatus nx_verify_frames(const UfH5* h5, UfReport* report);    // /frames
+UfStatus nx_verify_navix(const UfH5* h5, UfReport* report);   // /navix: by NAVIX's
+UfStatus nx_verify_tiles(const UfH5* h5, UfReport* report);   // /tiles, byte by byte
+UfStatus nx_verify_frames(const UfH5* h5, UfReport* report);  // /frames
 
 #endif

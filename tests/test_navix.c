@@ -1067,6 +1067,36 @@ static void refuse(const char* id, int64_t n, NxOptions options, UfStatus status
         refuse("MiniGrid-Empty-5x5-v0", 1, o, UF_ERR_ARGUMENT, says); \
     } while (0)
 
+// The calls that a device needs are there on the CPU too, and do what they say.
+static void test_arrays(void** state) {
+    (void)state;
+    NxBatch* batch = create("MiniGrid-Empty-5x5-v0", 3, defaults());
+    const uint8_t actions[3] = {NX_LEFT, NX_RIGHT, NX_FORWARD};
+    uint8_t direction[3] = {9, 9, 9};
+    void *there, *out;
+    assert_int_equal(nx_on_device(batch), 0);
+    assert_ok(nx_reserve(batch, &there, sizeof actions));
+    assert_ok(nx_reserve(batch, &out, sizeof direction));
+    assert_memory_equal(out, ((const uint8_t[3]){0, 0, 0}), 3);
+    assert_ok(nx_upload(batch, there, actions, sizeof actions));
+    assert_ok(nx_step(batch, there, &(NxOutput){.direction = out}));
+    assert_ok(nx_sync(batch));
+    assert_ok(nx_download(batch, direction, out, sizeof direction));
+    assert_memory_equal(direction, ((const uint8_t[3]){NORTH, SOUTH, EAST}), 3);
+    assert_int_equal(nx_reserve(batch, NULL, 1), UF_ERR_ARGUMENT);
+    assert_error("nx_reserve: out is NULL");
+    assert_int_equal(nx_upload(batch, there, NULL, 1), UF_ERR_ARGUMENT);
+    assert_error("nx_upload: from is NULL");
+    assert_int_equal(nx_download(NULL, direction, there, 1), UF_ERR_ARGUMENT);
+    assert_error("nx_download: batch is NULL");
+    assert_int_equal(nx_sync(NULL), UF_ERR_ARGUMENT);
+    assert_error("nx_sync: batch is NULL");
+    nx_release(batch, there);
+    nx_release(batch, out);
+    nx_release(batch, NULL);
+    nx_free(batch);
+}
+
 static void test_refused_batches(void** state) {
     (void)state;
     const NxOptions plain = defaults();
@@ -1417,6 +1447,7 @@ int main(void) {
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_ids),
         cmocka_unit_test(test_states),
+        cmocka_unit_test(test_arrays),
         cmocka_unit_test(test_refused_batches),
         cmocka_unit_test(test_refused_steps),
         cmocka_unit_test(test_refused_states),

@@ -3,6 +3,7 @@
 #include "../support.h"
 
 #include "core/grid_device.h"
+#include "core/grid_observe.h"
 #include "core/grid_table.h"
 #ifdef UF_HOST_CUDA
 #include "cuda_host/host_cuda.h"
@@ -294,6 +295,8 @@ static void test_addresses_and_sizes(void** state) {
     out.obs = (uint8_t*)out.obs + 4;
     assert_int_equal(nx_step(p.device.batch, p.device.actions, &out), UF_ERR_ARGUMENT);
     assert_error("no multiple of its items' 8 bytes");
+    assert_int_equal(nx_set_level(p.device.batch, NX_PLAIN), UF_ERR_UNSUPPORTED);
+    assert_error("levels of instructions are the CPU's");
     close_pair(&p);
 }
 
@@ -543,12 +546,17 @@ static void test_recorded(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_id),  cmocka_unit_test(test_every_observation),
+        cmocka_unit_test(test_every_id),
+        cmocka_unit_test(test_every_observation),
         cmocka_unit_test(test_many),
-        cmocka_unit_test(test_long),      cmocka_unit_test(test_views),
-        cmocka_unit_test(test_nullable),  cmocka_unit_test(test_addresses_and_sizes),
-        cmocka_unit_test(test_states),    cmocka_unit_test(test_bad_actions),
-        cmocka_unit_test(test_obstacles), cmocka_unit_test(test_recorded),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_views),
+        cmocka_unit_test(test_nullable),
+        cmocka_unit_test(test_addresses_and_sizes),
+        cmocka_unit_test(test_states),
+        cmocka_unit_test(test_bad_actions),
+        cmocka_unit_test(test_obstacles),
+        cmocka_unit_test(test_recorded),
     };
     return cmocka_run_group_tests(tests, look_for_device, NULL);
 }
