@@ -275,11 +275,16 @@ __device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, 
     }
 }
 
-// Activation of z + bias, LayerNorm and, last, the output layer: a warp takes 16 M / W rows of the tile.
+// Rows whose numbers a warp holds in registers: they are no more than products need.
+template <int M, int W>
+constexpr int ROWS_AT_A_TIME = ROWS* M / W < ROWS ? ROWS* M / W : ROWS;
+
+// Activation of z + bias, LayerNorm and, last, the output layer: a warp takes 16 M / W rows of the tile, R at a time.
 template <int PRECISION, int M, int W, int ACTIVATION>
-__device__ inline void forward_rows(const Forward& c, const Place& p, float* tile, const float* w, int l) {
-    constexpr int R = ROWS * M / W, ITEMS = W;
-    const int width = c.net.width, first = warp() * R;
+__device__ inline void forward_rows(const Forward& c, const Place& p, float* tile, const float* w, int l,
+                                    int first) {
+    constexpr int R = ROWS_AT_A_TIME<M, W>, ITEMS = W;
+    const int width = c.net.width;
     const float *bias = w + c.net.bias[l], *scale = w + c.net.scale[l], *shift = w + c.net.shift[l];
     const Rows r = c.tape.r[l], stats = c.tape.stats[l];
     float x[R][ITEMS], total[R] = {};
@@ -365,7 +370,9 @@ __global__ void __launch_bounds__(W* WARP, 1) whole_forward_kernel(Forward c) {
     for (int l = 0; l < c.net.layers; l++) {
         multiply_tile<PRECISION, M, false>(tile, c.ld, w + c.net.kernel[l], c.net.width,
                                            l ? c.net.width : c.net.in, c.net.width);
-        forward_rows<PRECISION, M, W, ACTIVATION>(c, p, tile, w, l);
+#pragma unroll 1
+        for (int first = 0; first < ROWS * M / W; first += ROWS_AT_A_TIME<M, W>)
+            forward_rows<PRECISION, M, W, ACTIVATION>(c, p, tile, w, l, warp() * (ROWS * M / W) + first);
         __syncthreads();
     }
 }

@@ -448,7 +448,6 @@ refused "a world model is no checkpoint" 1 "unifloral-dynamics" eval "$T/world/m
 check "bench of PPO" grep -q '"algorithm": "ppo", "env": "MiniGrid-Empty-5x5-v0", .*"frames_per_second": [1-9]' "$T/bench"
 refused "a bench of PPO with a shape" 2 "--obs-dim is for other benches" bench --ppo --env cartpole --obs-dim 3
 refused "a bench of PPO without an environment" 1 "env: is empty" bench --ppo
-refused "a bench of PPO with few windows" 1 "expected at least 1 and 5" bench --ppo --env cartpole --windows 2
 refused "settings for another bench" 2 "--set is for --ppo" bench --set lr=1
 
 "$U" bench --config configs/pendulum/edac.json --obs-dim 3 --action-dim 2 --threads 1 --steps 1 --windows 5 --population 2 >"$T/bench" 2>"$T/err"
