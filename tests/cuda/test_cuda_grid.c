@@ -41,9 +41,21 @@ static int draw(int low, int high) {
 
 // ---- a batch and its arrays, on the CPU or a device ----
 
-enum { OBS, FINAL_OBS, REWARD, TERMINATED, TRUNCATED, DIRECTION, RETURN, LENGTH, NUM_ARRAYS };
-static const char* const names[NUM_ARRAYS] = {"obs",       "final_obs", "reward",         "terminated",
-                                              "truncated", "direction", "episode_return", "episode_length"};
+enum {
+    OBS,
+    FINAL_OBS,
+    REWARD,
+    TERMINATED,
+    TRUNCATED,
+    DIRECTION,
+    RETURN,
+    LENGTH,
+    FINAL_DIRECTION,
+    NUM_ARRAYS
+};
+static const char* const names[NUM_ARRAYS] = {
+    "obs",       "final_obs",      "reward",         "terminated",     "truncated",
+    "direction", "episode_return", "episode_length", "final_direction"};
 
 typedef struct Side {
     NxBatch* batch;
@@ -57,8 +69,9 @@ typedef struct Side {
 static NxOutput output_of(const Side* s) {
     uint8_t* at[NUM_ARRAYS];
     for (int k = 0; k < NUM_ARRAYS; k++) at[k] = s->array[k] + GUARD + (k <= FINAL_OBS ? s->shift : 0);
-    return (NxOutput){at[OBS],       at[FINAL_OBS], (float*)at[REWARD], at[TERMINATED],
-                      at[TRUNCATED], at[DIRECTION], (float*)at[RETURN], (int32_t*)at[LENGTH]};
+    return (NxOutput){
+        at[OBS],       at[FINAL_OBS],      (float*)at[REWARD],   at[TERMINATED],     at[TRUNCATED],
+        at[DIRECTION], (float*)at[RETURN], (int32_t*)at[LENGTH], at[FINAL_DIRECTION]};
 }
 
 static size_t whole(const Side* s, int k) { return s->bytes[k] + 2 * GUARD; }
@@ -69,7 +82,8 @@ static void open_side(Side* s, const char* device, const char* id, int64_t n, Nx
     options.num_threads = 1;
     assert_ok(nx_create(&s->batch, id, n, SEED, &options));
     assert_int_equal(nx_on_device(s->batch), strcmp(device, "cuda") == 0);
-    const size_t items[NUM_ARRAYS] = {nx_shape(s->batch).bytes, nx_shape(s->batch).bytes, 4, 1, 1, 1, 4, 4};
+    const size_t items[NUM_ARRAYS] = {
+        nx_shape(s->batch).bytes, nx_shape(s->batch).bytes, 4, 1, 1, 1, 4, 4, 1};
     for (int k = 0; k < NUM_ARRAYS; k++) {
         s->bytes[k] = items[k] * (size_t)n;
         assert_ok(nx_reserve(s->batch, (void**)&s->array[k], whole(s, k)));
@@ -330,8 +344,13 @@ static void test_nullable(void** state) {
         if (step % 5) cpu.terminated = device.terminated = NULL;
         if (step % 5 != 1) cpu.truncated = device.truncated = NULL;
         if (step % 7) cpu.direction = device.direction = NULL;
+        if (step % 4 == 1) cpu.final_direction = device.final_direction = NULL;
         if (step % 7 == 1) cpu = device = (NxOutput){0};
         change_order(step);
+        if (step == 15) {
+            assert_ok(nx_seed(p.cpu.batch, 5));
+            assert_ok(nx_seed(p.device.batch, 5));
+        }
         draw_actions(&p);
         assert_ok(nx_step(p.cpu.batch, p.cpu.actions, &cpu));
         assert_ok(nx_step(p.device.batch, p.device.actions, &device));
