@@ -1044,7 +1044,7 @@ static real categorical_loss_row(const ActorLoss* c, int p, int b, real coef, re
     for (int i = 0; i < A; i++) {
         bc -= data[i] * (m[i] - pi.log_z);
         c->dhead[at + (size_t)i] =
-            uf_categorical_head_grad(pi, m[i], data[i], coef / B, da ? da[i] : 0, mean_da, entropy_coef / B);
+            uf_categorical_grad(pi, m[i], data[i], coef / B, da ? da[i] : 0, mean_da, entropy_coef / B);
     }
     return bc;
 }
@@ -1840,8 +1840,7 @@ static void ppo_loss_task(void* context, int p, int thread) {
         dlp /= (real)B;
         c->dvalue[at * (size_t)c->value_ld] = hyper->vf_coef * dv / (real)B;
         if (s->discrete) {
-            uf_categorical_grad(dhead, log_p, A, entropy, (int)s->action[row], dlp,
-                                -hyper->ent_coef / (real)B);
+            uf_logits_grad(dhead, log_p, A, entropy, (int)s->action[row], dlp, -hyper->ent_coef / (real)B);
             continue;
         }
         for (int i = 0; i < A; i++) {

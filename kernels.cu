@@ -1200,7 +1200,7 @@ __device__ inline void categorical_loss_row(const ActorLoss& c, int p, int b, do
     for (int i = 0; i < A && da; i++) mean_da += exp(m[i] - pi.log_z) * da[i];
     for (int i = 0; i < A; i++) {
         value -= c.a_data[at + i] * (m[i] - pi.log_z);
-        c.dhead[at + i] = uf_categorical_head_grad(pi, m[i], c.a_data[at + i], bc_coef / B, da ? da[i] : 0,
+        c.dhead[at + i] = uf_categorical_grad(pi, m[i], c.a_data[at + i], bc_coef / B, da ? da[i] : 0,
                                               mean_da, entropy_coef / B);
     }
     *bc += value;

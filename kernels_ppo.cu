@@ -287,8 +287,8 @@ __global__ void __launch_bounds__(TERM_THREADS) ppo_loss_kernel(Loss c) {
         dlp /= static_cast<real>(B);
         c.dvalue[at * c.value_ld] = s.discrete ? hyper.vf_coef * dv / static_cast<real>(B) : dlp;
         if (s.discrete)
-            uf_categorical_grad(c.dhead + at * c.heads.ld, log_p, A, entropy, static_cast<int>(s.action[row]),
-                                dlp, -hyper.ent_coef / static_cast<real>(B));
+            uf_logits_grad(c.dhead + at * c.heads.ld, log_p, A, entropy, static_cast<int>(s.action[row]), dlp,
+                           -hyper.ent_coef / static_cast<real>(B));
     }
     if (!s.discrete) {
         log_std_grads(c, m, p);

@@ -220,8 +220,8 @@ static inline UF_HD void uf_categorical_action(real* action, const real* m, cons
 
 // Derivative with respect to m[i] of  bc * -log pi[data] + <da, pi> + dlp * sum of pi log pi,  where a_data is one-hot
 // and mean_da = <da, pi>.
-static inline UF_HD real uf_categorical_head_grad(UfCategorical c, real m, real a_data, real bc, real da,
-                                                  real mean_da, real dlp) {
+static inline UF_HD real uf_categorical_grad(UfCategorical c, real m, real a_data, real bc, real da,
+                                             real mean_da, real dlp) {
     const real log_pi = m - c.log_z, pi = exp(log_pi);
     return bc * (pi - a_data) + pi * (da - mean_da + dlp * (log_pi - c.mean_log_prob));
 }
@@ -340,15 +340,9 @@ static inline UF_HD real uf_ppo_discount(real gamma, bool by_time, int t) {
 
 // Logits of a categorical distribution over A kinds -> log-probabilities. Returns the entropy.
 static inline UF_HD real uf_log_softmax(real* log_p, const real* logits, int A) {
-    real top = logits[0], sum = 0, entropy = 0;
-    for (int k = 1; k < A; k++) top = logits[k] > top ? logits[k] : top;
-    for (int k = 0; k < A; k++) sum += exp(logits[k] - top);
-    const real log_sum = top + log(sum);
-    for (int k = 0; k < A; k++) {
-        log_p[k] = logits[k] - log_sum;
-        entropy -= exp(log_p[k]) * log_p[k];
-    }
-    return entropy;
+    const UfCategorical c = uf_categorical(logits, A);
+    for (int k = 0; k < A; k++) log_p[k] = logits[k] - c.log_z;
+    return -c.mean_log_prob;
 }
 
 // The kind that u, uniform in (0, 1), falls on.
@@ -362,12 +356,11 @@ static inline UF_HD int uf_categorical_pick(const real* log_p, int A, real u) {
 }
 
 // dL/dlogits from dlp = dL/d log_prob of the chosen kind and dh = dL/d entropy.
-static inline UF_HD void uf_categorical_grad(real* dlogits, const real* log_p, int A, real entropy,
-                                             int chosen, real dlp, real dh) {
-    for (int k = 0; k < A; k++) {
-        const real p = exp(log_p[k]);
-        dlogits[k] = dlp * ((k == chosen) - p) - dh * p * (log_p[k] + entropy);
-    }
+static inline UF_HD void uf_logits_grad(real* dlogits, const real* log_p, int A, real entropy, int chosen,
+                                        real dlp, real dh) {
+    const UfCategorical c = {0, -entropy};
+    for (int k = 0; k < A; k++)
+        dlogits[k] = uf_categorical_grad(c, log_p[k], k == chosen ? 1 : 0, -dlp, 0, 0, -dh);
 }
 
 // Log-density of one dimension of a Gaussian at x, and its derivatives with respect to mean and log-std s.

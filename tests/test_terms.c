@@ -233,7 +233,7 @@ static void test_categorical(void** state) {
         assert_close(sum, 1, 1e-14);
         assert_close(pi.mean_log_prob, -entropy, 1e-13);
         for (int i = 0; i < c.count; i++) {
-            const double got = uf_categorical_head_grad(pi, m[i], i == c.data, c.bc, c.da[i], mean_da, c.dlp);
+            const double got = uf_categorical_grad(pi, m[i], i == c.data, c.bc, c.da[i], mean_da, c.dlp);
             assert_close(got, slope(kinds_loss, m, c.count, i, STEP, &c), tolerance(kinds_loss(m, &c), got));
         }
     }
@@ -242,8 +242,8 @@ static void test_categorical(void** state) {
     const UfCategorical pi = uf_categorical(far, 3);
     assert_close(pi.log_z, 1e4, 0);
     assert_close(pi.mean_log_prob, 0, 0);
-    assert_close(uf_categorical_head_grad(pi, far[0], 1, 2, 0, 0, 3), 0, 0);
-    assert_close(uf_categorical_head_grad(pi, far[1], 1, 2, 0, 0, 3), -2, 0);  // the data say otherwise
+    assert_close(uf_categorical_grad(pi, far[0], 1, 2, 0, 0, 3), 0, 0);
+    assert_close(uf_categorical_grad(pi, far[1], 1, 2, 0, 0, 3), -2, 0);  // the data say otherwise
     const double broken[2] = {0, NAN};
     assert_true(isnan(uf_categorical(broken, 2).log_z) && isnan(uf_categorical(broken, 2).mean_log_prob));
 }
@@ -555,7 +555,7 @@ static void test_ppo_categorical(void** state) {
             entropy -= p * log(p);
         }
         assert_close(given, entropy, 1e-13);
-        uf_categorical_grad(d, log_p, A, given, c.chosen, c.dlp, c.dh);
+        uf_logits_grad(d, log_p, A, given, c.chosen, c.dlp, c.dh);
         for (int i = 0; i < A; i++)
             assert_close(d[i], slope(ppo_categorical_loss, logits, A, i, STEP, &c), tolerance(value, d[i]));
         // The kinds share (0, 1) in order.
