@@ -242,7 +242,7 @@ DEVICE_TESTS = tests/test_agent.c tests/test_discrete.c tests/test_dynamics.c te
 test-cuda-host:
 	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(DEVICE_TESTS)"
-	@$(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
+	@UF_TEST_CASES=6 $(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
 		TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
 		TESTS="tests/test_play.c"
