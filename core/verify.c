@@ -275,8 +275,10 @@ UfStatus uf_verify_apart(const char* path, const char* exact_path, const char* d
     return uf_text_finish(&text, report);
 }
 
-// What tensor cores may cost a recording of kind dynamics; u and the rule for parameters as for updates, c = 10 (5 layers
-// there and back, no LayerNorm), over all steps at once, since only the last is compared. A layer that cuts its operands
+// What tensor cores may cost a recording of kind dynamics. A gradient comes through 10 products (5 layers there and back,
+// no LayerNorm), so it is off by up to 10 u of its size; Adam divides each element by its own: where that is below, about
+// a share of 10 u of the elements, a step may have the other sign and be off by two. Over all steps at once, since only
+// the last is compared: rms(ours - expected) <= 1e-6 + 2 sqrt(10 u) rms(expected change). A layer that cuts its operands
 // makes its outputs smaller by up to u, and a prediction has gone through 5: rms(ours - expected) <= 1e-6 + 5 u
 // rms(expected). Twice that for squares: the errors, and with 1 for its size the loss. Elites may be others, if by the
 // recorded errors these are as good within that.
