@@ -169,8 +169,13 @@ static void begin(Player* p, const char* id, int rows, int columns) {
     char path[128];
     struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)columns};
     *p = (Player){.keyboard = posix_openpt(O_RDWR | O_NOCTTY)};
-    assert_true(p->keyboard >= 0 && grantpt(p->keyboard) == 0 && unlockpt(p->keyboard) == 0);
-    assert_int_equal(ptsname_r(p->keyboard, path, sizeof path), 0);
+    // A machine without the file system of pseudo-terminals has none to play in.
+    if (p->keyboard < 0 || grantpt(p->keyboard) != 0 || unlockpt(p->keyboard) != 0 ||
+        ptsname_r(p->keyboard, path, sizeof path) != 0 || access(path, R_OK | W_OK) != 0) {
+        if (p->keyboard >= 0) close(p->keyboard);
+        printf("SKIP play in a terminal: no pseudo-terminals here (/dev/pts)\n");
+        skip();
+    }
     assert_int_equal(ioctl(p->keyboard, TIOCSWINSZ, &size), 0);
     assert_int_equal(pipe2(reports, O_CLOEXEC), 0);
     p->shell = fork();
