@@ -107,7 +107,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host test-cuda bench datasets datasets-table minigrid-sheet reproduce reproduce-quick readme install uninstall clean help
+.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host test-cuda-host-plain test-cuda-host-asan test-cuda bench datasets datasets-table minigrid-sheet reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -235,13 +235,19 @@ tsan:
 		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent model evaluate mujoco dynamics run))"
 
 # The .cu files without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
-# the sanitizers. The tests of agents run twice, the second time on the device.
+# the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
 CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
 DEVICE_TESTS = tests/test_agent.c tests/test_discrete.c tests/test_dynamics.c tests/test_online.c tests/test_play.c
 test-cuda-host:
+	@$(MAKE) --no-print-directory deps CUDA=host
+	@$(MAKE) --no-print-directory -j2 test-cuda-host-plain test-cuda-host-asan
+
+test-cuda-host-plain:
 	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(DEVICE_TESTS)"
+
+test-cuda-host-asan:
 	@UF_TEST_CASES=6 $(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
 		TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
