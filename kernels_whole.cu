@@ -449,6 +449,13 @@ __device__ inline void backward_means(const Backward& c, const Place& p, const f
         if (lane() == 0) normed[first + k] = Normed{s1[k] / width, s2[k] / width, mean[k], inv_std[k]};
 }
 
+// A column's sums of layer l, into the record of a chunk.
+__device__ inline void put_sums(float* record, int width, int l, float dbias, float dscale, float dshift) {
+    record[3 * l * width] = dbias;
+    record[(3 * l + 1) * width] = dscale;
+    record[(3 * l + 2) * width] = dshift;
+}
+
 // dL/dh -> dL/dz of a column, and its sums over each chunk of rows.
 template <int PRECISION, int M, int ACTIVATION>
 __device__ inline void backward_column(const Backward& c, const Place& p, float* tile, const float* seeds,
@@ -482,11 +489,8 @@ __device__ inline void backward_column(const Backward& c, const Place& p, float*
             if (dz_out && b < p.count) dz_out[b * width] = dz;
         }
         if (!dz_out) continue;
-        float* to = c.sums.of(p.g, p.first / ROWS + m) + j;
-        to[3 * l * width] = dbias;
-        to[(3 * l + 1) * width] = dscale;
-        to[(3 * l + 2) * width] = dshift;
-        if (top) to[3 * c.net.layers * width] = dkernel;
+        put_sums(c.sums.of(p.g, p.first / ROWS + m) + j, width, l, dbias, dscale, dshift);
+        if (top) c.sums.of(p.g, p.first / ROWS + m)[3 * c.net.layers * width + j] = dkernel;
     }
 }
 
@@ -734,11 +738,8 @@ __device__ inline void second_order_column(const SecondOrder& c, const Place& p,
             c.alpha[here + b * width] = to_alpha;
             c.beta[here + b * width] = to_beta;
         }
-        float* to = c.sums.of(p.g, p.first / ROWS + m) + j;
-        to[3 * l * width] = dbias;
-        to[(3 * l + 1) * width] = dscale;
-        to[(3 * l + 2) * width] = dshift;
-        if (top) to[3 * c.net.layers * width] = dkernel;
+        put_sums(c.sums.of(p.g, p.first / ROWS + m) + j, width, l, dbias, dscale, dshift);
+        if (top) c.sums.of(p.g, p.first / ROWS + m)[3 * c.net.layers * width + j] = dkernel;
     }
 }
 

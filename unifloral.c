@@ -228,6 +228,7 @@ struct UfAgent {
     int64_t* index;                // (P, num_data), then (P, B - num_data)
     int64_t* num_rows;             // (P) of the dataset
     real *x_data, *x_pi, *x_next;  // critic inputs (P, total, ld), (P, pi_rows, ld), (P, B, ld)
+    UfInputRows* inputs;  // on the host, what prepare_inputs lists: data, next, pi_rows / B and total / B - 1
     UfTape actor_tape, data_tape, pi_tape, value_tape;
     real *actor_out, *next_out;    // heads (P, B, H) on s and s'
     real *q_data, *q_pi, *q_next;  // (P, N, total), (P, used, pi_rows), (P, N, B)
@@ -929,6 +930,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     a->num_data = dataset_rows(c);
     a->ld = a->O + a->A;
     a->has_target_actor = c->use_target_actor;
+    UF_TRY(UF_ALLOC(&a->inputs, 1 + a->pi_rows / a->B + a->total / a->B, "lists of input rows"));
     UF_TRY(UF_ALLOC(&a->host_norm, 2 * a->O, "observation statistics"));
     for (int i = 0; i < a->O; i++) {
         a->host_norm[i] = obs_mean ? obs_mean[i] : 0;
@@ -1052,6 +1054,7 @@ void uf_agent_free(UfAgent* a) {
     uf_free(a->configs);
     uf_free(a->seeds);
     uf_free(a->faults);
+    uf_free(a->inputs);
     uf_free(a->host_norm);
     uf_free(a->action_bounds);
     uf_free(a->logged_values);
@@ -1131,23 +1134,17 @@ static void put_rows(UfAgent* a, const UfInputRows* rows, int num_rows) {
 
 // Normalised observations into every input; actions of the dataset where they belong.
 static void prepare_inputs(UfAgent* a, const UfBatch* batch) {
-    enum { SOME = 16 };  // at once
-    UfInputRows rows[SOME];
-    const int pi = a->pi_rows / a->B, cql = a->total / a->B - 1, all = 2 + pi + cql;
     const size_t group = (size_t)a->B * (size_t)a->ld;
-    for (int k = 0, count = 0; k < all; k++) {
-        // CQL's rows: data, then random, pi, next pi; or data, then all actions
-        const int j = k - 2 - pi + 1;
-        rows[count++] = k == 0   ? (UfInputRows){a->x_data, a->total, batch->obs, batch->action}
-                        : k == 1 ? (UfInputRows){a->x_next, a->B, batch->next_obs, NULL}
-                        : k < 2 + pi
-                            ? (UfInputRows){a->x_pi + (size_t)(k - 2) * group, a->pi_rows, batch->obs, NULL}
-                            : (UfInputRows){a->x_data + (size_t)j * group, a->total,
-                                            j == 3 && !a->discrete ? batch->next_obs : batch->obs, NULL};
-        if (count < SOME && k + 1 < all) continue;
-        put_rows(a, rows, count);
-        count = 0;
-    }
+    UfInputRows* rows = a->inputs;
+    *rows++ = (UfInputRows){a->x_data, a->total, batch->obs, batch->action};
+    *rows++ = (UfInputRows){a->x_next, a->B, batch->next_obs, NULL};
+    for (int k = 0; k < a->pi_rows / a->B; k++)
+        *rows++ = (UfInputRows){a->x_pi + (size_t)k * group, a->pi_rows, batch->obs, NULL};
+    // CQL's rows: data, then random, pi, next pi; or data, then all actions
+    for (int k = 1; k < a->total / a->B; k++)
+        *rows++ = (UfInputRows){a->x_data + (size_t)k * group, a->total,
+                                k == 3 && !a->discrete ? batch->next_obs : batch->obs, NULL};
+    put_rows(a, a->inputs, (int)(rows - a->inputs));
 }
 
 // Branches of an update that a device may take side by side: see `branch` of kernels.h.

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/core.h"
 #include "unifloral.h"
 
 #define assert_ok(call)                                             \
@@ -62,6 +63,17 @@ static inline const char* in_folder(const char* name) {
     char* path = paths[next++ % 32];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
     return path;
+}
+
+// A fresh copy of a file there, for a test to break.
+static inline const char* copy_in_folder(const char* path, const char* name) {
+    char* data = NULL;
+    size_t bytes = 0;
+    const char* copy = in_folder(name);
+    assert_ok(uf_read_file(path, &data, &bytes));
+    assert_ok(uf_write_file(copy, data, bytes));
+    uf_free(data);
+    return copy;
 }
 
 #endif

@@ -1289,12 +1289,7 @@ static void test_all_traces(void** state) {
 }
 
 static hid_t open_copy(const char** path) {
-    char* data;
-    size_t bytes;
-    *path = in_folder("traces.h5");
-    assert_ok(uf_read_file(TRACES, &data, &bytes));
-    assert_ok(uf_write_file(*path, data, bytes));
-    uf_free(data);
+    *path = copy_in_folder(TRACES, "traces.h5");
     hid_t file = H5Fopen(*path, H5F_ACC_RDWR, H5P_DEFAULT);
     assert_true(file >= 0);
     return file;

@@ -517,10 +517,10 @@ def case_library_elsewhere():
     for source, sentence in (('const char* uf_version(void) { return "0.1.0"; }', "is version 0.1.0, this module is for "),
                              (f'const char* uf_version(void) {{ return "{ours.VERSION}"; }}', "build it anew with make"),
                              ("int nothing;", "build it anew with make")):
-        stub = os.path.join(folder, "libstub.so")
-        subprocess.run([os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-x", "c", "-", "-o", stub], input=source, text=True,
+        other = os.path.join(folder, "libother.so")
+        subprocess.run([os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-x", "c", "-", "-o", other], input=source, text=True,
                        check=True)
-        status, said = load(stub)
+        status, said = load(other)
         assert status == 1 and sentence in said, said
 
 
