@@ -780,8 +780,10 @@ static void test_states_go_on(void** state) {
                 assert_ok(nx_set_state(twin, 0, &level));
             }
             for (int k = 0; k < 2; k++)
-                assert_ok(nx_step(k ? twin : batch, &action,
-                                  &(NxOutput){obs[k], NULL, &gain[k], &end[k], &now[k], NULL, NULL, NULL}));
+                assert_ok(nx_step(
+                    k ? twin : batch, &action,
+                    &(NxOutput){
+                        .obs = obs[k], .reward = &gain[k], .terminated = &end[k], .truncated = &now[k]}));
             assert_memory_equal(obs[0], obs[1], nx_shape(batch).bytes);
             assert_true(gain[0] == gain[1] && end[0] == end[1] && now[0] == now[1]);
         }

@@ -871,10 +871,18 @@ static uint64_t history(const char* id, int64_t n, int64_t which, int threads, N
     NxBatch* batch = create(id, n, options);
     assert_ok(nx_set_level(batch, level));
     const size_t bytes = nx_shape(batch).bytes, count = (size_t)n;
-    uint8_t *obs = calloc(count, bytes), *last = calloc(count, bytes), *flags = calloc(count, 4);
+    uint8_t *obs = calloc(count, bytes), *last = calloc(count, bytes), *flags = calloc(count, 5);
     float* rewards = calloc(count, 2 * sizeof(float));
     int32_t* lengths = calloc(count, sizeof(int32_t));
-    NxOutput out = {obs, last, rewards, flags, flags + n, flags + 2 * n, rewards + n, lengths};
+    NxOutput out = {.obs = obs,
+                    .final_obs = last,
+                    .reward = rewards,
+                    .terminated = flags,
+                    .truncated = flags + n,
+                    .direction = flags + 2 * n,
+                    .episode_return = rewards + n,
+                    .episode_length = lengths,
+                    .final_direction = flags + 4 * n};
     uint64_t hash = 1;
     assert_ok(nx_reset(batch, &out));
     for (int k = 0; k < 150; k++) {
@@ -883,7 +891,8 @@ static uint64_t history(const char* id, int64_t n, int64_t which, int threads, N
         hash = mixed(hash, obs + (size_t)which * bytes, bytes);
         assert_ok(nx_step(batch, flags + 3 * n, &out));
         hash = mixed(hash, last + (size_t)which * bytes, bytes);
-        for (int f = 0; f < 3; f++) hash = mixed(hash, flags + f * n + which, 1);
+        for (int f = 0; f < 5; f++)
+            if (f != 3) hash = mixed(hash, flags + f * n + which, 1);
         hash = mixed(hash, &rewards[which], sizeof(float));
         hash = mixed(hash, &rewards[n + which], sizeof(float));
         hash = mixed(hash, &lengths[which], sizeof(int32_t));
