@@ -82,16 +82,6 @@ static UfStatus check_discrete(const UfConfig* c) {
     return UF_OK;
 }
 
-const char* uf_config_device(const UfConfig* c) {
-    static const char* const names[] = {"cpu", "cuda", "auto"};
-    return names[c->device];
-}
-
-const char* uf_config_precision(const UfConfig* c) {
-    static const char* const names[] = {"tf32", "bf16", "fp32"};
-    return names[c->precision];
-}
-
 UfStatus uf_config_check(const UfConfig* c) {
     UF_TRY(check_update(c));
     if (c->action_space == UF_ACTIONS_DISCRETE) UF_TRY(check_discrete(c));
@@ -895,7 +885,7 @@ UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b) {
         return UF_FAIL(
             UF_ERR_CONFIG,
             "members of a population share a device and its precision; here are %s (%s) and %s (%s)",
-            uf_config_device(a), uf_config_precision(a), uf_config_device(b), uf_config_precision(b));
+            uf_device_name(a->device), uf_precision_name(a->precision), uf_device_name(b->device), uf_precision_name(b->precision));
     const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)           ? "actor_q_coef"
                           : (a->diversity_coef > 0) != (b->diversity_coef > 0)     ? "diversity_coef"
                           : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0) ? "cql_min_q_weight"
@@ -937,7 +927,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
         a->host_norm[a->O + i] = obs_std ? obs_std[i] : 1;
     }
     UF_TRY(UF_ALLOC(&a->logged_values, UF_NUM_METRICS, "metrics"));
-    UF_TRY(uf_backend_open(&a->backend, uf_config_device(c), uf_config_precision(c), num_threads));
+    UF_TRY(uf_backend_open(&a->backend, uf_device_name(c->device), uf_precision_name(c->precision), num_threads));
     describe_networks(a);
     describe_tensors(a);
     describe_parameters(a);

@@ -45,9 +45,6 @@ UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKin
 UfBackend* uf_agent_backend(UfAgent* agent);
 // nets, heads, mean and std of a play of its actors as they are; they stay the agent's.
 void uf_agent_actors(const UfAgent* agent, UfPlay* play);
-// The chosen device and precision as the backend's names.
-const char* uf_config_device(const UfConfig* config);
-const char* uf_config_precision(const UfConfig* config);
 // The agent's own batch and noise arrays, to be filled by upload before uf_agent_step.
 const UfBatch* uf_agent_batch(const UfAgent* agent);
 const UfNoise* uf_agent_noise(const UfAgent* agent);

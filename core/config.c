@@ -896,3 +896,13 @@ UfStatus uf_table_markdown(const UfTable* table, char** text) {
 UfStatus uf_params_help(char** text) { return uf_table_help(&uf_config_table, text); }
 
 UfStatus uf_params_markdown(char** text) { return uf_table_markdown(&uf_config_table, text); }
+
+const char* uf_device_name(int64_t device) {
+    static const char* const names[] = {"cpu", "cuda", "auto"};
+    return names[device];
+}
+
+const char* uf_precision_name(int64_t precision) {
+    static const char* const names[] = {"tf32", "bf16", "fp32"};
+    return names[precision];
+}

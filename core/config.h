@@ -18,6 +18,9 @@ struct UfConfig {
 
 // Indices into the choices of the enums.
 enum { UF_DEVICE_CPU, UF_DEVICE_CUDA, UF_DEVICE_AUTO };
+// A chosen device or precision, of params.def and ppo.def alike, as uf_backend_open wants it.
+const char* uf_device_name(int64_t device);
+const char* uf_precision_name(int64_t precision);
 enum { UF_SCHEDULE_CONSTANT, UF_SCHEDULE_COSINE };
 enum { UF_ACTIONS_AUTO, UF_ACTIONS_CONTINUOUS, UF_ACTIONS_DISCRETE };
 enum { UF_AGGREGATE_MIN, UF_AGGREGATE_MEAN, UF_AGGREGATE_FIRST };

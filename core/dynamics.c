@@ -215,7 +215,8 @@ static UfStatus build(UfDynamics* d, const UfConfig* config, int num_threads) {
     d->B = (int)config->batch_size;
     d->order_epoch = -1;
     d->mlp = uf_mlp_shape(d->O + d->A, (int)config->layer_size, (int)config->n_layers, 2 * d->D, false, 0);
-    UF_TRY(uf_backend_open(&d->backend, uf_config_device(config), uf_config_precision(config), num_threads));
+    UF_TRY(uf_backend_open(&d->backend, uf_device_name(config->device), uf_precision_name(config->precision),
+                           num_threads));
     UF_TRY(UF_ALLOC(&d->host_loss, d->E + 1, "losses of the world model"));
     describe_tensors(d);
     UF_TRY(reserve_all(d));

@@ -150,8 +150,8 @@ static UfStatus open_dynamics(Run* run) {
         run->seconds_before = 0;
         return uf_dynamics_create(&run->dynamics, c, run->dataset, (int)c->num_threads);
     }
-    UF_TRY(uf_dynamics_load_on(&run->dynamics, path, uf_config_device(c), uf_config_precision(c),
-                               (int)c->num_threads));
+    UF_TRY(uf_dynamics_load_on(&run->dynamics, path, uf_device_name(c->device),
+                               uf_precision_name(c->precision), (int)c->num_threads));
     UF_TRY(same_run(run));
     UF_TRY(uf_dynamics_bind(run->dynamics, run->dataset));  // refuses another dataset before logs are cut
     uf_dynamics_set_end(run->dynamics, c->num_epochs, c->early_stop_epochs);

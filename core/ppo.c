@@ -399,8 +399,6 @@ static UfStatus check_space(const UfPpoSpace* s) {
 }
 
 static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threads) {
-    static const char *const devices[] = {"cpu", "cuda", "auto"}, *const precisions[] = {"tf32", "bf16",
-                                                                                         "fp32"};
     UF_TRY(check_space(&a->space));
     UF_TRY(copy_configs(a, configs));
     const UfPpoConfig* c = &a->configs[0];
@@ -410,8 +408,8 @@ static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threa
     a->A = a->space.action_dim;
     a->action_items = a->space.discrete ? 1 : a->A;
     a->B = a->acts ? 1 : (int)(c->num_steps * c->num_envs / c->num_minibatches);
-    UF_TRY(uf_backend_open(&a->backend, a->acts ? "cpu" : devices[c->device], precisions[c->precision],
-                           num_threads));
+    UF_TRY(uf_backend_open(&a->backend, a->acts ? "cpu" : uf_device_name(c->device),
+                           uf_precision_name(c->precision), num_threads));
     UF_TRY(check_device(a->backend));
     a->reserved.backend = a->backend;
     describe_networks(a);

@@ -850,8 +850,8 @@ static UfStatus load_group(Run* run) {
         names[k] = paths[k];
     }
     if (status == UF_OK)
-        status = uf_agent_load_on(&run->agent, names, run->num_group, uf_config_device(run->config),
-                                  uf_config_precision(run->config), (int)run->config->num_threads);
+        status = uf_agent_load_on(&run->agent, names, run->num_group, uf_device_name(run->config->device),
+                                  uf_precision_name(run->config->precision), (int)run->config->num_threads);
     if (status == UF_OK) uf_free(names);
     uf_free(paths);
     return status;
