@@ -264,6 +264,55 @@ typedef struct UfPpoHeads {
     size_t log_std_stride;
 } UfPpoHeads;
 
+// A 3x3 convolution with ReLU before a network's first layer; each side has as many rows and columns as before (zeros
+// around). Inputs are (height, width, planes), planes fastest. filters 0: none.
+typedef struct UfConv {
+    int height, width, planes, filters;
+} UfConv;
+
+// What is trained by behaviour cloning at once: a small network. Its block of `size` reals is that of the mlp, whose input
+// is (height, width, filters), then the convolution's kernel (9 * planes, filters), row (dy * 3 + dx) * planes + plane,
+// and its bias.
+typedef struct UfCloneNet {
+    UfConv conv;
+    UfMlp mlp;  // log_std: the free log-std of a Gaussian, behind the last bias
+    int in;     // numbers of an input row: those of the convolution's, or mlp.in
+    size_t conv_kernel, conv_bias, size;
+} UfCloneNet;
+UfCloneNet uf_clone_net(const UfConv* conv, int in, int width, int layers, int out, int activation,
+                        bool layer_norm, bool log_std);  // Nullable: conv
+
+enum {
+    UF_CLONE_GAUSSIAN_NLL,     // mean over rows, sum over dimensions; the mean's output is not squashed, log_std trained
+    UF_CLONE_CE,               // cross entropy with labels that sum to 1, mean over rows
+    UF_CLONE_CE_OVER_ACTIONS,  // the same over A more: mean over rows and kinds
+};
+enum { UF_CLONE_ADAM, UF_CLONE_SGD };
+
+// Behaviour cloning of sets * inits networks, whole: network (s, r) starts at init r and takes num_steps full-batch
+// gradient steps on dataset s.
+typedef struct UfClone {
+    const UfCloneNet* net;
+    int sets, inits, rows;           // rows D of a dataset
+    const real *states, *labels;     // (sets, D, in), (sets, D, A)
+    bool shared_labels;              // labels are (D, A) for all sets
+    const real* init;                // (inits, size)
+    real* params;                    // (sets, inits, size), written
+    int loss, optimizer, num_steps;  // UF_CLONE_*
+    double lr, eps, clip;            // Adam's epsilon; largest global norm of a gradient, 0: any
+    real* losses;                    // (sets, inits, num_steps) before each step.   Nullable
+} UfClone;
+
+// Loss and share of rows whose likeliest kind is that of the label, of each of P networks on the same rows.
+typedef struct UfCloneScore {
+    const UfCloneNet* net;
+    int P, rows;
+    const real *params, *states;  // (P, size), (rows, in)
+    const real* labels;           // (rows, A)
+    int loss;
+    double* sums;  // (P, 2): mean loss, share of rows; written
+} UfCloneScore;
+
 // What is logged of PPO. One row (P, UF_NUM_PPO_METRICS) of running sums; ops add means over the minibatch.
 #define UF_PPO_METRICS(X) \
     X(loss)               \
@@ -473,6 +522,12 @@ struct UfBackend {
     // depend on the others. Wants a plan for `nets` of one row.
     void (*play)(UfBackend*, const UfPlay*, int num_steps);
 
+    // behaviour cloning of many small networks. A network's numbers do not depend on those beside it. Each is planned
+    // before, for the most it will be given.
+    UfStatus (*plan_clone)(UfBackend*, const UfCloneNet* net, int P, int rows);  // P = sets * inits, or P; rows too
+    void (*clone)(UfBackend*, const UfClone*);
+    void (*clone_score)(UfBackend*, const UfCloneScore*);
+
     // PPO; metrics (P, UF_NUM_PPO_METRICS), hyper (P)
     // x (P, B, O): observations of rows [first, first + B) of each member, T + 1 steps of them, or of those that pick
     // names.   Nullable: pick (then first and B count)
@@ -544,6 +599,10 @@ UfMembers uf_members(const UfBackend* backend, int P);
 #define UF_FOR_MEMBERS(backend, p, P) \
     for (int p = uf_members((backend), (P)).first, end_##p = uf_members((backend), (P)).end; p < end_##p; p++)
 
+// The same of a network with a convolution, scratch aside: uf_clone_scratch(net, rows) reals.
+void uf_clone_forward_host(const UfCloneNet* net, const real* params, real* out, const real* x, int rows,
+                           real* scratch);
+size_t uf_clone_scratch(const UfCloneNet* net, int rows);
 // One network over rows on the host, for policies: out (rows, H). scratch: 2 * rows * width reals. A row's
 // result does not depend on the rows beside it, to the bit.
 void uf_mlp_forward_host(const UfMlp* mlp, const real* params, real* out, const real* x, int ld, int rows,

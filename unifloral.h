@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define UF_VERSION "0.4.0"
+#define UF_VERSION "0.5.0"
 
 #if defined(__GNUC__)
 #define UF_API __attribute__((visibility("default")))
@@ -57,7 +57,7 @@ typedef struct UfDynamics UfDynamics;
 
 // The sentence that belongs to the last failure on this thread; "" if there was none.
 UF_API const char* uf_error(void);
-// "0.4.0": the version this library was built as.
+// "0.5.0": the version this library was built as.
 UF_API const char* uf_version(void);
 // Frees what the library handed out as plain memory (uf_config_json).   Nullable: memory
 UF_API void uf_free(void* memory);
@@ -255,6 +255,57 @@ UF_API UfStatus uf_dynamics_save(const UfDynamics* dynamics, const char* path);
 // Rebuilds an ensemble from a file; it trains on only with the dataset it was trained on.
 UF_API UfStatus uf_dynamics_load(UfDynamics** out, const char* path, int num_threads);
 UF_API void uf_dynamics_free(UfDynamics* dynamics);
+
+// ---- evolution strategies ----
+
+// A search over vectors of `dims` numbers by ask and tell: each generation gives popsize candidates, which the caller
+// rates. Everything random is a function of (seed, generation, candidate, dimension), so any part of a generation can be
+// made anywhere, by itself.
+// Sources: OpenES (Salimans et al., arXiv 1703.03864) and SNES (Schaul et al., GECCO 2011) as evosax 0.1 has them.
+typedef struct UfEs UfEs;
+
+typedef enum UfEsStrategy {
+    UF_ES_OPENES,  // antithetic pairs: mean + sigma z for the first half, mean - sigma z for the second; Adam
+    UF_ES_SNES,    // a sigma for each dimension; weights by rank
+} UfEsStrategy;
+typedef enum UfEsShaping { UF_ES_RAW, UF_ES_CENTERED_RANK, UF_ES_Z_SCORE } UfEsShaping;  // of OpenES's fitness
+
+typedef struct UfEsOptions {
+    UfEsStrategy strategy;
+    int popsize;  // even for OpenES
+    int64_t dims;
+    int maximize;  // 1: larger fitness is better
+    uint64_t seed;
+    double sigma_init;
+    // OpenES: after each generation sigma = max(sigma * sigma_decay, sigma_limit), lr likewise
+    UfEsShaping shaping;
+    double sigma_decay, sigma_limit, lr, lr_decay, lr_limit, beta1, beta2, eps;
+    // SNES
+    double temperature;        // of the softmax over ranks; 0: the usual utilities
+    double lr_mean, lr_sigma;  // lr_sigma 0: (3 + ln dims) / (5 sqrt(dims))
+} UfEsOptions;
+
+// The defaults of evosax, and HaDES's beta1 of 0.99; popsize and dims are left 0.
+UF_API void uf_es_default_options(UfEsOptions* options, UfEsStrategy strategy);
+// A search that starts at zeros.   Errors: UF_ERR_CONFIG (an odd popsize for OpenES, sizes, rates), UF_ERR_MEMORY.
+UF_API UfStatus uf_es_create(UfEs** out, const UfEsOptions* options);
+UF_API const UfEsOptions* uf_es_options(const UfEs* es);
+// Where it starts, or goes on from; mean (dims).
+UF_API void uf_es_set_mean(UfEs* es, const double* mean);
+// x (popsize, dims): this generation's candidates.
+UF_API void uf_es_ask(const UfEs* es, float* x);
+// x (dims): candidate `index` of them alone, the same bits.
+UF_API void uf_es_candidate(const UfEs* es, int index, float* x);
+// fitness (popsize) of these candidates ends the generation. One that is not finite ranks behind all that are, and is
+// counted.   Errors: UF_ERR_NONFINITE (none is finite: nothing has changed).
+UF_API UfStatus uf_es_tell(UfEs* es, const double* fitness);
+UF_API int64_t uf_es_generation(const UfEs* es);     // told so far
+UF_API int64_t uf_es_num_nonfinite(const UfEs* es);  // candidates so far whose fitness was not finite
+UF_API const double* uf_es_mean(const UfEs* es);     // (dims)
+UF_API const double* uf_es_sigma(const UfEs* es);    // (dims)
+// The best candidate so far (dims) and its fitness; replaced only by a better one. NULL, NaN: none yet.
+UF_API const float* uf_es_best(const UfEs* es, double* fitness);
+UF_API void uf_es_free(UfEs* es);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,48 @@
+// distilled.h: a distilled dataset, in memory and as a file of D4RL's layout that any training reads.
+//
+// The file: observations (D, S) in the environment's own units, actions (D, A) in [-1, 1]'s units as evolved, not
+// clipped, or (D) kinds with attribute num_actions; rewards 0; terminals 1, so that each row is an episode of one step and
+// needs no next state. Labels that are distributions over kinds are stored as their likeliest kind, and whole as
+// distilled/labels (D, A).
+// normalization/{mean, divisor} (S): a policy sees (observation - mean) / divisor. Where they are, dataset.c takes them in
+// place of the statistics of the rows, which two rows do not have: a policy trained from the file alone sees what those
+// of the search saw.
+// Attributes: env_id, recipe, seed; kind "distilled"; config (the search's, JSON); fitness, generation.
+#ifndef UF_DISTILLED_H
+#define UF_DISTILLED_H
+
+#include "core.h"
+
+typedef struct UfDistilled {
+    int rows, obs_dim, action_dim;  // D, S, A
+    bool discrete;
+    float* states;          // (D, S) as networks see them: normalised
+    float* labels;          // (D, A): actions, or a distribution over kinds (mostly one-hot)
+    float *mean, *divisor;  // (S): states = (observation - mean) / divisor
+    char* env_id;           // "" for what is no environment (images, merged tasks)
+    char* recipe;           // how it was made
+    char* config;           // of the search, JSON; "" if there was none
+    uint64_t seed;
+    double fitness;  // of the search's mean at the end; NaN: unknown
+    int64_t generation;
+} UfDistilled;
+
+UfStatus uf_distilled_create(UfDistilled** out, int rows, int obs_dim, int action_dim, bool discrete);
+UfStatus uf_distilled_write(const UfDistilled* data, const char* path);
+// Errors: UF_ERR_IO, UF_ERR_FORMAT (an ordinary dataset: kind is missing).
+UfStatus uf_distilled_read(UfDistilled** out, const char* path);
+bool uf_is_distilled(const char* path);
+void uf_distilled_free(UfDistilled* data);
+
+// Rows of several datasets below each other, for one policy of several tasks. Observations and kinds are padded with
+// zeros to the largest; with `apart` each task has columns of its own. env_ids: "a+b".
+// Errors: UF_ERR_ARGUMENT (discrete and continuous ones together).
+UfStatus uf_distilled_merge(UfDistilled** out, const UfDistilled* const* parts, int num_parts, bool apart);
+
+// Draws all of it: each row as its environment looks (with its action), or as a table of observations where there is
+// nothing to draw. The ending of path: .png, .svg or .pdf.   Errors: UF_ERR_UNSUPPORTED without cairo.
+UfStatus uf_distilled_show(const UfDistilled* data, const char* path);
+// The same as text: a table of at most `max_columns` observations.
+UfStatus uf_distilled_describe(const UfDistilled* data, int max_columns, char** text);
+
+#endif

@@ -1,0 +1,30 @@
+// ranks.h: processes that share the work of a generation. The library knows only this table; what fills it with MPI is
+// core/mpi.c, which the program links and the library does not.
+#ifndef UF_RANKS_H
+#define UF_RANKS_H
+
+#include "core.h"
+
+typedef struct UfRanks {
+    int rank, size;
+    void* context;
+    // values[i] becomes its sum over all ranks, the same bits on each. Numbers that all ranks but one have as 0 come
+    // through as they are.   Errors: UF_ERR_DEVICE, with a sentence.
+    UfStatus (*sum)(void* context, double* values, int64_t count);
+} UfRanks;
+
+// Rank `rank`'s share of `count` things: [*first, *end).
+static inline void uf_rank_share(const UfRanks* ranks, int64_t count, int64_t* first, int64_t* end) {
+    const int64_t size = ranks ? ranks->size : 1, rank = ranks ? ranks->rank : 0;
+    *first = count * rank / size;
+    *end = count * (rank + 1) / size;
+}
+
+// ---- mpi.c ----
+
+// Joins the other processes where a launcher of MPI started this one (mpirun, srun), else *out is NULL and nothing is
+// touched.   Errors: UF_ERR_UNSUPPORTED (started by a launcher, but MPI is not in this build), UF_ERR_DEVICE.
+UfStatus uf_mpi_join(UfRanks** out);
+void uf_mpi_leave(UfRanks* ranks);  // NULL is harmless
+
+#endif
