@@ -1,9 +1,13 @@
 // es_traces.c: `unifloral verify` of kind es-steps: whole searches of a reference, driven by its noise and fitness alone.
 //
-// A group is a search. Everything the reference recorded of it is compared after each generation:
-//   |ours - expected| <= 1e-5 max(|expected|, largest |expected| of the generation in that dataset)
-// which is a few dozen times the rounding of float32, in which the reference computes: it recovers the noise from
-// candidates, as (x - mean) / sigma, and so loses half a unit in the last place of the mean over sigma each generation.
+// A group is a search. Everything the reference recorded of it is compared after each generation, over the largest number
+// that its dataset has there:
+//   |ours - expected| <= 1e-5 max |expected|          x, mean, best_member: <= 1e-5 max(1, max |expected|)
+// which is some dozens of roundings of float32, in which the reference computes, for 20 generations to add up in.
+// Adam's moments are sums of noise times fitness, S the mean of |fitness| / sigma. The reference recovers the noise from
+// candidates, (x - mean) / sigma, so that the fitness common to a pair does not cancel but for its rounding, 2^-24 of S;
+// and 1 - beta is rounded in float32: by c = 1.3e-5 of itself for 0.999. Hence, S and S^2 averaged as m and v are,
+//   m: <= (1e-5 + c) max |m| + 2^-24 mean(S)          v: <= (2e-5 + c) max v + 2^-23 sqrt(max v mean(S^2))
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,15 +118,21 @@ static UfStatus read_array(const Recording* r, const char* name, UfH5Type type, 
 
 // ---- comparing ----
 
-// As a share of the largest number there.
-static void compare(double* worst, const double* ours, const double* expected, int64_t count) {
-    double error = 0, largest = 0;
-    for (int64_t i = 0; i < count; i++) {
-        uf_keep_worst(&error, fabs(ours[i] - expected[i]));
-        uf_keep_worst(&largest, fabs(expected[i]));
-    }
-    uf_keep_worst(worst, error == 0 ? 0 : error / largest);
+static double largest(const double* values, int64_t count) {
+    double most = 0;
+    for (int64_t i = 0; i < count; i++) uf_keep_worst(&most, fabs(values[i]));
+    return most;
 }
+
+// In units of `scale`, where `limit` of them is allowed.
+static void compare(double* worst, const double* ours, const double* expected, int64_t count, double scale) {
+    double error = 0;
+    for (int64_t i = 0; i < count; i++) uf_keep_worst(&error, fabs(ours[i] - expected[i]));
+    uf_keep_worst(worst, error == 0 ? 0 : error / scale);
+}
+
+// The share of 1 - beta that float32 makes of it is off by.
+static double beta_rounding(double beta) { return fabs((double)(1 - (float)beta) / (1 - beta) - 1); }
 
 typedef struct Replay {
     UfEs* es;
@@ -130,7 +140,8 @@ typedef struct Replay {
     double *fitness, *numbers;       // of all generations; room for one's candidates
     double* expected[NUM_COMPARED];  // NULL: not recorded
     int64_t size[NUM_COMPARED];      // of a generation
-    double worst[NUM_COMPARED], weights;
+    double worst[NUM_COMPARED];
+    double sum_size, square_size;  // S and S^2, averaged as m and v are
 } Replay;
 
 static UfStatus replay_read(Replay* p, const Recording* r) {
@@ -149,8 +160,27 @@ static UfStatus replay_read(Replay* p, const Recording* r) {
 }
 
 static void compare_with(Replay* p, int what, int64_t generation, const double* ours) {
-    if (p->expected[what])
-        compare(&p->worst[what], ours, p->expected[what] + generation * p->size[what], p->size[what]);
+    const int64_t count = p->size[what];
+    if (!p->expected[what]) return;
+    const double *expected = p->expected[what] + generation * count, most = largest(expected, count);
+    const UfEsOptions* o = uf_es_options(p->es);
+    double scale = most;
+    if (what == X || what == MEAN || what == BEST_MEMBER) scale = fmax(1, most);
+    if (what == ADAM_M) scale = ((limit + beta_rounding(o->beta1)) * most + 0x1p-24 * p->sum_size) / limit;
+    if (what == ADAM_V)
+        scale =
+            ((2 * limit + beta_rounding(o->beta2)) * most + 0x1p-23 * sqrt(most * p->square_size)) / limit;
+    compare(&p->worst[what], ours, expected, count, scale);
+}
+
+// Of what the reference adds up in a generation; `shaped` is in p->numbers.
+static void measure_sum(Replay* p) {
+    const UfEsOptions* o = uf_es_options(p->es);
+    double sum = 0;
+    for (int i = 0; i < o->popsize; i++) sum += fabs(p->numbers[i]);
+    const double size = sum / o->popsize / uf_es_sigma(p->es)[0];
+    p->sum_size = o->beta1 * p->sum_size + (1 - o->beta1) * size;
+    p->square_size = o->beta2 * p->square_size + (1 - o->beta2) * size * size;
 }
 
 static void compare_floats(Replay* p, int what, int64_t generation, const float* ours) {
@@ -166,6 +196,7 @@ static UfStatus replay_generation(Replay* p, const Recording* r, int64_t g) {
     compare_floats(p, X, g, p->x);
     uf_es_shape(p->es, fitness, p->numbers);
     compare_with(p, SHAPED, g, p->numbers);
+    measure_sum(p);
     UF_TRY(uf_es_tell_with(p->es, noise, fitness));
     compare_with(p, MEAN, g, uf_es_mean(p->es));
     compare_with(p, SIGMA, g, uf_es_sigma(p->es));
@@ -186,13 +217,13 @@ static UfStatus start(Replay* p, const Recording* r) {
     return status;
 }
 
-static UfStatus compare_weights(Replay* p, const Recording* r) {
+static UfStatus compare_weights(const Replay* p, const Recording* r, double* worst) {
     double *expected = NULL, *ours = NULL;
     UfStatus status = read_array(r, "weights", UF_H5_DOUBLE, &expected, r->popsize, 0, 0);
     if (status == UF_OK) status = UF_ALLOC(&ours, r->popsize, "weights of a recording");
     if (status == UF_OK) {
         uf_es_rank_weights(p->es, ours);
-        compare(&p->weights, ours, expected, r->popsize);
+        compare(worst, ours, expected, r->popsize, largest(expected, r->popsize));
     }
     uf_free(expected);
     uf_free(ours);
@@ -205,8 +236,9 @@ static UfStatus replay_search(Replay* p, const Recording* r, UfReport* report) {
     UF_TRY(start(p, r));
     UF_TRY(replay_read(p, r));
     if (r->options.strategy == UF_ES_SNES) {
-        UF_TRY(compare_weights(p, r));
-        uf_report_add(report, r->group, "weights by rank", p->weights, limit);
+        double worst = 0;
+        UF_TRY(compare_weights(p, r, &worst));
+        uf_report_add(report, r->group, "weights by rank", worst, limit);
     }
     for (int64_t g = 0; g < r->generations; g++) UF_TRY(replay_generation(p, r, g));
     for (int k = 0; k < NUM_COMPARED; k++) {
