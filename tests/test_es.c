@@ -466,7 +466,7 @@ static void rate(const UfEs* es, double* fitness) {
     }
 }
 
-// From a distance of sqrt(20) = 4.5 of the optimum of a quadratic to a hundredth (SNES, whose sigma shrinks) or a tenth
+// A replica of OpenES in numpy ends 0.02 to 0.03 away with three seeds. From a distance of sqrt(20) = 4.5 of the optimum of a quadratic to a hundredth (SNES, whose sigma shrinks) or a tenth
 // (OpenES, whose sigma stays).
 static void test_searches_converge(void** state) {
     (void)state;
@@ -481,7 +481,7 @@ static void test_searches_converge(void** state) {
             o.lr_decay =
                 0.99;  // a memory of 100 generations swings around the optimum as long as steps are large
             UfEs* es = create(&o);
-            for (int g = 0; g < 400; g++) {
+            for (int g = 0; g < (k < 3 ? 800 : 400); g++) {
                 rate(es, fitness);
                 assert_ok(uf_es_tell(es, fitness));
             }
