@@ -4,6 +4,8 @@
 // clipped, or (D) kinds with attribute num_actions; rewards 0; terminals 1, so that each row is an episode of one step and
 // needs no next state. Labels that are distributions over kinds are stored as their likeliest kind, and whole as
 // distilled/labels (D, A).
+// tasks/<i>/{mean, divisor}, attributes env_id, first_obs, first_action: of each task that the rows are for, which columns
+// are its own and how its observations are normalised. Of one task they are all columns.
 // normalization/{mean, divisor} (S): a policy sees (observation - mean) / divisor. Where they are, dataset.c takes them in
 // place of the statistics of the rows, which two rows do not have: a policy trained from the file alone sees what those
 // of the search saw.
@@ -13,13 +15,21 @@
 
 #include "core.h"
 
+typedef struct UfDistilledTask {
+    char env_id[64];
+    int obs_dim, action_dim, first_obs, first_action;
+    float *mean, *divisor;  // (obs_dim): what networks see is (observation - mean) / divisor
+} UfDistilledTask;
+
 typedef struct UfDistilled {
     int rows, obs_dim, action_dim;  // D, S, A
     bool discrete;
     float* states;          // (D, S) as networks see them: normalised
     float* labels;          // (D, A): actions, or a distribution over kinds (mostly one-hot)
     float *mean, *divisor;  // (S): states = (observation - mean) / divisor
-    char* env_id;           // "" for what is no environment (images, merged tasks)
+    int num_tasks;
+    UfDistilledTask* tasks;  // (num_tasks); of one task: all columns, mean and divisor as above
+    char* env_id;            // "" for what is no environment (images, merged tasks)
     char* recipe;           // how it was made
     char* config;           // of the search, JSON; "" if there was none
     uint64_t seed;
