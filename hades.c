@@ -952,7 +952,7 @@ typedef struct Rating {
     const HdConfig* c;
     const UfDistilled* data;
     const UfEnvSpec* spec;  // NULL: images
-    const UfDistilledTask* task;
+    UfDistilledTask task;
     UfImages *train, *test;  // NULL: environments
     UfBackend* be;
     UfCloneNet net;
@@ -987,22 +987,16 @@ static void summarise_rating(HdRating* r, bool images) {
 
 static UfStatus find_rated_task(Rating* x) {
     const UfDistilled* data = x->data;
-    const char* name = x->o->task ? x->o->task : data->num_tasks == 1 ? data->tasks[0].env_id : "";
     if (x->c->images[0]) return UF_OK;
-    if (!name[0])
-        return UF_FAIL(UF_ERR_CONFIG, "the dataset holds %d tasks; say which environment to try it in (--env)",
-                       data->num_tasks);
-    UF_TRY(uf_env_lookup(&x->spec, name));
-    for (int i = 0; i < data->num_tasks && !x->task; i++)
-        if (!strcmp(data->tasks[i].env_id, x->spec->name)) x->task = &data->tasks[i];
-    if (!x->task)
-        return UF_FAIL(UF_ERR_CONFIG, "the dataset is of %s, not of %s; expected one that was distilled for it",
-                       data->env_id, x->spec->name);
-    if (x->task->obs_dim != x->spec->obs_dim || x->task->action_dim != x->spec->action_dim ||
+    if (x->o->task) UF_TRY(uf_env_lookup(&x->spec, x->o->task));
+    UF_TRY(uf_distilled_task(data, x->spec ? x->spec->name : NULL, &x->task));
+    if (!x->spec) UF_TRY(uf_env_lookup(&x->spec, x->task.env_id));
+    UF_TRY(uf_env_available(x->spec));
+    if (x->task.obs_dim != x->spec->obs_dim || x->task.action_dim != x->spec->action_dim ||
         data->discrete != x->spec->discrete)
-        return UF_FAIL(UF_ERR_CONFIG, "the dataset has %d observations and %d actions of %s, which has %d and %d",
-                       x->task->obs_dim, x->task->action_dim, x->spec->name, x->spec->obs_dim,
-                       x->spec->action_dim);
+        return UF_FAIL(UF_ERR_CONFIG, "the dataset has %d observations and %d %s of %s, which has %d and %d %s",
+                       x->task.obs_dim, x->task.action_dim, data->discrete ? "kinds" : "actions", x->spec->name,
+                       x->spec->obs_dim, x->spec->action_dim, x->spec->discrete ? "kinds" : "actions");
     return UF_OK;
 }
 
@@ -1139,10 +1133,9 @@ static UfStatus rate(Rating* x) {
     UF_TRY(clone_rated(x));
     if (!x->spec) return score_rated(x);
     UfTrialOptions options = rated_options(x);
-    options.first_obs = x->task->first_obs;
-    options.first_action = x->task->first_action;
-    options.mean = x->task->mean;
-    options.divisor = x->task->divisor;
+    options.first_obs = x->task.first_obs;
+    options.mean = x->task.mean;
+    options.divisor = x->task.divisor;
     return play_rated(x, x->host, &options, x->be->pool);
 }
 

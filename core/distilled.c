@@ -48,7 +48,37 @@ void uf_distilled_free(UfDistilled* data) {
     void* const parts[] = {data->states, data->labels, data->mean,  data->divisor,
                            data->env_id, data->recipe, data->config};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) uf_free(parts[i]);
+    for (int i = 0; i < data->num_tasks; i++) {
+        uf_free(data->tasks[i].env_id);
+        uf_free(data->tasks[i].mean);
+        uf_free(data->tasks[i].divisor);
+    }
+    uf_free(data->tasks);
     uf_free(data);
+}
+
+UfStatus uf_distilled_task(const UfDistilled* data, const char* env, UfDistilledTask* out) {
+    const UfDistilledTask all = {data->env_id, data->obs_dim, data->action_dim, 0, data->mean, data->divisor};
+    const int n = data->num_tasks ? data->num_tasks : 1;
+    const UfDistilledTask* tasks = data->num_tasks ? data->tasks : &all;
+    if (!env && n > 1)
+        return UF_FAIL(UF_ERR_CONFIG, "the dataset is of %s: say which of these environments is meant",
+                       data->env_id);
+    for (int i = 0; i < n; i++) {
+        *out = tasks[i];
+        if (!env || !strcmp(env, tasks[i].env_id)) return UF_OK;
+    }
+    return UF_FAIL(UF_ERR_CONFIG, "the dataset is of %s, not of %s", data->env_id[0] ? data->env_id : "no environment",
+                   env);
+}
+
+// Room for the next task of a merged dataset, whose statistics are 0 and 1.
+static UfStatus add_task(UfDistilled* d, const char* env_id, int obs_dim) {
+    UfDistilledTask* task = &d->tasks[d->num_tasks++];
+    UF_TRY(uf_strdup(&task->env_id, env_id));
+    task->obs_dim = obs_dim;
+    UF_TRY(UF_ALLOC(&task->mean, obs_dim, "a task"));
+    return UF_ALLOC(&task->divisor, obs_dim, "a task");
 }
 
 static UfStatus set_text(char** to, const char* text) {
@@ -108,6 +138,23 @@ static UfStatus check_writable(const UfDistilled* d, const char* path) {
     return check_finite(path, "labels", d->labels, d->rows, d->action_dim);
 }
 
+static UfStatus write_tasks(const UfH5* h5, const UfDistilled* d) {
+    char group[32], name[64];
+    for (int i = 0; i < d->num_tasks; i++) {
+        const UfDistilledTask* t = &d->tasks[i];
+        const int64_t dims[] = {t->obs_dim};
+        snprintf(group, sizeof group, "tasks/%d", i);
+        snprintf(name, sizeof name, "%s/mean", group);
+        UF_TRY(uf_h5_write(h5, name, UF_H5_FLOAT, t->mean, 1, dims, 0, false));
+        snprintf(name, sizeof name, "%s/divisor", group);
+        UF_TRY(uf_h5_write(h5, name, UF_H5_FLOAT, t->divisor, 1, dims, 0, false));
+        UF_TRY(uf_h5_write_string(h5, group, "env_id", t->env_id));
+        UF_TRY(uf_h5_write_integer(h5, group, "action_dim", t->action_dim));
+        UF_TRY(uf_h5_write_integer(h5, group, "first_obs", t->first_obs));
+    }
+    return UF_OK;
+}
+
 // What a dataset of D4RL's layout has no place for. The states are kept beside the observations, as mean + divisor *
 // state is rounded: the way back would miss some by a bit or two.
 static UfStatus write_rest(const UfH5* h5, const void* context) {
@@ -120,6 +167,7 @@ static UfStatus write_rest(const UfH5* h5, const void* context) {
                            (int64_t[]){d->rows, d->action_dim}, 0, false));
     UF_TRY(uf_h5_write_string(h5, "", "kind", KIND));
     if (d->config[0]) UF_TRY(uf_h5_write_string(h5, "", "config", d->config));
+    UF_TRY(write_tasks(h5, d));
     if (!isnan(d->fitness)) UF_TRY(uf_h5_write_number(h5, "", "fitness", d->fitness));
     return uf_h5_write_integer(h5, "", "generation", d->generation);
 }
@@ -241,6 +289,59 @@ static UfStatus read_labels(UfDistilled* d, const UfH5* h5, const UfDataset* fil
     return UF_OK;
 }
 
+// Columns of a task, which must be columns of the dataset.
+static UfStatus read_columns(const UfH5* h5, const char* group, const UfDistilled* d, UfDistilledTask* t) {
+    double actions, first;
+    UF_TRY(uf_h5_read_number(h5, group, "action_dim", &actions));
+    UF_TRY(uf_h5_read_number(h5, group, "first_obs", &first));
+    if (!(actions >= 1 && actions <= d->action_dim && first >= 0 && first + t->obs_dim <= d->obs_dim))
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: '%s' has observations %g to %g and %g actions; the dataset has %d and %d", h5->path,
+                       group, first, first + t->obs_dim - 1, actions, d->obs_dim, d->action_dim);
+    t->action_dim = (int)actions;
+    t->first_obs = (int)first;
+    return UF_OK;
+}
+
+static UfStatus read_task(UfDistilled* d, const UfH5* h5, const char* group) {
+    char mean[64], divisor[64], *env_id;
+    UfH5Shape shape;
+    snprintf(mean, sizeof mean, "%s/mean", group);
+    snprintf(divisor, sizeof divisor, "%s/divisor", group);
+    UF_TRY(uf_h5_shape(h5, mean, &shape));
+    if (shape.rank != 1 || shape.count < 1 || shape.count > d->obs_dim)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' has %lld numbers; expected a vector of 1 to %d", h5->path, mean,
+                       (long long)shape.count, d->obs_dim);
+    UF_TRY(uf_h5_read_string(h5, group, "env_id", &env_id));
+    const UfStatus status = add_task(d, env_id, (int)shape.count);
+    uf_free(env_id);
+    UF_TRY(status);
+    UfDistilledTask* t = &d->tasks[d->num_tasks - 1];
+    UF_TRY(uf_h5_read(h5, mean, UF_H5_FLOAT, t->mean, shape.count));
+    UF_TRY(uf_h5_read(h5, divisor, UF_H5_FLOAT, t->divisor, shape.count));
+    for (int j = 0; j < t->obs_dim; j++)
+        if (!isfinite(t->mean[j]) || !isfinite(t->divisor[j]) || t->divisor[j] <= 0)
+            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' has mean %g and divisor %g at %d; expected numbers, the second "
+                                          "above 0",
+                           h5->path, group, (double)t->mean[j], (double)t->divisor[j], j);
+    return read_columns(h5, group, d, t);
+}
+
+static UfStatus read_tasks(UfDistilled* d, const UfH5* h5) {
+    char** names;
+    char group[80];
+    int count;
+    if (!uf_h5_exists(h5, "tasks")) return UF_OK;
+    UF_TRY(uf_h5_list(h5, "tasks", &names, &count));
+    UfStatus status = UF_ALLOC(&d->tasks, count, "tasks");
+    for (int i = 0; i < count && status == UF_OK; i++) {
+        snprintf(group, sizeof group, "tasks/%.64s", names[i]);
+        status = read_task(d, h5, group);
+    }
+    uf_h5_list_free(names, count);
+    return status;
+}
+
 static UfStatus read_text(char** to, const UfH5* h5, const char* name) {
     char* text = NULL;
     if (!uf_h5_has_attribute(h5, "", name)) return UF_OK;
@@ -297,6 +398,7 @@ static UfStatus read_from(UfDistilled** out, const UfH5* h5, const UfDataset* fi
     memcpy(d->mean, file->obs_mean, S * sizeof *d->mean);
     memcpy(d->divisor, file->norm_divisor, S * sizeof *d->divisor);
     UF_TRY(read_attributes(d, h5));
+    UF_TRY(read_tasks(d, h5));
     UF_TRY(read_states(d, h5, file));
     return read_labels(d, h5, file);
 }
@@ -356,6 +458,25 @@ static void place(UfDistilled* m, const UfDistilled* part, int row, int column, 
     memcpy(m->divisor + column, part->divisor, S * sizeof *m->divisor);
 }
 
+// What each part knew of its own task, so that policies of the whole can be tried in it.
+static UfStatus merge_tasks(UfDistilled* m, const UfDistilled* const* parts, int num_parts, bool apart) {
+    int first = 0;
+    UF_TRY(UF_ALLOC(&m->tasks, num_parts, "tasks"));
+    for (int i = 0; i < num_parts; i++) {
+        const UfDistilled* part = parts[i];
+        if (part->num_tasks)
+            return UF_FAIL(UF_ERR_ARGUMENT, "%s is merged already; merge the datasets that it is of", part->env_id);
+        UF_TRY(add_task(m, part->env_id, part->obs_dim));
+        UfDistilledTask* t = &m->tasks[i];
+        t->action_dim = part->action_dim;
+        t->first_obs = apart ? first : 0;
+        memcpy(t->mean, part->mean, (size_t)t->obs_dim * sizeof *t->mean);
+        memcpy(t->divisor, part->divisor, (size_t)t->obs_dim * sizeof *t->divisor);
+        first += part->obs_dim;
+    }
+    return UF_OK;
+}
+
 UfStatus uf_distilled_merge(UfDistilled** out, const UfDistilled* const* parts, int num_parts, bool apart) {
     int64_t rows = 0, sum = 0;
     int most = 0, actions = 0, row = 0, column = 0;
@@ -383,6 +504,7 @@ UfStatus uf_distilled_merge(UfDistilled** out, const UfDistilled* const* parts, 
         if (apart) column += parts[i]->obs_dim;
     }
     UfStatus status = merge_texts(m, parts, num_parts, apart);
+    if (status == UF_OK) status = merge_tasks(m, parts, num_parts, apart);
     if (status == UF_OK)
         *out = m;
     else

@@ -352,8 +352,7 @@ UfStatus hd_run_config(HdConfig** out, const char* folder) {
 UfStatus hd_config_of(HdConfig** out, const UfDistilled* data) {
     UF_TRY(hd_config_create(out));
     if (data->config && data->config[0]) return uf_table_parse(&hd_table, *out, data->config, "the dataset's config");
-    if (data->num_tasks != 1 || !data->tasks[0].env_id[0]) return UF_OK;
-    return hd_config_set(*out, "env", data->tasks[0].env_id);
+    return data->num_tasks || !data->env_id[0] ? UF_OK : hd_config_set(*out, "env", data->env_id);
 }
 
 static UfStatus try_rows(const UfDistilled* data, const HdRateOptions* options, const char* what, UfText* text) {

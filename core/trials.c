@@ -72,7 +72,7 @@ static void free_thread(UfTrials* x, Thread* t) {
 static UfStatus make_all(UfTrials* x) {
     const UfTrialOptions* o = &x->o;
     UF_TRY(uf_env_available(o->spec));
-    if (o->net->in < o->first_obs + x->S || o->net->mlp.out < o->first_action + x->A)
+    if (o->net->in < o->first_obs + x->S || o->net->mlp.out < x->A)
         return UF_FAIL(UF_ERR_CONFIG,
                        "policies of %d observations and %d actions, %s has %d and %d; is it another task?",
                        o->net->in, o->net->mlp.out, o->spec->name, o->spec->obs_dim, o->spec->action_dim);
@@ -206,7 +206,7 @@ static bool act(const UfTrials* x, const real* params, const real* out, const fl
         action[0] = (float)choose_kind(out, x->A, noise);
         return true;
     }
-    const real* log_std = params + x->o.net->mlp.log_std + x->o.first_action;
+    const real* log_std = params + x->o.net->mlp.log_std;
     for (int i = 0; i < x->A; i++) {
         action[i] = (float)(noise ? out[i] + expf(log_std[i]) * noise[i] : out[i]);
         if (!isfinite(action[i])) return false;
@@ -275,7 +275,7 @@ static void play_task(void* context, int task, int thread) {
             const float* noise =
                 x->noise ? x->noise + ((key_index * x->T + s) * E + e) * x->numbers : NULL;
             bool ended = false;
-            sound = step(x, t, params, t->out + (size_t)k * (size_t)o->net->mlp.out + o->first_action, noise, e, key, &trial[e], &ended);
+            sound = step(x, t, params, t->out + (size_t)k * (size_t)o->net->mlp.out, noise, e, key, &trial[e], &ended);
             if (!ended || o->rule != UF_TRIAL_FIRST) t->rows[still++] = e;
         }
         running = still;

@@ -22,7 +22,7 @@ typedef enum UfTrialRule {
 typedef struct UfTrialOptions {
     const UfEnvSpec* spec;
     const UfCloneNet* net;  // observation -> logits of kinds, or means of a Gaussian with a free log-std
-    int first_obs, first_action;  // columns of inputs and outputs that are this task's; other inputs are 0
+    int first_obs;  // the column of inputs where this task's begin; others are 0. Its outputs are the first of all
     int num_envs;           // E
     int64_t num_steps;      // T, of each environment
     int num_keys;
