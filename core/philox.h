@@ -57,8 +57,9 @@ enum {
     UF_STREAM_PPO_ENV,     // seeds of environments: update 0 for training, 1 for evaluation
     UF_STREAM_PPO_EVAL,    // update = step of an evaluation, index = episode: action noise
     // Distillation.
-    UF_STREAM_ES_NOISE,
     UF_STREAM_HADES,  // seeds of a distillation: update = generation, index = purpose << 32 | number
+    // Evolution strategies.
+    UF_STREAM_ES_NOISE,  // update = generation, index counts blocks of dimensions of a candidate (es.c)
 };
 
 typedef struct UfPhilox {
