@@ -56,6 +56,8 @@ enum {
     UF_STREAM_PPO_ORDER,   // update = epoch, over all iterations: order of the rows
     UF_STREAM_PPO_ENV,     // seeds of environments: update 0 for training, 1 for evaluation
     UF_STREAM_PPO_EVAL,    // update = step of an evaluation, index = episode: action noise
+    // Behaviour distillation.
+    UF_STREAM_IMAGES,  // update = image: shift, brightness, noise of a drawn glyph
 };
 
 typedef struct UfPhilox {
