@@ -150,8 +150,7 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 
 # What env_rules.h and grid_step.h compute is rounded twice: the same bits with any instructions, and on a device.
 $(BUILD)/core/play.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
-$(BUILD)/navix.o $(BUILD)/core/grid_%.o: override ALL_C += -ffp-contract=off
-$(BUILD)/core/es.o: override ALL_C += -ffp-contract=off
+$(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/images.o: override ALL_C += -ffp-contract=off
 
 $(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 
