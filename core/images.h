@@ -7,7 +7,7 @@
 typedef struct UfImages {
     int64_t count;
     int height, width, planes, num_classes;
-    float* pixels;    // (count, height, width, planes): x / 255, less the mean over the training set, over its deviation
+    float* pixels;    // (count, height, width, planes): x / 255, or ink up to 1; until they are standardised
     uint8_t* labels;  // (count)
 } UfImages;
 
@@ -15,8 +15,10 @@ typedef struct UfImages {
 // sizes that differ, a file cut off).
 UfStatus uf_images_read_idx(UfImages** out, const char* images_path, const char* labels_path);
 // `count` drawn glyphs of `num_classes` kinds (at most 36: digits, then letters), side x side pixels, each shifted by up to
-// one pixel and with Gaussian noise. Image i is a function of (seed, i) alone.
-UfStatus uf_images_draw(UfImages** out, int64_t count, int num_classes, int side, double noise, uint64_t seed);
+// one pixel and with Gaussian noise of deviation `noise`. Image i is of kind i mod num_classes, and a function of (seed, i)
+// alone.
+UfStatus uf_images_draw(UfImages** out, int64_t count, int num_classes, int side, double noise,
+                        uint64_t seed);
 // Both sets less the mean, over the deviation of `train`'s pixels.
 void uf_images_standardise(UfImages* train, UfImages* test);
 void uf_images_free(UfImages* images);
