@@ -4,11 +4,9 @@ set -uo pipefail
 T=$(mktemp -d)
 trap 'rm -rf "$T"' EXIT
 . tests/check.sh
+. tests/mpi_launch.sh
 B=${BUILD:-build}/tests
 bad=0
-# No launcher that this test may itself run under.
-for v in OMPI_COMM_WORLD_SIZE PMI_SIZE PMI_RANK PMIX_RANK SLURM_STEP_NUM_TASKS; do unset $v; done
-export OMPI_MCA_btl_base_warn_component_unused=0 OMPI_MCA_btl=self,vader # processes of one machine
 
 says() { # NAME STATUS PATTERN COMMAND...: this status, and a line that matches on either output
     local name=$1 status=$2 pattern=$3 got
@@ -33,28 +31,24 @@ for program in mpi_ranks mpi_ranks_without; do
     says "$program: one task of srun" 0 '^alone' env SLURM_STEP_NUM_TASKS=1 "$B/$program" sum 5
 done
 
-launch="mpirun --oversubscribe"
-[ "$(id -u)" = 0 ] && launch="$launch --allow-run-as-root"
-if ! command -v mpirun >/dev/null; then
-    echo "skip test_mpi: no mpirun (openmpi-bin)"
-elif ! mpirun --version | grep -q "Open MPI" || ! grep -q -- "-lmpi" "${BUILD:-build}/flags"; then
-    echo "skip test_mpi: not built with Open MPI (libopenmpi-dev), or mpirun is another's"
+if [ "$mpi_why" ]; then
+    echo "skip test_mpi: $mpi_why"
 else
     says "the launcher of another MPI" 1 '^error: the launcher started 4 processes \(PMI_SIZE\), of which MPI sees 1' \
-        env PMI_SIZE=4 PMI_RANK=0 "$B/mpi_ranks" sum 5
+        env ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" PMI_SIZE=4 PMI_RANK=0 "$B/mpi_ranks" sum 5
     # shares are cut without a gap, and the sum has the bits of one process
-    check "a launcher of one process" test "$($launch -n 1 "$B/mpi_ranks" sum 1000)" = "rank 0 of 1: [0, 1000) $hash"
-    check "two processes" test "$($launch -n 2 "$B/mpi_ranks" sum 1000 | sort)" = "rank 0 of 2: [0, 500) $hash
+    check "a launcher of one process" test "$($mpi_launch -n 1 "$B/mpi_ranks" sum 1000)" = "rank 0 of 1: [0, 1000) $hash"
+    check "two processes" test "$($mpi_launch -n 2 "$B/mpi_ranks" sum 1000 | sort)" = "rank 0 of 2: [0, 500) $hash
 rank 1 of 2: [500, 1000) $hash"
-    check "three processes" test "$($launch -n 3 "$B/mpi_ranks" sum 1000 | sort)" = "rank 0 of 3: [0, 333) $hash
+    check "three processes" test "$($mpi_launch -n 3 "$B/mpi_ranks" sum 1000 | sort)" = "rank 0 of 3: [0, 333) $hash
 rank 1 of 3: [333, 666) $hash
 rank 2 of 3: [666, 1000) $hash"
-    check "more processes than things" test "$($launch -n 3 "$B/mpi_ranks" sum 2 | sort | cut -d' ' -f1-6)" = "rank 0 of 3: [0, 0)
+    check "more processes than things" test "$($mpi_launch -n 3 "$B/mpi_ranks" sum 2 | sort | cut -d' ' -f1-6)" = "rank 0 of 3: [0, 0)
 rank 1 of 3: [0, 1)
 rank 2 of 3: [1, 2)"
-    says "processes agree" 0 '^rank 2 of 3: agreed' $launch -n 3 "$B/mpi_ranks" agree "the same"
-    says "or do not" 1 '^error: the text differs on 1 of the 3 processes' $launch -n 1 "$B/mpi_ranks" agree a : -n 1 "$B/mpi_ranks" agree b : \
+    says "processes agree" 0 '^rank 2 of 3: agreed' $mpi_launch -n 3 "$B/mpi_ranks" agree "the same"
+    says "or do not" 1 '^error: the text differs on 1 of the 3 processes' $mpi_launch -n 1 "$B/mpi_ranks" agree a : -n 1 "$B/mpi_ranks" agree b : \
         -n 1 "$B/mpi_ranks" agree a
-    says "one that fails takes the others along" 1 '^error: rank 1 of 2 broke' timeout 60 $launch -n 2 "$B/mpi_ranks" break 1
+    says "one that fails takes the others along" 1 '^error: rank 1 of 2 broke' timeout 60 $mpi_launch -n 2 "$B/mpi_ranks" break 1
 fi
 exit $bad
