@@ -139,7 +139,7 @@ static UfStatus check_writable(const UfDistilled* d, const char* path) {
 }
 
 static UfStatus write_tasks(const UfH5* h5, const UfDistilled* d) {
-    char group[32], name[64];
+    char group[32], name[96];
     for (int i = 0; i < d->num_tasks; i++) {
         const UfDistilledTask* t = &d->tasks[i];
         const int64_t dims[] = {t->obs_dim};
@@ -304,7 +304,7 @@ static UfStatus read_columns(const UfH5* h5, const char* group, const UfDistille
 }
 
 static UfStatus read_task(UfDistilled* d, const UfH5* h5, const char* group) {
-    char mean[64], divisor[64], *env_id;
+    char mean[96], divisor[96], *env_id;
     UfH5Shape shape;
     snprintf(mean, sizeof mean, "%s/mean", group);
     snprintf(divisor, sizeof divisor, "%s/divisor", group);

@@ -166,6 +166,46 @@ UfStatus uf_images_read_idx(UfImages** out, const char* images_path, const char*
     return status;
 }
 
+// The file of this name, or of this name and .gz, or with a dot for the dash as some unpack them.
+static UfStatus find_file(const char* folder, const char* name, const char* kind, char* path, size_t bytes) {
+    static const char* const forms[] = {"%s/%s-%s", "%s/%s-%s.gz", "%s/%s.%s", "%s/%s.%s.gz"};
+    struct stat info;
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (snprintf(path, bytes, forms[i], folder, name, kind) >= (int)bytes)
+            return UF_FAIL(UF_ERR_ARGUMENT, "images %.64s...: the name is too long", folder);
+        if (stat(path, &info) == 0) return UF_OK;
+    }
+    return UF_FAIL(UF_ERR_IO, "images %s: there is no %s-%s, plain or .gz; expected a folder with MNIST's four IDX files",
+                   folder, name, kind);
+}
+
+static UfStatus read_pair(UfImages** out, const char* folder, const char* name) {
+    char images[1024], labels[1024], stem[64];
+    snprintf(stem, sizeof stem, "%s-images", name);
+    UF_TRY(find_file(folder, stem, "idx3-ubyte", images, sizeof images));
+    snprintf(stem, sizeof stem, "%s-labels", name);
+    UF_TRY(find_file(folder, stem, "idx1-ubyte", labels, sizeof labels));
+    return uf_images_read_idx(out, images, labels);
+}
+
+UfStatus uf_images_read_mnist(const char* folder, UfImages** train, UfImages** test) {
+    *train = *test = NULL;
+    UfStatus status = read_pair(train, folder, "train");
+    if (status == UF_OK) status = read_pair(test, folder, "t10k");
+    if (status == UF_OK && ((*train)->height != (*test)->height || (*train)->width != (*test)->width))
+        status = UF_FAIL(UF_ERR_FORMAT, "images %s: %d x %d for training and %d x %d for the test; expected one size",
+                         folder, (*train)->height, (*train)->width, (*test)->height, (*test)->width);
+    if (status == UF_OK) {  // either may lack the last classes
+        const int a = (*train)->num_classes, b = (*test)->num_classes;
+        (*train)->num_classes = (*test)->num_classes = a > b ? a : b;
+        return UF_OK;
+    }
+    uf_images_free(*train);
+    uf_images_free(*test);
+    *train = *test = NULL;
+    return status;
+}
+
 // ---- glyphs ----
 
 enum { NUM_GLYPHS = 36 };
