@@ -536,6 +536,7 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         UfStatus (*verify)(const char* path, char** lines, bool* passed);
     } others[] = {{"classic-traces", uf_verify_classic_traces},
                   {"mujoco-traces", uf_verify_mujoco_traces},
+                  {"minatar-traces", uf_verify_minatar_traces},
                   {"minigrid-layouts", nx_verify_layouts}};
     size_t other = 0;
     while (other < sizeof others / sizeof others[0] && strcmp(kind, others[other].kind) != 0) other++;
@@ -563,7 +564,7 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
                        "expected unifloral-update, dynamics, ppo-update, classic-traces, mujoco-traces, "
-                       "minigrid-traces or minigrid-layouts",
+                       "minatar-traces, minigrid-traces or minigrid-layouts",
                        path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);
