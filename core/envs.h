@@ -99,6 +99,7 @@ struct UfEnvOps {
 };
 
 #define UF_ENV_MAX_STATE 64  // of any environment
+#define UF_ENV_MAX_OBS 700   // of any in uf_env_specs
 struct UfEnv {               // the first member of environments that need more
     const UfEnvSpec* spec;
     int steps;      // of this episode; the interface counts them
