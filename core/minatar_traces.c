@@ -3,7 +3,7 @@
 //
 // A state is compared as numbers, one for each that the file records of it. Every step is taken from its recorded state
 // before it, whole episodes from their first state alone, with the recorded draws put in. All are integers: nothing may
-// differ. Frequencies of draws are judged in standard deviations.
+// differ. Frequencies of draws are judged by how unlikely they are.
 //
 // Rooms: the games as numbers, file, comparing, odds, report.
 #include <math.h>
@@ -626,10 +626,23 @@ static void compare_resets(const Trace* t, Wrong* wrong) {
 
 // ---- odds ----
 
-// How far the frequency of something of probability p is from it, in standard deviations.
+// How unlikely it is that something of probability p happens so often or so rarely, as -log10 of both tails of the binomial
+// distribution: exact for few draws as well.
 static void judge(double* worst, int64_t count, int64_t of, double p) {
-    const double expected = (double)of * p;
-    uf_keep_worst(worst, fabs((double)count - expected) / sqrt(expected * (1 - p)));
+    const double n = (double)of, k = (double)count;
+    const bool upper = k >= n * p;
+    const double odds = p / (1 - p);
+    int sign;
+    if (of == 0) return;
+    double term = exp(lgamma_r(n + 1, &sign) - lgamma_r(k + 1, &sign) - lgamma_r(n - k + 1, &sign) + k * log(p) +
+                      (n - k) * log1p(-p));
+    double tail = term;
+    // outwards from the mean each term is smaller than the one before
+    for (double i = k; term > 1e-15 * tail && (upper ? i < n : i > 0); i += upper ? 1 : -1) {
+        term *= upper ? (n - i) / (i + 1) * odds : i / (n - i + 1) / odds;
+        tail += term;
+    }
+    uf_keep_worst(worst, -log10(fmin(1, 2 * tail)));
 }
 
 // Draws as the recordings have them, counted: each number of a draw has its own odds, and so have pairs of neighbours.
@@ -774,10 +787,8 @@ static double order_odds(void) {
 
 // ---- report ----
 
-// At most about 900 frequencies a line: 5.5 standard deviations are exceeded by chance once in 30,000 files. Few recorded
-// draws have the longer tail of a Poisson number, which 6.5 allow for.
-#define OUR_LIMIT 5.5
-#define RECORDED_LIMIT 6.5
+// At most about 900 frequencies a line, each of which exceeds this by chance once in ten million files.
+#define ODDS_LIMIT 7
 
 static UfStatus report_odds(UfReport* report, const Trace* t) {
     const char* name = t->game->env;
@@ -787,18 +798,18 @@ static UfStatus report_odds(UfReport* report, const Trace* t) {
     recorded_odds(t, &steps, &resets);
     UF_TRY(our_odds(t, &our_steps, &our_resets));
     if (!asterix) {
-        uf_report_add(report, name, "odds of its resets (sigma)", freeway ? judge_freeway(&resets, false) : judge_sides(&resets),
-                      RECORDED_LIMIT);
-        uf_report_add(report, name, "odds of our resets (sigma)",
-                      freeway ? judge_freeway(&our_resets, true) : judge_sides(&our_resets), OUR_LIMIT);
+        uf_report_add(report, name, "odds of its resets (-log10 p)", freeway ? judge_freeway(&resets, false) : judge_sides(&resets),
+                      ODDS_LIMIT);
+        uf_report_add(report, name, "odds of our resets (-log10 p)",
+                      freeway ? judge_freeway(&our_resets, true) : judge_sides(&our_resets), ODDS_LIMIT);
     }
     if (steps.draws > 0)
-        uf_report_add(report, name, asterix ? "odds of its spawns (sigma)" : "odds of its new speeds (sigma)",
-                      asterix ? judge_asterix(&steps, false) : judge_freeway(&steps, false), RECORDED_LIMIT);
+        uf_report_add(report, name, asterix ? "odds of its spawns (-log10 p)" : "odds of its new speeds (-log10 p)",
+                      asterix ? judge_asterix(&steps, false) : judge_freeway(&steps, false), ODDS_LIMIT);
     if (t->num_draws)
-        uf_report_add(report, name, asterix ? "odds of our spawns (sigma)" : "odds of our new speeds (sigma)",
-                      asterix ? judge_asterix(&our_steps, true) : judge_freeway(&our_steps, true), OUR_LIMIT);
-    if (asterix) uf_report_add(report, name, "odds of our orders (sigma)", order_odds(), OUR_LIMIT);
+        uf_report_add(report, name, asterix ? "odds of our spawns (-log10 p)" : "odds of our new speeds (-log10 p)",
+                      asterix ? judge_asterix(&our_steps, true) : judge_freeway(&our_steps, true), ODDS_LIMIT);
+    if (asterix) uf_report_add(report, name, "odds of our orders (-log10 p)", order_odds(), ODDS_LIMIT);
     return UF_OK;
 }
 
