@@ -166,36 +166,45 @@ UfStatus uf_images_read_idx(UfImages** out, const char* images_path, const char*
     return status;
 }
 
-// The file of this name, or of this name and .gz, or with a dot for the dash as some unpack them.
-static UfStatus find_file(const char* folder, const char* name, const char* kind, char* path, size_t bytes) {
-    static const char* const forms[] = {"%s/%s-%s", "%s/%s-%s.gz", "%s/%s.%s", "%s/%s.%s.gz"};
+// The file of this name in a folder, or its gzip.
+static UfStatus find_file(char** path, const char* folder, const char* name) {
+    static const char* const endings[] = {"", ".gz"};
     struct stat info;
-    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-        if (snprintf(path, bytes, forms[i], folder, name, kind) >= (int)bytes)
-            return UF_FAIL(UF_ERR_ARGUMENT, "images %.64s...: the name is too long", folder);
-        if (stat(path, &info) == 0) return UF_OK;
+    for (int i = 0; i < 2; i++) {
+        UfText text = {0};
+        uf_text_add(&text, "%s/%s%s", folder, name, endings[i]);
+        UF_TRY(uf_text_finish(&text, path));
+        if (stat(*path, &info) == 0) return UF_OK;
+        uf_free(*path);
+        *path = NULL;
     }
-    return UF_FAIL(UF_ERR_IO, "images %s: there is no %s-%s, plain or .gz; expected a folder with MNIST's four IDX files",
-                   folder, name, kind);
+    return UF_FAIL(UF_ERR_IO,
+                   "%s: there is neither '%s' nor '%s.gz' in this folder; expected the four files of MNIST",
+                   folder, name, name);
 }
 
-static UfStatus read_pair(UfImages** out, const char* folder, const char* name) {
-    char images[1024], labels[1024], stem[64];
-    snprintf(stem, sizeof stem, "%s-images", name);
-    UF_TRY(find_file(folder, stem, "idx3-ubyte", images, sizeof images));
-    snprintf(stem, sizeof stem, "%s-labels", name);
-    UF_TRY(find_file(folder, stem, "idx1-ubyte", labels, sizeof labels));
-    return uf_images_read_idx(out, images, labels);
+static UfStatus read_set(UfImages** out, const char* folder, const char* images_name,
+                         const char* labels_name) {
+    char *images = NULL, *labels = NULL;
+    *out = NULL;
+    UfStatus status = find_file(&images, folder, images_name);
+    if (status == UF_OK) status = find_file(&labels, folder, labels_name);
+    if (status == UF_OK) status = uf_images_read_idx(out, images, labels);
+    uf_free(images);
+    uf_free(labels);
+    return status;
 }
 
 UfStatus uf_images_read_mnist(const char* folder, UfImages** train, UfImages** test) {
     *train = *test = NULL;
-    UfStatus status = read_pair(train, folder, "train");
-    if (status == UF_OK) status = read_pair(test, folder, "t10k");
+    UfStatus status = read_set(train, folder, "train-images-idx3-ubyte", "train-labels-idx1-ubyte");
+    if (status == UF_OK) status = read_set(test, folder, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte");
     if (status == UF_OK && ((*train)->height != (*test)->height || (*train)->width != (*test)->width))
-        status = UF_FAIL(UF_ERR_FORMAT, "images %s: %d x %d for training and %d x %d for the test; expected one size",
-                         folder, (*train)->height, (*train)->width, (*test)->height, (*test)->width);
-    if (status == UF_OK) {  // either may lack the last classes
+        status =
+            UF_FAIL(UF_ERR_FORMAT,
+                    "%s: images to learn from are %d x %d, those of the test %d x %d; are they of one set?",
+                    folder, (*train)->height, (*train)->width, (*test)->height, (*test)->width);
+    if (status == UF_OK) {
         const int a = (*train)->num_classes, b = (*test)->num_classes;
         (*train)->num_classes = (*test)->num_classes = a > b ? a : b;
         return UF_OK;
