@@ -68,8 +68,8 @@ UfStatus uf_distilled_task(const UfDistilled* data, const char* env, UfDistilled
         *out = tasks[i];
         if (!env || !strcmp(env, tasks[i].env_id)) return UF_OK;
     }
-    return UF_FAIL(UF_ERR_CONFIG, "the dataset is of %s, not of %s", data->env_id[0] ? data->env_id : "no environment",
-                   env);
+    return UF_FAIL(UF_ERR_CONFIG, "the dataset is of %s, not of %s",
+                   data->env_id[0] ? data->env_id : "no environment", env);
 }
 
 // Room for the next task of a merged dataset, whose statistics are 0 and 1.
@@ -139,7 +139,7 @@ static UfStatus check_writable(const UfDistilled* d, const char* path) {
 }
 
 static UfStatus write_tasks(const UfH5* h5, const UfDistilled* d) {
-    char group[32], name[64];
+    char group[32], name[96];
     for (int i = 0; i < d->num_tasks; i++) {
         const UfDistilledTask* t = &d->tasks[i];
         const int64_t dims[] = {t->obs_dim};
@@ -296,22 +296,22 @@ static UfStatus read_columns(const UfH5* h5, const char* group, const UfDistille
     UF_TRY(uf_h5_read_number(h5, group, "first_obs", &first));
     if (!(actions >= 1 && actions <= d->action_dim && first >= 0 && first + t->obs_dim <= d->obs_dim))
         return UF_FAIL(UF_ERR_FORMAT,
-                       "%s: '%s' has observations %g to %g and %g actions; the dataset has %d and %d", h5->path,
-                       group, first, first + t->obs_dim - 1, actions, d->obs_dim, d->action_dim);
+                       "%s: '%s' has observations %g to %g and %g actions; the dataset has %d and %d",
+                       h5->path, group, first, first + t->obs_dim - 1, actions, d->obs_dim, d->action_dim);
     t->action_dim = (int)actions;
     t->first_obs = (int)first;
     return UF_OK;
 }
 
 static UfStatus read_task(UfDistilled* d, const UfH5* h5, const char* group) {
-    char mean[64], divisor[64], *env_id;
+    char mean[96], divisor[96], *env_id;
     UfH5Shape shape;
     snprintf(mean, sizeof mean, "%s/mean", group);
     snprintf(divisor, sizeof divisor, "%s/divisor", group);
     UF_TRY(uf_h5_shape(h5, mean, &shape));
     if (shape.rank != 1 || shape.count < 1 || shape.count > d->obs_dim)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' has %lld numbers; expected a vector of 1 to %d", h5->path, mean,
-                       (long long)shape.count, d->obs_dim);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' has %lld numbers; expected a vector of 1 to %d", h5->path,
+                       mean, (long long)shape.count, d->obs_dim);
     UF_TRY(uf_h5_read_string(h5, group, "env_id", &env_id));
     const UfStatus status = add_task(d, env_id, (int)shape.count);
     uf_free(env_id);
@@ -321,8 +321,9 @@ static UfStatus read_task(UfDistilled* d, const UfH5* h5, const char* group) {
     UF_TRY(uf_h5_read(h5, divisor, UF_H5_FLOAT, t->divisor, shape.count));
     for (int j = 0; j < t->obs_dim; j++)
         if (!isfinite(t->mean[j]) || !isfinite(t->divisor[j]) || t->divisor[j] <= 0)
-            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' has mean %g and divisor %g at %d; expected numbers, the second "
-                                          "above 0",
+            return UF_FAIL(UF_ERR_FORMAT,
+                           "%s: '%s' has mean %g and divisor %g at %d; expected numbers, the second "
+                           "above 0",
                            h5->path, group, (double)t->mean[j], (double)t->divisor[j], j);
     return read_columns(h5, group, d, t);
 }
@@ -465,7 +466,8 @@ static UfStatus merge_tasks(UfDistilled* m, const UfDistilled* const* parts, int
     for (int i = 0; i < num_parts; i++) {
         const UfDistilled* part = parts[i];
         if (part->num_tasks)
-            return UF_FAIL(UF_ERR_ARGUMENT, "%s is merged already; merge the datasets that it is of", part->env_id);
+            return UF_FAIL(UF_ERR_ARGUMENT, "%s is merged already; merge the datasets that it is of",
+                           part->env_id);
         UF_TRY(add_task(m, part->env_id, part->obs_dim));
         UfDistilledTask* t = &m->tasks[i];
         t->action_dim = part->action_dim;

@@ -30,9 +30,9 @@ typedef struct UfDistilled {
     float *mean, *divisor;  // (S): states = (observation - mean) / divisor
     int num_tasks;          // that were merged.   0: it is of one task, all of it
     UfDistilledTask* tasks;
-    char* env_id;           // "" for images; of merged tasks "a+b"
-    char* recipe;           // how it was made
-    char* config;           // of the search, JSON; "" if there was none
+    char* env_id;  // "" for images; of merged tasks "a+b"
+    char* recipe;  // how it was made
+    char* config;  // of the search, JSON; "" if there was none
     uint64_t seed;
     double fitness;  // of the search's mean at the end; NaN: unknown
     int64_t generation;

@@ -166,6 +166,55 @@ UfStatus uf_images_read_idx(UfImages** out, const char* images_path, const char*
     return status;
 }
 
+// The file of this name in a folder, or its gzip.
+static UfStatus find_file(char** path, const char* folder, const char* name) {
+    static const char* const endings[] = {"", ".gz"};
+    struct stat info;
+    for (int i = 0; i < 2; i++) {
+        UfText text = {0};
+        uf_text_add(&text, "%s/%s%s", folder, name, endings[i]);
+        UF_TRY(uf_text_finish(&text, path));
+        if (stat(*path, &info) == 0) return UF_OK;
+        uf_free(*path);
+        *path = NULL;
+    }
+    return UF_FAIL(UF_ERR_IO,
+                   "%s: there is neither '%s' nor '%s.gz' in this folder; expected the four files of MNIST",
+                   folder, name, name);
+}
+
+static UfStatus read_set(UfImages** out, const char* folder, const char* images_name,
+                         const char* labels_name) {
+    char *images = NULL, *labels = NULL;
+    *out = NULL;
+    UfStatus status = find_file(&images, folder, images_name);
+    if (status == UF_OK) status = find_file(&labels, folder, labels_name);
+    if (status == UF_OK) status = uf_images_read_idx(out, images, labels);
+    uf_free(images);
+    uf_free(labels);
+    return status;
+}
+
+UfStatus uf_images_read_mnist(const char* folder, UfImages** train, UfImages** test) {
+    *train = *test = NULL;
+    UfStatus status = read_set(train, folder, "train-images-idx3-ubyte", "train-labels-idx1-ubyte");
+    if (status == UF_OK) status = read_set(test, folder, "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte");
+    if (status == UF_OK && ((*train)->height != (*test)->height || (*train)->width != (*test)->width))
+        status =
+            UF_FAIL(UF_ERR_FORMAT,
+                    "%s: images to learn from are %d x %d, those of the test %d x %d; are they of one set?",
+                    folder, (*train)->height, (*train)->width, (*test)->height, (*test)->width);
+    if (status == UF_OK) {
+        const int a = (*train)->num_classes, b = (*test)->num_classes;
+        (*train)->num_classes = (*test)->num_classes = a > b ? a : b;
+        return UF_OK;
+    }
+    uf_images_free(*train);
+    uf_images_free(*test);
+    *train = *test = NULL;
+    return status;
+}
+
 // ---- glyphs ----
 
 enum { NUM_GLYPHS = 36 };
