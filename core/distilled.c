@@ -139,7 +139,7 @@ static UfStatus check_writable(const UfDistilled* d, const char* path) {
 }
 
 static UfStatus write_tasks(const UfH5* h5, const UfDistilled* d) {
-    char group[32], name[64];
+    char group[32], name[96];
     for (int i = 0; i < d->num_tasks; i++) {
         const UfDistilledTask* t = &d->tasks[i];
         const int64_t dims[] = {t->obs_dim};

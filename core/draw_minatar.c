@@ -12,8 +12,8 @@
 
 // Okabe and Ito's palette, which the colour-blind can tell apart, without its black.
 static const unsigned char colours[UF_DRAW_MINATAR_PLANES][3] = {
-    {0, 114, 178},  {213, 94, 0},  {230, 159, 0},   {0, 158, 115}, {240, 228, 66},
-    {86, 180, 233}, {204, 121, 167}, {110, 110, 110}, {0, 0, 0},
+    {0, 114, 178}, {213, 94, 0},    {86, 180, 233},  {240, 228, 66}, {0, 158, 115},
+    {230, 159, 0}, {204, 121, 167}, {110, 110, 110}, {0, 0, 0},
 };
 
 static void set_plane(cairo_t* c, int plane) {

@@ -226,7 +226,8 @@ static UfStatus report(Run* run, const HdRating* own, bool has_dataset, bool has
     const HdConfig* c = &run->config;
     const bool images = c->images[0] != 0;
     UfText text = {0};
-    uf_text_add(&text, "fitness           %.4g mean, %.4g best of generation %" PRId64 " (%s)\n", run->now.mean,
+    if (run->now.generation)
+        uf_text_add(&text, "fitness           %.4g mean, %.4g best of generation %" PRId64 " (%s)\n", run->now.mean,
                 run->now.best, run->result->generation, images ? "training loss" : "mean return of candidates");
     if (run->now.num_nonfinite)
         uf_text_add(&text, "not a number      fitness of %" PRId64 " candidates so far; they ranked last\n",

@@ -551,6 +551,7 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         UfStatus (*verify)(const char* path, char** lines, bool* passed);
     } others[] = {{"classic-traces", uf_verify_classic_traces},
                   {"mujoco-traces", uf_verify_mujoco_traces},
+                  {"minatar-traces", uf_verify_minatar_traces},
                   {"minigrid-layouts", nx_verify_layouts},
                   {"es-steps", uf_verify_es_steps}};
     size_t other = 0;
