@@ -152,6 +152,9 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 $(BUILD)/core/play.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
 $(BUILD)/navix.o $(BUILD)/core/grid_%.o: override ALL_C += -ffp-contract=off
 
+# Clearing a few registers must not become a call that clears memory.
+$(BUILD)/kernels.o $(BUILD)/double/kernels.o: override ALL_C += -fno-tree-loop-distribute-patterns
+
 $(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 
 $(BUILD)/double/%.o: %.c $(BUILD)/flags | check
