@@ -159,6 +159,9 @@ $(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/images.
 
 $(BUILD)/core/mpi.o: override CPPFLAGS += $(MPI_FLAGS)
 
+# Clearing a few registers must not become a call that clears memory.
+$(BUILD)/kernels.o $(BUILD)/double/kernels.o: override ALL_C += -fno-tree-loop-distribute-patterns
+
 $(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 
 $(BUILD)/double/%.o: %.c $(BUILD)/flags | check
