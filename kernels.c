@@ -9,7 +9,7 @@
 //
 // Rooms: row functions, members, shapes, products, products of few rows, forward, backward, second order, random numbers, rows,
 // terms, world model, episodes, PPO, optimiser, bench, backend.
-#include "kernels.h"
+#include "kernels_cpu.h"
 
 #include <assert.h>
 #include <cblas.h>
@@ -17,13 +17,6 @@
 #include <string.h>
 
 void openblas_set_num_threads(int num_threads);  // cblas.h of some builds lacks it
-
-// Row functions are compiled for several instruction sets, chosen when the program starts.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(UF_NO_CLONES)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
 
 // ---- row functions ----
 
@@ -223,7 +216,7 @@ static void shifted_task(void* context, int task, int thread) {
 }
 
 // Tasks are numbered member by member, tasks_each of them: those of the members that the backend works on.
-static void run_tasks(UfBackend* backend, int P, int tasks_each, UfTask* task, void* context) {
+void uf_cpu_run_tasks(UfBackend* backend, int P, int tasks_each, UfTask* task, void* context) {
     const UfMembers m = uf_members(backend, P);
     Shifted s = {task, context, m.first * tasks_each};
     uf_pool_run(backend->pool, (m.end - m.first) * tasks_each, shifted_task, &s);
@@ -298,27 +291,6 @@ void uf_variance_bounds(real* bounds, const real* max_min, int D) {
 
 // ---- products ----
 
-typedef struct CpuState {
-    real** scratch;  // one a thread
-    size_t scratch_count;
-} CpuState;
-
-// c (m, n) = op(a) op(b) + beta c
-static void product(UfBackend* backend, int thread, bool trans_a, bool trans_b, int m, int n, int k,
-                    const real* a, int lda, const real* b, int ldb, real beta, real* c, int ldc) {
-    const UfTrace* trace = backend->trace;
-    const double start = trace && trace->clock ? uf_now() : 0;
-    const enum CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans,
-                               tb = trans_b ? CblasTrans : CblasNoTrans;
-    if (sizeof(real) == sizeof(float))
-        cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const float*)a, lda, (const float*)b, ldb,
-                    (float)beta, (float*)c, ldc);
-    else
-        cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const double*)a, lda, (const double*)b, ldb, beta,
-                    (double*)c, ldc);
-    if (trace && trace->clock) trace->gemm_seconds[thread] += uf_now() - start;
-}
-
 // Notes a product of a whole pass for the bench. Where members are worked on one by one the first speaks for all.
 static void note(UfBackend* backend, bool trans_a, bool trans_b, int m, int n, int k, int count) {
     UfTrace* trace = backend->trace;
@@ -346,10 +318,8 @@ static size_t scratch_needed(const UfMlp* mlp, int block) {
     return (size_t)block * (size_t)mlp->width * (size_t)(2 * mlp->layers + 5) + (size_t)block * UF_MAX_LAYERS;
 }
 
-static UfStatus cpu_plan(UfBackend* backend, const UfMlp* mlp, int P, int networks, int rows) {
-    (void)P;
-    CpuState* state = backend->state;
-    size_t needed = scratch_needed(mlp, uf_block_rows(rows, networks));
+UfStatus uf_cpu_reserve_scratch(UfBackend* backend, size_t needed) {
+    UfCpuState* state = backend->state;
     if (needed <= state->scratch_count) return UF_OK;
     for (int t = 0; t < uf_pool_num_threads(backend->pool); t++) {
         uf_free(state->scratch[t]);
@@ -359,6 +329,11 @@ static UfStatus cpu_plan(UfBackend* backend, const UfMlp* mlp, int P, int networ
     }
     state->scratch_count = needed;
     return UF_OK;
+}
+
+static UfStatus cpu_plan(UfBackend* backend, const UfMlp* mlp, int P, int networks, int rows) {
+    (void)P;
+    return uf_cpu_reserve_scratch(backend, scratch_needed(mlp, uf_block_rows(rows, networks)));
 }
 
 // One task of a pass: which network and which rows.
@@ -382,7 +357,7 @@ static Task cut(const UfNets* nets, UfRows rows, int task) {
 }
 
 static void run_pass(UfBackend* backend, const UfNets* nets, UfRows rows, UfTask* task, void* context) {
-    run_tasks(backend, nets->P, nets->used * uf_num_blocks(rows.count, nets->N), task, context);
+    uf_cpu_run_tasks(backend, nets->P, nets->used * uf_num_blocks(rows.count, nets->N), task, context);
 }
 
 static const real* input_rows(UfInput input, const Task* t) {
@@ -391,58 +366,183 @@ static const real* input_rows(UfInput input, const Task* t) {
 
 // ---- products of few rows ----
 //
-// BLAS packs its operands first, which costs more than the product where a policy acts for a few rows. Here
-// every sum runs over k in order, so that a row's result does not depend on the rows beside it.
+// BLAS packs its operands first, which costs more than the product where a policy acts for a few rows, or is cloned from
+// a few. Here every sum runs over k in order, or strip by strip of it, so that a row's result does not depend on the rows
+// beside it.
 
-enum { TILE_ROWS = 4, TILE_WIDTH = 32, STRIP = 64 };
+enum { TILE_ROWS = 4, TILE_WIDTH = 32, NARROW = 8, STRIP = 64 };
 
-#define INLINE \
-    static inline __attribute__((always_inline))  // so that it is compiled for each instruction set
-
-INLINE void add_to_tile(real sum[TILE_ROWS][TILE_WIDTH], const real* const* a, const real* b, int ldb,
-                        int k) {
+// sum (height, width) += rows of a times b (k, width); number i of row r is a[r][i * step].
+INLINE void add_to_tile(real* sum, const real* const* a, size_t step, const real* b, size_t ldb, int height,
+                        int width, int k) {
     for (int i = 0; i < k; i++)
-        for (int r = 0; r < TILE_ROWS; r++) {
-            const real x = a[r][i];
+        for (int r = 0; r < height; r++) {
+            const real x = a[r][(size_t)i * step];
 #pragma omp simd
-            for (int j = 0; j < TILE_WIDTH; j++) sum[r][j] += x * b[(size_t)i * (size_t)ldb + (size_t)j];
+            for (int j = 0; j < width; j++) sum[r * width + j] += x * b[(size_t)i * ldb + (size_t)j];
         }
 }
 
-// c (rows, width) = a b, at most TILE_ROWS by TILE_WIDTH of a product.
-INLINE void tile_product(real* c, int ldc, const real* a, int lda, const real* b, int ldb, int rows,
-                         int width, int k) {
+// An operand whose number (row, i) is at + row * row_step + i * step.
+typedef struct Operand {
+    const real* at;
+    size_t row, step;
+} Operand;
+
+// c (height, count) = a b, a tile of a product, at most `width` wide: height and width are known while compiling.
+INLINE void tile_product(real* c, size_t ldc, Operand a, const real* b, size_t ldb, int height, int width,
+                         int count, int k) {
     const real* row[TILE_ROWS];
-    real sum[TILE_ROWS][TILE_WIDTH] = {{0}};
-    for (int r = 0; r < TILE_ROWS; r++)  // too few: the last one again
-        row[r] = a + (size_t)(r < rows ? r : rows - 1) * (size_t)lda;
-    if (width == TILE_WIDTH) {
-        add_to_tile(sum, row, b, ldb, k);
+    real sum[TILE_ROWS * TILE_WIDTH];
+    for (int j = 0; j < height * width; j++) sum[j] = 0;
+    for (int r = 0; r < height; r++) row[r] = a.at + (size_t)r * a.row;
+    if (count == width) {
+        add_to_tile(sum, row, a.step, b, ldb, height, width, k);
     } else {  // strips of b, with zeros behind
-        real strip[STRIP][TILE_WIDTH] = {{0}};
+        real strip[STRIP * NARROW];
         for (int i = 0; i < k; i += STRIP) {
-            const int count = k - i < STRIP ? k - i : STRIP;
-            for (int s = 0; s < count; s++)
-                memcpy(strip[s], b + (size_t)(i + s) * (size_t)ldb, (size_t)width * sizeof(real));
-            add_to_tile(sum, row, strip[0], TILE_WIDTH, count);
-            for (int r = 0; r < TILE_ROWS; r++) row[r] += count;
+            const int end = k - i < STRIP ? k - i : STRIP;
+            for (int s = 0; s < end; s++)
+                for (int j = 0; j < width; j++)
+                    strip[s * width + j] = j < count ? b[(size_t)(i + s) * ldb + (size_t)j] : 0;
+            add_to_tile(sum, row, a.step, strip, (size_t)width, height, width, end);
+            for (int r = 0; r < height; r++) row[r] += (size_t)end * a.step;
         }
     }
-    for (int r = 0; r < rows; r++) memcpy(c + (size_t)r * (size_t)ldc, sum[r], (size_t)width * sizeof(real));
+    for (int r = 0; r < height; r++)
+        for (int j = 0; j < count; j++) c[(size_t)r * ldc + (size_t)j] = sum[r * width + j];
+}
+
+INLINE void tile_row(real* c, size_t ldc, Operand a, const real* b, size_t ldb, int height, int n, int k) {
+    int j = 0;
+    for (; n - j >= TILE_WIDTH; j += TILE_WIDTH)
+        tile_product(c + j, ldc, a, b + j, ldb, height, TILE_WIDTH, TILE_WIDTH, k);
+    for (; n - j >= NARROW; j += NARROW) tile_product(c + j, ldc, a, b + j, ldb, height, NARROW, NARROW, k);
+    if (j < n) tile_product(c + j, ldc, a, b + j, ldb, height, NARROW, n - j, k);
 }
 
 // c (rows, n) = a (rows, k) b (k, n)
-CLONES static void rows_product(real* c, const real* a, int lda, const real* b, int rows, int n, int k) {
-    for (int r = 0; r < rows; r += TILE_ROWS)
-        for (int j = 0; j < n; j += TILE_WIDTH) {
-            const int height = rows - r < TILE_ROWS ? rows - r : TILE_ROWS;
-            real* to = c + (size_t)r * (size_t)n + (size_t)j;
-            const real* from = a + (size_t)r * (size_t)lda;
-            if (n - j >= TILE_WIDTH)
-                tile_product(to, n, from, lda, b + j, n, height, TILE_WIDTH, k);
-            else
-                tile_product(to, n, from, lda, b + j, n, height, n - j, k);
+CLONES static void rows_product(real* c, int ldc, Operand a, const real* b, int ldb, int rows, int n, int k) {
+    for (int r = 0; r < rows; r += TILE_ROWS) {
+        real* to = c + (size_t)r * (size_t)ldc;
+        const Operand from = {a.at + (size_t)r * a.row, a.row, a.step};
+        if (rows - r >= TILE_ROWS)
+            tile_row(to, (size_t)ldc, from, b, (size_t)ldb, TILE_ROWS, n, k);
+        else if (rows - r == 3)
+            tile_row(to, (size_t)ldc, from, b, (size_t)ldb, 3, n, k);
+        else if (rows - r == 2)
+            tile_row(to, (size_t)ldc, from, b, (size_t)ldb, 2, n, k);
+        else
+            tile_row(to, (size_t)ldc, from, b, (size_t)ldb, 1, n, k);
+    }
+}
+
+// to (4, 4) = from transposed.
+INLINE void transpose_4(real* to, size_t ld_to, const real* from, size_t ld_from) {
+#if defined(__GNUC__) && !defined(__clang__)
+    typedef real Four __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+    typedef __typeof__(__builtin_choose_expr(sizeof(real) == 4, (int32_t)0, (int64_t)0)) Place;
+    typedef Place Order __attribute__((vector_size(4 * sizeof(real))));
+    const Order low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, first = {0, 1, 4, 5}, second = {2, 3, 6, 7};
+    const Four a = *(const Four*)from, b = *(const Four*)(from + ld_from),
+               c = *(const Four*)(from + 2 * ld_from), d = *(const Four*)(from + 3 * ld_from);
+    const Four ab = __builtin_shuffle(a, b, low), cd = __builtin_shuffle(c, d, low),
+               ab2 = __builtin_shuffle(a, b, high), cd2 = __builtin_shuffle(c, d, high);
+    *(Four*)to = __builtin_shuffle(ab, cd, first);
+    *(Four*)(to + ld_to) = __builtin_shuffle(ab, cd, second);
+    *(Four*)(to + 2 * ld_to) = __builtin_shuffle(ab2, cd2, first);
+    *(Four*)(to + 3 * ld_to) = __builtin_shuffle(ab2, cd2, second);
+#else
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 4; j++) to[i * ld_to + j] = from[j * ld_from + i];
+#endif
+}
+
+// to (columns, ld) = from (rows, columns) transposed.
+INLINE void transpose(real* to, size_t ld, const real* from, size_t ld_from, int rows, int columns) {
+    const int whole = columns / 4 * 4;
+    int j = 0;
+    for (; j + 4 <= rows; j += 4) {
+        const real* at = from + (size_t)j * ld_from;
+        for (int i = 0; i < whole; i += 4) transpose_4(to + (size_t)i * ld + (size_t)j, ld, at + i, ld_from);
+        for (int i = whole; i < columns; i++)
+            for (int r = 0; r < 4; r++)
+                to[(size_t)i * ld + (size_t)(j + r)] = at[(size_t)r * ld_from + (size_t)i];
+    }
+    for (; j < rows; j++)
+        for (int i = 0; i < columns; i++)
+            to[(size_t)i * ld + (size_t)j] = from[(size_t)j * ld_from + (size_t)i];
+}
+
+// c (height, count) = or, with more, += a (height, k) strip (k, width).
+INLINE void strip_product(real* c, size_t ldc, const real* a, size_t lda, const real* strip, int height,
+                          int width, int count, int k, bool more) {
+    const real* row[TILE_ROWS];
+    real sum[TILE_ROWS * TILE_WIDTH];
+    for (int j = 0; j < height * width; j++) sum[j] = 0;
+    for (int r = 0; r < height; r++) row[r] = a + (size_t)r * lda;
+    add_to_tile(sum, row, 1, strip, (size_t)width, height, width, k);
+    for (int r = 0; r < height; r++)
+        for (int j = 0; j < width && j < count; j++) {
+            real* to = &c[(size_t)r * ldc + (size_t)j];
+            *to = more ? *to + sum[r * width + j] : sum[r * width + j];
         }
+}
+
+INLINE void strip_rows(real* c, size_t ldc, const real* a, size_t lda, const real* strip, int rows, int width,
+                       int count, int k, bool more) {
+    int r = 0;
+    for (; rows - r >= TILE_ROWS; r += TILE_ROWS)
+        strip_product(c + (size_t)r * ldc, ldc, a + (size_t)r * lda, lda, strip, TILE_ROWS, width, count, k,
+                      more);
+    for (; rows - r >= 2; r += 2)
+        strip_product(c + (size_t)r * ldc, ldc, a + (size_t)r * lda, lda, strip, 2, width, count, k, more);
+    if (r < rows)
+        strip_product(c + (size_t)r * ldc, ldc, a + (size_t)r * lda, lda, strip, 1, width, count, k, more);
+}
+
+// c (rows, n) = a (rows, k) b (n, k) transposed: strips of b are transposed first, for all rows.
+CLONES static void rows_product_transposed(real* c, int ldc, const real* a, int lda, const real* b, int ldb,
+                                           int rows, int n, int k) {
+    real strip[STRIP * TILE_WIDTH];
+    for (int j = 0; j < n;) {
+        const bool wide = n - j >= TILE_WIDTH;
+        const int width = wide ? TILE_WIDTH : NARROW, count = n - j < width ? n - j : width;
+        if (count < width) memset(strip, 0, (size_t)(k < STRIP ? k : STRIP) * NARROW * sizeof(real));
+        for (int i = 0; i < k; i += STRIP) {
+            const int end = k - i < STRIP ? k - i : STRIP;
+            transpose(strip, (size_t)width, b + (size_t)j * (size_t)ldb + (size_t)i, (size_t)ldb, count, end);
+            if (wide)
+                strip_rows(c + j, (size_t)ldc, a + i, (size_t)lda, strip, rows, TILE_WIDTH, TILE_WIDTH, end,
+                           i > 0);
+            else
+                strip_rows(c + j, (size_t)ldc, a + i, (size_t)lda, strip, rows, NARROW, count, end, i > 0);
+        }
+        j += count;
+    }
+}
+
+void uf_cpu_product(UfBackend* backend, int thread, bool trans_a, bool trans_b, int m, int n, int k,
+                    const real* a, int lda, const real* b, int ldb, real beta, real* c, int ldc) {
+    if (!backend) {
+        if (trans_b)
+            rows_product_transposed(c, ldc, a, lda, b, ldb, m, n, k);
+        else
+            rows_product(c, ldc, (Operand){a, trans_a ? 1 : (size_t)lda, trans_a ? (size_t)lda : 1}, b, ldb,
+                         m, n, k);
+        return;
+    }
+    const UfTrace* trace = backend->trace;
+    const double start = trace && trace->clock ? uf_now() : 0;
+    const enum CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans,
+                               tb = trans_b ? CblasTrans : CblasNoTrans;
+    if (sizeof(real) == sizeof(float))
+        cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const float*)a, lda, (const float*)b, ldb,
+                    (float)beta, (float*)c, ldc);
+    else
+        cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const double*)a, lda, (const double*)b, ldb, beta,
+                    (double*)c, ldc);
+    if (trace && trace->clock) trace->gemm_seconds[thread] += uf_now() - start;
 }
 
 // ---- forward ----
@@ -456,33 +556,34 @@ typedef struct Forward {
     UfRows rows;
 } Forward;
 
-// out (rows, n) = x (rows, k) kernel (k, n); no backend: for a policy, by rows_product.
-static void layer_product(UfBackend* backend, int thread, real* out, const real* x, int ld,
-                          const real* kernel, int rows, int n, int k) {
-    if (backend)
-        product(backend, thread, false, false, rows, n, k, x, ld, kernel, n, 0, out, n);
-    else
-        rows_product(out, x, ld, kernel, rows, n, k);
-}
-
-// Layers of one network over `rows` rows. A tape keeps r and stats; the rest lives in two scratch arrays.
-static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const real* params, real* out,
-                         const UfTape* tape, size_t tape_row, const real* x, int ld, int rows,
-                         real* scratch) {
+// A tape keeps r and stats; the rest lives in two scratch arrays.
+const real* uf_cpu_hidden_forward(UfBackend* backend, int thread, const UfMlp* mlp, const real* params,
+                                  const UfTape* tape, size_t tape_row, const real* x, int ld, int rows,
+                                  real* scratch) {
     const int width = mlp->width;
     for (int l = 0; l < mlp->layers; l++) {
         const size_t at = tape_row * (size_t)width;
         real* r = tape ? tape->r[l] + at : scratch + (size_t)(l % 2) * (size_t)rows * (size_t)width;
         real* h = tape && mlp->layer_norm ? scratch : r;  // x lies there too, but its product is done by then
         real* stats = tape && mlp->layer_norm ? tape->stats[l] + 2 * tape_row : NULL;
-        layer_product(backend, thread, r, x, ld, params + mlp->kernel[l], rows, width, l ? width : mlp->in);
+        uf_cpu_product(backend, thread, false, false, rows, width, l ? width : mlp->in, x, ld,
+                       params + mlp->kernel[l], width, 0, r, width);
         rows_forward(r, h, stats, params + mlp->bias[l], mlp->layer_norm ? params + mlp->scale[l] : NULL,
                      mlp->layer_norm ? params + mlp->shift[l] : NULL, mlp->activation, rows, width);
         x = h;
         ld = width;
     }
+    return x;
+}
+
+// All layers.
+static void forward_rows(UfBackend* backend, int thread, const UfMlp* mlp, const real* params, real* out,
+                         const UfTape* tape, size_t tape_row, const real* x, int ld, int rows,
+                         real* scratch) {
     const int L = mlp->layers;
-    layer_product(backend, thread, out, x, ld, params + mlp->kernel[L], rows, mlp->out, width);
+    const real* h = uf_cpu_hidden_forward(backend, thread, mlp, params, tape, tape_row, x, ld, rows, scratch);
+    uf_cpu_product(backend, thread, false, false, rows, mlp->out, mlp->width, h, mlp->width,
+                   params + mlp->kernel[L], mlp->out, 0, out, mlp->out);
     rows_add(out, params + mlp->bias[L], rows, mlp->out);
 }
 
@@ -497,7 +598,7 @@ static void forward_task(void* context, int task, int thread) {
     const Task t = cut(f->nets, f->rows, task);
     forward_rows(f->backend, thread, mlp, f->nets->params + t.network * mlp->size,
                  f->out + t.rows * (size_t)mlp->out, f->tape, t.rows, input_rows(f->input, &t), f->input.ld,
-                 t.count, ((CpuState*)f->backend->state)->scratch[thread]);
+                 t.count, ((UfCpuState*)f->backend->state)->scratch[thread]);
 }
 
 static void cpu_mlp_forward(UfBackend* backend, const UfNets* nets, real* out, const UfTape* tape,
@@ -539,14 +640,46 @@ static void clear_row_sums(const UfMlp* mlp, real* grads, int l) {
     }
 }
 
-// Output of layer l over this task's rows; computed into `space` where LayerNorm's is not kept.
-static const real* layer_output(const Backward* c, const Task* t, const real* params, int l, real* space) {
-    const UfMlp* mlp = c->nets->mlp;
-    const real* r = c->tape->r[l] + t->rows * (size_t)mlp->width;
+// Output of layer l over the rows; computed into `space` where LayerNorm's is not kept.
+static const real* layer_output(const UfMlp* mlp, const UfTape* tape, size_t tape_row, const real* params,
+                                int l, int rows, real* space) {
+    const real* r = tape->r[l] + tape_row * (size_t)mlp->width;
     if (!mlp->layer_norm) return r;
-    rows_layer_norm(space, r, c->tape->stats[l] + 2 * t->rows, params + mlp->scale[l], params + mlp->shift[l],
-                    t->count, mlp->width);
+    rows_layer_norm(space, r, tape->stats[l] + 2 * tape_row, params + mlp->scale[l], params + mlp->shift[l],
+                    rows, mlp->width);
     return space;
+}
+
+void uf_cpu_hidden_backward(const UfHiddenBack* c, real* dx, int dx_first, int dx_count) {
+    UfBackend* be = c->backend;
+    const UfMlp* mlp = c->mlp;
+    const int width = mlp->width, rows = c->rows, thread = c->thread;
+    const real* params = c->params;
+    const size_t at = c->tape_row * (size_t)width;
+    real *grads = c->grads, *d = c->d, *next = c->next;
+    for (int l = mlp->layers - 1; l >= 0; l--) {
+        if (grads) clear_row_sums(mlp, grads, l);
+        rows_backward(d, c->tape->r[l] + at, mlp->layer_norm ? c->tape->stats[l] + 2 * c->tape_row : NULL,
+                      mlp->layer_norm ? params + mlp->scale[l] : NULL, grads ? grads + mlp->bias[l] : NULL,
+                      grads && mlp->layer_norm ? grads + mlp->scale[l] : NULL,
+                      grads && mlp->layer_norm ? grads + mlp->shift[l] : NULL, mlp->activation, rows, width);
+        if (grads) {
+            const real* x = l ? layer_output(mlp, c->tape, c->tape_row, params, l - 1, rows, c->space) : c->x;
+            uf_cpu_product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->ld, d,
+                           width, 0, grads + mlp->kernel[l], width);
+        }
+        if (l) {
+            uf_cpu_product(be, thread, false, true, rows, width, width, d, width, params + mlp->kernel[l],
+                           width, 0, next, width);
+            real* swap = d;
+            d = next;
+            next = swap;
+        } else if (dx) {
+            uf_cpu_product(be, thread, false, true, rows, dx_count, width, d, width,
+                           params + mlp->kernel[0] + (size_t)dx_first * (size_t)width, width, 0, dx,
+                           dx_count);
+        }
+    }
 }
 
 static void backward_task(void* context, int task, int thread) {
@@ -557,43 +690,25 @@ static void backward_task(void* context, int task, int thread) {
     const int width = mlp->width, rows = t.count, L = mlp->layers;
     const real* params = c->nets->params + t.network * mlp->size;
     real* grads = c->grads ? gradient_block(c, &t) : NULL;
-    real* d = ((CpuState*)be->state)->scratch[thread];
+    real* d = ((UfCpuState*)be->state)->scratch[thread];
     real *next = d + (size_t)rows * (size_t)width, *space = next + (size_t)rows * (size_t)width;
 
     // Output layer.
     const real* dout = c->dout + t.rows * (size_t)mlp->out;
     if (grads) {
-        product(be, thread, true, false, width, mlp->out, rows, layer_output(c, &t, params, L - 1, space),
-                width, dout, mlp->out, 0, grads + mlp->kernel[L], mlp->out);
+        uf_cpu_product(be, thread, true, false, width, mlp->out, rows,
+                       layer_output(mlp, c->tape, t.rows, params, L - 1, rows, space), width, dout, mlp->out,
+                       0, grads + mlp->kernel[L], mlp->out);
         rows_sum(grads + mlp->bias[L], dout, rows, mlp->out);
     }
-    product(be, thread, false, true, rows, width, mlp->out, dout, mlp->out, params + mlp->kernel[L], mlp->out,
-            0, d, width);
+    uf_cpu_product(be, thread, false, true, rows, width, mlp->out, dout, mlp->out, params + mlp->kernel[L],
+                   mlp->out, 0, d, width);
 
-    for (int l = L - 1; l >= 0; l--) {
-        const size_t at = t.rows * (size_t)width;
-        if (grads) clear_row_sums(mlp, grads, l);
-        rows_backward(d, c->tape->r[l] + at, mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
-                      mlp->layer_norm ? params + mlp->scale[l] : NULL, grads ? grads + mlp->bias[l] : NULL,
-                      grads && mlp->layer_norm ? grads + mlp->scale[l] : NULL,
-                      grads && mlp->layer_norm ? grads + mlp->shift[l] : NULL, mlp->activation, rows, width);
-        if (grads) {
-            const real* x = l ? layer_output(c, &t, params, l - 1, space) : input_rows(c->input, &t);
-            product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, d,
-                    width, 0, grads + mlp->kernel[l], width);
-        }
-        if (l) {
-            product(be, thread, false, true, rows, width, width, d, width, params + mlp->kernel[l], width, 0,
-                    next, width);
-            real* swap = d;
-            d = next;
-            next = swap;
-        } else if (c->dx) {
-            product(be, thread, false, true, rows, c->dx_count, width, d, width,
-                    params + mlp->kernel[0] + (size_t)c->dx_first * (size_t)width, width, 0,
-                    c->dx + t.rows * (size_t)c->dx_count, c->dx_count);
-        }
-    }
+    const UfHiddenBack hidden = {
+        be,          thread, mlp, params, grads, c->tape, t.rows, input_rows(c->input, &t),
+        c->input.ld, rows,   d,   next,   space};
+    uf_cpu_hidden_backward(&hidden, c->dx ? c->dx + t.rows * (size_t)c->dx_count : NULL, c->dx_first,
+                           c->dx_count);
 }
 
 static void note_backward(UfBackend* backend, const UfNets* nets, bool grads, int dx_count, int rows) {
@@ -629,7 +744,7 @@ static void backward_backward_task(void* context, int task, int thread) {
     const real* tangent = c->tangent + t.rows * (size_t)cols;
     const real* dout = c->dout + t.rows;
     real* grads = gradient_block(c, &t);
-    real* scratch = ((CpuState*)be->state)->scratch[thread];
+    real* scratch = ((UfCpuState*)be->state)->scratch[thread];
     real *dh[UF_MAX_LAYERS], *u[UF_MAX_LAYERS], *projection[UF_MAX_LAYERS];
     for (int l = 0; l < L; l++) {
         dh[l] = scratch + (size_t)(2 * l) * area;
@@ -642,8 +757,8 @@ static void backward_backward_task(void* context, int task, int thread) {
     // Tangents forward.
     for (int l = 0; l < L; l++) {
         const real* w = params + mlp->kernel[l] + (l ? 0 : (size_t)c->dx_first * (size_t)width);
-        product(be, thread, false, false, rows, width, l ? width : cols, l ? dh[l - 1] : tangent,
-                l ? width : cols, w, width, 0, dh[l], width);
+        uf_cpu_product(be, thread, false, false, rows, width, l ? width : cols, l ? dh[l - 1] : tangent,
+                       l ? width : cols, w, width, 0, dh[l], width);
         rows_tangent(dh[l], u[l], projection[l], c->tape->r[l] + at,
                      mlp->layer_norm ? c->tape->stats[l] + 2 * t.rows : NULL,
                      mlp->layer_norm ? params + mlp->scale[l] : NULL, rows, width);
@@ -652,8 +767,9 @@ static void backward_backward_task(void* context, int task, int thread) {
     // Output layer: Q = h w + b, dQ/dt = (dh/dt) w.
     const real* w = params + mlp->kernel[L];
     rows_sum(grads + mlp->kernel[L], dh[L - 1], rows, width);
-    product(be, thread, true, false, width, 1, rows, layer_output(c, &t, params, L - 1, space), width, dout,
-            1, 1, grads + mlp->kernel[L], 1);
+    uf_cpu_product(be, thread, true, false, width, 1, rows,
+                   layer_output(mlp, c->tape, t.rows, params, L - 1, rows, space), width, dout, 1, 1,
+                   grads + mlp->kernel[L], 1);
     rows_sum(grads + mlp->bias[L], dout, rows, 1);
     for (int b = 0; b < rows; b++) {
         memcpy(alpha + (size_t)b * (size_t)width, w, (size_t)width * sizeof(real));
@@ -669,24 +785,26 @@ static void backward_backward_task(void* context, int task, int thread) {
                                mlp->layer_norm ? grads + mlp->scale[l] : NULL,
                                mlp->layer_norm ? grads + mlp->shift[l] : NULL, rows, width);
         real* dw = grads + mlp->kernel[l];
-        const real* x = l ? layer_output(c, &t, params, l - 1, space) : input_rows(c->input, &t);
-        product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld, beta,
-                width, 0, dw, width);
+        const real* x =
+            l ? layer_output(mlp, c->tape, t.rows, params, l - 1, rows, space) : input_rows(c->input, &t);
+        uf_cpu_product(be, thread, true, false, l ? width : mlp->in, width, rows, x, l ? width : c->input.ld,
+                       beta, width, 0, dw, width);
         if (l) {
-            product(be, thread, true, false, width, width, rows, dh[l - 1], width, alpha, width, 1, dw,
-                    width);
+            uf_cpu_product(be, thread, true, false, width, width, rows, dh[l - 1], width, alpha, width, 1, dw,
+                           width);
             const real* wl = params + mlp->kernel[l];
-            product(be, thread, false, true, rows, width, width, alpha, width, wl, width, 0, alpha_next,
-                    width);
-            product(be, thread, false, true, rows, width, width, beta, width, wl, width, 0, beta_next, width);
+            uf_cpu_product(be, thread, false, true, rows, width, width, alpha, width, wl, width, 0,
+                           alpha_next, width);
+            uf_cpu_product(be, thread, false, true, rows, width, width, beta, width, wl, width, 0, beta_next,
+                           width);
             real *swap_a = alpha, *swap_b = beta;
             alpha = alpha_next;
             beta = beta_next;
             alpha_next = swap_a;
             beta_next = swap_b;
         } else {
-            product(be, thread, true, false, cols, width, rows, tangent, cols, alpha, width, 1,
-                    dw + (size_t)c->dx_first * (size_t)width, width);
+            uf_cpu_product(be, thread, true, false, cols, width, rows, tangent, cols, alpha, width, 1,
+                           dw + (size_t)c->dx_first * (size_t)width, width);
         }
     }
 }
@@ -761,7 +879,7 @@ static void cpu_random(UfBackend* backend, const UfDraw* draws, int num_draws, i
         if (d->kind == UF_DRAW_INDEX)
             random_index(backend, d, P, seeds);
         else
-            run_tasks(backend, P, c.chunks, random_task, &c);
+            uf_cpu_run_tasks(backend, P, c.chunks, random_task, &c);
     }
 }
 
@@ -905,7 +1023,7 @@ static void policy_sample_task(void* context, int p, int thread) {
 static void cpu_policy_sample(UfBackend* backend, const UfHeads* heads, UfActions actions, real* log_prob,
                               const real* noise, const real* smoothing) {
     PolicySample c = {heads, actions, log_prob, noise, smoothing};
-    run_tasks(backend, heads->P, 1, policy_sample_task, &c);
+    uf_cpu_run_tasks(backend, heads->P, 1, policy_sample_task, &c);
 }
 
 static void cpu_entropy_coef_loss(UfBackend* backend, real* grads, size_t stride, const real* log_prob,
@@ -1100,7 +1218,7 @@ static void cpu_actor_loss(UfBackend* backend, real* dhead, real* dlog_std, cons
                            const real* noise, const real* a_data, const real* weight, const real* dqda, int N,
                            const real* alpha, const real* log_prob, double* metrics) {
     ActorLoss c = {dhead, dlog_std, heads, noise, a_data, weight, dqda, N, alpha, log_prob, metrics};
-    run_tasks(backend, heads->P, 1, actor_loss_task, &c);
+    uf_cpu_run_tasks(backend, heads->P, 1, actor_loss_task, &c);
 }
 
 static void cpu_td_target(UfBackend* backend, real* y, const UfBatch* batch, const real* q, const real* v,
@@ -1172,7 +1290,7 @@ static void cpu_q_loss(UfBackend* backend, real* dq, const real* q, const real* 
                        int P, int N, int B, int total, bool all_actions, int num_data, double* metrics,
                        double weight) {
     QLoss c = {dq, q, y, hyper, N, B, total, all_actions, num_data, metrics, weight};
-    run_tasks(backend, P, 1, q_loss_task, &c);
+    uf_cpu_run_tasks(backend, P, 1, q_loss_task, &c);
 }
 
 typedef struct Diversity {
@@ -1240,7 +1358,7 @@ static void diversity_task(void* context, int p, int thread) {
 static void cpu_diversity_loss(UfBackend* backend, real* tangent, const real* dqda, const UfHyper* hyper,
                                int P, int N, int B, int total, int A, double* metrics, double weight) {
     Diversity c = {tangent, dqda, hyper, N, B, total, A, metrics, weight};
-    run_tasks(backend, P, 1, diversity_task, &c);
+    uf_cpu_run_tasks(backend, P, 1, diversity_task, &c);
 }
 
 static void cpu_value_loss(UfBackend* backend, real* dv, const real* q, int q_total, const real* v,
@@ -1356,7 +1474,7 @@ static void cpu_model_step(UfBackend* backend, real* next_obs, real* reward, rea
                    hyper,
                    R,
                    (R + MODEL_CHUNK - 1) / MODEL_CHUNK};
-    run_tasks(backend, P, c.chunks, model_step_task, &c);
+    uf_cpu_run_tasks(backend, P, c.chunks, model_step_task, &c);
 }
 
 // Squared error of the elites' mean and variance of the target for number d.
@@ -1461,7 +1579,7 @@ static void ring_append_task(void* context, int p, int thread) {
 static void cpu_ring_append(UfBackend* backend, const UfRing* ring, int* alive, bool start, double* sums,
                             UfInput x, const UfBatch* step, const real* penalty, int P, int R) {
     RingAppend c = {ring, alive, start, sums, x, step, penalty, R};
-    run_tasks(backend, P, 1, ring_append_task, &c);
+    uf_cpu_run_tasks(backend, P, 1, ring_append_task, &c);
 }
 
 static void cpu_dynamics_target(UfBackend* backend, real* target, const UfBatch* batch, int P, int B, int O) {
@@ -1519,7 +1637,7 @@ static void cpu_dynamics_loss(UfBackend* backend, real* dout, real* dbounds, con
                               const real* target, const real* bounds, size_t stride, double diff_coef, int P,
                               int N, int B, int D, double* loss) {
     DynamicsLoss c = {dout, dbounds, out, target, bounds, stride, diff_coef, P, N, B, D, loss};
-    run_tasks(backend, P, N, dynamics_loss_task, &c);
+    uf_cpu_run_tasks(backend, P, N, dynamics_loss_task, &c);
 }
 
 typedef struct DynamicsError {
@@ -1546,7 +1664,7 @@ static void dynamics_error_task(void* context, int task, int thread) {
 static void cpu_dynamics_error(UfBackend* backend, double* sum, const real* out, const real* target, int P,
                                int N, int B, int D) {
     DynamicsError c = {sum, out, target, N, B, D};
-    run_tasks(backend, P, N, dynamics_error_task, &c);
+    uf_cpu_run_tasks(backend, P, N, dynamics_error_task, &c);
 }
 
 // ---- episodes ----
@@ -1619,8 +1737,8 @@ static void play_task(void* context, int task, int thread) {
 }
 
 static void cpu_play(UfBackend* backend, const UfPlay* c, int num_steps) {
-    Play play = {c, ((CpuState*)backend->state)->scratch, num_steps};
-    run_tasks(backend, c->nets.P, c->R, play_task, &play);
+    Play play = {c, ((UfCpuState*)backend->state)->scratch, num_steps};
+    uf_cpu_run_tasks(backend, c->nets.P, c->R, play_task, &play);
 }
 
 // ---- PPO ----
@@ -1661,7 +1779,7 @@ static void cpu_ppo_observe(UfBackend* backend, real* x, const UfSteps* steps, c
     Observe c = {x, steps, {NULL, 0, B}, first, 0};
     if (pick) c.pick = *pick;
     c.chunks = (c.pick.B + OBSERVE_ROWS - 1) / OBSERVE_ROWS;
-    run_tasks(backend, steps->P, c.chunks, observe_task, &c);
+    uf_cpu_run_tasks(backend, steps->P, c.chunks, observe_task, &c);
 }
 
 // Row n of step t of member p.
@@ -1711,7 +1829,7 @@ static void ppo_act_task(void* context, int p, int thread) {
 static void cpu_ppo_act(UfBackend* backend, const UfSteps* steps, int t, const UfPpoHeads* heads,
                         const real* noise, void* apart) {
     PpoAct c = {steps, t, heads, noise, apart};
-    run_tasks(backend, steps->P, 1, ppo_act_task, &c);
+    uf_cpu_run_tasks(backend, steps->P, 1, ppo_act_task, &c);
 }
 
 static void cpu_ppo_store(UfBackend* backend, const UfSteps* s, int t, const void* obs, const real* reward,
@@ -1862,7 +1980,7 @@ static void cpu_ppo_loss(UfBackend* backend, real* dhead, real* dvalue, real* dl
                          int clip_value, bool normalise, const UfPpoHyper* hyper, double* metrics) {
     PpoLoss c = {dhead, dvalue,   dlog_std,   steps,     pick,  heads,
                  value, value_ld, clip_value, normalise, hyper, metrics};
-    run_tasks(backend, steps->P, 1, ppo_loss_task, &c);
+    uf_cpu_run_tasks(backend, steps->P, 1, ppo_loss_task, &c);
 }
 
 // ---- optimiser ----
@@ -1969,7 +2087,7 @@ static void clip_task(void* context, int p, int thread) {
 static void cpu_clip_gradients(UfBackend* backend, const UfGroup* groups, int num_groups,
                                const UfPpoHyper* hyper, double* metrics) {
     Clip c = {groups, num_groups, hyper, metrics};
-    run_tasks(backend, groups[0].P, 1, clip_task, &c);
+    uf_cpu_run_tasks(backend, groups[0].P, 1, clip_task, &c);
 }
 
 static void adam_task(void* context, int task, int thread) {
@@ -1992,13 +2110,25 @@ static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real
                             UfDecay decay, double weight_decay, const real* polyak, int* bad) {
     Adam c = {group, lr,           polyak, step.now,
               decay, weight_decay, bad,    (int)((group->count + ADAM_CHUNK - 1) / ADAM_CHUNK)};
-    run_tasks(backend, group->P, c.chunks, adam_task, &c);
+    uf_cpu_run_tasks(backend, group->P, c.chunks, adam_task, &c);
+}
+
+// ---- row functions for other files ----
+
+// A function with clones that others saw would be in the way of its double copy's when both are linked.
+void uf_rows_add(real* x, const real* bias, int rows, int width) { rows_add(x, bias, rows, width); }
+void uf_rows_sum(real* sum, const real* x, int rows, int width) { rows_sum(sum, x, rows, width); }
+double uf_sum_squares(const real* x, size_t count) { return sum_squares(x, count); }
+void uf_scale_rows(real* x, real factor, size_t count) { scale_rows(x, factor, count); }
+real uf_adam_rows(real* restrict w, const real* restrict grad, real* restrict m, real* restrict v,
+                  size_t count, UfAdamStep step) {
+    return adam_rows(w, grad, m, v, count, step);
 }
 
 // ---- bench ----
 
 static void cpu_product(UfBackend* backend, real* c, const real* a, const real* b, int m, int n, int k) {
-    product(backend, 0, false, false, m, n, k, a, k, b, n, 0, c, n);
+    uf_cpu_product(backend, 0, false, false, m, n, k, a, k, b, n, 0, c, n);
 }
 
 // ---- backend ----
@@ -2029,7 +2159,7 @@ static UfStatus cpu_sync(UfBackend* backend) {
 }
 
 static void cpu_close(UfBackend* backend) {
-    CpuState* state = backend->state;
+    UfCpuState* state = backend->state;
     if (state && state->scratch)
         for (int t = 0; t < uf_pool_num_threads(backend->pool); t++) uf_free(state->scratch[t]);
     if (state) uf_free(state->scratch);
@@ -2073,6 +2203,9 @@ static const UfBackend cpu_backend = {
     .dynamics_loss = cpu_dynamics_loss,
     .dynamics_error = cpu_dynamics_error,
     .play = cpu_play,
+    .plan_clone = uf_cpu_plan_clone,
+    .clone = uf_cpu_clone,
+    .clone_score = uf_cpu_clone_score,
     .ppo_observe = cpu_ppo_observe,
     .ppo_act = cpu_ppo_act,
     .ppo_store = cpu_ppo_store,
@@ -2088,7 +2221,7 @@ static const UfBackend cpu_backend = {
 
 static UfStatus open_cpu(UfBackend** out, int num_threads) {
     UfBackend* backend = NULL;
-    CpuState* state = NULL;
+    UfCpuState* state = NULL;
     openblas_set_num_threads(1);  // our threads call it; its own would fight them for the cores
     UF_TRY(UF_ALLOC(&backend, 1, "backend"));
     *backend = cpu_backend;

@@ -1997,15 +1997,8 @@ UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int row
                        mlp->width, MAX_WIDTH);
     const size_t needed =
         (scratch_needed(mlp, static_cast<size_t>(P) * static_cast<size_t>(networks), rows) + 63) / 64 * 64;
-    if (needed <= s->scratch_count) return UF_OK;
-    if (s->scratch) check(s, cudaFree(s->scratch));
-    s->scratch = nullptr;
-    s->scratch_count = 0;
-    void* memory = nullptr;
-    UF_TRY(allocate(&memory, UF_NUM_BRANCHES * needed * sizeof(float), "scratch of passes over networks"));
-    s->scratch = static_cast<float*>(memory);
-    s->scratch_count = needed;
-    return UF_OK;
+    return reserve_scratch(s, &s->scratch, &s->scratch_count, UF_NUM_BRANCHES, needed,
+                           "scratch of passes over networks");
 }
 
 void cuda_close(UfBackend* be) {
@@ -2019,6 +2012,7 @@ void cuda_close(UfBackend* be) {
         if (s->blas.library) dlclose(s->blas.library);
         if (s->graph) cudaGraphExecDestroy(s->graph);
         if (s->scratch) cudaFree(s->scratch);
+        if (s->clone_scratch) cudaFree(s->clone_scratch);
         if (s->replays) cudaFree(s->replays);
         for (int b = 0; b < UF_NUM_BRANCHES; b++) {
             if (s->events[b]) cudaEventDestroy(s->events[b]);
@@ -2200,6 +2194,19 @@ void fill_table(UfBackend* be) {
 
 }  // namespace
 
+UfStatus uf_cuda::reserve_scratch(State* s, float** scratch, size_t* count, size_t copies, size_t needed,
+                                  const char* what) {
+    if (needed <= *count) return UF_OK;
+    if (*scratch) check(s, cudaFree(*scratch));
+    *scratch = nullptr;
+    *count = 0;
+    void* memory = nullptr;
+    UF_TRY(allocate(&memory, copies * needed * sizeof(float), what));
+    *scratch = static_cast<float*>(memory);
+    *count = needed;
+    return UF_OK;
+}
+
 extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision, int num_threads) {
     UfBackend* be = nullptr;
     *out = nullptr;
@@ -2210,6 +2217,7 @@ extern "C" UfStatus uf_backend_open_cuda(UfBackend** out, const char* precision,
     be->state = s;
     if (status == UF_OK) status = uf_pool_create(&be->pool, num_threads);
     if (status == UF_OK) status = open_state(s, precision);
+    if (status == UF_OK) add_clone(be);
     // They see 10 or 7 bits of an operand behind the point, and may cut rather than round.
     if (s) be->rounding = s->precision == TF32 ? 0x1p-9 : s->precision == BF16 ? 0x1p-7 : 0;
     if (status == UF_OK) snprintf(be->about, sizeof be->about, "cuda (%s, %s)", s->device, precision);

@@ -68,12 +68,18 @@ struct State {
     UfCudaClock* clock;    // of launches.   Nullable
     float* scratch;        // (UF_NUM_BRANCHES, scratch_count)
     size_t scratch_count;  // a multiple of 64
+    float* clone_scratch;  // of all blocks of the one op that needs it
+    size_t clone_scratch_count;
     Where where;
     UfStatus failed;
     char sentence[400];
 };
 
 inline State* state_of(UfBackend* be) { return static_cast<State*>(be->state); }
+
+// Scratch (copies, *count) that holds at least `needed` numbers a copy.
+UfStatus reserve_scratch(State* s, float** scratch, size_t* count, size_t copies, size_t needed,
+                         const char* what);
 
 // Keeps the first failure.
 __attribute__((format(printf, 3, 4))) inline void fail(State* s, UfStatus code, const char* format, ...) {
@@ -316,10 +322,12 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
                         const float* tangent, int tangent_first, int tangent_count, const float* dout,
                         int total);
 
-// ---- PPO: kernels_ppo.cu ----
+// ---- PPO: kernels_ppo.cu; cloning: kernels_clone.cu ----
 
 // Puts its ops into the table.
 void add_ppo(UfBackend* be);
+// Likewise; before the first of its kernels, as prepare_whole.
+void add_clone(UfBackend* be);
 
 }  // namespace uf_cuda
 

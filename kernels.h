@@ -278,13 +278,14 @@ typedef struct UfCloneNet {
     UfMlp mlp;  // log_std: the free log-std of a Gaussian, behind the last bias
     int in;     // numbers of an input row: those of the convolution's, or mlp.in
     size_t conv_kernel, conv_bias, size;
+    bool has_log_std;
 } UfCloneNet;
 UfCloneNet uf_clone_net(const UfConv* conv, int in, int width, int layers, int out, int activation,
                         bool layer_norm, bool log_std);  // Nullable: conv
 
 enum {
-    UF_CLONE_GAUSSIAN_NLL,     // mean over rows, sum over dimensions; the mean's output is not squashed, log_std trained
-    UF_CLONE_CE,               // cross entropy with labels that sum to 1, mean over rows
+    UF_CLONE_GAUSSIAN_NLL,  // mean over rows, sum over dimensions; the mean's output is not squashed, log_std trained
+    UF_CLONE_CE,            // cross entropy with labels that sum to 1, mean over rows
     UF_CLONE_CE_OVER_ACTIONS,  // the same over A more: mean over rows and kinds
 };
 enum { UF_CLONE_ADAM, UF_CLONE_SGD };
@@ -310,7 +311,7 @@ typedef struct UfCloneScore {
     const real *params, *states;  // (P, size), (rows, in)
     const real* labels;           // (rows, A)
     int loss;
-    double* sums;  // (P, 2): mean loss, share of rows; written
+    double* sums;  // (P, 2): mean loss, share of rows, 0 where there are no kinds; written
 } UfCloneScore;
 
 // What is logged of PPO. One row (P, UF_NUM_PPO_METRICS) of running sums; ops add means over the minibatch.
@@ -522,9 +523,9 @@ struct UfBackend {
     // depend on the others. Wants a plan for `nets` of one row.
     void (*play)(UfBackend*, const UfPlay*, int num_steps);
 
-    // behaviour cloning of many small networks. A network's numbers do not depend on those beside it. Each is planned
-    // before, for the most it will be given.
-    UfStatus (*plan_clone)(UfBackend*, const UfCloneNet* net, int P, int rows);  // P = sets * inits, or P; rows too
+    // behaviour cloning of many small networks, fp32 in every precision. A network's numbers do not depend on those
+    // beside it. plan_clone comes before both, for the most networks and rows of a dataset; scores take any rows.
+    UfStatus (*plan_clone)(UfBackend*, const UfCloneNet* net, int P, int rows);  // P = sets * inits, or P
     void (*clone)(UfBackend*, const UfClone*);
     void (*clone_score)(UfBackend*, const UfCloneScore*);
 

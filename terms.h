@@ -173,6 +173,17 @@ static inline UF_HD real uf_log_sum_exp(const real* x, int count, int stride, re
     return top + temperature * log(sum);
 }
 
+// Cross entropy -<label, log softmax(m)> of a label that sums to 1, and its derivative with respect to m into dm.
+static inline UF_HD real uf_cross_entropy(real* dm, const real* m, const real* label, int count) {
+    const real log_z = uf_log_sum_exp(m, count, 1, 1, dm);
+    real loss = 0;
+    for (int i = 0; i < count; i++) {
+        loss += label[i] * (log_z - m[i]);
+        dm[i] -= label[i];
+    }
+    return loss;
+}
+
 // pi = softmax(m).
 typedef struct UfCategorical {
     real log_z;          // log pi[i] = m[i] - log_z
@@ -282,7 +293,7 @@ static inline UF_HD real uf_value_loss(real q_min, real v, real expectile, real*
 
 // What one Adam step (1-based) does to every parameter; `decay` is AdamW's, decoupled from the gradient.
 typedef struct UfAdamStep {
-    real step_size, inv_sqrt_c2, decay;
+    real step_size, inv_sqrt_c2, decay, eps;
 } UfAdamStep;
 
 // How the learning rate falls to 0 over `steps` steps.
@@ -306,16 +317,17 @@ static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, UfDecay decay
     s.step_size = (real)(rate / c1);
     s.inv_sqrt_c2 = (real)(1 / sqrt(c2));
     s.decay = (real)(rate * weight_decay);
+    s.eps = (real)UF_ADAM_EPS;
     return s;
 }
 
 static inline UF_HD void uf_adam(real* w, real* m, real* v, real grad, UfAdamStep s) {
-    const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2, eps = (real)UF_ADAM_EPS;
+    const real b1 = (real)UF_ADAM_BETA1, b2 = (real)UF_ADAM_BETA2;
     const real a1 = (real)(1 - UF_ADAM_BETA1),
                a2 = (real)(1 - UF_ADAM_BETA2);  // in double: 1 - 0.999f is off by 1e-5
     *m = b1 * *m + a1 * grad;
     *v = b2 * *v + a2 * grad * grad;
-    *w -= s.step_size * *m / (sqrt(*v) * s.inv_sqrt_c2 + eps) + s.decay * *w;
+    *w -= s.step_size * *m / (sqrt(*v) * s.inv_sqrt_c2 + s.eps) + s.decay * *w;
 }
 
 // What a gradient of this norm is multiplied with so that its norm is at most max_norm (optax.clip_by_global_norm).

@@ -50,4 +50,9 @@ UfStatus uf_replay_ppo(const char* path, const char* group, const char* device, 
                        UfReplay* replay);
 UfStatus uf_replay_ppo_double(const char* path, const char* group, UfReplay* replay);
 
+// One group of a recording of kind bc-inner: losses before each step and parameters after the last.
+UfStatus uf_replay_bc(const char* path, const char* group, const char* device, const char* precision,
+                      UfReplay* replay);
+UfStatus uf_replay_bc_double(const char* path, const char* group, UfReplay* replay);
+
 #endif

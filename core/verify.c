@@ -7,7 +7,8 @@
 // A file of kind dynamics records steps of the world model's training likewise, only with the parameters after the
 // last step, and predictions: |ours - expected| <= 1e-6 + 1e-5 * max |expected|.
 // A file of kind ppo-update has groups, each an iteration of PPO: losses after each minibatch, parameters after the last,
-// values, advantages and targets, which are to be within 1e-5.
+// values, advantages and targets, which are to be within 1e-5. Those of a file of kind bc-inner are each a network cloned
+// from data: losses before each step, parameters after the last.
 // Tensor cores move each product by up to u = 2^-9 (tf32) or 2^-7 (bf16) of itself, so a float32 replay on them is judged
 // by its gradients (Adam's first moment), which our double replay knows too, over each network and step:
 //   rms(ours - double) <= e rms(double),   e = sqrt(D) u + sqrt(1.6 S u)
@@ -48,6 +49,7 @@
 #include <string.h>
 
 #include "envs.h"
+#include "es.h"
 #include "grid_layouts.h"
 #include "grid_verify.h"
 #include "h5.h"
@@ -314,23 +316,36 @@ static UfStatus verify_model_training(const char* path, const char* device, cons
     return judge_replays(status, &single, &exact, report, passed);
 }
 
-// ---- PPO ----
+// ---- groups ----
 
-static UfStatus verify_ppo_group(const char* path, const char* group, const char* device,
-                                 const char* precision, UfText* report, bool* passed) {
+typedef UfStatus ReplayGroup(const char* path, const char* group, const char* device, const char* precision,
+                             UfReplay* out);
+typedef UfStatus ReplayGroupDouble(const char* path, const char* group, UfReplay* out);
+
+// A kind whose groups are each replayed by themselves.
+typedef struct GroupKind {
+    ReplayGroup* single;
+    ReplayGroupDouble* exact;
+    const char* what;  // a group is
+} GroupKind;
+static const GroupKind ppo_groups = {uf_replay_ppo, uf_replay_ppo_double, "recorded update"},
+                       bc_groups = {uf_replay_bc, uf_replay_bc_double, "recorded cloning"};
+
+static UfStatus verify_group(const char* path, const char* group, const GroupKind* kind, const char* device,
+                             const char* precision, UfText* report, bool* passed) {
     UfReplay single = {0}, exact = {0};
     bool ok = false;
-    UfStatus status = uf_replay_ppo(path, group, device, precision, &single);
-    if (status == UF_OK) status = uf_replay_ppo_double(path, group, &exact);
+    UfStatus status = kind->single(path, group, device, precision, &single);
+    if (status == UF_OK) status = kind->exact(path, group, &exact);
     uf_text_add(report, "  %s\n", group);
     UF_TRY(judge_replays(status, &single, &exact, report, &ok));
     *passed &= ok;
     return UF_OK;
 }
 
-// Every group of the file is an update.
-static UfStatus verify_ppo(const char* path, const char* device, const char* precision, UfText* report,
-                           bool* passed) {
+// Every group of the file is one.
+static UfStatus verify_groups(const char* path, const GroupKind* kind, const char* device,
+                              const char* precision, UfText* report, bool* passed) {
     UfH5 h5;
     char** names = NULL;
     int count = 0;
@@ -339,9 +354,9 @@ static UfStatus verify_ppo(const char* path, const char* device, const char* pre
     uf_h5_close(&h5);
     UF_TRY(status);
     *passed = count > 0;
-    if (!count) status = UF_FAIL(UF_ERR_FORMAT, "%s: no recorded update; expected a group each", path);
+    if (!count) status = UF_FAIL(UF_ERR_FORMAT, "%s: no %s; expected a group each", path, kind->what);
     for (int i = 0; i < count && status == UF_OK; i++)
-        status = verify_ppo_group(path, names[i], device, precision, report, passed);
+        status = verify_group(path, names[i], kind, device, precision, report, passed);
     uf_h5_list_free(names, count);
     return status;
 }
@@ -526,7 +541,7 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
     UF_TRY(read_kind(path, kind, sizeof kind));
     if (strcmp(device, "cpu") != 0 && strcmp(kind, "unifloral-update") != 0 &&
         strcmp(kind, "dynamics") != 0 && strcmp(kind, "minigrid-traces") != 0 &&
-        strcmp(kind, "ppo-update") != 0)
+        strcmp(kind, "ppo-update") != 0 && strcmp(kind, "bc-inner") != 0)
         return UF_FAIL(UF_ERR_UNSUPPORTED,
                        "%s: recordings of kind '%.40s' are replayed on the CPU; set device to cpu", path,
                        kind);
@@ -537,7 +552,8 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
     } others[] = {{"classic-traces", uf_verify_classic_traces},
                   {"mujoco-traces", uf_verify_mujoco_traces},
                   {"minatar-traces", uf_verify_minatar_traces},
-                  {"minigrid-layouts", nx_verify_layouts}};
+                  {"minigrid-layouts", nx_verify_layouts},
+                  {"es-steps", uf_verify_es_steps}};
     size_t other = 0;
     while (other < sizeof others / sizeof others[0] && strcmp(kind, others[other].kind) != 0) other++;
     if (other < sizeof others / sizeof others[0]) {
@@ -551,21 +567,23 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         uf_text_add(&text, "%s", lines);
         uf_free(lines);
     } else if (strcmp(kind, "unifloral-update") == 0 || strcmp(kind, "dynamics") == 0 ||
-               strcmp(kind, "ppo-update") == 0) {
+               strcmp(kind, "ppo-update") == 0 || strcmp(kind, "bc-inner") == 0) {
         UfStatus status = kind[0] == 'u'   ? verify_update(path, path, device, precision, &text, passed)
                           : kind[0] == 'd' ? verify_dynamics(path, device, precision, &text, passed)
-                                           : verify_ppo(path, device, precision, &text, passed);
+                                           : verify_groups(path, kind[0] == 'p' ? &ppo_groups : &bc_groups,
+                                                           device, precision, &text, passed);
         if (status != UF_OK) {
             char* partial = NULL;
             if (uf_text_finish(&text, &partial) == UF_OK) uf_free(partial);
             return status;
         }
     } else {
-        return UF_FAIL(UF_ERR_UNSUPPORTED,
-                       "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-                       "expected unifloral-update, dynamics, ppo-update, classic-traces, mujoco-traces, "
-                       "minatar-traces, minigrid-traces or minigrid-layouts",
-                       path, kind);
+        return UF_FAIL(
+            UF_ERR_UNSUPPORTED,
+            "%s: recordings of kind '%.40s' belong to a part that this version does not have; expected "
+            "unifloral-update, dynamics, ppo-update, bc-inner, es-steps, classic-traces, minatar-traces, "
+            "mujoco-traces, minigrid-traces or minigrid-layouts",
+            path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);
     return uf_text_finish(&text, report);

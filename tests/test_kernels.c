@@ -3385,6 +3385,379 @@ static void op_clip_gradients(Test* t) {
     }
 }
 
+// ---- behaviour cloning ----
+
+// The reference is the loss alone, in double and by plain loops; its gradient is taken by central differences.
+typedef struct CloneCase {
+    UfConv conv;
+    int in, width, layers, out;  // in: unless there is a convolution
+    bool layer_norm;
+    int activation, inits, rows, steps, loss, optimizer;
+    bool clip, shared_labels;
+} CloneCase;
+
+enum {
+    R = UF_RELU,
+    T = UF_TANH,
+    NLL = UF_CLONE_GAUSSIAN_NLL,
+    CE = UF_CLONE_CE,
+    CEA = UF_CLONE_CE_OVER_ACTIONS
+};
+enum { ADAM = UF_CLONE_ADAM, SGD = UF_CLONE_SGD };
+// Of one step alone, of a network with more parameters than CLONE_FULL, some are checked.
+static const CloneCase clones[] = {
+    // conv          in  width L out LayerNorm act inits rows steps loss optimizer clip shared_labels
+    {{0, 0, 0, 0}, 3, 5, 2, 2, false, T, 1, 2, 4, CE, ADAM, false, false},
+    {{0, 0, 0, 0}, 4, 7, 1, 1, true, T, 2, 1, 3, NLL, ADAM, true, false},
+    {{4, 3, 2, 3}, 0, 6, 1, 3, false, R, 2, 3, 2, CEA, SGD, true, true},
+    {{0, 0, 0, 0}, 2, 9, 2, 3, true, R, 1, 5, 5, CEA, ADAM, true, true},
+    {{0, 0, 0, 0}, 5, 4, 3, 2, false, R, 1, 3, 3, NLL, SGD, true, false},
+    {{3, 4, 1, 2}, 0, 4, 2, 2, true, T, 1, 2, 3, CE, ADAM, true, false},
+    {{0, 0, 0, 0}, 11, 33, 2, 9, false, T, 2, 6, 1, CE, SGD, false, false},
+    {{0, 0, 0, 0}, 45, 64, 2, 3, false, R, 1, 25, 1, CE, SGD, false, true},
+    {{6, 5, 3, 17}, 0, 20, 1, 10, false, R, 1, 7, 1, CE, SGD, false, true},
+    {{0, 0, 0, 0}, 4, 32, 2, 2, false, T, 3, 1, 1, NLL, SGD, false, false},
+    {{0, 0, 0, 0}, 7, 150, 3, 5, true, T, 1, 64, 1, NLL, SGD, false, false},
+    {{5, 3, 1, 4}, 0, 140, 2, 3, false, T, 1, 30, 1, CEA, SGD, false, false},
+    {{0, 0, 0, 0}, 1, 1, 1, 1, false, R, 1, 1, 5, NLL, ADAM, false, true},
+};
+enum { NUM_CLONES = sizeof clones / sizeof clones[0], CLONE_FULL = 600, CLONE_SOME = 40 };
+
+static UfCloneNet clone_net_of(const CloneCase* k) {
+    const int in = k->conv.filters ? k->conv.height * k->conv.width * k->conv.planes : k->in;
+    return uf_clone_net(&k->conv, in, k->width, k->layers, k->out, k->activation, k->layer_norm,
+                        k->loss == NLL);
+}
+
+enum { MAX_CLONE_TENSORS = 4 * MAX_LAYERS + 5 };
+static int clone_tensors(const CloneCase* k, const UfCloneNet* net, Tensor out[MAX_CLONE_TENSORS]) {
+    int count = tensors_of(&net->mlp, out);
+    if (k->loss == NLL) out[count++] = (Tensor){net->mlp.log_std, k->out, 0.3, -0.2};
+    if (!k->conv.filters) return count;
+    out[count++] =
+        (Tensor){net->conv_kernel, 9 * k->conv.planes * k->conv.filters, 1 / sqrt(9.0 * k->conv.planes), 0};
+    out[count++] = (Tensor){net->conv_bias, k->conv.filters, 0.3, 0.1};
+    return count;
+}
+
+// (blocks, size) networks; what lies between tensors stays NaN.
+static void fill_networks(real* out, int blocks, const CloneCase* k, const UfCloneNet* net, UfRandom* r) {
+    Tensor tensors[MAX_CLONE_TENSORS];
+    const int count = clone_tensors(k, net, tensors);
+    for (int n = 0; n < blocks; n++)
+        for (const Tensor* s = tensors; s < tensors + count; s++)
+            for (size_t i = 0; i < s->count; i++)
+                out[n * net->size + s->offset + i] = (real)(s->shift + s->scale * uf_random_normal(r));
+}
+
+// Actions, or rows that sum to 1: one-hot and soft by turns.
+static void fill_labels(real* out, int rows, const CloneCase* k, UfRandom* r) {
+    for (int b = 0; b < rows; b++, out += k->out) {
+        real sum = 0;
+        for (int i = 0; i < k->out; i++)
+            sum += out[i] = k->loss == NLL ? uf_random_normal(r)
+                            : b % 2        ? (real)exp(F(uf_random_normal(r)))
+                                           : (real)(i == b / 2 % k->out);
+        for (int i = 0; i < k->out && k->loss != NLL; i++) out[i] /= sum;
+    }
+}
+
+// Pixel (y, x, f) of the convolution of an image.
+static double naive_conv(const UfCloneNet* net, const double* w, const real* image, int y, int x, int f) {
+    const UfConv* c = &net->conv;
+    double z = w[net->conv_bias + f];
+    for (int dy = 0; dy < 3; dy++)
+        for (int dx = 0; dx < 3; dx++)
+            for (int q = 0; q < c->planes; q++) {
+                const int from_y = y + dy - 1, from_x = x + dx - 1;
+                if (from_y < 0 || from_y >= c->height || from_x < 0 || from_x >= c->width) continue;
+                z += w[net->conv_kernel + ((dy * 3 + dx) * c->planes + q) * c->filters + f] *
+                     F(image[(from_y * c->width + from_x) * c->planes + q]);
+            }
+    return z < 0 ? 0 : z;
+}
+
+static void naive_outputs(double* out, const UfCloneNet* net, const double* w, const real* state) {
+    const UfMlp* m = &net->mlp;
+    const UfConv* c = &net->conv;
+    double *value = must(malloc((m->in + m->width) * sizeof *value)),
+           *next = must(malloc((m->width + m->out) * sizeof *next));
+    for (int i = 0; i < m->in; i++)
+        value[i] = c->filters ? naive_conv(net, w, state, i / c->filters / c->width,
+                                           i / c->filters % c->width, i % c->filters)
+                              : F(state[i]);
+    for (int l = 0; l <= m->layers; l++) {
+        const int in = l ? m->width : m->in, count = l < m->layers ? m->width : m->out;
+        double mean = 0, variance = 0;
+        for (int j = 0; j < count; j++) {
+            double z = w[m->bias[l] + j];
+            for (int i = 0; i < in; i++) z += value[i] * w[m->kernel[l] + i * count + j];
+            next[j] = l == m->layers ? z : m->activation == UF_TANH ? tanh(z) : z < 0 ? 0 : z;
+            mean += next[j] / count;
+        }
+        for (int j = 0; j < count; j++) variance += (next[j] - mean) * (next[j] - mean) / count;
+        for (int j = 0; j < count; j++)
+            value[j] = l < m->layers && m->layer_norm
+                           ? (next[j] - mean) / sqrt(variance + UF_LAYER_NORM_EPS) * w[m->scale[l] + j] +
+                                 w[m->shift[l] + j]
+                           : next[j];
+    }
+    memcpy(out, value, m->out * sizeof *out);
+    free(value);
+    free(next);
+}
+
+static double naive_row_loss(const double* out, const real* label, const double* log_std, int loss, int A) {
+    double sum = 0, partition = 0;
+    for (int i = 0; i < A; i++) partition += exp(out[i]);
+    for (int i = 0; i < A; i++)
+        sum += loss == NLL
+                   ? pow((F(label[i]) - out[i]) / exp(log_std[i]), 2) / 2 + log_std[i] + log(2 * acos(-1)) / 2
+                   : F(label[i]) * (log(partition) - out[i]);
+    return loss == CEA ? sum / A : sum;
+}
+
+// Mean over the rows.
+static double naive_loss(const CloneCase* k, const UfCloneNet* net, const double* w, const real* states,
+                         const real* labels) {
+    double out[MAX_OUT], sum = 0;
+    for (int b = 0; b < k->rows; b++) {
+        naive_outputs(out, net, w, states + b * net->in);
+        sum += naive_row_loss(out, labels + b * k->out, w + net->mlp.log_std, k->loss, k->out) / k->rows;
+    }
+    return sum;
+}
+
+typedef struct CloneReference {
+    const CloneCase* k;
+    const UfClone* op;
+    double *w, *m, *v, *grad;  // (size)
+    bool* is_checked;          // (size)
+    double off;                // by what a parameter may be off
+} CloneReference;
+
+// One step of every parameter that is checked. A gradient is a mean over rows of products of numbers of the size of 1,
+// behind sums of up to n numbers in each of the layers there and back: it is off by 2 (L + 2) n U of the largest there is,
+// and twice as much for the C library's functions. Adam divides by eps at least; what the step before was off by comes back
+// in the gradient, so that it doubles at most.
+static void naive_step(CloneReference* e, int step, const real* states, const real* labels) {
+    const CloneCase* k = e->k;
+    const UfCloneNet* net = e->op->net;
+    double squares = 0, largest = 0;
+    for (size_t i = 0; i < net->size; i++) {
+        if (!e->is_checked[i]) continue;
+        const double h = 1e-6, was = e->w[i];
+        e->w[i] = was + h;
+        const double above = naive_loss(k, net, e->w, states, labels);
+        e->w[i] = was - h;
+        e->grad[i] = (above - naive_loss(k, net, e->w, states, labels)) / (2 * h);
+        e->w[i] = was;
+        squares += e->grad[i] * e->grad[i];
+        largest = fmax(largest, fabs(e->grad[i]));
+    }
+    const double norm = sqrt(squares), clip = e->op->clip,
+                 factor = clip > 0 && norm >= clip ? clip / norm : 1;
+    if (clip > 0 && step == 1 && !(norm > 1.5 * clip)) fail_msg("the norm %g is not above %g", norm, clip);
+    const int n = net->mlp.in > k->width ? net->mlp.in : k->width;
+    const double off = 4 * (k->layers + 2) * (n + k->rows) * U * fmax(largest * factor, 1e-3);
+    e->off = 2 * e->off + e->op->lr * off / (k->optimizer == ADAM ? e->op->eps : 1) + U;
+    for (size_t i = 0; i < net->size; i++) {
+        if (!e->is_checked[i]) continue;
+        const double g = factor * e->grad[i];
+        if (k->optimizer == SGD) {
+            e->w[i] -= e->op->lr * g;
+            continue;
+        }
+        e->m[i] = 0.9 * e->m[i] + 0.1 * g;
+        e->v[i] = 0.999 * e->v[i] + 0.001 * g * g;
+        e->w[i] -= e->op->lr * e->m[i] / (1 - pow(0.9, step)) /
+                   (sqrt(e->v[i] / (1 - pow(0.999, step))) + e->op->eps);
+    }
+}
+
+// Each tensor whole, or where there are too many parameters some of each.
+static void choose_checked(const CloneCase* k, const UfCloneNet* net, bool* is_checked) {
+    Tensor tensors[MAX_CLONE_TENSORS];
+    const int count = clone_tensors(k, net, tensors);
+    size_t all = 0;
+    for (int s = 0; s < count; s++) all += tensors[s].count;
+    memset(is_checked, 0, net->size);
+    for (int s = 0; s < count; s++)
+        for (size_t i = 0; i < tensors[s].count; i++)
+            is_checked[tensors[s].offset + i] = all <= CLONE_FULL ||
+                                                (i * 7919) % tensors[s].count < CLONE_SOME / (size_t)count ||
+                                                i + 1 == tensors[s].count;
+    assert_true(all <= CLONE_FULL || (k->steps == 1 && !k->clip));
+}
+
+static void check_clone(const Test* t, const CloneCase* k, const UfClone* op, const Array* init,
+                        const Array* states, const Array* labels, const Array* params, const Array* losses,
+                        int p, int n) {
+    const UfCloneNet* net = op->net;
+    const size_t size = net->size, at = p * k->inits + n;
+    const real *x = BEFORE(states) + p * k->rows * net->in,
+               *y = BEFORE(labels) + (k->shared_labels ? 0 : p * k->rows * k->out);
+    CloneReference e = {.k = k, .op = op};
+    e.w = must(calloc(4 * size, sizeof *e.w));
+    e.m = e.w + size;
+    e.v = e.m + size;
+    e.grad = e.v + size;
+    e.is_checked = must(malloc(size));
+    choose_checked(k, net, e.is_checked);
+    for (size_t i = 0; i < size; i++) e.w[i] = F(BEFORE(init)[n * size + i]);
+    for (int step = 1; step <= k->steps; step++) {
+        const double loss = naive_loss(k, net, e.w, x, y);
+        if (losses)
+            expect(t, "losses", at * k->steps + step - 1, AFTER(losses)[at * k->steps + step - 1], loss,
+                   32 * U * (1 + fabs(loss)) + 30 * e.off);
+        naive_step(&e, step, x, y);
+    }
+    for (size_t i = 0; i < size; i++)
+        if (e.is_checked[i])
+            expect(t, "params", at * size + i, AFTER(params)[at * size + i], e.w[i],
+                   e.off + 2 * U * fabs(e.w[i]));
+    free(e.w);
+    free(e.is_checked);
+}
+
+static void op_clone(Test* t) {
+    const int which = (int)(t->c - cases);
+    if (which >= NUM_CLONES || !t->be->clone) return;
+    const CloneCase* k = &clones[which];
+    const UfCloneNet net = clone_net_of(k);
+    const bool sick = which == 3;  // member 0 has no numbers
+    Array* init = new_array(t, "init", 1, k->inits * net.size, sizeof(real), true, false);
+    UfRandom r = uf_random(99, 0, (uint64_t)which);
+    fill_networks(BEFORE(init), k->inits, k, &net, &r);
+    Array* states = normals(t, "states", k->rows * net.in, 1, 0);
+    Array* labels = new_array(t, "labels", 1, k->rows * k->out, sizeof(real), k->shared_labels, false);
+    for (int p = 0; p < (k->shared_labels ? 1 : t->P); p++) {
+        UfRandom own = random_of(t, k->shared_labels ? -t->first : p, 0);
+        fill_labels(BEFORE(labels) + p * k->rows * k->out, k->rows, k, &own);
+    }
+    if (sick && t->first == 0) BEFORE(states)[k->rows * net.in - 1] = NAN;
+    Array* params = output(t, "params", k->inits * net.size);
+    Array* losses = which % 3 == 2 ? NULL : output(t, "losses", k->inits * k->steps);
+    UfClone op = {.net = &net,
+                  .sets = t->P,
+                  .inits = k->inits,
+                  .rows = k->rows,
+                  .states = DEV(states),
+                  .labels = DEV(labels),
+                  .shared_labels = k->shared_labels,
+                  .init = DEV(init),
+                  .params = DEV(params),
+                  .loss = k->loss,
+                  .optimizer = k->optimizer,
+                  .num_steps = k->steps,
+                  .lr = k->optimizer == SGD ? 0.1 : 0.02,
+                  .eps = 3e-3,
+                  .clip = k->clip ? 0.1 : 0,
+                  .losses = losses ? DEV(losses) : NULL};
+    assert_int_equal(t->be->plan_clone(t->be, &net, t->P * k->inits, k->rows), UF_OK);
+    send(t);
+    t->be->clone(t->be, &op);
+    receive(t);
+    for (int p = 0; p < t->P && t->reference; p++)
+        for (int n = 0; n < k->inits; n++) {
+            if (!sick || t->first + p > 0)
+                check_clone(t, k, &op, init, states, labels, params, losses, p, n);
+            else
+                assert_true(isnan(AFTER(losses)[0]) && isnan(AFTER(params)[net.mlp.kernel[0]]));
+        }
+    clear(t);
+}
+
+// More rows than a block has.
+static void op_clone_score(Test* t) {
+    const int which = (int)(t->c - cases);
+    if (which >= NUM_CLONES || !t->be->clone_score) return;
+    CloneCase k = clones[which];
+    k.rows = which % 2 ? k.rows : 258;
+    const UfCloneNet net = clone_net_of(&k);
+    Array* params = new_array(t, "params", 1, net.size, sizeof(real), false, false);
+    for (int p = 0; p < t->P; p++) {
+        UfRandom r = random_of(t, p, 0);
+        fill_networks(BEFORE(params) + p * net.size, 1, &k, &net, &r);
+    }
+    UfRandom r = uf_random(98, 0, (uint64_t)which);
+    Array* states = new_array(t, "states", 1, k.rows * net.in, sizeof(real), true, false);
+    for (int i = 0; i < k.rows * net.in; i++) BEFORE(states)[i] = uf_random_normal(&r);
+    Array* labels = new_array(t, "labels", 1, k.rows * k.out, sizeof(real), true, false);
+    fill_labels(BEFORE(labels), k.rows, &k, &r);
+    Array* sums = new_array(t, "sums", 1, 2, sizeof(double), false, true);
+    const UfCloneScore op = {&net, t->P, k.rows, DEV(params), DEV(states), DEV(labels), k.loss, sums->device};
+    assert_int_equal(t->be->plan_clone(t->be, &net, t->P, 1), UF_OK);
+    send(t);
+    t->be->clone_score(t->be, &op);
+    receive(t);
+    double* w = must(malloc(net.size * sizeof *w));
+    for (int p = 0; p < t->P && t->reference; p++) {
+        double out[MAX_OUT], loss = 0, size = 0;
+        int right = 0, tied = 0;
+        for (size_t i = 0; i < net.size; i++) w[i] = F(BEFORE(params)[p * net.size + i]);
+        for (int b = 0; b < k.rows; b++) {
+            const real* label = BEFORE(labels) + b * k.out;
+            int best = 0, wanted = 0;
+            naive_outputs(out, &net, w, BEFORE(states) + b * net.in);
+            const double row = naive_row_loss(out, label, w + net.mlp.log_std, k.loss, k.out);
+            loss += row / k.rows;
+            size += fabs(row) / k.rows;
+            for (int i = 1; i < k.out; i++) {
+                if (out[i] > out[best]) best = i;
+                if (label[i] > label[wanted]) wanted = i;
+            }
+            bool close = false;
+            for (int i = 0; i < k.out; i++) close |= i != best && out[best] - out[i] < 1e-5;
+            tied += close;
+            right += best == wanted && k.loss != NLL;
+        }
+        const double* got = (const double*)(const void*)sums->after + 2 * p;
+        // An output is off by the sums of each layer.
+        const double off = 4 * (k.layers + 1) * (net.mlp.in + k.width) * U;
+        expect(t, "mean loss", p, got[0], loss, off * (1 + size));
+        expect(t, "share", p, got[1], (double)right / k.rows, (double)tied / k.rows + 1e-12);
+    }
+    free(w);
+    clear(t);
+}
+
+// A policy's pass on the host, against the reference, and rows alone.
+static void op_clone_forward_host(Test* t) {
+    const int which = (int)(t->c - cases);
+    if (which >= NUM_CLONES) return;
+    const CloneCase* k = &clones[which];
+    const UfCloneNet net = clone_net_of(k);
+    enum { ROWS_HOST = 7 };
+    UfRandom r = uf_random(97, 0, (uint64_t)which);
+    real *params = must(calloc(net.size, sizeof *params)), *x = must(malloc(ROWS_HOST * net.in * sizeof *x)),
+         *scratch = must(malloc(uf_clone_scratch(&net, ROWS_HOST) * sizeof *scratch)),
+         out[ROWS_HOST * MAX_OUT + 1], alone[MAX_OUT];
+    double *w = must(malloc(net.size * sizeof *w)), wanted[MAX_OUT];
+    fill_networks(params, 1, k, &net, &r);
+    for (size_t i = 0; i < net.size; i++) w[i] = F(params[i]);
+    for (int i = 0; i < ROWS_HOST * net.in; i++) x[i] = uf_random_normal(&r);
+    for (int rows = 1; rows <= ROWS_HOST; rows++) {
+        out[rows * k->out] = 12345;
+        uf_clone_forward_host(&net, params, out, x, rows, scratch);
+        assert_true(out[rows * k->out] == 12345);
+        for (int b = 0; b < rows; b++) {
+            uf_clone_forward_host(&net, params, alone, x + b * net.in, 1, scratch);
+            assert_memory_equal(alone, out + b * k->out, k->out * sizeof(real));
+        }
+    }
+    for (int b = 0; b < ROWS_HOST; b++) {
+        naive_outputs(wanted, &net, w, x + b * net.in);
+        for (int i = 0; i < k->out; i++)
+            expect(t, "out on the host", b * k->out + i, out[b * k->out + i], wanted[i],
+                   4 * (k->layers + 1) * (net.mlp.in + k->width) * U);
+    }
+    free(params);
+    free(x);
+    free(scratch);
+    free(w);
+}
+
 // Orders of five numbers: each of the 120 as often as any other. chi^2 of 119 degrees has mean 119 and deviation 15.4.
 static void test_orders(void** state) {
     (void)state;
@@ -3503,6 +3876,9 @@ static const struct NamedOp {
     {"model_error", op_model_error, false},
     {"ring_append", op_ring_append, false},
     {"network_input", op_network_input, false},
+    {"clone", op_clone, false},
+    {"clone_score", op_clone_score, false},
+    {"clone_forward_host", op_clone_forward_host, false},
     {"play", op_play, true},  // fp32 in every precision
 };
 enum { NUM_OPS = sizeof ops / sizeof ops[0] };
