@@ -367,7 +367,7 @@ static const real* input_rows(UfInput input, const Task* t) {
 // ---- products of few rows ----
 //
 // BLAS packs its operands first, which costs more than the product where a policy acts for a few rows, or is cloned from
-// a few. Here a sum runs over k in order, or in one order of lanes, so that a row's result does not depend on the rows
+// a few. Here every sum runs over k in order, or strip by strip of it, so that a row's result does not depend on the rows
 // beside it.
 
 enum { TILE_ROWS = 4, TILE_WIDTH = 32, NARROW = 8, STRIP = 64 };
@@ -437,35 +437,88 @@ CLONES static void rows_product(real* c, int ldc, Operand a, const real* b, int 
     }
 }
 
-enum { DOTS = 4 };
+// to (4, 4) = from transposed.
+INLINE void transpose_4(real* to, size_t ld_to, const real* from, size_t ld_from) {
+#if defined(__GNUC__) && !defined(__clang__)
+    typedef real Four __attribute__((vector_size(4 * sizeof(real)), aligned(sizeof(real)), may_alias));
+    typedef __typeof__(__builtin_choose_expr(sizeof(real) == 4, (int32_t)0, (int64_t)0)) Place;
+    typedef Place Order __attribute__((vector_size(4 * sizeof(real))));
+    const Order low = {0, 4, 1, 5}, high = {2, 6, 3, 7}, first = {0, 1, 4, 5}, second = {2, 3, 6, 7};
+    const Four a = *(const Four*)from, b = *(const Four*)(from + ld_from),
+               c = *(const Four*)(from + 2 * ld_from), d = *(const Four*)(from + 3 * ld_from);
+    const Four ab = __builtin_shuffle(a, b, low), cd = __builtin_shuffle(c, d, low),
+               ab2 = __builtin_shuffle(a, b, high), cd2 = __builtin_shuffle(c, d, high);
+    *(Four*)to = __builtin_shuffle(ab, cd, first);
+    *(Four*)(to + ld_to) = __builtin_shuffle(ab, cd, second);
+    *(Four*)(to + 2 * ld_to) = __builtin_shuffle(ab2, cd2, first);
+    *(Four*)(to + 3 * ld_to) = __builtin_shuffle(ab2, cd2, second);
+#else
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 4; j++) to[i * ld_to + j] = from[j * ld_from + i];
+#endif
+}
 
-// c (rows, n) = a (rows, k) b (n, k) transposed: inner products of rows.
-CLONES static void rows_dots(real* c, int ldc, const real* a, int lda, const real* b, int ldb, int rows,
-                             int n, int k) {
-    for (int r = 0; r < rows; r++, a += lda, c += ldc) {
-        int j = 0;
-        for (; j + DOTS <= n; j += DOTS) {
-            const real *b0 = b + (size_t)j * (size_t)ldb, *b1 = b0 + ldb, *b2 = b1 + ldb, *b3 = b2 + ldb;
-            real s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-            for (int i = 0; i < k; i++) {
-                s0 += a[i] * b0[i];
-                s1 += a[i] * b1[i];
-                s2 += a[i] * b2[i];
-                s3 += a[i] * b3[i];
-            }
-            c[j] = s0;
-            c[j + 1] = s1;
-            c[j + 2] = s2;
-            c[j + 3] = s3;
+// to (columns, ld) = from (rows, columns) transposed.
+INLINE void transpose(real* to, size_t ld, const real* from, size_t ld_from, int rows, int columns) {
+    const int whole = columns / 4 * 4;
+    int j = 0;
+    for (; j + 4 <= rows; j += 4) {
+        const real* at = from + (size_t)j * ld_from;
+        for (int i = 0; i < whole; i += 4) transpose_4(to + (size_t)i * ld + (size_t)j, ld, at + i, ld_from);
+        for (int i = whole; i < columns; i++)
+            for (int r = 0; r < 4; r++)
+                to[(size_t)i * ld + (size_t)(j + r)] = at[(size_t)r * ld_from + (size_t)i];
+    }
+    for (; j < rows; j++)
+        for (int i = 0; i < columns; i++)
+            to[(size_t)i * ld + (size_t)j] = from[(size_t)j * ld_from + (size_t)i];
+}
+
+// c (height, count) = or, with more, += a (height, k) strip (k, width).
+INLINE void strip_product(real* c, size_t ldc, const real* a, size_t lda, const real* strip, int height,
+                          int width, int count, int k, bool more) {
+    const real* row[TILE_ROWS];
+    real sum[TILE_ROWS * TILE_WIDTH];
+    for (int j = 0; j < height * width; j++) sum[j] = 0;
+    for (int r = 0; r < height; r++) row[r] = a + (size_t)r * lda;
+    add_to_tile(sum, row, 1, strip, (size_t)width, height, width, k);
+    for (int r = 0; r < height; r++)
+        for (int j = 0; j < width && j < count; j++) {
+            real* to = &c[(size_t)r * ldc + (size_t)j];
+            *to = more ? *to + sum[r * width + j] : sum[r * width + j];
         }
-        for (; j < n; j++) {
-            const real* b0 = b + (size_t)j * (size_t)ldb;
-            real sum = 0;
-#pragma omp simd reduction(+ : sum)
-            for (int i = 0; i < k; i++) sum += a[i] * b0[i];
-            c[j] = sum;
+}
+
+INLINE void strip_rows(real* c, size_t ldc, const real* a, size_t lda, const real* strip, int rows, int width,
+                       int count, int k, bool more) {
+    int r = 0;
+    for (; rows - r >= TILE_ROWS; r += TILE_ROWS)
+        strip_product(c + (size_t)r * ldc, ldc, a + (size_t)r * lda, lda, strip, TILE_ROWS, width, count, k,
+                      more);
+    for (; rows - r >= 2; r += 2)
+        strip_product(c + (size_t)r * ldc, ldc, a + (size_t)r * lda, lda, strip, 2, width, count, k, more);
+    if (r < rows)
+        strip_product(c + (size_t)r * ldc, ldc, a + (size_t)r * lda, lda, strip, 1, width, count, k, more);
+}
+
+// c (rows, n) = a (rows, k) b (n, k) transposed: strips of b are transposed first, for all rows.
+CLONES static void rows_product_transposed(real* c, int ldc, const real* a, int lda, const real* b, int ldb,
+                                           int rows, int n, int k) {
+    real strip[STRIP * TILE_WIDTH];
+    for (int j = 0; j < n;) {
+        const bool wide = n - j >= TILE_WIDTH;
+        const int width = wide ? TILE_WIDTH : NARROW, count = n - j < width ? n - j : width;
+        if (count < width) memset(strip, 0, (size_t)(k < STRIP ? k : STRIP) * NARROW * sizeof(real));
+        for (int i = 0; i < k; i += STRIP) {
+            const int end = k - i < STRIP ? k - i : STRIP;
+            transpose(strip, (size_t)width, b + (size_t)j * (size_t)ldb + (size_t)i, (size_t)ldb, count, end);
+            if (wide)
+                strip_rows(c + j, (size_t)ldc, a + i, (size_t)lda, strip, rows, TILE_WIDTH, TILE_WIDTH, end,
+                           i > 0);
+            else
+                strip_rows(c + j, (size_t)ldc, a + i, (size_t)lda, strip, rows, NARROW, count, end, i > 0);
         }
+        j += count;
     }
 }
 
@@ -473,7 +526,7 @@ void uf_cpu_product(UfBackend* backend, int thread, bool trans_a, bool trans_b, 
                     const real* a, int lda, const real* b, int ldb, real beta, real* c, int ldc) {
     if (!backend) {
         if (trans_b)
-            rows_dots(c, ldc, a, lda, b, ldb, m, n, k);
+            rows_product_transposed(c, ldc, a, lda, b, ldb, m, n, k);
         else
             rows_product(c, ldc, (Operand){a, trans_a ? 1 : (size_t)lda, trans_a ? (size_t)lda : 1}, b, ldb,
                          m, n, k);

@@ -31,10 +31,12 @@ UfCloneNet uf_clone_net(const UfConv* conv, int in, int width, int layers, int o
     return net;
 }
 
-// From how many rows on BLAS is faster.
-enum { BLAS_ROWS = 24 };
+// From how many numbers of a layer's output on BLAS is faster: 24 rows of 512 units, 48 of 256.
+enum { BLAS_NUMBERS = 12288 };
 
-static UfBackend* backend_for(UfBackend* be, int rows) { return rows < BLAS_ROWS ? NULL : be; }
+static UfBackend* backend_for(UfBackend* be, int rows, int width) {
+    return (int64_t)rows * width < BLAS_NUMBERS ? NULL : be;
+}
 
 static int num_pixels(const UfConv* c) { return c->height * c->width; }
 
@@ -257,8 +259,9 @@ static double gradient(const Cloning* c, int thread, const Work* w, const real* 
     const UfMlp* mlp = &net->mlp;
     const int rows = op->rows, width = mlp->width, A = mlp->out, L = mlp->layers;
     const bool has_conv = net->conv.filters > 0, gaussian = op->loss == UF_CLONE_GAUSSIAN_NLL;
-    UfBackend *be = backend_for(c->backend, rows),
-              *conv_be = has_conv ? backend_for(c->backend, rows * num_pixels(&net->conv)) : NULL;
+    UfBackend *be = backend_for(c->backend, rows, width),
+              *conv_be =
+                  has_conv ? backend_for(c->backend, rows * num_pixels(&net->conv), net->conv.filters) : NULL;
     const real *kernel = w->params + mlp->kernel[L], *log_std = w->params + mlp->log_std;
     real* dlog_std = gaussian ? w->grads + mlp->log_std : NULL;
 

@@ -53,12 +53,13 @@ static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS,
     MUJOCO_ROW(NAME, "-v2", ALIAS, true, __VA_ARGS__), \
         MUJOCO_ROW(NAME, "-v4", ALIAS "-v4", false, __VA_ARGS__)
 // 20 steps a second are for pictures; the games have no clock.
-#define MINATAR_ROW(NAME, ALIAS, GAME, KIND, MAX_STEPS, MIN, MAX, POWER)                                           \
-    {                                                                                                             \
-        .name = NAME "-MinAtar", .alias = "minatar-" ALIAS, .obs_dim = UF_MINATAR_CELLS * UF_##KIND##_PLANES,     \
-        .action_dim = UF_##KIND##_ACTIONS, .discrete = true, .action_high = UF_##KIND##_ACTIONS - 1,              \
-        .max_steps = MAX_STEPS, .step_seconds = 0.05, .state_dim = UF_MINATAR_STATE, .has_scores = true,          \
-        .score_min = MIN, .score_max = MAX, .skill_power = POWER, .ops = &uf_##GAME##_ops                         \
+#define MINATAR_ROW(NAME, ALIAS, GAME, KIND, MAX_STEPS, MIN, MAX, POWER)                           \
+    {                                                                                              \
+        .name = NAME "-MinAtar", .alias = "minatar-" ALIAS,                                        \
+        .obs_dim = UF_MINATAR_CELLS * UF_##KIND##_PLANES, .action_dim = UF_##KIND##_ACTIONS,       \
+        .discrete = true, .action_high = UF_##KIND##_ACTIONS - 1, .max_steps = MAX_STEPS,          \
+        .step_seconds = 0.05, .state_dim = UF_MINATAR_STATE, .has_scores = true, .score_min = MIN, \
+        .score_max = MAX, .skill_power = POWER, .ops = &uf_##GAME##_ops                            \
     }
 #define SCORES(MODEL) SCORES_OF(UF_SCORES_##MODEL)
 #define SCORES_OF(...) SCORE_FIELDS(__VA_ARGS__)

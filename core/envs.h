@@ -26,10 +26,11 @@ typedef struct UfEnvSpec {
     int state_dim;     // doubles of get/set state, internal clock excluded.   0: gridworlds, see navix.h
     bool has_scores;
     double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
-    const char* termination_rule;  // of model rollouts: a name that uf_termination_rule knows.   NULL: gridworlds, MinAtar
-    double skill_power;    // controllers mix skill^skill_power of the script with noise: returns rise evenly
-    const UfEnvOps* ops;   // what it does, from its own file
-    const void* details;   // what ops want to know: a maze, reset bounds.   Nullable
+    const char*
+        termination_rule;  // of model rollouts: a name that uf_termination_rule knows.   NULL: gridworlds, MinAtar
+    double skill_power;   // controllers mix skill^skill_power of the script with noise: returns rise evenly
+    const UfEnvOps* ops;  // what it does, from its own file
+    const void* details;  // what ops want to know: a maze, reset bounds.   Nullable
 } UfEnvSpec;
 
 extern const UfEnvSpec uf_env_specs[];

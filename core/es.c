@@ -330,14 +330,15 @@ static int by_rank(const void* a, const void* b) {
     return (p->index > q->index) - (p->index < q->index);  // equal ones in order
 }
 
-// Candidates best first; those without a finite fitness last, in order. How many have none.
+// Candidates best first, a zero of either sign as 0, which is what a sum over processes makes of it; those without a finite fitness last, in order. How many have none.
 static int rank(const UfEs* es, const double* fitness, Ranked* ranked) {
     const int popsize = es->options.popsize;
     int bad = 0;
     for (int i = 0; i < popsize; i++) {
         const bool finite = isfinite(fitness[i]);
         bad += !finite;
-        ranked[i] = (Ranked){!finite ? (double)INFINITY : es->options.maximize ? -fitness[i] : fitness[i], i};
+        ranked[i] =
+            (Ranked){finite ? (es->options.maximize ? -fitness[i] : fitness[i]) + 0.0 : (double)INFINITY, i};
     }
     qsort(ranked, (size_t)popsize, sizeof *ranked, by_rank);
     return bad;
@@ -424,7 +425,7 @@ static void update_snes(const UfEs* es, const float* noise, int64_t first, int c
 // Replaced on strict improvement alone; the first of equal ones counts.
 static void keep_best(UfEs* es, const float* noise, const double* fitness) {
     const int index = es->ranked[0].index;
-    const double best = fitness[index];
+    const double best = fitness[index] + 0.0;
     if (es->has_best && !(es->options.maximize ? best > es->best_fitness : best < es->best_fitness)) return;
     candidate(es, noise, index, es->best);
     es->best_fitness = best;

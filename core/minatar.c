@@ -49,7 +49,8 @@ static UfRandom step_random(const UfEnv* env, int32_t time) {
 // The game as numbers of 32 bits, then seed and episode as two each.
 enum { GAME_WORDS = sizeof(UfMinatarGame) / sizeof(uint32_t), STATE = GAME_WORDS + 4 };
 _Static_assert(sizeof(UfMinatarGame) % sizeof(uint32_t) == 0, "a game is whole words");
-_Static_assert((int)STATE == (int)UF_MINATAR_STATE && (int)STATE <= UF_ENV_MAX_STATE, "state_dim of the table");
+_Static_assert((int)STATE == (int)UF_MINATAR_STATE && (int)STATE <= UF_ENV_MAX_STATE,
+               "state_dim of the table");
 
 static void get_state(const UfEnv* env, double* state) {
     const MinatarEnv* e = (const MinatarEnv*)env;
@@ -63,7 +64,8 @@ static void get_state(const UfEnv* env, double* state) {
 static void put_state(UfEnv* env, const double* state) {
     MinatarEnv* e = (MinatarEnv*)env;
     uint32_t words[STATE];
-    for (int i = 0; i < STATE; i++) words[i] = state[i] >= 0 && state[i] <= UINT32_MAX ? (uint32_t)state[i] : 0;
+    for (int i = 0; i < STATE; i++)
+        words[i] = state[i] >= 0 && state[i] <= UINT32_MAX ? (uint32_t)state[i] : 0;
     memcpy(&e->game, words, sizeof e->game);
     memcpy(&e->seed, words + GAME_WORDS, sizeof e->seed);
     memcpy(&e->episode, words + GAME_WORDS + 2, sizeof e->episode);
@@ -82,7 +84,9 @@ static void breakout_step(UfEnv* env, const float* action, double* reward, bool*
     *terminated = s->terminal;
 }
 
-static void breakout_observe(const UfEnv* env, float* obs) { uf_breakout_observe(&game_seen(env)->breakout, obs); }
+static void breakout_observe(const UfEnv* env, float* obs) {
+    uf_breakout_observe(&game_seen(env)->breakout, obs);
+}
 
 static void breakout_set_state(UfEnv* env, const double* state) {
     put_state(env, state);
@@ -154,7 +158,9 @@ static void asterix_step(UfEnv* env, const float* action, double* reward, bool* 
     *terminated = s->terminal;
 }
 
-static void asterix_observe(const UfEnv* env, float* obs) { uf_asterix_observe(&game_seen(env)->asterix, obs); }
+static void asterix_observe(const UfEnv* env, float* obs) {
+    uf_asterix_observe(&game_seen(env)->asterix, obs);
+}
 
 static void asterix_set_state(UfEnv* env, const double* state) {
     put_state(env, state);
@@ -193,7 +199,8 @@ static void asterix_look_ahead(AsterixAhead* ahead, UfAsterix s) {
 // The cells that a step reaches from those of a map.
 static void asterix_spread(uint16_t* to, const uint16_t* from) {
     for (int y = 1; y <= UF_ASTERIX_SLOTS; y++)
-        to[y] = (uint16_t)((from[y] | from[y] << 1 | from[y] >> 1 | from[y - 1] | from[y + 1]) & UF_MINATAR_ROW);
+        to[y] =
+            (uint16_t)((from[y] | from[y] << 1 | from[y] >> 1 | from[y - 1] | from[y + 1]) & UF_MINATAR_ROW);
 }
 
 // safe[t]: where one may be after step t and live through all up to `steps`.
@@ -204,20 +211,22 @@ static void asterix_find_safe(uint16_t safe[ASTERIX_STEPS][ROWS], const AsterixA
             for (int y = 1; y <= UF_ASTERIX_SLOTS; y++) safe[t][y] = UF_MINATAR_ROW;
         else
             asterix_spread(safe[t], safe[t + 1]);
-        for (int y = 1; y <= UF_ASTERIX_SLOTS; y++) safe[t][y] = (uint16_t)(safe[t][y] & ~ahead->enemies[t][y]);
+        for (int y = 1; y <= UF_ASTERIX_SLOTS; y++)
+            safe[t][y] = (uint16_t)(safe[t][y] & ~ahead->enemies[t][y]);
     }
 }
 
 // Steps from a cell to gold on safe ways, within `steps`; else more than that, the more the farther from the middle.
-static double asterix_steps_to_gold(const AsterixAhead* ahead, uint16_t safe[ASTERIX_STEPS][ROWS], int steps, int x,
-                                    int y) {
+static double asterix_steps_to_gold(const AsterixAhead* ahead, uint16_t safe[ASTERIX_STEPS][ROWS], int steps,
+                                    int x, int y) {
     uint16_t at[ROWS] = {0}, next[ROWS] = {0};
     at[y] = (uint16_t)(1u << x);
     for (int t = 0; t < steps; t++) {
         for (int r = 1; r <= UF_ASTERIX_SLOTS; r++)
             if (at[r] & ahead->gold[t][r]) return t;
         asterix_spread(next, at);
-        for (int r = 1; t + 1 < steps && r <= UF_ASTERIX_SLOTS; r++) at[r] = (uint16_t)(next[r] & safe[t + 1][r]);
+        for (int r = 1; t + 1 < steps && r <= UF_ASTERIX_SLOTS; r++)
+            at[r] = (uint16_t)(next[r] & safe[t + 1][r]);
     }
     return steps + 0.1 * (fabs(x - 4.5) + fabs(y - 4.5));
 }
@@ -259,7 +268,9 @@ static void invaders_step(UfEnv* env, const float* action, double* reward, bool*
     *terminated = s->terminal;
 }
 
-static void invaders_observe(const UfEnv* env, float* obs) { uf_invaders_observe(&game_seen(env)->invaders, obs); }
+static void invaders_observe(const UfEnv* env, float* obs) {
+    uf_invaders_observe(&game_seen(env)->invaders, obs);
+}
 
 static void invaders_set_state(UfEnv* env, const double* state) {
     put_state(env, state);
@@ -322,7 +333,9 @@ static void freeway_step(UfEnv* env, const float* action, double* reward, bool* 
     *terminated = false;
 }
 
-static void freeway_observe(const UfEnv* env, float* obs) { uf_freeway_observe(&game_seen(env)->freeway, obs); }
+static void freeway_observe(const UfEnv* env, float* obs) {
+    uf_freeway_observe(&game_seen(env)->freeway, obs);
+}
 
 static void freeway_set_state(UfEnv* env, const double* state) {
     put_state(env, state);
@@ -336,7 +349,8 @@ enum { FREEWAY_STEPS = 30 };
 static void freeway_control(const UfEnv* env, const float* obs, float* action) {
     UfFreeway s = game_seen(env)->freeway;
     const int start = s.pos;
-    uint32_t hit[FREEWAY_STEPS + UF_FREEWAY_PAUSE] = {0};  // rows in which a car is at the chicken's x in step t
+    uint32_t hit[FREEWAY_STEPS + UF_FREEWAY_PAUSE] = {
+        0};  // rows in which a car is at the chicken's x in step t
     int least[FREEWAY_STEPS + UF_FREEWAY_PAUSE][UF_MINATAR_SIDE];
     (void)obs;
     action[0] = UF_FREEWAY_NONE;
@@ -363,8 +377,8 @@ static void freeway_control(const UfEnv* env, const float* obs, float* action) {
 
 // ---- table ----
 
-#define OPS(GAME)                                           \
-    const UfEnvOps uf_##GAME##_ops = {.create = create,     \
+#define OPS(GAME)                                                    \
+    const UfEnvOps uf_##GAME##_ops = {.create = create,              \
                                       .reset = GAME##_reset,         \
                                       .step = GAME##_step,           \
                                       .observe = GAME##_observe,     \

@@ -29,7 +29,9 @@ enum {
 
 // ---- grid ----
 
-static inline UF_HD int uf_minatar_clamp(int x, int low, int high) { return x < low ? low : x > high ? high : x; }
+static inline UF_HD int uf_minatar_clamp(int x, int low, int high) {
+    return x < low ? low : x > high ? high : x;
+}
 
 // The place of the lowest bit of a number that is not 0.
 static inline UF_HD int uf_minatar_lowest(uint32_t bits) {
@@ -72,7 +74,9 @@ static inline UF_HD int uf_minatar_below(UfRandom* random, int n) {
     return (int)((uint64_t)uf_random_u32(random) * (uint32_t)n >> 32);
 }
 
-static inline UF_HD void uf_minatar_keep(int8_t* x, int low, int high) { *x = (int8_t)uf_minatar_clamp(*x, low, high); }
+static inline UF_HD void uf_minatar_keep(int8_t* x, int low, int high) {
+    *x = (int8_t)uf_minatar_clamp(*x, low, high);
+}
 
 static inline UF_HD void uf_minatar_keep_map(uint16_t* map) {
     for (int y = 0; y < UF_MINATAR_SIDE; y++) map[y] &= UF_MINATAR_ROW;
@@ -80,7 +84,7 @@ static inline UF_HD void uf_minatar_keep_map(uint16_t* map) {
 
 // ---- Breakout ----
 
-enum { UF_BREAKOUT_PLANES = 4, UF_BREAKOUT_ACTIONS = 3 };          // paddle, ball, trail, bricks
+enum { UF_BREAKOUT_PLANES = 4, UF_BREAKOUT_ACTIONS = 3 };        // paddle, ball, trail, bricks
 enum { UF_BREAKOUT_NONE, UF_BREAKOUT_LEFT, UF_BREAKOUT_RIGHT };  // actions
 
 typedef struct UfBreakout {
@@ -115,7 +119,8 @@ static inline UF_HD int uf_breakout_draw(UfRandom* random) { return uf_minatar_b
 static inline UF_HD int uf_breakout_step(UfBreakout* s, int action) {
     if (s->terminal) return 0;
     if (action == UF_BREAKOUT_LEFT) s->pos = (int8_t)(s->pos > 0 ? s->pos - 1 : 0);
-    if (action == UF_BREAKOUT_RIGHT) s->pos = (int8_t)(s->pos < UF_MINATAR_LAST ? s->pos + 1 : UF_MINATAR_LAST);
+    if (action == UF_BREAKOUT_RIGHT)
+        s->pos = (int8_t)(s->pos < UF_MINATAR_LAST ? s->pos + 1 : UF_MINATAR_LAST);
 
     const int old_y = s->ball_y, old_x = s->ball_x;
     int dir = s->ball_dir, y = old_y + (dir >= 2 ? 1 : -1), x = old_x + (dir == 1 || dir == 2 ? 1 : -1);
@@ -305,7 +310,8 @@ static inline UF_HD void uf_asterix_observe(const UfAsterix* s, float* obs) {
     uf_minatar_clear(obs, planes);
     uf_minatar_set(obs, planes, 0, s->player_y, s->player_x);
     for (uint32_t left = s->used; left; left &= left - 1) {
-        const int slot = uf_minatar_lowest(left), x = s->x[slot], behind = x + (s->right >> slot & 1 ? -1 : 1);
+        const int slot = uf_minatar_lowest(left), x = s->x[slot],
+                  behind = x + (s->right >> slot & 1 ? -1 : 1);
         uf_minatar_set(obs, planes, s->gold >> slot & 1 ? 3 : 1, slot + 1, x);
         if (behind >= 0 && behind <= UF_MINATAR_LAST) uf_minatar_set(obs, planes, 2, slot + 1, behind);
     }
@@ -329,13 +335,19 @@ static inline UF_HD void uf_asterix_keep(UfAsterix* s) {
 // cannon, aliens, aliens going left, aliens going right, own bullets, their bullets
 enum { UF_INVADERS_PLANES = 6, UF_INVADERS_ACTIONS = 4 };
 enum { UF_INVADERS_NONE, UF_INVADERS_LEFT, UF_INVADERS_RIGHT, UF_INVADERS_FIRE };
-enum { UF_INVADERS_INTERVAL = 12, UF_INVADERS_FASTEST = 6, UF_INVADERS_THEIR_PAUSE = 10, UF_INVADERS_PAUSE = 5 };
+enum {
+    UF_INVADERS_INTERVAL = 12,
+    UF_INVADERS_FASTEST = 6,
+    UF_INVADERS_THEIR_PAUSE = 10,
+    UF_INVADERS_PAUSE = 5
+};
 
 typedef struct UfInvaders {
     int32_t time;
-    uint16_t alien_map[UF_MINATAR_SIDE], f_bullet_map[UF_MINATAR_SIDE], e_bullet_map[UF_MINATAR_SIDE];  // f: own
-    int8_t pos;        // x of the cannon, which is in the last row
-    int8_t alien_dir;  // -1 left, 1 right
+    uint16_t alien_map[UF_MINATAR_SIDE], f_bullet_map[UF_MINATAR_SIDE],
+        e_bullet_map[UF_MINATAR_SIDE];  // f: own
+    int8_t pos;                         // x of the cannon, which is in the last row
+    int8_t alien_dir;                   // -1 left, 1 right
     int8_t enemy_move_interval, alien_move_timer, alien_shot_timer, shot_timer;
     int8_t ramp_index;  // waves that made them faster
     int8_t terminal;
@@ -343,7 +355,8 @@ typedef struct UfInvaders {
 
 // The wave of a start has columns 2 to 8, those that follow 2 to 7.
 static inline UF_HD void uf_invaders_wave(UfInvaders* s, int columns) {
-    for (int y = 0; y < UF_MINATAR_SIDE; y++) s->alien_map[y] = (uint16_t)(y < 4 ? ((1 << columns) - 1) << 2 : 0);
+    for (int y = 0; y < UF_MINATAR_SIDE; y++)
+        s->alien_map[y] = (uint16_t)(y < 4 ? ((1 << columns) - 1) << 2 : 0);
 }
 
 static inline UF_HD void uf_invaders_reset(UfInvaders* s) {
@@ -531,7 +544,8 @@ static inline UF_HD int uf_freeway_step(UfFreeway* s, int action, const UfFreewa
             continue;
         }
         s->timer[i] = (int8_t)(speed < 0 ? -speed : speed);
-        s->x[i] = (int8_t)(speed > 0 ? (x == UF_MINATAR_LAST ? 0 : x + 1) : (x == 0 ? UF_MINATAR_LAST : x - 1));
+        s->x[i] =
+            (int8_t)(speed > 0 ? (x == UF_MINATAR_LAST ? 0 : x + 1) : (x == 0 ? UF_MINATAR_LAST : x - 1));
         if (s->pos == i + 1 && s->x[i] == UF_FREEWAY_X) s->pos = UF_MINATAR_LAST;
     }
     if (s->move_timer > 0) s->move_timer--;
@@ -545,7 +559,8 @@ static inline UF_HD void uf_freeway_observe(const UfFreeway* s, float* obs) {
     uf_minatar_set(obs, planes, 0, s->pos, UF_FREEWAY_X);
     for (int i = 0; i < UF_FREEWAY_CARS; i++) {
         const int speed = s->speed[i], x = s->x[i];
-        const int behind = speed > 0 ? (x == 0 ? UF_MINATAR_LAST : x - 1) : (x == UF_MINATAR_LAST ? 0 : x + 1);
+        const int behind =
+            speed > 0 ? (x == 0 ? UF_MINATAR_LAST : x - 1) : (x == UF_MINATAR_LAST ? 0 : x + 1);
         uf_minatar_set(obs, planes, 1, i + 1, x);
         uf_minatar_set(obs, planes, 1 + (speed < 0 ? -speed : speed), i + 1, behind);
     }

@@ -5,9 +5,10 @@
 // before it, whole episodes from their first state alone, with the recorded draws put in. All are integers: nothing may
 // differ. Frequencies of draws are judged by how unlikely they are.
 //
-// Rooms: the games as numbers, file, comparing, odds, report.
+// Rooms: the games as numbers, their functions, file, comparing, odds, report.
 #include <math.h>
-#include <stdio.h>  // snprintf
+#include <stddef.h>  // offsetof
+#include <stdio.h>   // snprintf
 #include <string.h>
 
 #include "envs.h"
@@ -17,22 +18,35 @@
 
 // ---- the games as numbers ----
 
-typedef struct Field {
+typedef enum Kind { END, NUMBER, TIME, MAP, ENTITIES, CARS, CONSTANT } Kind;
+static const int numbers_of[] = {[NUMBER] = 1,
+                                 [TIME] = 1,
+                                 [MAP] = UF_MINATAR_CELLS,
+                                 [ENTITIES] = UF_ASTERIX_SLOTS * 5,
+                                 [CARS] = UF_FREEWAY_CARS * 4,
+                                 [CONSTANT] = 1};
+
+typedef struct Field {  // of a state
+    const char* name;
+    Kind kind;
+    size_t at;  // in the game's struct; of a constant: what it always is
+} Field;
+
+typedef struct Draw {
     const char* name;
     int count;
-} Field;
+} Draw;
 
 enum { MAX_FIELDS = 16, MAX_NUMBERS = 320, MAX_DRAWS = 10, CAR = 4, ENTITY = 5 };
 
 typedef struct Game {
     const char *group, *env, *actions;
-    Field fields[MAX_FIELDS];             // ends with a count of 0
-    Field draws[4], reset_draws[2];       // likewise; of a step, and of a reset
-    int unused_draw;                      // what the file has where chance did not matter
-    int32_t placeholder[MAX_DRAWS];       // draws for where ours asks for some and the file has none
-    bool limit_is_terminal;               // the recorded flag
-    void (*to_numbers)(const UfMinatarGame* game, int32_t* numbers);
-    void (*from_numbers)(UfMinatarGame* game, const int32_t* numbers);  // out of range: to the next that can be
+    Field fields[MAX_FIELDS];        // ends with one without name; the last two are time and terminal
+    Draw draws[4], reset_draws[2];   // likewise; of a step, and of a reset
+    int unused_draw;                 // what the file has where chance did not matter
+    int32_t placeholder[MAX_DRAWS];  // draws for where ours asks for some and the file has none
+    bool limit_is_terminal;          // the recorded flag
+    void (*keep)(UfMinatarGame* game);
     bool (*uses_draws)(const UfMinatarGame* game, int action);
     int (*step)(UfMinatarGame* game, int action, const int32_t* draws);
     void (*observe)(const UfMinatarGame* game, float* obs);
@@ -40,72 +54,20 @@ typedef struct Game {
     bool (*draws_are_sound)(const int32_t* draws);  // Nullable: there are none
 } Game;
 
-static int32_t* put_map(int32_t* to, const uint16_t* map) {
-    for (int i = 0; i < UF_MINATAR_CELLS; i++) *to++ = map[i / UF_MINATAR_SIDE] >> i % UF_MINATAR_SIDE & 1;
-    return to;
+static int8_t small(int32_t x) { return (int8_t)uf_minatar_clamp(x, INT8_MIN, INT8_MAX); }
+
+static void map_to(const uint16_t* map, int32_t* n) {
+    for (int i = 0; i < UF_MINATAR_CELLS; i++) n[i] = map[i / UF_MINATAR_SIDE] >> i % UF_MINATAR_SIDE & 1;
 }
 
-static const int32_t* take_map(uint16_t* map, const int32_t* from) {
+static void map_from(uint16_t* map, const int32_t* n) {
     memset(map, 0, UF_MINATAR_SIDE * sizeof *map);
     for (int i = 0; i < UF_MINATAR_CELLS; i++)
-        map[i / UF_MINATAR_SIDE] = (uint16_t)(map[i / UF_MINATAR_SIDE] | (*from++ != 0) << i % UF_MINATAR_SIDE);
-    return from;
+        map[i / UF_MINATAR_SIDE] = (uint16_t)(map[i / UF_MINATAR_SIDE] | (n[i] != 0) << i % UF_MINATAR_SIDE);
 }
 
-static int8_t small(int32_t x) { return (int8_t)(x < INT8_MIN ? INT8_MIN : x > INT8_MAX ? INT8_MAX : x); }
-
-static void breakout_to(const UfMinatarGame* game, int32_t* n) {
-    const UfBreakout* s = &game->breakout;
-    *n++ = s->ball_y;
-    *n++ = s->ball_x;
-    *n++ = s->ball_dir;
-    *n++ = s->pos;
-    n = put_map(n, s->brick_map);
-    *n++ = s->strike;
-    *n++ = s->last_y;
-    *n++ = s->last_x;
-    *n++ = s->time;
-    *n++ = s->terminal;
-}
-
-static void breakout_from(UfMinatarGame* game, const int32_t* n) {
-    UfBreakout* s = &game->breakout;
-    s->ball_y = small(*n++);
-    s->ball_x = small(*n++);
-    s->ball_dir = small(*n++);
-    s->pos = small(*n++);
-    n = take_map(s->brick_map, n);
-    s->strike = small(*n++);
-    s->last_y = small(*n++);
-    s->last_x = small(*n++);
-    s->time = *n++;
-    s->terminal = small(*n++);
-    uf_breakout_keep(s);
-}
-
-static bool draws_nothing(const UfMinatarGame* game, int action) { return (void)game, (void)action, false; }
-
-static int breakout_step(UfMinatarGame* game, int action, const int32_t* draws) {
-    (void)draws;
-    return uf_breakout_step(&game->breakout, action);
-}
-static void breakout_observe(const UfMinatarGame* game, float* obs) { uf_breakout_observe(&game->breakout, obs); }
-static void breakout_reset(UfMinatarGame* game, const int32_t* draws) {
-    uf_breakout_reset(&game->breakout, draws[0]);
-}
-
-// Of an entity that is not in use only that is compared; of one in use also the row, which the slot decides.
-static void asterix_to(const UfMinatarGame* game, int32_t* n) {
-    const UfAsterix* s = &game->asterix;
-    *n++ = s->player_x;
-    *n++ = s->player_y;
-    *n++ = s->spawn_speed;
-    *n++ = s->move_speed;
-    *n++ = s->spawn_timer;
-    *n++ = s->move_timer;
-    *n++ = s->ramp_timer;
-    *n++ = s->ramp_index;
-    *n++ = 0;  // shot_timer
+// x, row, right-moving, gold, in use; of one that is not in use the others are nothing.
+static void entities_to(const UfAsterix* s, int32_t* n) {
     for (int i = 0; i < UF_ASTERIX_SLOTS; i++, n += ENTITY) {
         const bool used = s->used >> i & 1;
         n[0] = used ? s->x[i] : 0;
@@ -114,21 +76,9 @@ static void asterix_to(const UfMinatarGame* game, int32_t* n) {
         n[3] = used && s->gold >> i & 1;
         n[4] = used;
     }
-    *n++ = s->time;
-    *n++ = s->terminal;
 }
 
-static void asterix_from(UfMinatarGame* game, const int32_t* n) {
-    UfAsterix* s = &game->asterix;
-    s->player_x = small(*n++);
-    s->player_y = small(*n++);
-    s->spawn_speed = small(*n++);
-    s->move_speed = small(*n++);
-    s->spawn_timer = small(*n++);
-    s->move_timer = small(*n++);
-    s->ramp_timer = small(*n++);
-    s->ramp_index = small(*n++);
-    n++;
+static void entities_from(UfAsterix* s, const int32_t* n) {
     s->used = s->right = s->gold = 0;
     for (int i = 0; i < UF_ASTERIX_SLOTS; i++, n += ENTITY) {
         s->x[i] = n[4] ? small(n[0]) : 0;
@@ -136,9 +86,71 @@ static void asterix_from(UfMinatarGame* game, const int32_t* n) {
         s->gold = (uint8_t)(s->gold | (n[4] && n[3]) << i);
         s->used = (uint8_t)(s->used | (n[4] != 0) << i);
     }
-    s->time = *n++;
-    s->terminal = small(*n++);
-    uf_asterix_keep(s);
+}
+
+// x, row, timer, speed
+static void cars_to(const UfFreeway* s, int32_t* n) {
+    for (int i = 0; i < UF_FREEWAY_CARS; i++, n += CAR) {
+        n[0] = s->x[i];
+        n[1] = i + 1;
+        n[2] = s->timer[i];
+        n[3] = s->speed[i];
+    }
+}
+
+static void cars_from(UfFreeway* s, const int32_t* n) {
+    for (int i = 0; i < UF_FREEWAY_CARS; i++, n += CAR) {
+        s->x[i] = small(n[0]);
+        s->timer[i] = small(n[2]);
+        s->speed[i] = small(n[3]);
+    }
+}
+
+static void to_numbers(const Game* g, const UfMinatarGame* game, int32_t* n) {
+    for (const Field* f = g->fields; f->name; n += numbers_of[f++->kind]) {
+        const char* at = (const char*)game + f->at;
+        switch (f->kind) {
+            case NUMBER: n[0] = *(const int8_t*)at; break;
+            case TIME: memcpy(n, at, sizeof *n); break;
+            case MAP: map_to((const uint16_t*)(const void*)at, n); break;
+            case ENTITIES: entities_to(&game->asterix, n); break;
+            case CARS: cars_to(&game->freeway, n); break;
+            default: n[0] = (int32_t)f->at;
+        }
+    }
+}
+
+// What is out of range becomes the nearest that can be, and then differs.
+static void from_numbers(const Game* g, UfMinatarGame* game, const int32_t* n) {
+    memset(game, 0, sizeof *game);
+    for (const Field* f = g->fields; f->name; n += numbers_of[f++->kind]) {
+        char* at = (char*)game + f->at;
+        switch (f->kind) {
+            case NUMBER: *(int8_t*)at = small(n[0]); break;
+            case TIME: memcpy(at, n, sizeof *n); break;
+            case MAP: map_from((uint16_t*)(void*)at, n); break;
+            case ENTITIES: entities_from(&game->asterix, n); break;
+            case CARS: cars_from(&game->freeway, n); break;
+            default: break;
+        }
+    }
+    g->keep(game);
+}
+
+// ---- their functions ----
+
+static bool draws_nothing(const UfMinatarGame* game, int action) { return (void)game, (void)action, false; }
+
+static int breakout_step(UfMinatarGame* game, int action, const int32_t* draws) {
+    (void)draws;
+    return uf_breakout_step(&game->breakout, action);
+}
+static void breakout_keep(UfMinatarGame* game) { uf_breakout_keep(&game->breakout); }
+static void breakout_observe(const UfMinatarGame* game, float* obs) {
+    uf_breakout_observe(&game->breakout, obs);
+}
+static void breakout_reset(UfMinatarGame* game, const int32_t* draws) {
+    uf_breakout_reset(&game->breakout, draws[0]);
 }
 
 static bool asterix_uses(const UfMinatarGame* game, int action) {
@@ -157,7 +169,10 @@ static int asterix_step(UfMinatarGame* game, int action, const int32_t* draws) {
     }
     return uf_asterix_step(&game->asterix, action, &d);
 }
-static void asterix_observe(const UfMinatarGame* game, float* obs) { uf_asterix_observe(&game->asterix, obs); }
+static void asterix_keep(UfMinatarGame* game) { uf_asterix_keep(&game->asterix); }
+static void asterix_observe(const UfMinatarGame* game, float* obs) {
+    uf_asterix_observe(&game->asterix, obs);
+}
 static void asterix_reset(UfMinatarGame* game, const int32_t* draws) {
     (void)draws;
     uf_asterix_reset(&game->asterix);
@@ -170,80 +185,22 @@ static bool asterix_sound(const int32_t* draws) {
     return seen == (1u << UF_ASTERIX_SLOTS) - 1 && (uint32_t)draws[RIGHT] <= 1 && (uint32_t)draws[GOLD] <= 1;
 }
 
-static void invaders_to(const UfMinatarGame* game, int32_t* n) {
-    const UfInvaders* s = &game->invaders;
-    *n++ = s->pos;
-    n = put_map(n, s->alien_map);
-    n = put_map(n, s->f_bullet_map);
-    n = put_map(n, s->e_bullet_map);
-    *n++ = s->alien_dir;
-    *n++ = s->enemy_move_interval;
-    *n++ = s->alien_move_timer;
-    *n++ = s->alien_shot_timer;
-    *n++ = s->shot_timer;
-    *n++ = s->ramp_index;
-    *n++ = 1;  // ramping
-    *n++ = s->time;
-    *n++ = s->terminal;
-}
-
-static void invaders_from(UfMinatarGame* game, const int32_t* n) {
-    UfInvaders* s = &game->invaders;
-    s->pos = small(*n++);
-    n = take_map(s->alien_map, n);
-    n = take_map(s->f_bullet_map, n);
-    n = take_map(s->e_bullet_map, n);
-    s->alien_dir = small(*n++);
-    s->enemy_move_interval = small(*n++);
-    s->alien_move_timer = small(*n++);
-    s->alien_shot_timer = small(*n++);
-    s->shot_timer = small(*n++);
-    s->ramp_index = small(*n++);
-    n++;
-    s->time = *n++;
-    s->terminal = small(*n++);
-    uf_invaders_keep(s);
-}
-
 static int invaders_step(UfMinatarGame* game, int action, const int32_t* draws) {
     (void)draws;
     return uf_invaders_step(&game->invaders, action);
 }
-static void invaders_observe(const UfMinatarGame* game, float* obs) { uf_invaders_observe(&game->invaders, obs); }
+static void invaders_keep(UfMinatarGame* game) { uf_invaders_keep(&game->invaders); }
+static void invaders_observe(const UfMinatarGame* game, float* obs) {
+    uf_invaders_observe(&game->invaders, obs);
+}
 static void invaders_reset(UfMinatarGame* game, const int32_t* draws) {
     (void)draws;
     uf_invaders_reset(&game->invaders);
 }
 
-static void freeway_to(const UfMinatarGame* game, int32_t* n) {
-    const UfFreeway* s = &game->freeway;
-    *n++ = s->pos;
-    *n++ = s->move_timer;
-    for (int i = 0; i < UF_FREEWAY_CARS; i++, n += CAR) {
-        n[0] = s->x[i];
-        n[1] = i + 1;
-        n[2] = s->timer[i];
-        n[3] = s->speed[i];
-    }
-    *n++ = s->time;
-    *n++ = s->terminal;
+static bool freeway_uses(const UfMinatarGame* game, int action) {
+    return uf_freeway_draws(&game->freeway, action);
 }
-
-static void freeway_from(UfMinatarGame* game, const int32_t* n) {
-    UfFreeway* s = &game->freeway;
-    s->pos = small(*n++);
-    s->move_timer = small(*n++);
-    for (int i = 0; i < UF_FREEWAY_CARS; i++, n += CAR) {
-        s->x[i] = small(n[0]);
-        s->timer[i] = small(n[2]);
-        s->speed[i] = small(n[3]);
-    }
-    s->time = *n++;
-    s->terminal = small(*n++);
-    uf_freeway_keep(s);
-}
-
-static bool freeway_uses(const UfMinatarGame* game, int action) { return uf_freeway_draws(&game->freeway, action); }
 
 static UfFreewayDraws freeway_draws(const int32_t* draws) {
     UfFreewayDraws d;
@@ -254,7 +211,10 @@ static int freeway_step(UfMinatarGame* game, int action, const int32_t* draws) {
     const UfFreewayDraws d = freeway_draws(draws);
     return uf_freeway_step(&game->freeway, action, &d);
 }
-static void freeway_observe(const UfMinatarGame* game, float* obs) { uf_freeway_observe(&game->freeway, obs); }
+static void freeway_keep(UfMinatarGame* game) { uf_freeway_keep(&game->freeway); }
+static void freeway_observe(const UfMinatarGame* game, float* obs) {
+    uf_freeway_observe(&game->freeway, obs);
+}
 static void freeway_reset(UfMinatarGame* game, const int32_t* draws) {
     const UfFreewayDraws d = freeway_draws(draws);
     uf_freeway_reset(&game->freeway, &d);
@@ -267,25 +227,19 @@ static bool freeway_sound(const int32_t* draws) {
 
 static bool breakout_sound(const int32_t* draws) { return draws[0] == 0 || draws[0] == 1; }
 
-#define MAP(NAME) {NAME, UF_MINATAR_CELLS}
+#define OF(KIND, STRUCT, NAME) \
+    { #NAME, KIND, offsetof(STRUCT, NAME) }
 static const Game games[] = {
     {.group = "breakout",
      .env = "Breakout-MinAtar",
      .actions = "n,l,r",
-     .fields = {{"ball_y", 1},
-                {"ball_x", 1},
-                {"ball_dir", 1},
-                {"pos", 1},
-                MAP("brick_map"),
-                {"strike", 1},
-                {"last_y", 1},
-                {"last_x", 1},
-                {"time", 1},
-                {"terminal", 1}},
+     .fields = {OF(NUMBER, UfBreakout, ball_y), OF(NUMBER, UfBreakout, ball_x),
+                OF(NUMBER, UfBreakout, ball_dir), OF(NUMBER, UfBreakout, pos), OF(MAP, UfBreakout, brick_map),
+                OF(NUMBER, UfBreakout, strike), OF(NUMBER, UfBreakout, last_y),
+                OF(NUMBER, UfBreakout, last_x), OF(TIME, UfBreakout, time), OF(NUMBER, UfBreakout, terminal)},
      .reset_draws = {{"draw_side", 1}},
      .limit_is_terminal = true,
-     .to_numbers = breakout_to,
-     .from_numbers = breakout_from,
+     .keep = breakout_keep,
      .uses_draws = draws_nothing,
      .step = breakout_step,
      .observe = breakout_observe,
@@ -294,23 +248,22 @@ static const Game games[] = {
     {.group = "asterix",
      .env = "Asterix-MinAtar",
      .actions = "n,l,u,r,d",
-     .fields = {{"player_x", 1},
-                {"player_y", 1},
-                {"spawn_speed", 1},
-                {"move_speed", 1},
-                {"spawn_timer", 1},
-                {"move_timer", 1},
-                {"ramp_timer", 1},
-                {"ramp_index", 1},
-                {"shot_timer", 1},
-                {"entities", UF_ASTERIX_SLOTS * ENTITY},
-                {"time", 1},
-                {"terminal", 1}},
+     .fields = {OF(NUMBER, UfAsterix, player_x),
+                OF(NUMBER, UfAsterix, player_y),
+                OF(NUMBER, UfAsterix, spawn_speed),
+                OF(NUMBER, UfAsterix, move_speed),
+                OF(NUMBER, UfAsterix, spawn_timer),
+                OF(NUMBER, UfAsterix, move_timer),
+                OF(NUMBER, UfAsterix, ramp_timer),
+                OF(NUMBER, UfAsterix, ramp_index),
+                {"shot_timer", CONSTANT, 0},
+                {"entities", ENTITIES, 0},
+                OF(TIME, UfAsterix, time),
+                OF(NUMBER, UfAsterix, terminal)},
      .draws = {{"order", UF_ASTERIX_SLOTS}, {"right", 1}, {"gold", 1}},
      .unused_draw = -1,
      .placeholder = {0, 1, 2, 3, 4, 5, 6, 7},
-     .to_numbers = asterix_to,
-     .from_numbers = asterix_from,
+     .keep = asterix_keep,
      .uses_draws = asterix_uses,
      .step = asterix_step,
      .observe = asterix_observe,
@@ -319,22 +272,21 @@ static const Game games[] = {
     {.group = "space_invaders",
      .env = "SpaceInvaders-MinAtar",
      .actions = "n,l,r,fire",
-     .fields = {{"pos", 1},
-                MAP("alien_map"),
-                MAP("f_bullet_map"),
-                MAP("e_bullet_map"),
-                {"alien_dir", 1},
-                {"enemy_move_interval", 1},
-                {"alien_move_timer", 1},
-                {"alien_shot_timer", 1},
-                {"shot_timer", 1},
-                {"ramp_index", 1},
-                {"ramping", 1},
-                {"time", 1},
-                {"terminal", 1}},
+     .fields = {OF(NUMBER, UfInvaders, pos),
+                OF(MAP, UfInvaders, alien_map),
+                OF(MAP, UfInvaders, f_bullet_map),
+                OF(MAP, UfInvaders, e_bullet_map),
+                OF(NUMBER, UfInvaders, alien_dir),
+                OF(NUMBER, UfInvaders, enemy_move_interval),
+                OF(NUMBER, UfInvaders, alien_move_timer),
+                OF(NUMBER, UfInvaders, alien_shot_timer),
+                OF(NUMBER, UfInvaders, shot_timer),
+                OF(NUMBER, UfInvaders, ramp_index),
+                {"ramping", CONSTANT, 1},
+                OF(TIME, UfInvaders, time),
+                OF(NUMBER, UfInvaders, terminal)},
      .limit_is_terminal = true,
-     .to_numbers = invaders_to,
-     .from_numbers = invaders_from,
+     .keep = invaders_keep,
      .uses_draws = draws_nothing,
      .step = invaders_step,
      .observe = invaders_observe,
@@ -342,13 +294,16 @@ static const Game games[] = {
     {.group = "freeway",
      .env = "Freeway-MinAtar",
      .actions = "n,u,d",
-     .fields = {{"pos", 1}, {"move_timer", 1}, {"cars", UF_FREEWAY_CARS * CAR}, {"time", 1}, {"terminal", 1}},
+     .fields = {OF(NUMBER, UfFreeway, pos),
+                OF(NUMBER, UfFreeway, move_timer),
+                {"cars", CARS, 0},
+                OF(TIME, UfFreeway, time),
+                OF(NUMBER, UfFreeway, terminal)},
      .draws = {{"speed", UF_FREEWAY_CARS}},
      .placeholder = {1, 1, 1, 1, 1, 1, 1, 1},
      .reset_draws = {{"draw_speed", UF_FREEWAY_CARS}},
      .limit_is_terminal = true,
-     .to_numbers = freeway_to,
-     .from_numbers = freeway_from,
+     .keep = freeway_keep,
      .uses_draws = freeway_uses,
      .step = freeway_step,
      .observe = freeway_observe,
@@ -359,7 +314,13 @@ enum { NUM_GAMES = sizeof games / sizeof games[0] };
 
 static int count_numbers(const Field* fields) {
     int count = 0;
-    for (; fields->count; fields++) count += fields->count;
+    for (; fields->name; fields++) count += numbers_of[fields->kind];
+    return count;
+}
+
+static int count_draws(const Draw* draws) {
+    int count = 0;
+    for (; draws->name; draws++) count += draws->count;
     return count;
 }
 
@@ -395,7 +356,8 @@ static UfStatus read_array(const UfH5* h5, const Game* game, const char* name, U
     UF_TRY(uf_h5_shape(h5, path, &shape));
     if (*rows < 0 && shape.rank > 0) *rows = shape.dims[0];
     if (shape.rank < 1 || *rows < 1 || shape.dims[0] != *rows || shape.count != *rows * count)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has %lld rows and %lld numbers; %lld rows of %lld expected",
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: dataset '%s' has %lld rows and %lld numbers; %lld rows of %lld expected",
                        h5->path, path, (long long)(shape.rank ? shape.dims[0] : 0), (long long)shape.count,
                        (long long)(*rows < 1 ? 1 : *rows), (long long)count);
     UF_TRY(uf_alloc(&data, (size_t)shape.count, item_bytes[type], path));
@@ -407,23 +369,36 @@ static UfStatus read_array(const UfH5* h5, const Game* game, const char* name, U
     return status;
 }
 
-// Reads datasets `folder`/name side by side into (*rows, sum of counts).
-static UfStatus read_fields(const UfH5* h5, const Game* game, const char* folder, const Field* fields, int32_t** out,
+// Reads `count` numbers a row of dataset `folder`/name into columns `at` and on of (*rows, total), which is made if it is
+// not there.
+static UfStatus read_columns(const UfH5* h5, const Game* game, const char* folder, const char* name,
+                             int count, int32_t** out, int64_t* rows, int at, int total) {
+    char path[64];
+    int32_t* part;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    UF_TRY(read_array(h5, game, path, UF_H5_INT32, &part, rows, count));
+    const UfStatus status = *out ? UF_OK : UF_ALLOC(out, *rows * total, game->group);
+    for (int64_t r = 0; status == UF_OK && r < *rows; r++)
+        memcpy(*out + r * total + at, part + r * count, (size_t)count * sizeof *part);
+    uf_free(part);
+    return status;
+}
+
+static UfStatus read_states(const UfH5* h5, const Game* game, const char* folder, int32_t** out,
                             int64_t* rows) {
-    const int total = count_numbers(fields);
+    const int total = count_numbers(game->fields);
     int at = 0;
-    for (; fields->count; at += fields->count, fields++) {
-        char path[64];
-        int32_t* part;
-        snprintf(path, sizeof path, "%s/%s", folder, fields->name);
-        UF_TRY(read_array(h5, game, path, UF_H5_INT32, &part, rows, fields->count));
-        UfStatus status = UF_OK;
-        if (!*out) status = UF_ALLOC(out, *rows * total, game->group);
-        for (int64_t r = 0; status == UF_OK && r < *rows; r++)
-            memcpy(*out + r * total + at, part + r * fields->count, (size_t)fields->count * sizeof *part);
-        uf_free(part);
-        UF_TRY(status);
-    }
+    for (const Field* f = game->fields; f->name; at += numbers_of[f++->kind])
+        UF_TRY(read_columns(h5, game, folder, f->name, numbers_of[f->kind], out, rows, at, total));
+    return UF_OK;
+}
+
+static UfStatus read_draws(const UfH5* h5, const Game* game, const char* folder, const Draw* draws,
+                           int32_t** out, int64_t* rows) {
+    const int total = count_draws(draws);
+    int at = 0;
+    for (const Draw* d = draws; d->name; at += d++->count)
+        UF_TRY(read_columns(h5, game, folder, d->name, d->count, out, rows, at, total));
     return UF_OK;
 }
 
@@ -439,8 +414,8 @@ static UfStatus check_attributes(const UfH5* h5, const Trace* t) {
         double value;
         UF_TRY(uf_h5_read_number(h5, game->group, numbers[i].name, &value));
         if (value != (double)numbers[i].expected)
-            return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' of %s is %g; %lld expected", h5->path, numbers[i].name,
-                           game->group, value, (long long)numbers[i].expected);
+            return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' of %s is %g; %lld expected", h5->path,
+                           numbers[i].name, game->group, value, (long long)numbers[i].expected);
     }
     const char* const texts[][2] = {{"env", game->env}, {"actions", game->actions}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
@@ -462,35 +437,36 @@ static UfStatus check_numbers(const UfH5* h5, const Trace* t) {
     int64_t sum = 0;
     for (int64_t e = 0; e < t->num_episodes; e++) {
         if (t->length[e] < 1 || t->length[e] > t->spec->max_steps)
-            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' has a length of %d; 1 to %d expected", h5->path, group,
-                           t->length[e], t->spec->max_steps);
+            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' has a length of %d; 1 to %d expected", h5->path,
+                           group, t->length[e], t->spec->max_steps);
         sum += t->length[e];
     }
     if (sum != t->num_steps)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' adds up to %lld steps, 'action' has %lld", h5->path, group,
-                       (long long)sum, (long long)t->num_steps);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' adds up to %lld steps, 'action' has %lld", h5->path,
+                       group, (long long)sum, (long long)t->num_steps);
     for (int64_t k = 0; k < t->num_steps; k++) {
         if (t->action[k] < 0 || t->action[k] >= t->spec->action_dim)
-            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/action' has an action %d; 0 to %d expected", h5->path, group,
-                           t->action[k], t->spec->action_dim - 1);
+            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/action' has an action %d; 0 to %d expected", h5->path,
+                           group, t->action[k], t->spec->action_dim - 1);
         if (t->used && t->used[k] && !t->game->draws_are_sound(t->draws + k * t->num_draws))
-            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/draws' of step %lld are none that the game could draw", h5->path,
-                           group, (long long)k);
+            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/draws' of step %lld are none that the game could draw",
+                           h5->path, group, (long long)k);
     }
     for (int64_t k = 0; t->reset_draws && k < t->num_resets; k++)
         if (!t->game->draws_are_sound(t->reset_draws + k * t->num_reset_draws))
-            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/reset/%s' of reset %lld is none that the game could draw", h5->path,
-                           group, t->game->reset_draws[0].name, (long long)k);
+            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/reset/%s' of reset %lld is none that the game could draw",
+                           h5->path, group, t->game->reset_draws[0].name, (long long)k);
     return UF_OK;
 }
 
 static UfStatus trace_read(Trace* t, const UfH5* h5, const Game* game) {
     int64_t *episodes = &t->num_episodes, *steps = &t->num_steps, *resets = &t->num_resets;
-    *t = (Trace){.game = game, .spec = uf_env_find(game->env), .num_episodes = -1, .num_steps = -1, .num_resets = -1};
+    *t = (Trace){
+        .game = game, .spec = uf_env_find(game->env), .num_episodes = -1, .num_steps = -1, .num_resets = -1};
     const int o = t->spec->obs_dim;
     t->num_numbers = count_numbers(game->fields);
-    t->num_draws = count_numbers(game->draws);
-    t->num_reset_draws = count_numbers(game->reset_draws);
+    t->num_draws = count_draws(game->draws);
+    t->num_reset_draws = count_draws(game->reset_draws);
     UF_TRY(read_array(h5, game, "ep_length", UF_H5_INT32, &t->length, episodes, 1));
     UF_TRY(check_attributes(h5, t));
     UF_TRY(read_array(h5, game, "ep_forced", UF_H5_INT32, &t->forced, episodes, 1));
@@ -499,15 +475,15 @@ static UfStatus trace_read(Trace* t, const UfH5* h5, const Game* game) {
     UF_TRY(read_array(h5, game, "obs", UF_H5_UINT8, &t->obs, steps, o));
     UF_TRY(read_array(h5, game, "reward", UF_H5_DOUBLE, &t->reward, steps, 1));
     UF_TRY(read_array(h5, game, "done", UF_H5_INT32, &t->done, steps, 1));
-    UF_TRY(read_fields(h5, game, "before", game->fields, &t->before, steps));
-    UF_TRY(read_fields(h5, game, "after", game->fields, &t->after, steps));
-    UF_TRY(read_fields(h5, game, "reset", game->fields, &t->reset, resets));
+    UF_TRY(read_states(h5, game, "before", &t->before, steps));
+    UF_TRY(read_states(h5, game, "after", &t->after, steps));
+    UF_TRY(read_states(h5, game, "reset", &t->reset, resets));
     UF_TRY(read_array(h5, game, "reset/obs", UF_H5_UINT8, &t->reset_obs, resets, o));
     if (t->num_draws) {
         UF_TRY(read_array(h5, game, "draws/used", UF_H5_INT32, &t->used, steps, 1));
-        UF_TRY(read_fields(h5, game, "draws", game->draws, &t->draws, steps));
+        UF_TRY(read_draws(h5, game, "draws", game->draws, &t->draws, steps));
     }
-    if (t->num_reset_draws) UF_TRY(read_fields(h5, game, "reset", game->reset_draws, &t->reset_draws, resets));
+    if (t->num_reset_draws) UF_TRY(read_draws(h5, game, "reset", game->reset_draws, &t->reset_draws, resets));
     return check_numbers(h5, t);
 }
 
@@ -521,7 +497,7 @@ typedef struct Wrong {
 
 // In *numbers: what the file would record of a game. Its `terminal` may hold the step limit.
 static void describe(const Trace* t, const UfMinatarGame* game, int32_t* numbers) {
-    t->game->to_numbers(game, numbers);
+    to_numbers(t->game, game, numbers);
     int32_t *terminal = numbers + t->num_numbers - 1, time = terminal[-1];
     if (t->game->limit_is_terminal && time >= t->spec->max_steps) *terminal = 1;
 }
@@ -529,7 +505,7 @@ static void describe(const Trace* t, const UfMinatarGame* game, int32_t* numbers
 // A recorded state may have leftovers in entities that are not in use.
 static bool is_leftover(const Trace* t, const int32_t* recorded, int i) {
     const int first = 9;  // entities
-    if (t->game->from_numbers != asterix_from || i < first || i >= first + UF_ASTERIX_SLOTS * ENTITY) return false;
+    if (t->game->step != asterix_step || i < first || i >= first + UF_ASTERIX_SLOTS * ENTITY) return false;
     return (i - first) % ENTITY < 4 && recorded[first + (i - first) / ENTITY * ENTITY + 4] == 0;
 }
 
@@ -551,7 +527,7 @@ static int64_t differing_obs(const Trace* t, const UfMinatarGame* game, const ui
 
 static bool is_done(const Trace* t, const UfMinatarGame* game) {
     int32_t ours[MAX_NUMBERS];
-    t->game->to_numbers(game, ours);
+    to_numbers(t->game, game, ours);
     return ours[t->num_numbers - 1] || ours[t->num_numbers - 2] >= t->spec->max_steps;
 }
 
@@ -572,13 +548,12 @@ static void compare_episodes(const Trace* t, Wrong* wrong) {
     const int n = t->num_numbers, o = t->spec->obs_dim;
     int64_t first = 0;
     UfMinatarGame game, whole;
-    memset(&game, 0, sizeof game);
     for (int64_t e = 0; e < t->num_episodes; first += t->length[e++]) {
-        t->game->from_numbers(&whole, t->before + first * n);
+        from_numbers(t->game, &whole, t->before + first * n);
         wrong->starts += differing_obs(t, &whole, t->obs0 + e * o) + (t->forced[e] != 0 && t->forced[e] != 1);
         for (int64_t k = first; k < first + t->length[e]; k++) {
             int reward;
-            t->game->from_numbers(&game, t->before + k * n);
+            from_numbers(t->game, &game, t->before + k * n);
             wrong->states += differing_numbers(t, &game, t->before + k * n);
             wrong->replay += k > first && differing_numbers(t, &whole, t->before + k * n);
             wrong->draws += take_step(t, &game, k, &reward);
@@ -588,8 +563,8 @@ static void compare_episodes(const Trace* t, Wrong* wrong) {
             wrong->ends += is_done(t, &game) != t->done[k];
             wrong->ends += is_done(t, &game) && k + 1 < first + t->length[e];  // nothing comes after an end
             take_step(t, &whole, k, &reward);
-            wrong->replay += differing_numbers(t, &whole, t->after + k * n) + differing_obs(t, &whole, t->obs + k * o) +
-                             (reward != t->reward[k]);
+            wrong->replay += differing_numbers(t, &whole, t->after + k * n) +
+                             differing_obs(t, &whole, t->obs + k * o) + (reward != t->reward[k]);
         }
     }
 }
@@ -603,7 +578,8 @@ static void compare_starts(const Trace* t, Wrong* wrong) {
         int32_t draws[MAX_DRAWS] = {0};
         if (t->forced[e]) continue;
         if (t->game->reset == breakout_reset) draws[0] = start[1] != 0;  // ball_x
-        for (int i = 0; t->game->reset == freeway_reset && i < UF_FREEWAY_CARS; i++) draws[i] = start[2 + i * CAR + 3];
+        for (int i = 0; t->game->reset == freeway_reset && i < UF_FREEWAY_CARS; i++)
+            draws[i] = start[2 + i * CAR + 3];
         if (t->num_reset_draws && !t->game->draws_are_sound(draws)) {
             wrong->starts++;
             continue;
@@ -634,8 +610,8 @@ static void judge(double* worst, int64_t count, int64_t of, double p) {
     const double odds = p / (1 - p);
     int sign;
     if (of == 0) return;
-    double term = exp(lgamma_r(n + 1, &sign) - lgamma_r(k + 1, &sign) - lgamma_r(n - k + 1, &sign) + k * log(p) +
-                      (n - k) * log1p(-p));
+    double term = exp(lgamma_r(n + 1, &sign) - lgamma_r(k + 1, &sign) - lgamma_r(n - k + 1, &sign) +
+                      k * log(p) + (n - k) * log1p(-p));
     double tail = term;
     // outwards from the mean each term is smaller than the one before
     for (double i = k; term > 1e-15 * tail && (upper ? i < n : i > 0); i += upper ? 1 : -1) {
@@ -694,7 +670,8 @@ static double judge_freeway(const Counts* c, bool pairs) {
             judge(&worst, c->speed[i][v + UF_FREEWAY_SPEEDS], c->draws, p);
             for (int w = -UF_FREEWAY_SPEEDS; pairs && w <= UF_FREEWAY_SPEEDS; w++)
                 if (w != 0)
-                    judge(&worst, c->speed_pair[i][v + UF_FREEWAY_SPEEDS][w + UF_FREEWAY_SPEEDS], c->draws, p * p);
+                    judge(&worst, c->speed_pair[i][v + UF_FREEWAY_SPEEDS][w + UF_FREEWAY_SPEEDS], c->draws,
+                          p * p);
         }
     return worst;
 }
@@ -759,7 +736,8 @@ static UfStatus our_odds(const Trace* t, Counts* of_steps, Counts* of_resets) {
             // one step must have made one entity: others have no slot and count nowhere
             of_steps->draws++;
             if (s->used == 0 || (s->used & (s->used - 1))) continue;
-            const int slot = uf_minatar_lowest(s->used), kind = 2 * (s->right >> slot & 1) + (s->gold >> slot & 1);
+            const int slot = uf_minatar_lowest(s->used),
+                      kind = 2 * (s->right >> slot & 1) + (s->gold >> slot & 1);
             for (int i = 0; i < UF_ASTERIX_SLOTS; i++) of_steps->order[i][slot]++;
             of_steps->kind[kind]++;
             of_steps->kind_of_first[slot][kind]++;
@@ -798,17 +776,19 @@ static UfStatus report_odds(UfReport* report, const Trace* t) {
     recorded_odds(t, &steps, &resets);
     UF_TRY(our_odds(t, &our_steps, &our_resets));
     if (!asterix) {
-        uf_report_add(report, name, "odds of its resets (-log10 p)", freeway ? judge_freeway(&resets, false) : judge_sides(&resets),
-                      ODDS_LIMIT);
+        uf_report_add(report, name, "odds of its resets (-log10 p)",
+                      freeway ? judge_freeway(&resets, false) : judge_sides(&resets), ODDS_LIMIT);
         uf_report_add(report, name, "odds of our resets (-log10 p)",
                       freeway ? judge_freeway(&our_resets, true) : judge_sides(&our_resets), ODDS_LIMIT);
     }
     if (steps.draws > 0)
-        uf_report_add(report, name, asterix ? "odds of its spawns (-log10 p)" : "odds of its new speeds (-log10 p)",
+        uf_report_add(report, name,
+                      asterix ? "odds of its spawns (-log10 p)" : "odds of its new speeds (-log10 p)",
                       asterix ? judge_asterix(&steps, false) : judge_freeway(&steps, false), ODDS_LIMIT);
     if (t->num_draws)
-        uf_report_add(report, name, asterix ? "odds of our spawns (-log10 p)" : "odds of our new speeds (-log10 p)",
-                      asterix ? judge_asterix(&our_steps, true) : judge_freeway(&our_steps, true), ODDS_LIMIT);
+        uf_report_add(
+            report, name, asterix ? "odds of our spawns (-log10 p)" : "odds of our new speeds (-log10 p)",
+            asterix ? judge_asterix(&our_steps, true) : judge_freeway(&our_steps, true), ODDS_LIMIT);
     if (asterix) uf_report_add(report, name, "odds of our orders (-log10 p)", order_odds(), ODDS_LIMIT);
     return UF_OK;
 }
@@ -845,7 +825,8 @@ static UfStatus check_file(UfReport* report, const UfH5* h5) {
         bool known = false;
         for (int k = 0; k < NUM_GAMES; k++) known = known || strcmp(groups[i], games[k].group) == 0;
         if (!known)
-            status = UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no game of MinAtar that we know", h5->path, groups[i]);
+            status = UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no game of MinAtar that we know", h5->path,
+                             groups[i]);
     }
     uf_h5_list_free(groups, count);
     for (int k = 0; k < NUM_GAMES && status == UF_OK; k++) status = check_game(report, h5, &games[k]);
