@@ -85,8 +85,10 @@ static void expect_refused(const char* pictures, const char* labels, UfStatus st
 static void test_odd_idx(void** state) {
     (void)state;
     const File pictures = images_file(), labels = labels_file();
-    const char *good = put(&pictures, "good"), *fine = put(&labels, "fine");
+    char good[192], fine[192];  // in_folder's own come again
     File f;
+    strcpy(good, put(&pictures, "good"));
+    strcpy(fine, put(&labels, "fine"));
 
     expect_refused(in_folder("nowhere"), fine, UF_ERR_IO, "nowhere", "cannot be opened");
     expect_refused(folder, fine, UF_ERR_IO, folder, "is not a file");
