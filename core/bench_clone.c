@@ -15,7 +15,7 @@ static const Shape shapes[] = {
     {"CartPole", 4, 32, 2, 2, UF_TANH, 2, 100, UF_CLONE_CE},
     {"MountainCar", 2, 32, 2, 3, UF_TANH, 3, 100, UF_CLONE_CE},
     {"Breakout", 400, 64, 2, 3, UF_RELU, 15, 64, UF_CLONE_CE_OVER_ACTIONS},
-    {"Hopper", 11, 512, 2, 3, UF_TANH, 64, 20, UF_CLONE_GAUSSIAN_NLL},
+    {"Hopper", 11, 512, 2, 3, UF_TANH, 64, 5, UF_CLONE_GAUSSIAN_NLL},
 };
 
 typedef struct Bench {
