@@ -23,11 +23,13 @@ CHARTS    = cairo:libcairo2-dev
 GIFS      = libgif:libgif-dev
 STORE     = sqlite3:libsqlite3-dev
 PHYSICS   = mujoco:libmujoco-dev
+# Processes that share a search: of the program alone, the library does without.
+PROCESSES = ompi-c:libopenmpi-dev
 # An off-screen OpenGL context for MuJoCo's renderer: EGL with Mesa's driver, or OSMesa where only that is there.
 OFFSCREEN = $(if $(call has_lib,egl),$(EGL),$(if $(call has_lib,osmesa),osmesa:libosmesa6-dev,$(EGL)))
 EGL       = egl:libegl-dev /usr/lib/*/dri/swrast_dri.so:libgl1-mesa-dri
 TESTING   = cmocka:libcmocka-dev
-FILES     = /usr/include/stdio.h:libc6-dev /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
+FILES     = /usr/include/stdio.h:libc6-dev /usr/bin/orterun:openmpi-bin /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf:fonts-dejavu-core
 
 name     = $(firstword $(subst :, ,$(1)))
 package  = $(lastword $(subst :, ,$(1)))
@@ -37,11 +39,11 @@ has_lib  = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
 has_physics = $(shell printf '\043include <mujoco/mujoco.h>\nint main(void) { return mj_version() == 0; }\n' | \
 	$(CC) $(CPPFLAGS) -x c - $(LDFLAGS) -lmujoco -o /dev/null 2>/dev/null && echo yes)
 absent   = $(foreach t,$(TOOLS),$(if $(call has_tool,$(call name,$(t))),,$(t))) \
-           $(foreach l,$(LIBRARIES) $(CHARTS) $(GIFS) $(STORE) $(filter-out /%,$(OFFSCREEN)) $(TESTING),$(if $(call has_lib,$(call name,$(l))),,$(l))) \
+           $(foreach l,$(LIBRARIES) $(CHARTS) $(GIFS) $(STORE) $(PROCESSES) $(filter-out /%,$(OFFSCREEN)) $(TESTING),$(if $(call has_lib,$(call name,$(l))),,$(l))) \
            $(if $(has_physics),,$(PHYSICS)) \
            $(foreach f,$(FILES) $(filter /%,$(OFFSCREEN)),$(if $(wildcard $(call name,$(f))),,$(f)))
 
-PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(GIFS) $(STORE) $(PHYSICS) $(OFFSCREEN) $(TESTING) $(FILES)
+PARTS    := $(TOOLS) $(LIBRARIES) $(CHARTS) $(GIFS) $(STORE) $(PROCESSES) $(PHYSICS) $(OFFSCREEN) $(TESTING) $(FILES)
 ABSENT   := $(strip $(absent))
 NEEDED   := $(strip $(filter $(TOOLS) $(LIBRARIES),$(ABSENT)))
 PACKAGES := $(foreach p,$(ABSENT),$(call package,$(p)))
@@ -49,6 +51,7 @@ MUJOCO   := $(if $(filter $(PHYSICS),$(ABSENT)),,-lmujoco)
 CAIRO    := $(if $(filter $(CHARTS),$(ABSENT)),,cairo)
 GIF      := $(if $(filter $(GIFS),$(ABSENT)),,libgif)
 SQLITE   := $(if $(filter $(STORE),$(ABSENT)),,sqlite3)
+MPI      := $(if $(filter $(PROCESSES),$(ABSENT)),,ompi-c)
 GL       := $(if $(MUJOCO),$(call name,$(filter-out $(ABSENT),$(filter-out /%,$(OFFSCREEN)))))
 MODULES  := $(foreach l,$(LIBRARIES),$(call name,$(l))) $(CAIRO) $(GIF) $(SQLITE) $(GL)
 
@@ -68,6 +71,8 @@ CUDA_LIBS := $(if $(filter 1,$(CUDA)),-L$(CUDA_HOME)/lib64 -lcudart_static -ldl 
 # Machine code for Ampere and Hopper, PTX for what comes after.
 NVCC_FLAGS ?= -O3 -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 -gencode arch=compute_90,code=compute_90
 LIBS     := $(shell pkg-config --libs $(MODULES) 2>/dev/null) $(MUJOCO) $(CUDA_LIBS) -lm -pthread
+MPI_FLAGS := $(if $(MPI),$(shell pkg-config --cflags $(MPI)),-DUF_NO_MPI)
+MPI_LIBS  := $(if $(MPI),$(shell pkg-config --libs $(MPI)))
 ifeq ($(NATIVE),1)        # portable x86-64 otherwise: the kernels pick their instructions at run time
 ALL_C    += -march=native
 endif
@@ -79,7 +84,7 @@ ALL_HOST += -std=c++17 -fPIC -pthread -Wall -Wextra -Wpedantic -Wno-unknown-prag
 
 # ---- files ----
 
-LIBRARY_C := $(filter-out main.c,$(wildcard *.c)) $(wildcard core/*.c)
+LIBRARY_C := $(filter-out main.c core/mpi.c,$(wildcard *.c core/*.c))
 CUDA_FILES := $(if $(filter-out 0,$(CUDA)),$(wildcard *.cu core/*.cu))
 OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BUILD)/%.o) \
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o)
@@ -123,7 +128,7 @@ check:
 	@[ -z "$(NEEDED)" ] || { echo "error: cannot build without the parts marked ✗; run: make deps" >&2; exit 1; }
 
 # Objects follow the compiler flags too: this file changes when they do.
-FLAGS := $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS) $(NVCC_FLAGS) $(ALL_HOST)
+FLAGS := $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS) $(MPI_FLAGS) $(MPI_LIBS) $(NVCC_FLAGS) $(ALL_HOST)
 $(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(FLAGS)' >$(BUILD)/flags)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | check
@@ -150,7 +155,9 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 
 # What env_rules.h and grid_step.h compute is rounded twice: the same bits with any instructions, and on a device.
 $(BUILD)/core/play.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
-$(BUILD)/navix.o $(BUILD)/core/grid_%.o: override ALL_C += -ffp-contract=off
+$(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/images.o: override ALL_C += -ffp-contract=off
+
+$(BUILD)/core/mpi.o: override CPPFLAGS += $(MPI_FLAGS)
 
 # Clearing a few registers must not become a call that clears memory.
 $(BUILD)/kernels.o $(BUILD)/double/kernels.o: override ALL_C += -fno-tree-loop-distribute-patterns
@@ -166,9 +173,9 @@ $(BUILD)/double.o: $(DOUBLE)
 	$(Q)$(LD) -r -o $@ $^
 	$(Q)objcopy $(addprefix --keep-global-symbol=,$(SHOWN)) $@
 
-$(PROGRAM): $(BUILD)/main.o $(STATIC)
+$(PROGRAM): $(BUILD)/main.o $(BUILD)/core/mpi.o $(STATIC)
 	$(call say,ld $@)
-	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS)
+	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS) $(MPI_LIBS)
 
 $(STATIC): $(OBJECTS)
 	@rm -f $@
@@ -187,7 +194,9 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(STATIC)
 	$(call say,ld $@)
 	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LDFLAGS_$*) -lcmocka $(LIBS)
 
-$(BUILD)/tests/slurm_array: $(STATIC)  # behind its object
+$(BUILD)/tests/slurm_array $(BUILD)/tests/mpi_ranks_without: $(STATIC)  # behind its object
+$(BUILD)/tests/mpi_ranks: $(BUILD)/core/mpi.o $(STATIC)
+$(BUILD)/tests/mpi_ranks: override LIBS += $(MPI_LIBS)
 
 $(TEST_TOOL): $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o
 	$(call say,ld $@)

@@ -278,6 +278,7 @@ typedef struct UfCloneNet {
     UfMlp mlp;  // log_std: the free log-std of a Gaussian, behind the last bias
     int in;     // numbers of an input row: those of the convolution's, or mlp.in
     size_t conv_kernel, conv_bias, size;
+    bool has_log_std;
 } UfCloneNet;
 UfCloneNet uf_clone_net(const UfConv* conv, int in, int width, int layers, int out, int activation,
                         bool layer_norm, bool log_std);  // Nullable: conv

@@ -14,7 +14,7 @@
 
 UfCloneNet uf_clone_net(const UfConv* conv, int in, int width, int layers, int out, int activation,
                         bool layer_norm, bool log_std) {
-    UfCloneNet net = {.in = in};
+    UfCloneNet net = {.in = in, .has_log_std = log_std};
     const bool has_conv = conv && conv->filters > 0;
     const int pixels = has_conv ? conv->height * conv->width : 0;
     assert(layers >= 1 && (!has_conv || in == pixels * conv->planes));

@@ -27,6 +27,7 @@
 #include "core/grid_table.h"
 #include "core/grid_tiles.h"  // NX_MAX_TILE_SIZE
 #include "core/h5.h"          // and <hdf5.h>
+#include "core/hades_run.h"
 #include "core/online.h"
 #include "core/plot_runs.h"
 #include "core/ppo_run.h"
@@ -111,6 +112,9 @@ enum Option {
     O_KEYS,
     O_TILE_SIZE,
     O_FIRST_PERSON,
+    O_INITS,
+    O_CONTROLS,
+    O_APART,
     NUM_OPTIONS,
 };
 
@@ -226,6 +230,9 @@ static const OptionRow options[NUM_OPTIONS] = {
                      "pixels of a gridworld's cell (default 32, on a sheet of several what fits)", 1,
                      NX_MAX_TILE_SIZE},
     [O_FIRST_PERSON] = {"first-person", NULL, "a gridworld as its agent sees it, not the map", 0, 0},
+    [O_INITS] = {"inits", "N", "policies, each with initial weights of its own (default 20)", 1, 100000},
+    [O_CONTROLS] = {"controls", NULL, "also with all states 0, and with labels dealt to other states", 0, 0},
+    [O_APART] = {"apart", NULL, "each task has observations and actions of its own, side by side", 0, 0},
 };
 
 typedef struct Args {
@@ -547,40 +554,53 @@ static void on_ppo_progress(void* user, const UfRunEvent* e) {
     fflush(stderr);
 }
 
-// default < file < --set and what stands for it; of a resumed run its own configuration comes first.
-static UfStatus ppo_config(const Args* args, UfPpoConfig** out) {
-    static const struct {
-        enum Option option;
-        const char* name;
-    } sugar[] = {{O_SEED, "seed"},          {O_THREADS, "num_threads"},   {O_ENV, "env"},
-                 {O_STEPS, "budget"},       {O_POPULATION, "population"}, {O_DEVICE, "device"},
-                 {O_PRECISION, "precision"}};
-    const char *file = args->values[O_CONFIG], *resume = args->values[O_RESUME];
-    *out = NULL;
-    if (resume)
-        UF_TRY(uf_ppo_run_config(out, resume));
-    else
-        UF_TRY(uf_table_create(&uf_ppo_table, (void**)out));
-    if (file) UF_TRY(uf_table_load(&uf_ppo_table, *out, file));
+// An option that stands for --set of one hyperparameter.
+typedef struct Sugar {
+    enum Option option;
+    const char* name;
+} Sugar;
+
+// default < file < --set and what stands for it, over what config holds.
+static UfStatus configure(const Args* args, const UfTable* table, const Sugar* sugar, size_t num_sugar,
+                          void* config) {
+    const char* file = args->values[O_CONFIG];
+    if (file) UF_TRY(uf_table_load(table, config, file));
     for (int i = 0; i < args->num_sets; i++) {
         char name[256];
         const char* equals = strchr(args->sets[i], '=');
         snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
-        UF_TRY(uf_table_set(&uf_ppo_table, *out, name, equals + 1));
+        UF_TRY(uf_table_set(table, config, name, equals + 1));
     }
-    for (size_t i = 0; i < sizeof(sugar) / sizeof(sugar[0]); i++) {
+    for (size_t i = 0; i < num_sugar; i++) {
         const char* value = args->values[sugar[i].option];
-        if (value) UF_TRY(uf_table_set(&uf_ppo_table, *out, sugar[i].name, value));
+        if (value) UF_TRY(uf_table_set(table, config, sugar[i].name, value));
     }
-    const UfStatus status = uf_ppo_config_check(*out);
-    if (status == UF_OK) return UF_OK;
+    return UF_OK;
+}
+
+// Puts before the sentence of a check where the configuration is from.
+static UfStatus checked(const Args* args, UfStatus status, const char* command) {
+    const char *file = args->values[O_CONFIG], *resume = args->values[O_RESUME];
     char label[1200];
+    if (status == UF_OK) return UF_OK;
     snprintf(label, sizeof(label), "%s%s",
              file     ? file
              : resume ? resume
-                      : "ppo",
+                      : command,
              args->num_sets ? " with --set" : "");
     return uf_fail_prefix(status, label);
+}
+
+// Of a resumed run its own configuration comes first.
+static UfStatus ppo_config(const Args* args, UfPpoConfig** out) {
+    static const Sugar sugar[] = {{O_SEED, "seed"},          {O_THREADS, "num_threads"},   {O_ENV, "env"},
+                                  {O_STEPS, "budget"},       {O_POPULATION, "population"}, {O_DEVICE, "device"},
+                                  {O_PRECISION, "precision"}};
+    *out = NULL;
+    UF_TRY(args->values[O_RESUME] ? uf_ppo_run_config(out, args->values[O_RESUME])
+                                  : uf_table_create(&uf_ppo_table, (void**)out));
+    UF_TRY(configure(args, &uf_ppo_table, sugar, sizeof(sugar) / sizeof(sugar[0]), *out));
+    return checked(args, uf_ppo_config_check(*out), "ppo");
 }
 
 static int command_ppo(const Args* args) {
@@ -610,6 +630,148 @@ static int command_ppo(const Args* args) {
     printf("%s", result.report);
     uf_free(result.report);
     return DONE;
+}
+
+// ---- hades ----
+
+static void on_hades_progress(void* user, const UfRunEvent* e) {
+    const Screen* screen = user;
+    char line[256], left[32];
+    if (e->kind == UF_RUN_NOTE) {
+        fprintf(stderr, "%snote: %s\n", screen->terminal ? "\r\033[K" : "", e->text);
+        return;
+    }
+    if (screen->quiet || (!screen->terminal && e->kind != UF_RUN_INTERVAL)) return;
+    size_t n = (size_t)snprintf(line, sizeof(line), "%3.0f%%  %.2f generations/s  %s left",
+                                100.0 * (double)e->update / (double)e->num_updates, e->updates_per_second,
+                                uf_duration(e->seconds_left, left));
+    n = add_value(line, n, sizeof(line), "mean", "%.4g", metric(e, "mean"));
+    n = add_value(line, n, sizeof(line), "best", "%.4g", metric(e, "best"));
+    add_value(line, n, sizeof(line), "best ever", "%.4g", metric(e, "best_ever"));
+    if (screen->terminal)
+        fprintf(stderr, "\r\033[K%s", line);
+    else
+        fprintf(stderr, "generation %" PRId64 "  %s\n", e->update, line);
+    fflush(stderr);
+}
+
+static const Sugar hades_sugar[] = {
+    {O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}, {O_DEVICE, "device"}};
+enum { NUM_HADES_SUGAR = sizeof(hades_sugar) / sizeof(hades_sugar[0]) };
+
+static UfStatus hades_config(const Args* args, HdConfig** out) {
+    *out = NULL;
+    UF_TRY(args->values[O_RESUME] ? hd_run_config(out, args->values[O_RESUME]) : hd_config_create(out));
+    UF_TRY(configure(args, &hd_table, hades_sugar, NUM_HADES_SUGAR, *out));
+    return checked(args, hd_config_check(*out), "hades");
+}
+
+static int run_hades(const Args* args, const UfRanks* ranks) {
+    HdConfig* config;
+    HdResult result;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    if (hades_config(args, &config) != UF_OK) {
+        hd_config_free(config);
+        return failed();
+    }
+    catch_signals();
+    const HdRunOptions run = {.config = config,
+                              .out = args->values[O_OUT],
+                              .resume = args->values[O_RESUME],
+                              .ranks = ranks,
+                              .stop = &stop_signal,
+                              .on_progress = on_hades_progress,
+                              .user = &screen};
+    const UfStatus status = hd_run(&run, &result);
+    const bool speaks = !ranks || ranks->rank == 0;
+    hd_config_free(config);
+    hd_rating_free(&result.rating);
+    if (screen.terminal && !screen.quiet && speaks) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        if (speaks)
+            fprintf(stderr, "stopped after generation %" PRId64 "; go on with: unifloral hades --resume %s\n",
+                    result.generation, result.folder);
+        return 128 + (stop_signal ? stop_signal : SIGTERM);
+    }
+    if (status != UF_OK) return failed();
+    if (result.report) printf("%s", result.report);
+    uf_free(result.report);
+    return DONE;
+}
+
+// Under mpirun or srun the processes share each generation.
+static int command_hades(const Args* args) {
+    UfRanks* ranks;
+    if (uf_mpi_join(&ranks) != UF_OK) return failed();
+    const int result = run_hades(args, ranks);
+    uf_mpi_leave(ranks);
+    return result;
+}
+
+static int command_hades_show(const Args* args) {
+    const char* out = args->values[O_OUT];
+    UfDistilled* data;
+    char* text = NULL;
+    if (uf_distilled_read(&data, args->files[0]) != UF_OK) return failed();
+    UfStatus status = uf_distilled_describe(data, 12, &text);
+    if (status == UF_OK && out) status = uf_distilled_show(data, out);
+    uf_distilled_free(data);
+    if (status != UF_OK) {
+        uf_free(text);
+        return failed();
+    }
+    printf("%s", text);
+    if (out) printf("wrote %s\n", out);
+    uf_free(text);
+    return DONE;
+}
+
+// The configuration that the file carries < --config < --set.
+static UfStatus try_file(const Args* args, const UfDistilled* data, HdConfig** config, UfText* text) {
+    static const Sugar sugar[] = {{O_THREADS, "num_threads"}, {O_DEVICE, "device"}};
+    UF_TRY(hd_config_of(config, data));
+    UF_TRY(configure(args, &hd_table, sugar, sizeof(sugar) / sizeof(sugar[0]), *config));
+    const HdTryOptions options = {.rate = {.config = *config,
+                                           .task = args->values[O_ENV],
+                                           .num_inits = (int)number(args, O_INITS, 20),
+                                           .num_episodes = (int)number(args, O_EPISODES, 10),
+                                           .seed = number(args, O_SEED, 0)},
+                                  .controls = args->values[O_CONTROLS] != NULL};
+    return hd_try(data, &options, text);
+}
+
+static int command_hades_try(const Args* args) {
+    UfDistilled* data;
+    HdConfig* config = NULL;
+    UfText text = {0};
+    char* report = NULL;
+    if (uf_distilled_read(&data, args->files[0]) != UF_OK) return failed();
+    UfStatus status = try_file(args, data, &config, &text);
+    const UfStatus finished = uf_text_finish(&text, &report);
+    if (status == UF_OK) status = finished;
+    uf_distilled_free(data);
+    hd_config_free(config);
+    if (status == UF_OK) printf("%s", report);
+    uf_free(report);
+    return status == UF_OK ? DONE : failed();
+}
+
+static int command_hades_merge(const Args* args) {
+    const int n = args->num_files;
+    UfDistilled** parts = calloc((size_t)n, sizeof(UfDistilled*));
+    UfDistilled* merged = NULL;
+    UfStatus status = parts ? UF_OK : UF_ERR_MEMORY;
+    for (int i = 0; i < n && status == UF_OK; i++) status = uf_distilled_read(&parts[i], args->files[i]);
+    if (status == UF_OK)
+        status = uf_distilled_merge(&merged, (const UfDistilled* const*)parts, n, args->values[O_APART] != NULL);
+    if (status == UF_OK) status = uf_distilled_write(merged, args->values[O_OUT]);
+    if (status == UF_OK)
+        printf("wrote %s: %d rows of %d observations and %d actions, %d tasks\n", args->values[O_OUT], merged->rows,
+               merged->obs_dim, merged->action_dim, merged->num_tasks);
+    for (int i = 0; i < n && parts; i++) uf_distilled_free(parts[i]);
+    uf_distilled_free(merged);
+    free(parts);
+    return status == UF_OK ? DONE : failed();
 }
 
 // ---- dynamics ----
@@ -1404,6 +1566,28 @@ static const Command commands[] = {
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) |
          BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_DEVICE) | BIT(O_PRECISION),
      0},
+    {"hades", command_hades,
+     "[--config FILE] --env NAME [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] "
+     "[--device cpu|cuda|auto]",
+     "distil a few state-action pairs on which behaviour cloning trains a good policy, by evolution strategies. Under "
+     "mpirun or srun the processes share each generation",
+     0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) |
+         BIT(O_QUIET) | BIT(O_DEVICE),
+     0},
+    {"hades show", command_hades_show, "FILE [--out FILE.png|.svg|.pdf]",
+     "print a distilled dataset and draw all of it: each state as it looks, with its action", 1, 1, BIT(O_OUT), 0},
+    {"hades try", command_hades_try,
+     "FILE [--env NAME] [--inits N] [--episodes N] [--seed N] [--config FILE] [--set name=value]... [--controls]",
+     "clone policies with fresh initial weights from a distilled dataset and play them: --set layer_width=128, say, "
+     "for other networks than the search had",
+     1, 1,
+     BIT(O_ENV) | BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_CONTROLS) |
+         BIT(O_THREADS) | BIT(O_DEVICE),
+     0},
+    {"hades merge", command_hades_merge, "FILE FILE... [--apart] --out FILE",
+     "put distilled datasets of several tasks together, for one policy of all", 2, -1, BIT(O_APART) | BIT(O_OUT),
+     BIT(O_OUT)},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--mean|--sample] "
      "[--json]",
@@ -1497,7 +1681,7 @@ static int print_help(const Command* c) {
     if (!c) {
         printf("unifloral %s: offline reinforcement learning in one hyperparameter space\n\n", uf_version());
         for (int i = 0; i < NUM_COMMANDS; i++)
-            printf("  unifloral %-8s %s\n", commands[i].name, commands[i].help);
+            printf("  unifloral %-11s %s\n", commands[i].name, commands[i].help);
         printf(
             "\n`unifloral COMMAND --help` says more. Exit status: 0 done, 1 refused or failed, 2 misuse, "
             "128+signal stopped.\n");
@@ -1512,9 +1696,12 @@ static int print_help(const Command* c) {
                  options[i].value ? options[i].value : "");
         printf("  %-20s %s\n", name, options[i].help);
     }
-    if (c->function == command_train || c->function == command_ppo) {
+    const UfTable* table = c->function == command_train   ? &uf_config_table
+                           : c->function == command_ppo   ? &uf_ppo_table
+                           : c->function == command_hades ? &hd_table
+                                                          : NULL;
+    if (table) {
         char* text;
-        const UfTable* table = c->function == command_ppo ? &uf_ppo_table : &uf_config_table;
         if (uf_table_help(table, &text) != UF_OK) return failed();
         printf("\nHyperparameters, in CONFIG as JSON or by --set (default < CONFIG < --set):\n%s", text);
         uf_free(text);
@@ -1721,12 +1908,21 @@ int main(int argc, char** argv) {
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
     if (help && argc < 3) return print_help(NULL);
     if (help && !strcmp(argv[2], "--markdown"))
-        return print_markdown(argc > 3 && !strcmp(argv[3], "ppo") ? &uf_ppo_table : &uf_config_table);
+        return print_markdown(argc > 3 && !strcmp(argv[3], "ppo")     ? &uf_ppo_table
+                              : argc > 3 && !strcmp(argv[3], "hades") ? &hd_table
+                                                                      : &uf_config_table);
 
-    const char* name = argv[help ? 2 : 1];
+    // Some commands are two words.
+    int first = help ? 2 : 1;
+    const char* name = argv[first++];
+    char words[128] = "";
+    if (first < argc) snprintf(words, sizeof(words), "%s %s", name, argv[first]);
     for (int i = 0; i < NUM_COMMANDS; i++) {
         names[i] = commands[i].name;
-        if (!strcmp(name, commands[i].name)) command = &commands[i];
+        if (!command && !strcmp(name, commands[i].name)) command = &commands[i];
+        if (strcmp(words, commands[i].name)) continue;
+        command = &commands[i];
+        first++;
     }
     names[NUM_COMMANDS] = "help";
     if (!command) return misuse(NULL, "unknown command '%s'", name, uf_nearest_name(name, names));
@@ -1735,7 +1931,7 @@ int main(int argc, char** argv) {
     Args args = {.sets = calloc((size_t)argc, sizeof(char*)),
                  .files = calloc((size_t)argc, sizeof(char*)),
                  .wheres = calloc((size_t)argc, sizeof(char*))};
-    int status = args.sets && args.files && args.wheres ? parse(command, argc - 2, argv + 2, &args) : FAILED;
+    int status = args.sets && args.files && args.wheres ? parse(command, argc - first, argv + first, &args) : FAILED;
     if (status < 0) status = command->function(&args);
     free(args.sets);
     free(args.files);

@@ -18,11 +18,14 @@
 #include "envs.h"
 #include "h5.h"
 #include "tasks.h"
+#include "../terms.h"  // UF_OBS_STD_EPS
 
 #define MAX_DIM (1 << 20)
 #define PATH_BYTES 1024
 #define ACTION_TOLERANCE 1e-6
 #define MAX_KINDS 4096  // of discrete actions
+// Of observations: obs_std + UF_OBS_STD_EPS, a sum of floats, is it to 1e-4 still.
+#define MIN_DIVISOR 1e-6f
 
 // ---- records ----
 
@@ -61,9 +64,9 @@ static UfStatus set_dims(UfDataset* d, int64_t num_records, int64_t obs_dim, int
 }
 
 static void free_contents(UfDataset* d) {
-    void* const parts[] = {d->records, d->next_obs,        d->rows,           d->obs_mean,
-                           d->obs_std, d->action_low,      d->action_high,    d->path,
-                           d->env_id,  d->episode_returns, d->episode_lengths};
+    void* const parts[] = {d->records,         d->next_obs,       d->rows,        d->obs_mean, d->obs_std,
+                           d->norm_divisor,    d->action_low,     d->action_high, d->path,     d->env_id,
+                           d->episode_returns, d->episode_lengths};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) uf_free(parts[i]);
 }
 
@@ -133,7 +136,7 @@ static UfStatus check_findings(const UfDataset* d, const Findings* f) {
     if (f->num_nonfinite)
         return UF_FAIL(UF_ERR_FORMAT, "%s: %s (%lld such numbers in all); remove these rows", label(d),
                        f->first, (long long)f->num_nonfinite);
-    if (f->num_outside == 0) return UF_OK;
+    if (f->num_outside == 0 || d->is_distilled) return UF_OK;
     return UF_FAIL(UF_ERR_FORMAT,
                    "%s: %lld of %lld numbers in 'actions' are beyond [-1, 1], the worst is %g in size; %s",
                    label(d), (long long)f->num_outside, (long long)(d->num_records * d->action_dim), f->worst,
@@ -260,9 +263,20 @@ UfStatus uf_dataset_measure(UfDataset* d) {
     return UF_OK;
 }
 
+// The standard deviation to which UF_OBS_STD_EPS is added to divide by `divisor`: the float whose sum is nearest.
+static float std_of(float divisor) {
+    const float eps = (float)UF_OBS_STD_EPS, guess = divisor - eps;
+    const float near[] = {guess, nextafterf(guess, -INFINITY), nextafterf(guess, INFINITY)};
+    float best = guess;
+    for (int i = 1; i < 3; i++)
+        if (fabsf(near[i] + eps - divisor) < fabsf(best + eps - divisor)) best = near[i];
+    return best;
+}
+
+// Statistics of the rows, where the file did not say by which others observations are normalised.
 static UfStatus finish(UfDataset* d) {
     UF_TRY(cut_episodes(d));
-    return uf_dataset_measure(d);
+    return d->norm_divisor ? UF_OK : uf_dataset_measure(d);
 }
 
 // ---- discrete actions ----
@@ -435,6 +449,50 @@ static int64_t step_limit(const UfDataset* d, const char* task) {
     return uf_task_max_steps(task_name(d, task));
 }
 
+// One number for each observation from a vector of the file.
+static UfStatus read_norm(const UfDataset* d, const UfH5* h5, const char* name, float least, float** out) {
+    UfH5Shape shape;
+    UF_TRY(uf_h5_shape(h5, name, &shape));
+    if (shape.rank != 1 || shape.count != d->obs_dim)
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: dataset '%s' has %lld numbers in %d dimensions, expected %d in one, as "
+                       "'observations' has columns",
+                       h5->path, name, (long long)shape.count, shape.rank, d->obs_dim);
+    UF_TRY(UF_ALLOC(out, d->obs_dim, "observation statistics"));
+    UF_TRY(uf_h5_read(h5, name, UF_H5_FLOAT, *out, d->obs_dim));
+    for (int j = 0; j < d->obs_dim; j++)
+        if (!isfinite((*out)[j]) || (*out)[j] < least)
+            return UF_FAIL(UF_ERR_FORMAT,
+                           "%s: dataset '%s' has %g for observation %d, expected a finite number%s", h5->path,
+                           name, (double)(*out)[j], j, least > 0 ? " of 1e-6 or more" : "");
+    return UF_OK;
+}
+
+// How the file wants its observations seen: (observation - mean) / divisor. Two rows have no statistics to speak of.
+static UfStatus read_normalization(UfDataset* d, const UfH5* h5) {
+    static const char mean[] = "normalization/mean", divisor[] = "normalization/divisor";
+    const bool has_mean = uf_h5_exists(h5, mean), has_divisor = uf_h5_exists(h5, divisor);
+    if (!has_mean && !has_divisor) return UF_OK;
+    if (!has_mean || !has_divisor)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: there is a dataset '%s', but no '%s'; expected both or neither",
+                       h5->path, has_mean ? mean : divisor, has_mean ? divisor : mean);
+    UF_TRY(read_norm(d, h5, mean, -INFINITY, &d->obs_mean));
+    UF_TRY(read_norm(d, h5, divisor, MIN_DIVISOR, &d->norm_divisor));
+    UF_TRY(UF_ALLOC(&d->obs_std, d->obs_dim, "observation statistics"));
+    for (int j = 0; j < d->obs_dim; j++) d->obs_std[j] = std_of(d->norm_divisor[j]);
+    return UF_OK;
+}
+
+// Actions of a distilled dataset are what a search found, within [-1, 1] or not.
+static UfStatus read_kind(UfDataset* d, const UfH5* h5) {
+    char* kind = NULL;
+    if (!uf_h5_has_attribute(h5, "", "kind")) return UF_OK;
+    UF_TRY(uf_h5_read_string(h5, "", "kind", &kind));
+    d->is_distilled = !strcmp(kind, "distilled");
+    uf_free(kind);
+    return UF_OK;
+}
+
 static UfStatus read_d4rl(UfDataset* d, const UfH5* h5, const char* task, Findings* findings) {
     UfH5Shape shape;
     int64_t rows, action_rows, obs_dim, action_dim;
@@ -449,6 +507,7 @@ static UfStatus read_d4rl(UfDataset* d, const UfH5* h5, const char* task, Findin
     d->file_item_bytes = (int)shape.item_bytes;
     d->has_timeouts = uf_h5_exists(h5, "timeouts");
     UF_TRY(read_env_id(d, h5));
+    UF_TRY(read_kind(d, h5));
     if (d->discrete) {
         UF_TRY(read_kinds(h5, "actions", rows, &kinds, &needed));
         UfStatus status = count_kinds(d, h5, task, needed, &action_dim);
@@ -463,6 +522,7 @@ static UfStatus read_d4rl(UfDataset* d, const UfH5* h5, const char* task, Findin
     UF_TRY(read_column(d, h5, "rewards", offset));
     UF_TRY(read_column(d, h5, "terminals", offset + 1));
     if (d->has_timeouts) UF_TRY(read_column(d, h5, "timeouts", offset + 2));
+    UF_TRY(read_normalization(d, h5));
     if (!d->discrete)
         UF_TRY(uf_h5_read_strided(h5, "actions", d->records + d->obs_dim, rows, action_dim, d->stride));
     UF_TRY(uf_h5_read_strided(h5, "observations", d->records, rows, obs_dim, d->stride));
@@ -933,13 +993,25 @@ static UfStatus describe_episodes(UfText* text, const UfDataset* d) {
     return UF_OK;
 }
 
+static void describe_normalization(UfText* text, const UfDataset* d) {
+    float least = INFINITY, most = 0;
+    if (!d->norm_divisor) return;
+    for (int j = 0; j < d->obs_dim; j++) {
+        least = fminf(least, d->norm_divisor[j]);
+        most = fmaxf(most, d->norm_divisor[j]);
+    }
+    uf_text_add(text, "normalised    as the file says, not by its rows: divisors %g to %g\n", (double)least,
+                (double)most);
+}
+
 static UfStatus describe(UfText* text, const UfDataset* d, const Findings* f) {
     uf_text_add(text, "file          %s\n", d->path);
-    uf_text_add(text, "layout        %s, float%d%s%s\n", d->is_minari ? "Minari" : "D4RL",
-                8 * d->file_item_bytes, d->next_obs ? ", next_observations" : "",
-                d->has_timeouts ? "" : ", no timeouts");
+    uf_text_add(text, "layout        %s%s, float%d%s%s\n", d->is_distilled ? "distilled, " : "",
+                d->is_minari ? "Minari" : "D4RL", 8 * d->file_item_bytes,
+                d->next_obs ? ", next_observations" : "", d->has_timeouts ? "" : ", no timeouts");
     uf_text_add(text, "environment   %s\n", d->env_id[0] ? d->env_id : "not named in the file");
     uf_text_add(text, "observations  %d\n", d->obs_dim);
+    describe_normalization(text, d);
     uf_text_add(text, "actions       %d%s\n", d->action_dim,
                 d->discrete     ? " kinds"
                 : d->action_low ? ", scaled to [-1, 1]"
@@ -953,7 +1025,8 @@ static UfStatus describe(UfText* text, const UfDataset* d, const Findings* f) {
     uf_text_add(text, "not finite    %lld numbers%s%s\n", (long long)f->num_nonfinite,
                 f->num_nonfinite ? "; " : "", f->first);
     uf_text_add(text, "out of range  %lld numbers in actions beyond [-1, 1]", (long long)f->num_outside);
-    if (f->num_outside) uf_text_add(text, ", the worst %g", f->worst);
+    if (f->num_outside)
+        uf_text_add(text, ", the worst %g%s", f->worst, d->is_distilled ? " (as evolved)" : "");
     uf_text_add(text, "\nsha256        %s\n", d->hash);
     return UF_OK;
 }
@@ -1025,7 +1098,12 @@ static UfStatus write_arrays(const UfH5* h5, const UfDatasetWriter* w) {
     if (w->seed) UF_TRY(uf_h5_write_integer(h5, "", "seed", (int64_t)*w->seed));
     if (w->env_id && w->env_id[0]) UF_TRY(uf_h5_write_string(h5, "", "env_id", w->env_id));
     if (w->recipe && w->recipe[0]) UF_TRY(uf_h5_write_string(h5, "", "recipe", w->recipe));
-    return UF_OK;
+    if (w->norm_mean && w->norm_divisor) {
+        const int64_t columns = w->obs_dim;
+        UF_TRY(uf_h5_write(h5, "normalization/mean", UF_H5_FLOAT, w->norm_mean, 1, &columns, 0, false));
+        UF_TRY(uf_h5_write(h5, "normalization/divisor", UF_H5_FLOAT, w->norm_divisor, 1, &columns, 0, false));
+    }
+    return w->write_more ? w->write_more(h5, w->context) : UF_OK;
 }
 
 // Written beside and renamed: a reader never sees a part.

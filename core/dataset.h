@@ -13,13 +13,14 @@ struct UfDataset {
     int obs_dim, action_dim, stride;  // stride in floats: O + A + 3
     bool discrete;                    // actions are one of A kinds: one-hot rows
     int64_t num_records, num_rows;
-    int64_t capacity;   // of records and next_obs, where rows are still added.   0: num_records
-    float* records;     // (num_records, stride)
-    float* next_obs;    // (num_records, O) or NULL
-    int64_t* rows;      // (num_rows) or NULL
-    float* obs_mean;    // (O) over the rows; sums in double
-    float* obs_std;     // (O) population standard deviation
-    float* action_low;  // (A) of the file's action units; NULL: [-1, 1], actions as they are
+    int64_t capacity;     // of records and next_obs, where rows are still added.   0: num_records
+    float* records;       // (num_records, stride)
+    float* next_obs;      // (num_records, O) or NULL
+    int64_t* rows;        // (num_rows) or NULL
+    float* obs_mean;      // (O) over the rows, sums in double; or as the file says, then
+    float* obs_std;       // (O) population standard deviation; or what makes obs_std + UF_OBS_STD_EPS
+    float* norm_divisor;  // (O) this, its normalization/divisor.   NULL: statistics of the rows
+    float* action_low;    // (A) of the file's action units; NULL: [-1, 1], actions as they are
     float* action_high;
     char* path;     // as given; "" for arrays
     char* env_id;   // what the file says of its environment; "" if nothing
@@ -29,6 +30,7 @@ struct UfDataset {
     int64_t num_dropped;   // records that are no rows: no next state known
     int64_t num_terminals, num_timeouts;
     bool has_timeouts, is_minari, unfinished_tail;
+    bool is_distilled;         // of distilled.h: actions may be beyond [-1, 1]
     int file_item_bytes;       // 4 or 8: of the observations in the file
     float* episode_returns;    // (num_episodes)
     int32_t* episode_lengths;  // (num_episodes)
@@ -58,6 +60,7 @@ UfStatus uf_dataset_info(const char* path, char** text);
 UfStatus uf_dataset_convert(const char* input, const char* output);
 // Writes D4RL layout: observations, actions, rewards, terminals (+ timeouts, next_observations), attributes
 // env_id, recipe and seed.
+struct UfH5;
 typedef struct UfDatasetWriter {
     int64_t num_rows;
     int obs_dim, action_dim;
@@ -68,6 +71,12 @@ typedef struct UfDatasetWriter {
     const char* recipe;                   // how it was made, stored as attribute "recipe".   Nullable
     const uint64_t* seed;                 // attribute "seed".   Nullable
     bool discrete;  // actions are one-hot: their numbers are written, a vector, and attribute num_actions
+    const float *norm_mean,
+        *norm_divisor;  // (O) normalization/{mean, divisor}, which readers take for the rows'
+                        // statistics.   Nullable, both
+    UfStatus (*write_more)(const struct UfH5* h5,
+                           const void* context);  // before the file is closed.   Nullable
+    const void* context;
 } UfDatasetWriter;
 UfStatus uf_dataset_write(const char* path, const UfDatasetWriter* arrays);
 

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "grid_table.h"
+#include "minatar.h"
 #include "mujoco.h"
 #include "tasks.h"
 
@@ -51,6 +52,15 @@ static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS,
 #define MUJOCO_ROWS(NAME, ALIAS, ...)                  \
     MUJOCO_ROW(NAME, "-v2", ALIAS, true, __VA_ARGS__), \
         MUJOCO_ROW(NAME, "-v4", ALIAS "-v4", false, __VA_ARGS__)
+// 20 steps a second are for pictures; the games have no clock.
+#define MINATAR_ROW(NAME, ALIAS, GAME, KIND, MAX_STEPS, MIN, MAX, POWER)                           \
+    {                                                                                              \
+        .name = NAME "-MinAtar", .alias = "minatar-" ALIAS,                                        \
+        .obs_dim = UF_MINATAR_CELLS * UF_##KIND##_PLANES, .action_dim = UF_##KIND##_ACTIONS,       \
+        .discrete = true, .action_high = UF_##KIND##_ACTIONS - 1, .max_steps = MAX_STEPS,          \
+        .step_seconds = 0.05, .state_dim = UF_MINATAR_STATE, .has_scores = true, .score_min = MIN, \
+        .score_max = MAX, .skill_power = POWER, .ops = &uf_##GAME##_ops                            \
+    }
 #define SCORES(MODEL) SCORES_OF(UF_SCORES_##MODEL)
 #define SCORES_OF(...) SCORE_FIELDS(__VA_ARGS__)
 #define SCORE_FIELDS(MIN, MAX) .has_scores = true, .score_min = MIN, .score_max = MAX
@@ -154,6 +164,10 @@ const UfEnvSpec uf_env_specs[] = {
     MUJOCO_ROWS("Walker2d", "walker2d", WALKER2D, 17, 6, 1, 28, .step_seconds = 0.008, SCORES(WALKER2D)),
     MUJOCO_ROWS("Ant", "ant", ANT, 27, 8, 1, 44, .padded_obs_dim = 111, .step_seconds = 0.05, SCORES(ANT)),
     MUJOCO_ROWS("InvertedPendulum", "invertedpendulum", INVERTEDPENDULUM, 4, 1, 3, 7, .step_seconds = 0.04),
+    MINATAR_ROW("Breakout", "breakout", breakout, BREAKOUT, UF_MINATAR_MAX_STEPS, 0.42, 84, 0.1),
+    MINATAR_ROW("Asterix", "asterix", asterix, ASTERIX, UF_MINATAR_MAX_STEPS, 0.49, 77.8, 0.1),
+    MINATAR_ROW("SpaceInvaders", "spaceinvaders", invaders, INVADERS, UF_MINATAR_MAX_STEPS, 4.18, 114, 0.1),
+    MINATAR_ROW("Freeway", "freeway", freeway, FREEWAY, UF_FREEWAY_MAX_STEPS, 0.4, 72.32, 0.5),
 };
 const int uf_num_env_specs = sizeof uf_env_specs / sizeof uf_env_specs[0];
 

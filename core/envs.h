@@ -27,10 +27,10 @@ typedef struct UfEnvSpec {
     bool has_scores;
     double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
     const char*
-        termination_rule;  // of model rollouts: a name that uf_termination_rule knows.   NULL: gridworlds
-    double skill_power;    // controllers mix skill^skill_power of the script with noise: returns rise evenly
-    const UfEnvOps* ops;   // what it does, from its own file
-    const void* details;   // what ops want to know: a maze, reset bounds.   Nullable
+        termination_rule;  // of model rollouts: a name that uf_termination_rule knows.   NULL: gridworlds, MinAtar
+    double skill_power;   // controllers mix skill^skill_power of the script with noise: returns rise evenly
+    const UfEnvOps* ops;  // what it does, from its own file
+    const void* details;  // what ops want to know: a maze, reset bounds.   Nullable
 } UfEnvSpec;
 
 extern const UfEnvSpec uf_env_specs[];
@@ -76,6 +76,9 @@ UfStatus uf_env_controller(const UfEnvSpec* spec, const UfEnv* env, const float*
 // `unifloral verify` of kind classic-traces: its lines as text (free with uf_free) and whether all passed.
 UfStatus uf_verify_classic_traces(const char* path, char** report, bool* passed);
 
+// Kind minatar-traces: against minatar.h and minatar.c.
+UfStatus uf_verify_minatar_traces(const char* path, char** report, bool* passed);
+
 // Kind mujoco-traces: against mujoco.c. UF_ERR_UNSUPPORTED without the library.
 UfStatus uf_verify_mujoco_traces(const char* path, char** report, bool* passed);
 
@@ -97,6 +100,7 @@ struct UfEnvOps {
 };
 
 #define UF_ENV_MAX_STATE 64  // of any environment
+#define UF_ENV_MAX_OBS 700   // of any in uf_env_specs
 struct UfEnv {               // the first member of environments that need more
     const UfEnvSpec* spec;
     int steps;      // of this episode; the interface counts them
@@ -117,5 +121,7 @@ extern const UfEnvOps uf_acrobot_ops;
 extern const UfEnvOps uf_maze_ops;
 // mujoco.c
 extern const UfEnvOps uf_mujoco_ops;
+// minatar.c
+extern const UfEnvOps uf_breakout_ops, uf_asterix_ops, uf_invaders_ops, uf_freeway_ops;
 
 #endif

@@ -3,8 +3,12 @@
 
 #include "page.h"
 
+#include <cairo-pdf.h>
+#include <cairo-svg.h>
 #include <math.h>
-#include <unistd.h>  // unlink
+#include <string.h>
+#include <strings.h>  // strcasecmp
+#include <unistd.h>   // unlink
 
 #define FONT "DejaVu Sans"
 
@@ -36,6 +40,52 @@ UfStatus uf_page_write_png(cairo_surface_t* surface, const char* path) {
     if (written != CAIRO_STATUS_SUCCESS)
         status =
             UF_FAIL(UF_ERR_IO, "%s: cannot write the picture: %s", path, cairo_status_to_string(written));
+    if (status == UF_OK) status = uf_commit_file(temporary, path);
+    if (status != UF_OK) unlink(temporary);
+    uf_free(temporary);
+    return status;
+}
+
+static cairo_surface_t* create_surface(const char* ending, const char* path, double width, double height) {
+    if (!strcasecmp(ending, ".svg")) return cairo_svg_surface_create(path, width, height);
+    if (!strcasecmp(ending, ".pdf")) return cairo_pdf_surface_create(path, width, height);
+    return cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)width, (int)height);
+}
+
+// Draws, and writes what the surface has not written yet.
+static UfStatus fill_page(cairo_surface_t* surface, const char* path, bool png,
+                          UfStatus (*draw)(cairo_t* c, void* user), void* user) {
+    cairo_t* c = cairo_create(surface);
+    cairo_set_source_rgb(c, 1, 1, 1);
+    cairo_paint(c);
+    UfStatus status = draw(c, user);
+    cairo_status_t drawn = cairo_status(c);
+    cairo_destroy(c);
+    if (status != UF_OK) return status;
+    if (drawn == CAIRO_STATUS_SUCCESS && png) drawn = cairo_surface_write_to_png(surface, path);
+    cairo_surface_finish(surface);
+    if (drawn == CAIRO_STATUS_SUCCESS) drawn = cairo_surface_status(surface);
+    return drawn == CAIRO_STATUS_SUCCESS ? UF_OK : uf_page_failed(path, drawn);
+}
+
+UfStatus uf_page_write(const char* path, double width, double height,
+                       UfStatus (*draw)(cairo_t* c, void* user), void* user) {
+    const char* ending = strrchr(path, '.') ? strrchr(path, '.') : "";
+    const bool png = strcasecmp(ending, ".svg") != 0 && strcasecmp(ending, ".pdf") != 0;
+    UfText name = {0};
+    char* temporary;
+    if (png && (width > UF_PAGE_MAX_SIDE || height > UF_PAGE_MAX_SIDE))
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "%s: a picture of %.0f x %.0f is too large for a PNG, %d is the largest side; write "
+                       "a .pdf or .svg",
+                       path, width, height, UF_PAGE_MAX_SIDE);
+    uf_text_add(&name, "%s.tmp", path);
+    UF_TRY(uf_text_finish(&name, &temporary));
+    cairo_surface_t* surface = create_surface(ending, temporary, width, height);
+    UfStatus status = cairo_surface_status(surface) == CAIRO_STATUS_SUCCESS
+                          ? fill_page(surface, temporary, png, draw, user)
+                          : uf_page_failed(path, cairo_surface_status(surface));
+    cairo_surface_destroy(surface);
     if (status == UF_OK) status = uf_commit_file(temporary, path);
     if (status != UF_OK) unlink(temporary);
     uf_free(temporary);

@@ -56,6 +56,10 @@ enum {
     UF_STREAM_PPO_ORDER,   // update = epoch, over all iterations: order of the rows
     UF_STREAM_PPO_ENV,     // seeds of environments: update 0 for training, 1 for evaluation
     UF_STREAM_PPO_EVAL,    // update = step of an evaluation, index = episode: action noise
+    // Behaviour distillation.
+    UF_STREAM_HADES,     // seeds of it: update = generation, index = purpose << 32 | number
+    UF_STREAM_ES_NOISE,  // update = generation, index counts blocks of dimensions of a candidate (es.c)
+    UF_STREAM_IMAGES,    // update = image: shift, brightness, noise of a drawn glyph
 };
 
 typedef struct UfPhilox {

@@ -9,7 +9,7 @@ typedef struct UfRanks {
     int rank, size;
     void* context;
     // values[i] becomes its sum over all ranks, the same bits on each. Numbers that all ranks but one have as 0 come
-    // through as they are.   Errors: UF_ERR_DEVICE, with a sentence.
+    // through as they are (-0 as 0).   Errors: UF_ERR_DEVICE, with a sentence.
     UfStatus (*sum)(void* context, double* values, int64_t count);
 } UfRanks;
 
@@ -20,11 +20,17 @@ static inline void uf_rank_share(const UfRanks* ranks, int64_t count, int64_t* f
     *end = count * (rank + 1) / size;
 }
 
+// Refuses ranks that were not given the same text (a configuration, say); `what` names it.   Nullable: ranks
+UfStatus uf_ranks_agree(const UfRanks* ranks, const char* text, const char* what);
+
 // ---- mpi.c ----
 
 // Joins the other processes where a launcher of MPI started this one (mpirun, srun), else *out is NULL and nothing is
-// touched.   Errors: UF_ERR_UNSUPPORTED (started by a launcher, but MPI is not in this build), UF_ERR_DEVICE.
+// touched. Once a process, whose other threads leave *out alone.   Errors: UF_ERR_UNSUPPORTED (started with others, but
+// MPI is not in this build, or they cannot find each other), UF_ERR_DEVICE.
 UfStatus uf_mpi_join(UfRanks** out);
-void uf_mpi_leave(UfRanks* ranks);  // NULL is harmless
+// When all is done; NULL is harmless. It waits for the other ranks, so one that failed while they work exits without, and
+// the launcher ends them.
+void uf_mpi_leave(UfRanks* ranks);
 
 #endif

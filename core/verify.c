@@ -49,6 +49,7 @@
 #include <string.h>
 
 #include "envs.h"
+#include "es.h"
 #include "grid_layouts.h"
 #include "grid_verify.h"
 #include "h5.h"
@@ -550,7 +551,9 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         UfStatus (*verify)(const char* path, char** lines, bool* passed);
     } others[] = {{"classic-traces", uf_verify_classic_traces},
                   {"mujoco-traces", uf_verify_mujoco_traces},
-                  {"minigrid-layouts", nx_verify_layouts}};
+                  {"minatar-traces", uf_verify_minatar_traces},
+                  {"minigrid-layouts", nx_verify_layouts},
+                  {"es-steps", uf_verify_es_steps}};
     size_t other = 0;
     while (other < sizeof others / sizeof others[0] && strcmp(kind, others[other].kind) != 0) other++;
     if (other < sizeof others / sizeof others[0]) {
@@ -577,9 +580,9 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
     } else {
         return UF_FAIL(
             UF_ERR_UNSUPPORTED,
-            "%s: recordings of kind '%.40s' belong to a part that this version does not have; "
-            "expected unifloral-update, dynamics, ppo-update, bc-inner, classic-traces, mujoco-traces, "
-            "minigrid-traces or minigrid-layouts",
+            "%s: recordings of kind '%.40s' belong to a part that this version does not have; expected "
+            "unifloral-update, dynamics, ppo-update, bc-inner, es-steps, classic-traces, minatar-traces, "
+            "mujoco-traces, minigrid-traces or minigrid-layouts",
             path, kind);
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);

@@ -152,13 +152,14 @@ static void test_table(void** state) {
         UfTermination rule;
         assert_ptr_equal(uf_env_find(spec->name), spec);
         assert_ptr_equal(uf_env_find(spec->alias), spec);
-        assert_ok(uf_termination_rule(spec->termination_rule, &rule));
+        if (spec->termination_rule) assert_ok(uf_termination_rule(spec->termination_rule, &rule));
         if (uf_env_available(spec) == UF_OK) {
             assert_ok(uf_env_create(&env, spec->name));
             assert_ptr_equal(uf_env_spec(env), spec);
             uf_env_free(env);
         }
         assert_true(spec->max_steps > 0 && spec->state_dim <= UF_ENV_MAX_STATE);
+        assert_true(spec->obs_dim <= UF_ENV_MAX_OBS);
         if (!spec->has_scores) continue;
         assert_true(spec->score_max > spec->score_min);
         assert_true(fabs(uf_env_score(spec, spec->score_max) - 100) < 1e-9);
@@ -183,7 +184,7 @@ static void test_scale_action(void** state) {
 static void play(UfEnv* env, uint64_t seed, uint64_t episode, double skill, float* trail, int num_steps) {
     const UfEnvSpec* spec = uf_env_spec(env);
     UfRandom random = uf_random(seed, UF_STREAM_CONTROLLER, episode);
-    float obs[8], action[2];
+    float obs[UF_ENV_MAX_OBS], action[2];
     double reward;
     bool terminated, truncated;
     uf_env_reset(env, seed, episode, obs);
@@ -191,7 +192,8 @@ static void play(UfEnv* env, uint64_t seed, uint64_t episode, double skill, floa
         assert_ok(uf_env_controller(spec, env, obs, skill, &random, action));
         uf_env_step(env, action, obs, &reward, &terminated, &truncated);
         assert_int_equal(truncated, t + 1 >= spec->max_steps);
-        trail[2 * t] = obs[0];
+        trail[2 * t] = 0;
+        for (int i = 0; i < spec->obs_dim; i++) trail[2 * t] += obs[i] * (float)(i + 1);
         trail[2 * t + 1] = (float)reward;
     }
 }
@@ -202,8 +204,8 @@ static void test_interface(void** state) {
     for (int i = 0; i < uf_num_env_specs; i++) {
         if (!uf_env_specs[i].ops->control) continue;  // test_mujoco.c
         UfEnv* env;
-        float obs[8], same[8], action[2] = {0.5f, -1}, nan_action[2] = {(float)NAN, (float)NAN};
-        double before[UF_ENV_STATE], reward, again;
+        float obs[UF_ENV_MAX_OBS], same[UF_ENV_MAX_OBS], action[2] = {0.5f, -1}, nan_action[2] = {(float)NAN, (float)NAN};
+        double before[UF_ENV_MAX_STATE], reward, again;
         bool terminated, truncated;
         assert_ok(uf_env_create(&env, uf_env_specs[i].name));
         play(env, 3, 5, 0.5, first, 64);
@@ -230,7 +232,7 @@ static double mean_return(UfEnv* env, double skill, int num_episodes) {
     double sum = 0, reward;
     for (int e = 0; e < num_episodes; e++) {
         UfRandom random = uf_random(2, UF_STREAM_CONTROLLER, (uint64_t)e);
-        float obs[8], action[2];
+        float obs[UF_ENV_MAX_OBS], action[2];
         bool terminated = false, truncated = false;
         uf_env_reset(env, 2, (uint64_t)e, obs);
         while (!terminated && !truncated) {

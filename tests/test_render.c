@@ -392,7 +392,7 @@ static void test_random_script(void** state) {
         UfEnv* env;
         if (uf_env_available(spec) != UF_OK) continue;
         UfRandom random = uf_random(1, UF_STREAM_CONTROLLER, 0);
-        float obs[32], action[16];
+        float obs[UF_ENV_MAX_OBS], action[16];
         double sum = 0, squares = 0;
         assert_ok(uf_env_create(&env, spec->name));
         uf_env_reset(env, 0, 0, obs);
