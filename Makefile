@@ -318,7 +318,7 @@ ROOT = $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include $(ROOT)/share/unifloral/python
 	install -m 755 unifloral $(ROOT)/bin/
-	install -m 644 unifloral.h navix.h $(ROOT)/include/
+	install -m 644 unifloral.h navix.h hades.h $(ROOT)/include/
 	install -m 644 libunifloral.a $(ROOT)/lib/
 	install -m 755 libunifloral.so.0 $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
@@ -327,7 +327,7 @@ install: all
 		>$(ROOT)/lib/pkgconfig/unifloral.pc
 
 uninstall:
-	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/include/navix.h $(ROOT)/lib/pkgconfig/unifloral.pc \
+	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/include/navix.h $(ROOT)/include/hades.h $(ROOT)/lib/pkgconfig/unifloral.pc \
 		$(addprefix $(ROOT)/lib/,libunifloral.a libunifloral.so libunifloral.so.0)
 	rm -rf $(ROOT)/share/unifloral
 
