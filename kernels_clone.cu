@@ -553,10 +553,9 @@ void cuda_clone_score(UfBackend* be, const UfCloneScore* op) {
     if (!clone_fits(s, sums + blocks * c.each)) return;
     c.sums = reinterpret_cast<double*>(s->clone_scratch);
     c.scratch = s->clone_scratch + sums;
-    with_place(place, [&](auto where) {
-        launch_shared(s, clone_score_kernel<decltype(where)::value>, blocks, threads_of(net),
-                      static_cast<size_t>(shared_count(place, &c.work, 0)) * sizeof(float), c);
-    });
+    launch_shared(s, place == ALL_GLOBAL ? clone_score_kernel<ALL_GLOBAL> : clone_score_kernel<ALL_SHARED>,
+                  blocks, threads_of(net),
+                  static_cast<size_t>(shared_count(place, &c.work, 0)) * sizeof(float), c);
     launch(s, clone_score_sum_kernel, ceil_div(op->P, THREADS), THREADS, c);
 }
 
@@ -580,7 +579,6 @@ void add_clone(UfBackend* be) {
     check(s, cudaFuncSetAttribute(clone_kernel<ALL_SHARED>, what, MOST_SHARED));
     check(s, cudaFuncSetAttribute(clone_kernel<WORK_SHARED>, what, MOST_SHARED));
     check(s, cudaFuncSetAttribute(clone_score_kernel<ALL_SHARED>, what, MOST_SHARED));
-    check(s, cudaFuncSetAttribute(clone_score_kernel<WORK_SHARED>, what, MOST_SHARED));
     be->plan_clone = cuda_plan_clone;
     be->clone = cuda_clone;
     be->clone_score = cuda_clone_score;

@@ -49,6 +49,17 @@ typedef struct UfPpoBenchOptions {
 // Times iterations of PPO, environments included: frames/s of all members.
 UfStatus uf_bench_ppo(const UfPpoBenchOptions* options, char** json_line);
 
+typedef struct UfCloneBenchOptions {
+    const char* device;  // NULL: cpu
+    int num_threads;     // 0: all cores
+    int num_networks;    // that a window clones
+    int num_windows;
+} UfCloneBenchOptions;
+
+// Times steps of behaviour cloning of small networks of several shapes: microseconds a step and network, on the CPU beside
+// the bare products of one. On several threads it is the time of all of them over the networks.
+UfStatus uf_bench_clone(const UfCloneBenchOptions* options, char** json_line);
+
 // Steps a batch of gridworlds with random actions; beside it, writes as many bytes as its observations have. On a CUDA
 // device also says how many bytes a step moves at least, and at which rate that is.
 UfStatus uf_bench_grid(const UfEnvBenchOptions* options, char** json_line);

@@ -1,8 +1,9 @@
-// h5_change.h: changes one number of a recording, for tests that a changed file is noticed. After support.h.
+// h5_change.h: changes one number of a recording, or its configuration, for tests that a changed file is noticed. After
+// support.h.
 #ifndef UF_TEST_H5_CHANGE_H
 #define UF_TEST_H5_CHANGE_H
 
-#include <hdf5.h>
+#include "core/h5.h"
 
 // Adds `change` to element `index` (modulo their number) of a numeric dataset of an open file.
 static inline void alter(hid_t file, const char* name, int64_t index, double change) {
@@ -18,6 +19,30 @@ static inline void alter(hid_t file, const char* name, int64_t index, double cha
     free(values);
     H5Sclose(space);
     H5Dclose(dataset);
+}
+
+static inline void alter_file(const char* path, const char* dataset, int64_t index, double change) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_true(file >= 0);
+    alter(file, dataset, index, change);
+    H5Fclose(file);
+}
+
+// Replaces a piece of a group's attribute `config`.
+static inline void set_config(const char* path, const char* group, const char* from, const char* to) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), object = H5Gopen2(file, group, H5P_DEFAULT);
+    UfH5 h5 = {.file = file};
+    char *json, *at, changed[2000];
+    snprintf(h5.path, sizeof h5.path, "%s", path);
+    assert_ok(uf_h5_read_string(&h5, group, "config", &json));
+    at = strstr(json, from);
+    if (!at) fail_msg("'%s' is not in %s", from, json);
+    snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - json), json, to, at + strlen(from));
+    assert_true(H5Adelete(object, "config") >= 0);
+    assert_ok(uf_h5_write_string(&h5, group, "config", changed));
+    uf_free(json);
+    H5Gclose(object);
+    H5Fclose(file);
 }
 
 #endif

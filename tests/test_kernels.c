@@ -3404,7 +3404,8 @@ enum {
     CEA = UF_CLONE_CE_OVER_ACTIONS
 };
 enum { ADAM = UF_CLONE_ADAM, SGD = UF_CLONE_SGD };
-// Of one step alone, of a network with more parameters than CLONE_FULL, some are checked.
+// Of a network with more parameters than CLONE_FULL some are checked, after one step. The CPU takes few rows by its own
+// loops and the cases of 64 rows and of the largest images by BLAS; of a device, networks lie in either memory or in both.
 static const CloneCase clones[] = {
     // conv          in  width L out LayerNorm act inits rows steps loss optimizer clip shared_labels
     {{0, 0, 0, 0}, 3, 5, 2, 2, false, T, 1, 2, 4, CE, ADAM, false, false},
@@ -3417,9 +3418,10 @@ static const CloneCase clones[] = {
     {{0, 0, 0, 0}, 45, 64, 2, 3, false, R, 1, 25, 1, CE, SGD, false, true},
     {{6, 5, 3, 17}, 0, 20, 1, 10, false, R, 1, 7, 1, CE, SGD, false, true},
     {{0, 0, 0, 0}, 4, 32, 2, 2, false, T, 3, 1, 1, NLL, SGD, false, false},
-    {{0, 0, 0, 0}, 7, 150, 3, 5, true, T, 1, 64, 1, NLL, SGD, false, false},
+    {{0, 0, 0, 0}, 7, 200, 2, 5, true, T, 1, 64, 1, NLL, SGD, false, false},
     {{5, 3, 1, 4}, 0, 140, 2, 3, false, T, 1, 30, 1, CEA, SGD, false, false},
-    {{0, 0, 0, 0}, 1, 1, 1, 1, false, R, 1, 1, 5, NLL, ADAM, false, true},
+    {{10, 10, 1, 17}, 0, 5, 1, 2, false, R, 1, 8, 1, CE, SGD, false, false},
+    {{0, 0, 0, 0}, 1, 1, 1, 1, false, R, 800, 1, 2, NLL, ADAM, false, true},  // more than blocks at once
 };
 enum { NUM_CLONES = sizeof clones / sizeof clones[0], CLONE_FULL = 600, CLONE_SOME = 40 };
 

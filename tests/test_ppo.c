@@ -475,13 +475,6 @@ static void test_refused(void** state) {
     }
 }
 
-static void alter_file(const char* path, const char* dataset, int64_t index, double change) {
-    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-    assert_true(file >= 0);
-    alter(file, dataset, index, change);
-    H5Fclose(file);
-}
-
 // Checkpoints that are none, or say what cannot be.
 static void test_damaged_checkpoints(void** state) {
     (void)state;
@@ -622,22 +615,6 @@ static void test_changed_recordings_fail(void** state) {
         if (!strstr(report, line)) fail_msg("%s: no '%s' in\n%s", cases[i].dataset, line, report);
         uf_free(report);
     }
-}
-
-static void set_config(const char* path, const char* group, const char* from, const char* to) {
-    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), object = H5Gopen2(file, group, H5P_DEFAULT);
-    UfH5 h5 = {.file = file};
-    char *json, *at, changed[2000];
-    snprintf(h5.path, sizeof h5.path, "%s", path);
-    assert_ok(uf_h5_read_string(&h5, group, "config", &json));
-    at = strstr(json, from);
-    if (!at) fail_msg("'%s' is not in %s", from, json);
-    snprintf(changed, sizeof changed, "%.*s%s%s", (int)(at - json), json, to, at + strlen(from));
-    assert_true(H5Adelete(object, "config") >= 0);
-    assert_ok(uf_h5_write_string(&h5, group, "config", changed));
-    uf_free(json);
-    H5Gclose(object);
-    H5Fclose(file);
 }
 
 // Another rule than the recorded one: what an implementation may get wrong. Not clip_value: in so few steps no value moves

@@ -419,6 +419,41 @@ static double logsumexp(const double* q, const void* context) {
     return uf_log_sum_exp(q, c->count, 1, c->temperature, dq);
 }
 
+typedef struct Label {
+    int count;
+    double label[8];
+} Label;
+
+static double cross_entropy(const double* m, const void* context) {
+    const Label* c = context;
+    double dm[8];
+    return uf_cross_entropy(dm, m, c->label, c->count);
+}
+
+static void test_cross_entropy(void** state) {
+    (void)state;
+    UfRandom r = random_of(17);
+    for (int k = 0; k < POINTS; k++) {
+        Label c = {.count = 1 + k % 5};
+        double m[8], dm[8], sum = 0, partition = 0, plain = 0;
+        for (int i = 0; i < c.count; i++) {
+            m[i] = draw(&r, -5, 5);
+            sum += c.label[i] = k % 2 ? i == k % c.count : draw(&r, 0, 1);
+            partition += exp(m[i]);
+        }
+        for (int i = 0; i < c.count; i++) c.label[i] /= sum;
+        for (int i = 0; i < c.count; i++) plain -= c.label[i] * log(exp(m[i]) / partition);
+        const double value = uf_cross_entropy(dm, m, c.label, c.count);
+        assert_close(value, plain, 1e-12 * (1 + fabs(plain)));
+        for (int i = 0; i < c.count; i++)
+            assert_close(dm[i], slope(cross_entropy, m, c.count, i, STEP, &c), tolerance(value, dm[i]));
+    }
+    double dm[2];
+    assert_close(uf_cross_entropy(dm, (const double[]){1e4, -1e4}, (const double[]){0, 1}, 2), 2e4, 0);
+    assert_close(dm[0], 1, 0);
+    assert_close(dm[1], -1, 0);
+}
+
 static void test_log_sum_exp(void** state) {
     (void)state;
     UfRandom r = random_of(7);
@@ -691,18 +726,45 @@ static void test_clip_and_decay(void** state) {
     }
 }
 
+// Two steps by hand; epsilon is the step's own.
+static void test_adam(void** state) {
+    (void)state;
+    double w = 1, m = 0, v = 0;
+    UfAdamStep step = uf_adam_step(0.1, 1, (UfDecay){0}, 0);
+    assert_close(step.eps, UF_ADAM_EPS, 0);
+    step.eps = 0.5;
+    uf_adam(&w, &m, &v, 2, step);
+    assert_close(w, 1 - 0.1 * 2 / (2 + 0.5), 1e-15);
+    step = uf_adam_step(0.1, 2, (UfDecay){0}, 0.3);
+    const double was = w, mean = (0.9 * 0.2 - 0.1) / (1 - 0.81),
+                 square = (0.999 * 0.004 + 0.001) / (1 - 0.999 * 0.999);
+    uf_adam(&w, &m, &v, -1, step);
+    assert_close(w, was - 0.1 * mean / (sqrt(square) + 1e-5) - 0.1 * 0.3 * was, 1e-14);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_policy_sample),   cmocka_unit_test(test_saturation),
-        cmocka_unit_test(test_density),         cmocka_unit_test(test_bc_loss),
-        cmocka_unit_test(test_log_std),         cmocka_unit_test(test_actor_scalars),
-        cmocka_unit_test(test_target),          cmocka_unit_test(test_q_loss),
-        cmocka_unit_test(test_diversity),       cmocka_unit_test(test_log_sum_exp),
-        cmocka_unit_test(test_value_loss),      cmocka_unit_test(test_model_loss),
-        cmocka_unit_test(test_categorical),     cmocka_unit_test(test_categorical_choice),
-        cmocka_unit_test(test_ppo_categorical), cmocka_unit_test(test_normal),
-        cmocka_unit_test(test_ppo_losses),      cmocka_unit_test(test_gae),
+        cmocka_unit_test(test_policy_sample),
+        cmocka_unit_test(test_saturation),
+        cmocka_unit_test(test_density),
+        cmocka_unit_test(test_bc_loss),
+        cmocka_unit_test(test_log_std),
+        cmocka_unit_test(test_actor_scalars),
+        cmocka_unit_test(test_target),
+        cmocka_unit_test(test_q_loss),
+        cmocka_unit_test(test_diversity),
+        cmocka_unit_test(test_log_sum_exp),
+        cmocka_unit_test(test_value_loss),
+        cmocka_unit_test(test_model_loss),
+        cmocka_unit_test(test_categorical),
+        cmocka_unit_test(test_categorical_choice),
+        cmocka_unit_test(test_ppo_categorical),
+        cmocka_unit_test(test_normal),
+        cmocka_unit_test(test_ppo_losses),
+        cmocka_unit_test(test_gae),
         cmocka_unit_test(test_clip_and_decay),
+        cmocka_unit_test(test_cross_entropy),
+        cmocka_unit_test(test_adam),
     };
     return cmocka_run_group_tests_name("terms", tests, NULL, NULL);
 }
