@@ -500,11 +500,12 @@ static void draw_bars(cairo_t* c, const Sheet* s, int row) {
 
 static void draw_caption(cairo_t* c, const Sheet* s, int row, bool beyond, double radius) {
     const double y = s->cell_height - 6;
-    char text[64] = "", name[16];
+    char text[64], name[16];
     set_grey(c, 0.45);
     snprintf(text, sizeof text, "%d", row);
     text_within(c, text, 6, y, 0, 12, 40);
     set_grey(c, 0.1);
+    text[0] = 0;
     if (s->d->discrete)
         snprintf(text, sizeof text, "%s", kind_name(s, uf_distilled_kind(s->d, row), name));
     else if (s->d->action_dim == 1)
