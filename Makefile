@@ -98,6 +98,7 @@ TEST_TOOL := $(patsubst tests/tools/%.c,$(BUILD)/tests/%,$(wildcard tests/tools/
 # A test that needs more of the linker: LDFLAGS_test_name = ...
 LDFLAGS_test_faults = -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=posix_memalign,--wrap=aligned_alloc
 LDFLAGS_test_faults_data = $(LDFLAGS_test_faults)
+LDFLAGS_test_distilled = $(LDFLAGS_test_faults)
 LDFLAGS_test_model = -Wl,--wrap=uf_model_load,--wrap=uf_model_free,--wrap=aligned_alloc
 LDFLAGS_test_mujoco = $(if $(MUJOCO),-Xlinker --wrap=uf_env_reset -Xlinker --wrap=mj_loadXML)
 LDFLAGS_test_run = -Wl,--wrap=uf_train,--wrap=uf_evaluate_start,--wrap=uf_env_create,--wrap=uf_env_step

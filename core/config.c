@@ -296,7 +296,7 @@ void uf_axes_free(UfAxes* axes) {
     while (axes->count) drop_axis(axes, axes->axes[0].param);
 }
 
-static UfStatus add_axis_value(UfAxis* axis, const UfConfig* config, Piece list) {
+static UfStatus add_axis_value(UfAxis* axis, const void* config, Piece list) {
     char value[UF_STRING_BYTES];
     uf_param_format(config, axis->param, value, sizeof value);
     for (int i = 0; i < axis->num_values; i++)
@@ -308,13 +308,27 @@ static UfStatus add_axis_value(UfAxis* axis, const UfConfig* config, Piece list)
     return UF_OK;
 }
 
-// Makes an axis of a list; config, a UfConfig, gets its first value.
-static UfStatus add_axis(void* into, UfAxes* axes, const UfParam* param, const cJSON* list, const char* text,
-                         size_t length) {
-    UfConfig* config = into;
+// Each value of a list in turn to `value`, a copy of config, which gets the first.
+static UfStatus fill_axis(UfAxis* axis, const UfTable* table, void* config, void* value, const cJSON* list,
+                          const char* text, size_t length) {
+    Piece piece = piece_of(text, length);
+    const cJSON* item;
+    memcpy(value, config, table->bytes);
+    cJSON_ArrayForEach(item, list) {
+        if (cJSON_IsArray(item)) return wrong_type(axis->param, piece, "a list of lists");
+        UF_TRY(set_item(value, axis->param, item, text, length));
+        UF_TRY(add_axis_value(axis, value, piece));
+        if (axis->num_values == 1) memcpy(config, value, table->bytes);
+    }
+    return UF_OK;
+}
+
+// Makes an axis of a list; config gets its first value.
+static UfStatus add_axis(const UfTable* table, void* config, UfAxes* axes, const UfParam* param,
+                         const cJSON* list, const char* text, size_t length) {
     Piece piece = piece_of(text, length);
     int num_values = cJSON_GetArraySize(list);
-    const cJSON* item;
+    char* value;
     if (param->scope == UF_SCOPE_RUN)
         return UF_FAIL(UF_ERR_CONFIG,
                        "%s: %s is a list, but it is no hyperparameter of the method; a sweep needs one value",
@@ -329,14 +343,10 @@ static UfStatus add_axis(void* into, UfAxes* axes, const UfParam* param, const c
     UfAxis* axis = &axes->axes[axes->count++];
     *axis = (UfAxis){.param = param};
     UF_TRY(UF_ALLOC(&axis->values, num_values, "an axis"));
-    UfConfig value = *config;
-    cJSON_ArrayForEach(item, list) {
-        if (cJSON_IsArray(item)) return wrong_type(param, piece, "a list of lists");
-        UF_TRY(set_item(&value, param, item, text, length));
-        UF_TRY(add_axis_value(axis, &value, piece));
-        if (axis->num_values == 1) *config = value;
-    }
-    return UF_OK;
+    UF_TRY(UF_ALLOC(&value, table->bytes, "a config"));
+    const UfStatus status = fill_axis(axis, table, config, value, list, text, length);
+    uf_free(value);
+    return status;
 }
 
 // ---- JSON ----
@@ -581,7 +591,7 @@ static UfStatus read_member(const UfTable* table, void* config, UfAxes* axes, co
         if (strcmp(other->string, item->string) == 0) return fail_duplicate(source, root, other, m);
     const UfParam* param = uf_table_find(table, item->string);
     if (param && axes && cJSON_IsArray(item))
-        return add_axis(config, axes, param, item, m->value, (size_t)(m->end - m->value));
+        return add_axis(table, config, axes, param, item, m->value, (size_t)(m->end - m->value));
     if (param) return set_item(config, param, item, m->value, (size_t)(m->end - m->value));
     Piece name = piece_of(item->string, strlen(item->string));
     if (item->string[0] != '_') return unknown_name(table, name.text);
@@ -656,8 +666,12 @@ UfStatus uf_config_load(UfConfig* config, const char* path) {
     return uf_table_load(&uf_config_table, config, path);
 }
 
+UfStatus uf_table_load_axes(const UfTable* table, void* config, UfAxes* axes, const char* path) {
+    return load_file(table, config, axes, path);
+}
+
 UfStatus uf_config_load_axes(UfConfig* config, UfAxes* axes, const char* path) {
-    return load_file(&uf_config_table, config, axes, path);
+    return uf_table_load_axes(&uf_config_table, config, axes, path);
 }
 
 // `"text"` as JSON.
@@ -698,19 +712,22 @@ UfStatus uf_config_json(const UfConfig* config, char** json) {
 
 // ---- config ----
 
-// Text of the command line: as in JSON, but strings have no quotes.
-static UfStatus set_from_text(void* config, UfAxes* axes, const UfParam* param, const Source* source) {
+// Text of the command line: as in JSON, but strings have no quotes except in a list.
+static UfStatus set_from_text(const UfTable* table, void* config, UfAxes* axes, const UfParam* param,
+                              const Source* source) {
     Piece value = piece_of(source->text, source->length);
-    if (param->type == UF_TYPE_STRING || param->type == UF_TYPE_ENUM)
-        return set_text(config, param, source->text, value);
+    const bool wants_text = param->type == UF_TYPE_STRING || param->type == UF_TYPE_ENUM;
+    const bool may_be_list = axes && *source->text == '[' && param->scope != UF_SCOPE_RUN;
+    if (wants_text && !may_be_list) return set_text(config, param, source->text, value);
     Scan scan = {.source = source};
     if (scan_all(&scan) != UF_OK)
-        return wrong_type(param, *source->text ? value : piece_of("''", 2),
-                          param->type == UF_TYPE_BOOL ? "not a truth value" : "not a number");
+        return wants_text ? set_text(config, param, source->text, value)
+                          : wrong_type(param, *source->text ? value : piece_of("''", 2),
+                                       param->type == UF_TYPE_BOOL ? "not a truth value" : "not a number");
     cJSON* item = read_json(source);
     if (!item) return UF_FAIL(UF_ERR_MEMORY, "out of memory while reading the value of %s", param->name);
     UfStatus status = axes && cJSON_IsArray(item)
-                          ? add_axis(config, axes, param, item, source->text, source->length)
+                          ? add_axis(table, config, axes, param, item, source->text, source->length)
                           : set_item(config, param, item, source->text, source->length);
     cJSON_Delete(item);
     return status;
@@ -753,7 +770,7 @@ static UfStatus set_value(const UfTable* table, void* config, UfAxes* axes, cons
     UfStatus status = param ? check_bytes(&source) : unknown_name(table, piece_of(name, strlen(name)).text);
     if (status != UF_OK && param) return UF_FAIL(status, "%s (the value of %s)", uf_error(), name);
     if (status == UF_OK && axes) drop_axis(axes, param);
-    if (status == UF_OK) status = set_from_text(config, axes, param, &source);
+    if (status == UF_OK) status = set_from_text(table, config, axes, param, &source);
     return status == UF_OK ? UF_OK : uf_fail_prefix(status, "--set");
 }
 
@@ -765,8 +782,13 @@ UfStatus uf_table_set(const UfTable* table, void* config, const char* name, cons
     return set_value(table, config, NULL, name, value);
 }
 
+UfStatus uf_table_set_axis(const UfTable* table, void* config, UfAxes* axes, const char* name,
+                           const char* value) {
+    return set_value(table, config, axes, name, value);
+}
+
 UfStatus uf_config_set_axis(UfConfig* config, UfAxes* axes, const char* name, const char* value) {
-    return set_value(&uf_config_table, config, axes, name, value);
+    return uf_table_set_axis(&uf_config_table, config, axes, name, value);
 }
 
 UfStatus uf_config_get(const UfConfig* config, const char* name, char* buffer, size_t buffer_bytes) {

@@ -109,8 +109,11 @@ typedef struct UfAxes {
     int count;
 } UfAxes;
 
-// As uf_config_load and uf_config_set, but a list becomes an axis, and config gets its first value; --set of one
+// As uf_table_load and uf_table_set, but a list becomes an axis, and config gets its first value; --set of one
 // value takes an axis away. Only what shapes a run can be one: RUN fields are refused by name. Free axes in any case.
+UfStatus uf_table_load_axes(const UfTable* table, void* config, UfAxes* axes, const char* path);
+UfStatus uf_table_set_axis(const UfTable* table, void* config, UfAxes* axes, const char* name,
+                           const char* value);
 UfStatus uf_config_load_axes(UfConfig* config, UfAxes* axes, const char* path);
 UfStatus uf_config_set_axis(UfConfig* config, UfAxes* axes, const char* name, const char* value);
 void uf_axes_free(UfAxes* axes);

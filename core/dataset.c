@@ -1021,7 +1021,7 @@ static UfStatus describe(UfText* text, const UfDataset* d, const Findings* f) {
     uf_text_add(text, "episodes      %lld%s: %lld terminals, %lld timeouts\n", (long long)d->num_episodes,
                 d->unfinished_tail ? " (the last is unfinished)" : "", (long long)d->num_terminals,
                 (long long)d->num_timeouts);
-    UF_TRY(describe_episodes(text, d));
+    if (!d->is_distilled) UF_TRY(describe_episodes(text, d));  // whose rows are no episodes, and have no rewards
     uf_text_add(text, "not finite    %lld numbers%s%s\n", (long long)f->num_nonfinite,
                 f->num_nonfinite ? "; " : "", f->first);
     uf_text_add(text, "out of range  %lld numbers in actions beyond [-1, 1]", (long long)f->num_outside);

@@ -44,7 +44,7 @@ typedef struct Look {
     const char* kinds[UF_RULE_MAX_ACTIONS];
     // The state that an observation is of; *radius: how long the vectors were of which only the angle can be shown.
     void (*pose)(const UfEnvSpec* spec, const float* obs, double* state, double* radius);
-    Limits reach, drawn;  // where episodes get to; what is drawn beyond is clamped to
+    Limits reach, drawn;  // where episodes go on; what drawings are clamped to
 } Look;
 
 static void pose_state(const UfEnvSpec* spec, const float* obs, double* state, double* radius) {
@@ -87,6 +87,11 @@ static void pose_mujoco(const UfEnvSpec* spec, const float* obs, double* state, 
 #define CAR_LIMITS                                         \
     {                                                      \
         {-1.2, -0.07, -ANY, -ANY}, { 0.6, 0.07, ANY, ANY } \
+    }
+// Of what hops or walks: x, height and lean of the torso. Lower it would be drawn below the floor.
+#define TORSO_DRAWN                                     \
+    {                                                   \
+        {-ANY, 0.5, -ANY, -ANY}, { ANY, 1.8, ANY, ANY } \
     }
 #define CAR_DRAWN                                        \
     {                                                    \
@@ -142,7 +147,7 @@ static const Look looks[] = {
      .height = 140,
      .features = {"x", "y", "x velocity", "y velocity"},
      .pose = pose_state,
-     .reach = EVERYWHERE,
+     .reach = EVERYWHERE,  // and its maze: measure_limits
      .drawn = EVERYWHERE},
 #ifndef UF_NO_MUJOCO
     {.ops = &uf_mujoco_ops,
@@ -151,7 +156,9 @@ static const Look looks[] = {
      .height = 170,
      .features = {"height", "torso", "thigh", "leg", "foot", "x vel.", "z vel.", "torso vel.", "thigh vel.",
                   "leg vel.", "foot vel."},
-     .pose = pose_mujoco},
+     .pose = pose_mujoco,
+     .reach = {{-ANY, 0.7, -0.2, -ANY}, {ANY, ANY, 0.2, ANY}},
+     .drawn = TORSO_DRAWN},
     {.ops = &uf_mujoco_ops,
      .model = UF_MUJOCO_HALFCHEETAH,
      .width = 200,
@@ -159,7 +166,9 @@ static const Look looks[] = {
      .features = {"height", "torso", "b. thigh", "b. shin", "b. foot", "f. thigh", "f. shin", "f. foot",
                   "x vel.", "z vel.", "torso vel.", "b. thigh vel.", "b. shin vel.", "b. foot vel.",
                   "f. thigh vel.", "f. shin vel.", "f. foot vel."},
-     .pose = pose_mujoco},
+     .pose = pose_mujoco,
+     .reach = EVERYWHERE,
+     .drawn = {{-ANY, -0.4, -ANY, -ANY}, {ANY, 1, ANY, ANY}}},
     {.ops = &uf_mujoco_ops,
      .model = UF_MUJOCO_WALKER2D,
      .width = 170,
@@ -167,14 +176,24 @@ static const Look looks[] = {
      .features = {"height", "torso", "r. thigh", "r. leg", "r. foot", "l. thigh", "l. leg", "l. foot",
                   "x vel.", "z vel.", "torso vel.", "r. thigh vel.", "r. leg vel.", "r. foot vel.",
                   "l. thigh vel.", "l. leg vel.", "l. foot vel."},
-     .pose = pose_mujoco},
-    {.ops = &uf_mujoco_ops, .model = UF_MUJOCO_ANT, .width = 200, .height = 170, .pose = pose_mujoco},
+     .pose = pose_mujoco,
+     .reach = {{-ANY, 0.8, -1, -ANY}, {ANY, 2, 1, ANY}},
+     .drawn = TORSO_DRAWN},
+    {.ops = &uf_mujoco_ops,
+     .model = UF_MUJOCO_ANT,
+     .width = 200,
+     .height = 170,
+     .pose = pose_mujoco,
+     .reach = {{-ANY, -ANY, 0.2, -ANY}, {ANY, ANY, 1, ANY}},
+     .drawn = {{-ANY, -ANY, 0.2, -ANY}, {ANY, ANY, 1.2, ANY}}},
     {.ops = &uf_mujoco_ops,
      .model = UF_MUJOCO_INVERTEDPENDULUM,
      .width = 200,
      .height = 150,
      .features = {"position", "angle", "velocity", "angular vel."},
-     .pose = pose_mujoco},
+     .pose = pose_mujoco,
+     .reach = {{-1, -0.2, -ANY, -ANY}, {1, 0.2, ANY, ANY}},
+     .drawn = {{-1, -ANY, -ANY, -ANY}, {1, ANY, ANY, ANY}}},
 #endif
 };
 
@@ -196,13 +215,16 @@ enum {
     GAP = 8,
     CAPTION = 22,       // below a pose
     PAGE_WIDTH = 1280,  // wider than this, what is next to each other goes below
-    CELL_WIDTH = 54,    // of the table
+    CELL_WIDTH = 50,    // of the table, with numbers
+    THIN_WIDTH = 10,    // without, at least
     CELL_HEIGHT = 20,
     MAX_NUMBERS = 48,    // features with which the table has numbers
     TABLE_HEIGHT = 720,  // of one with more
+    POSES_WIDTH = 850,   // of poses with a table beside them
     MAX_BESIDE = 8,      // rows up to which the table is beside the poses
     LEGEND = 34,         // below the table
-    LINE = 19,           // of a note
+    LEGEND_WIDTH = 240,
+    LINE = 19,  // of a note
     MAX_NOTES = 4,
     IMAGE_SIDE = 8,  // at least, of what is taken for an image
     GRID = 10,       // MinAtar's side
@@ -218,7 +240,8 @@ typedef struct Sheet {
     UfCanvas canvas;
     double cell_width, cell_height;  // of a pose or grid, with its caption
     int columns;                     // of these
-    double table_x, table_y, label_width, row_height;
+    Limits reach, drawn;
+    double table_x, table_y, label_width, row_height, column_width;
     int band;  // columns of the table that are side by side
     double table_width, band_height;
     double width, height, notes_y;
@@ -291,14 +314,19 @@ static void add_note(Sheet* s, const char* text) {
     if (s->num_notes < MAX_NOTES) snprintf(s->notes[s->num_notes++], sizeof s->notes[0], "%s", text);
 }
 
+// Few poses are drawn larger, many smaller.
 static void measure_pictures(Sheet* s) {
     const int D = s->d->rows;
-    s->cell_width = s->look     ? s->look->width
+    const double scale = D <= 4 ? 1.2 : D <= 16 ? 1 : 0.72;
+    s->cell_width = s->look     ? round(scale * s->look->width)
                     : s->planes ? 204
                                 : fmax(56, s->side * fmax(1, floor(112.0 / s->side)));
-    s->cell_height = (s->look ? s->look->height : s->cell_width) + CAPTION;
+    s->cell_height = (s->look ? round(scale * s->look->height) : s->cell_width) + CAPTION;
     s->columns = (int)fmax(1, floor((PAGE_WIDTH - 2 * MARGIN + GAP) / (s->cell_width + GAP)));
-    if (has_table(s) && D <= MAX_BESIDE) s->columns = D <= 2 ? 1 : D <= 6 ? 2 : 3;
+    if (has_table(s) && D <= MAX_BESIDE) {
+        const int wanted = D <= 3 ? D : (D + 1) / 2;
+        s->columns = wanted * s->cell_width <= POSES_WIDTH ? wanted : 2;
+    }
     if (s->columns > D) s->columns = D;
 }
 
@@ -312,9 +340,11 @@ static void measure_table(Sheet* s, cairo_t* c) {
     s->label_width = fmax(s->label_width, 70);
     s->row_height = has_numbers(s) ? CELL_HEIGHT : fmax(2, floor((double)TABLE_HEIGHT / table_rows(s)));
     const double room = PAGE_WIDTH - 2 * MARGIN - s->label_width;
-    const int most = (int)floor(room / CELL_WIDTH), bands = (s->d->rows + most - 1) / most;
+    s->column_width =
+        has_numbers(s) ? CELL_WIDTH : fmin(CELL_WIDTH, fmax(THIN_WIDTH, floor(room / s->d->rows)));
+    const int most = (int)floor(room / s->column_width), bands = (s->d->rows + most - 1) / most;
     s->band = (s->d->rows + bands - 1) / bands;
-    s->table_width = s->label_width + s->band * CELL_WIDTH;
+    s->table_width = s->label_width + fmax(s->band * s->column_width, LEGEND_WIDTH);
     s->band_height = CELL_HEIGHT + table_rows(s) * s->row_height + 6;
 }
 
@@ -341,7 +371,8 @@ static void measure(Sheet* s, cairo_t* c) {
     }
     s->notes_y = bottom + GAP;
     s->width = fmax(right + MARGIN, 480);
-    s->height = s->notes_y + MAX_NOTES * LINE + GAP;
+    // A renderer that is not there is known of when it was asked.
+    s->height = s->notes_y + (s->num_notes + (s->spec && s->spec->ops == &uf_mujoco_ops)) * LINE + GAP;
 }
 
 // ---- colours ----
@@ -389,12 +420,10 @@ static void clamp(const Limits* limits, int count, double* state) {
         state[i] = fmin(fmax(state[i], limits->low[i]), limits->high[i]);
 }
 
-static bool is_plain(const Sheet* s) { return s->spec->state_dim <= UF_ENV_STATE; }
-
 static UfStatus draw_state(Sheet* s, const double* state, const float* action) {
     double shown[MAX_STATE];
     memcpy(shown, state, sizeof shown);
-    if (is_plain(s)) clamp(&s->look->drawn, s->spec->state_dim, shown);
+    clamp(&s->drawn, s->spec->state_dim, shown);
     uf_env_set_state(s->env, shown, NULL);
     s->canvas.action = action;
     cairo_save(s->canvas.cairo);
@@ -424,8 +453,7 @@ static UfStatus draw_ahead(Sheet* s, const double* state, const float* action) {
 // Torques as bars from the middle line, full length 1.
 static void draw_bars(cairo_t* c, const Sheet* s, int row) {
     const int count = s->d->action_dim;
-    const double width = 9, height = 30, x = s->look->width - count * (width + 2) - 4,
-                 middle = 6 + height / 2;
+    const double width = 9, height = 30, x = s->cell_width - count * (width + 2) - 4, middle = 6 + height / 2;
     cairo_set_source_rgba(c, 1, 1, 1, 0.75);
     cairo_rectangle(c, x - 3, 3, count * (width + 2) + 4, height + 6);
     cairo_fill(c);
@@ -440,13 +468,20 @@ static void draw_bars(cairo_t* c, const Sheet* s, int row) {
     cairo_fill(c);
 }
 
-static UfStatus draw_pose(Sheet* s, int row, bool* beyond, double* radius) {
-    cairo_t* c = s->canvas.cairo;
-    double state[MAX_STATE] = {0};
-    float obs[MAX_STATE], action[MAX_STATE];
+// The state that a row is of; whether episodes go on there.
+static bool find_state(const Sheet* s, int row, double state[MAX_STATE], double* radius) {
+    float obs[MAX_STATE];
+    memset(state, 0, MAX_STATE * sizeof *state);
     for (int j = 0; j < s->d->obs_dim; j++) obs[j] = (float)observed(s, row, j);
     s->look->pose(s->spec, obs, state, radius);
-    *beyond = is_plain(s) && !is_within(&s->look->reach, s->spec->state_dim, state);
+    return is_within(&s->reach, s->spec->state_dim, state);
+}
+
+static UfStatus draw_pose(Sheet* s, int row, bool* beyond, double* radius) {
+    cairo_t* c = s->canvas.cairo;
+    double state[MAX_STATE];
+    float action[MAX_STATE];
+    *beyond = !find_state(s, row, state, radius);
     uf_env_scale_action(s->spec, label_of(s, row), action);
     if (s->look->steps) UF_TRY(draw_ahead(s, state, action));
     UF_TRY(draw_state(s, state, action));
@@ -491,10 +526,10 @@ static void draw_caption(cairo_t* c, const Sheet* s, int row, bool beyond, doubl
     else
         text[0] = 0;
     if (isfinite(radius)) snprintf(text + strlen(text), sizeof text - strlen(text), ", radius %.2g", radius);
-    text_within(c, text, s->cell_width - 6, y, 1, 12, s->cell_width - 60);
+    text_within(c, text, s->cell_width - 6, y, 1, 12, s->cell_width - (beyond ? 112 : 34));
     if (!beyond) return;
-    cairo_set_source_rgb(c, 0.84, 0.37, 0);
-    text_within(c, "beyond reach", s->cell_width - 6, 15, 1, 11, s->cell_width - 12);
+    cairo_set_source_rgb(c, 0.78, 0.33, 0);
+    text_within(c, "beyond reach", 26, y, 0, 11, 76);
 }
 
 static UfStatus draw_picture(Sheet* s, cairo_t* c, int row) {
@@ -518,11 +553,6 @@ static UfStatus draw_picture(Sheet* s, cairo_t* c, int row) {
     else
         draw_image(c, s, row);
     cairo_restore(c);
-    if (beyond)
-        add_note(s,
-                 "beyond reach: no episode gets to this state; its numbers are as they were found, its "
-                 "drawing is at the "
-                 "limit");
     draw_caption(c, s, row, beyond, radius);
     set_grey(c, 0.75);
     cairo_set_line_width(c, 1);
@@ -537,7 +567,7 @@ static UfStatus draw_picture(Sheet* s, cairo_t* c, int row) {
 static void draw_cell(cairo_t* c, const Sheet* s, double x, double y, double colour, double number) {
     char text[32];
     const bool light = set_diverging(c, colour);
-    cairo_rectangle(c, x, y, CELL_WIDTH, s->row_height);
+    cairo_rectangle(c, x, y, s->column_width, s->row_height);
     cairo_fill(c);
     if (!has_numbers(s)) return;
     set_grey(c, light ? 1 : 0.1);
@@ -548,7 +578,7 @@ static void draw_cell(cairo_t* c, const Sheet* s, double x, double y, double col
 static void draw_kind(cairo_t* c, const Sheet* s, double x, double y, int kind) {
     char name[16];
     set_kind(c, kind);
-    cairo_rectangle(c, x, y, CELL_WIDTH, s->row_height);
+    cairo_rectangle(c, x, y, s->column_width, s->row_height);
     cairo_fill(c);
     if (!has_numbers(s)) return;
     set_grey(c, 0.1);
@@ -562,8 +592,7 @@ static void draw_labels(cairo_t* c, const Sheet* s, double y) {
     char text[24];
     for (int j = 0; j < table_rows(s); j++) {
         const int action = j - s->d->obs_dim;
-        if (action < 0 && j % every) continue;
-        if (action > 0 && action % every) continue;
+        if (action < 0 ? j % every || action > -every : action % every) continue;
         set_grey(c, action < 0 ? 0.3 : 0.1);
         if (action < 0)
             feature_name(s, j, text);
@@ -578,15 +607,17 @@ static void draw_labels(cairo_t* c, const Sheet* s, double y) {
 
 static void draw_band(cairo_t* c, const Sheet* s, int first, int count, double y) {
     const int S = s->d->obs_dim, A = s->d->action_dim;
-    const double left = s->table_x + s->label_width, top = y + CELL_HEIGHT;
+    const double left = s->table_x + s->label_width, top = y + CELL_HEIGHT,
+                 right = left + count * s->column_width;
+    const int every = (int)ceil(26 / s->column_width);
     char text[16];
     draw_labels(c, s, top);
     for (int k = 0; k < count; k++) {
         const int row = first + k;
-        const double x = left + k * CELL_WIDTH;
+        const double x = left + k * s->column_width;
         set_grey(c, 0.45);
         snprintf(text, sizeof text, "%d", row);
-        text_within(c, text, x + CELL_WIDTH / 2.0, top - 6, 0.5, 12, CELL_WIDTH - 4);
+        if (k % every == 0) text_within(c, text, x + s->column_width / 2, top - 6, 0.5, 12, 40);
         for (int j = 0; j < S; j++)
             draw_cell(c, s, x, top + j * s->row_height, (double)state_of(s, row)[j] / s->limit,
                       observed(s, row, j));
@@ -599,13 +630,13 @@ static void draw_band(cairo_t* c, const Sheet* s, int first, int count, double y
     set_grey(c, 0.88);
     cairo_set_line_width(c, 1);
     for (int k = 0; k <= count; k++) {
-        cairo_move_to(c, left + k * CELL_WIDTH + 0.5, top);
-        cairo_line_to(c, left + k * CELL_WIDTH + 0.5, top + table_rows(s) * s->row_height);
+        cairo_move_to(c, left + k * s->column_width + 0.5, top);
+        cairo_line_to(c, left + k * s->column_width + 0.5, top + table_rows(s) * s->row_height);
     }
     cairo_stroke(c);
     set_grey(c, 0.3);
     cairo_move_to(c, left, top + S * s->row_height + 0.5);
-    cairo_line_to(c, left + count * CELL_WIDTH, top + S * s->row_height + 0.5);
+    cairo_line_to(c, right, top + S * s->row_height + 0.5);
     cairo_stroke(c);
 }
 
@@ -641,11 +672,9 @@ static void draw_title(cairo_t* c, const Sheet* s) {
     char text[512], more[64] = "";
     set_grey(c, 0.1);
     uf_page_font(c, 17, true);
-    snprintf(text, sizeof text, "%.200s: %d state-action %s",
-             d->env_id[0] ? d->env_id
-             : s->side    ? "images"
-                          : "no environment",
-             d->rows, d->rows == 1 ? "pair" : "pairs");
+    const char* name = d->env_id[0] ? d->env_id : s->side ? "Images" : "Distilled dataset";
+    const char* what = s->side ? "labelled image" : "state-action pair";
+    snprintf(text, sizeof text, "%.200s: %d %s%s", name, d->rows, what, d->rows == 1 ? "" : "s");
     uf_page_text(c, text, MARGIN, 29, 0);
     if (!isnan(d->fitness))
         snprintf(more, sizeof more, "fitness %.6g in generation %lld, ", d->fitness,
@@ -662,7 +691,7 @@ static UfStatus draw_page(cairo_t* c, void* user) {
     draw_title(c, s);
     for (int i = 0; i < s->d->rows && has_pictures(s); i++) UF_TRY(draw_picture(s, c, i));
     if (has_table(s)) draw_table(c, s);
-    if (s->canvas.note[0]) add_note(s, s->canvas.note);
+    if (s->canvas.note[0]) add_note(s, s->canvas.note);  // there is room, see measure
     set_grey(c, 0.4);
     for (int i = 0; i < s->num_notes; i++)
         text_within(c, s->notes[i], MARGIN, s->notes_y + LINE * (i + 1) - 4, 0, 12, s->width - 2 * MARGIN);
@@ -686,19 +715,45 @@ static void choose(Sheet* s) {
         add_note(s, uf_error());
 }
 
+// A maze ends at its outer walls.
+static void measure_limits(Sheet* s) {
+    s->reach = s->look->reach;
+    s->drawn = s->look->drawn;
+    if (s->look->ops != &uf_maze_ops) return;
+    const UfMazeGrid grid = uf_maze_grid(s->spec->details);
+    const int sides[] = {grid.num_rows, grid.num_columns};
+    for (int i = 0; i < 2; i++) {
+        s->reach.low[i] = s->drawn.low[i] = 0;
+        s->reach.high[i] = s->drawn.high[i] = sides[i] - 1;
+    }
+}
+
 static UfStatus show(Sheet* s, const char* path) {
+    double state[MAX_STATE], radius;
     char text[128];
     choose(s);
     s->hard = is_hard(s);
     for (int64_t i = 0; i < (int64_t)s->d->rows * s->d->obs_dim; i++)
         s->limit = fmax(s->limit, fabs((double)s->d->states[i]));
     if (!(s->limit > 0)) s->limit = 1;
-    if (s->look) UF_TRY(uf_env_create(&s->env, s->spec->name));
+    if (s->look) {
+        UF_TRY(uf_env_create(&s->env, s->spec->name));
+        measure_limits(s);
+    }
     if (s->look && s->look->steps) {
         snprintf(text, sizeof text, "faint: %d %s (%.2g s) later under that action", s->look->steps,
                  s->look->steps == 1 ? "step" : "steps", s->look->steps * s->spec->step_seconds);
         add_note(s, text);
     }
+    if (s->planes)
+        add_note(s, "a colour a plane; filled: above 0, hollow: below; the larger, the further from it");
+    bool beyond = false;
+    for (int i = 0; i < s->d->rows && s->look; i++) beyond = beyond || !find_state(s, i, state, &radius);
+    if (beyond)
+        add_note(s,
+                 "beyond reach: no episode goes on in such a state; its numbers are as they were found, its "
+                 "drawing is where "
+                 "it can be drawn");
     cairo_surface_t* none = cairo_image_surface_create(CAIRO_FORMAT_A8, 1, 1);
     cairo_t* c = cairo_create(none);
     measure(s, c);

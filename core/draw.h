@@ -27,9 +27,9 @@ UfDrawFn uf_draw_acrobot, uf_draw_maze;
 UfDrawFn uf_draw_mujoco;
 // draw_minatar.c
 UfDrawFn uf_draw_minatar;
-// Any array of the shape of a MinAtar observation, (10, 10, planes), as large as the canvas lets a square be: where all is
-// 0 or 1 a coloured cell a bit, as in the game; else each cell shows its planes as squares side by side whose area goes
-// with the size of the number (the largest of the array fills its place), filled above zero and hollow below.
+// Any array of the shape of a MinAtar observation, (10, 10, planes), as large as the canvas lets a square be. Where all
+// is 0 or 1: a coloured cell a bit, as in the game. Else each cell shows its planes as squares side by side whose area
+// goes with the size of the number (the largest finite one fills its place), filled above zero and hollow below.
 // Errors: UF_ERR_ARGUMENT: fewer than 1 or more than UF_DRAW_MINATAR_PLANES planes.
 enum { UF_DRAW_MINATAR_PLANES = 9 };
 UfStatus uf_draw_minatar_obs(UfCanvas* canvas, int planes, const float* obs);

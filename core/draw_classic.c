@@ -110,7 +110,8 @@ UfStatus uf_draw_cart_pole(UfCanvas* canvas, const UfEnv* env) {
 
 static double hill(double x) { return 0.45 * sin(3 * x) + 0.55; }
 
-static UfStatus draw_mountain_car(UfCanvas* canvas, const UfEnv* env, double goal) {
+// push: from -1 to 1, an arrow above the car.
+static UfStatus draw_mountain_car(UfCanvas* canvas, const UfEnv* env, double goal, double push) {
     cairo_t* c = canvas->cairo;
     double x = env->state[0], slope = atan(3 * 0.45 * cos(3 * x));
     set_world(canvas, -1.2, -0.05, 0.6, 1.25);
@@ -139,15 +140,25 @@ static UfStatus draw_mountain_car(UfCanvas* canvas, const UfEnv* env, double goa
     set_colour(c, 128, 128, 128);
     disc(c, -0.035, 0.024, 0.024);
     disc(c, 0.035, 0.024, 0.024);
+    if (fabs(push) < 0.02) return UF_OK;
+    double side = push > 0 ? 1 : -1, end = 0.15 * push;
+    set_colour(c, 204, 77, 77);
+    line(c, 0, 0.13, end, 0.13, 0.016);
+    cairo_move_to(c, end, 0.165);
+    cairo_line_to(c, end, 0.095);
+    cairo_line_to(c, end + side * 0.06, 0.13);
+    cairo_close_path(c);
+    cairo_fill(c);
     return UF_OK;
 }
 
 UfStatus uf_draw_mountain_car(UfCanvas* canvas, const UfEnv* env) {
-    return draw_mountain_car(canvas, env, 0.5);
+    return draw_mountain_car(canvas, env, 0.5, canvas->action ? (double)canvas->action[0] - 1 : 0);
 }
 
 UfStatus uf_draw_mountain_car_continuous(UfCanvas* canvas, const UfEnv* env) {
-    return draw_mountain_car(canvas, env, 0.45);
+    double push = canvas->action ? fmax(-1, fmin(1, (double)canvas->action[0])) : 0;
+    return draw_mountain_car(canvas, env, 0.45, push);
 }
 
 // ---- acrobot ----
@@ -168,6 +179,8 @@ UfStatus uf_draw_acrobot(UfCanvas* canvas, const UfEnv* env) {
         set_colour(c, 204, 180, 0);
         disc(c, x[i], y[i], 0.1);
     }
+    cairo_translate(c, x[1], y[1]);  // where the torque is
+    if (canvas->action) draw_torque(c, (double)canvas->action[0] - 1);
     return UF_OK;
 }
 

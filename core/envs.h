@@ -26,8 +26,8 @@ typedef struct UfEnvSpec {
     int state_dim;     // doubles of get/set state, internal clock excluded.   0: gridworlds, see navix.h
     bool has_scores;
     double score_min, score_max;  // returns of score 0 (random) and 100 (expert)
-    const char*
-        termination_rule;  // of model rollouts: a name that uf_termination_rule knows.   NULL: gridworlds, MinAtar
+    // of model rollouts: a name that uf_termination_rule knows.   NULL: there is none (gridworlds, MinAtar)
+    const char* termination_rule;
     double skill_power;   // controllers mix skill^skill_power of the script with noise: returns rise evenly
     const UfEnvOps* ops;  // what it does, from its own file
     const void* details;  // what ops want to know: a maze, reset bounds.   Nullable

@@ -15,15 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../kernels_cpu.h"
 #include "philox.h"
 
-// Loops over numbers are compiled for several instruction sets, chosen when the program starts; with -ffp-contract=off
-// (Makefile) and without functions of libm they have the same bits on all of them.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(UF_NO_CLONES)
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define CLONES
-#endif
+// Loops are compiled for several instruction sets (CLONES); with -ffp-contract=off (Makefile) and without functions of libm
+// they have the same bits on all of them.
 
 // Noise comes in chunks of CHUNK dimensions, LANES blocks of Philox; a walk over dimensions takes WALK of them at a time,
 // so that its sums stay in the fastest cache.
@@ -49,7 +45,7 @@ struct UfEs {
 // ---- noise ----
 
 // -2 ln u and the root of it, for u in (0, 1). ln by Cephes's polynomial (Moshier, logf.c): relative error below 1e-7.
-static inline float normal_radius(float u) {
+INLINE float normal_radius(float u) {
     union {
         float f;
         int32_t i;
@@ -73,7 +69,7 @@ static inline float normal_radius(float u) {
 
 // Cosine and sine of the angle that the upper 23 bits of a word name, as a share of a turn: an octant by the bits, then
 // Cephes's polynomials up to pi / 4.
-static inline void turn(uint32_t word, float* cosine, float* sine) {
+INLINE void turn(uint32_t word, float* cosine, float* sine) {
     const int32_t n = (int32_t)(word >> 9), quarter = (n + (1 << 20)) >> 21;
     const float t = ((float)(n - quarter * (1 << 21)) + 0.5f) * (6.28318530717958647692f / 8388608),
                 z = t * t;

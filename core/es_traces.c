@@ -136,10 +136,10 @@ static double beta_rounding(double beta) { return fabs((double)(1 - (float)beta)
 
 typedef struct Replay {
     UfEs* es;
-    float *noise, *x;                // of all generations; of one
-    double *fitness, *numbers;       // of all generations; room for one's candidates
-    double* expected[NUM_COMPARED];  // NULL: not recorded
-    int64_t size[NUM_COMPARED];      // of a generation
+    float *noise, *x;                   // of all generations; of one
+    double *mean0, *fitness, *numbers;  // the start; of all generations; room for one's candidates
+    double* expected[NUM_COMPARED];     // NULL: not recorded
+    int64_t size[NUM_COMPARED];         // of a generation
     double worst[NUM_COMPARED];
     double sum_size, square_size;  // S and S^2, averaged as m and v are
 } Replay;
@@ -148,7 +148,6 @@ static UfStatus replay_read(Replay* p, const Recording* r) {
     const int64_t G = r->generations, P = r->popsize, n = r->dims, rows = uf_es_num_noise(p->es);
     const bool adam = r->options.strategy == UF_ES_OPENES;
     UF_TRY(read_array(r, "noise", UF_H5_FLOAT, &p->noise, G, rows, n));
-    UF_TRY(read_array(r, "fitness", UF_H5_DOUBLE, &p->fitness, G, P, 0));
     for (int k = 0; k < (adam ? NUM_COMPARED : ADAM_M); k++) {
         const bool vector = k == MEAN || k == SIGMA || k == BEST_MEMBER || k == ADAM_M || k == ADAM_V;
         const int64_t d1 = k == X || k == SHAPED ? P : vector ? n : 0, d2 = k == X ? n : 0;
@@ -209,14 +208,6 @@ static UfStatus replay_generation(Replay* p, const Recording* r, int64_t g) {
     return UF_OK;
 }
 
-static UfStatus start(Replay* p, const Recording* r) {
-    double* mean = NULL;
-    UfStatus status = read_array(r, "mean0", UF_H5_DOUBLE, &mean, r->dims, 0, 0);
-    if (status == UF_OK) uf_es_set_mean(p->es, mean);
-    uf_free(mean);
-    return status;
-}
-
 static UfStatus compare_weights(const Replay* p, const Recording* r, double* worst) {
     double *expected = NULL, *ours = NULL;
     UfStatus status = read_array(r, "weights", UF_H5_DOUBLE, &expected, r->popsize, 0, 0);
@@ -232,8 +223,11 @@ static UfStatus compare_weights(const Replay* p, const Recording* r, double* wor
 
 static UfStatus replay_search(Replay* p, const Recording* r, UfReport* report) {
     char check[64];
+    // first what shows that the attributes mean it, as all memory goes by them
+    UF_TRY(read_array(r, "mean0", UF_H5_DOUBLE, &p->mean0, r->dims, 0, 0));
+    UF_TRY(read_array(r, "fitness", UF_H5_DOUBLE, &p->fitness, r->generations, r->popsize, 0));
     UF_TRY(uf_es_create(&p->es, &r->options));
-    UF_TRY(start(p, r));
+    uf_es_set_mean(p->es, p->mean0);
     UF_TRY(replay_read(p, r));
     if (r->options.strategy == UF_ES_SNES) {
         double worst = 0;
@@ -261,6 +255,7 @@ static UfStatus check_group(const UfH5* h5, const char* group, UfReport* report)
     uf_es_free(p.es);
     uf_free(p.noise);
     uf_free(p.x);
+    uf_free(p.mean0);
     uf_free(p.fitness);
     uf_free(p.numbers);
     for (int k = 0; k < NUM_COMPARED; k++) uf_free(p.expected[k]);

@@ -88,24 +88,29 @@ static UfStatus open_idx(Idx* x, const char* path) {
     return UF_OK;
 }
 
-// Magic and dimensions, each 32 bits, the highest byte first.
+// 32 bits, the highest byte first.
+static UfStatus read_word(const Idx* x, uint32_t* word) {
+    uint8_t bytes[4];
+    UF_TRY(read_bytes(x, bytes, 4));
+    *word = (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+    return UF_OK;
+}
+
+// Magic and dimensions.
 static UfStatus read_header(Idx* x, uint32_t magic, int rank, const char* what) {
-    uint8_t bytes[16];
-    uint32_t words[4];
+    uint32_t first, word;
     int64_t total = 1;
-    UF_TRY(read_bytes(x, bytes, 4 * (1 + rank)));
-    for (int i = 0; i <= rank; i++)
-        words[i] = (uint32_t)bytes[4 * i] << 24 | (uint32_t)bytes[4 * i + 1] << 16 |
-                   (uint32_t)bytes[4 * i + 2] << 8 | bytes[4 * i + 3];
-    if (words[0] != magic)
+    UF_TRY(read_word(x, &first));
+    if (first != magic)
         return UF_FAIL(UF_ERR_FORMAT, "%s: begins with 0x%08x, expected 0x%08x, an IDX file of %s", x->path,
-                       words[0], magic, what);
+                       first, magic, what);
     for (int i = 0; i < rank; i++) {
-        x->dims[i] = words[1 + i];
-        if (words[1 + i] == 0 || (i > 0 && words[1 + i] > MAX_SIDE))
+        UF_TRY(read_word(x, &word));
+        x->dims[i] = word;
+        if (word == 0 || (i > 0 && word > MAX_SIDE))
             return UF_FAIL(UF_ERR_FORMAT, "%s: dimension %d of its %s is %u; is the file damaged?", x->path,
-                           i, what, words[1 + i]);
-        total *= words[1 + i];
+                           i, what, word);
+        total *= word;
     }
     // Before memory for all of them is asked for.
     if (total / MAX_DEFLATE > x->file_bytes)

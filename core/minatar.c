@@ -1,5 +1,5 @@
-// minatar.c: MinAtar's games behind the interface of envs.h (what they do: minatar.h), and a script for each that looks a
-// few steps ahead with the rules themselves.
+// minatar.c: MinAtar's games behind the interface of envs.h (what they do: minatar.h), and a script for each that looks
+// a few steps ahead with the rules themselves.
 //
 // What chance decides in step t of an episode comes from (seed, episode, t), so that a state is the game and these two.
 //
@@ -344,7 +344,7 @@ static void freeway_set_state(UfEnv* env, const double* state) {
 
 enum { FREEWAY_STEPS = 30 };
 
-// The fewest steps to the other side, over all ways of going up and waiting: least[t][y] from row y before step t, where
+// The fewest steps to the other side, over all ways of going up and waiting: least[t][y] from row y before step t, when
 // it may move. What is beyond the steps looked at takes 3 a row.
 static void freeway_control(const UfEnv* env, const float* obs, float* action) {
     UfFreeway s = game_seen(env)->freeway;

@@ -1,9 +1,9 @@
-// minatar.h: the rules of MinAtar's Breakout, Asterix, SpaceInvaders and Freeway as in gymnax 0.0.6, for C, C++ and CUDA: one
-// small struct a game, without pointers, and start, step and look at it. What chance decides comes in as draws.
+// minatar.h: the rules of MinAtar's Breakout, Asterix, SpaceInvaders and Freeway as in gymnax 0.0.6, for C, C++ and
+// CUDA: one small struct a game, without pointers, and start, step and look at it. What chance decides comes in as draws.
 //
 // A grid of 10 x 10 cells, y downwards; a map is a row of bits for each y. Observations are (y, x, plane), 0 or 1.
 // `terminal` leaves the step limit out, which is the caller's; a game that is over stays as it is.
-// Source: gymnax/environments/minatar/*.py; MinAtar, Young and Tian, arXiv 1903.03176.
+// Source: gymnax/environments/minatar; MinAtar: Young and Tian, arXiv 1903.03176.
 //
 // Rooms: grid, Breakout, Asterix, SpaceInvaders, Freeway.
 #ifndef UF_MINATAR_H
@@ -232,7 +232,8 @@ static inline UF_HD UfAsterixDraws uf_asterix_draw(UfRandom* random) {
     return d;
 }
 
-// As in gymnax: the slot drawn first is never tried, and where none of the others is free the one tried last is emptied.
+// As in gymnax: the slot drawn first is never tried, and where none of the others is free the one tried last is
+// emptied.
 static inline UF_HD void uf_asterix_spawn(UfAsterix* s, const UfAsterixDraws* d) {
     for (int i = 1; i < UF_ASTERIX_SLOTS; i++) {
         const int slot = d->order[i];

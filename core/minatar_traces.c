@@ -1,5 +1,5 @@
-// minatar_traces.c: `unifloral verify` of kind minatar-traces: recorded gymnax episodes against minatar.h, and the odds of
-// what minatar.c draws.
+// minatar_traces.c: `unifloral verify` of kind minatar-traces: recorded gymnax episodes against minatar.h, and the odds
+// of what minatar.c draws.
 //
 // A state is compared as numbers, one for each that the file records of it. Every step is taken from its recorded state
 // before it, whole episodes from their first state alone, with the recorded draws put in. All are integers: nothing may
@@ -369,8 +369,8 @@ static UfStatus read_array(const UfH5* h5, const Game* game, const char* name, U
     return status;
 }
 
-// Reads `count` numbers a row of dataset `folder`/name into columns `at` and on of (*rows, total), which is made if it is
-// not there.
+// Reads `count` numbers a row of dataset `folder`/name into columns `at` and on of (*rows, total), which is made if it
+// is not there.
 static UfStatus read_columns(const UfH5* h5, const Game* game, const char* folder, const char* name,
                              int count, int32_t** out, int64_t* rows, int at, int total) {
     char path[64];
@@ -602,8 +602,8 @@ static void compare_resets(const Trace* t, Wrong* wrong) {
 
 // ---- odds ----
 
-// How unlikely it is that something of probability p happens so often or so rarely, as -log10 of both tails of the binomial
-// distribution: exact for few draws as well.
+// How unlikely it is that something of probability p happens so often or so rarely: -log10 of twice the binomial tail,
+// which is exact for few draws as well.
 static void judge(double* worst, int64_t count, int64_t of, double p) {
     const double n = (double)of, k = (double)count;
     const bool upper = k >= n * p;
@@ -705,8 +705,8 @@ static void recorded_odds(const Trace* t, Counts* of_steps, Counts* of_resets) {
 
 enum { EPISODES = 8192 };
 
-// Resets and first draws of the environment itself. Asterix: the first spawn, which is in step 11, says slot, direction and
-// gold; Freeway: the speeds after a crossing.
+// Resets and first draws of the environment itself. Asterix: the first spawn, which is in step 11, says slot, direction
+// and gold; Freeway: the speeds after a crossing.
 static UfStatus our_odds(const Trace* t, Counts* of_steps, Counts* of_resets) {
     UfEnv* env;
     float obs[UF_MINATAR_MAX_OBS], action = UF_FREEWAY_UP;

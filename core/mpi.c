@@ -117,7 +117,7 @@ UfStatus uf_mpi_join(UfRanks** out) {
     const Launch launch = find_launch();
     UfRanks* ranks = NULL;
     *out = NULL;
-    if (!launch.name) return UF_OK;
+    if (!launch.name || launch.size == 1) return UF_OK;
     if (!launch.connects) return fail_apart(launch);
     UF_TRY(UF_ALLOC(&ranks, 1, "ranks"));
     ranks->sum = sum;

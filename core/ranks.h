@@ -25,8 +25,8 @@ UfStatus uf_ranks_agree(const UfRanks* ranks, const char* text, const char* what
 
 // ---- mpi.c ----
 
-// Joins the other processes where a launcher of MPI started this one (mpirun, srun), else *out is NULL and nothing is
-// touched. Once a process, whose other threads leave *out alone.   Errors: UF_ERR_UNSUPPORTED (started with others, but
+// Joins the other processes where a launcher of MPI started this one with others (mpirun, srun), else *out is NULL and
+// nothing is touched. Once a process, whose other threads leave *out alone.   Errors: UF_ERR_UNSUPPORTED (started with others, but
 // MPI is not in this build, or they cannot find each other), UF_ERR_DEVICE.
 UfStatus uf_mpi_join(UfRanks** out);
 // When all is done; NULL is harmless. It waits for the other ranks, so one that failed while they work exits without, and

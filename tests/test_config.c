@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "core/config.h"
+#include "core/hades_search.h"
 #include "core/ppo.h"
 
 static UfConfig* defaults(void) {
@@ -417,13 +418,14 @@ static int check_preset(const char* path, const struct stat* facts, int kind, st
     const char* ending = strrchr(path, '.');
     if (kind != FTW_F || !ending || strcmp(ending, ".json") != 0 || strstr(path, "/sweeps/")) return 0;
     presets++;
-    const bool ppo = strncmp(path + where->base, "ppo", 3) == 0;
-    const UfTable* table = ppo ? &uf_ppo_table : &uf_config_table;
+    const bool ppo = strncmp(path + where->base, "ppo", 3) == 0, hades = strstr(path, "/hades/") != NULL;
+    const UfTable* table = ppo ? &uf_ppo_table : hades ? &hd_table : &uf_config_table;
     void *config, *plain;
     assert_ok(uf_table_create(table, &config));
     assert_ok(uf_table_create(table, &plain));
     assert_ok(uf_table_load(table, config, path));
     if (ppo) assert_ok(uf_ppo_config_check(config));
+    if (hades) assert_ok(hd_config_check(config));
     char *text, value[UF_STRING_BYTES], standard[UF_STRING_BYTES];
     size_t num_bytes;
     assert_int_equal(uf_read_file(path, &text, &num_bytes), UF_OK);
@@ -436,7 +438,7 @@ static int check_preset(const char* path, const struct stat* facts, int kind, st
         uf_param_format(plain, param, standard, sizeof standard);
         if (strcmp(value, standard) == 0) fail_msg("%s: %s: %s is the default", path, item->string, value);
     }
-    const UfConfig* c = ppo ? NULL : config;
+    const UfConfig* c = ppo || hades ? NULL : config;
     if (c && (c->use_entropy_loss || c->actor_entropy_coef > 0)) assert_false(c->deterministic);
     cJSON_Delete(root);
     uf_free(text);
@@ -526,6 +528,51 @@ static void test_axes(void** state) {
     uf_config_free(config);
 }
 
+// The same of another table; texts may be lists too.
+static void test_axes_of_any_table(void** state) {
+    (void)state;
+    static const struct {
+        const char *name, *value, *said;
+    } refused[] = {
+        {"generations", "[10,20]", "generations: [10,20] is a list, but it is no hyperparameter"},
+        {"strategy", "[\"openes\",\"cma\"]", "is not one of the choices; expected one of openes, snes"},
+        {"strategy", "[openes]", "strategy: [openes] is not one of the choices"},
+        {"env", "[\"A\",[\"B\"]]", "is a list of lists"},
+        {"env", "[\"A\",\"A\"]", "has A twice"},
+        {"rows", "[2,2.5]", "rows: [2,2.5] is not an integer"},
+        {"actor_ln", "[true,false]", "'actor_ln' is not a hyperparameter"}};
+    static const char json[] = "{\"rows\": [4, 2], \"env\": [\"CartPole-v1\"], \"lr\": 0.5}";
+    void* memory;
+    UfAxes axes = {.count = 0};
+    assert_ok(uf_table_create(&hd_table, &memory));
+    HdConfig* config = memory;
+    assert_ok(uf_write_file(in_folder("hades.json"), json, strlen(json)));
+    assert_ok(uf_table_load_axes(&hd_table, config, &axes, in_folder("hades.json")));
+    assert_int_equal(axes.count, 2);
+    assert_int_equal(config->rows, 4);
+    assert_string_equal(config->env, "CartPole-v1");
+    assert_true(config->lr == 0.5);
+    assert_ok(uf_table_set_axis(&hd_table, config, &axes, "env", "[\"Acrobot-v1\", \"Pendulum-v1\"]"));
+    assert_ok(uf_table_set_axis(&hd_table, config, &axes, "strategy", "[\"snes\",\"openes\"]"));
+    assert_ok(uf_table_set_axis(&hd_table, config, &axes, "rows", "8"));
+    assert_int_equal(axes.count, 2);
+    assert_int_equal(config->rows, 8);
+    assert_string_equal(axes.axes[0].param->name, "env");
+    assert_string_equal(axes.axes[0].values[1], "Pendulum-v1");
+    assert_string_equal(config->env, "Acrobot-v1");
+    assert_string_equal(axes.axes[1].values[1], "openes");
+    assert_int_equal(config->strategy, HD_STRATEGY_SNES);
+    assert_int_equal(uf_table_set(&hd_table, config, "rows", "[1,2]"), UF_ERR_CONFIG);
+    assert_said("is a list, which is an axis of a sweep");
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        assert_int_equal(uf_table_set_axis(&hd_table, config, &axes, refused[i].name, refused[i].value),
+                         UF_ERR_CONFIG);
+        assert_said(refused[i].said);
+    }
+    uf_axes_free(&axes);
+    uf_free(config);
+}
+
 // ---- tables for people, populations ----
 
 static void test_help(void** state) {
@@ -611,9 +658,10 @@ int main(void) {
         cmocka_unit_test(test_presets),
         cmocka_unit_test(test_sweep_presets),
         cmocka_unit_test(test_axes),
+        cmocka_unit_test(test_axes_of_any_table),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_readme),
         cmocka_unit_test(test_same_shape),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
+    return cmocka_run_group_tests(tests, make_folder, remove_folder) ? 1 : 0;
 }

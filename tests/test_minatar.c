@@ -185,6 +185,25 @@ static void test_asterix_timers(void** state) {
     }
 }
 
+// It goes on while either speed is above 1, and takes none below.
+static void test_asterix_ramp(void** state) {
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        const bool spawns = k & 1, moves = k & 2;
+        UfAsterix s;
+        uf_asterix_reset(&s);
+        s.ramp_timer = -1;
+        s.ramp_index = 3;
+        if (!spawns) s.spawn_speed = 1;
+        if (!moves) s.move_speed = 1;
+        uf_asterix_step(&s, UF_ASTERIX_NONE, NULL);
+        assert_int_equal(s.spawn_speed, spawns ? 9 : 1);
+        assert_int_equal(s.move_speed, moves ? 4 : 1);
+        assert_int_equal(s.ramp_index, spawns || moves ? 4 : 3);
+        assert_int_equal(s.ramp_timer, spawns || moves ? 100 : -1);
+    }
+}
+
 static void test_asterix_moves(void** state) {
     (void)state;
     UfAsterix s;
@@ -210,7 +229,9 @@ static void test_asterix_moves(void** state) {
     } cases[] = {
         {5, 5, UF_ASTERIX_LEFT, 4, 5},  {5, 5, UF_ASTERIX_UP, 5, 4},   {5, 5, UF_ASTERIX_RIGHT, 6, 5},
         {5, 5, UF_ASTERIX_DOWN, 5, 6},  {0, 5, UF_ASTERIX_LEFT, 0, 5}, {5, 1, UF_ASTERIX_UP, 5, 1},
-        {9, 5, UF_ASTERIX_RIGHT, 9, 5}, {5, 8, UF_ASTERIX_DOWN, 5, 8}, {5, 5, UF_ASTERIX_NONE, 5, 5}};
+        {9, 5, UF_ASTERIX_RIGHT, 9, 5}, {5, 8, UF_ASTERIX_DOWN, 5, 8}, {5, 5, UF_ASTERIX_NONE, 5, 5},
+        {1, 5, UF_ASTERIX_LEFT, 0, 5},  {5, 2, UF_ASTERIX_UP, 5, 1},   {8, 5, UF_ASTERIX_RIGHT, 9, 5},
+        {5, 7, UF_ASTERIX_DOWN, 5, 8}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         uf_asterix_reset(&s);
         s.player_x = (int8_t)cases[i].x;
@@ -774,6 +795,87 @@ static void test_random_play(void** state) {
     }
 }
 
+enum { DRAWS = 4000 };
+
+// Within 5 standard deviations of DRAWS * p: by chance beyond once in a million.
+static void check_odds(const char* what, int count, double p) {
+    const double sigma = sqrt(DRAWS * p * (1 - p));
+    if (!(fabs(count - DRAWS * p) < 5 * sigma))
+        fail_msg("%s: %d of %d, expected %g", what, count, DRAWS, DRAWS * p);
+}
+
+// What environments draw: the odds over episodes as over the steps of one, and the same again for the same names.
+static void test_draws(void** state) {
+    (void)state;
+    UfEnv *asterix, *freeway, *breakout;
+    float obs[UF_MINATAR_MAX_OBS], up = UF_FREEWAY_UP, none = UF_ASTERIX_NONE;
+    double reward;
+    bool terminated, truncated;
+    int left = 0;
+    assert_ok(uf_env_create(&asterix, "minatar-asterix"));
+    assert_ok(uf_env_create(&freeway, "minatar-freeway"));
+    assert_ok(uf_env_create(&breakout, "minatar-breakout"));
+    UfAsterix* a = &uf_minatar_game(asterix)->asterix;
+    UfFreeway* f = &uf_minatar_game(freeway)->freeway;
+    for (int over_steps = 0; over_steps < 2; over_steps++) {
+        int slots[8] = {0}, kinds[4] = {0}, speeds[8][11] = {{0}}, starts[8][11] = {{0}};
+        for (int k = 0; k < DRAWS; k++) {
+            const uint64_t episode = over_steps ? 7 : (uint64_t)k;
+            int8_t drawn[8];
+            for (int again = 0; again < 2; again++) {
+                uf_env_reset(asterix, 1, episode, obs);
+                a->time = over_steps ? k : 10;
+                a->spawn_timer = 0;
+                uf_env_step(asterix, &none, obs, &reward, &terminated, &truncated);
+                uf_env_reset(freeway, 1, episode, obs);
+                for (int i = 0; i < 8 && !again; i++) starts[i][f->speed[i] + 5]++;
+                f->time = over_steps ? k : 10;
+                f->pos = 1;
+                f->move_timer = 0;
+                uf_env_step(freeway, &up, obs, &reward, &terminated, &truncated);
+                assert_true(reward == 1);
+                if (again) assert_memory_equal(drawn, f->speed, sizeof drawn);
+                memcpy(drawn, f->speed, sizeof drawn);
+            }
+            assert_true(a->used != 0 && (a->used & (a->used - 1)) == 0);
+            const int slot = uf_minatar_lowest(a->used);
+            slots[slot]++;
+            kinds[(a->right >> slot & 1) + 2 * (a->gold >> slot & 1)]++;
+            for (int i = 0; i < 8; i++) speeds[i][drawn[i] + 5]++;
+        }
+        for (int i = 0; i < 8; i++) {
+            check_odds("slot", slots[i], 1 / 8.0);
+            assert_int_equal(speeds[i][5] + starts[i][5], 0);
+            for (int v = 0; v <= 10; v++) {
+                if (v != 5) check_odds("speed", speeds[i][v], 0.1);
+                if (v != 5 && !over_steps) check_odds("speed at the start", starts[i][v], 0.1);
+            }
+        }
+        for (int kind = 0; kind < 4; kind++)
+            check_odds("direction and gold", kinds[kind], kind < 2 ? 1 / 3.0 : 1 / 6.0);
+    }
+    for (int k = 0; k < DRAWS; k++) {
+        uf_env_reset(breakout, 1, (uint64_t)k, obs);
+        left += uf_minatar_game(breakout)->breakout.ball_x == 0;
+    }
+    check_odds("ball at the left", left, 0.5);
+    uf_env_free(asterix);
+    uf_env_free(freeway);
+    uf_env_free(breakout);
+}
+
+// Any slot is as likely at any place of the order.
+static void test_orders(void** state) {
+    (void)state;
+    int places[8][8] = {{0}};
+    for (int k = 0; k < DRAWS; k++) {
+        UfRandom random = uf_random(2, UF_STREAM_ENV_STEP, (uint64_t)k);
+        const UfAsterixDraws draws = uf_asterix_draw(&random);
+        for (int i = 0; i < 8; i++) places[i][draws.order[i]]++;
+    }
+    for (int i = 0; i < 64; i++) check_odds("place in the order", places[i / 8][i % 8], 1 / 8.0);
+}
+
 // A state that no game has, from a damaged file, leads out of no array.
 static void test_wild_states(void** state) {
     (void)state;
@@ -1099,19 +1201,35 @@ static void test_pictures(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_breakout_start),   cmocka_unit_test(test_breakout_paddle),
-        cmocka_unit_test(test_breakout_ball),    cmocka_unit_test(test_breakout_refill),
-        cmocka_unit_test(test_asterix_timers),   cmocka_unit_test(test_asterix_moves),
-        cmocka_unit_test(test_asterix_spawn),    cmocka_unit_test(test_asterix_contact),
-        cmocka_unit_test(test_asterix_planes),   cmocka_unit_test(test_invaders_start),
-        cmocka_unit_test(test_invaders_cannon),  cmocka_unit_test(test_invaders_bullets),
-        cmocka_unit_test(test_invaders_march),   cmocka_unit_test(test_invaders_shots),
-        cmocka_unit_test(test_invaders_waves),   cmocka_unit_test(test_freeway_cars),
-        cmocka_unit_test(test_freeway_chicken),  cmocka_unit_test(test_freeway_contact),
-        cmocka_unit_test(test_freeway_crossing), cmocka_unit_test(test_names),
-        cmocka_unit_test(test_random_play),      cmocka_unit_test(test_wild_states),
-        cmocka_unit_test(test_traces),           cmocka_unit_test(test_all_traces),
-        cmocka_unit_test(test_altered),          cmocka_unit_test(test_leftovers_and_dice),
+        cmocka_unit_test(test_breakout_start),
+        cmocka_unit_test(test_breakout_paddle),
+        cmocka_unit_test(test_breakout_ball),
+        cmocka_unit_test(test_breakout_refill),
+        cmocka_unit_test(test_asterix_timers),
+        cmocka_unit_test(test_asterix_ramp),
+        cmocka_unit_test(test_asterix_moves),
+        cmocka_unit_test(test_asterix_spawn),
+        cmocka_unit_test(test_asterix_contact),
+        cmocka_unit_test(test_asterix_planes),
+        cmocka_unit_test(test_invaders_start),
+        cmocka_unit_test(test_invaders_cannon),
+        cmocka_unit_test(test_invaders_bullets),
+        cmocka_unit_test(test_invaders_march),
+        cmocka_unit_test(test_invaders_shots),
+        cmocka_unit_test(test_invaders_waves),
+        cmocka_unit_test(test_freeway_cars),
+        cmocka_unit_test(test_freeway_chicken),
+        cmocka_unit_test(test_freeway_contact),
+        cmocka_unit_test(test_freeway_crossing),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_random_play),
+        cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_orders),
+        cmocka_unit_test(test_wild_states),
+        cmocka_unit_test(test_traces),
+        cmocka_unit_test(test_all_traces),
+        cmocka_unit_test(test_altered),
+        cmocka_unit_test(test_leftovers_and_dice),
         cmocka_unit_test(test_malformed),
 #ifndef UF_NO_CAIRO
         cmocka_unit_test(test_pictures),

@@ -28,6 +28,8 @@ says "a launcher that does not say how many, and no MPI" 1 '^error: .*\(PMIX_RAN
 for program in mpi_ranks mpi_ranks_without; do
     says "$program: tasks of srun that do not know each other" 1 '^error: srun started 2 processes .*--mpi=pmix or mpirun' \
         env SLURM_STEP_NUM_TASKS=2 "$B/$program" sum 5
+    says "$program: one task of srun that speaks a PMI that Open MPI may not" 0 '^alone' \
+        env PMI_RANK=0 PMI_SIZE=1 PMI_FD=99 SLURM_STEP_NUM_TASKS=1 "$B/$program" sum 5
     says "$program: one task of srun" 0 '^alone' env SLURM_STEP_NUM_TASKS=1 "$B/$program" sum 5
 done
 
@@ -37,7 +39,7 @@ else
     says "the launcher of another MPI" 1 '^error: the launcher started 4 processes \(PMI_SIZE\), of which MPI sees 1' \
         env ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" PMI_SIZE=4 PMI_RANK=0 "$B/mpi_ranks" sum 5
     # shares are cut without a gap, and the sum has the bits of one process
-    check "a launcher of one process" test "$($mpi_launch -n 1 "$B/mpi_ranks" sum 1000)" = "rank 0 of 1: [0, 1000) $hash"
+    check "a launcher of one process" test "$($mpi_launch -n 1 "$B/mpi_ranks" sum 1000)" = "alone: [0, 1000) $hash"
     check "two processes" test "$($mpi_launch -n 2 "$B/mpi_ranks" sum 1000 | sort)" = "rank 0 of 2: [0, 500) $hash
 rank 1 of 2: [500, 1000) $hash"
     check "three processes" test "$($mpi_launch -n 3 "$B/mpi_ranks" sum 1000 | sort)" = "rank 0 of 3: [0, 333) $hash
