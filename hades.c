@@ -105,8 +105,7 @@ static UfStatus check_labels(const HdConfig* c, bool discrete, int kinds, const 
 
 // Episodes that only the limit ends do not end in an evaluation that is shorter.
 static UfStatus check_fitness(const HdConfig* c, const UfEnvSpec* spec) {
-    const bool endless = spec->termination_rule && !strcmp(spec->termination_rule, "never");
-    if ((c->fitness == HD_FITNESS_ENDED || c->fitness == HD_FITNESS_LAST) && endless &&
+    if ((c->fitness == HD_FITNESS_ENDED || c->fitness == HD_FITNESS_LAST) && spec->endless &&
         c->rollout_steps < spec->max_steps)
         return UF_FAIL(UF_ERR_CONFIG,
                        "fitness %s counts episodes that ended, and in %s none ends before step %d (rollout_steps is "

@@ -1478,6 +1478,32 @@ static int bench_ppo(const Args* args) {
     return DONE;
 }
 
+// Two lines of JSON: generations, and steps of cloning of several shapes. --steps are generations of a window.
+static int command_bench_hades(const Args* args) {
+    HdConfig* config;
+    char* json = NULL;
+    Args given = *args;
+    if (!args->values[O_CONFIG] && !args->values[O_ENV]) given.values[O_ENV] = "CartPole-v1";
+    UfStatus status = hades_config(&given, &config);
+    const HdBenchOptions bench = {.config = config,
+                                  .num_generations = (int)number(args, O_STEPS, 5),
+                                  .num_windows = (int)number(args, O_WINDOWS, 8)};
+    if (status == UF_OK) status = uf_bench_hades(&bench, &json);
+    if (status == UF_OK) print_line(NULL, json);
+    uf_free(json);
+    json = NULL;
+    const UfCloneBenchOptions clone = {.device = args->values[O_DEVICE],
+                                       .num_threads = (int)number(args, O_THREADS, 0),
+                                       .num_networks = 32,
+                                       .num_windows = bench.num_windows};
+    if (status == UF_OK) status = uf_bench_clone(&clone, &json);
+    hd_config_free(config);
+    if (status != UF_OK) return failed();
+    print_line(NULL, json);
+    uf_free(json);
+    return DONE;
+}
+
 static int command_bench(const Args* args) {
     if (args->values[O_PPO]) return bench_ppo(args);
     if (args->num_sets) {
@@ -1739,6 +1765,10 @@ static const Command commands[] = {
          BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS) | BIT(O_DEVICE) |
          BIT(O_PRECISION) | BIT(O_ENVS) | BIT(O_OBSERVATION) | BIT(O_PPO) | BIT(O_SET),
      0},
+    {"bench hades", command_bench_hades,
+     "[--config FILE] [--env NAME] [--set name=value]... [--steps N] [--windows N] [--threads N] [--device NAME]",
+     "time generations of a distillation (default CartPole-v1, --steps generations a window) and steps of cloning", 0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_STEPS) | BIT(O_WINDOWS) | BIT(O_THREADS) | BIT(O_DEVICE), 0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
      BIT(O_OUT)},

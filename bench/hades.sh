@@ -29,7 +29,7 @@ run() {
 
 # verdict WHAT VALUE BOUND: whether VALUE >= BOUND
 verdict() {
-    awk -v what="$1" -v value="$2" -v bound="$3" 'BEGIN { printf "%-44s %9.4g  asked %6g  %s\n", what, value, bound, value >= bound ? "reached" : "MISSED" }'
+    awk -v what="$1" -v value="$2" -v bound="$3" 'BEGIN { printf "%-44s %9.4g  asked %6g  %s\n", what, value, bound, (value >= bound ? "reached" : "MISSED") }'
 }
 
 # task CONFIG BOUND
@@ -39,7 +39,9 @@ task() {
         local first
         first=$(head -n 1 "$folder/log.jsonl" | sed 's/.*"mean": \([-0-9.e+]*\).*/\1/')
         verdict "$1, seed $s (generation 1: $(printf %.4g "$first"))" "$(fresh "$folder/report.txt")" "$2"
-        [ "$s" = "${seeds%% *}" ] && $unifloral hades try "$folder/distilled.hdf5" --controls | sed -n 's/^\(states all 0\|labels moved on\)/    \1/p'
+        if [ "$s" = "${seeds%% *}" ]; then
+            $unifloral hades try "$folder/distilled.hdf5" --controls | sed -n 's/^\(states all 0\|labels moved on\)/    \1/p'
+        fi
     done
 }
 
