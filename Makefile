@@ -156,7 +156,7 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 
 # What env_rules.h and grid_step.h compute is rounded twice: the same bits with any instructions, and on a device.
 $(BUILD)/core/play.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
-$(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/images.o: override ALL_C += -ffp-contract=off
+$(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/normals.o $(BUILD)/core/images.o: override ALL_C += -ffp-contract=off
 
 $(BUILD)/core/mpi.o: override CPPFLAGS += $(MPI_FLAGS)
 
@@ -318,7 +318,7 @@ ROOT = $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include $(ROOT)/share/unifloral/python
 	install -m 755 unifloral $(ROOT)/bin/
-	install -m 644 unifloral.h navix.h hades.h $(ROOT)/include/
+	install -m 644 unifloral.h navix.h hades.h synthenv.h $(ROOT)/include/
 	install -m 644 libunifloral.a $(ROOT)/lib/
 	install -m 755 libunifloral.so.0 $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
@@ -327,7 +327,7 @@ install: all
 		>$(ROOT)/lib/pkgconfig/unifloral.pc
 
 uninstall:
-	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/include/navix.h $(ROOT)/include/hades.h $(ROOT)/lib/pkgconfig/unifloral.pc \
+	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/include/navix.h $(ROOT)/include/hades.h $(ROOT)/include/synthenv.h $(ROOT)/lib/pkgconfig/unifloral.pc \
 		$(addprefix $(ROOT)/lib/,libunifloral.a libunifloral.so libunifloral.so.0)
 	rm -rf $(ROOT)/share/unifloral
 

@@ -37,6 +37,7 @@
 #include "core/results.h"
 #include "core/run.h"
 #include "core/sweep.h"
+#include "core/synth.h"
 #include "core/verify.h"
 
 enum { DONE = 0, FAILED = 1, MISUSE = 2 };
@@ -1105,7 +1106,7 @@ static int command_results(const Args* args) {
     return imported == DONE ? shown : imported;
 }
 
-// ---- eval, fqe, info, verify ----
+// ---- eval ----
 
 static void print_number(const char* name, double value) {
     printf(isfinite(value) ? ", \"%s\": %.9g" : ", \"%s\": null", name, value);
@@ -1183,6 +1184,48 @@ static int command_eval(const Args* args) {
     uf_evaluation_free(&e);
     return DONE;
 }
+
+// ---- synthenv ----
+
+static int command_synthenv_import(const Args* args) {
+    const char *file = args->files[0], *name = args->files[1], *out = args->values[O_OUT];
+    char source[1200];
+    SeEnv* env;
+    if (se_import(&env, file, name) != UF_OK) return failed();
+    snprintf(source, sizeof(source), "%s: %s", uf_file_name(file), name);
+    const UfStatus status = se_write(env, out, source);
+    if (status == UF_OK)
+        printf("wrote %s: %s, %" PRId64 " parameters\n", out, se_options(env)->eval_env, se_num_params(env));
+    se_free(env);
+    return status == UF_OK ? DONE : failed();
+}
+
+static int command_synthenv_info(const Args* args) {
+    char* text;
+    if (uf_synth_info(args->files[0], &text) != UF_OK) return failed();
+    printf("%s", text);
+    uf_free(text);
+    return DONE;
+}
+
+static int command_synthenv_play(const Args* args) {
+    const UfEnvSpec* spec = NULL;
+    UfEvaluation e = {0};
+    UfPool* pool = NULL;
+    SeEnv* env;
+    UfStatus status = se_read(&env, args->files[0]);
+    if (status == UF_OK) status = uf_pool_create(&pool, (int)number(args, O_THREADS, 0));
+    if (status == UF_OK)
+        status = uf_synth_play(&e, &spec, env, args->values[O_ENV], number(args, O_EPISODES, 100),
+                               (uint64_t)number(args, O_SEED, 0), pool);
+    if (status == UF_OK) print_evaluation(args, spec->name, &e);
+    uf_evaluation_free(&e);
+    uf_pool_free(pool);
+    se_free(env);
+    return status == UF_OK ? DONE : failed();
+}
+
+// ---- fqe, info, verify ----
 
 static UfStatus fqe_config(const Args* args, UfConfig** out) {
     static const struct {
@@ -1263,7 +1306,7 @@ static UfStatus file_info(const char* file, char** text) {
     UfStatus status = UF_OK;
     bool known = uf_h5_has_attribute(&h5, "/", "kind");
     if (known) status = uf_h5_read_string(&h5, "/", "kind", &kind);
-    const bool ppo = kind && !strcmp(kind, "unifloral-ppo");
+    const bool ppo = kind && !strcmp(kind, "unifloral-ppo"), synth = kind && !strcmp(kind, "unifloral-synthenv");
     bool result = kind && !strcmp(kind, "unifloral-result"),
          checkpoint = kind && !strcmp(kind, "unifloral-checkpoint"),
          dynamics = kind && !strcmp(kind, "unifloral-dynamics");
@@ -1272,6 +1315,7 @@ static UfStatus file_info(const char* file, char** text) {
     uf_free(kind);
     if (status != UF_OK || result) return status;
     if (ppo) return uf_ppo_info(path, text);
+    if (synth) return uf_synth_info(path, text);
     return checkpoint ? uf_checkpoint_info(path, text)
            : dynamics ? uf_dynamics_info(path, text)
                       : uf_dataset_info(path, text);
@@ -1712,6 +1756,16 @@ static const Command commands[] = {
     {"hades merge", command_hades_merge, "FILE FILE... [--apart] --out FILE",
      "put distilled datasets of several tasks together, for one policy of all", 2, -1, BIT(O_APART) | BIT(O_OUT),
      BIT(O_OUT)},
+    {"synthenv import", command_synthenv_import, "FILE NAME --out FILE",
+     "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them", 2, 2,
+     BIT(O_OUT), BIT(O_OUT)},
+    {"synthenv info", command_synthenv_info, "FILE",
+     "describe a synthetic environment: its first observations, rewards and best actions, and what these depend on", 1, 1,
+     0, 0},
+    {"synthenv play", command_synthenv_play,
+     "FILE [--env NAME] [--episodes N] [--seed N] [--threads N] [--json]",
+     "act by the largest reward of a synthetic environment in the environment that it stands for, or --env", 1, 1,
+     BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON), 0},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--mean|--sample] "
      "[--json]",
@@ -1727,7 +1781,7 @@ static const Command commands[] = {
      BIT(O_DATASET) | BIT(O_NUM_UPDATES) | BIT(O_GAMMA) | BIT(O_SET) | BIT(O_SEED) | BIT(O_THREADS) |
          BIT(O_ENV) | BIT(O_JSON) | BIT(O_OUT) | BIT(O_QUIET),
      BIT(O_DATASET)},
-    {"info", command_info, "FILE...", "describe datasets, checkpoints, world models and results", 1, -1, 0,
+    {"info", command_info, "FILE...", "describe datasets, checkpoints, world models, synthetic environments and results", 1, -1, 0,
      0},
     {"verify", command_verify, "[--device cpu|cuda|auto] [--precision tf32|bf16|fp32] FILE...",
      "replay recorded updates and traces; PASS or FAIL", 1, -1, BIT(O_DEVICE) | BIT(O_PRECISION), 0},
@@ -2053,6 +2107,10 @@ int main(int argc, char** argv) {
         first++;
     }
     names[NUM_COMMANDS] = "help";
+    const size_t length = strlen(name);
+    for (int i = 0; i < NUM_COMMANDS && !command; i++)
+        if (!strncmp(commands[i].name, name, length) && commands[i].name[length] == ' ')
+            return misuse(NULL, "'%s' is the first of two words", name, commands[i].name);
     if (!command) return misuse(NULL, "unknown command '%s'", name, uf_nearest_name(name, names));
     if (help) return print_help(command);
 

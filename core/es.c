@@ -16,14 +16,14 @@
 #include <string.h>
 
 #include "../kernels_cpu.h"
+#include "normals.h"
 #include "philox.h"
 
 // Loops are compiled for several instruction sets (CLONES); with -ffp-contract=off (Makefile) and without functions of libm
 // they have the same bits on all of them.
 
-// Noise comes in chunks of CHUNK dimensions, LANES blocks of Philox; a walk over dimensions takes WALK of them at a time,
-// so that its sums stay in the fastest cache.
-enum { LANES = 16, CHUNK = 4 * LANES, WALK = 16 * CHUNK };
+// A walk over dimensions takes WALK of them at a time, so that its sums stay in the fastest cache.
+enum { LANES = UF_NORMAL_LANES, CHUNK = UF_NORMAL_CHUNK, WALK = 16 * CHUNK };
 
 typedef struct Ranked {
     double F;
@@ -44,64 +44,6 @@ struct UfEs {
 
 // ---- noise ----
 
-// -2 ln u and the root of it, for u in (0, 1). ln by Cephes's polynomial (Moshier, logf.c): relative error below 1e-7.
-INLINE float normal_radius(float u) {
-    union {
-        float f;
-        int32_t i;
-    } bits = {u};
-    // u = x 2^e with x in [sqrt(1/2), sqrt(2))
-    const int32_t e = (bits.i - 0x3F3504F3) >> 23;
-    bits.i -= (int32_t)((uint32_t)e << 23);
-    const float x = bits.f - 1, k = (float)e, z = x * x;
-    float p = 7.0376836292e-2f;
-    p = p * x - 1.1514610310e-1f;
-    p = p * x + 1.1676998740e-1f;
-    p = p * x - 1.2420140846e-1f;
-    p = p * x + 1.4249322787e-1f;
-    p = p * x - 1.6668057665e-1f;
-    p = p * x + 2.0000714765e-1f;
-    p = p * x - 2.4999993993e-1f;
-    p = p * x + 3.3333331174e-1f;
-    const float ln = x - 0.5f * z + (p * x * z + k * -2.12194440e-4f) + k * 0.693359375f;
-    return sqrtf(-2 * ln);
-}
-
-// Cosine and sine of the angle that the upper 23 bits of a word name, as a share of a turn: an octant by the bits, then
-// Cephes's polynomials up to pi / 4.
-INLINE void turn(uint32_t word, float* cosine, float* sine) {
-    const int32_t n = (int32_t)(word >> 9), quarter = (n + (1 << 20)) >> 21;
-    const float t = ((float)(n - quarter * (1 << 21)) + 0.5f) * (6.28318530717958647692f / 8388608),
-                z = t * t;
-    const float c = 1 - 0.5f * z +
-                    z * z * ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f),
-                s = t + t * z * ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f);
-    const float a = quarter & 1 ? s : c, b = quarter & 1 ? c : s;
-    *cosine = (quarter + 1) & 2 ? -a : a;
-    *sine = quarter & 2 ? -b : b;
-}
-
-// Dimensions [CHUNK * first, CHUNK * (first + count)) of row `row` of a generation's standard normals: of each block of
-// Philox two pairs by Box-Muller, so that the words of LANES blocks make a chunk. uf_normal_pair's numbers but for
-// rounding, without libm, whose last bits are not the same everywhere.
-CLONES static void make_noise(uint64_t seed, uint64_t generation, uint64_t block, int count,
-                              float* restrict z) {
-    for (int k = 0; k < count; k++, z += CHUNK, block += LANES) {
-#pragma omp simd
-        for (int i = 0; i < LANES; i++) {
-            const UfPhilox w = uf_philox(seed, UF_STREAM_ES_NOISE, generation, block + (uint64_t)i);
-            const float r = normal_radius(uf_uniform(w.v[0])), q = normal_radius(uf_uniform(w.v[2]));
-            float c, s, d, t;
-            turn(w.v[1], &c, &s);
-            turn(w.v[3], &d, &t);
-            z[i] = r * c;
-            z[i + LANES] = r * s;
-            z[i + 2 * LANES] = q * d;
-            z[i + 3 * LANES] = q * t;
-        }
-    }
-}
-
 int uf_es_num_noise(const UfEs* es) {
     return es->options.strategy == UF_ES_OPENES ? es->options.popsize / 2 : es->options.popsize;
 }
@@ -113,7 +55,7 @@ static void noise_at(const UfEs* es, const float* recorded, int row, int64_t fir
     if (recorded)
         memcpy(z, recorded + row * dims + first, (size_t)count * sizeof *z);
     else
-        make_noise(es->options.seed, (uint64_t)es->generation,
+        uf_normals(es->options.seed, UF_STREAM_ES_NOISE, (uint64_t)es->generation,
                    (uint64_t)(row * chunks + first / CHUNK) * LANES, (count + CHUNK - 1) / CHUNK, z);
 }
 

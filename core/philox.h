@@ -60,6 +60,9 @@ enum {
     UF_STREAM_HADES,     // seeds of it: update = generation, index = purpose << 32 | number
     UF_STREAM_ES_NOISE,  // update = generation, index counts blocks of dimensions of a candidate (es.c)
     UF_STREAM_IMAGES,    // update = image: shift, brightness, noise of a drawn glyph
+    // Synthetic environments.
+    UF_STREAM_SYNTH_INIT,    // parameters: update = tensor number
+    UF_STREAM_SYNTH_LATENT,  // update = step, index counts blocks of environments (synthenv.c)
 };
 
 typedef struct UfPhilox {

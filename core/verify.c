@@ -56,6 +56,7 @@
 #include "protocol.h"
 #include "replay.h"
 #include "replay_rollout.h"
+#include "synth.h"
 
 // ---- reports ----
 
@@ -553,7 +554,8 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
                   {"mujoco-traces", uf_verify_mujoco_traces},
                   {"minatar-traces", uf_verify_minatar_traces},
                   {"minigrid-layouts", nx_verify_layouts},
-                  {"es-steps", uf_verify_es_steps}};
+                  {"es-steps", uf_verify_es_steps},
+                  {"synthenv", uf_verify_synthenv}};
     size_t other = 0;
     while (other < sizeof others / sizeof others[0] && strcmp(kind, others[other].kind) != 0) other++;
     if (other < sizeof others / sizeof others[0]) {
@@ -581,7 +583,7 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         return UF_FAIL(
             UF_ERR_UNSUPPORTED,
             "%s: recordings of kind '%.40s' belong to a part that this version does not have; expected "
-            "unifloral-update, dynamics, ppo-update, bc-inner, es-steps, classic-traces, minatar-traces, "
+            "unifloral-update, dynamics, ppo-update, bc-inner, es-steps, synthenv, classic-traces, minatar-traces, "
             "mujoco-traces, minigrid-traces or minigrid-layouts",
             path, kind);
     }

@@ -1,0 +1,39 @@
+// synth.h: what the library itself wants of synthetic environments beside the public part (synthenv.h): playing in the
+// evaluation environment, the common interface, a description, recordings.
+#ifndef UF_SYNTH_H
+#define UF_SYNTH_H
+
+#include "../synthenv.h"
+#include "envs.h"
+#include "evaluate.h"
+
+const char* se_mode_name(const SeEnv* env);    // "bandit", "mdp"
+const char* se_latent_name(const SeEnv* env);  // "normal", ...
+// Whether an environment may stand for another.   Errors: UF_ERR_ARGUMENT (sizes, kind or bounds of actions)
+UfStatus se_check_fit(const SeOptions* options, const UfEnvSpec* spec);
+// One step of one copy without what begins anew: the observation after it, and whether the episode ends by itself. Of a
+// bandit it does, and shows the observation it began with.
+void se_transition(const SeEnv* env, const float* obs, const float* action, float* next_obs, float* reward,
+                   uint8_t* ended);
+
+// ---- synth_play.c ----
+
+// It behind the common interface. Latents are those of the reset's (seed, episode). An episode that ends by itself shows
+// the observation it ended in: of a bandit the one it began with.   env must stay.
+UfStatus uf_synth_env_create(UfEnv** out, const SeEnv* env);
+
+// Episodes of the policy that takes the reward's best action, in an environment of the library: episode e is by (seed, e)
+// alone.   Nullable: spec, the evaluation environment.   Errors: UF_ERR_ARGUMENT (no such environment, other sizes),
+// UF_ERR_UNSUPPORTED (not in this build), UF_ERR_MEMORY.
+UfStatus uf_synth_play(UfEvaluation* out, const UfEnvSpec** spec, const SeEnv* env, const char* name,
+                       int64_t num_episodes, uint64_t seed, UfPool* pool);
+
+// What a file is, and what its first observations, rewards and best actions look like.   Free *text with uf_free.
+UfStatus uf_synth_info(const char* path, char** text);
+
+// ---- synth_traces.c ----
+
+// `unifloral verify` of kind synthenv: its lines as text (free with uf_free) and whether all passed.
+UfStatus uf_verify_synthenv(const char* path, char** report, bool* passed);
+
+#endif

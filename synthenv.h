@@ -1,0 +1,130 @@
+// synthenv.h: synthetic environments: a few hundred numbers in which an agent trains, to be good in another environment.
+//
+// Small networks stand for an environment: from random latents the first observation, from observation and action the
+// reward, and of an MDP what the observation changes by and whether the episode ends. Of a contextual bandit an episode is
+// one step, so that its reward is its Q function: the best action of the reward network is a policy (se_best_actions).
+// Source: Liesen, Lu, Lupu, Foerster, Sprekeler, Lange, "Discovering Minimal Reinforcement Learning Environments"
+// (arXiv 2406.12589). Link and rules of the house: unifloral.h.
+//
+//   SeEnv* env;
+//   se_read(&env, "cartpole.h5");
+//   SeDraw draw = {.seed = 0};
+//   se_reset(env, &draw, rows, obs);
+//   for (draw.step = 1;; draw.step++) se_step(env, &draw, rows, obs, action, steps, obs, reward, done);
+#ifndef SYNTHENV_H
+#define SYNTHENV_H
+
+#include "unifloral.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// ---- what an environment is ----
+//
+// Four networks of one hidden layer of ReLU. O observation, A numbers of an action or kinds of it, L latent.
+//   initial_state     (L) latent -> (O)                 reward    (O + A) -> 1
+//   next_state_delta  (O + A) -> (O), of an MDP         done      (O) the next observation -> 1: ends where it is > 0
+// Kinds of action are one-hot there, continuous actions as they are, in the units of the evaluation environment; nothing is
+// clipped or scaled.
+
+typedef struct SeEnv SeEnv;  // networks alone: a constant while it is stepped, from any number of threads
+
+typedef enum SeMode { SE_BANDIT, SE_MDP } SeMode;
+typedef enum SeLatent {
+    SE_NORMAL,       // standard normals
+    SE_UNIFORM,      // between 0 and 1
+    SE_CATEGORICAL,  // one-hot, each number as likely as another
+    SE_SOFTMAX,      // one-hot, number i with a probability in proportion to exp(-i)
+} SeLatent;
+
+typedef struct SeOptions {
+    const char* eval_env;  // the environment that it stands for.   Nullable: none
+    SeMode mode;
+    SeLatent latent;
+    int obs_dim, action_dim;        // O, A
+    int discrete;                   // 1: A kinds of action
+    float action_low, action_high;  // of continuous ones: where se_best_actions looks
+    int latent_dim;                 // L; 0: as many as observations
+    int width;                      // H of every hidden layer
+    int max_steps;                  // of an episode of an MDP; a bandit's has 1
+} SeOptions;
+
+// A bandit with normal latents and 32 hidden units for an environment by name; sizes, bounds and step limit are its own.
+// Errors: UF_ERR_ARGUMENT (no such environment).
+UF_API UfStatus se_default_options(SeOptions* options, const char* eval_env);
+// Fresh weights: kernels are LeCun's normals of the seed, biases 0.   Errors: UF_ERR_ARGUMENT (sizes), UF_ERR_MEMORY.
+UF_API UfStatus se_create(SeEnv** out, const SeOptions* options, uint64_t seed);
+UF_API const SeOptions* se_options(const SeEnv* env);  // every size filled in; belongs to env
+UF_API void se_free(SeEnv* env);
+
+// All parameters as one vector, as evolution strategies search it: initial_state, reward, next_state_delta, done; of each
+// network the hidden layer, then the output; of a layer bias, then kernel (in, out) row by row.
+UF_API int64_t se_num_params(const SeEnv* env);
+UF_API void se_get_params(const SeEnv* env, float* params);
+// Errors: UF_ERR_NONFINITE (the tensor is named; nothing has changed).
+UF_API UfStatus se_set_params(SeEnv* env, const float* params);
+
+// ---- steps of many copies ----
+//
+// A copy is a row: its observation (O) and the steps of its episode so far. What a row gets depends on itself and its draw
+// alone, to the bit: not on the rows beside it, nor on threads.
+
+typedef struct SeDraw {
+    const float* latents;  // (rows, L).   Nullable: then row i gets those of (seed, step, first + i)
+    uint64_t seed, step;   // step: one more from call to call
+    uint64_t first;        // number of the first row's copy
+} SeDraw;
+
+// latents (rows, L) that such a draw has.
+UF_API void se_latents(const SeEnv* env, const SeDraw* draw, int rows, float* latents);
+// obs (rows, O): first observations.
+UF_API void se_reset(const SeEnv* env, const SeDraw* draw, int rows, float* obs);
+// One step of each row. action: (rows, A), or (rows) kinds as floats. steps (rows): of the episode, counted here, of an
+// MDP; a bandit does not look at it. Where an episode ends, done is 1, steps 0 again, and next_obs (rows, O) the first
+// observation of a new one. next_obs may be obs.   Nullable: steps of a bandit
+UF_API void se_step(const SeEnv* env, const SeDraw* draw, int rows, const float* obs, const float* action,
+                    int32_t* steps, float* next_obs, float* reward, uint8_t* done);
+// logit (rows) of the network `done` for next observations (rows, O): an episode ends where it is above 0. Of an MDP.
+UF_API void se_done_logits(const SeEnv* env, int rows, const float* next_obs, float* logit);
+
+// ---- rewards ----
+
+// encoded (rows, A): one-hot of (rows) kinds, a copy of (rows, A) numbers. A kind is rounded, and kept within 0 to A - 1.
+UF_API void se_encode(const SeEnv* env, int rows, const float* action, float* encoded);
+// reward (rows) for encoded actions (rows, A), which need not be one-hot.
+UF_API void se_rewards(const SeEnv* env, int rows, const float* obs, const float* encoded, float* reward);
+// reward (rows, A): of each kind of action. Where actions are kinds.
+UF_API void se_rewards_of_all(const SeEnv* env, int rows, const float* obs, float* reward);
+// Its derivatives by the observation (rows, O) and the encoded action (rows, A).   Nullable: reward, dobs, dencoded
+UF_API void se_reward_gradient(const SeEnv* env, int rows, const float* obs, const float* encoded,
+                               float* reward, float* dobs, float* dencoded);
+// The action of the largest reward: action (rows) kinds, the first of equal ones; or (rows, A) numbers out of a grid of 101
+// from action_low to action_high in each: all of it where A is 1; else from the middle one number after another takes its
+// best place, until a round of them changes nothing (at most 20 rounds).
+UF_API void se_best_actions(const SeEnv* env, int rows, const float* obs, float* action);
+
+// ---- files ----
+
+// Writes an environment (HDF5; written beside, flushed, renamed).   Nullable: source, where it comes from, a line of text
+UF_API UfStatus se_write(const SeEnv* env, const char* path, const char* source);
+// Errors: UF_ERR_IO, UF_ERR_FORMAT (the tensor or attribute is named; also sizes that are not those of the evaluation
+// environment, where that is one of the library's).
+UF_API UfStatus se_read(SeEnv** out, const char* path);
+// One of the published environments: `name` is a group of `checkpoint` in the file ("cartpole") or its env_id
+// ("CartPole-v1"), or another group with these tensors.
+UF_API UfStatus se_import(SeEnv** out, const char* path, const char* name);
+
+// ---- the horizon of evaluations while environments are searched ----
+
+typedef struct SeHorizon {
+    int64_t init, end, begin, steps;
+} SeHorizon;
+// Steps of an evaluation episode in generation g: init until `begin`, end from begin + steps on, between them on a
+// straight line, rounded towards 0.
+UF_API int64_t se_horizon(const SeHorizon* horizon, int64_t generation);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
