@@ -1,13 +1,15 @@
 // ppo_envs.c: see ppo_envs.h.
 //
-// Rooms: gridworlds, others, making.
+// Rooms: gridworlds, others, synthetic ones, making.
 #include "ppo_envs.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>  // access
 
 #include "../navix.h"
+#include "../synthenv.h"
 #include "grid_device.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
@@ -306,13 +308,16 @@ static UfStatus fill_singles(Singles* s, const UfPpoEnvsOptions* o) {
     return UF_OK;
 }
 
+static UfStatus refuse_grid_options(const UfPpoEnvsOptions* o, const char* name) {
+    if (o->config->observation == 0 && o->config->max_steps == 0) return UF_OK;
+    return UF_FAIL(UF_ERR_CONFIG, "%s: is for gridworlds; %s has one kind of observation and its own step limit",
+                   o->config->observation ? "observation" : "max_steps", name);
+}
+
 static UfStatus create_singles(UfPpoEnvs** out, const UfEnvSpec* spec, const UfPpoEnvsOptions* o) {
     Singles* s;
     UF_TRY(uf_env_available(spec));
-    if (o->config->observation != 0 || o->config->max_steps != 0)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "%s: is for gridworlds; %s has one kind of observation and its own step limit",
-                       o->config->observation ? "observation" : "max_steps", spec->name);
+    UF_TRY(refuse_grid_options(o, spec->name));
     UF_TRY(UF_ALLOC(&s, 1, "environments"));
     s->base.ops = &singles_ops;
     s->base.space = (UfPpoSpace){spec->obs_dim, spec->action_dim, false, spec->discrete};
@@ -324,15 +329,142 @@ static UfStatus create_singles(UfPpoEnvs** out, const UfEnvSpec* spec, const UfP
     return fill_singles(s, o);
 }
 
+// ---- synthetic ones ----
+
+typedef struct Synths {
+    UfPpoEnvs base;
+    SeEnv* env;  // one for all: it has no state
+    int num_envs, numbers;
+    uint64_t *seeds, *draws;  // (population): draws made so far
+    float* obs;               // (population, num_envs, O)
+    float* actions;           // (population, num_envs, numbers) as the environment gets them
+    int32_t* steps;           // (population, num_envs)
+} Synths;
+
+static size_t synth_row(const Synths* s, int member) { return (size_t)member * (size_t)s->num_envs; }
+
+static UfStatus synths_reset(UfPpoEnvs* envs, int member, void* obs) {
+    const Synths* s = (const Synths*)envs;
+    const size_t first = synth_row(s, member), O = (size_t)s->base.space.obs_dim, N = (size_t)s->num_envs;
+    const SeDraw draw = {.seed = s->seeds[member]};
+    s->draws[member] = 1;
+    memset(s->steps + first, 0, N * sizeof *s->steps);
+    se_reset(s->env, &draw, s->num_envs, s->obs + first * O);
+    memcpy(obs, s->obs + first * O, N * O * sizeof *s->obs);
+    return UF_OK;
+}
+
+static UfStatus synths_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward, uint8_t* done) {
+    const Synths* s = (const Synths*)envs;
+    const SeOptions* o = se_options(s->env);
+    const size_t first = synth_row(s, member), O = (size_t)s->base.space.obs_dim, N = (size_t)s->num_envs,
+                 A = (size_t)s->numbers;
+    const SeDraw draw = {.seed = s->seeds[member], .step = s->draws[member]++};
+    float *now = s->obs + first * O, *actions = s->actions + first * A;
+    for (size_t i = 0; i < N * A; i++)
+        actions[i] = o->discrete ? action[i] : uf_clip(action[i], o->action_low, o->action_high);
+    se_step(s->env, &draw, s->num_envs, now, actions, s->steps + first, now, reward, done);
+    memcpy(obs, now, N * O * sizeof *now);
+    return UF_OK;
+}
+
+// draws, then steps and observation of each environment
+static size_t synths_state_bytes(const UfPpoEnvs* envs) {
+    const Synths* s = (const Synths*)envs;
+    return sizeof *s->draws +
+           (size_t)s->num_envs * (sizeof *s->steps + (size_t)s->base.space.obs_dim * sizeof *s->obs);
+}
+
+static UfStatus synths_get_state(const UfPpoEnvs* envs, int member, void* state) {
+    const Synths* s = (const Synths*)envs;
+    const size_t first = synth_row(s, member), N = (size_t)s->num_envs, O = (size_t)s->base.space.obs_dim;
+    char* to = state;
+    memcpy(to, &s->draws[member], sizeof *s->draws);
+    to += sizeof *s->draws;
+    memcpy(to, s->steps + first, N * sizeof *s->steps);
+    memcpy(to + N * sizeof *s->steps, s->obs + first * O, N * O * sizeof *s->obs);
+    return UF_OK;
+}
+
+static UfStatus synths_set_state(UfPpoEnvs* envs, int member, const void* state, const char* label) {
+    const Synths* s = (const Synths*)envs;
+    const size_t first = synth_row(s, member), N = (size_t)s->num_envs, O = (size_t)s->base.space.obs_dim;
+    const int most = se_options(s->env)->max_steps;
+    const char* from = (const char*)state + sizeof *s->draws;
+    memcpy(&s->draws[member], state, sizeof *s->draws);
+    memcpy(s->steps + first, from, N * sizeof *s->steps);
+    memcpy(s->obs + first * O, from + N * sizeof *s->steps, N * O * sizeof *s->obs);
+    for (size_t n = 0; n < N; n++)
+        if (s->steps[first + n] < 0 || s->steps[first + n] >= most)
+            return UF_FAIL(UF_ERR_FORMAT, "%s: environment %zu is at step %d of an episode of at most %d; the file is damaged",
+                           label, n, s->steps[first + n], most);
+    for (size_t i = first * O; i < (first + N) * O; i++)
+        if (!uf_is_finite(s->obs[i]))
+            return UF_FAIL(UF_ERR_FORMAT, "%s: an observation has a number that is not finite; the file is damaged", label);
+    return UF_OK;
+}
+
+static void synths_free(UfPpoEnvs* envs) {
+    Synths* s = (Synths*)envs;
+    se_free(s->env);
+    uf_free(s->seeds);
+    uf_free(s->draws);
+    uf_free(s->obs);
+    uf_free(s->actions);
+    uf_free(s->steps);
+    uf_free(s);
+}
+
+static const UfPpoEnvsOps synths_ops = {.reset = synths_reset,
+                                        .step = synths_step,
+                                        .state_bytes = synths_state_bytes,
+                                        .get_state = synths_get_state,
+                                        .set_state = synths_set_state,
+                                        .free = synths_free};
+
+static UfStatus fill_synths(Synths* s, const UfPpoEnvsOptions* o) {
+    UF_TRY(refuse_grid_options(o, o->env));
+    UF_TRY(se_read(&s->env, o->env));
+    const SeOptions* se = se_options(s->env);
+    const size_t rows = (size_t)o->population * (size_t)o->num_envs;
+    s->base.space = (UfPpoSpace){se->obs_dim, se->action_dim, false, se->discrete != 0};
+    s->num_envs = o->num_envs;
+    s->numbers = se->discrete ? 1 : se->action_dim;
+    UF_TRY(UF_ALLOC(&s->seeds, o->population, "seeds"));
+    UF_TRY(UF_ALLOC(&s->draws, o->population, "synthetic environments"));
+    UF_TRY(UF_ALLOC(&s->obs, rows * (size_t)se->obs_dim, "observations"));
+    UF_TRY(UF_ALLOC(&s->actions, rows * (size_t)s->numbers, "actions"));
+    UF_TRY(UF_ALLOC(&s->steps, rows, "steps of episodes"));
+    for (int p = 0; p < o->population; p++) s->seeds[p] = seed_of(o, p);
+    return UF_OK;
+}
+
+static UfStatus create_synths(UfPpoEnvs** out, const UfPpoEnvsOptions* o) {
+    Synths* s;
+    UF_TRY(UF_ALLOC(&s, 1, "synthetic environments"));
+    s->base.ops = &synths_ops;
+    *out = &s->base;
+    return fill_synths(s, o);
+}
+
+// A file of one; names of datasets may end alike, but where there is such a file it is what is meant.
+static bool is_synth(const char* name) {
+    const size_t length = strlen(name);
+    return length > 3 && !strcmp(name + length - 3, ".h5") && (access(name, F_OK) == 0 || !uf_env_find(name));
+}
+
 // ---- making ----
 
 UfStatus uf_ppo_envs_create(UfPpoEnvs** out, const UfEnvSpec** spec, const UfPpoEnvsOptions* o) {
     *out = NULL;
     *spec = NULL;
     if (!o->env[0]) return UF_FAIL(UF_ERR_CONFIG, "env: is empty; name an environment with --env NAME");
-    const bool grid = !strncasecmp(o->env, "minigrid", 8) || !strncasecmp(o->env, "navix", 5);
-    if (!grid) UF_TRY(uf_env_lookup(spec, o->env));
-    const UfStatus status = grid ? create_grids(out, o) : create_singles(out, *spec, o);
+    const bool synth = is_synth(o->env),
+               grid = !synth && (!strncasecmp(o->env, "minigrid", 8) || !strncasecmp(o->env, "navix", 5));
+    if (!grid && !synth) UF_TRY(uf_env_lookup(spec, o->env));
+    const UfStatus status = synth  ? create_synths(out, o)
+                            : grid ? create_grids(out, o)
+                                   : create_singles(out, *spec, o);
     if (status != UF_OK) {
         uf_ppo_envs_free(*out);
         *out = NULL;

@@ -146,7 +146,7 @@ typedef struct Run {
     UfRunFolder folder;
     UfPpo* ppo;
     UfPpoEnvs* envs;
-    const UfEnvSpec* spec;                                       // NULL: a gridworld
+    const UfEnvSpec* spec;                                       // NULL: a gridworld, a synthetic one
     UfPool* pool;                                                // of evaluations
     int64_t first_iteration, logged_iteration, saved_iteration;  // saved -1: none yet
     double started, seconds_before, line_started, last_tick;
@@ -611,8 +611,8 @@ static UfStatus draw_episode(const UfPpoRenderOptions* o, UfPpo* ppo, const UfPp
                            .done = &done}};
     UF_TRY(uf_ppo_envs_create(&player.envs, &spec, &options));
     UfStatus status =
-        spec ? UF_FAIL(UF_ERR_UNSUPPORTED, "%s: render draws agents of PPO in gridworlds", spec->name)
-             : same_space(space, &player.envs->space, env);
+        !player.envs->space.bytes ? UF_FAIL(UF_ERR_UNSUPPORTED, "%s: render draws agents of PPO in gridworlds", spec ? spec->name : env)
+                                  : same_space(space, &player.envs->space, env);
     if (status == UF_OK) status = UF_ALLOC(&player.e.obs, space->obs_dim, "an observation");
     if (status == UF_OK) status = UF_ALLOC(&player.e.scratch, uf_ppo_policy_scratch(policy, 1), "scratch");
     if (status == UF_OK) status = player.envs->ops->reset(player.envs, 0, player.e.obs);
