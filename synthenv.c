@@ -53,7 +53,8 @@ static int list_tensors(const SeEnv* env, Tensor out[MAX_TENSORS]) {
             const UfMlp* mlp = &env->nets[n];
             const int in = l ? mlp->width : mlp->in, width = l ? mlp->out : mlp->width;
             Tensor *bias = &out[count++], *kernel = &out[count++];
-            *bias = (Tensor){.data = env->params[n] + mlp->bias[l], .rank = 1, .dims = {width}, .count = width};
+            *bias =
+                (Tensor){.data = env->params[n] + mlp->bias[l], .rank = 1, .dims = {width}, .count = width};
             *kernel = (Tensor){.data = env->params[n] + mlp->kernel[l],
                                .rank = 2,
                                .dims = {in, width},
@@ -71,29 +72,36 @@ static UfStatus check_size(const char* name, int value, int high) {
 
 static UfStatus check_options(const SeOptions* o) {
     if (o->mode != SE_BANDIT && o->mode != SE_MDP)
-        return UF_FAIL(UF_ERR_ARGUMENT, "synthetic environment: mode is %d; expected SE_BANDIT or SE_MDP", (int)o->mode);
+        return UF_FAIL(UF_ERR_ARGUMENT, "synthetic environment: mode is %d; expected SE_BANDIT or SE_MDP",
+                       (int)o->mode);
     if ((int)o->latent < SE_NORMAL || o->latent > SE_SOFTMAX)
-        return UF_FAIL(UF_ERR_ARGUMENT, "synthetic environment: latent is %d; expected SE_NORMAL to SE_SOFTMAX",
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "synthetic environment: latent is %d; expected SE_NORMAL to SE_SOFTMAX",
                        (int)o->latent);
     UF_TRY(check_size("obs_dim", o->obs_dim, MAX_SIZE));
     UF_TRY(check_size("action_dim", o->action_dim, MAX_SIZE));
     UF_TRY(check_size("latent_dim", o->latent_dim, MAX_SIZE));
     UF_TRY(check_size("width", o->width, MAX_WIDTH));
     UF_TRY(check_size("max_steps", o->max_steps, INT32_MAX));
-    if (o->discrete || (isfinite(o->action_low) && isfinite(o->action_high) && o->action_low < o->action_high))
+    if (o->discrete ||
+        (isfinite(o->action_low) && isfinite(o->action_high) && o->action_low < o->action_high))
         return UF_OK;
-    return UF_FAIL(UF_ERR_ARGUMENT, "synthetic environment: actions go from %g to %g; expected two finite bounds, the lower first",
-                   (double)o->action_low, (double)o->action_high);
+    return UF_FAIL(
+        UF_ERR_ARGUMENT,
+        "synthetic environment: actions go from %g to %g; expected two finite bounds, the lower first",
+        (double)o->action_low, (double)o->action_high);
 }
 
 UfStatus se_check_fit(const SeOptions* o, const UfEnvSpec* spec) {
     if (o->obs_dim != spec->obs_dim || o->action_dim != spec->action_dim || !o->discrete != !spec->discrete)
-        return UF_FAIL(UF_ERR_ARGUMENT,
-                       "the synthetic environment has %d numbers of an observation and %d %s, %s has %d and %d %s",
-                       o->obs_dim, o->action_dim, o->discrete ? "kinds of action" : "numbers of an action", spec->name,
-                       spec->obs_dim, spec->action_dim, spec->discrete ? "kinds of action" : "numbers of an action");
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "the synthetic environment has %d numbers of an observation and %d %s, %s has %d and %d %s",
+            o->obs_dim, o->action_dim, o->discrete ? "kinds of action" : "numbers of an action", spec->name,
+            spec->obs_dim, spec->action_dim, spec->discrete ? "kinds of action" : "numbers of an action");
     if (!o->discrete && (o->action_low != spec->action_low || o->action_high != spec->action_high))
-        return UF_FAIL(UF_ERR_ARGUMENT, "the synthetic environment has actions from %g to %g, %s from %g to %g",
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "the synthetic environment has actions from %g to %g, %s from %g to %g",
                        (double)o->action_low, (double)o->action_high, spec->name, (double)spec->action_low,
                        (double)spec->action_high);
     return UF_OK;
@@ -139,8 +147,9 @@ static UfStatus create_empty(SeEnv** out, const SeOptions* options) {
     if (o.mode == SE_BANDIT) o.max_steps = 1;
     UF_TRY(check_options(&o));
     if (o.eval_env && strlen(o.eval_env) >= sizeof env->eval_env)
-        return UF_FAIL(UF_ERR_ARGUMENT, "synthetic environment: eval_env '%.40s...' has more than %zu letters",
-                       o.eval_env, sizeof env->eval_env - 1);
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "synthetic environment: eval_env '%.40s...' has more than %zu letters", o.eval_env,
+                       sizeof env->eval_env - 1);
     UF_TRY(UF_ALLOC(&env, 1, "a synthetic environment"));
     snprintf(env->eval_env, sizeof env->eval_env, "%s", o.eval_env ? o.eval_env : "");
     o.eval_env = env->eval_env;
@@ -198,7 +207,8 @@ UfStatus se_set_params(SeEnv* env, const float* params) {
     for (int i = 0; i < count; at += tensors[i++].count)
         for (int64_t k = 0; k < tensors[i].count; k++)
             if (!isfinite(at[k]))
-                return UF_FAIL(UF_ERR_NONFINITE, "tensor '%s' has the number %g at place %lld; expected finite ones",
+                return UF_FAIL(UF_ERR_NONFINITE,
+                               "tensor '%s' has the number %g at place %lld; expected finite ones",
                                tensors[i].name, (double)at[k], (long long)k);
     at = params;
     for (int i = 0; i < count; at += tensors[i++].count)
@@ -209,13 +219,16 @@ UfStatus se_set_params(SeEnv* env, const float* params) {
 // ---- latents ----
 
 // Blocks of Philox that a copy has a step.
-static int num_blocks(const SeOptions* o) { return o->latent >= SE_CATEGORICAL ? 1 : (o->latent_dim + 3) / 4; }
+static int num_blocks(const SeOptions* o) {
+    return o->latent >= SE_CATEGORICAL ? 1 : (o->latent_dim + 3) / 4;
+}
 
 // Normals come in chunks of many blocks; space has room for the chunks of n rows.
-static void normal_latents(const SeOptions* o, const SeDraw* draw, uint64_t block, int n, float* space, float* latents) {
+static void normal_latents(const SeOptions* o, const SeDraw* draw, uint64_t block, int n, float* space,
+                           float* latents) {
     const int L = o->latent_dim, blocks = n * num_blocks(o);
-    uf_normals(draw->seed, UF_STREAM_SYNTH_LATENT, draw->step, block, (blocks + UF_NORMAL_LANES - 1) / UF_NORMAL_LANES,
-               space);
+    uf_normals(draw->seed, UF_STREAM_SYNTH_LATENT, draw->step, block,
+               (blocks + UF_NORMAL_LANES - 1) / UF_NORMAL_LANES, space);
     for (int r = 0, b = 0; r < n; r++, latents += L)
         for (int i = 0; i < L; i += 4, b++) {
             const float* z = space + b / UF_NORMAL_LANES * UF_NORMAL_CHUNK + b % UF_NORMAL_LANES;
@@ -262,9 +275,9 @@ enum { BLOCK_ROWS = 64, SCRATCH = 16384, SPARE = UF_NORMAL_CHUNK };
 typedef struct Room {
     int rows;  // of a block at most
     real *latents, *normals;
-    real *hidden, *other;     // (rows, H) each; together what a forward pass wants
-    real *encoded, *first;    // (rows, O + A), (rows, O)
-    real* numbers;            // (rows)
+    real *hidden, *other;   // (rows, H) each; together what a forward pass wants
+    real *encoded, *first;  // (rows, O + A), (rows, O)
+    real* numbers;          // (rows)
 } Room;
 
 _Static_assert(2 * MAX_WIDTH + 5 * MAX_SIZE + 5 <= SCRATCH - SPARE, "a block has a row");
@@ -285,8 +298,8 @@ static Room cut(const SeEnv* env, real* scratch) {
 }
 
 // for (row = 0, n = rows of a block; ...)
-#define FOR_BLOCKS(room, rows, row, n)                                                              \
-    for (int row = 0, n; row < (rows) && (n = (rows) - row < (room).rows ? (rows) - row : (room).rows, true); \
+#define FOR_BLOCKS(room, rows, row, n)                                                                    \
+    for (int row = 0, n; row < (rows) && (n = (rows)-row < (room).rows ? (rows)-row : (room).rows, true); \
          row += n)
 
 static size_t at(int row, int width) { return (size_t)row * (size_t)width; }
@@ -348,7 +361,8 @@ INLINE real sum_of_lanes(const real* part) {
 }
 
 // out[r * stride] = h (n, width) w + bias
-CLONES static void rows_dot(real* out, int stride, const real* h, const real* w, real bias, int n, int width) {
+CLONES static void rows_dot(real* out, int stride, const real* h, const real* w, real bias, int n,
+                            int width) {
     const int whole = width / LANES * LANES;
     for (int r = 0; r < n; r++, h += width) {
         real part[LANES] = {0};
@@ -362,10 +376,11 @@ CLONES static void rows_dot(real* out, int stride, const real* h, const real* w,
 
 // h = relu((x + row `kinds[r]`, or row `kind`, of the kernel's part for actions) + bias): in the order in which a product
 // with a one-hot row adds up.   Nullable: kinds
-CLONES static void rows_add_kind(real* h, const real* x, const Reward* w, const float* kinds, int kind, int A, int n,
-                                 int width) {
+CLONES static void rows_add_kind(real* h, const real* x, const Reward* w, const float* kinds, int kind, int A,
+                                 int n, int width) {
     for (int r = 0; r < n; r++, h += width, x += width) {
-        const real *add = w->of_action + at(kinds ? uf_discrete_action(kinds + r, A) : kind, width), *bias = w->bias;
+        const real *add = w->of_action + at(kinds ? uf_discrete_action(kinds + r, A) : kind, width),
+                   *bias = w->bias;
 #pragma omp simd
         for (int i = 0; i < width; i++) {
             const real z = x[i] + add[i] + bias[i];
@@ -392,7 +407,8 @@ static void reward_of_kinds(const SeEnv* env, const Room* room, int n, const flo
 // The hidden layer's output for room->encoded.
 static const real* hidden_of_encoded(const SeEnv* env, const Room* room, int n) {
     const UfMlp* m = &env->nets[REWARD];
-    return uf_cpu_hidden_forward(NULL, 0, m, env->params[REWARD], NULL, 0, room->encoded, m->in, n, room->hidden);
+    return uf_cpu_hidden_forward(NULL, 0, m, env->params[REWARD], NULL, 0, room->encoded, m->in, n,
+                                 room->hidden);
 }
 
 static void reward_of_encoded(const SeEnv* env, const Room* room, int n, float* reward) {
@@ -449,18 +465,20 @@ void se_rewards_of_all(const SeEnv* env, int rows, const float* obs, float* rewa
     const Room room = cut(env, scratch);
     assert(env->options.discrete);
     FOR_BLOCKS(room, rows, row, n)
-    rewards_of_all(env, &room, n, obs + at(row, env->options.obs_dim), reward + at(row, env->options.action_dim));
+    rewards_of_all(env, &room, n, obs + at(row, env->options.obs_dim),
+                   reward + at(row, env->options.action_dim));
 }
 
 // The output's weights where the hidden unit is on; at 0 it is off.
-CLONES static void rows_open(real* restrict g, const real* restrict h, const real* restrict w, int n, int width) {
+CLONES static void rows_open(real* restrict g, const real* restrict h, const real* restrict w, int n,
+                             int width) {
     for (int r = 0; r < n; r++, h += width, g += width)
 #pragma omp simd
         for (int i = 0; i < width; i++) g[i] = h[i] > 0 ? w[i] : 0;
 }
 
-void se_reward_gradient(const SeEnv* env, int rows, const float* obs, const float* encoded, float* reward, float* dobs,
-                        float* dencoded) {
+void se_reward_gradient(const SeEnv* env, int rows, const float* obs, const float* encoded, float* reward,
+                        float* dobs, float* dencoded) {
     const Reward w = reward_of(env);
     const int O = env->options.obs_dim, A = env->options.action_dim, H = env->options.width;
     real scratch[SCRATCH];
@@ -471,9 +489,11 @@ void se_reward_gradient(const SeEnv* env, int rows, const float* obs, const floa
         if (reward) rows_dot(reward + row, 1, h, w.out, w.out_bias, n, H);
         rows_open(room.other, h, w.out, n, H);
         if (dobs)
-            uf_cpu_product(NULL, 0, false, true, n, O, H, room.other, H, w.kernel, H, 0, dobs + at(row, O), O);
+            uf_cpu_product(NULL, 0, false, true, n, O, H, room.other, H, w.kernel, H, 0, dobs + at(row, O),
+                           O);
         if (dencoded)
-            uf_cpu_product(NULL, 0, false, true, n, A, H, room.other, H, w.of_action, H, 0, dencoded + at(row, A), A);
+            uf_cpu_product(NULL, 0, false, true, n, A, H, room.other, H, w.of_action, H, 0,
+                           dencoded + at(row, A), A);
     }
 }
 
@@ -490,8 +510,8 @@ static void bandit_rewards(const SeEnv* env, const Room* room, int n, const floa
 }
 
 // First observations for the rows that are done.
-static void reset_done(const SeEnv* env, const SeDraw* draw, const Room* room, int row, int n, float* next_obs,
-                       const uint8_t* done) {
+static void reset_done(const SeEnv* env, const SeDraw* draw, const Room* room, int row, int n,
+                       float* next_obs, const uint8_t* done) {
     const int O = env->options.obs_dim, L = env->options.latent_dim;
     int count = 0;
     for (int r = 0; r < n; r++) {
@@ -527,13 +547,15 @@ static void mdp_transition(const SeEnv* env, const Room* room, int n, const floa
     forward(env, NEXT_STATE_DELTA, room, room->encoded, n, room->first);
     for (int r = 0; r < n; r++)
         for (int i = 0; i < O; i++)
-            next_obs[at(r, O) + (size_t)i] = room->encoded[at(r, O + A) + (size_t)i] + room->first[at(r, O) + (size_t)i];
+            next_obs[at(r, O) + (size_t)i] =
+                room->encoded[at(r, O + A) + (size_t)i] + room->first[at(r, O) + (size_t)i];
     forward(env, DONE, room, next_obs, n, room->numbers);
     for (int r = 0; r < n; r++) ended[r] = room->numbers[r] > 0;
 }
 
-static void mdp_block(const SeEnv* env, const SeDraw* draw, const Room* room, int row, int n, const float* obs,
-                      const float* action, int32_t* steps, float* next_obs, float* reward, uint8_t* done) {
+static void mdp_block(const SeEnv* env, const SeDraw* draw, const Room* room, int row, int n,
+                      const float* obs, const float* action, int32_t* steps, float* next_obs, float* reward,
+                      uint8_t* done) {
     mdp_transition(env, room, n, obs, action, next_obs, reward, done);
     for (int r = 0; r < n; r++) {
         done[r] |= steps[r] + 1 >= env->options.max_steps;
@@ -555,8 +577,8 @@ void se_transition(const SeEnv* env, const float* obs, const float* action, floa
     *ended = 1;
 }
 
-void se_step(const SeEnv* env, const SeDraw* draw, int rows, const float* obs, const float* action, int32_t* steps,
-             float* next_obs, float* reward, uint8_t* done) {
+void se_step(const SeEnv* env, const SeDraw* draw, int rows, const float* obs, const float* action,
+             int32_t* steps, float* next_obs, float* reward, uint8_t* done) {
     const SeOptions* o = &env->options;
     const int O = o->obs_dim, numbers = o->discrete ? 1 : o->action_dim;
     real scratch[SCRATCH];
@@ -579,7 +601,8 @@ void se_done_logits(const SeEnv* env, int rows, const float* next_obs, float* lo
     real scratch[SCRATCH];
     const Room room = cut(env, scratch);
     assert(env->options.mode == SE_MDP);
-    FOR_BLOCKS(room, rows, row, n) forward(env, DONE, &room, next_obs + at(row, env->options.obs_dim), n, logit + row);
+    FOR_BLOCKS(room, rows, row, n)
+    forward(env, DONE, &room, next_obs + at(row, env->options.obs_dim), n, logit + row);
 }
 
 // ---- best actions ----
@@ -589,8 +612,8 @@ static float grid_point(const SeOptions* o, int i) {
 }
 
 // The place of the grid where w relu(base + place * slope) is largest, the first of equal ones. *value: how large.
-CLONES static int best_place(const SeOptions* o, real* value, const real* base, const real* slope, const real* w,
-                             int width) {
+CLONES static int best_place(const SeOptions* o, real* value, const real* base, const real* slope,
+                             const real* w, int width) {
     const int whole = width / LANES * LANES;
     int best = 0;
     for (int p = 0; p < GRID; p++) {
@@ -626,7 +649,8 @@ static void climb(const SeOptions* o, const Reward* w, const real* x, real* base
         for (int j = 0; j < A; j++) {
             for (int i = 0; i < H; i++) base[i] = x[i] + w->bias[i];
             for (int k = 0; k < A; k++)
-                for (int i = 0; i < H && k != j; i++) base[i] += grid_point(o, places[k]) * w->of_action[at(k, H) + (size_t)i];
+                for (int i = 0; i < H && k != j; i++)
+                    base[i] += grid_point(o, places[k]) * w->of_action[at(k, H) + (size_t)i];
             const int place = best_place(o, &value, base, w->of_action + at(j, H), w->out, H);
             moved |= A > 1 && place != places[j];
             places[j] = place;
@@ -699,7 +723,8 @@ static UfStatus write_all(const SeEnv* env, const UfH5* h5, const char* source) 
     if (source) UF_TRY(uf_h5_write_string(h5, "/", "source", source));
     const int count = list_tensors(env, tensors);
     for (int i = 0; i < count; i++)
-        UF_TRY(uf_h5_write(h5, tensors[i].name, UF_H5_FLOAT, tensors[i].data, tensors[i].rank, tensors[i].dims, 0, false));
+        UF_TRY(uf_h5_write(h5, tensors[i].name, UF_H5_FLOAT, tensors[i].data, tensors[i].rank,
+                           tensors[i].dims, 0, false));
     return UF_OK;
 }
 
@@ -737,8 +762,9 @@ static UfStatus read_size(const Source* s, const char* name, int* size) {
     double value;
     UF_TRY(uf_h5_read_number(s->h5, s->group, name, &value));
     if (!(value >= 1 && value <= INT32_MAX) || value != floor(value))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' of '%s' is %g; expected a whole number of at least 1",
-                       s->h5->path, name, where(s), value);
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: attribute '%s' of '%s' is %g; expected a whole number of at least 1", s->h5->path,
+                       name, where(s), value);
     *size = (int)value;
     return UF_OK;
 }
@@ -752,8 +778,8 @@ static UfStatus read_choice(const Source* s, const char* name, const char* const
     for (int k = 0; names[k]; k++)
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", k ? ", " : "", names[k]);
     if (!names[i])
-        uf_fail_(UF_ERR_FORMAT, "%s: attribute '%s' of '%s' is '%.40s'; expected one of %s", s->h5->path, name, where(s),
-                 uf_one_line(text), known);
+        uf_fail_(UF_ERR_FORMAT, "%s: attribute '%s' of '%s' is '%.40s'; expected one of %s", s->h5->path,
+                 name, where(s), uf_one_line(text), known);
     uf_free(text);
     *choice = i;
     return names[i] ? UF_OK : UF_ERR_FORMAT;
@@ -791,19 +817,21 @@ static UfStatus read_tensor(const Source* s, const Tensor* t, float* values) {
     char path[512], shape[160];
     UfH5Shape found;
     snprintf(path, sizeof path, "%.250s%s%.47s", s->group, s->group[0] ? "/" : "", t->name);
-    if (!uf_h5_exists(s->h5, path)) return UF_FAIL(UF_ERR_FORMAT, "%s: tensor '%s' is missing", s->h5->path, path);
+    if (!uf_h5_exists(s->h5, path))
+        return UF_FAIL(UF_ERR_FORMAT, "%s: tensor '%s' is missing", s->h5->path, path);
     UF_TRY(uf_h5_shape(s->h5, path, &found));
     if (found.rank == t->rank && found.dims[0] == t->dims[0] && (t->rank == 1 || found.dims[1] == t->dims[1]))
         return uf_h5_read(s->h5, path, UF_H5_FLOAT, values, t->count);
     size_t length = 0;
     shape[0] = 0;
     for (int i = 0; i < found.rank && length < sizeof shape; i++)
-        length += (size_t)snprintf(shape + length, sizeof shape - length, "%s%lld", i ? ", " : "", (long long)found.dims[i]);
+        length += (size_t)snprintf(shape + length, sizeof shape - length, "%s%lld", i ? ", " : "",
+                                   (long long)found.dims[i]);
     if (t->rank == 1)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: tensor '%s' is of shape (%s); expected (%lld)", s->h5->path, path, shape,
-                       (long long)t->dims[0]);
-    return UF_FAIL(UF_ERR_FORMAT, "%s: tensor '%s' is of shape (%s); expected (%lld, %lld)", s->h5->path, path, shape,
-                   (long long)t->dims[0], (long long)t->dims[1]);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: tensor '%s' is of shape (%s); expected (%lld)", s->h5->path, path,
+                       shape, (long long)t->dims[0]);
+    return UF_FAIL(UF_ERR_FORMAT, "%s: tensor '%s' is of shape (%s); expected (%lld, %lld)", s->h5->path,
+                   path, shape, (long long)t->dims[0], (long long)t->dims[1]);
 }
 
 static UfStatus read_params(const Source* s, SeEnv* env) {
@@ -814,7 +842,8 @@ static UfStatus read_params(const Source* s, SeEnv* env) {
     UF_TRY(UF_ALLOC(&params, se_num_params(env), "parameters of a synthetic environment"));
     UfStatus status = UF_OK;
     to = params;
-    for (int i = 0; i < count && status == UF_OK; to += tensors[i++].count) status = read_tensor(s, &tensors[i], to);
+    for (int i = 0; i < count && status == UF_OK; to += tensors[i++].count)
+        status = read_tensor(s, &tensors[i], to);
     if (status == UF_OK && se_set_params(env, params) != UF_OK) {
         snprintf(label, sizeof label, "%s%s%s", s->h5->path, s->group[0] ? ": " : "", s->group);
         status = uf_fail_prefix(UF_ERR_FORMAT, label);
@@ -837,9 +866,10 @@ static UfStatus check_kind(const UfH5* h5, const char* kind, const char* what) {
     char* text = NULL;
     if (uf_h5_has_attribute(h5, "/", "kind")) UF_TRY(uf_h5_read_string(h5, "/", "kind", &text));
     const bool right = text && !strcmp(text, kind);
-    const UfStatus status = right ? UF_OK
-                                  : UF_FAIL(UF_ERR_FORMAT, "%s: is no file of %s: its attribute 'kind' is '%.40s', expected '%s'",
-                                            h5->path, what, text ? uf_one_line(text) : "", kind);
+    const UfStatus status =
+        right ? UF_OK
+              : UF_FAIL(UF_ERR_FORMAT, "%s: is no file of %s: its attribute 'kind' is '%.40s', expected '%s'",
+                        h5->path, what, text ? uf_one_line(text) : "", kind);
     uf_free(text);
     return status;
 }
@@ -853,8 +883,9 @@ static UfStatus read_own(SeEnv** out, const UfH5* h5) {
     UF_TRY(check_kind(h5, KIND, "a synthetic environment"));
     UF_TRY(uf_h5_read_number(h5, "/", "layout", &layout));
     if (layout != LAYOUT)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "%s: has layout %g of a synthetic environment; this version reads layout %d",
-                       h5->path, layout, LAYOUT);
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "%s: has layout %g of a synthetic environment; this version reads layout %d", h5->path,
+                       layout, LAYOUT);
     UF_TRY(read_sizes(&s, &own, &o, eval_env));
     UF_TRY(read_choice(&s, "mode", mode_names, &mode));
     UF_TRY(read_choice(&s, "latent", latent_names, &latent));
@@ -871,8 +902,10 @@ static UfStatus read_published(SeEnv** out, const Source* s) {
     char eval_env[128];
     int first;
     UF_TRY(read_sizes(s, &published, &o, eval_env));
-    if (uf_h5_has_attribute(s->h5, s->group, "latent_dist")) UF_TRY(read_choice(s, "latent_dist", laws, &first));
-    if (uf_h5_has_attribute(s->h5, s->group, "activation")) UF_TRY(read_choice(s, "activation", activations, &first));
+    if (uf_h5_has_attribute(s->h5, s->group, "latent_dist"))
+        UF_TRY(read_choice(s, "latent_dist", laws, &first));
+    if (uf_h5_has_attribute(s->h5, s->group, "activation"))
+        UF_TRY(read_choice(s, "activation", activations, &first));
     if (uf_h5_has_attribute(s->h5, s->group, "latent_dim")) UF_TRY(read_size(s, "latent_dim", &o.latent_dim));
     o.mode = o.max_steps == 1 ? SE_BANDIT : SE_MDP;
     return build(out, s, &o);
@@ -907,7 +940,8 @@ static UfStatus find_published(Source* s, const char* name) {
         const char** known = NULL;
         status = UF_ALLOC(&known, count + 1, "names of environments");
         for (int i = 0; i < count && status == UF_OK; i++) known[i] = names[i];
-        if (status == UF_OK) status = uf_fail_prefix(uf_fail_unknown("synthetic environment", name, known), s->h5->path);
+        if (status == UF_OK)
+            status = uf_fail_prefix(uf_fail_unknown("synthetic environment", name, known), s->h5->path);
         uf_free(known);
     }
     uf_h5_list_free(names, count);

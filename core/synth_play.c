@@ -60,7 +60,8 @@ UfStatus uf_synth_env_create(UfEnv** out, const SeEnv* env) {
     SynthEnv* s;
     *out = NULL;
     if (o->obs_dim > UF_ENV_MAX_OBS)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "a synthetic environment of %d numbers of an observation; at most %d fit here",
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "a synthetic environment of %d numbers of an observation; at most %d fit here",
                        o->obs_dim, UF_ENV_MAX_OBS);
     UF_TRY(UF_ALLOC(&s, 1, "a synthetic environment"));
     snprintf(s->name, sizeof s->name, "synthetic %s", o->eval_env);
@@ -116,7 +117,8 @@ static void play_task(void* context, int task, int thread) {
         for (int i = running - 1; i >= 0; i--) {
             double reward;
             bool terminated, truncated;
-            uf_env_step(t->envs[i], t->actions + (size_t)i * A, t->obs + (size_t)i * O, &reward, &terminated, &truncated);
+            uf_env_step(t->envs[i], t->actions + (size_t)i * A, t->obs + (size_t)i * O, &reward, &terminated,
+                        &truncated);
             p->out->returns[t->episodes[i]] += reward;
             p->out->lengths[t->episodes[i]]++;
             if (!terminated && !truncated) continue;
@@ -161,10 +163,12 @@ UfStatus uf_synth_play(UfEvaluation* out, const UfEnvSpec** spec, const SeEnv* e
     const int64_t num_tasks = (num_episodes + SIDE - 1) / SIDE;
     *out = (UfEvaluation){.num_episodes = num_episodes};
     if (num_episodes < 1 || num_tasks > INT32_MAX)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%lld episodes are to be played; expected at least 1", (long long)num_episodes);
+        return UF_FAIL(UF_ERR_ARGUMENT, "%lld episodes are to be played; expected at least 1",
+                       (long long)num_episodes);
     if (!name) name = se_options(env)->eval_env;
     if (!name[0])
-        return UF_FAIL(UF_ERR_ARGUMENT, "the synthetic environment stands for none that has a name; name one with --env NAME");
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "the synthetic environment stands for none that has a name; name one with --env NAME");
     UF_TRY(uf_env_lookup(spec, name));
     UF_TRY(uf_env_available(*spec));
     UF_TRY(se_check_fit(se_options(env), *spec));
@@ -235,7 +239,8 @@ static double importance(Looks* l, const SeEnv* env, int j) {
     double sum = 0;
     memcpy(l->changed, l->obs, (size_t)l->rows * O * sizeof *l->obs);
     for (int r = 0; r < l->rows; r++)
-        l->changed[(size_t)r * O + (size_t)j] = l->obs[(size_t)uf_shuffled(&order, (uint32_t)r) * O + (size_t)j];
+        l->changed[(size_t)r * O + (size_t)j] =
+            l->obs[(size_t)uf_shuffled(&order, (uint32_t)r) * O + (size_t)j];
     se_best_actions(env, l->rows, l->changed, l->other);
     for (int r = 0; r < l->rows; r++)
         sum += o->discrete ? l->other[r] != l->action[r] : fabs((double)l->other[r] - (double)l->action[r]);
@@ -247,7 +252,8 @@ static void add_looks(UfText* t, Looks* l, const SeEnv* env) {
     const bool has_importance = l->numbers == 1;
     double mean, deviation;
     moments(l->reward, l->rows, 1, &mean, &deviation);
-    uf_text_add(t, "%-16s %.4g +- %.4g over %d first observations\n", "best reward", mean, deviation, l->rows);
+    uf_text_add(t, "%-16s %.4g +- %.4g over %d first observations\n", "best reward", mean, deviation,
+                l->rows);
     if (o->discrete) {
         uf_text_add(t, "%-16s", "best actions");
         for (int a = 0; a < o->action_dim && a < SHOWN; a++) {
@@ -285,9 +291,11 @@ static void add_facts(UfText* t, const char* path, const SeEnv* env, const char*
     if (o->discrete)
         uf_text_add(t, "%-16s %d kinds\n", "actions", o->action_dim);
     else
-        uf_text_add(t, "%-16s %d from %g to %g\n", "actions", o->action_dim, (double)o->action_low, (double)o->action_high);
-    uf_text_add(t, "%-16s %d, %s\n%-16s %d\n%-16s %d\n%-16s %lld\n", "latents", o->latent_dim, se_latent_name(env),
-                "hidden units", o->width, "step limit", o->max_steps, "parameters", (long long)se_num_params(env));
+        uf_text_add(t, "%-16s %d from %g to %g\n", "actions", o->action_dim, (double)o->action_low,
+                    (double)o->action_high);
+    uf_text_add(t, "%-16s %d, %s\n%-16s %d\n%-16s %d\n%-16s %lld\n", "latents", o->latent_dim,
+                se_latent_name(env), "hidden units", o->width, "step limit", o->max_steps, "parameters",
+                (long long)se_num_params(env));
 }
 
 static UfStatus read_source(const char* path, char** source) {

@@ -41,8 +41,9 @@ static UfStatus read_rows(const Group* g, const char* name, float** out, int64_t
     UF_TRY(uf_h5_shape(g->h5, path, &shape));
     if (shape.rank != (columns ? 2 : 1) || shape.count > MAX_NUMBERS || (*rows && shape.dims[0] != *rows) ||
         (columns && shape.dims[1] != columns))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has %d dimensions, %lld x %lld; expected %s%lld x %lld",
-                       g->h5->path, path, shape.rank, (long long)shape.dims[0],
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: dataset '%s' has %d dimensions, %lld x %lld; expected %s%lld x %lld", g->h5->path,
+                       path, shape.rank, (long long)shape.dims[0],
                        (long long)(shape.rank > 1 ? shape.dims[1] : 1), columns ? "2, " : "1, ",
                        (long long)(*rows ? *rows : shape.dims[0]), (long long)(columns ? columns : 1));
     *rows = shape.dims[0];
@@ -93,7 +94,8 @@ static double error_of(const float* ours, const float* expected, int64_t count) 
 }
 
 // The worst row's, by the size of its observation (rows, O).
-static double row_error(const float* ours, const float* expected, int columns, const float* obs, int O, int rows) {
+static double row_error(const float* ours, const float* expected, int columns, const float* obs, int O,
+                        int rows) {
     double worst = 0;
     for (int r = 0; r < rows; r++) {
         double most = 0;
@@ -136,12 +138,14 @@ static UfStatus check_forward(const Group* g, const SeEnv* env) {
     Arrays a = {0};
     const float *latent = take(&a, g, "forward/latent", L), *context = take(&a, g, "forward/context", O),
                 *obs = take(&a, g, "forward/obs", O), *action = take(&a, g, "forward/action", numbers),
-                *encoded = take(&a, g, "forward/action_encoded", A), *reward = take(&a, g, "forward/reward", 0),
-                *dobs = take(&a, g, "forward/grad_obs", O), *dencoded = take(&a, g, "forward/grad_action", A),
+                *encoded = take(&a, g, "forward/action_encoded", A),
+                *reward = take(&a, g, "forward/reward", 0), *dobs = take(&a, g, "forward/grad_obs", O),
+                *dencoded = take(&a, g, "forward/grad_action", A),
                 *all = o->discrete ? take(&a, g, "forward/reward_all_actions", A) : NULL;
-    float *our_context = room(&a, a.rows * O), *our_encoded = room(&a, a.rows * A), *our_reward = room(&a, a.rows),
-          *our_dobs = room(&a, a.rows * O), *our_dencoded = room(&a, a.rows * A), *stepped = room(&a, a.rows),
-          *our_all = room(&a, a.rows * A), *next = room(&a, a.rows * O);
+    float *our_context = room(&a, a.rows * O), *our_encoded = room(&a, a.rows * A),
+          *our_reward = room(&a, a.rows), *our_dobs = room(&a, a.rows * O),
+          *our_dencoded = room(&a, a.rows * A), *stepped = room(&a, a.rows), *our_all = room(&a, a.rows * A),
+          *next = room(&a, a.rows * O);
     uint8_t* done = (uint8_t*)room(&a, a.rows);
     if (a.status != UF_OK) return finish(&a);
     const int n = (int)a.rows;
@@ -184,7 +188,8 @@ static UfStatus check_steps(const Group* g, const SeEnv* env) {
     add(g, "steps: rewards", error_of(our_reward, reward, n), limit);
     add(g, "steps: ends (wrong ones)", (double)wrong, 0);
     if (known) se_step(env, &later, known, our_obs, action, NULL, our_next, our_reward, our_done);
-    add(g, "steps: observations", fmax(error_of(our_obs, obs, n * O), error_of(our_next, next, known * O)), limit);
+    add(g, "steps: observations", fmax(error_of(our_obs, obs, n * O), error_of(our_next, next, known * O)),
+        limit);
     return finish(&a);
 }
 
@@ -195,7 +200,8 @@ static UfStatus check_checkpoint(const UfH5* h5, UfReport* report, const char* n
     UF_TRY(se_import(&env, h5->path, name));
     UfStatus status = check_parameters(&g, env);
     if (status == UF_OK && se_options(env)->mode != SE_BANDIT)
-        status = UF_FAIL(UF_ERR_UNSUPPORTED, "%s: '%s' is no bandit; expected max_steps_in_episode 1", h5->path, g.path);
+        status = UF_FAIL(UF_ERR_UNSUPPORTED, "%s: '%s' is no bandit; expected max_steps_in_episode 1",
+                         h5->path, g.path);
     if (status == UF_OK) status = check_forward(&g, env);
     if (status == UF_OK) status = check_steps(&g, env);
     se_free(env);
@@ -214,8 +220,8 @@ typedef struct Episodes {
 // From each recorded observation. What was recorded behind a step is there before a new episode begins.
 static void check_transitions(const Group* g, const SeEnv* env, const Episodes* e) {
     for (int i = 0; i < e->n; i++)
-        se_transition(env, e->obs + i * e->O, e->action + i * e->numbers, e->our_next + i * e->O, e->our_reward + i,
-                      e->our_done + i);
+        se_transition(env, e->obs + i * e->O, e->action + i * e->numbers, e->our_next + i * e->O,
+                      e->our_reward + i, e->our_done + i);
     se_done_logits(env, e->n, e->our_next, e->our_logit);
     add(g, "rewards", row_error(e->our_reward, e->reward, 1, e->obs, e->O, e->n), limit);
     add(g, "next observations", row_error(e->our_next, e->next, e->O, e->obs, e->O, e->n), limit);
@@ -248,7 +254,8 @@ static UfStatus check_mdp(const UfH5* h5, UfReport* report) {
     const int O = o->obs_dim, L = o->latent_dim, numbers = o->discrete ? 0 : o->action_dim;
     Episodes e = {.O = O, .L = L, .numbers = numbers ? numbers : 1};
     Arrays a = {.rows = L};
-    if (o->mode != SE_MDP) a.status = UF_FAIL(UF_ERR_FORMAT, "%s: 'fresh_mdp' has episodes of one step", h5->path);
+    if (o->mode != SE_MDP)
+        a.status = UF_FAIL(UF_ERR_FORMAT, "%s: 'fresh_mdp' has episodes of one step", h5->path);
     e.first = take(&a, &g, "first_latent", 0);
     a.rows = 0;
     e.obs = take(&a, &g, "steps/obs", O);
@@ -284,14 +291,15 @@ static UfStatus snes_options(const UfH5* h5, UfEsOptions* o) {
     UF_TRY(uf_h5_read_number(h5, "snes", "lrate_sigma", &o->lr_sigma));
     UF_TRY(uf_h5_read_number(h5, "snes", "sigma_init", &o->sigma_init));
     if (!(popsize >= 2 && popsize <= 1e6 && dims >= 1 && dims <= MAX_NUMBERS))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: attributes of 'snes': popsize is %g, dims is %g", h5->path, popsize, dims);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attributes of 'snes': popsize is %g, dims is %g", h5->path,
+                       popsize, dims);
     o->popsize = (int)popsize;
     o->dims = (int64_t)dims;
     o->maximize = maximize != 0;
     return UF_OK;
 }
 
-// The rate of sigma is that of the formula in float32 where it was not chosen.
+// The rate of sigma is that of the formula, in float32.
 static void check_rates(const Group* g, const UfEsOptions* o, const float* weights) {
     const double n = (double)o->dims, rate = (3 + log(n)) / (5 * sqrt(n));
     double sum = 0;
@@ -369,8 +377,8 @@ static UfStatus check_snes(const UfH5* h5, UfReport* report) {
     if (a.status == UF_OK) a.status = uf_h5_shape(h5, "snes/x", &shape);
     if (a.status == UF_OK && (shape.rank != 3 || shape.dims[0] != s.generations || shape.dims[1] != P ||
                               shape.dims[2] != n || shape.count > MAX_NUMBERS))
-        a.status = UF_FAIL(UF_ERR_FORMAT, "%s: dataset 'snes/x' is not of the shape %lld x %lld x %lld", h5->path,
-                           (long long)s.generations, (long long)P, (long long)n);
+        a.status = UF_FAIL(UF_ERR_FORMAT, "%s: dataset 'snes/x' is not of the shape %lld x %lld x %lld",
+                           h5->path, (long long)s.generations, (long long)P, (long long)n);
     float *x = room(&a, s.generations * P * n), *noise = room(&a, P * n);
     s.x = x;
     if (a.status == UF_OK) a.status = uf_h5_read(h5, "snes/x", UF_H5_FLOAT, x, shape.count);
@@ -450,7 +458,8 @@ static void compare_row(UfEnv* env, const Trace* t, int64_t row, int steps, Wors
     for (int i = 0; i < n; i++)
         uf_keep_worst(&w->state, acrobot && i < 2 ? angle_error(after[i], (double)expected[i])
                                                   : relative(after[i], (double)expected[i]));
-    for (int i = 0; i < O; i++) uf_keep_worst(&w->obs, relative((double)obs[i], (double)t->next_obs[row * O + i]));
+    for (int i = 0; i < O; i++)
+        uf_keep_worst(&w->obs, relative((double)obs[i], (double)t->next_obs[row * O + i]));
 }
 
 static UfStatus find_env(const Group* g, const UfEnvSpec** spec, double* max_steps) {
@@ -463,7 +472,8 @@ static UfStatus find_env(const Group* g, const UfEnvSpec** spec, double* max_ste
     if (status != UF_OK) return uf_fail_prefix(status, g->h5->path);
     UF_TRY(uf_h5_read_number(g->h5, g->path, "max_steps_in_episode", max_steps));
     if (*max_steps >= 1 && *max_steps <= INT32_MAX) return UF_OK;
-    return UF_FAIL(UF_ERR_FORMAT, "%s: attribute 'max_steps_in_episode' of '%s' is %g", g->h5->path, g->path, *max_steps);
+    return UF_FAIL(UF_ERR_FORMAT, "%s: attribute 'max_steps_in_episode' of '%s' is %g", g->h5->path, g->path,
+                   *max_steps);
 }
 
 static UfStatus check_eval_env(const UfH5* h5, UfReport* report, const char* name) {
@@ -491,7 +501,8 @@ static UfStatus check_eval_env(const UfH5* h5, UfReport* report, const char* nam
             compare_row(env, &t, row, steps, &w);
             steps = t.done[row] != 0 ? 0 : steps + 1;
             // within an episode one row's next state is the state of the row behind it
-            if (steps && row + 1 < a.rows) w.wrong += differing(t.state + (row + 1) * n, t.next_state + row * n, n) != 0;
+            if (steps && row + 1 < a.rows)
+                w.wrong += differing(t.state + (row + 1) * n, t.next_state + row * n, n) != 0;
         }
         char check[64] = "evaluation: states";
         if (w.at_wall)
@@ -525,7 +536,8 @@ static UfStatus check_greedy(const UfH5* h5, UfReport* report, const char* name,
     if (a.status == UF_OK) {
         double mean = 0, squares = 0;
         for (int64_t i = 0; i < a.rows; i++) mean += (double)returns[i] / (double)a.rows;
-        for (int64_t i = 0; i < a.rows; i++) squares += ((double)returns[i] - mean) * ((double)returns[i] - mean);
+        for (int64_t i = 0; i < a.rows; i++)
+            squares += ((double)returns[i] - mean) * ((double)returns[i] - mean);
         const double spread = hypot(e.stderr_return, sqrt(squares) / (double)a.rows),
                      distance = fabs(e.mean_return - mean);
         snprintf(check, sizeof check, "best actions: %.1f of %.1f (sigma)", e.mean_return, mean);

@@ -10,7 +10,8 @@
 #include "../core/synth.h"
 #include "../core/verify.h"
 
-static const char recording[] = "tests/data/synthenv.h5", published[] = "../shared/oracle/synth_checkpoints.h5";
+static const char recording[] = "tests/data/synthenv.h5",
+                  published[] = "../shared/oracle/synth_checkpoints.h5";
 
 enum { MAX_ROWS = 150, MAX_NUMBERS = 24 };
 
@@ -19,9 +20,29 @@ static const SeOptions cases[] = {
     {.mode = SE_BANDIT, .obs_dim = 4, .action_dim = 2, .discrete = 1, .width = 32},
     {.mode = SE_MDP, .obs_dim = 4, .action_dim = 2, .discrete = 1, .width = 32, .max_steps = 100},
     {.mode = SE_BANDIT, .obs_dim = 3, .action_dim = 1, .action_low = -2, .action_high = 2, .width = 1},
-    {.mode = SE_MDP, .latent = SE_UNIFORM, .obs_dim = 2, .action_dim = 3, .action_low = -1, .action_high = 1, .latent_dim = 6, .width = 19, .max_steps = 3},
-    {.mode = SE_BANDIT, .latent = SE_CATEGORICAL, .obs_dim = 7, .action_dim = 5, .discrete = 1, .latent_dim = 3, .width = 40},
-    {.mode = SE_BANDIT, .latent = SE_SOFTMAX, .obs_dim = 1, .action_dim = 3, .discrete = 1, .latent_dim = 9, .width = 700},
+    {.mode = SE_MDP,
+     .latent = SE_UNIFORM,
+     .obs_dim = 2,
+     .action_dim = 3,
+     .action_low = -1,
+     .action_high = 1,
+     .latent_dim = 6,
+     .width = 19,
+     .max_steps = 3},
+    {.mode = SE_BANDIT,
+     .latent = SE_CATEGORICAL,
+     .obs_dim = 7,
+     .action_dim = 5,
+     .discrete = 1,
+     .latent_dim = 3,
+     .width = 40},
+    {.mode = SE_BANDIT,
+     .latent = SE_SOFTMAX,
+     .obs_dim = 1,
+     .action_dim = 3,
+     .discrete = 1,
+     .latent_dim = 9,
+     .width = 700},
 };
 enum { NUM_CASES = sizeof cases / sizeof cases[0] };
 
@@ -88,7 +109,8 @@ static void plain_net(const Plain* p, int net, const float* x, double* out, doub
 
 // Some dozens of roundings of float32, of numbers of a few.
 static void assert_near(const char* what, int row, double ours, double expected) {
-    if (!(fabs(ours - expected) <= 1e-5 * (1 + fabs(expected)))) fail_msg("%s %d is %.9g; expected %.9g", what, row, ours, expected);
+    if (!(fabs(ours - expected) <= 1e-5 * (1 + fabs(expected))))
+        fail_msg("%s %d is %.9g; expected %.9g", what, row, ours, expected);
 }
 
 static void assert_same(const char* what, const void* a, const void* b, size_t bytes) {
@@ -104,8 +126,9 @@ static void test_defaults(void** state) {
     SeOptions o;
     assert_ok(se_default_options(&o, "pendulum"));
     assert_string_equal(o.eval_env, "Pendulum-v1");
-    assert_true(o.mode == SE_BANDIT && o.latent == SE_NORMAL && o.obs_dim == 3 && o.action_dim == 1 && !o.discrete &&
-                o.action_low == -2 && o.action_high == 2 && o.width == 32 && o.max_steps == 200);
+    assert_true(o.mode == SE_BANDIT && o.latent == SE_NORMAL && o.obs_dim == 3 && o.action_dim == 1 &&
+                !o.discrete && o.action_low == -2 && o.action_high == 2 && o.width == 32 &&
+                o.max_steps == 200);
     SeEnv* env = create(&o, 0);
     assert_true(se_options(env)->latent_dim == 3 && se_options(env)->max_steps == 1);
     assert_int_equal(se_num_params(env), 420);
@@ -125,14 +148,17 @@ static void test_refused_options(void** state) {
     static const struct {
         const char* sentence;
         SeOptions o;
-    } bad[] = {{"obs_dim is 0", {.action_dim = 1, .discrete = 1, .width = 3}},
-               {"action_dim is -1", {.obs_dim = 2, .action_dim = -1, .discrete = 1, .width = 3}},
-               {"width is 4096", {.obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 4096}},
-               {"latent_dim is -2", {.obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 3, .latent_dim = -2}},
-               {"max_steps is 0", {.mode = SE_MDP, .obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 3}},
-               {"mode is 2", {.mode = (SeMode)2, .obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 3, .max_steps = 1}},
-               {"latent is 4", {.latent = (SeLatent)4, .obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 3}},
-               {"actions go from 1 to 1", {.obs_dim = 2, .action_dim = 1, .action_low = 1, .action_high = 1, .width = 3}}};
+    } bad[] = {
+        {"obs_dim is 0", {.action_dim = 1, .discrete = 1, .width = 3}},
+        {"action_dim is -1", {.obs_dim = 2, .action_dim = -1, .discrete = 1, .width = 3}},
+        {"width is 4096", {.obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 4096}},
+        {"latent_dim is -2", {.obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 3, .latent_dim = -2}},
+        {"max_steps is 0", {.mode = SE_MDP, .obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 3}},
+        {"mode is 2",
+         {.mode = (SeMode)2, .obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 3, .max_steps = 1}},
+        {"latent is 4", {.latent = (SeLatent)4, .obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 3}},
+        {"actions go from 1 to 1",
+         {.obs_dim = 2, .action_dim = 1, .action_low = 1, .action_high = 1, .width = 3}}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         SeEnv* env;
         assert_int_equal(se_create(&env, &bad[i].o, 0), UF_ERR_ARGUMENT);
@@ -201,13 +227,19 @@ static void test_latent_laws(void** state) {
     static float z[N * L];
     static const double mean[4] = {0, 0.5, 0.2, 0}, variance[4] = {1, 1.0 / 12, 0.16, 0};
     for (int law = 0; law < 4; law++) {
-        const SeOptions o = {.latent = (SeLatent)law, .obs_dim = 2, .action_dim = 1, .discrete = 1, .width = 2, .latent_dim = L};
+        const SeOptions o = {.latent = (SeLatent)law,
+                             .obs_dim = 2,
+                             .action_dim = 1,
+                             .discrete = 1,
+                             .width = 2,
+                             .latent_dim = L};
         SeEnv* env = create(&o, 0);
         const SeDraw draw = {.seed = 11, .step = 3};
         se_latents(env, &draw, N, z);
         for (int k = 0; k < L; k++) {
             const double p = exp(-(double)k) / ((1 - exp(-(double)L)) / (1 - exp(-1.0)));
-            const double m = law == SE_SOFTMAX ? p : mean[law], v = law == SE_SOFTMAX ? p * (1 - p) : variance[law];
+            const double m = law == SE_SOFTMAX ? p : mean[law],
+                         v = law == SE_SOFTMAX ? p * (1 - p) : variance[law];
             double sum = 0, squares = 0, beside = 0;
             for (int i = 0; i < N; i++) {
                 const double x = (double)z[i * L + k] - m;
@@ -217,9 +249,12 @@ static void test_latent_laws(void** state) {
                 if (law >= SE_CATEGORICAL) assert_true(z[i * L + k] == 0 || z[i * L + k] == 1);
                 if (law == SE_UNIFORM) assert_true(z[i * L + k] > 0 && z[i * L + k] < 1);
             }
-            if (!(fabs(sum / N) < 5 * sqrt(v / N))) fail_msg("law %d, number %d: mean off by %g", law, k, sum / N);
-            if (!(fabs(squares / N / v - 1) < 0.1)) fail_msg("law %d, number %d: variance %g of %g", law, k, squares / N, v);
-            if (law < SE_CATEGORICAL && !(fabs(beside / N) < 5 * v / sqrt(N))) fail_msg("law %d: number %d goes with the next", law, k);
+            if (!(fabs(sum / N) < 5 * sqrt(v / N)))
+                fail_msg("law %d, number %d: mean off by %g", law, k, sum / N);
+            if (!(fabs(squares / N / v - 1) < 0.1))
+                fail_msg("law %d, number %d: variance %g of %g", law, k, squares / N, v);
+            if (law < SE_CATEGORICAL && !(fabs(beside / N) < 5 * v / sqrt(N)))
+                fail_msg("law %d: number %d goes with the next", law, k);
         }
         for (int i = 0; i < N && law >= SE_CATEGORICAL; i++) {
             float sum = 0;
@@ -246,7 +281,9 @@ static void test_latents_by_number(void** state) {
             se_latents(env, &one, 1, some);
             assert_same("a row's latents", some, all + i * L, row);
         }
-        const SeDraw others[] = {{.seed = 2, .step = 9, .first = 40}, {.seed = 1, .step = 10, .first = 40}, {.seed = 1, .step = 9, .first = 41}};
+        const SeDraw others[] = {{.seed = 2, .step = 9, .first = 40},
+                                 {.seed = 1, .step = 10, .first = 40},
+                                 {.seed = 1, .step = 9, .first = 41}};
         for (int k = 0; k < 3; k++) {
             se_latents(env, &others[k], N, some);
             assert_true(memcmp(some, all, N * row) != 0);
@@ -262,8 +299,8 @@ static void test_latents_by_number(void** state) {
 
 static void test_steps_against_plain(void** state) {
     (void)state;
-    static float z[MAX_ROWS * MAX_NUMBERS], obs[MAX_ROWS * MAX_NUMBERS], action[MAX_ROWS * MAX_NUMBERS], next[MAX_ROWS * MAX_NUMBERS],
-        encoded[MAX_ROWS * MAX_NUMBERS], reward[MAX_ROWS], logit[MAX_ROWS];
+    static float z[MAX_ROWS * MAX_NUMBERS], obs[MAX_ROWS * MAX_NUMBERS], action[MAX_ROWS * MAX_NUMBERS],
+        next[MAX_ROWS * MAX_NUMBERS], encoded[MAX_ROWS * MAX_NUMBERS], reward[MAX_ROWS], logit[MAX_ROWS];
     static int32_t steps[MAX_ROWS];
     static uint8_t done[MAX_ROWS];
     int ends[3] = {0};  // by the logit, by the limit, none
@@ -281,7 +318,8 @@ static void test_steps_against_plain(void** state) {
         for (int r = 0; r < N; r++) {
             double first[MAX_NUMBERS];
             plain_net(&p, 0, z + r * o->latent_dim, first, NULL);
-            for (int i = 0; i < O; i++) assert_near("a first observation", r, (double)next[r * O + i], first[i]);
+            for (int i = 0; i < O; i++)
+                assert_near("a first observation", r, (double)next[r * O + i], first[i]);
             steps[r] = r % 3;
         }
         se_step(env, &draw, N, obs, action, steps, next, reward, done);
@@ -290,7 +328,8 @@ static void test_steps_against_plain(void** state) {
             float x[MAX_NUMBERS], after[MAX_NUMBERS];
             bool ended = true;
             memcpy(x, obs + r * O, (size_t)O * sizeof *x);
-            for (int k = 0; k < A; k++) x[O + k] = o->discrete ? (float)(action[r] == (float)k) : action[r * A + k];
+            for (int k = 0; k < A; k++)
+                x[O + k] = o->discrete ? (float)(action[r] == (float)k) : action[r * A + k];
             assert_same("an encoded action", x + O, encoded + r * A, (size_t)A * sizeof *x);
             plain_net(&p, 1, x, &number, NULL);
             assert_near("a reward", r, (double)reward[r], number);
@@ -307,18 +346,20 @@ static void test_steps_against_plain(void** state) {
             }
             assert_int_equal(done[r], ended);
             if (ended) plain_net(&p, 0, z + r * o->latent_dim, expected, NULL);
-            for (int i = 0; i < O; i++) assert_near("a next observation", r, (double)next[r * O + i], expected[i]);
+            for (int i = 0; i < O; i++)
+                assert_near("a next observation", r, (double)next[r * O + i], expected[i]);
         }
         se_free(env);
     }
-    if (ends[0] <= 10 || ends[1] <= 10 || ends[2] <= 10) fail_msg("%d, %d, %d rows", ends[0], ends[1], ends[2]);
+    if (ends[0] <= 10 || ends[1] <= 10 || ends[2] <= 10)
+        fail_msg("%d, %d, %d rows", ends[0], ends[1], ends[2]);
 }
 
 // Alone, in a batch, in place: the same bits; and the draws of a batch are those of its copies.
 static void test_rows_alone(void** state) {
     (void)state;
-    static float start[MAX_ROWS * MAX_NUMBERS], obs[MAX_ROWS * MAX_NUMBERS], next[MAX_ROWS * MAX_NUMBERS], action[MAX_ROWS * MAX_NUMBERS],
-        reward[MAX_ROWS], alone[MAX_NUMBERS], one_reward;
+    static float start[MAX_ROWS * MAX_NUMBERS], obs[MAX_ROWS * MAX_NUMBERS], next[MAX_ROWS * MAX_NUMBERS],
+        action[MAX_ROWS * MAX_NUMBERS], reward[MAX_ROWS], alone[MAX_NUMBERS], one_reward;
     static int32_t steps[MAX_ROWS];
     static uint8_t done[MAX_ROWS], one_done;
     for (int c = 0; c < NUM_CASES; c++) {
@@ -353,8 +394,9 @@ static void test_rows_alone(void** state) {
 static void test_rewards_and_gradients(void** state) {
     (void)state;
     enum { N = 70 };
-    static float obs[N * MAX_NUMBERS], action[N * MAX_NUMBERS], encoded[N * MAX_NUMBERS], reward[N], stepped[N], all[N * MAX_NUMBERS],
-        dobs[N * MAX_NUMBERS], daction[N * MAX_NUMBERS], next[N * MAX_NUMBERS];
+    static float obs[N * MAX_NUMBERS], action[N * MAX_NUMBERS], encoded[N * MAX_NUMBERS], reward[N],
+        stepped[N], all[N * MAX_NUMBERS], dobs[N * MAX_NUMBERS], daction[N * MAX_NUMBERS],
+        next[N * MAX_NUMBERS];
     static int32_t steps[N];
     static uint8_t done[N];
     for (int c = 0; c < NUM_CASES; c++) {
@@ -383,7 +425,8 @@ static void test_rewards_and_gradients(void** state) {
             plain_net(&p, 1, x, &number, expected);
             assert_near("a reward", r, (double)reward[r], number);
             for (int i = 0; i < O; i++) assert_near("a derivative", r, (double)dobs[r * O + i], expected[i]);
-            for (int i = 0; i < A; i++) assert_near("a derivative by action", r, (double)daction[r * A + i], expected[O + i]);
+            for (int i = 0; i < A; i++)
+                assert_near("a derivative by action", r, (double)daction[r * A + i], expected[O + i]);
         }
         se_reward_gradient(env, N, obs, encoded, NULL, NULL, all);
         assert_same("derivatives by action alone", all, daction, (size_t)(N * A) * sizeof *all);
@@ -434,12 +477,16 @@ static void test_best_actions(void** state) {
             for (int k = 0; k < (o->discrete ? A : 101 * A); k++) {
                 memcpy(other, encoded, sizeof other);
                 for (int j = 0; j < A && o->discrete; j++) other[j] = (float)(j == k);
-                if (!o->discrete) other[k / 101] = o->action_low + (o->action_high - o->action_low) * (float)(k % 101) / 100;
+                if (!o->discrete)
+                    other[k / 101] =
+                        o->action_low + (o->action_high - o->action_low) * (float)(k % 101) / 100;
                 const double reward = plain_reward(&p, obs + r * O, O, other, A);
-                if (!(reward <= best + 1e-5 * (1 + fabs(best)))) fail_msg("case %d row %d: %g at %d is better than %g", c, r, reward, k, best);
+                if (!(reward <= best + 1e-5 * (1 + fabs(best))))
+                    fail_msg("case %d row %d: %g at %d is better than %g", c, r, reward, k, best);
             }
             for (int j = 0; j < A && !o->discrete; j++) {
-                const double place = (double)((encoded[j] - o->action_low) / (o->action_high - o->action_low)) * 100;
+                const double place =
+                    (double)((encoded[j] - o->action_low) / (o->action_high - o->action_low)) * 100;
                 assert_true(fabs(place - rint(place)) < 1e-4 && place > -1e-4 && place < 100.0001);
                 inside += place > 0.5 && place < 99.5;
             }
@@ -454,7 +501,8 @@ static void test_best_actions(void** state) {
         memset(params, 0, (size_t)se_num_params(env) * sizeof *params);
         assert_ok(se_set_params(env, params));
         se_best_actions(env, N, obs, action);
-        for (int i = 0; i < N * numbers_of(o); i++) assert_true(action[i] == (o->discrete ? 0 : o->action_low));
+        for (int i = 0; i < N * numbers_of(o); i++)
+            assert_true(action[i] == (o->discrete ? 0 : o->action_low));
         se_free(env);
     }
 }
@@ -463,11 +511,12 @@ static void test_best_actions(void** state) {
 
 static void test_horizon(void** state) {
     (void)state;
-    static const SeHorizon hopper = {100, 1000, 200, 1600}, car = {1000, 200, 200, 600}, none = {500, 500, 0, 0},
-                           sudden = {10, 20, 5, 0};
+    static const SeHorizon hopper = {100, 1000, 200, 1600}, car = {1000, 200, 200, 600},
+                           none = {500, 500, 0, 0}, sudden = {10, 20, 5, 0};
     static const int64_t g[] = {0, 200, 201, 1000, 1800, 2000}, expected[] = {100, 100, 100, 550, 1000, 1000};
     for (int i = 0; i < 6; i++) assert_int_equal(se_horizon(&hopper, g[i]), expected[i]);
-    static const int64_t cg[] = {0, 200, 201, 500, 799, 800, 5000}, cars[] = {1000, 1000, 998, 600, 201, 200, 200};
+    static const int64_t cg[] = {0, 200, 201, 500, 799, 800, 5000},
+                         cars[] = {1000, 1000, 998, 600, 201, 200, 200};
     for (int i = 0; i < 7; i++) assert_int_equal(se_horizon(&car, cg[i]), cars[i]);
     assert_int_equal(se_horizon(&none, 0), 500);
     assert_int_equal(se_horizon(&none, 77), 500);
@@ -538,8 +587,9 @@ static void test_round_trip(void** state) {
         const char* path = written("round.h5", &options, 4);
         assert_ok(se_read(&env, path));
         const SeOptions *o = se_options(env), *e = &cases[c];
-        assert_true(o->mode == e->mode && o->latent == e->latent && o->obs_dim == e->obs_dim && o->action_dim == e->action_dim &&
-                    o->discrete == e->discrete && o->action_low == e->action_low && o->action_high == e->action_high &&
+        assert_true(o->mode == e->mode && o->latent == e->latent && o->obs_dim == e->obs_dim &&
+                    o->action_dim == e->action_dim && o->discrete == e->discrete &&
+                    o->action_low == e->action_low && o->action_high == e->action_high &&
                     o->latent_dim == (e->latent_dim ? e->latent_dim : e->obs_dim) && o->width == e->width &&
                     o->max_steps == (e->mode == SE_MDP ? e->max_steps : 1));
         assert_string_equal(o->eval_env, options.eval_env);
@@ -577,10 +627,12 @@ static void change_file(const char* path, const Change* x) {
     static const float zeros[2000];
     if (x->remove) assert_true(H5Ldelete(h5.file, x->remove, H5P_DEFAULT) >= 0);
     if (x->rows)
-        assert_ok(uf_h5_write(&h5, x->remove, UF_H5_FLOAT, zeros, x->columns ? 2 : 1, (int64_t[]){x->rows, x->columns}, 0, false));
+        assert_ok(uf_h5_write(&h5, x->remove, UF_H5_FLOAT, zeros, x->columns ? 2 : 1,
+                              (int64_t[]){x->rows, x->columns}, 0, false));
     if (x->attribute) assert_true(H5Adelete(h5.file, x->attribute) >= 0);
     if (x->attribute && x->word) assert_ok(uf_h5_write_string(&h5, "/", x->attribute, x->word));
-    if (x->attribute && !x->word && x->number != 0) assert_ok(uf_h5_write_number(&h5, "/", x->attribute, x->number));
+    if (x->attribute && !x->word && x->number != 0)
+        assert_ok(uf_h5_write_number(&h5, "/", x->attribute, x->number));
     if (x->nan) alter(h5.file, x->nan, 3, (double)NAN);
     H5Fclose(h5.file);
 }
@@ -591,21 +643,47 @@ static void test_damaged_files(void** state) {
         {.remove = "reward/dense0/kernel", .sentence = "tensor 'reward/dense0/kernel' is missing"},
         {.remove = "done/dense1/bias", .sentence = "tensor 'done/dense1/bias' is missing"},
         {.remove = "next_state_delta", .sentence = "tensor 'next_state_delta/dense0/bias' is missing"},
-        {.remove = "reward/dense0/kernel", .rows = 6, .columns = 31, .sentence = "tensor 'reward/dense0/kernel' is of shape (6, 31); expected (6, 32)"},
-        {.remove = "reward/dense0/kernel", .rows = 32, .columns = 6, .sentence = "is of shape (32, 6); expected (6, 32)"},
-        {.remove = "initial_state/dense1/bias", .rows = 5, .sentence = "'initial_state/dense1/bias' is of shape (5); expected (4)"},
-        {.remove = "initial_state/dense1/bias", .rows = 4, .columns = 1, .sentence = "is of shape (4, 1); expected (4)"},
-        {.nan = "next_state_delta/dense1/kernel", .sentence = "tensor 'next_state_delta/dense1/kernel' has the number nan at place 3"},
-        {.attribute = "layout", .number = 7, .sentence = "has layout 7 of a synthetic environment; this version reads layout 1"},
-        {.attribute = "kind", .word = "unifloral-ppo", .sentence = "is no file of a synthetic environment: its attribute 'kind' is 'unifloral-ppo'"},
+        {.remove = "reward/dense0/kernel",
+         .rows = 6,
+         .columns = 31,
+         .sentence = "tensor 'reward/dense0/kernel' is of shape (6, 31); expected (6, 32)"},
+        {.remove = "reward/dense0/kernel",
+         .rows = 32,
+         .columns = 6,
+         .sentence = "is of shape (32, 6); expected (6, 32)"},
+        {.remove = "initial_state/dense1/bias",
+         .rows = 5,
+         .sentence = "'initial_state/dense1/bias' is of shape (5); expected (4)"},
+        {.remove = "initial_state/dense1/bias",
+         .rows = 4,
+         .columns = 1,
+         .sentence = "is of shape (4, 1); expected (4)"},
+        {.nan = "next_state_delta/dense1/kernel",
+         .sentence = "tensor 'next_state_delta/dense1/kernel' has the number nan at place 3"},
+        {.attribute = "layout",
+         .number = 7,
+         .sentence = "has layout 7 of a synthetic environment; this version reads layout 1"},
+        {.attribute = "kind",
+         .word = "unifloral-ppo",
+         .sentence = "is no file of a synthetic environment: its attribute 'kind' is 'unifloral-ppo'"},
         {.attribute = "kind", .sentence = "is no file of a synthetic environment"},
-        {.attribute = "mode", .word = "pomdp", .sentence = "attribute 'mode' of '/' is 'pomdp'; expected one of bandit, mdp"},
-        {.attribute = "latent", .word = "cauchy", .sentence = "expected one of normal, uniform, categorical, softmax"},
-        {.attribute = "obs_dim", .number = 4.5, .sentence = "attribute 'obs_dim' of '/' is 4.5; expected a whole number"},
+        {.attribute = "mode",
+         .word = "pomdp",
+         .sentence = "attribute 'mode' of '/' is 'pomdp'; expected one of bandit, mdp"},
+        {.attribute = "latent",
+         .word = "cauchy",
+         .sentence = "expected one of normal, uniform, categorical, softmax"},
+        {.attribute = "obs_dim",
+         .number = 4.5,
+         .sentence = "attribute 'obs_dim' of '/' is 4.5; expected a whole number"},
         {.attribute = "obs_dim", .sentence = "there is no attribute 'obs_dim'"},
         {.attribute = "width", .number = 1e6, .sentence = "width is 1000000; expected 1 to 2048"},
-        {.attribute = "obs_dim", .number = 5, .sentence = "has 5 numbers of an observation and 2 kinds of action, CartPole-v1 has 4 and 2 kinds"},
-        {.attribute = "eval_env", .word = "pendulum", .sentence = "Pendulum-v1 has 3 and 1 numbers of an action"},
+        {.attribute = "obs_dim",
+         .number = 5,
+         .sentence = "has 5 numbers of an observation and 2 kinds of action, CartPole-v1 has 4 and 2 kinds"},
+        {.attribute = "eval_env",
+         .word = "pendulum",
+         .sentence = "Pendulum-v1 has 3 and 1 numbers of an action"},
         {.attribute = "action_type", .word = "discreet", .sentence = "expected one of continuous, discrete"}};
     SeOptions o = cases[1];
     o.eval_env = "CartPole-v1";
@@ -770,7 +848,8 @@ static void test_ppo_envs(void** state) {
     assert_ok(uf_ppo_envs_create(&envs, &spec, &options));
     assert_ok(uf_ppo_envs_create(&again, &spec, &options));
     assert_null(spec);
-    assert_true(envs->space.obs_dim == 2 && envs->space.action_dim == 3 && !envs->space.discrete && !envs->space.bytes);
+    assert_true(envs->space.obs_dim == 2 && envs->space.action_dim == 3 && !envs->space.discrete &&
+                !envs->space.bytes);
     assert_ok(envs->ops->reset(envs, 0, obs[0]));
     assert_ok(envs->ops->reset(envs, 1, obs[1]));
     assert_true(memcmp(obs[0], obs[1], sizeof obs[0]) != 0);
@@ -782,13 +861,19 @@ static void test_ppo_envs(void** state) {
     assert_ok(envs->ops->get_state(envs, 1, saved));
     assert_ok(again->ops->set_state(again, 1, saved, "saved"));
     int ended = 0;
+    float before[N * 2] = {0};  // what each environment's last episode began with
     for (int t = 0; t < 9; t++) {
         assert_ok(envs->ops->step(envs, 1, action, obs[0], reward[0], done[0]));
         assert_ok(again->ops->step(again, 1, action, obs[1], reward[1], done[1]));
         assert_same("observations", obs[0], obs[1], sizeof obs[0]);
         assert_same("rewards", reward[0], reward[1], sizeof reward[0]);
         assert_same("ends", done[0], done[1], sizeof done[0]);
-        for (int i = 0; i < N; i++) ended += done[0][i];
+        for (int i = 0; i < N; i++) {
+            if (!done[0][i]) continue;
+            assert_true(memcmp(before + 2 * i, obs[0] + 2 * i, 2 * sizeof(float)) != 0);
+            memcpy(before + 2 * i, obs[0] + 2 * i, 2 * sizeof(float));
+            ended++;
+        }
     }
     assert_true(ended > N);
     // Actions are clipped to the bounds.
@@ -863,7 +948,8 @@ static void test_recording(void** state) {
         if (verify(path, &report)) fail_msg("%s: a changed number passes", altered[i]);
         uf_free(report);
     }
-    static const char* const flags[] = {"fresh_mdp/steps/done", "eval_env/pole/done", "checkpoint/somewhere/steps/done"};
+    static const char* const flags[] = {"fresh_mdp/steps/done", "eval_env/pole/done",
+                                        "checkpoint/somewhere/steps/done"};
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         const char* path = copy_in_folder(recording, "altered.h5");
         alter_file(path, flags[i], 0, i < 2 ? 1 : -1);
@@ -881,7 +967,8 @@ static void test_odd_recordings(void** state) {
     static const struct {
         const char *remove, *sentence;
     } cases_of[] = {{"checkpoint", "there is no group 'checkpoint'"},
-                    {"checkpoint/somewhere/reward/dense0/bias", "tensor 'checkpoint/somewhere/reward/dense0/bias' is missing"},
+                    {"checkpoint/somewhere/reward/dense0/bias",
+                     "tensor 'checkpoint/somewhere/reward/dense0/bias' is missing"},
                     {"checkpoint/somewhere/forward/context", "forward/context"},
                     {"fresh_mdp/steps/latent_if_reset", "latent_if_reset"},
                     {"snes/x", "snes/x"},

@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# test_synthenv: unifloral synthenv: a published environment is taken, described and played; PPO trains in its file and goes on
+# where it was stopped. Prints "ok name", "not ok name" or "skip name".
+# Environment: UNIFLORAL, BUILD.
+set -uo pipefail
+U=$(realpath "${UNIFLORAL:-./unifloral}")
+T=$(mktemp -d /tmp/unifloral-synth-XXXXXX)
+trap 'rm -rf "$T"' EXIT
+same=$(realpath "${BUILD:-build}/tests/same_h5")
+data=$(realpath tests/data/synthenv.h5)
+published=$(realpath -m ../shared/oracle/synth_checkpoints.h5)
+bad=0
+
+. tests/check.sh
+cd "$T" || exit 1
+
+check "import" grep -q "wrote pole.h5: CartPole-v1, 90 parameters" <("$U" synthenv import "$data" small_pole --out pole.h5)
+check "import of another" "$U" synthenv import "$data" Somewhere -o some.h5
+check "nothing is left beside" test ! -e pole.h5.tmp
+check "synthenv info" eval "'$U' synthenv info pole.h5 | grep -q 'synthenv.h5: small_pole'"
+check "info says the same" cmp <("$U" info pole.h5) <("$U" synthenv info pole.h5)
+check "info of several" grep -qc "contextual bandit" <("$U" info pole.h5 some.h5)
+play=$("$U" synthenv play pole.h5 --episodes 40 --seed 2 --json)
+check "play" grep -q '"env": "CartPole-v1", "episodes": 40, "return_mean": ' <<<"$play"
+check "play on other threads" test "$("$U" synthenv play pole.h5 --episodes 40 --seed 2 --threads 3 --json | sed 's/"steps_per_second": [^,]*//')" = \
+    "$(sed 's/"steps_per_second": [^,]*//' <<<"$play")"
+check "verify" grep -q "^PASS " <("$U" verify "$data")
+refused "play elsewhere" 1 "Pendulum-v1 has 3 and 1 numbers" synthenv play pole.h5 --env pendulum
+refused "play where nothing is known" 1 "unknown environment 'Somewhere'" synthenv play some.h5
+refused "import of none" 1 "unknown synthetic environment 'pole'" synthenv import "$data" pole --out x.h5
+refused "import without a place" 2 "--out is missing" synthenv import "$data" small_pole
+refused "import to nowhere" 1 "no/x.h5.tmp" synthenv import "$data" small_pole --out no/x.h5
+refused "play of a recording" 1 "is no file of a synthetic environment" synthenv play "$data"
+refused "the first word alone" 2 "'synthenv' is the first of two words; did you mean synthenv import" synthenv
+
+ppo=(ppo --env pole.h5 --quiet --set num_envs=8 --set num_steps=16 --set num_minibatches=4 --set update_epochs=2 --set layer_width=16
+    --set checkpoint_interval=50 --set log_interval=2000 --steps 256000)
+await() { # FILE: a second at most
+    for _ in {1..1000}; do [ -e "$1" ] && return; sleep 0.001; done
+    return 1
+}
+check "ppo" "$U" "${ppo[@]}" --out whole
+"$U" "${ppo[@]}" --out part >/dev/null 2>&1 &
+await part/checkpoint.h5 && kill -INT $!
+wait $!
+check "ppo is stopped" test $? = 130
+check "and goes on" "$U" ppo --resume part --quiet
+for part in value/ adam_ last_obs envs; do check "the same $part" "$same" whole/checkpoint.h5 part/checkpoint.h5 $part; done
+check "its agent in the cart pole" eval "'$U' eval whole --env CartPole-v1 --episodes 5 | grep -q 'CartPole-v1, 5 episodes'"
+refused "ppo with another's options" 1 "max_steps: is for gridworlds" ppo --env pole.h5 --set max_steps=3
+refused "ppo in no file" 1 "gone.h5: cannot be opened" ppo --env gone.h5
+refused "render of its agent" 1 "pole.h5: render draws agents of PPO in gridworlds" render whole --out x.gif
+
+if [ -e "$published" ]; then
+    # arXiv 2406.12589 and its code: 512 episodes of the best action, within 5 standard errors of both.
+    while read -r name mean error; do
+        "$U" synthenv import "$published" "$name" -o "$name.h5" >"$T/out"
+        check "$name by its reward: $mean" awk -v mean="$mean" -v error="$error" \
+            'BEGIN { getline; match($0, /return_mean": [-0-9.e]+/); r = 0 + substr($0, RSTART + 14, RLENGTH - 14); exit !(r >= mean - error && r <= mean + error) }' \
+            <("$U" synthenv play "$name.h5" --episodes 512 --json)
+    done <<'END'
+cartpole 500 0
+acrobot -83.43 8.7
+mountaincar -124.54 8.7
+continuous_mountaincar 75.01 14.1
+pendulum -262.87 111
+END
+else
+    echo "skip published synthetic environments: no $published"
+fi
+exit $bad
