@@ -310,7 +310,8 @@ static UfStatus fill_singles(Singles* s, const UfPpoEnvsOptions* o) {
 
 static UfStatus refuse_grid_options(const UfPpoEnvsOptions* o, const char* name) {
     if (o->config->observation == 0 && o->config->max_steps == 0) return UF_OK;
-    return UF_FAIL(UF_ERR_CONFIG, "%s: is for gridworlds; %s has one kind of observation and its own step limit",
+    return UF_FAIL(UF_ERR_CONFIG,
+                   "%s: is for gridworlds; %s has one kind of observation and its own step limit",
                    o->config->observation ? "observation" : "max_steps", name);
 }
 
@@ -354,7 +355,8 @@ static UfStatus synths_reset(UfPpoEnvs* envs, int member, void* obs) {
     return UF_OK;
 }
 
-static UfStatus synths_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward, uint8_t* done) {
+static UfStatus synths_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward,
+                            uint8_t* done) {
     const Synths* s = (const Synths*)envs;
     const SeOptions* o = se_options(s->env);
     const size_t first = synth_row(s, member), O = (size_t)s->base.space.obs_dim, N = (size_t)s->num_envs,
@@ -396,11 +398,14 @@ static UfStatus synths_set_state(UfPpoEnvs* envs, int member, const void* state,
     memcpy(s->obs + first * O, from + N * sizeof *s->steps, N * O * sizeof *s->obs);
     for (size_t n = 0; n < N; n++)
         if (s->steps[first + n] < 0 || s->steps[first + n] >= most)
-            return UF_FAIL(UF_ERR_FORMAT, "%s: environment %zu is at step %d of an episode of at most %d; the file is damaged",
-                           label, n, s->steps[first + n], most);
+            return UF_FAIL(
+                UF_ERR_FORMAT,
+                "%s: environment %zu is at step %d of an episode of at most %d; the file is damaged", label,
+                n, s->steps[first + n], most);
     for (size_t i = first * O; i < (first + N) * O; i++)
         if (!uf_is_finite(s->obs[i]))
-            return UF_FAIL(UF_ERR_FORMAT, "%s: an observation has a number that is not finite; the file is damaged", label);
+            return UF_FAIL(UF_ERR_FORMAT,
+                           "%s: an observation has a number that is not finite; the file is damaged", label);
     return UF_OK;
 }
 

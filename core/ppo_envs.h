@@ -12,7 +12,7 @@ typedef enum UfPpoPurpose { UF_PPO_TRAINING, UF_PPO_EVALUATION } UfPpoPurpose;
 uint64_t uf_ppo_env_seed(int64_t seed, UfPpoPurpose purpose);  // of a member's environments
 
 typedef struct UfPpoEnvsOptions {
-    const char* env;            // MiniGrid's and NAVIX's ids, a path that ends in .h5, or a name or alias of envs.h
+    const char* env;  // MiniGrid's and NAVIX's ids, a path that ends in .h5, or a name or alias of envs.h
     const UfPpoConfig* config;  // observation, max_steps
     int num_envs;               // of a member
     const int64_t* seeds;       // (population): of the members

@@ -610,9 +610,10 @@ static UfStatus draw_episode(const UfPpoRenderOptions* o, UfPpo* ppo, const UfPp
                            .reward = &reward,
                            .done = &done}};
     UF_TRY(uf_ppo_envs_create(&player.envs, &spec, &options));
-    UfStatus status =
-        !player.envs->space.bytes ? UF_FAIL(UF_ERR_UNSUPPORTED, "%s: render draws agents of PPO in gridworlds", spec ? spec->name : env)
-                                  : same_space(space, &player.envs->space, env);
+    UfStatus status = !player.envs->space.bytes
+                          ? UF_FAIL(UF_ERR_UNSUPPORTED, "%s: render draws agents of PPO in gridworlds",
+                                    spec ? spec->name : env)
+                          : same_space(space, &player.envs->space, env);
     if (status == UF_OK) status = UF_ALLOC(&player.e.obs, space->obs_dim, "an observation");
     if (status == UF_OK) status = UF_ALLOC(&player.e.scratch, uf_ppo_policy_scratch(policy, 1), "scratch");
     if (status == UF_OK) status = player.envs->ops->reset(player.envs, 0, player.e.obs);

@@ -583,7 +583,8 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
         return UF_FAIL(
             UF_ERR_UNSUPPORTED,
             "%s: recordings of kind '%.40s' belong to a part that this version does not have; expected "
-            "unifloral-update, dynamics, ppo-update, bc-inner, es-steps, synthenv, classic-traces, minatar-traces, "
+            "unifloral-update, dynamics, ppo-update, bc-inner, es-steps, synthenv, classic-traces, "
+            "minatar-traces, "
             "mujoco-traces, minigrid-traces or minigrid-layouts",
             path, kind);
     }
