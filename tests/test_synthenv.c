@@ -198,7 +198,7 @@ static void test_fresh_weights(void** state) {
 
 static void test_set_params(void** state) {
     (void)state;
-    static float back[1000];
+    static float back[2000];
     SeEnv* env = create(&cases[1], 0);
     const int64_t n = se_num_params(env);
     for (int64_t i = 0; i < n; i++) params[i] = (float)(i + 1);
