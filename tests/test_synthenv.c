@@ -1,5 +1,5 @@
 // test_synthenv.c: synthetic environments: parameters, latents, steps, rewards, best actions, files, the common interface,
-// PPO's, recordings. What networks compute is checked against a plain computation in double from the parameter vector.
+// PPO's, recordings, memory that runs out (linked with -Wl,--wrap=aligned_alloc). What networks compute is checked against a plain computation in double from the parameter vector.
 #include "support.h"
 #include "h5_change.h"
 
@@ -1020,6 +1020,82 @@ static void test_published(void** state) {
     uf_pool_free(pool);
 }
 
+// ---- memory ----
+
+static long allocations_left = -1;  // < 0: none fails
+
+void* __real_aligned_alloc(size_t alignment, size_t bytes);
+void* __wrap_aligned_alloc(size_t alignment, size_t bytes) {
+    return allocations_left >= 0 && allocations_left-- == 0 ? NULL : __real_aligned_alloc(alignment, bytes);
+}
+
+typedef struct Needs {
+    UfPool* pool;
+    UfPpoConfig* config;
+    const char* path;
+} Needs;
+
+static UfStatus write_and_play(const Needs* x) {
+    SeEnv* env;
+    UfEnv* single = NULL;
+    UfEvaluation e = {0};
+    const UfEnvSpec* spec;
+    UfStatus status = se_import(&env, recording, "small_pole");
+    if (status == UF_OK) status = uf_synth_play(&e, &spec, env, NULL, 3, 0, x->pool);
+    if (status == UF_OK) status = uf_synth_env_create(&single, env);
+    if (status == UF_OK) status = se_write(env, x->path, NULL);
+    uf_evaluation_free(&e);
+    uf_env_free(single);
+    se_free(env);
+    return status;
+}
+
+static UfStatus many_of_it(const Needs* x) {
+    UfPpoEnvs* envs;
+    const UfEnvSpec* spec;
+    const int64_t seed = 0;
+    const UfPpoEnvsOptions options = {x->path, x->config, 3, &seed, 1, UF_PPO_TRAINING};
+    UF_TRY(uf_ppo_envs_create(&envs, &spec, &options));
+    uf_ppo_envs_free(envs);
+    return UF_OK;
+}
+
+static UfStatus describe(const Needs* x) {
+    char* text;
+    UF_TRY(uf_synth_info(x->path, &text));
+    uf_free(text);
+    return UF_OK;
+}
+
+static UfStatus replay(const Needs* x) {
+    char* text;
+    bool passed;
+    (void)x;
+    UF_TRY(uf_verify_synthenv(recording, &text, &passed));
+    uf_free(text);
+    return UF_OK;
+}
+
+// With the n-th allocation failing, until none fails.
+static void test_memory(void** state) {
+    (void)state;
+    static UfStatus (*const all[])(const Needs*) = {write_and_play, many_of_it, describe, replay};
+    static const int least[] = {20, 8, 8, 60};
+    Needs x = {.path = in_folder("memory.h5")};
+    assert_ok(uf_pool_create(&x.pool, 1));
+    assert_ok(uf_table_create(&uf_ppo_table, (void**)&x.config));
+    for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {
+        UfStatus status;
+        int failures = 0;
+        while (allocations_left = failures, (status = all[k](&x)) == UF_ERR_MEMORY) failures++;
+        allocations_left = -1;
+        if (status != UF_OK) fail_msg("allocation %d of %zu: %s", failures, k, uf_error());
+        if (failures < least[k]) fail_msg("%d allocations of %zu", failures, k);
+    }
+    uf_free(x.config);
+    uf_pool_free(x.pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
@@ -1044,6 +1120,7 @@ int main(void) {
         cmocka_unit_test(test_recording),
         cmocka_unit_test(test_odd_recordings),
         cmocka_unit_test(test_published),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
