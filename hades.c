@@ -835,6 +835,11 @@ static UfStatus describe(const HdSearch* s, UfDistilled* data) {
     uf_text_add(&text, "behaviour distillation (HaDES-%s): %s, %lld candidates, %lld generations",
                 s->c.policies == HD_POLICIES_FIXED ? "F" : "R", strategies[s->c.strategy],
                 (long long)s->c.popsize, (long long)uf_es_generation(s->es));
+    char** const empty[] = {&data->recipe, &data->config, &data->env_id};  // as the dataset was made
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
+        uf_free(*empty[i]);
+        *empty[i] = NULL;
+    }
     UF_TRY(uf_text_finish(&text, &data->recipe));
     UF_TRY(hd_config_json(&s->c, &data->config));
     return uf_strdup(&data->env_id, s->spec ? s->spec->name : "");

@@ -41,8 +41,8 @@ check "the report is what it says" cmp said straight/report.txt
 check "a line each log_interval and at the end" test "$(cut -d, -f1 straight/log.csv | tr '\n' ' ')" = "generation 4 8 9 "
 check "of these numbers" grep -Eq '^\{"generation": 9, "seconds": [^,]+, "mean": [^,]+, "best": [^,]+, "std": [^,]+, "best_ever": [^,]+, "num_nonfinite": 0, "networks_per_second": [^,]+, "steps_per_second": [^,]+\}$' \
     straight/log.jsonl
-"$U" hades "${small[@]:0:2}" "${small[@]:3}" --threads 1 --out loud 2>err >/dev/null
-check "progress" grep -Eq '^generation 8   89%  [0-9.]+ generations/s  .*left  mean [0-9.]+  best [0-9.]+  best ever [0-9.]+$' err
+"$U" hades "${small[@]:0:2}" "${small[@]:3}" --threads 1 --out loud 2>loud.said >/dev/null
+check "progress" grep -Eq '^generation 8   89%  [0-9.]+ generations/s  .*left  mean [0-9.]+  best [0-9.]+  best ever [0-9.]+$' loud.said
 check "one thread: the same bits" same_run straight loud
 check "another seed: others" eval "$U hades ${small[*]} --out seven --seed 7 && ! same_run straight seven"
 check "fixed policies: a line of their own" eval "$U hades ${small[*]} --out fixed --set policies=fixed --set generations=2 | grep -Eq '^its own weights +[0-9.]+ .*\(2 initial weights x 3 episodes\)$'"
@@ -162,10 +162,10 @@ else
         check "$n processes: the bits of one" same_run straight "ranks$n"
     done
     # one of them is killed: the job ends, and goes on with fewer
-    timeout 60 $mpi_launch -n 2 "$U" hades "${long[@]}" --out lost --threads 1 >/dev/null 2>said &
+    timeout 60 $mpi_launch -n 2 "$U" hades "${long[@]}" --out "$T/lost" --threads 1 >/dev/null 2>said &
     pid=$!
     await lost/checkpoint.h5
-    victim=$(pgrep -f "$U hades .*--out lost " | while read -r p; do [ "$(cat "/proc/$p/comm")" = "$(basename "$U")" ] && echo "$p"; done | tail -n 1)
+    victim=$(pgrep -f -- "--out $T/lost " | while read -r p; do [ "$(cat "/proc/$p/comm")" = "$(basename "$U")" ] && echo "$p"; done | tail -n 1)
     kill -9 "$victim"
     wait $pid
     check "one is killed: the job fails" test $? != 0
