@@ -746,7 +746,7 @@ static int sweep_hades(const Args* args, const UfRanks* ranks) {
     hd_config_free(config);
     if (screen.terminal && !screen.quiet && (!ranks || ranks->rank == 0)) fputs("\r\033[K", stderr);
     if (status == UF_ERR_STOPPED) {
-        fprintf(stderr, "stopped; the same command goes on\n");
+        if (!ranks || ranks->rank == 0) fprintf(stderr, "stopped; the same command goes on\n");
         return 128 + (stop_signal ? stop_signal : SIGTERM);
     }
     if (status != UF_OK) return failed();

@@ -9,8 +9,8 @@ typedef struct Thread {  // what one thread plays with
     float* obs;          // (E, S)
     real *in, *out;      // (E, inputs), (E, outputs) of the network
     real* scratch;
-    int* rows;         // (E) environments that still play
-    int64_t* episode;  // (E) under way, from 0
+    int* rows;                 // (E) environments that still play
+    int64_t* episode;          // (E) under way, from 0
     double *ret, *mean, *var;  // (E), (S), (S)
 } Thread;
 
@@ -21,8 +21,8 @@ struct UfTrials {
     int num_threads, S, A, numbers;  // numbers of noise an action takes
     int64_t T;
     uint64_t* keys;
-    float* noise;       // (num_keys, T, E, numbers).   NULL: greedy
-    double* grid;       // (E, state_dim).   NULL: random starts
+    float* noise;        // (num_keys, T, E, numbers).   NULL: greedy
+    double* grid;        // (E, state_dim).   NULL: random starts
     const real* params;  // of the call
     UfTrial* results;
     double* moments;
@@ -127,8 +127,7 @@ static void noise_task(void* context, int task, int thread) {
     UfRandom random = uf_random(x->keys[task / blocks], UF_STREAM_EVAL_ACTION, (uint64_t)block);
     (void)thread;
     for (int64_t i = first; i < end; i++)
-        out[i] =
-            x->o.spec->discrete ? uf_uniform(uf_random_u32(&random)) : uf_random_normal(&random);
+        out[i] = x->o.spec->discrete ? uf_uniform(uf_random_u32(&random)) : uf_random_normal(&random);
 }
 
 void uf_trials_set_keys(UfTrials* x, const uint64_t* keys) {
@@ -146,21 +145,21 @@ static void begin_episode(const UfTrials* x, Thread* t, int e, uint64_t key) {
     t->ret[e] = 0;
 }
 
-// Takes the E observations of a step into the moments, with the weight that Welford's merge of two samples gives them.
-static void merge_moments(const UfTrials* x, Thread* t, double* count) {
-    const int E = x->o.num_envs;
-    const double total = *count + E;
+// Takes a step's observations, of the n environments that still play, into the moments with the weight that Welford's
+// merge of two samples gives them.
+static void merge_moments(const UfTrials* x, Thread* t, int n, double* count) {
+    const double total = *count + n;
     for (int j = 0; j < x->S; j++) {
         double mean = 0, squares = 0;
-        for (int e = 0; e < E; e++) mean += t->obs[e * x->S + j];
-        mean /= E;
-        for (int e = 0; e < E; e++) {
-            const double d = t->obs[e * x->S + j] - mean;
+        for (int k = 0; k < n; k++) mean += t->obs[t->rows[k] * x->S + j];
+        mean /= n;
+        for (int k = 0; k < n; k++) {
+            const double d = t->obs[t->rows[k] * x->S + j] - mean;
             squares += d * d;
         }
         const double delta = mean - t->mean[j];
-        t->var[j] = (t->var[j] * *count + squares + delta * delta * *count * E / total) / total;
-        t->mean[j] += delta * E / total;
+        t->var[j] = (t->var[j] * *count + squares + delta * delta * *count * n / total) / total;
+        t->mean[j] += delta * n / total;
     }
     *count = total;
 }
@@ -267,15 +266,15 @@ static void play_task(void* context, int task, int thread) {
     }
     for (int64_t s = 0; s < x->T && running && sound; s++) {
         int still = 0;
-        if (o->running) merge_moments(x, t, &seen);
+        if (o->running) merge_moments(x, t, running, &seen);
         network_rows(x, t, running);
         uf_clone_forward_host(o->net, params, t->out, t->in, running, t->scratch);
         for (int k = 0; k < running && sound; k++) {
             const int e = t->rows[k];
-            const float* noise =
-                x->noise ? x->noise + ((key_index * x->T + s) * E + e) * x->numbers : NULL;
+            const float* noise = x->noise ? x->noise + ((key_index * x->T + s) * E + e) * x->numbers : NULL;
             bool ended = false;
-            sound = step(x, t, params, t->out + (size_t)k * (size_t)o->net->mlp.out, noise, e, key, &trial[e], &ended);
+            sound = step(x, t, params, t->out + (size_t)k * (size_t)o->net->mlp.out, noise, e, key, &trial[e],
+                         &ended);
             if (!ended || o->rule != UF_TRIAL_FIRST) t->rows[still++] = e;
         }
         running = still;

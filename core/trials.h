@@ -23,14 +23,16 @@ typedef struct UfTrialOptions {
     const UfEnvSpec* spec;
     const UfCloneNet* net;  // observation -> logits of kinds, or means of a Gaussian with a free log-std
     int first_obs;  // the column of inputs where this task's begin; others are 0. Its outputs are the first of all
-    int num_envs;           // E
-    int64_t num_steps;      // T, of each environment
+    int num_envs;       // E
+    int64_t num_steps;  // T, of each environment
     int num_keys;
     UfTrialRule rule;
     bool greedy;  // the likeliest kind, the mean; else sampled, and clipped to [-1, 1]
-    bool grid;    // episodes of environment e start at place e of an even grid over the first number of the state
-    const float *mean, *divisor;  // (S) of the task: a policy sees (observation - mean) / divisor.   Nullable, both alike
-    bool running;                 // those of all that the policy has seen in this call so far, in their place
+    bool
+        grid;  // episodes of environment e start at place e of an even grid over the first number of the state
+    const float *mean,
+        *divisor;  // (S) of the task: a policy sees (observation - mean) / divisor.   Nullable, both alike
+    bool running;  // those of all that the policy has seen in this call so far, in their place
 } UfTrialOptions;
 
 typedef struct UfTrials UfTrials;
