@@ -304,11 +304,11 @@ reproduce: all
 reproduce-quick: all
 	@bench/reproduce.sh --quick $(ARGS)
 
-# The hyperparameter tables of README.md from params.def and ppo.def; a test compares.
+# The hyperparameter tables of README.md from params.def, ppo.def and hades.def; a test compares.
 readme: all
 	@$(PROGRAM) help --markdown >$(BUILD)/params.md
-	@$(PROGRAM) help --markdown ppo >$(BUILD)/ppo.md
-	@for t in params ppo; do \
+	@for t in ppo hades; do $(PROGRAM) help --markdown $$t >$(BUILD)/$$t.md; done
+	@for t in params ppo hades; do \
 		sed -i -e "/^<!-- $$t -->\$$/,/^<!-- \/$$t -->\$$/{/^<!-- $$t -->\$$/r $(BUILD)/$$t.md" -e '/^<!-- /!d}' README.md; done
 
 # ---- install ----
@@ -318,7 +318,7 @@ ROOT = $(DESTDIR)$(PREFIX)
 install: all
 	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include $(ROOT)/share/unifloral/python
 	install -m 755 unifloral $(ROOT)/bin/
-	install -m 644 unifloral.h navix.h $(ROOT)/include/
+	install -m 644 unifloral.h navix.h hades.h $(ROOT)/include/
 	install -m 644 libunifloral.a $(ROOT)/lib/
 	install -m 755 libunifloral.so.0 $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
@@ -327,7 +327,7 @@ install: all
 		>$(ROOT)/lib/pkgconfig/unifloral.pc
 
 uninstall:
-	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/include/navix.h $(ROOT)/lib/pkgconfig/unifloral.pc \
+	rm -f $(ROOT)/bin/unifloral $(ROOT)/include/unifloral.h $(ROOT)/include/navix.h $(ROOT)/include/hades.h $(ROOT)/lib/pkgconfig/unifloral.pc \
 		$(addprefix $(ROOT)/lib/,libunifloral.a libunifloral.so libunifloral.so.0)
 	rm -rf $(ROOT)/share/unifloral
 
@@ -351,7 +351,7 @@ help:
 	@echo "make minigrid-sheet   docs/images/minigrid.png: a level of each family of gridworlds"
 	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
 	@echo "make reproduce-quick   the same with few updates on two datasets"
-	@echo "make readme     README.md's tables of hyperparameters from params.def and ppo.def"
+	@echo "make readme     README.md's tables of hyperparameters from params.def, ppo.def and hades.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"
 	@echo "Variables: V=1 (show commands), NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

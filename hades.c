@@ -59,6 +59,7 @@ static const float* find_scale(const UfEnvSpec* spec) {
 
 enum { NORM_STEPS = 10000 };  // of random play, that obs_norm=constant measures
 #define HD_ADAM_EPS 1e-5
+#define HD_ES_LR_LIMIT 0.001
 
 // ---- config check ----
 
@@ -105,8 +106,7 @@ static UfStatus check_labels(const HdConfig* c, bool discrete, int kinds, const 
 
 // Episodes that only the limit ends do not end in an evaluation that is shorter.
 static UfStatus check_fitness(const HdConfig* c, const UfEnvSpec* spec) {
-    const bool endless = spec->termination_rule && !strcmp(spec->termination_rule, "never");
-    if ((c->fitness == HD_FITNESS_ENDED || c->fitness == HD_FITNESS_LAST) && endless &&
+    if ((c->fitness == HD_FITNESS_ENDED || c->fitness == HD_FITNESS_LAST) && spec->endless &&
         c->rollout_steps < spec->max_steps)
         return UF_FAIL(UF_ERR_CONFIG,
                        "fitness %s counts episodes that ended, and in %s none ends before step %d (rollout_steps is "
@@ -148,6 +148,13 @@ UfStatus hd_config_check(const HdConfig* c) {
                        "popsize %lld is odd; OpenES takes candidates in pairs, one on each side of the mean: set it to "
                        "%lld or %lld, or strategy to snes",
                        (long long)c->popsize, (long long)c->popsize - 1, (long long)c->popsize + 1);
+    if (c->strategy == HD_STRATEGY_OPENES && c->es_lr < HD_ES_LR_LIMIT)
+        return UF_FAIL(UF_ERR_CONFIG, "es_lr %g: OpenES's rate falls no lower than %g; expected at least that", c->es_lr,
+                       HD_ES_LR_LIMIT);
+    if (c->strategy == HD_STRATEGY_OPENES && c->sigma_init < c->sigma_limit)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "sigma_init %g is below sigma_limit %g, where sigma's fall ends; lower the limit or raise sigma_init",
+                       c->sigma_init, c->sigma_limit);
     if (c->obs_norm_data[0] && c->obs_norm != HD_NORM_CONSTANT)
         return UF_FAIL(UF_ERR_CONFIG, "obs_norm_data %s is for obs_norm=constant alone", c->obs_norm_data);
     if (c->search == HD_SEARCH_WEIGHTS && c->rollouts * c->popsize > INT32_MAX)
@@ -400,6 +407,7 @@ static UfStatus create_strategy(HdSearch* s) {
     o.sigma_limit = c->sigma_limit;
     o.lr = c->es_lr;
     o.lr_decay = c->es_lr_decay;
+    o.lr_limit = HD_ES_LR_LIMIT;
     o.shaping = shaping(c);
     o.temperature = c->temperature;
     return uf_es_create(&s->es, &o);

@@ -27,7 +27,7 @@
 #include "core/grid_table.h"
 #include "core/grid_tiles.h"  // NX_MAX_TILE_SIZE
 #include "core/h5.h"          // and <hdf5.h>
-#include "core/hades_run.h"
+#include "core/hades_sweep.h"
 #include "core/online.h"
 #include "core/plot_runs.h"
 #include "core/ppo_run.h"
@@ -704,7 +704,62 @@ static int command_hades(const Args* args) {
     UfRanks* ranks;
     if (uf_mpi_join(&ranks) != UF_OK) return failed();
     const int result = run_hades(args, ranks);
-    uf_mpi_leave(ranks);
+    // One that failed alone just ends: to leave would be to wait for the others.
+    if (result != FAILED) uf_mpi_leave(ranks);
+    return result;
+}
+
+// Lists in --config or --set are axes.
+static UfStatus hades_axes(const Args* args, HdConfig* config, UfAxes* axes) {
+    const char* file = args->values[O_CONFIG];
+    if (file) UF_TRY(uf_table_load_axes(&hd_table, config, axes, file));
+    for (int i = 0; i < args->num_sets; i++) {
+        char name[256];
+        const char* equals = strchr(args->sets[i], '=');
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
+        UF_TRY(uf_table_set_axis(&hd_table, config, axes, name, equals + 1));
+    }
+    for (size_t i = 0; i < NUM_HADES_SUGAR; i++) {
+        const char* value = args->values[hades_sugar[i].option];
+        if (value) UF_TRY(uf_table_set_axis(&hd_table, config, axes, hades_sugar[i].name, value));
+    }
+    return UF_OK;
+}
+
+static int sweep_hades(const Args* args, const UfRanks* ranks) {
+    HdConfig* config = NULL;
+    UfAxes axes = {.count = 0};
+    char* report = NULL;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    UfStatus status = hd_config_create(&config);
+    if (status == UF_OK) status = hades_axes(args, config, &axes);
+    catch_signals();
+    const HdSweepOptions sweep = {.config = config,
+                                  .axes = &axes,
+                                  .out = args->values[O_OUT],
+                                  .ranks = ranks,
+                                  .stop = &stop_signal,
+                                  .on_progress = on_hades_progress,
+                                  .user = &screen};
+    if (status == UF_OK) status = hd_sweep(&sweep, &report);
+    uf_axes_free(&axes);
+    hd_config_free(config);
+    if (screen.terminal && !screen.quiet && (!ranks || ranks->rank == 0)) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        fprintf(stderr, "stopped; the same command goes on\n");
+        return 128 + (stop_signal ? stop_signal : SIGTERM);
+    }
+    if (status != UF_OK) return failed();
+    if (report) printf("%s", report);
+    uf_free(report);
+    return DONE;
+}
+
+static int command_hades_sweep(const Args* args) {
+    UfRanks* ranks;
+    if (uf_mpi_join(&ranks) != UF_OK) return failed();
+    const int result = sweep_hades(args, ranks);
+    if (result != FAILED) uf_mpi_leave(ranks);
     return result;
 }
 
@@ -726,28 +781,29 @@ static int command_hades_show(const Args* args) {
     return DONE;
 }
 
-// The configuration that the file carries < --config < --set.
-static UfStatus try_file(const Args* args, const UfDistilled* data, HdConfig** config, UfText* text) {
-    static const Sugar sugar[] = {{O_THREADS, "num_threads"}, {O_DEVICE, "device"}};
-    UF_TRY(hd_config_of(config, data));
-    UF_TRY(configure(args, &hd_table, sugar, sizeof(sugar) / sizeof(sugar[0]), *config));
-    const HdTryOptions options = {.rate = {.config = *config,
-                                           .task = args->values[O_ENV],
-                                           .num_inits = (int)number(args, O_INITS, 20),
-                                           .num_episodes = (int)number(args, O_EPISODES, 10),
-                                           .seed = number(args, O_SEED, 0)},
-                                  .controls = args->values[O_CONTROLS] != NULL};
-    return hd_try(data, &options, text);
+static HdRateOptions rate_options(const Args* args, const HdConfig* config) {
+    return (HdRateOptions){.config = config,
+                           .task = args->values[O_ENV],
+                           .num_inits = (int)number(args, O_INITS, 20),
+                           .num_episodes = (int)number(args, O_EPISODES, 10),
+                           .seed = number(args, O_SEED, 0)};
 }
 
-static int command_hades_try(const Args* args) {
+// What `hades try` and `hades vary` do with a file: config is the one that it carries.
+typedef UfStatus TryFile(const Args* args, const UfDistilled* data, HdConfig* config, UfText* text);
+
+static int try_file(const Args* args, TryFile* with) {
     UfDistilled* data;
     HdConfig* config = NULL;
     UfText text = {0};
     char* report = NULL;
     if (uf_distilled_read(&data, args->files[0]) != UF_OK) return failed();
-    UfStatus status = try_file(args, data, &config, &text);
+    UfStatus status = hd_config_of(&config, data);
+    if (status == UF_OK) status = with(args, data, config, &text);
+    char sentence[1024];
+    snprintf(sentence, sizeof(sentence), "%s", uf_error());
     const UfStatus finished = uf_text_finish(&text, &report);
+    if (status != UF_OK) uf_fail_(status, "%s", sentence);
     if (status == UF_OK) status = finished;
     uf_distilled_free(data);
     hd_config_free(config);
@@ -755,6 +811,36 @@ static int command_hades_try(const Args* args) {
     uf_free(report);
     return status == UF_OK ? DONE : failed();
 }
+
+static const Sugar try_sugar[] = {{O_THREADS, "num_threads"}, {O_DEVICE, "device"}};
+
+static UfStatus try_once(const Args* args, const UfDistilled* data, HdConfig* config, UfText* text) {
+    UF_TRY(configure(args, &hd_table, try_sugar, sizeof(try_sugar) / sizeof(try_sugar[0]), config));
+    const HdTryOptions options = {.rate = rate_options(args, config), .controls = args->values[O_CONTROLS] != NULL};
+    return hd_try(data, &options, text);
+}
+
+static int command_hades_try(const Args* args) { return try_file(args, try_once); }
+
+// Lists say what is varied; all else in --config and --set holds throughout.
+static UfStatus try_lists(const Args* args, const UfDistilled* data, HdConfig* config, UfText* text) {
+    UfAxes axes = {.count = 0};
+    HdConfig before = *config;
+    UfStatus status = hades_axes(args, config, &axes);
+    for (int i = 0; i < axes.count && status == UF_OK; i++) {  // loading put the first of each list there
+        char value[UF_STRING_BYTES];
+        uf_param_format(&before, axes.axes[i].param, value, sizeof(value));
+        status = uf_table_set(&hd_table, config, axes.axes[i].param->name, value);
+    }
+    if (status == UF_OK && !axes.count)
+        status = UF_FAIL(UF_ERR_CONFIG, "nothing is varied: expected a list in --config, or --set name=[a,b]");
+    const HdRateOptions rate = rate_options(args, config);
+    if (status == UF_OK) status = hd_vary(data, config, &axes, &rate, text);
+    uf_axes_free(&axes);
+    return status;
+}
+
+static int command_hades_vary(const Args* args) { return try_file(args, try_lists); }
 
 static int command_hades_merge(const Args* args) {
     const int n = args->num_files;
@@ -1392,6 +1478,32 @@ static int bench_ppo(const Args* args) {
     return DONE;
 }
 
+// Two lines of JSON: generations, and steps of cloning of several shapes. --steps are generations of a window.
+static int command_bench_hades(const Args* args) {
+    HdConfig* config;
+    char* json = NULL;
+    Args given = *args;
+    if (!args->values[O_CONFIG] && !args->values[O_ENV]) given.values[O_ENV] = "CartPole-v1";
+    UfStatus status = hades_config(&given, &config);
+    const HdBenchOptions bench = {.config = config,
+                                  .num_generations = (int)number(args, O_STEPS, 5),
+                                  .num_windows = (int)number(args, O_WINDOWS, 8)};
+    if (status == UF_OK) status = uf_bench_hades(&bench, &json);
+    if (status == UF_OK) print_line(NULL, json);
+    uf_free(json);
+    json = NULL;
+    const UfCloneBenchOptions clone = {.device = args->values[O_DEVICE],
+                                       .num_threads = (int)number(args, O_THREADS, 0),
+                                       .num_networks = 32,
+                                       .num_windows = bench.num_windows};
+    if (status == UF_OK) status = uf_bench_clone(&clone, &json);
+    hd_config_free(config);
+    if (status != UF_OK) return failed();
+    print_line(NULL, json);
+    uf_free(json);
+    return DONE;
+}
+
 static int command_bench(const Args* args) {
     if (args->values[O_PPO]) return bench_ppo(args);
     if (args->num_sets) {
@@ -1585,6 +1697,18 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_CONTROLS) |
          BIT(O_THREADS) | BIT(O_DEVICE),
      0},
+    {"hades vary", command_hades_vary,
+     "FILE [--config FILE] [--set name=[a,b]]... [--inits N] [--episodes N] [--seed N]",
+     "the same for each value of each list in turn: how the dataset does with other networks and other cloning", 1, 1,
+     BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_THREADS) | BIT(O_DEVICE), 0},
+    {"hades sweep", command_hades_sweep,
+     "[--config FILE] [--set name=[a,b]]... --out DIR [--seed N] [--threads N] [--device cpu|cuda|auto]",
+     "a distillation for each combination of the lists in --config or --set, a table over their seeds and a figure; "
+     "the same command goes on",
+     0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_QUIET) |
+         BIT(O_DEVICE),
+     BIT(O_OUT)},
     {"hades merge", command_hades_merge, "FILE FILE... [--apart] --out FILE",
      "put distilled datasets of several tasks together, for one policy of all", 2, -1, BIT(O_APART) | BIT(O_OUT),
      BIT(O_OUT)},
@@ -1641,6 +1765,10 @@ static const Command commands[] = {
          BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS) | BIT(O_DEVICE) |
          BIT(O_PRECISION) | BIT(O_ENVS) | BIT(O_OBSERVATION) | BIT(O_PPO) | BIT(O_SET),
      0},
+    {"bench hades", command_bench_hades,
+     "[--config FILE] [--env NAME] [--set name=value]... [--steps N] [--windows N] [--threads N] [--device NAME]",
+     "time generations of a distillation (default CartPole-v1, --steps generations a window) and steps of cloning", 0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_STEPS) | BIT(O_WINDOWS) | BIT(O_THREADS) | BIT(O_DEVICE), 0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
      BIT(O_OUT)},

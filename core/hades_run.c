@@ -12,7 +12,7 @@
 #include "run_log.h"
 
 static const char CONFIG_FILE[] = "hades.json", CHECKPOINT_FILE[] = "checkpoint.h5",
-                  DATASET_FILE[] = "distilled.hdf5", RATINGS_FILE[] = "ratings.h5";
+                  DATASET_FILE[] = "distilled.hdf5", RATINGS_FILE[] = "ratings.h5", REPORT_FILE[] = "report.txt";
 
 typedef struct Run {
     const HdRunOptions* options;
@@ -225,6 +225,7 @@ static void report_rating(UfText* text, const char* what, const HdRating* r, boo
 static UfStatus report(Run* run, const HdRating* own, bool has_dataset, bool has_picture, bool has_chart) {
     const HdConfig* c = &run->config;
     const bool images = c->images[0] != 0;
+    char path[UF_PATH_BYTES];
     UfText text = {0};
     if (run->now.generation)
         uf_text_add(&text, "fitness           %.4g mean, %.4g best of generation %" PRId64 " (%s)\n", run->now.mean,
@@ -239,7 +240,9 @@ static UfStatus report(Run* run, const HdRating* own, bool has_dataset, bool has
     if (has_picture) uf_text_add(&text, "picture           %s/dataset.png\n", run->folder.name);
     if (has_chart) uf_text_add(&text, "fitness curve     %s/fitness.png\n", run->folder.name);
     uf_text_add(&text, "checkpoint        %s/%s\n", run->folder.name, CHECKPOINT_FILE);
-    return uf_text_finish(&text, &run->result->report);
+    UF_TRY(uf_text_finish(&text, &run->result->report));
+    uf_run_folder_path(&run->folder, REPORT_FILE, path);
+    return uf_write_file(path, run->result->report, strlen(run->result->report));
 }
 
 static UfStatus dataset_results(Run* run, HdRating* own, bool* has_own, bool* has_picture) {
@@ -314,8 +317,22 @@ static void note_device(const Run* run) {
     note(run, text);
 }
 
+// The same configuration, and from the same place.
+static UfStatus same_search(const Run* run) {
+    char *json, *text = NULL;
+    UfText all = {0};
+    UF_TRY(hd_config_json(&run->config, &json));
+    uf_text_add(&all, "generation %" PRId64 " of %s", uf_es_generation(hd_search_es(run->search)), json);
+    uf_free(json);
+    UfStatus status = uf_text_finish(&all, &text);
+    if (status == UF_OK) status = uf_ranks_agree(run->options->ranks, text, "configuration or checkpoint");
+    uf_free(text);
+    return status;
+}
+
 static UfStatus run_all(Run* run) {
     UF_TRY(agree(run, open_all(run)));
+    if (run->options->ranks) UF_TRY(same_search(run));
     note_device(run);
     if (run->writes) uf_run_folder_keep(&run->folder);
     run->first_generation = run->result->generation = uf_es_generation(hd_search_es(run->search));

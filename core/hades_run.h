@@ -2,7 +2,7 @@
 //
 // The folder: hades.json, log.jsonl and log.csv (a line each log_interval generations), checkpoint.h5 (each
 // checkpoint_interval and at every ending), and at the end distilled.hdf5 with its picture dataset.png, ratings.h5 (every
-// return of policies cloned from it) and fitness.png, .svg. Where weights evolve there is no dataset.
+// return of policies cloned from it), fitness.png, .svg, and report.txt, the last of all. Where weights evolve there is no dataset.
 #ifndef UF_HADES_RUN_H
 #define UF_HADES_RUN_H
 
