@@ -152,16 +152,19 @@ UfStatus hd_config_check(const HdConfig* c) {
     const UfEnvSpec* spec;
     UF_TRY(find_task(c, &spec));
     if (c->strategy == HD_STRATEGY_OPENES && c->popsize % 2)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "popsize %lld is odd; OpenES takes candidates in pairs, one on each side of the mean: set it to "
-                       "%lld or %lld, or strategy to snes",
-                       (long long)c->popsize, (long long)c->popsize - 1, (long long)c->popsize + 1);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "popsize %lld is odd; OpenES takes candidates in pairs, one on each side of the mean: set it to "
+            "%lld or %lld, or strategy to snes",
+            (long long)c->popsize, (long long)c->popsize - 1, (long long)c->popsize + 1);
     if (c->strategy == HD_STRATEGY_OPENES && c->es_lr < HD_ES_LR_LIMIT)
-        return UF_FAIL(UF_ERR_CONFIG, "es_lr %g: OpenES's rate falls no lower than %g; expected at least that", c->es_lr,
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "es_lr %g: OpenES's rate falls no lower than %g; expected at least that", c->es_lr,
                        HD_ES_LR_LIMIT);
     if (c->strategy == HD_STRATEGY_OPENES && c->sigma_init < c->sigma_limit)
         return UF_FAIL(UF_ERR_CONFIG,
-                       "sigma_init %g is below sigma_limit %g, where sigma's fall ends; lower the limit or raise sigma_init",
+                       "sigma_init %g is below sigma_limit %g, where sigma's fall ends; lower the limit or "
+                       "raise sigma_init",
                        c->sigma_init, c->sigma_limit);
     if (c->obs_norm_data[0] && c->obs_norm != HD_NORM_CONSTANT)
         return UF_FAIL(UF_ERR_CONFIG, "obs_norm_data %s is for obs_norm=constant alone", c->obs_norm_data);
