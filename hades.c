@@ -20,6 +20,7 @@
 #include "core/dataset.h"
 #include "core/es.h"
 #include "core/hades_search.h"
+#include "core/termination.h"
 #include "core/trials.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments and datasets speak float");
@@ -253,7 +254,9 @@ static UfStatus read_statistics(Norm* n, const char* path, const UfEnvSpec* spec
                          path, data->obs_dim, spec->name, spec->obs_dim);
     for (int i = 0; i < spec->obs_dim && status == UF_OK; i++) {
         n->mean[i] = data->obs_mean[i];
-        n->divisor[i] = (float)sqrt((double)data->obs_std[i] * data->obs_std[i] + UF_TRIAL_VAR_EPS);
+        n->divisor[i] = data->norm_divisor
+                            ? data->norm_divisor[i]
+                            : (float)sqrt((double)data->obs_std[i] * data->obs_std[i] + UF_TRIAL_VAR_EPS);
     }
     uf_dataset_free(data);
     return status;
@@ -319,8 +322,7 @@ static int list_tensors(const UfCloneNet* net, Tensor out[2 * UF_MAX_LAYERS + 5]
     return n;
 }
 
-// Initial weights into params (size), which is zeroed.
-static UfStatus fill_init(real* params, const UfCloneNet* net, const HdConfig* c, uint64_t seed) {
+UfStatus hd_fill_init(real* params, const UfCloneNet* net, const HdConfig* c, uint64_t seed) {
     Tensor tensors[2 * UF_MAX_LAYERS + 5];
     const int n = list_tensors(net, tensors);
     for (int i = 0; i < n; i++) {
@@ -708,8 +710,8 @@ static UfStatus begin_generation(HdSearch* s) {
     for (int r = 0; r < s->R; r++) {
         keys[r] = key(s->c.seed, KEY_PLAY, g, r);
         if (status == UF_OK)
-            status = fill_init(s->host + (size_t)r * size, &s->net, &s->c,
-                               key(s->c.seed, KEY_INIT, s->c.policies == HD_POLICIES_FIXED ? 0 : g, r));
+            status = hd_fill_init(s->host + (size_t)r * size, &s->net, &s->c,
+                                  key(s->c.seed, KEY_INIT, s->c.policies == HD_POLICIES_FIXED ? 0 : g, r));
     }
     if (status == UF_OK) s->be->upload(s->be, s->init, s->host, (size_t)s->R * size * sizeof(real));
     if (status == UF_OK && s->trials) uf_trials_set_keys(s->trials, keys);
@@ -1048,7 +1050,7 @@ static UfStatus clone_rated(Rating* x) {
     UF_TRY(be->reserve(be, (void**)&x->labels, labels * sizeof(real), "synthetic labels"));
     UF_TRY(UF_ALLOC(&x->host, n * size, "cloned networks"));
     for (size_t i = 0; i < n; i++)
-        UF_TRY(fill_init(x->host + i * size, &x->net, x->c, rated_key(x, KEY_RATE_INIT, (int)i)));
+        UF_TRY(hd_fill_init(x->host + i * size, &x->net, x->c, rated_key(x, KEY_RATE_INIT, (int)i)));
     be->upload(be, x->init, x->host, n * size * sizeof(real));
     be->upload(be, x->states, data->states, states * sizeof(real));
     be->upload(be, x->labels, data->labels, labels * sizeof(real));

@@ -53,6 +53,8 @@ UfBackend* hd_search_backend(HdSearch* search);
 
 // The mean as a dataset: what the search is for.   Errors: UF_ERR_UNSUPPORTED where weights evolve.
 UfStatus hd_search_dataset(HdSearch* search, UfDistilled** out);
+// Initial weights by hidden_init into params (size), which is zeroed: of networks that candidates are cloned from.
+UfStatus hd_fill_init(real* params, const UfCloneNet* net, const HdConfig* config, uint64_t seed);
 // Fitness of given candidates x (count, dims) in the present generation: a candidate's does not depend on the others.
 UfStatus hd_search_rate(HdSearch* search, const float* x, int count, double* fitness);
 
