@@ -20,7 +20,6 @@
 #include "core/dataset.h"
 #include "core/es.h"
 #include "core/hades_search.h"
-#include "core/termination.h"
 #include "core/trials.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments and datasets speak float");
