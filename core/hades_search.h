@@ -47,6 +47,8 @@ UfStatus hd_search_step_until(HdSearch* search, HdGeneration* out, const volatil
                               bool* stopped);
 // run: RUN fields of it take the place of the file's.   Nullable: run, ranks
 UfStatus hd_search_reopen(HdSearch** out, const char* path, const HdConfig* run, const UfRanks* ranks);
+// What a checkpoint is of, as lines of text (free with uf_free): `unifloral info`.
+UfStatus hd_checkpoint_info(const char* path, char** text);
 const HdConfig* hd_search_config(const HdSearch* search);
 // What the networks of the search run on.
 UfBackend* hd_search_backend(HdSearch* search);
