@@ -388,7 +388,7 @@ UfStatus hd_vary(const UfDistilled* data, const HdConfig* config, const UfAxes* 
                  const HdRateOptions* rate, UfText* report) {
     HdConfig* changed;
     UF_TRY(hd_config_create(&changed));
-    UfStatus status = rate_line(data, config, rate, "as the search", report);
+    UfStatus status = rate_line(data, config, rate, "nothing varied", report);
     for (int a = 0; a < axes->count; a++)
         for (int v = 0; v < axes->axes[a].num_values && status == UF_OK; v++) {
             char what[SETTINGS_BYTES] = "";
