@@ -13,30 +13,8 @@
 #include "core/run.h"
 #include "terms.h"  // UF_OBS_STD_EPS
 
+#include "failing_alloc.h"
 #include "h5_change.h"
-
-// ---- failing allocations ----
-
-static long allocations_left = -1;  // < 0: none fails
-
-static bool fails_now(void) { return allocations_left >= 0 && allocations_left-- == 0; }
-
-void* __real_malloc(size_t bytes);
-void* __real_calloc(size_t count, size_t bytes);
-void* __real_realloc(void* memory, size_t bytes);
-int __real_posix_memalign(void** out, size_t alignment, size_t bytes);
-void* __real_aligned_alloc(size_t alignment, size_t bytes);
-void* __wrap_malloc(size_t bytes) { return fails_now() ? NULL : __real_malloc(bytes); }
-void* __wrap_calloc(size_t count, size_t bytes) { return fails_now() ? NULL : __real_calloc(count, bytes); }
-void* __wrap_realloc(void* memory, size_t bytes) {
-    return fails_now() ? NULL : __real_realloc(memory, bytes);
-}
-void* __wrap_aligned_alloc(size_t alignment, size_t bytes) {
-    return fails_now() ? NULL : __real_aligned_alloc(alignment, bytes);
-}
-int __wrap_posix_memalign(void** out, size_t alignment, size_t bytes) {
-    return fails_now() ? 12 : __real_posix_memalign(out, alignment, bytes);
-}
 
 // ---- datasets to test with ----
 
