@@ -304,11 +304,11 @@ reproduce: all
 reproduce-quick: all
 	@bench/reproduce.sh --quick $(ARGS)
 
-# The hyperparameter tables of README.md from params.def and ppo.def; a test compares.
+# The hyperparameter tables of README.md from params.def, ppo.def and hades.def; a test compares.
 readme: all
 	@$(PROGRAM) help --markdown >$(BUILD)/params.md
-	@$(PROGRAM) help --markdown ppo >$(BUILD)/ppo.md
-	@for t in params ppo; do \
+	@for t in ppo hades; do $(PROGRAM) help --markdown $$t >$(BUILD)/$$t.md; done
+	@for t in params ppo hades; do \
 		sed -i -e "/^<!-- $$t -->\$$/,/^<!-- \/$$t -->\$$/{/^<!-- $$t -->\$$/r $(BUILD)/$$t.md" -e '/^<!-- /!d}' README.md; done
 
 # ---- install ----
@@ -351,7 +351,7 @@ help:
 	@echo "make minigrid-sheet   docs/images/minigrid.png: a level of each family of gridworlds"
 	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
 	@echo "make reproduce-quick   the same with few updates on two datasets"
-	@echo "make readme     README.md's tables of hyperparameters from params.def and ppo.def"
+	@echo "make readme     README.md's tables of hyperparameters from params.def, ppo.def and hades.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"
 	@echo "Variables: V=1 (show commands), NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

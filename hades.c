@@ -20,7 +20,6 @@
 #include "core/dataset.h"
 #include "core/es.h"
 #include "core/hades_search.h"
-#include "core/termination.h"
 #include "core/trials.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments and datasets speak float");
@@ -63,6 +62,7 @@ static const float* find_scale(const UfEnvSpec* spec) {
 
 enum { NORM_STEPS = 10000 };  // of random play, that obs_norm=constant measures
 #define HD_ADAM_EPS 1e-5
+#define HD_ES_LR_LIMIT 0.001
 
 // ---- config check ----
 
@@ -112,13 +112,7 @@ static UfStatus check_labels(const HdConfig* c, bool discrete, int kinds, const 
 
 // Episodes that only the limit ends do not end in an evaluation that is shorter: Freeway's 2500 steps, say.
 static UfStatus check_fitness(const HdConfig* c, const UfEnvSpec* spec) {
-    UfTermination rule = UF_TERMINATION_NEVER;
-    if (spec->termination_rule) uf_termination_rule(spec->termination_rule, &rule);
-    // HalfCheetah's rule is of models alone; MinAtar's games have none.
-    const bool endless = spec->termination_rule
-                             ? rule == UF_TERMINATION_NEVER || rule == UF_TERMINATION_HALF_CHEETAH
-                             : spec->ops == &uf_freeway_ops;
-    if ((c->fitness == HD_FITNESS_ENDED || c->fitness == HD_FITNESS_LAST) && endless &&
+    if ((c->fitness == HD_FITNESS_ENDED || c->fitness == HD_FITNESS_LAST) && spec->endless &&
         c->rollout_steps < spec->max_steps)
         return UF_FAIL(
             UF_ERR_CONFIG,
@@ -163,6 +157,15 @@ UfStatus hd_config_check(const HdConfig* c) {
             "popsize %lld is odd; OpenES takes candidates in pairs, one on each side of the mean: set it to "
             "%lld or %lld, or strategy to snes",
             (long long)c->popsize, (long long)c->popsize - 1, (long long)c->popsize + 1);
+    if (c->strategy == HD_STRATEGY_OPENES && c->es_lr < HD_ES_LR_LIMIT)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "es_lr %g: OpenES's rate falls no lower than %g; expected at least that", c->es_lr,
+                       HD_ES_LR_LIMIT);
+    if (c->strategy == HD_STRATEGY_OPENES && c->sigma_init < c->sigma_limit)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "sigma_init %g is below sigma_limit %g, where sigma's fall ends; lower the limit or "
+                       "raise sigma_init",
+                       c->sigma_init, c->sigma_limit);
     if (c->obs_norm_data[0] && c->obs_norm != HD_NORM_CONSTANT)
         return UF_FAIL(UF_ERR_CONFIG, "obs_norm_data %s is for obs_norm=constant alone", c->obs_norm_data);
     if (c->search == HD_SEARCH_WEIGHTS && c->rollouts * c->popsize > INT32_MAX)
@@ -417,6 +420,7 @@ static UfStatus create_strategy(HdSearch* s) {
     o.sigma_limit = c->sigma_limit;
     o.lr = c->es_lr;
     o.lr_decay = c->es_lr_decay;
+    o.lr_limit = HD_ES_LR_LIMIT;
     o.shaping = shaping(c);
     o.temperature = c->temperature;
     return uf_es_create(&s->es, &o);

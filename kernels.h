@@ -600,14 +600,14 @@ UfMembers uf_members(const UfBackend* backend, int P);
 #define UF_FOR_MEMBERS(backend, p, P) \
     for (int p = uf_members((backend), (P)).first, end_##p = uf_members((backend), (P)).end; p < end_##p; p++)
 
-// The same of a network with a convolution, scratch aside: uf_clone_scratch(net, rows) reals.
-void uf_clone_forward_host(const UfCloneNet* net, const real* params, real* out, const real* x, int rows,
-                           real* scratch);
-size_t uf_clone_scratch(const UfCloneNet* net, int rows);
 // One network over rows on the host, for policies: out (rows, H). scratch: 2 * rows * width reals. A row's
 // result does not depend on the rows beside it, to the bit.
 void uf_mlp_forward_host(const UfMlp* mlp, const real* params, real* out, const real* x, int ld, int rows,
                          real* scratch);
+// The same of one that was cloned; scratch: uf_clone_scratch reals.
+void uf_clone_forward_host(const UfCloneNet* net, const real* params, real* out, const real* x, int rows,
+                           real* scratch);
+size_t uf_clone_scratch(const UfCloneNet* net, int rows);
 
 #ifdef __cplusplus
 }

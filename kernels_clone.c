@@ -111,18 +111,17 @@ UfStatus uf_cpu_plan_clone(UfBackend* backend, const UfCloneNet* net, int P, int
 
 // patches (pixels, 9 * planes) of one image: around each pixel, row by row, zeros beyond the borders.
 static void gather_patches(real* patches, const UfConv* c, const real* image) {
-    const size_t planes = (size_t)c->planes;
+    const int row = c->width * c->planes, three = 3 * c->planes;
     for (int y = 0; y < c->height; y++)
         for (int x = 0; x < c->width; x++)
-            for (int dy = -1; dy <= 1; dy++)
-                for (int dx = -1; dx <= 1; dx++, patches += planes) {
-                    const bool inside = y + dy >= 0 && y + dy < c->height && x + dx >= 0 && x + dx < c->width;
-                    const size_t pixel = (size_t)(y + dy) * (size_t)c->width + (size_t)(x + dx);
-                    if (inside)
-                        memcpy(patches, image + pixel * planes, planes * sizeof(real));
-                    else
-                        memset(patches, 0, planes * sizeof(real));
-                }
+            for (int from_y = y - 1; from_y <= y + 1; from_y++, patches += three) {
+                const bool inside = from_y >= 0 && from_y < c->height;
+                const int start = (x - 1) * c->planes;
+                for (int i = 0; i < three; i++)
+                    patches[i] = inside && start + i >= 0 && start + i < row
+                                     ? image[(ptrdiff_t)from_y * row + start + i]
+                                     : 0;
+            }
 }
 
 CLONES static void rows_relu(real* x, const real* bias, int rows, int width) {

@@ -448,7 +448,6 @@ __global__ void __launch_bounds__(MOST_THREADS) clone_kernel(Cloning c) {
         }
         for (int64_t i = first_thread(); i < size; i += num_threads())
             op.params[network * size + i] = params[i];
-        __syncthreads();
     }
 }
 

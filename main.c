@@ -593,9 +593,10 @@ static UfStatus checked(const Args* args, UfStatus status, const char* command) 
 
 // Of a resumed run its own configuration comes first.
 static UfStatus ppo_config(const Args* args, UfPpoConfig** out) {
-    static const Sugar sugar[] = {{O_SEED, "seed"},          {O_THREADS, "num_threads"},   {O_ENV, "env"},
-                                  {O_STEPS, "budget"},       {O_POPULATION, "population"}, {O_DEVICE, "device"},
-                                  {O_PRECISION, "precision"}};
+    static const Sugar sugar[] = {
+        {O_SEED, "seed"},          {O_THREADS, "num_threads"},   {O_ENV, "env"},
+        {O_STEPS, "budget"},       {O_POPULATION, "population"}, {O_DEVICE, "device"},
+        {O_PRECISION, "precision"}};
     *out = NULL;
     UF_TRY(args->values[O_RESUME] ? uf_ppo_run_config(out, args->values[O_RESUME])
                                   : uf_table_create(&uf_ppo_table, (void**)out));
@@ -816,7 +817,8 @@ static const Sugar try_sugar[] = {{O_THREADS, "num_threads"}, {O_DEVICE, "device
 
 static UfStatus try_once(const Args* args, const UfDistilled* data, HdConfig* config, UfText* text) {
     UF_TRY(configure(args, &hd_table, try_sugar, sizeof(try_sugar) / sizeof(try_sugar[0]), config));
-    const HdTryOptions options = {.rate = rate_options(args, config), .controls = args->values[O_CONTROLS] != NULL};
+    const HdTryOptions options = {.rate = rate_options(args, config),
+                                  .controls = args->values[O_CONTROLS] != NULL};
     return hd_try(data, &options, text);
 }
 
@@ -833,7 +835,8 @@ static UfStatus try_lists(const Args* args, const UfDistilled* data, HdConfig* c
         status = uf_table_set(&hd_table, config, axes.axes[i].param->name, value);
     }
     if (status == UF_OK && !axes.count)
-        status = UF_FAIL(UF_ERR_CONFIG, "nothing is varied: expected a list in --config, or --set name=[a,b]");
+        status =
+            UF_FAIL(UF_ERR_CONFIG, "nothing is varied: expected a list in --config, or --set name=[a,b]");
     const HdRateOptions rate = rate_options(args, config);
     if (status == UF_OK) status = hd_vary(data, config, &axes, &rate, text);
     uf_axes_free(&axes);
@@ -849,11 +852,12 @@ static int command_hades_merge(const Args* args) {
     UfStatus status = parts ? UF_OK : UF_ERR_MEMORY;
     for (int i = 0; i < n && status == UF_OK; i++) status = uf_distilled_read(&parts[i], args->files[i]);
     if (status == UF_OK)
-        status = uf_distilled_merge(&merged, (const UfDistilled* const*)parts, n, args->values[O_APART] != NULL);
+        status =
+            uf_distilled_merge(&merged, (const UfDistilled* const*)parts, n, args->values[O_APART] != NULL);
     if (status == UF_OK) status = uf_distilled_write(merged, args->values[O_OUT]);
     if (status == UF_OK)
-        printf("wrote %s: %d rows of %d observations and %d actions, %d tasks\n", args->values[O_OUT], merged->rows,
-               merged->obs_dim, merged->action_dim, merged->num_tasks);
+        printf("wrote %s: %d rows of %d observations and %d actions, %d tasks\n", args->values[O_OUT],
+               merged->rows, merged->obs_dim, merged->action_dim, merged->num_tasks);
     for (int i = 0; i < n && parts; i++) uf_distilled_free(parts[i]);
     uf_distilled_free(merged);
     free(parts);
@@ -1479,6 +1483,32 @@ static int bench_ppo(const Args* args) {
     return DONE;
 }
 
+// Two lines of JSON: generations, and steps of cloning of several shapes. --steps are generations of a window.
+static int command_bench_hades(const Args* args) {
+    HdConfig* config;
+    char* json = NULL;
+    Args given = *args;
+    if (!args->values[O_CONFIG] && !args->values[O_ENV]) given.values[O_ENV] = "CartPole-v1";
+    UfStatus status = hades_config(&given, &config);
+    const HdBenchOptions bench = {.config = config,
+                                  .num_generations = (int)number(args, O_STEPS, 5),
+                                  .num_windows = (int)number(args, O_WINDOWS, 8)};
+    if (status == UF_OK) status = uf_bench_hades(&bench, &json);
+    if (status == UF_OK) print_line(NULL, json);
+    uf_free(json);
+    json = NULL;
+    const UfCloneBenchOptions clone = {.device = args->values[O_DEVICE],
+                                       .num_threads = (int)number(args, O_THREADS, 0),
+                                       .num_networks = 32,
+                                       .num_windows = bench.num_windows};
+    if (status == UF_OK) status = uf_bench_clone(&clone, &json);
+    hd_config_free(config);
+    if (status != UF_OK) return failed();
+    print_line(NULL, json);
+    uf_free(json);
+    return DONE;
+}
+
 static int command_bench(const Args* args) {
     if (args->values[O_PPO]) return bench_ppo(args);
     if (args->num_sets) {
@@ -1656,37 +1686,46 @@ static const Command commands[] = {
     {"hades", command_hades,
      "[--config FILE] --env NAME [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] "
      "[--device cpu|cuda|auto]",
-     "distil a few state-action pairs on which behaviour cloning trains a good policy, by evolution strategies. Under "
+     "distil a few state-action pairs on which behaviour cloning trains a good policy, by evolution "
+     "strategies. Under "
      "mpirun or srun the processes share each generation",
      0, 0,
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) |
          BIT(O_QUIET) | BIT(O_DEVICE),
      0},
     {"hades show", command_hades_show, "FILE [--out FILE.png|.svg|.pdf]",
-     "print a distilled dataset and draw all of it: each state as it looks, with its action", 1, 1, BIT(O_OUT), 0},
+     "print a distilled dataset and draw all of it: each state as it looks, with its action", 1, 1,
+     BIT(O_OUT), 0},
     {"hades try", command_hades_try,
-     "FILE [--env NAME] [--inits N] [--episodes N] [--seed N] [--config FILE] [--set name=value]... [--controls]",
-     "clone policies with fresh initial weights from a distilled dataset and play them: --set layer_width=128, say, "
+     "FILE [--env NAME] [--inits N] [--episodes N] [--seed N] [--config FILE] [--set name=value]... "
+     "[--controls]",
+     "clone policies with fresh initial weights from a distilled dataset and play them: --set "
+     "layer_width=128, say, "
      "for other networks than the search had",
      1, 1,
-     BIT(O_ENV) | BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_CONTROLS) |
-         BIT(O_THREADS) | BIT(O_DEVICE),
+     BIT(O_ENV) | BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) |
+         BIT(O_CONTROLS) | BIT(O_THREADS) | BIT(O_DEVICE),
      0},
     {"hades vary", command_hades_vary,
      "FILE [--config FILE] [--set name=[a,b]]... [--inits N] [--episodes N] [--seed N]",
-     "the same for each value of each list in turn: how the dataset does with other networks and other cloning", 1, 1,
-     BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_THREADS) | BIT(O_DEVICE), 0},
+     "the same for each value of each list in turn: how the dataset does with other networks and other "
+     "cloning",
+     1, 1,
+     BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_THREADS) |
+         BIT(O_DEVICE),
+     0},
     {"hades sweep", command_hades_sweep,
      "[--config FILE] [--set name=[a,b]]... --out DIR [--seed N] [--threads N] [--device cpu|cuda|auto]",
-     "a distillation for each combination of the lists in --config or --set, a table over their seeds and a figure; "
+     "a distillation for each combination of the lists in --config or --set, a table over their seeds and a "
+     "figure; "
      "the same command goes on",
      0, 0,
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_QUIET) |
          BIT(O_DEVICE),
      BIT(O_OUT)},
     {"hades merge", command_hades_merge, "FILE FILE... [--apart] --out FILE",
-     "put distilled datasets of several tasks together, for one policy of all", 2, -1, BIT(O_APART) | BIT(O_OUT),
-     BIT(O_OUT)},
+     "put distilled datasets of several tasks together, for one policy of all", 2, -1,
+     BIT(O_APART) | BIT(O_OUT), BIT(O_OUT)},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--mean|--sample] "
      "[--json]",
@@ -1739,6 +1778,14 @@ static const Command commands[] = {
      BIT(O_ENV) | BIT(O_ROLLOUTS) | BIT(O_DYNAMICS) | BIT(O_CONFIG) | BIT(O_OBS_DIM) | BIT(O_ACTION_DIM) |
          BIT(O_THREADS) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_WINDOWS) | BIT(O_DEVICE) |
          BIT(O_PRECISION) | BIT(O_ENVS) | BIT(O_OBSERVATION) | BIT(O_PPO) | BIT(O_SET),
+     0},
+    {"bench hades", command_bench_hades,
+     "[--config FILE] [--env NAME] [--set name=value]... [--steps N] [--windows N] [--threads N] [--device "
+     "NAME]",
+     "time generations of a distillation (default CartPole-v1, --steps generations a window) and steps of "
+     "cloning",
+     0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_STEPS) | BIT(O_WINDOWS) | BIT(O_THREADS) | BIT(O_DEVICE),
      0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
@@ -2030,7 +2077,8 @@ int main(int argc, char** argv) {
     Args args = {.sets = calloc((size_t)argc, sizeof(char*)),
                  .files = calloc((size_t)argc, sizeof(char*)),
                  .wheres = calloc((size_t)argc, sizeof(char*))};
-    int status = args.sets && args.files && args.wheres ? parse(command, argc - first, argv + first, &args) : FAILED;
+    int status =
+        args.sets && args.files && args.wheres ? parse(command, argc - first, argv + first, &args) : FAILED;
     if (status < 0) status = command->function(&args);
     free(args.sets);
     free(args.files);

@@ -4,7 +4,8 @@
 #define UF_BENCH_H
 
 #include "core.h"
-#include "ppo.h"  // UfPpoConfig
+#include "hades_search.h"  // HdConfig
+#include "ppo.h"           // UfPpoConfig
 
 typedef struct UfBenchOptions {
     const UfConfig* config;
@@ -59,6 +60,14 @@ typedef struct UfCloneBenchOptions {
 // Times steps of behaviour cloning of small networks of several shapes: microseconds a step and network, on the CPU beside
 // the bare products of one. On several threads it is the time of all of them over the networks.
 UfStatus uf_bench_clone(const UfCloneBenchOptions* options, char** json_line);
+
+typedef struct HdBenchOptions {
+    const HdConfig* config;
+    int num_generations, num_windows;  // generations of a window
+} HdBenchOptions;
+
+// Times generations of a distillation as they come, the first ones, whose episodes are short, too: candidates/s.
+UfStatus uf_bench_hades(const HdBenchOptions* options, char** json_line);
 
 // Steps a batch of gridworlds with random actions; beside it, writes as many bytes as its observations have. On a CUDA
 // device also says how many bytes a step moves at least, and at which rate that is.

@@ -89,8 +89,7 @@ static UfStatus set_text(char** to, const char* text) {
     return UF_OK;
 }
 
-// The likeliest kind of a row, the first of several.
-static int kind_of(const UfDistilled* d, int row) {
+int uf_distilled_kind(const UfDistilled* d, int row) {
     const float* label = d->labels + (size_t)row * (size_t)d->action_dim;
     int best = 0;
     for (int j = 1; j < d->action_dim; j++)
@@ -100,19 +99,18 @@ static int kind_of(const UfDistilled* d, int row) {
 
 static bool is_one_hot(const UfDistilled* d, int row) {
     const float* label = d->labels + (size_t)row * (size_t)d->action_dim;
-    for (int j = 0, kind = kind_of(d, row); j < d->action_dim; j++)
+    for (int j = 0, kind = uf_distilled_kind(d, row); j < d->action_dim; j++)
         if (label[j] != (float)(j == kind)) return false;
     return true;
 }
 
-// Whether each row names one kind, as no distribution does.
-static bool is_hard(const UfDistilled* d) {
+bool uf_distilled_is_hard(const UfDistilled* d) {
     bool hard = d->discrete;
     for (int i = 0; i < d->rows && hard; i++) hard = is_one_hot(d, i);
     return hard;
 }
 
-static float observation(const UfDistilled* d, int row, int column) {
+float uf_distilled_observation(const UfDistilled* d, int row, int column) {
     const float state = d->states[(size_t)row * (size_t)d->obs_dim + (size_t)column];
     return (float)((double)d->mean[column] + (double)d->divisor[column] * (double)state);
 }
@@ -159,7 +157,7 @@ static UfStatus write_tasks(const UfH5* h5, const UfDistilled* d) {
 // state is rounded: the way back would miss some by a bit or two.
 static UfStatus write_rest(const UfH5* h5, const void* context) {
     const UfDistilled* d = context;
-    const bool soft = d->discrete && !is_hard(d);
+    const bool soft = d->discrete && !uf_distilled_is_hard(d);
     UF_TRY(uf_h5_write(h5, "distilled/states", UF_H5_FLOAT, d->states, 2, (int64_t[]){d->rows, d->obs_dim}, 0,
                        false));
     if (soft)
@@ -185,9 +183,10 @@ UfStatus uf_distilled_write(const UfDistilled* data, const char* path) {
     if (status == UF_OK) status = UF_ALLOC(&rewards, D, "rewards");
     if (status == UF_OK) status = UF_ALLOC(&terminals, D, "terminals");
     for (int i = 0; i < d->rows && status == UF_OK; i++) {
-        for (int j = 0; j < d->obs_dim; j++) observations[(size_t)i * S + (size_t)j] = observation(d, i, j);
+        for (int j = 0; j < d->obs_dim; j++)
+            observations[(size_t)i * S + (size_t)j] = uf_distilled_observation(d, i, j);
         if (d->discrete)
-            actions[(size_t)i * A + (size_t)kind_of(d, i)] = 1;
+            actions[(size_t)i * A + (size_t)uf_distilled_kind(d, i)] = 1;
         else
             memcpy(actions + (size_t)i * A, d->labels + (size_t)i * A, A * sizeof *actions);
         terminals[i] = 1;
@@ -260,7 +259,8 @@ static UfStatus read_states(UfDistilled* d, const UfH5* h5, const UfDataset* fil
     UF_TRY(read_matrix(h5, "distilled/states", d->states, d->rows, d->obs_dim));
     for (int i = 0; i < d->rows; i++)
         for (int j = 0; j < d->obs_dim; j++) {
-            const double stored = (double)uf_record(file, i)[j], mine = (double)observation(d, i, j);
+            const double stored = (double)uf_record(file, i)[j],
+                         mine = (double)uf_distilled_observation(d, i, j);
             // One rounding apart, whatever the compiler made of the sum.
             if (fabs(stored - mine) <= (double)FLT_EPSILON * fmax(fabs(stored), fabs((double)d->mean[j])))
                 continue;
@@ -280,12 +280,12 @@ static UfStatus read_labels(UfDistilled* d, const UfH5* h5, const UfDataset* fil
     if (!d->discrete || !uf_h5_exists(h5, "distilled/labels")) return UF_OK;
     UF_TRY(read_matrix(h5, "distilled/labels", d->labels, d->rows, d->action_dim));
     for (int i = 0; i < d->rows; i++)
-        if (uf_record(file, i)[d->obs_dim + kind_of(d, i)] != 1)
+        if (uf_record(file, i)[d->obs_dim + uf_distilled_kind(d, i)] != 1)
             return UF_FAIL(
                 UF_ERR_FORMAT,
                 "%s: 'actions' at row %d is not the likeliest kind of 'distilled/labels', %d; change both or "
                 "neither",
-                h5->path, i, kind_of(d, i));
+                h5->path, i, uf_distilled_kind(d, i));
     return UF_OK;
 }
 
@@ -530,7 +530,7 @@ static void add_facts(UfText* text, const UfDistilled* d) {
 UfStatus uf_distilled_describe(const UfDistilled* data, int max_columns, char** text) {
     const UfDistilled* d = data;
     const int shown = max_columns < 0 ? 0 : max_columns < d->obs_dim ? max_columns : d->obs_dim;
-    const bool hard = is_hard(d);
+    const bool hard = uf_distilled_is_hard(d);
     char more[32] = "";
     UfText t = {0};
     *text = NULL;
@@ -544,10 +544,10 @@ UfStatus uf_distilled_describe(const UfDistilled* data, int max_columns, char** 
     for (int i = 0; i < d->rows; i++) {
         const float* label = d->labels + (size_t)i * (size_t)d->action_dim;
         uf_text_add(&t, "%6d", i);
-        for (int j = 0; j < shown; j++) uf_text_add(&t, " %10.4g", (double)observation(d, i, j));
+        for (int j = 0; j < shown; j++) uf_text_add(&t, " %10.4g", (double)uf_distilled_observation(d, i, j));
         uf_text_add(&t, "%*s", (int)strlen(more), more[0] ? "..." : "");
         for (int j = 0; j < d->action_dim && !hard; j++) uf_text_add(&t, " %10.4g", (double)label[j]);
-        if (hard) uf_text_add(&t, " %10d", kind_of(d, i));
+        if (hard) uf_text_add(&t, " %10d", uf_distilled_kind(d, i));
         uf_text_add(&t, "\n");
     }
     return uf_text_finish(&t, text);

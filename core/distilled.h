@@ -45,6 +45,13 @@ UfStatus uf_distilled_read(UfDistilled** out, const char* path);
 bool uf_is_distilled(const char* path);
 void uf_distilled_free(UfDistilled* data);
 
+// Nearest to mean + divisor * state.
+float uf_distilled_observation(const UfDistilled* data, int row, int column);
+// The likeliest kind of a row of discrete actions, the first of several.
+int uf_distilled_kind(const UfDistilled* data, int row);
+// Whether each row names one kind, as no distribution does. False where actions are continuous.
+bool uf_distilled_is_hard(const UfDistilled* data);
+
 // Which columns are those of an environment; the task belongs to data. env NULL: the only one.
 // Errors: UF_ERR_CONFIG (none of it, several and none said).   Nullable: env
 UfStatus uf_distilled_task(const UfDistilled* data, const char* env, UfDistilledTask* out);

@@ -246,6 +246,7 @@ typedef struct Sheet {
     double table_width, band_height;
     double width, height, notes_y;
     double limit;  // the largest state in size: full colour
+    char title[256];
     char notes[MAX_NOTES][512];
     int num_notes;
     bool hard;
@@ -256,26 +257,6 @@ static const float* state_of(const Sheet* s, int row) {
 }
 static const float* label_of(const Sheet* s, int row) {
     return s->d->labels + (size_t)row * (size_t)s->d->action_dim;
-}
-
-static double observed(const Sheet* s, int row, int j) {
-    return (double)s->d->mean[j] + (double)s->d->divisor[j] * (double)state_of(s, row)[j];
-}
-
-static int kind_of(const Sheet* s, int row) {
-    const float* label = label_of(s, row);
-    int best = 0;
-    for (int j = 1; j < s->d->action_dim; j++)
-        if (label[j] > label[best]) best = j;
-    return best;
-}
-
-static bool is_hard(const Sheet* s) {
-    bool hard = s->d->discrete;
-    for (int i = 0; i < s->d->rows && hard; i++)
-        for (int j = 0; j < s->d->action_dim; j++)
-            hard = hard && label_of(s, i)[j] == (float)(j == kind_of(s, i));
-    return hard;
 }
 
 // Digits, then letters: what images.h draws, and MNIST's classes.
@@ -312,6 +293,13 @@ static void add_note(Sheet* s, const char* text) {
     for (int i = 0; i < s->num_notes; i++)
         if (!strcmp(s->notes[i], text)) return;
     if (s->num_notes < MAX_NOTES) snprintf(s->notes[s->num_notes++], sizeof s->notes[0], "%s", text);
+}
+
+static void name_page(Sheet* s) {
+    const UfDistilled* d = s->d;
+    const char* name = d->env_id[0] ? d->env_id : s->side ? "Images" : "Distilled dataset";
+    const char* what = s->side ? "labelled image" : "state-action pair";
+    snprintf(s->title, sizeof s->title, "%.200s: %d %s%s", name, d->rows, what, d->rows == 1 ? "" : "s");
 }
 
 // Few poses are drawn larger, many smaller.
@@ -370,7 +358,8 @@ static void measure(Sheet* s, cairo_t* c) {
         bottom = fmax(bottom, s->table_y + bands * (s->band_height + GAP) - GAP + LEGEND);
     }
     s->notes_y = bottom + GAP;
-    s->width = fmax(right + MARGIN, 480);
+    uf_page_font(c, 17, true);
+    s->width = fmax(fmax(right, 480) + MARGIN, ceil(text_width(c, s->title)) + 2 * MARGIN);
     // A renderer that is not there is known of when it was asked.
     s->height = s->notes_y + (s->num_notes + (s->spec && s->spec->ops == &uf_mujoco_ops)) * LINE + GAP;
 }
@@ -443,49 +432,28 @@ static UfStatus draw_ahead(Sheet* s, const double* state, const float* action) {
     uf_env_get_state(s->env, ahead);
     for (int i = 0; i < s->spec->state_dim; i++)
         if (!isfinite(ahead[i])) return UF_OK;
-    cairo_push_group(s->canvas.cairo);
-    UfStatus status = draw_state(s, ahead, NULL);
-    cairo_pop_group_to_source(s->canvas.cairo);
-    cairo_paint_with_alpha(s->canvas.cairo, 0.25);
-    return status;
-}
-
-// Torques as bars from the middle line, full length 1.
-static void draw_bars(cairo_t* c, const Sheet* s, int row) {
-    const int count = s->d->action_dim;
-    const double width = 9, height = 30, x = s->cell_width - count * (width + 2) - 4, middle = 6 + height / 2;
-    cairo_set_source_rgba(c, 1, 1, 1, 0.75);
-    cairo_rectangle(c, x - 3, 3, count * (width + 2) + 4, height + 6);
-    cairo_fill(c);
-    for (int j = 0; j < count; j++) {
-        const double label = (double)label_of(s, row)[j], length = fmax(-1, fmin(1, label)) * height / 2;
-        set_diverging(c, label > 0 ? 1 : -1);
-        cairo_rectangle(c, x + j * (width + 2), middle, width, -length);
-        cairo_fill(c);
-    }
-    set_grey(c, 0.3);
-    cairo_rectangle(c, x - 1, middle - 0.5, count * (width + 2), 1);
-    cairo_fill(c);
+    UF_TRY(draw_state(s, ahead, NULL));
+    cairo_set_source_rgba(s->canvas.cairo, 1, 1, 1, 0.75);  // a veil: of groups cairo's SVG leaks memory
+    cairo_paint(s->canvas.cairo);
+    return UF_OK;
 }
 
 // The state that a row is of; whether episodes go on there.
 static bool find_state(const Sheet* s, int row, double state[MAX_STATE], double* radius) {
     float obs[MAX_STATE];
     memset(state, 0, MAX_STATE * sizeof *state);
-    for (int j = 0; j < s->d->obs_dim; j++) obs[j] = (float)observed(s, row, j);
+    for (int j = 0; j < s->d->obs_dim; j++) obs[j] = uf_distilled_observation(s->d, row, j);
     s->look->pose(s->spec, obs, state, radius);
     return is_within(&s->reach, s->spec->state_dim, state);
 }
 
 static UfStatus draw_pose(Sheet* s, int row, bool* beyond, double* radius) {
-    cairo_t* c = s->canvas.cairo;
     double state[MAX_STATE];
     float action[MAX_STATE];
     *beyond = !find_state(s, row, state, radius);
     uf_env_scale_action(s->spec, label_of(s, row), action);
     if (s->look->steps) UF_TRY(draw_ahead(s, state, action));
     UF_TRY(draw_state(s, state, action));
-    if (!s->d->discrete && s->d->action_dim > 1) draw_bars(c, s, row);
     return UF_OK;
 }
 
@@ -512,6 +480,23 @@ static void draw_image(cairo_t* c, const Sheet* s, int row) {
 
 // ---- a picture of each row ----
 
+// Several numbers as bars from a middle line; 1 is half the caption.
+static void draw_bars(cairo_t* c, const Sheet* s, int row) {
+    const int count = s->d->action_dim;
+    const double step = fmin(10, (s->cell_width - 110) / count), x = s->cell_width - 6 - count * step,
+                 middle = s->cell_height - CAPTION / 2.0;
+    for (int j = 0; j < count; j++) {
+        const double label = (double)label_of(s, row)[j],
+                     length = fmax(-1, fmin(1, label)) * (CAPTION / 2.0 - 1);
+        set_diverging(c, label > 0 ? 1 : -1);
+        cairo_rectangle(c, x + j * step + 1, middle, step - 2, -length);
+        cairo_fill(c);
+    }
+    set_grey(c, 0.3);
+    cairo_rectangle(c, x, middle - 0.5, count * step, 1);
+    cairo_fill(c);
+}
+
 static void draw_caption(cairo_t* c, const Sheet* s, int row, bool beyond, double radius) {
     const double y = s->cell_height - 6;
     char text[64], name[16];
@@ -519,12 +504,13 @@ static void draw_caption(cairo_t* c, const Sheet* s, int row, bool beyond, doubl
     snprintf(text, sizeof text, "%d", row);
     text_within(c, text, 6, y, 0, 12, 40);
     set_grey(c, 0.1);
+    text[0] = 0;
     if (s->d->discrete)
-        snprintf(text, sizeof text, "%s", kind_name(s, kind_of(s, row), name));
+        snprintf(text, sizeof text, "%s", kind_name(s, uf_distilled_kind(s->d, row), name));
     else if (s->d->action_dim == 1)
         snprintf(text, sizeof text, "%.3g", (double)label_of(s, row)[0]);
     else
-        text[0] = 0;
+        draw_bars(c, s, row);
     if (isfinite(radius)) snprintf(text + strlen(text), sizeof text - strlen(text), ", radius %.2g", radius);
     text_within(c, text, s->cell_width - 6, y, 1, 12, s->cell_width - (beyond ? 112 : 34));
     if (!beyond) return;
@@ -620,8 +606,8 @@ static void draw_band(cairo_t* c, const Sheet* s, int first, int count, double y
         if (k % every == 0) text_within(c, text, x + s->column_width / 2, top - 6, 0.5, 12, 40);
         for (int j = 0; j < S; j++)
             draw_cell(c, s, x, top + j * s->row_height, (double)state_of(s, row)[j] / s->limit,
-                      observed(s, row, j));
-        if (s->hard) draw_kind(c, s, x, top + S * s->row_height, kind_of(s, row));
+                      (double)uf_distilled_observation(s->d, row, j));
+        if (s->hard) draw_kind(c, s, x, top + S * s->row_height, uf_distilled_kind(s->d, row));
         for (int j = 0; j < A && !s->hard; j++)
             draw_cell(c, s, x, top + (S + j) * s->row_height, (double)label_of(s, row)[j],
                       (double)label_of(s, row)[j]);
@@ -672,10 +658,7 @@ static void draw_title(cairo_t* c, const Sheet* s) {
     char text[512], more[64] = "";
     set_grey(c, 0.1);
     uf_page_font(c, 17, true);
-    const char* name = d->env_id[0] ? d->env_id : s->side ? "Images" : "Distilled dataset";
-    const char* what = s->side ? "labelled image" : "state-action pair";
-    snprintf(text, sizeof text, "%.200s: %d %s%s", name, d->rows, what, d->rows == 1 ? "" : "s");
-    uf_page_text(c, text, MARGIN, 29, 0);
+    uf_page_text(c, s->title, MARGIN, 29, 0);
     if (!isnan(d->fitness))
         snprintf(more, sizeof more, "fitness %.6g in generation %lld, ", d->fitness,
                  (long long)d->generation);
@@ -732,7 +715,8 @@ static UfStatus show(Sheet* s, const char* path) {
     double state[MAX_STATE], radius;
     char text[128];
     choose(s);
-    s->hard = is_hard(s);
+    s->hard = uf_distilled_is_hard(s->d);
+    name_page(s);
     for (int64_t i = 0; i < (int64_t)s->d->rows * s->d->obs_dim; i++)
         s->limit = fmax(s->limit, fabs((double)s->d->states[i]));
     if (!(s->limit > 0)) s->limit = 1;

@@ -38,7 +38,7 @@ static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS,
         .name = "PointMaze-" NAME, .alias = "pointmaze-" NAME, .obs_dim = 4, .action_dim = 2,             \
         .action_low = -1, .action_high = 1, .max_steps = MAX_STEPS, .step_seconds = 0.01, .state_dim = 4, \
         .has_scores = true, .score_min = MIN, .score_max = MAX, .termination_rule = "never",              \
-        .skill_power = 2, .ops = &uf_maze_ops, .details = &(MAZE)                                         \
+        .skill_power = 2, .ops = &uf_maze_ops, .details = &(MAZE), .endless = true                        \
     }
 
 // D4RL's own datasets have the legacy masses, gymnasium's v4 the exact ones; the names say which. The bare
@@ -53,13 +53,13 @@ static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS,
     MUJOCO_ROW(NAME, "-v2", ALIAS, true, __VA_ARGS__), \
         MUJOCO_ROW(NAME, "-v4", ALIAS "-v4", false, __VA_ARGS__)
 // 20 steps a second are for pictures; the games have no clock.
-#define MINATAR_ROW(NAME, ALIAS, GAME, KIND, MAX_STEPS, MIN, MAX, POWER)                           \
+#define MINATAR_ROW(NAME, ALIAS, GAME, KIND, MAX_STEPS, ENDLESS, MIN, MAX, POWER)                  \
     {                                                                                              \
         .name = NAME "-MinAtar", .alias = "minatar-" ALIAS,                                        \
         .obs_dim = UF_MINATAR_CELLS * UF_##KIND##_PLANES, .action_dim = UF_##KIND##_ACTIONS,       \
         .discrete = true, .action_high = UF_##KIND##_ACTIONS - 1, .max_steps = MAX_STEPS,          \
         .step_seconds = 0.05, .state_dim = UF_MINATAR_STATE, .has_scores = true, .score_min = MIN, \
-        .score_max = MAX, .skill_power = POWER, .ops = &uf_##GAME##_ops                            \
+        .score_max = MAX, .skill_power = POWER, .ops = &uf_##GAME##_ops, .endless = ENDLESS        \
     }
 #define SCORES(MODEL) SCORES_OF(UF_SCORES_##MODEL)
 #define SCORES_OF(...) SCORE_FIELDS(__VA_ARGS__)
@@ -75,6 +75,7 @@ const UfEnvSpec uf_env_specs[] = {
      .action_low = -2,
      .action_high = 2,
      .max_steps = 200,
+     .endless = true,
      .step_seconds = 0.05,
      .state_dim = 2,
      .has_scores = true,
@@ -160,14 +161,14 @@ const UfEnvSpec uf_env_specs[] = {
     // contact forces empty.
     MUJOCO_ROWS("Hopper", "hopper", HOPPER, 11, 3, 1, 19, .step_seconds = 0.008, SCORES(HOPPER)),
     MUJOCO_ROWS("HalfCheetah", "halfcheetah", HALFCHEETAH, 17, 6, 1, 28, .step_seconds = 0.05,
-                SCORES(HALFCHEETAH)),
+                .endless = true, SCORES(HALFCHEETAH)),
     MUJOCO_ROWS("Walker2d", "walker2d", WALKER2D, 17, 6, 1, 28, .step_seconds = 0.008, SCORES(WALKER2D)),
     MUJOCO_ROWS("Ant", "ant", ANT, 27, 8, 1, 44, .padded_obs_dim = 111, .step_seconds = 0.05, SCORES(ANT)),
     MUJOCO_ROWS("InvertedPendulum", "invertedpendulum", INVERTEDPENDULUM, 4, 1, 3, 7, .step_seconds = 0.04),
-    MINATAR_ROW("Breakout", "breakout", breakout, BREAKOUT, UF_MINATAR_MAX_STEPS, 0.42, 84, 0.1),
-    MINATAR_ROW("Asterix", "asterix", asterix, ASTERIX, UF_MINATAR_MAX_STEPS, 0.49, 77.8, 0.1),
-    MINATAR_ROW("SpaceInvaders", "spaceinvaders", invaders, INVADERS, UF_MINATAR_MAX_STEPS, 4.18, 114, 0.1),
-    MINATAR_ROW("Freeway", "freeway", freeway, FREEWAY, UF_FREEWAY_MAX_STEPS, 0.4, 72.32, 0.5),
+    MINATAR_ROW("Breakout", "breakout", breakout, BREAKOUT, UF_MINATAR_MAX_STEPS, false, 0.42, 84, 0.1),
+    MINATAR_ROW("Asterix", "asterix", asterix, ASTERIX, UF_MINATAR_MAX_STEPS, false, 0.49, 77.8, 0.1),
+    MINATAR_ROW("SpaceInvaders", "spaceinvaders", invaders, INVADERS, UF_MINATAR_MAX_STEPS, false, 4.18, 114, 0.1),
+    MINATAR_ROW("Freeway", "freeway", freeway, FREEWAY, UF_FREEWAY_MAX_STEPS, true, 0.4, 72.32, 0.5),
 };
 const int uf_num_env_specs = sizeof uf_env_specs / sizeof uf_env_specs[0];
 

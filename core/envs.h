@@ -21,6 +21,7 @@ typedef struct UfEnvSpec {
     bool discrete;       // then step reads action[0] as the index
     float action_low, action_high;
     int max_steps;
+    bool endless;  // only max_steps ends an episode
     double
         step_seconds;  // from step to step; where the task has no clock: as gymnasium plays it.   0: gridworlds
     int state_dim;     // doubles of get/set state, internal clock excluded.   0: gridworlds, see navix.h

@@ -10,6 +10,7 @@
 #define UF_MINATAR_H
 
 #include <stdint.h>
+#include <string.h>  // memset
 #ifndef __cplusplus
 #include <stdbool.h>
 #endif
@@ -104,8 +105,7 @@ static inline UF_HD void uf_breakout_fill(UfBreakout* s) {
 
 // side 0: the ball starts at the left, 1: at the right.
 static inline UF_HD void uf_breakout_reset(UfBreakout* s, int side) {
-    const UfBreakout start = {0};
-    *s = start;
+    memset(s, 0, sizeof *s);
     s->pos = 4;
     s->ball_y = s->last_y = 3;
     s->ball_x = s->last_x = (int8_t)(side ? UF_MINATAR_LAST : 0);
@@ -206,8 +206,7 @@ typedef struct UfAsterixDraws {
 } UfAsterixDraws;
 
 static inline UF_HD void uf_asterix_reset(UfAsterix* s) {
-    const UfAsterix start = {0};
-    *s = start;
+    memset(s, 0, sizeof *s);
     s->player_x = s->player_y = 5;
     s->spawn_speed = s->spawn_timer = 10;
     s->move_speed = s->move_timer = 5;
@@ -361,8 +360,7 @@ static inline UF_HD void uf_invaders_wave(UfInvaders* s, int columns) {
 }
 
 static inline UF_HD void uf_invaders_reset(UfInvaders* s) {
-    const UfInvaders start = {0};
-    *s = start;
+    memset(s, 0, sizeof *s);
     s->pos = 5;
     s->alien_dir = -1;
     s->enemy_move_interval = s->alien_move_timer = UF_INVADERS_INTERVAL;
@@ -513,8 +511,7 @@ static inline UF_HD void uf_freeway_set_speeds(UfFreeway* s, const UfFreewayDraw
 }
 
 static inline UF_HD void uf_freeway_reset(UfFreeway* s, const UfFreewayDraws* d) {
-    const UfFreeway start = {0};
-    *s = start;
+    memset(s, 0, sizeof *s);
     s->pos = UF_MINATAR_LAST;
     s->move_timer = UF_FREEWAY_PAUSE;
     uf_freeway_set_speeds(s, d);

@@ -703,7 +703,7 @@ static void recorded_odds(const Trace* t, Counts* of_steps, Counts* of_resets) {
     }
 }
 
-enum { EPISODES = 8192 };
+enum { EPISODES = 4096 };
 
 // Resets and first draws of the environment itself. Asterix: the first spawn, which is in step 11, says slot, direction
 // and gold; Freeway: the speeds after a crossing.

@@ -27,7 +27,8 @@ void uf_page_text(cairo_t* c, const char* text, double x, double y, double align
 
 UfStatus uf_page_failed(const char* path, cairo_status_t status) {
     return UF_FAIL(status == CAIRO_STATUS_NO_MEMORY ? UF_ERR_MEMORY : UF_ERR_IO,
-                   "%s: cannot draw the pictures: %s", path, cairo_status_to_string(status));
+                   "%s: cannot draw the pictures: %s%s", path, cairo_status_to_string(status),
+                   status == CAIRO_STATUS_WRITE_ERROR ? "; does their folder exist?" : "");
 }
 
 UfStatus uf_page_write_png(cairo_surface_t* surface, const char* path) {
@@ -52,8 +53,8 @@ static cairo_surface_t* create_surface(const char* ending, const char* path, dou
     return cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)width, (int)height);
 }
 
-// Draws, and writes what the surface has not written yet.
-static UfStatus fill_page(cairo_surface_t* surface, const char* path, bool png,
+// Draws, and writes what the surface has not written yet. png: where a PNG goes; NULL: it is none.
+static UfStatus fill_page(cairo_surface_t* surface, const char* path, const char* png,
                           UfStatus (*draw)(cairo_t* c, void* user), void* user) {
     cairo_t* c = cairo_create(surface);
     cairo_set_source_rgb(c, 1, 1, 1);
@@ -62,7 +63,7 @@ static UfStatus fill_page(cairo_surface_t* surface, const char* path, bool png,
     cairo_status_t drawn = cairo_status(c);
     cairo_destroy(c);
     if (status != UF_OK) return status;
-    if (drawn == CAIRO_STATUS_SUCCESS && png) drawn = cairo_surface_write_to_png(surface, path);
+    if (drawn == CAIRO_STATUS_SUCCESS && png) drawn = cairo_surface_write_to_png(surface, png);
     cairo_surface_finish(surface);
     if (drawn == CAIRO_STATUS_SUCCESS) drawn = cairo_surface_status(surface);
     return drawn == CAIRO_STATUS_SUCCESS ? UF_OK : uf_page_failed(path, drawn);
@@ -83,7 +84,7 @@ UfStatus uf_page_write(const char* path, double width, double height,
     UF_TRY(uf_text_finish(&name, &temporary));
     cairo_surface_t* surface = create_surface(ending, temporary, width, height);
     UfStatus status = cairo_surface_status(surface) == CAIRO_STATUS_SUCCESS
-                          ? fill_page(surface, temporary, png, draw, user)
+                          ? fill_page(surface, path, png ? temporary : NULL, draw, user)
                           : uf_page_failed(path, cairo_surface_status(surface));
     cairo_surface_destroy(surface);
     if (status == UF_OK) status = uf_commit_file(temporary, path);

@@ -1,4 +1,4 @@
-// plot.c: charts. draw() knows cairo and no file format; uf_picture_write picks the surface by the ending.
+// plot.c: charts. draw() knows cairo and no file format; page.c picks the surface by the ending.
 //
 // Rooms: axes, colours and marks, text, frame, lines, comparisons, layout, files.
 // Sources: palette of Okabe and Ito, "Color Universal Design" (2008), without its yellow, which is faint on white;
@@ -31,11 +31,11 @@ UfStatus uf_picture_write(const UfPicture* picture, const char* path) {
 
 #else
 
-#include <cairo-pdf.h>
-#include <cairo-svg.h>
 #include <cairo.h>
 #include <math.h>
 #include <stdio.h>  // snprintf
+
+#include "page.h"
 
 #define WIDTH 1000  // of a picture of one chart
 #define HEIGHT 640
@@ -510,30 +510,22 @@ static void draw(cairo_t* c, const UfPicture* p, const Layout* l) {
 
 // ---- files ----
 
+typedef struct Drawing {
+    const UfPicture* picture;
+    Layout layout;
+} Drawing;
+
+static UfStatus draw_page(cairo_t* c, void* user) {
+    const Drawing* d = user;
+    draw(c, d->picture, &d->layout);
+    return UF_OK;
+}
+
 UfStatus uf_picture_write(const UfPicture* picture, const char* path) {
     UF_TRY(uf_picture_check(path));
     if (picture->num_charts < 1) return UF_FAIL(UF_ERR_ARGUMENT, "%s: no chart to draw", path);
-    const char* ending = strrchr(path, '.');
-    const bool svg = !strcasecmp(ending, ".svg"), pdf = !strcasecmp(ending, ".pdf");
-    const Layout l = measure(picture);
-    cairo_surface_t* surface =
-        svg   ? cairo_svg_surface_create(path, l.width, l.height)
-        : pdf ? cairo_pdf_surface_create(path, l.width, l.height)
-              : cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)l.width, (int)l.height);
-    cairo_t* c = cairo_create(surface);
-    draw(c, picture, &l);
-    cairo_status_t status = cairo_status(c);
-    cairo_destroy(c);
-    if (status == CAIRO_STATUS_SUCCESS && !svg && !pdf) status = cairo_surface_write_to_png(surface, path);
-    cairo_surface_finish(surface);  // writes the rest of an SVG or PDF
-    if (status == CAIRO_STATUS_SUCCESS) status = cairo_surface_status(surface);
-    cairo_surface_destroy(surface);
-    if (status == CAIRO_STATUS_NO_MEMORY)
-        return UF_FAIL(UF_ERR_MEMORY, "%s: out of memory while drawing", path);
-    if (status != CAIRO_STATUS_SUCCESS)
-        return UF_FAIL(UF_ERR_IO, "%s: cannot write the chart: %s; does its folder exist?", path,
-                       cairo_status_to_string(status));
-    return UF_OK;
+    Drawing drawing = {picture, measure(picture)};
+    return uf_page_write(path, drawing.layout.width, drawing.layout.height, draw_page, &drawing);
 }
 
 #endif

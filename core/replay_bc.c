@@ -189,8 +189,13 @@ static int64_t count_of(const Tensor* t) { return (t->rows ? t->rows : 1) * t->c
 // A recorded matrix (rows, columns) on the device.
 static UfStatus load(Replay* r, const char* name, int columns, real** device) {
     const int64_t count = (int64_t)r->rows * columns;
+    UfH5Shape shape;
     char path[NAME];
     real* host;
+    UF_TRY(uf_h5_shape(&r->h5, path_of(r, name, path), &shape));
+    if (shape.rank != 2 || shape.dims[0] != r->rows || shape.dims[1] != columns)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' is not of shape (%d, %d)", r->h5.path, path, r->rows,
+                       columns);
     UF_TRY(UF_RESERVE(&r->reserved, *device, count, name));
     UF_TRY(UF_ALLOC(&host, count, name));
     const UfStatus status = uf_h5_read(&r->h5, path_of(r, name, path), h5_real, host, count);

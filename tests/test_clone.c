@@ -141,7 +141,7 @@ static void test_odd_recordings(void** state) {
         {"tanh", "gelu", NULL, "config: activation is 'gelu'; expected relu or tanh"},
         {"\"rows\": 3", "\"rows\": 0", NULL, "config: rows is no whole number from 1 to"},
         {"\"rows\": 3", "\"rows\": 2.5", NULL, "config: rows is no whole number from 1 to"},
-        {"\"rows\": 3", "\"rows\": 4", NULL, "one/states"},
+        {"\"rows\": 3", "\"rows\": 4", NULL, "'one/states' is not of shape (4, 4)"},
         {"\"obs_dim\": 4", "\"obs_dim\": 5", NULL, "'one/init/net/0/kernel' is not of shape (5, 6)"},
         {"\"action_dim\": 2", "\"action_dim\": 3", NULL, "'one/init/net/2/kernel' is not of shape (6, 3)"},
         {"\"steps\": 4", "\"steps\": 5", NULL, "one/losses"},
