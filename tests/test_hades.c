@@ -7,7 +7,7 @@
 #include <pthread.h>
 
 #include "core/es.h"
-#include "core/hades_search.h"
+#include "core/hades_run.h"
 #include "core/philox.h"
 #include "core/trials.h"
 #include "h5_change.h"
@@ -1343,6 +1343,19 @@ static void test_refused(void** state) {
     hd_config_free(c);
 }
 
+// A run is refused before it has a folder.
+static void test_refused_run(void** state) {
+    (void)state;
+    HdConfig* c = config_of("env=CartPole-v1 rows=1");
+    const HdRunOptions run = {.config = c, .out = in_folder("no_run")};
+    HdResult result;
+    assert_int_equal(hd_run(&run, &result), UF_ERR_CONFIG);
+    assert_error("raise rows to at least 2");
+    assert_false(uf_file_exists(run.out));
+    assert_null(result.report);
+    hd_config_free(c);
+}
+
 // Statistics of a dataset: those of its own task, and no other's.
 static void test_norm_data(void** state) {
     (void)state;
@@ -1398,6 +1411,7 @@ int main(void) {
         cmocka_unit_test(test_minatar),
         cmocka_unit_test(test_cartpole),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_run),
         cmocka_unit_test(test_norm_data),
     };
     // What a device does in another way: networks and images. The host that plays one for the tests is slow.

@@ -45,7 +45,9 @@ check "of these numbers" grep -Eq '^\{"generation": 9, "seconds": [^,]+, "mean":
 check "progress" grep -Eq '^generation 8   89%  [0-9.]+ generations/s  .*left  mean [0-9.]+  best [0-9.]+  best ever [0-9.]+$' loud.said
 check "one thread: the same bits" same_run straight loud
 check "another seed: others" eval "$U hades ${small[*]} --out seven --seed 7 && ! same_run straight seven"
-check "fixed policies: a line of their own" eval "$U hades ${small[*]} --out fixed --set policies=fixed --set generations=2 | grep -Eq '^its own weights +[0-9.]+ .*\(2 initial weights x 3 episodes\)$'"
+check "fixed policies" "$U" hades "${small[@]}" --out fixed --set policies=fixed --set generations=2 --set eval_inits=2
+check "fixed policies: a line of their own" grep -Eq '^its own weights +[0-9.]+ .*\(2 initial weights x 3 episodes\)$' fixed/report.txt
+check "fixed policies: by weights of their own" test "$(sed -nE 's/^fresh policies +//p' fixed/report.txt)" != "$(sed -nE 's/^its own weights +//p' fixed/report.txt)"
 check "weights: no dataset" eval "$U hades ${small[*]} --out weights --set search=weights --set generations=2 >said && grep -q '^evolved policy' said && [ ! -e weights/distilled.hdf5 ]"
 check "no generations: what it begins with" eval "$U hades ${small[*]} --out none --set generations=0 && $U hades show none/distilled.hdf5 | grep -Eq '^ +1 +0 +0 +0 +0 +1$'"
 
