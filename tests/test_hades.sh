@@ -117,9 +117,10 @@ check "try: nor with labels of others" above 60 "$(score 'labels moved on')"
 check "try: threads do not matter" cmp said again
 check "try: the seed does" eval "! cmp -s <($U hades try fixed/distilled.hdf5 --inits 4) <($U hades try fixed/distilled.hdf5 --inits 4 --seed 3)"
 "$U" hades vary long/distilled.hdf5 --set 'layer_width=[16,8]' --set 'activation=["relu","tanh"]' --set greedy=true --inits 6 --episodes 4 >said
-check "vary: a line each" test "$(awk '{ print $1 }' said | tr '\n' ' ')" = "as layer_width=16 layer_width=8 activation=relu activation=tanh "
+check "vary: a line each" test "$(awk '{ print $1 }' said | tr '\n' ' ')" = "nothing layer_width=16 layer_width=8 activation=relu activation=tanh "
 check "vary: what is no list holds throughout" test "$(sed -n 's/^nothing varied  *//p' said)" = "$(sed -n 's/^layer_width=16  *//p' said)"
 "$U" hades try long/distilled.hdf5 --set layer_width=8 --set greedy=true --inits 6 --episodes 4 >again
+check "vary: the others as they are" test "$(sed -n 's/^nothing varied  *//p' said)" = "$(sed -n 's/^activation=tanh  *//p' said)"
 check "vary: as try says" test "$(awk '/^layer_width=8/ { print $2 }' said)" = "$(awk '{ sub(",", "", $3); print $3 }' again)"
 
 check "two tasks: the second" "$U" hades --env mountaincar --quiet --set rows=3 --set popsize=8 --set generations=2 --set eval_inits=2 \
@@ -159,6 +160,9 @@ rm sweep/rows=2,seed=1/report.txt sweep/rows=4,seed=0/* && rmdir sweep/rows=4,se
 check "sweep goes on" "$U" hades sweep "${sweep[@]}" --out sweep
 cp out again
 check "sweep goes on: the same words" cmp again said
+check "sweep: further" eval "$U hades sweep ${sweep[*]@Q} --set generations=3 --out sweep && $U info sweep/rows=4,seed=0 | grep -Eq '^generation +3$'"
+refused "sweep: another in its folder" 1 "sweep/rows=2,seed=0: layer_width: the run to resume was trained with 8, not 9" hades sweep "${sweep[@]}" \
+    --set generations=3 --set layer_width=9 --out sweep
 
 # ---- processes ----
 
@@ -170,6 +174,8 @@ else
         check "$n processes: one speaks" test "$(grep -c '^fresh policies' out)" = 1
         check "$n processes: the bits of one" same_run straight "ranks$n"
     done
+    check "a sweep of 2 processes" timeout 60 $mpi_launch -n 2 "$U" hades sweep "${sweep[@]}" --set generations=3 --out sweep2 --threads 1
+    check "a sweep of 2 processes: the bits of one" cmp sweep/sweep.csv sweep2/sweep.csv
     # one of them is killed: the job ends, and goes on with fewer
     timeout 60 $mpi_launch -n 2 "$U" hades "${long[@]}" --out "$T/lost" --threads 1 >/dev/null 2>said &
     pid=$!
