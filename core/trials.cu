@@ -46,7 +46,8 @@ Layout layout_of(const UfPlayTrials* c) {
     l.params_bytes = l.params_shared ? params : 0;
     l.bytes += l.params_bytes;
     l.rows_shared = l.bytes + rows <= SHARED_BYTES;
-    l.bytes += l.rows_shared ? rows : 0;
+    l.bytes +=
+        l.rows_shared ? uf_cuda::ceil_div(rows, sizeof(Rows4)) * static_cast<int64_t>(sizeof(Rows4)) : 0;
     return l;
 }
 
