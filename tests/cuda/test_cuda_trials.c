@@ -397,6 +397,13 @@ static void test_apart(void** state) {
     }
 }
 
+static size_t most_downloaded;
+static void (*plain_download)(UfBackend*, void*, const void*, size_t);
+static void watched_download(UfBackend* be, void* to, const void* from, size_t bytes) {
+    if (bytes > most_downloaded) most_downloaded = bytes;
+    plain_download(be, to, from, bytes);
+}
+
 // A search on the device: MountainCarContinuous's return is smooth in the actions, so its fitness is near the host's.
 static void test_search(void** state) {
     static const char* const fields[][2] = {{"env", "MountainCarContinuous-v0"},
@@ -423,7 +430,13 @@ static void test_search(void** state) {
         assert_ok(hd_search_create(&s, c));
         UfRandom random = uf_random(3, UF_STREAM_ES_NOISE, 0);
         for (int i = 0; i < COUNT * 12; i++) x[i] = uf_random_normal(&random);
+        UfBackend* be = hd_search_backend(s);
+        most_downloaded = 0;
+        plain_download = be->download;
+        be->download = watched_download;
         assert_ok(hd_search_rate(s, x, COUNT, fitness[side]));
+        be->download = plain_download;
+        if (side) assert_int_equal(most_downloaded, COUNT * 2 * 4 * sizeof(UfTrial));  // no parameters
         assert_ok(hd_search_step(s, NULL));
         assert_ok(hd_search_dataset(s, &data));  // whose normaliser is of policies that play
         for (int j = 0; j < data->obs_dim; j++)
