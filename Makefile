@@ -252,7 +252,7 @@ tsan:
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
 CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_trials.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
-DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_online.c tests/test_play.c
+DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_online.c tests/test_play.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory deps CUDA=host
 	@$(MAKE) --no-print-directory -j2 test-cuda-host-plain test-cuda-host-asan

@@ -253,7 +253,9 @@ static UfStatus read_statistics(Norm* n, const char* path, const UfEnvSpec* spec
                          path, data->obs_dim, spec->name, spec->obs_dim);
     for (int i = 0; i < spec->obs_dim && status == UF_OK; i++) {
         n->mean[i] = data->obs_mean[i];
-        n->divisor[i] = (float)sqrt((double)data->obs_std[i] * data->obs_std[i] + UF_TRIAL_VAR_EPS);
+        n->divisor[i] = data->norm_divisor
+                            ? data->norm_divisor[i]
+                            : (float)sqrt((double)data->obs_std[i] * data->obs_std[i] + UF_TRIAL_VAR_EPS);
     }
     uf_dataset_free(data);
     return status;
@@ -319,8 +321,7 @@ static int list_tensors(const UfCloneNet* net, Tensor out[2 * UF_MAX_LAYERS + 5]
     return n;
 }
 
-// Initial weights into params (size), which is zeroed.
-static UfStatus fill_init(real* params, const UfCloneNet* net, const HdConfig* c, uint64_t seed) {
+UfStatus hd_fill_init(real* params, const UfCloneNet* net, const HdConfig* c, uint64_t seed) {
     Tensor tensors[2 * UF_MAX_LAYERS + 5];
     const int n = list_tensors(net, tensors);
     for (int i = 0; i < n; i++) {
@@ -710,8 +711,8 @@ static UfStatus begin_generation(HdSearch* s) {
     for (int r = 0; r < s->R; r++) {
         keys[r] = key(s->c.seed, KEY_PLAY, g, r);
         if (status == UF_OK)
-            status = fill_init(s->host + (size_t)r * size, &s->net, &s->c,
-                               key(s->c.seed, KEY_INIT, s->c.policies == HD_POLICIES_FIXED ? 0 : g, r));
+            status = hd_fill_init(s->host + (size_t)r * size, &s->net, &s->c,
+                                  key(s->c.seed, KEY_INIT, s->c.policies == HD_POLICIES_FIXED ? 0 : g, r));
     }
     if (status == UF_OK) s->be->upload(s->be, s->init, s->host, (size_t)s->R * size * sizeof(real));
     if (status == UF_OK && s->trials) uf_trials_set_keys(s->trials, keys);
@@ -838,6 +839,11 @@ static UfStatus describe(const HdSearch* s, UfDistilled* data) {
     uf_text_add(&text, "behaviour distillation (HaDES-%s): %s, %lld candidates, %lld generations",
                 s->c.policies == HD_POLICIES_FIXED ? "F" : "R", strategies[s->c.strategy],
                 (long long)s->c.popsize, (long long)uf_es_generation(s->es));
+    char** const empty[] = {&data->recipe, &data->config, &data->env_id};  // as the dataset was made
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
+        uf_free(*empty[i]);
+        *empty[i] = NULL;
+    }
     UF_TRY(uf_text_finish(&text, &data->recipe));
     UF_TRY(hd_config_json(&s->c, &data->config));
     return uf_strdup(&data->env_id, s->spec ? s->spec->name : "");
@@ -945,7 +951,14 @@ static UfStatus read_norm(const UfH5* h5, Norm* norm) {
     UF_TRY(norm_alloc(norm, (int)shape.count));
     norm->file = h5->path;
     UF_TRY(uf_h5_read(h5, "norm/mean", UF_H5_FLOAT, norm->mean, shape.count));
-    return uf_h5_read(h5, "norm/divisor", UF_H5_FLOAT, norm->divisor, shape.count);
+    UF_TRY(uf_h5_read(h5, "norm/divisor", UF_H5_FLOAT, norm->divisor, shape.count));
+    for (int i = 0; i < norm->S; i++)
+        if (!isfinite(norm->mean[i]) || !(norm->divisor[i] > 0 && isfinite(norm->divisor[i])))
+            return UF_FAIL(UF_ERR_FORMAT,
+                           "%s: number %d of 'norm' is less %g over %g; expected a finite one over one "
+                           "above 0",
+                           h5->path, i, (double)norm->mean[i], (double)norm->divisor[i]);
+    return UF_OK;
 }
 
 static UfStatus read_all(HdSearch** out, const UfH5* h5, const HdConfig* run, const UfRanks* ranks,
@@ -974,6 +987,60 @@ UfStatus hd_search_reopen(HdSearch** out, const char* path, const HdConfig* run,
 }
 
 UfStatus hd_search_load(HdSearch** out, const char* path) { return hd_search_reopen(out, path, NULL, NULL); }
+
+static bool any_field(const UfParam* param) {
+    (void)param;
+    return true;
+}
+
+// Rows of the table in which c is not at its default.
+static UfStatus describe_settings(const HdConfig* c, UfText* text) {
+    char value[UF_STRING_BYTES];
+    HdConfig* left;  // row by row as c
+    const UfParam* p;
+    UF_TRY(hd_config_create(&left));
+    UfStatus status = UF_OK;
+    uf_text_add(text, "settings that are not the defaults:\n");
+    while (status == UF_OK && (p = uf_table_difference(&hd_table, c, left, any_field))) {
+        uf_param_format(c, p, value, sizeof value);
+        uf_text_add(text, "  %-20s %s\n", p->name, value);
+        status = hd_config_set(left, p->name, value);
+    }
+    hd_config_free(left);
+    return status;
+}
+
+static UfStatus describe_checkpoint(const UfH5* h5, const HdConfig* c, UfText* text) {
+    double generation, best;
+    UfH5Shape shape;
+    UF_TRY(uf_h5_shape(h5, "es/mean", &shape));
+    UF_TRY(uf_h5_read_number(h5, "es", "generation", &generation));
+    UF_TRY(uf_h5_read_number(h5, "es", "best_fitness", &best));
+    const char* what = c->search == HD_SEARCH_WEIGHTS     ? "direct evolution of weights"
+                       : c->policies == HD_POLICIES_FIXED ? "behaviour distillation (HaDES-F)"
+                                                          : "behaviour distillation (HaDES-R)";
+    uf_text_add(text, "%-14s %s\n%-14s %s\n", "file", h5->path, "checkpoint", what);
+    uf_text_add(text, "%-14s %s\n", c->env[0] ? "environment" : "images", c->env[0] ? c->env : c->images);
+    uf_text_add(text, "%-14s %.0f\n", "generation", generation);
+    uf_text_add(text, "%-14s %lld numbers, %lld of them a generation\n", "candidates", (long long)shape.count,
+                (long long)c->popsize);
+    if (isfinite(best)) uf_text_add(text, "%-14s %.4g\n", c->env[0] ? "best fitness" : "least loss", best);
+    return describe_settings(c, text);
+}
+
+UfStatus hd_checkpoint_info(const char* path, char** text) {
+    UfH5 h5;
+    HdConfig* config = NULL;
+    UfText out = {0};
+    *text = NULL;
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = read_config(&h5, &config);
+    if (status == UF_OK) status = describe_checkpoint(&h5, config, &out);
+    uf_h5_close(&h5);
+    hd_config_free(config);
+    if (status != UF_OK) out.status = status;
+    return uf_text_finish(&out, text);
+}
 
 // ---- ratings ----
 
@@ -1048,7 +1115,7 @@ static UfStatus clone_rated(Rating* x) {
     UF_TRY(be->reserve(be, (void**)&x->labels, labels * sizeof(real), "synthetic labels"));
     UF_TRY(UF_ALLOC(&x->host, n * size, "cloned networks"));
     for (size_t i = 0; i < n; i++)
-        UF_TRY(fill_init(x->host + i * size, &x->net, x->c, rated_key(x, KEY_RATE_INIT, (int)i)));
+        UF_TRY(hd_fill_init(x->host + i * size, &x->net, x->c, rated_key(x, KEY_RATE_INIT, (int)i)));
     be->upload(be, x->init, x->host, n * size * sizeof(real));
     be->upload(be, x->states, data->states, states * sizeof(real));
     be->upload(be, x->labels, data->labels, labels * sizeof(real));

@@ -1267,7 +1267,7 @@ static UfStatus file_info(const char* file, char** text) {
     UfStatus status = UF_OK;
     bool known = uf_h5_has_attribute(&h5, "/", "kind");
     if (known) status = uf_h5_read_string(&h5, "/", "kind", &kind);
-    const bool ppo = kind && !strcmp(kind, "unifloral-ppo");
+    const bool ppo = kind && !strcmp(kind, "unifloral-ppo"), hades = kind && !strcmp(kind, "unifloral-hades");
     bool result = kind && !strcmp(kind, "unifloral-result"),
          checkpoint = kind && !strcmp(kind, "unifloral-checkpoint"),
          dynamics = kind && !strcmp(kind, "unifloral-dynamics");
@@ -1276,6 +1276,7 @@ static UfStatus file_info(const char* file, char** text) {
     uf_free(kind);
     if (status != UF_OK || result) return status;
     if (ppo) return uf_ppo_info(path, text);
+    if (hades) return hd_checkpoint_info(path, text);
     return checkpoint ? uf_checkpoint_info(path, text)
            : dynamics ? uf_dynamics_info(path, text)
                       : uf_dataset_info(path, text);

@@ -122,8 +122,18 @@ static UfStatus search(Run* run) {
     return run->saved_generation == c->generations ? UF_OK : save(run);
 }
 
+// A folder without a checkpoint yet has its configuration all the same.
+static UfStatus check_resumed(const Run* run) {
+    HdConfig* saved;
+    UF_TRY(hd_run_config(&saved, run->options->resume));
+    const UfStatus status = uf_same_hyperparameters(&hd_table, saved, &run->config);
+    hd_config_free(saved);
+    return status;
+}
+
 static UfStatus open_search(Run* run) {
     char path[UF_PATH_BYTES];
+    if (run->options->resume) UF_TRY(check_resumed(run));
     if (run->options->resume && !run->writes)
         snprintf(path, sizeof path, "%s/%s", run->options->resume, CHECKPOINT_FILE);
     else

@@ -76,6 +76,27 @@ static UfStatus choose(Sweep* s, int i, Outcome* out) {
 
 // ---- running ----
 
+// Whether a search of this configuration is in the folder and at its end. UF_ERR_CONFIG: one of another is.
+static UfStatus is_finished(const Sweep* s, const char* folder, bool* finished) {
+    char path[UF_PATH_BYTES];
+    HdConfig* saved;
+    UfRunLog log;
+    *finished = false;
+    snprintf(path, sizeof path, "%s/hades.json", folder);
+    if (!uf_file_exists(path)) return UF_OK;
+    UF_TRY(hd_run_config(&saved, folder));
+    const UfStatus status = uf_same_hyperparameters(&hd_table, saved, s->config);
+    hd_config_free(saved);
+    if (status != UF_OK) return uf_fail_prefix(status, folder);
+    snprintf(path, sizeof path, "%s/report.txt", folder);
+    if (!uf_file_exists(path)) return UF_OK;
+    UF_TRY(uf_run_log_read(&log, folder));
+    const double last = log.num_rows ? uf_run_log_at(&log, log.num_rows - 1, "generation") : 0;
+    uf_run_log_free(&log);
+    *finished = last >= (double)s->config->generations;
+    return UF_OK;
+}
+
 static UfStatus run_one(Sweep* s, const char* folder) {
     const HdSweepOptions* o = s->options;
     char path[UF_PATH_BYTES];
@@ -320,7 +341,7 @@ static UfStatus results(const Sweep* s, char** report) {
 static UfStatus run_all(Sweep* s, char** report) {
     const HdSweepOptions* o = s->options;
     const bool writes = !o->ranks || o->ranks->rank == 0;
-    char folder[UF_FOLDER_BYTES], path[UF_PATH_BYTES];
+    char folder[UF_FOLDER_BYTES];
     UF_TRY(count_combinations(o->axes, &s->count));
     UF_TRY(UF_ALLOC(&s->outcomes, s->count, "searches"));
     UF_TRY(hd_config_create(&s->config));
@@ -331,8 +352,9 @@ static UfStatus run_all(Sweep* s, char** report) {
         UF_TRY(choose(s, i, &s->outcomes[i]));
         if (snprintf(folder, sizeof folder, "%s/%s", o->out, s->outcomes[i].settings) >= (int)sizeof folder)
             return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the name is too long", o->out);
-        snprintf(path, sizeof path, "%s/report.txt", folder);
-        if (!uf_file_exists(path)) UF_TRY(run_one(s, folder));
+        bool finished;
+        UF_TRY(is_finished(s, folder, &finished));
+        if (!finished) UF_TRY(run_one(s, folder));
         if (writes) UF_TRY(read_outcome(&s->outcomes[i], folder));
     }
     return writes ? results(s, report) : UF_OK;
@@ -366,7 +388,7 @@ UfStatus hd_vary(const UfDistilled* data, const HdConfig* config, const UfAxes* 
                  const HdRateOptions* rate, UfText* report) {
     HdConfig* changed;
     UF_TRY(hd_config_create(&changed));
-    UfStatus status = rate_line(data, config, rate, "as the search", report);
+    UfStatus status = rate_line(data, config, rate, "nothing varied", report);
     for (int a = 0; a < axes->count; a++)
         for (int v = 0; v < axes->axes[a].num_values && status == UF_OK; v++) {
             char what[SETTINGS_BYTES] = "";

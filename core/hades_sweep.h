@@ -7,8 +7,7 @@
 
 typedef struct HdSweepOptions {
     const HdConfig* config;
-    const UfAxes*
-        axes;  // every combination is a search; those that differ in `seed` alone are one row of the result
+    const UfAxes* axes;    // a search each combination; those that differ in `seed` alone are one row of the result
     const char* out;       // folder: a run folder each (rows=4,seed=0), sweep.csv, fitness.png, .svg
     const UfRanks* ranks;  // Nullable, all four
     const volatile sig_atomic_t* stop;
