@@ -453,7 +453,8 @@ static UfStatus begin_at_images(HdSearch* s) {
 static UfStatus create_trials(HdSearch* s) {
     static const UfTrialRule rules[] = {UF_TRIAL_FIRST, UF_TRIAL_ENDED, UF_TRIAL_LAST, UF_TRIAL_RUNNING};
     const HdConfig* c = &s->c;
-    const UfTrialOptions o = {.spec = s->spec,
+    const UfTrialOptions o = {.backend = s->be,
+                              .spec = s->spec,
                               .net = &s->net,
                               .num_envs = (int)c->num_envs,
                               .num_steps = c->rollout_steps,
@@ -494,7 +495,8 @@ static UfStatus reserve_arrays(HdSearch* s) {
     UF_TRY(UF_ALLOC(&s->host, most_host, "candidates"));
     UF_TRY(UF_ALLOC(&s->x, chunk * (size_t)s->dims, "candidates"));
     UF_TRY(UF_ALLOC(&s->fitness, c->popsize + 2, "fitness"));
-    if (s->be->apart) UF_TRY(UF_ALLOC(&s->host_params, params, "cloned networks"));
+    if (s->be->apart && s->spec && !uf_trials_apart(s->trials))
+        UF_TRY(UF_ALLOC(&s->host_params, params, "cloned networks"));
     if (s->spec) return UF_ALLOC(&s->trial, chunk * trials, "trials");
     const size_t train_labels = (size_t)s->train->count * (size_t)s->A;
     UF_TRY(reserve(s, &s->train_states, images, "images"));
@@ -644,13 +646,15 @@ static void make_networks(HdSearch* s, const float* x, int count) {
     be->clone(be, &clone);
 }
 
-// The parameters of `count` networks on the host, from where the backend has them.
-static UfStatus host_params(HdSearch* s, int count, const real** out) {
-    *out = s->params;
-    if (!s->be->apart) return UF_OK;
-    s->be->download(s->be, s->host_params, s->params, (size_t)count * s->net.size * sizeof(real));
-    *out = s->host_params;
-    return s->be->sync(s->be);
+// Plays the first `count` networks, where the backend has them or on the host.   Nullable: moments
+static UfStatus play_networks(HdSearch* s, int count, double* moments) {
+    const real* networks = s->params;
+    if (s->be->apart && !uf_trials_apart(s->trials)) {
+        s->be->download(s->be, s->host_params, s->params, (size_t)count * s->net.size * sizeof(real));
+        UF_TRY(s->be->sync(s->be));
+        networks = s->host_params;
+    }
+    return uf_trials_play(s->trials, networks, count, s->trial, moments);
 }
 
 static UfStatus rate_by_images(HdSearch* s, int count, double* fitness) {
@@ -688,9 +692,7 @@ static double mean_of_trials(const UfTrial* trial, int64_t count) {
 
 static UfStatus rate_by_play(HdSearch* s, int count, double* fitness) {
     const int64_t each = (int64_t)s->R * s->c.num_envs;
-    const real* networks;
-    UF_TRY(host_params(s, count * s->R, &networks));
-    uf_trials_play(s->trials, networks, count * s->R, s->trial, NULL);
+    UF_TRY(play_networks(s, count * s->R, NULL));
     for (int i = 0; i < count; i++) fitness[i] = mean_of_trials(s->trial + i * each, each);
     for (int64_t i = 0; i < count * each; i++) s->num_steps += s->trial[i].steps;
     return UF_OK;
@@ -811,14 +813,12 @@ UfStatus hd_search_step(HdSearch* s, HdGeneration* out) { return hd_search_step_
 // with: the mean of their means, the variance of all that they saw.
 static UfStatus final_moments(HdSearch* s, const float* x, float* mean_out, float* divisor) {
     const int R = s->R, S = s->S;
-    const real* networks;
     double* moments;
     UF_TRY(begin_generation(s));
     make_networks(s, x, 1);
-    UF_TRY(host_params(s, R, &networks));
     UF_TRY(UF_ALLOC(&moments, 2 * R * S, "observation statistics"));
-    uf_trials_play(s->trials, networks, R, s->trial, moments);
-    for (int j = 0; j < S; j++) {
+    const UfStatus status = play_networks(s, R, moments);
+    for (int j = 0; j < S && status == UF_OK; j++) {
         double mean = 0, square = 0;
         for (int r = 0; r < R; r++) {
             const double m = moments[2 * r * S + j], var = moments[(2 * r + 1) * S + j];
@@ -830,7 +830,7 @@ static UfStatus final_moments(HdSearch* s, const float* x, float* mean_out, floa
         divisor[j] = (float)sqrt((var > 0 ? var : 0) + UF_TRIAL_VAR_EPS);
     }
     uf_free(moments);
-    return UF_OK;
+    return status;
 }
 
 static UfStatus describe(const HdSearch* s, UfDistilled* data) {
@@ -1138,7 +1138,8 @@ static UfStatus clone_rated(Rating* x) {
     return be->sync(be);
 }
 
-// Episodes to their end of policies at params (num_inits, size) on the host.
+// Episodes to their end of policies at params (num_inits, size) on the host, which x->params also has where options name
+// a backend.
 static UfStatus play_rated(Rating* x, const real* params, const UfTrialOptions* options, UfPool* pool) {
     const int n = x->o->num_inits;
     const int64_t count = (int64_t)n * options->num_envs;
@@ -1151,8 +1152,8 @@ static UfStatus play_rated(Rating* x, const real* params, const UfTrialOptions* 
     if (status == UF_OK) {
         for (int i = 0; i < n; i++) keys[i] = rated_key(x, KEY_RATE_PLAY, i);
         uf_trials_set_keys(trials, keys);
-        uf_trials_play(trials, params, n, trial, NULL);
-        for (int64_t i = 0; i < count; i++) x->out->numbers[i] = trial[i].sum;
+        status = uf_trials_play(trials, uf_trials_apart(trials) ? x->params : params, n, trial, NULL);
+        for (int64_t i = 0; i < count && status == UF_OK; i++) x->out->numbers[i] = trial[i].sum;
     }
     uf_free(keys);
     uf_free(trial);
@@ -1235,6 +1236,7 @@ static UfStatus rate(Rating* x) {
     UF_TRY(clone_rated(x));
     if (!x->spec) return score_rated(x);
     UfTrialOptions options = rated_options(x);
+    options.backend = x->be;
     options.first_obs = x->task.first_obs;
     options.mean = x->task.mean;
     options.divisor = x->task.divisor;
