@@ -101,7 +101,7 @@ LDFLAGS_test_faults_data = $(LDFLAGS_test_faults)
 LDFLAGS_test_distilled = $(LDFLAGS_test_faults)
 LDFLAGS_test_model = -Wl,--wrap=uf_model_load,--wrap=uf_model_free,--wrap=aligned_alloc
 LDFLAGS_test_mujoco = $(if $(MUJOCO),-Xlinker --wrap=uf_env_reset -Xlinker --wrap=mj_loadXML)
-LDFLAGS_test_synthenv = -Wl,--wrap=aligned_alloc
+LDFLAGS_test_synthenv = $(LDFLAGS_test_faults)
 LDFLAGS_test_run = -Wl,--wrap=uf_train,--wrap=uf_evaluate_start,--wrap=uf_env_create,--wrap=uf_env_step
 
 # A plain build lands in the root; others (BUILD=build/asan) keep to their folder.
@@ -155,9 +155,9 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 	$(call say,c++ $<)
 	$(Q)$(CXX) $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
 
-# What env_rules.h and grid_step.h compute is rounded twice: the same bits with any instructions, and on a device.
-$(BUILD)/core/play.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
-$(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/normals.o $(BUILD)/core/images.o: override ALL_C += -ffp-contract=off
+# What env_rules.h, trial_rules.h and grid_step.h compute is rounded twice: the same bits with any instructions, and on a device.
+$(BUILD)/core/play.cu.o $(BUILD)/core/trials.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
+$(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/normals.o $(BUILD)/core/images.o $(BUILD)/core/trials.o: override ALL_C += -ffp-contract=off
 
 $(BUILD)/core/mpi.o: override CPPFLAGS += $(MPI_FLAGS)
 
@@ -251,9 +251,9 @@ tsan:
 
 # The .cu files without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
-CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_cli.sh
+CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_trials.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
-DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_online.c tests/test_play.c
+DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_online.c tests/test_play.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory deps CUDA=host
 	@$(MAKE) --no-print-directory -j2 test-cuda-host-plain test-cuda-host-asan
@@ -305,11 +305,11 @@ reproduce: all
 reproduce-quick: all
 	@bench/reproduce.sh --quick $(ARGS)
 
-# The hyperparameter tables of README.md from params.def and ppo.def; a test compares.
+# The hyperparameter tables of README.md from params.def, ppo.def and hades.def; a test compares.
 readme: all
 	@$(PROGRAM) help --markdown >$(BUILD)/params.md
-	@$(PROGRAM) help --markdown ppo >$(BUILD)/ppo.md
-	@for t in params ppo; do \
+	@for t in ppo hades; do $(PROGRAM) help --markdown $$t >$(BUILD)/$$t.md; done
+	@for t in params ppo hades; do \
 		sed -i -e "/^<!-- $$t -->\$$/,/^<!-- \/$$t -->\$$/{/^<!-- $$t -->\$$/r $(BUILD)/$$t.md" -e '/^<!-- /!d}' README.md; done
 
 # ---- install ----
@@ -352,7 +352,7 @@ help:
 	@echo "make minigrid-sheet   docs/images/minigrid.png: a level of each family of gridworlds"
 	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
 	@echo "make reproduce-quick   the same with few updates on two datasets"
-	@echo "make readme     README.md's tables of hyperparameters from params.def and ppo.def"
+	@echo "make readme     README.md's tables of hyperparameters from params.def, ppo.def and hades.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"
 	@echo "Variables: V=1 (show commands), NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

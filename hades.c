@@ -31,14 +31,17 @@ static const UfParam params[] = {
 #include "core/param_rows.h"
 #include "hades.def"
 };
-const UfTable hd_table = {params, sizeof params / sizeof params[0], sizeof(HdConfig), "unifloral hades --help"};
+const UfTable hd_table = {params, sizeof params / sizeof params[0], sizeof(HdConfig),
+                          "unifloral hades --help"};
 
 UfStatus hd_config_create(HdConfig** out) { return uf_table_create(&hd_table, (void**)out); }
 UfStatus hd_config_load(HdConfig* config, const char* path) { return uf_table_load(&hd_table, config, path); }
 UfStatus hd_config_set(HdConfig* config, const char* name, const char* value) {
     return uf_table_set(&hd_table, config, name, value);
 }
-UfStatus hd_config_json(const HdConfig* config, char** json) { return uf_table_json(&hd_table, config, json); }
+UfStatus hd_config_json(const HdConfig* config, char** json) {
+    return uf_table_json(&hd_table, config, json);
+}
 void hd_config_free(HdConfig* config) { uf_free(config); }
 
 // What observations are divided by under obs_norm=scale: about their largest values.
@@ -59,6 +62,7 @@ static const float* find_scale(const UfEnvSpec* spec) {
 
 enum { NORM_STEPS = 10000 };  // of random play, that obs_norm=constant measures
 #define HD_ADAM_EPS 1e-5
+#define HD_ES_LR_LIMIT 0.001
 
 // ---- config check ----
 
@@ -66,8 +70,9 @@ enum { NORM_STEPS = 10000 };  // of random play, that obs_norm=constant measures
 static UfStatus find_task(const HdConfig* c, const UfEnvSpec** spec) {
     *spec = NULL;
     if (c->env[0] && c->images[0])
-        return UF_FAIL(UF_ERR_CONFIG, "env %s and images %s: one of them is what to distil; leave the other empty",
-                       c->env, c->images);
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "env %s and images %s: one of them is what to distil; leave the other empty", c->env,
+                       c->images);
     if (!c->env[0] && !c->images[0])
         return UF_FAIL(UF_ERR_CONFIG,
                        "env is empty; expected an environment (unifloral envs lists them), or images=glyphs");
@@ -94,24 +99,27 @@ static UfStatus check_labels(const HdConfig* c, bool discrete, int kinds, const 
                        discrete ? "discrete" : "continuous", discrete ? "fixed or soft" : "evolved");
     if (discrete != (resolve_loss(c, discrete) != UF_CLONE_GAUSSIAN_NLL))
         return UF_FAIL(UF_ERR_CONFIG, "loss: %s has %s actions; expected %s", what,
-                       discrete ? "discrete" : "continuous", discrete ? "ce or ce_over_actions" : "gaussian_nll");
+                       discrete ? "discrete" : "continuous",
+                       discrete ? "ce or ce_over_actions" : "gaussian_nll");
     if (labels == HD_LABELS_FIXED && c->rows < kinds)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "rows %lld: %s has %d kinds and each needs a row; raise rows to at least %d, or let labels "
-                       "evolve (labels=soft)",
-                       (long long)c->rows, what, kinds, kinds);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "rows %lld: %s has %d kinds and each needs a row; raise rows to at least %d, or let labels "
+            "evolve (labels=soft)",
+            (long long)c->rows, what, kinds, kinds);
     return UF_OK;
 }
 
-// Episodes that only the limit ends do not end in an evaluation that is shorter.
+// Episodes that only the limit ends do not end in an evaluation that is shorter: Freeway's 2500 steps, say.
 static UfStatus check_fitness(const HdConfig* c, const UfEnvSpec* spec) {
     if ((c->fitness == HD_FITNESS_ENDED || c->fitness == HD_FITNESS_LAST) && spec->endless &&
         c->rollout_steps < spec->max_steps)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "fitness %s counts episodes that ended, and in %s none ends before step %d (rollout_steps is "
-                       "%lld); raise rollout_steps, or set fitness to running",
-                       c->fitness == HD_FITNESS_LAST ? "last" : "ended", spec->name, spec->max_steps,
-                       (long long)c->rollout_steps);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "fitness %s counts episodes that ended, and in %s none ends before step %d (rollout_steps is "
+            "%lld); raise rollout_steps, or set fitness to running",
+            c->fitness == HD_FITNESS_LAST ? "last" : "ended", spec->name, spec->max_steps,
+            (long long)c->rollout_steps);
     return UF_OK;
 }
 
@@ -128,9 +136,10 @@ static UfStatus check_environment(const HdConfig* c, const UfEnvSpec* spec) {
     if (c->search == HD_SEARCH_DATASET) UF_TRY(check_labels(c, spec->discrete, spec->action_dim, spec->name));
     UF_TRY(check_fitness(c, spec));
     if (c->obs_norm == HD_NORM_SCALE && !find_scale(spec))
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "obs_norm scale: there are no fixed scales for %s; set obs_norm to constant, running or none",
-                       spec->name);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "obs_norm scale: there are no fixed scales for %s; set obs_norm to constant, running or none",
+            spec->name);
     if (c->conv_filters && !is_minatar(spec))
         return UF_FAIL(UF_ERR_CONFIG, "conv_filters %lld: observations of %s are no picture; set it to 0",
                        (long long)c->conv_filters, spec->name);
@@ -143,10 +152,20 @@ UfStatus hd_config_check(const HdConfig* c) {
     const UfEnvSpec* spec;
     UF_TRY(find_task(c, &spec));
     if (c->strategy == HD_STRATEGY_OPENES && c->popsize % 2)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "popsize %lld is odd; OpenES takes candidates in pairs, one on each side of the mean: set it to "
+            "%lld or %lld, or strategy to snes",
+            (long long)c->popsize, (long long)c->popsize - 1, (long long)c->popsize + 1);
+    if (c->strategy == HD_STRATEGY_OPENES && c->es_lr < HD_ES_LR_LIMIT)
         return UF_FAIL(UF_ERR_CONFIG,
-                       "popsize %lld is odd; OpenES takes candidates in pairs, one on each side of the mean: set it to "
-                       "%lld or %lld, or strategy to snes",
-                       (long long)c->popsize, (long long)c->popsize - 1, (long long)c->popsize + 1);
+                       "es_lr %g: OpenES's rate falls no lower than %g; expected at least that", c->es_lr,
+                       HD_ES_LR_LIMIT);
+    if (c->strategy == HD_STRATEGY_OPENES && c->sigma_init < c->sigma_limit)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "sigma_init %g is below sigma_limit %g, where sigma's fall ends; lower the limit or "
+                       "raise sigma_init",
+                       c->sigma_init, c->sigma_limit);
     if (c->obs_norm_data[0] && c->obs_norm != HD_NORM_CONSTANT)
         return UF_FAIL(UF_ERR_CONFIG, "obs_norm_data %s is for obs_norm=constant alone", c->obs_norm_data);
     if (c->search == HD_SEARCH_WEIGHTS && c->rollouts * c->popsize > INT32_MAX)
@@ -161,8 +180,8 @@ enum { KEY_INIT, KEY_PLAY, KEY_NORM, KEY_RATE_INIT, KEY_RATE_PLAY, KEY_TRAIN, KE
 
 // A seed for one purpose: of generation `update`, number `index` of it.
 static uint64_t key(int64_t seed, int purpose, int64_t update, int64_t index) {
-    const UfPhilox w =
-        uf_philox((uint64_t)seed, UF_STREAM_HADES, (uint64_t)update, (uint64_t)purpose << 32 | (uint64_t)index);
+    const UfPhilox w = uf_philox((uint64_t)seed, UF_STREAM_HADES, (uint64_t)update,
+                                 (uint64_t)purpose << 32 | (uint64_t)index);
     return (uint64_t)w.v[0] << 32 | w.v[1];
 }
 
@@ -171,6 +190,7 @@ static uint64_t key(int64_t seed, int purpose, int64_t update, int64_t index) {
 typedef struct Norm {
     int S;
     float *mean, *divisor;  // (S)
+    const char* file;       // that it was read from.   Nullable
 } Norm;
 
 static void norm_free(Norm* n) {
@@ -208,6 +228,7 @@ static UfStatus measure_random_play(Norm* n, const UfEnvSpec* spec, int64_t seed
     for (int s = 0, episode = 0; s < NORM_STEPS && status == UF_OK; s++) {
         if (terminated || truncated) uf_env_reset(env, k, (uint64_t)episode++, obs);
         status = uf_env_controller(spec, env, obs, 0, &random, action);
+        if (status != UF_OK) break;
         uf_env_step(env, action, obs, &reward, &terminated, &truncated);
         add_observation(sums, obs, S);
     }
@@ -228,11 +249,13 @@ static UfStatus read_statistics(Norm* n, const char* path, const UfEnvSpec* spec
     UfStatus status = UF_OK;
     if (data->obs_dim != spec->obs_dim)
         status = UF_FAIL(UF_ERR_CONFIG,
-                         "obs_norm_data %s has observations of %d numbers, %s has %d; is it of another task?", path,
-                         data->obs_dim, spec->name, spec->obs_dim);
+                         "obs_norm_data %s has observations of %d numbers, %s has %d; is it of another task?",
+                         path, data->obs_dim, spec->name, spec->obs_dim);
     for (int i = 0; i < spec->obs_dim && status == UF_OK; i++) {
         n->mean[i] = data->obs_mean[i];
-        n->divisor[i] = (float)sqrt((double)data->obs_std[i] * data->obs_std[i] + UF_TRIAL_VAR_EPS);
+        n->divisor[i] = data->norm_divisor
+                            ? data->norm_divisor[i]
+                            : (float)sqrt((double)data->obs_std[i] * data->obs_std[i] + UF_TRIAL_VAR_EPS);
     }
     uf_dataset_free(data);
     return status;
@@ -252,8 +275,8 @@ static UfStatus norm_find(Norm* n, const HdConfig* c, const UfEnvSpec* spec) {
 static UfStatus read_images(const HdConfig* c, UfImages** train, UfImages** test) {
     *train = *test = NULL;
     if (!strcmp(c->images, "glyphs")) {
-        UF_TRY(uf_images_draw(train, c->train_images, (int)c->image_classes, (int)c->image_side, c->image_noise,
-                              key(c->seed, KEY_TRAIN, 0, 0)));
+        UF_TRY(uf_images_draw(train, c->train_images, (int)c->image_classes, (int)c->image_side,
+                              c->image_noise, key(c->seed, KEY_TRAIN, 0, 0)));
         UF_TRY(uf_images_draw(test, c->test_images, (int)c->image_classes, (int)c->image_side, c->image_noise,
                               key(c->seed, KEY_TEST, 0, 0)));
     } else {
@@ -264,8 +287,7 @@ static UfStatus read_images(const HdConfig* c, UfImages** train, UfImages** test
 }
 
 static void one_hot(real* out, const UfImages* images) {
-    for (int64_t i = 0; i < images->count; i++)
-        out[i * images->num_classes + images->labels[i]] = 1;
+    for (int64_t i = 0; i < images->count; i++) out[i * images->num_classes + images->labels[i]] = 1;
 }
 
 // ---- networks ----
@@ -299,8 +321,7 @@ static int list_tensors(const UfCloneNet* net, Tensor out[2 * UF_MAX_LAYERS + 5]
     return n;
 }
 
-// Initial weights into params (size), which is zeroed.
-static UfStatus fill_init(real* params, const UfCloneNet* net, const HdConfig* c, uint64_t seed) {
+UfStatus hd_fill_init(real* params, const UfCloneNet* net, const HdConfig* c, uint64_t seed) {
     Tensor tensors[2 * UF_MAX_LAYERS + 5];
     const int n = list_tensors(net, tensors);
     for (int i = 0; i < n; i++) {
@@ -399,6 +420,7 @@ static UfStatus create_strategy(HdSearch* s) {
     o.sigma_limit = c->sigma_limit;
     o.lr = c->es_lr;
     o.lr_decay = c->es_lr_decay;
+    o.lr_limit = HD_ES_LR_LIMIT;
     o.shaping = shaping(c);
     o.temperature = c->temperature;
     return uf_es_create(&s->es, &o);
@@ -431,7 +453,8 @@ static UfStatus begin_at_images(HdSearch* s) {
 static UfStatus create_trials(HdSearch* s) {
     static const UfTrialRule rules[] = {UF_TRIAL_FIRST, UF_TRIAL_ENDED, UF_TRIAL_LAST, UF_TRIAL_RUNNING};
     const HdConfig* c = &s->c;
-    const UfTrialOptions o = {.spec = s->spec,
+    const UfTrialOptions o = {.backend = s->be,
+                              .spec = s->spec,
                               .net = &s->net,
                               .num_envs = (int)c->num_envs,
                               .num_steps = c->rollout_steps,
@@ -449,15 +472,19 @@ static UfStatus reserve(HdSearch* s, real** out, size_t count, const char* what)
     return s->be->reserve(s->be, (void**)out, count * sizeof(real), what);
 }
 
-// Networks that are cloned at once take at most this much memory; what they come to does not depend on it.
+// Candidates that are cloned and rated at once take at most about this much memory, if it is not one alone; what they
+// come to does not depend on it.
 enum { CHUNK_BYTES = 64 << 20 };
 
 static UfStatus reserve_arrays(HdSearch* s) {
     const HdConfig* c = &s->c;
     const size_t size = s->net.size, R = (size_t)s->R, D = (size_t)s->D;
-    const size_t each = R * size * sizeof(real), most = CHUNK_BYTES / each;
+    const size_t trials = s->spec ? R * (size_t)c->num_envs : 0;
+    const size_t each = (R * size + D * (size_t)(s->S + s->A)) * sizeof(real) + trials * sizeof(UfTrial);
+    const size_t most = CHUNK_BYTES / each;
     s->chunk = most < 1 ? 1 : most > (size_t)c->popsize ? (int)c->popsize : (int)most;
-    const size_t chunk = (size_t)s->chunk, states = chunk * D * (size_t)s->S, labels = chunk * D * (size_t)s->A;
+    const size_t chunk = (size_t)s->chunk, states = chunk * D * (size_t)s->S,
+                 labels = chunk * D * (size_t)s->A;
     const size_t images = s->train ? (size_t)s->train->count * (size_t)s->S : 0, params = chunk * R * size;
     size_t most_host = states > labels ? states : labels;
     if (params > most_host) most_host = params;
@@ -465,11 +492,12 @@ static UfStatus reserve_arrays(HdSearch* s) {
     UF_TRY(reserve(s, &s->states, states, "synthetic states"));
     UF_TRY(reserve(s, &s->label_rows, labels, "synthetic labels"));
     UF_TRY(reserve(s, &s->params, params, "cloned networks"));
-    UF_TRY(UF_ALLOC(&s->host, most_host > images ? most_host : images, "candidates"));
+    UF_TRY(UF_ALLOC(&s->host, most_host, "candidates"));
     UF_TRY(UF_ALLOC(&s->x, chunk * (size_t)s->dims, "candidates"));
     UF_TRY(UF_ALLOC(&s->fitness, c->popsize + 2, "fitness"));
-    if (s->be->apart) UF_TRY(UF_ALLOC(&s->host_params, params, "cloned networks"));
-    if (s->spec) return UF_ALLOC(&s->trial, chunk * R * (size_t)c->num_envs, "trials");
+    if (s->be->apart && s->spec && !uf_trials_apart(s->trials))
+        UF_TRY(UF_ALLOC(&s->host_params, params, "cloned networks"));
+    if (s->spec) return UF_ALLOC(&s->trial, chunk * trials, "trials");
     const size_t train_labels = (size_t)s->train->count * (size_t)s->A;
     UF_TRY(reserve(s, &s->train_states, images, "images"));
     UF_TRY(reserve(s, &s->train_labels, train_labels, "labels of images"));
@@ -489,7 +517,8 @@ static UfStatus build(HdSearch* s, const Norm* norm) {
     UF_TRY(find_task(c, &s->spec));
     UF_TRY(find_sizes(s));
     if (norm && norm->S != s->S)
-        return UF_FAIL(UF_ERR_FORMAT, "dataset 'norm/mean' has %d numbers; observations have %d", norm->S, s->S);
+        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset 'norm/mean' has %d numbers; observations have %d",
+                       norm->file, norm->S, s->S);
     if (norm) {
         memcpy(s->norm.mean, norm->mean, (size_t)s->S * sizeof(float));
         memcpy(s->norm.divisor, norm->divisor, (size_t)s->S * sizeof(float));
@@ -531,7 +560,8 @@ UfStatus hd_search_create(HdSearch** out, const HdConfig* config) {
 void hd_search_free(HdSearch* s) {
     if (!s) return;
     uf_trials_free(s->trials);
-    void* device[] = {s->init, s->states, s->label_rows, s->params, s->train_states, s->train_labels, s->sums};
+    void* device[] = {s->init,         s->states,       s->label_rows, s->params,
+                      s->train_states, s->train_labels, s->sums};
     for (size_t i = 0; i < sizeof device / sizeof device[0] && s->be; i++) s->be->release(s->be, device[i]);
     uf_backend_close(s->be);
     uf_es_free(s->es);
@@ -578,8 +608,7 @@ static void candidate_weights(const HdSearch* s, const float* x, real* out) {
         memcpy(out + tensors[i].offset, x, count * sizeof *out);
         x += count;
     }
-    for (int r = 1; r < s->R; r++)
-        memcpy(out + (size_t)r * s->net.size, out, s->net.size * sizeof *out);
+    for (int r = 1; r < s->R; r++) memcpy(out + (size_t)r * s->net.size, out, s->net.size * sizeof *out);
 }
 
 // Networks (count, R, size) of candidates x (count, dims), where the backend has them.
@@ -617,13 +646,15 @@ static void make_networks(HdSearch* s, const float* x, int count) {
     be->clone(be, &clone);
 }
 
-// The parameters of `count` networks on the host, from where the backend has them.
-static UfStatus host_params(HdSearch* s, int count, const real** out) {
-    *out = s->params;
-    if (!s->be->apart) return UF_OK;
-    s->be->download(s->be, s->host_params, s->params, (size_t)count * s->net.size * sizeof(real));
-    *out = s->host_params;
-    return s->be->sync(s->be);
+// Plays the first `count` networks, where the backend has them or on the host.   Nullable: moments
+static UfStatus play_networks(HdSearch* s, int count, double* moments) {
+    const real* networks = s->params;
+    if (s->be->apart && !uf_trials_apart(s->trials)) {
+        s->be->download(s->be, s->host_params, s->params, (size_t)count * s->net.size * sizeof(real));
+        UF_TRY(s->be->sync(s->be));
+        networks = s->host_params;
+    }
+    return uf_trials_play(s->trials, networks, count, s->trial, moments);
 }
 
 static UfStatus rate_by_images(HdSearch* s, int count, double* fitness) {
@@ -661,9 +692,7 @@ static double mean_of_trials(const UfTrial* trial, int64_t count) {
 
 static UfStatus rate_by_play(HdSearch* s, int count, double* fitness) {
     const int64_t each = (int64_t)s->R * s->c.num_envs;
-    const real* networks;
-    UF_TRY(host_params(s, count * s->R, &networks));
-    uf_trials_play(s->trials, networks, count * s->R, s->trial, NULL);
+    UF_TRY(play_networks(s, count * s->R, NULL));
     for (int i = 0; i < count; i++) fitness[i] = mean_of_trials(s->trial + i * each, each);
     for (int64_t i = 0; i < count * each; i++) s->num_steps += s->trial[i].steps;
     return UF_OK;
@@ -682,8 +711,8 @@ static UfStatus begin_generation(HdSearch* s) {
     for (int r = 0; r < s->R; r++) {
         keys[r] = key(s->c.seed, KEY_PLAY, g, r);
         if (status == UF_OK)
-            status = fill_init(s->host + (size_t)r * size, &s->net, &s->c,
-                               key(s->c.seed, KEY_INIT, s->c.policies == HD_POLICIES_FIXED ? 0 : g, r));
+            status = hd_fill_init(s->host + (size_t)r * size, &s->net, &s->c,
+                                  key(s->c.seed, KEY_INIT, s->c.policies == HD_POLICIES_FIXED ? 0 : g, r));
     }
     if (status == UF_OK) s->be->upload(s->be, s->init, s->host, (size_t)s->R * size * sizeof(real));
     if (status == UF_OK && s->trials) uf_trials_set_keys(s->trials, keys);
@@ -732,7 +761,8 @@ static UfStatus share_fitness(HdSearch* s, UfStatus mine, const volatile sig_ato
     *stopped = s->fitness[P] > 0;
     if (mine != UF_OK) return UF_FAIL(mine, "%s", sentence);
     if (s->fitness[P + 1] > 0)
-        return UF_FAIL(UF_ERR_DEVICE, "%g of %d processes failed in generation %lld; their own messages say why",
+        return UF_FAIL(UF_ERR_DEVICE,
+                       "%g of %d processes failed in generation %lld; their own messages say why",
                        s->fitness[P + 1], s->ranks->size, (long long)uf_es_generation(s->es) + 1);
     return UF_OK;
 }
@@ -759,7 +789,8 @@ static void summarise(const HdSearch* s, HdGeneration* g) {
     g->num_steps = s->num_steps;
 }
 
-UfStatus hd_search_step_until(HdSearch* s, HdGeneration* out, const volatile sig_atomic_t* stop, bool* stopped) {
+UfStatus hd_search_step_until(HdSearch* s, HdGeneration* out, const volatile sig_atomic_t* stop,
+                              bool* stopped) {
     const double start = uf_now();
     bool ended = false;
     s->num_networks = s->num_steps = 0;
@@ -780,16 +811,14 @@ UfStatus hd_search_step(HdSearch* s, HdGeneration* out) { return hd_search_step_
 
 // Where observations are normalised as they come there are no constants; these are what the mean dataset's policies end
 // with: the mean of their means, the variance of all that they saw.
-static UfStatus final_moments(HdSearch* s, const float* x) {
+static UfStatus final_moments(HdSearch* s, const float* x, float* mean_out, float* divisor) {
     const int R = s->R, S = s->S;
-    const real* networks;
     double* moments;
     UF_TRY(begin_generation(s));
     make_networks(s, x, 1);
-    UF_TRY(host_params(s, R, &networks));
     UF_TRY(UF_ALLOC(&moments, 2 * R * S, "observation statistics"));
-    uf_trials_play(s->trials, networks, R, s->trial, moments);
-    for (int j = 0; j < S; j++) {
+    const UfStatus status = play_networks(s, R, moments);
+    for (int j = 0; j < S && status == UF_OK; j++) {
         double mean = 0, square = 0;
         for (int r = 0; r < R; r++) {
             const double m = moments[2 * r * S + j], var = moments[(2 * r + 1) * S + j];
@@ -797,19 +826,24 @@ static UfStatus final_moments(HdSearch* s, const float* x) {
             square += (var + m * m) / R;
         }
         const double var = square - mean * mean;
-        s->norm.mean[j] = (float)mean;
-        s->norm.divisor[j] = (float)sqrt((var > 0 ? var : 0) + UF_TRIAL_VAR_EPS);
+        mean_out[j] = (float)mean;
+        divisor[j] = (float)sqrt((var > 0 ? var : 0) + UF_TRIAL_VAR_EPS);
     }
     uf_free(moments);
-    return UF_OK;
+    return status;
 }
 
 static UfStatus describe(const HdSearch* s, UfDistilled* data) {
     static const char* const strategies[] = {"OpenES", "SNES"};
     UfText text = {0};
     uf_text_add(&text, "behaviour distillation (HaDES-%s): %s, %lld candidates, %lld generations",
-                s->c.policies == HD_POLICIES_FIXED ? "F" : "R", strategies[s->c.strategy], (long long)s->c.popsize,
-                (long long)uf_es_generation(s->es));
+                s->c.policies == HD_POLICIES_FIXED ? "F" : "R", strategies[s->c.strategy],
+                (long long)s->c.popsize, (long long)uf_es_generation(s->es));
+    char** const empty[] = {&data->recipe, &data->config, &data->env_id};  // as the dataset was made
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
+        uf_free(*empty[i]);
+        *empty[i] = NULL;
+    }
     UF_TRY(uf_text_finish(&text, &data->recipe));
     UF_TRY(hd_config_json(&s->c, &data->config));
     return uf_strdup(&data->env_id, s->spec ? s->spec->name : "");
@@ -819,11 +853,12 @@ static UfStatus fill_dataset(HdSearch* s, UfDistilled* data) {
     const size_t S = (size_t)s->S;
     const double* mean = uf_es_mean(s->es);
     for (int64_t i = 0; i < s->dims; i++) s->x[i] = (float)mean[i];
-    if (s->trials && s->c.obs_norm == HD_NORM_RUNNING) UF_TRY(final_moments(s, s->x));
     candidate_labels(s, s->x, data->labels);
     memcpy(data->states, s->x + s->num_label_dims, (size_t)s->D * S * sizeof(float));
     memcpy(data->mean, s->norm.mean, S * sizeof(float));
     memcpy(data->divisor, s->norm.divisor, S * sizeof(float));
+    if (s->trials && s->c.obs_norm == HD_NORM_RUNNING)
+        UF_TRY(final_moments(s, s->x, data->mean, data->divisor));
     data->seed = (uint64_t)s->c.seed;
     data->generation = uf_es_generation(s->es);
     UF_TRY(hd_search_rate(s, s->x, 1, &data->fitness));
@@ -833,7 +868,8 @@ static UfStatus fill_dataset(HdSearch* s, UfDistilled* data) {
 UfStatus hd_search_dataset(HdSearch* s, UfDistilled** out) {
     *out = NULL;
     if (s->c.search == HD_SEARCH_WEIGHTS)
-        return UF_FAIL(UF_ERR_UNSUPPORTED, "search=weights evolves a policy itself: there is no dataset to write");
+        return UF_FAIL(UF_ERR_UNSUPPORTED,
+                       "search=weights evolves a policy itself: there is no dataset to write");
     UF_TRY(uf_distilled_create(out, s->D, s->S, s->A, s->discrete));
     const UfStatus status = fill_dataset(s, *out);
     if (status == UF_OK) return UF_OK;
@@ -897,14 +933,14 @@ static UfStatus read_config(const UfH5* h5, HdConfig** out) {
 }
 
 // How a run is done is for the one who goes on with it to say.
-static void take_run_fields(HdConfig* c, const HdConfig* run) {
-    c->generations = run->generations;
-    c->eval_inits = run->eval_inits;
-    c->eval_episodes = run->eval_episodes;
-    c->log_interval = run->log_interval;
-    c->checkpoint_interval = run->checkpoint_interval;
-    c->num_threads = run->num_threads;
-    c->device = run->device;
+static UfStatus take_run_fields(HdConfig* c, const HdConfig* run) {
+    char value[UF_STRING_BYTES];
+    for (int i = 0; i < hd_table.num_params; i++) {
+        if (params[i].type == UF_TYPE_GROUP || params[i].scope != UF_SCOPE_RUN) continue;
+        uf_param_format(run, &params[i], value, sizeof value);
+        UF_TRY(uf_table_set(&hd_table, c, params[i].name, value));
+    }
+    return UF_OK;
 }
 
 static UfStatus read_norm(const UfH5* h5, Norm* norm) {
@@ -913,14 +949,22 @@ static UfStatus read_norm(const UfH5* h5, Norm* norm) {
     if (shape.rank != 1 || shape.count > INT32_MAX)
         return UF_FAIL(UF_ERR_FORMAT, "%s: dataset 'norm/mean' is no vector", h5->path);
     UF_TRY(norm_alloc(norm, (int)shape.count));
+    norm->file = h5->path;
     UF_TRY(uf_h5_read(h5, "norm/mean", UF_H5_FLOAT, norm->mean, shape.count));
-    return uf_h5_read(h5, "norm/divisor", UF_H5_FLOAT, norm->divisor, shape.count);
+    UF_TRY(uf_h5_read(h5, "norm/divisor", UF_H5_FLOAT, norm->divisor, shape.count));
+    for (int i = 0; i < norm->S; i++)
+        if (!isfinite(norm->mean[i]) || !(norm->divisor[i] > 0 && isfinite(norm->divisor[i])))
+            return UF_FAIL(UF_ERR_FORMAT,
+                           "%s: number %d of 'norm' is less %g over %g; expected a finite one over one "
+                           "above 0",
+                           h5->path, i, (double)norm->mean[i], (double)norm->divisor[i]);
+    return UF_OK;
 }
 
 static UfStatus read_all(HdSearch** out, const UfH5* h5, const HdConfig* run, const UfRanks* ranks,
                          HdConfig** config, Norm* norm) {
     UF_TRY(read_config(h5, config));
-    if (run) take_run_fields(*config, run);
+    if (run) UF_TRY(take_run_fields(*config, run));
     UF_TRY(read_norm(h5, norm));
     UF_TRY(open_search(out, *config, ranks, norm));
     return uf_es_load((*out)->es, h5, "es");
@@ -943,6 +987,60 @@ UfStatus hd_search_reopen(HdSearch** out, const char* path, const HdConfig* run,
 }
 
 UfStatus hd_search_load(HdSearch** out, const char* path) { return hd_search_reopen(out, path, NULL, NULL); }
+
+static bool any_field(const UfParam* param) {
+    (void)param;
+    return true;
+}
+
+// Rows of the table in which c is not at its default.
+static UfStatus describe_settings(const HdConfig* c, UfText* text) {
+    char value[UF_STRING_BYTES];
+    HdConfig* left;  // row by row as c
+    const UfParam* p;
+    UF_TRY(hd_config_create(&left));
+    UfStatus status = UF_OK;
+    uf_text_add(text, "settings that are not the defaults:\n");
+    while (status == UF_OK && (p = uf_table_difference(&hd_table, c, left, any_field))) {
+        uf_param_format(c, p, value, sizeof value);
+        uf_text_add(text, "  %-20s %s\n", p->name, value);
+        status = hd_config_set(left, p->name, value);
+    }
+    hd_config_free(left);
+    return status;
+}
+
+static UfStatus describe_checkpoint(const UfH5* h5, const HdConfig* c, UfText* text) {
+    double generation, best;
+    UfH5Shape shape;
+    UF_TRY(uf_h5_shape(h5, "es/mean", &shape));
+    UF_TRY(uf_h5_read_number(h5, "es", "generation", &generation));
+    UF_TRY(uf_h5_read_number(h5, "es", "best_fitness", &best));
+    const char* what = c->search == HD_SEARCH_WEIGHTS     ? "direct evolution of weights"
+                       : c->policies == HD_POLICIES_FIXED ? "behaviour distillation (HaDES-F)"
+                                                          : "behaviour distillation (HaDES-R)";
+    uf_text_add(text, "%-14s %s\n%-14s %s\n", "file", h5->path, "checkpoint", what);
+    uf_text_add(text, "%-14s %s\n", c->env[0] ? "environment" : "images", c->env[0] ? c->env : c->images);
+    uf_text_add(text, "%-14s %.0f\n", "generation", generation);
+    uf_text_add(text, "%-14s %lld numbers, %lld of them a generation\n", "candidates", (long long)shape.count,
+                (long long)c->popsize);
+    if (isfinite(best)) uf_text_add(text, "%-14s %.4g\n", c->env[0] ? "best fitness" : "least loss", best);
+    return describe_settings(c, text);
+}
+
+UfStatus hd_checkpoint_info(const char* path, char** text) {
+    UfH5 h5;
+    HdConfig* config = NULL;
+    UfText out = {0};
+    *text = NULL;
+    UF_TRY(uf_h5_open(&h5, path));
+    UfStatus status = read_config(&h5, &config);
+    if (status == UF_OK) status = describe_checkpoint(&h5, config, &out);
+    uf_h5_close(&h5);
+    hd_config_free(config);
+    if (status != UF_OK) out.status = status;
+    return uf_text_finish(&out, text);
+}
 
 // ---- ratings ----
 
@@ -978,7 +1076,7 @@ static void summarise_rating(HdRating* r, bool images) {
             if (pass) squares += (mean - r->mean) * (mean - r->mean);
             if (pass) continue;
             r->mean += mean / r->num_inits;
-            if (!(mean >= r->least)) r->least = mean;
+            if (!(mean >= r->least || isnan(r->least))) r->least = mean;
         }
     r->std = sqrt(squares / r->num_inits);
     r->stderr_mean = r->std / sqrt(r->num_inits);
@@ -993,9 +1091,10 @@ static UfStatus find_rated_task(Rating* x) {
     UF_TRY(uf_env_available(x->spec));
     if (x->task.obs_dim != x->spec->obs_dim || x->task.action_dim != x->spec->action_dim ||
         data->discrete != x->spec->discrete)
-        return UF_FAIL(UF_ERR_CONFIG, "the dataset has %d observations and %d %s of %s, which has %d and %d %s",
-                       x->task.obs_dim, x->task.action_dim, data->discrete ? "kinds" : "actions", x->spec->name,
-                       x->spec->obs_dim, x->spec->action_dim, x->spec->discrete ? "kinds" : "actions");
+        return UF_FAIL(
+            UF_ERR_CONFIG, "the dataset has %d observations and %d %s of %s, which has %d and %d %s",
+            x->task.obs_dim, x->task.action_dim, data->discrete ? "kinds" : "actions", x->spec->name,
+            x->spec->obs_dim, x->spec->action_dim, x->spec->discrete ? "kinds" : "actions");
     return UF_OK;
 }
 
@@ -1016,7 +1115,7 @@ static UfStatus clone_rated(Rating* x) {
     UF_TRY(be->reserve(be, (void**)&x->labels, labels * sizeof(real), "synthetic labels"));
     UF_TRY(UF_ALLOC(&x->host, n * size, "cloned networks"));
     for (size_t i = 0; i < n; i++)
-        UF_TRY(fill_init(x->host + i * size, &x->net, x->c, rated_key(x, KEY_RATE_INIT, (int)i)));
+        UF_TRY(hd_fill_init(x->host + i * size, &x->net, x->c, rated_key(x, KEY_RATE_INIT, (int)i)));
     be->upload(be, x->init, x->host, n * size * sizeof(real));
     be->upload(be, x->states, data->states, states * sizeof(real));
     be->upload(be, x->labels, data->labels, labels * sizeof(real));
@@ -1039,20 +1138,22 @@ static UfStatus clone_rated(Rating* x) {
     return be->sync(be);
 }
 
-// Episodes to their end of policies at params (num_inits, size) on the host.
+// Episodes to their end of policies at params (num_inits, size) on the host, which x->params also has where options name
+// a backend.
 static UfStatus play_rated(Rating* x, const real* params, const UfTrialOptions* options, UfPool* pool) {
-    const int n = x->o->num_inits, E = options->num_envs;
+    const int n = x->o->num_inits;
+    const int64_t count = (int64_t)n * options->num_envs;
     UfTrials* trials;
     UfTrial* trial = NULL;
     uint64_t* keys = NULL;
     UF_TRY(uf_trials_create(&trials, options, pool));
-    UfStatus status = UF_ALLOC(&trial, n * E, "trials");
+    UfStatus status = UF_ALLOC(&trial, count, "trials");
     if (status == UF_OK) status = UF_ALLOC(&keys, n, "keys");
     if (status == UF_OK) {
         for (int i = 0; i < n; i++) keys[i] = rated_key(x, KEY_RATE_PLAY, i);
         uf_trials_set_keys(trials, keys);
-        uf_trials_play(trials, params, n, trial, NULL);
-        for (int i = 0; i < n * E; i++) x->out->numbers[i] = trial[i].sum;
+        status = uf_trials_play(trials, uf_trials_apart(trials) ? x->params : params, n, trial, NULL);
+        for (int64_t i = 0; i < count && status == UF_OK; i++) x->out->numbers[i] = trial[i].sum;
     }
     uf_free(keys);
     uf_free(trial);
@@ -1078,7 +1179,8 @@ static UfStatus score_rated(Rating* x) {
     double* sums = NULL;
     UfStatus status = UF_ALLOC(&one_hots, count * A, "labels of images");
     if (status == UF_OK) status = be->reserve(be, (void**)&states, count * S * sizeof(real), "images");
-    if (status == UF_OK) status = be->reserve(be, (void**)&labels, count * A * sizeof(real), "labels of images");
+    if (status == UF_OK)
+        status = be->reserve(be, (void**)&labels, count * A * sizeof(real), "labels of images");
     if (status == UF_OK)
         status = be->reserve(be, (void**)&sums, 2 * (size_t)x->o->num_inits * sizeof(double), "scores");
     if (status == UF_OK) status = be->plan_clone(be, &x->net, x->o->num_inits, (int)count);
@@ -1100,8 +1202,9 @@ static UfStatus score_rated(Rating* x) {
 // The picture that an input row is, for a convolution.
 static UfStatus find_picture(Rating* x, UfConv* picture) {
     const UfDistilled* data = x->data;
-    if (x->spec) {
-        if (is_minatar(x->spec)) *picture = (UfConv){10, 10, data->obs_dim / 100, 0};
+    if (x->spec) {  // rows of several games, whose planes differ, are none
+        if (is_minatar(x->spec) && data->obs_dim == x->spec->obs_dim)
+            *picture = (UfConv){10, 10, data->obs_dim / 100, 0};
         return UF_OK;
     }
     UF_TRY(read_images(x->c, &x->train, &x->test));
@@ -1109,9 +1212,10 @@ static UfStatus find_picture(Rating* x, UfConv* picture) {
     *picture = (UfConv){test->height, test->width, test->planes, 0};
     if (data->obs_dim == test->height * test->width * test->planes && data->action_dim == test->num_classes)
         return UF_OK;
-    return UF_FAIL(UF_ERR_CONFIG,
-                   "the dataset has rows of %d numbers and %d classes, the images %d x %d x %d and %d; is it of others?",
-                   data->obs_dim, data->action_dim, test->height, test->width, test->planes, test->num_classes);
+    return UF_FAIL(
+        UF_ERR_CONFIG,
+        "the dataset has rows of %d numbers and %d classes, the images %d x %d x %d and %d; is it of others?",
+        data->obs_dim, data->action_dim, test->height, test->width, test->planes, test->num_classes);
 }
 
 static UfStatus rate(Rating* x) {
@@ -1132,6 +1236,7 @@ static UfStatus rate(Rating* x) {
     UF_TRY(clone_rated(x));
     if (!x->spec) return score_rated(x);
     UfTrialOptions options = rated_options(x);
+    options.backend = x->be;
     options.first_obs = x->task.first_obs;
     options.mean = x->task.mean;
     options.divisor = x->task.divisor;
@@ -1151,7 +1256,7 @@ UfStatus hd_rate(HdRating* out, const UfDistilled* data, const HdRateOptions* op
     Rating x = {.o = options, .c = options->config, .data = data, .out = out};
     const bool images = options->config->images[0] != 0;
     *out = (HdRating){.num_inits = options->num_inits, .num_numbers = images ? 2 : options->num_episodes};
-    UfStatus status = UF_ALLOC(&out->numbers, out->num_inits * out->num_numbers, "returns");
+    UfStatus status = UF_ALLOC(&out->numbers, (int64_t)out->num_inits * out->num_numbers, "returns");
     if (status == UF_OK) status = rate(&x);
     rating_close(&x);
     if (status == UF_OK)
@@ -1162,14 +1267,15 @@ UfStatus hd_rate(HdRating* out, const UfDistilled* data, const HdRateOptions* op
 }
 
 UfStatus hd_rate_weights(HdRating* out, HdSearch* s, int num_inits, int num_episodes, int64_t seed) {
-    const HdRateOptions o = {.config = &s->c, .num_inits = num_inits, .num_episodes = num_episodes, .seed = seed};
+    const HdRateOptions o = {
+        .config = &s->c, .num_inits = num_inits, .num_episodes = num_episodes, .seed = seed};
     Rating x = {.o = &o, .c = &s->c, .spec = s->spec, .net = s->net, .out = out};
     real* params;
     *out = (HdRating){.num_inits = num_inits, .num_numbers = num_episodes};
     if (s->c.search != HD_SEARCH_WEIGHTS || !s->spec)
         return UF_FAIL(UF_ERR_ARGUMENT, "there are no weights of a policy in this search");
     UF_TRY(UF_ALLOC(&params, (size_t)num_inits * s->net.size, "policies"));
-    UfStatus status = UF_ALLOC(&out->numbers, num_inits * num_episodes, "returns");
+    UfStatus status = UF_ALLOC(&out->numbers, (int64_t)num_inits * num_episodes, "returns");
     const double* mean = uf_es_mean(s->es);
     for (int64_t i = 0; i < s->dims; i++) s->x[i] = (float)mean[i];
     candidate_weights(s, s->x, s->host);

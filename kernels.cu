@@ -2179,6 +2179,7 @@ void fill_table(UfBackend* be) {
     be->model_error = cuda_model_error;
     be->ring_append = cuda_ring_append;
     be->play = uf_cuda_play;
+    be->play_trials = uf_cuda_play_trials;
     add_ppo(be);
     be->adam_polyak = cuda_adam_polyak;
     be->record = cuda_record;

@@ -18,6 +18,7 @@
 #include "core/env_rules.h"
 #include "core/philox.h"
 #include "core/termination.h"
+#include "core/trial_rules.h"
 #include "terms.h"
 
 #ifdef __cplusplus
@@ -26,7 +27,6 @@ extern "C" {
 
 #define UF_MAX_LAYERS 16
 #define UF_NUM_BRANCHES 3
-#define UF_MAX_KINDS 64  // of a discrete action
 
 // ---- types ----
 
@@ -314,6 +314,38 @@ typedef struct UfCloneScore {
     double* sums;  // (P, 2): mean loss, share of rows, 0 where there are no kinds; written
 } UfCloneScore;
 
+// One environment of one small policy, in the middle of its episodes.
+typedef struct UfTrialRow {
+    double state[UF_ENV_STATE], ret;  // ret: of the episode so far
+    UfTrial trial;
+    int64_t episode;
+    int32_t steps;  // of the episode
+    bool going, bad;
+    float obs[UF_RULE_MAX_OBS], action[UF_RULE_MAX_ACTIONS];
+} UfTrialRow;
+
+// The running normaliser of one policy.
+typedef struct UfTrialSeen {
+    double count, mean[UF_RULE_MAX_OBS], var[UF_RULE_MAX_OBS];
+} UfTrialSeen;
+
+// Trials (core/trials.h) of P small policies, each in E built-in environments side by side.
+typedef struct UfPlayTrials {
+    const UfCloneNet* net;  // without a convolution; in + 2 * width at most UF_TRIALS_MAX_UNITS
+    UfEnvRule rule;
+    UfTrialRule counts;
+    int P, E, num_keys, first_obs;
+    bool greedy, grid, running;
+    const real* params;           // (P, size)
+    const uint64_t* keys;         // (num_keys), policy p's keys[p % num_keys]
+    const float *mean, *divisor;  // (S).   Nullable, both alike
+    UfTrialRow* rows;             // (P, E)
+    UfTrialSeen* seen;            // (P)
+    UfTrial* trials;              // (P, E), written
+    int32_t* going;               // (P) whether any of the environments goes on, written
+} UfPlayTrials;
+enum { UF_TRIALS_MAX_UNITS = 2048 };
+
 // What is logged of PPO. One row (P, UF_NUM_PPO_METRICS) of running sums; ops add means over the minibatch.
 #define UF_PPO_METRICS(X) \
     X(loss)               \
@@ -528,6 +560,10 @@ struct UfBackend {
     UfStatus (*plan_clone)(UfBackend*, const UfCloneNet* net, int P, int rows);  // P = sets * inits, or P
     void (*clone)(UfBackend*, const UfClone*);
     void (*clone_score)(UfBackend*, const UfCloneScore*);
+
+    // Steps [first, first + num_steps) of trials, where they go on; from step 0 on all begin. fp32 in every precision, and
+    // a policy's numbers do not depend on those beside it.   Nullable: core/trials.c plays on the host
+    void (*play_trials)(UfBackend*, const UfPlayTrials*, int64_t first, int num_steps);
 
     // PPO; metrics (P, UF_NUM_PPO_METRICS), hyper (P)
     // x (P, B, O): observations of rows [first, first + B) of each member, T + 1 steps of them, or of those that pick

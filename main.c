@@ -594,9 +594,10 @@ static UfStatus checked(const Args* args, UfStatus status, const char* command) 
 
 // Of a resumed run its own configuration comes first.
 static UfStatus ppo_config(const Args* args, UfPpoConfig** out) {
-    static const Sugar sugar[] = {{O_SEED, "seed"},          {O_THREADS, "num_threads"},   {O_ENV, "env"},
-                                  {O_STEPS, "budget"},       {O_POPULATION, "population"}, {O_DEVICE, "device"},
-                                  {O_PRECISION, "precision"}};
+    static const Sugar sugar[] = {
+        {O_SEED, "seed"},          {O_THREADS, "num_threads"},   {O_ENV, "env"},
+        {O_STEPS, "budget"},       {O_POPULATION, "population"}, {O_DEVICE, "device"},
+        {O_PRECISION, "precision"}};
     *out = NULL;
     UF_TRY(args->values[O_RESUME] ? uf_ppo_run_config(out, args->values[O_RESUME])
                                   : uf_table_create(&uf_ppo_table, (void**)out));
@@ -747,7 +748,7 @@ static int sweep_hades(const Args* args, const UfRanks* ranks) {
     hd_config_free(config);
     if (screen.terminal && !screen.quiet && (!ranks || ranks->rank == 0)) fputs("\r\033[K", stderr);
     if (status == UF_ERR_STOPPED) {
-        fprintf(stderr, "stopped; the same command goes on\n");
+        if (!ranks || ranks->rank == 0) fprintf(stderr, "stopped; the same command goes on\n");
         return 128 + (stop_signal ? stop_signal : SIGTERM);
     }
     if (status != UF_OK) return failed();
@@ -817,7 +818,8 @@ static const Sugar try_sugar[] = {{O_THREADS, "num_threads"}, {O_DEVICE, "device
 
 static UfStatus try_once(const Args* args, const UfDistilled* data, HdConfig* config, UfText* text) {
     UF_TRY(configure(args, &hd_table, try_sugar, sizeof(try_sugar) / sizeof(try_sugar[0]), config));
-    const HdTryOptions options = {.rate = rate_options(args, config), .controls = args->values[O_CONTROLS] != NULL};
+    const HdTryOptions options = {.rate = rate_options(args, config),
+                                  .controls = args->values[O_CONTROLS] != NULL};
     return hd_try(data, &options, text);
 }
 
@@ -834,7 +836,8 @@ static UfStatus try_lists(const Args* args, const UfDistilled* data, HdConfig* c
         status = uf_table_set(&hd_table, config, axes.axes[i].param->name, value);
     }
     if (status == UF_OK && !axes.count)
-        status = UF_FAIL(UF_ERR_CONFIG, "nothing is varied: expected a list in --config, or --set name=[a,b]");
+        status =
+            UF_FAIL(UF_ERR_CONFIG, "nothing is varied: expected a list in --config, or --set name=[a,b]");
     const HdRateOptions rate = rate_options(args, config);
     if (status == UF_OK) status = hd_vary(data, config, &axes, &rate, text);
     uf_axes_free(&axes);
@@ -850,11 +853,12 @@ static int command_hades_merge(const Args* args) {
     UfStatus status = parts ? UF_OK : UF_ERR_MEMORY;
     for (int i = 0; i < n && status == UF_OK; i++) status = uf_distilled_read(&parts[i], args->files[i]);
     if (status == UF_OK)
-        status = uf_distilled_merge(&merged, (const UfDistilled* const*)parts, n, args->values[O_APART] != NULL);
+        status =
+            uf_distilled_merge(&merged, (const UfDistilled* const*)parts, n, args->values[O_APART] != NULL);
     if (status == UF_OK) status = uf_distilled_write(merged, args->values[O_OUT]);
     if (status == UF_OK)
-        printf("wrote %s: %d rows of %d observations and %d actions, %d tasks\n", args->values[O_OUT], merged->rows,
-               merged->obs_dim, merged->action_dim, merged->num_tasks);
+        printf("wrote %s: %d rows of %d observations and %d actions, %d tasks\n", args->values[O_OUT],
+               merged->rows, merged->obs_dim, merged->action_dim, merged->num_tasks);
     for (int i = 0; i < n && parts; i++) uf_distilled_free(parts[i]);
     uf_distilled_free(merged);
     free(parts);
@@ -1306,7 +1310,8 @@ static UfStatus file_info(const char* file, char** text) {
     UfStatus status = UF_OK;
     bool known = uf_h5_has_attribute(&h5, "/", "kind");
     if (known) status = uf_h5_read_string(&h5, "/", "kind", &kind);
-    const bool ppo = kind && !strcmp(kind, "unifloral-ppo"), synth = kind && !strcmp(kind, "unifloral-synthenv");
+    const bool ppo = kind && !strcmp(kind, "unifloral-ppo"), hades = kind && !strcmp(kind, "unifloral-hades"),
+               synth = kind && !strcmp(kind, "unifloral-synthenv");
     bool result = kind && !strcmp(kind, "unifloral-result"),
          checkpoint = kind && !strcmp(kind, "unifloral-checkpoint"),
          dynamics = kind && !strcmp(kind, "unifloral-dynamics");
@@ -1315,6 +1320,7 @@ static UfStatus file_info(const char* file, char** text) {
     uf_free(kind);
     if (status != UF_OK || result) return status;
     if (ppo) return uf_ppo_info(path, text);
+    if (hades) return hd_checkpoint_info(path, text);
     if (synth) return uf_synth_info(path, text);
     return checkpoint ? uf_checkpoint_info(path, text)
            : dynamics ? uf_dynamics_info(path, text)
@@ -1725,37 +1731,46 @@ static const Command commands[] = {
     {"hades", command_hades,
      "[--config FILE] --env NAME [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] "
      "[--device cpu|cuda|auto]",
-     "distil a few state-action pairs on which behaviour cloning trains a good policy, by evolution strategies. Under "
+     "distil a few state-action pairs on which behaviour cloning trains a good policy, by evolution "
+     "strategies. Under "
      "mpirun or srun the processes share each generation",
      0, 0,
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) |
          BIT(O_QUIET) | BIT(O_DEVICE),
      0},
     {"hades show", command_hades_show, "FILE [--out FILE.png|.svg|.pdf]",
-     "print a distilled dataset and draw all of it: each state as it looks, with its action", 1, 1, BIT(O_OUT), 0},
+     "print a distilled dataset and draw all of it: each state as it looks, with its action", 1, 1,
+     BIT(O_OUT), 0},
     {"hades try", command_hades_try,
-     "FILE [--env NAME] [--inits N] [--episodes N] [--seed N] [--config FILE] [--set name=value]... [--controls]",
-     "clone policies with fresh initial weights from a distilled dataset and play them: --set layer_width=128, say, "
+     "FILE [--env NAME] [--inits N] [--episodes N] [--seed N] [--config FILE] [--set name=value]... "
+     "[--controls]",
+     "clone policies with fresh initial weights from a distilled dataset and play them: --set "
+     "layer_width=128, say, "
      "for other networks than the search had",
      1, 1,
-     BIT(O_ENV) | BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_CONTROLS) |
-         BIT(O_THREADS) | BIT(O_DEVICE),
+     BIT(O_ENV) | BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) |
+         BIT(O_CONTROLS) | BIT(O_THREADS) | BIT(O_DEVICE),
      0},
     {"hades vary", command_hades_vary,
      "FILE [--config FILE] [--set name=[a,b]]... [--inits N] [--episodes N] [--seed N]",
-     "the same for each value of each list in turn: how the dataset does with other networks and other cloning", 1, 1,
-     BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_THREADS) | BIT(O_DEVICE), 0},
+     "the same for each value of each list in turn: how the dataset does with other networks and other "
+     "cloning",
+     1, 1,
+     BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_THREADS) |
+         BIT(O_DEVICE),
+     0},
     {"hades sweep", command_hades_sweep,
      "[--config FILE] [--set name=[a,b]]... --out DIR [--seed N] [--threads N] [--device cpu|cuda|auto]",
-     "a distillation for each combination of the lists in --config or --set, a table over their seeds and a figure; "
+     "a distillation for each combination of the lists in --config or --set, a table over their seeds and a "
+     "figure; "
      "the same command goes on",
      0, 0,
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_QUIET) |
          BIT(O_DEVICE),
      BIT(O_OUT)},
     {"hades merge", command_hades_merge, "FILE FILE... [--apart] --out FILE",
-     "put distilled datasets of several tasks together, for one policy of all", 2, -1, BIT(O_APART) | BIT(O_OUT),
-     BIT(O_OUT)},
+     "put distilled datasets of several tasks together, for one policy of all", 2, -1,
+     BIT(O_APART) | BIT(O_OUT), BIT(O_OUT)},
     {"synthenv import", command_synthenv_import, "FILE NAME --out FILE",
      "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them", 2, 2,
      BIT(O_OUT), BIT(O_OUT)},
@@ -1820,9 +1835,13 @@ static const Command commands[] = {
          BIT(O_PRECISION) | BIT(O_ENVS) | BIT(O_OBSERVATION) | BIT(O_PPO) | BIT(O_SET),
      0},
     {"bench hades", command_bench_hades,
-     "[--config FILE] [--env NAME] [--set name=value]... [--steps N] [--windows N] [--threads N] [--device NAME]",
-     "time generations of a distillation (default CartPole-v1, --steps generations a window) and steps of cloning", 0, 0,
-     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_STEPS) | BIT(O_WINDOWS) | BIT(O_THREADS) | BIT(O_DEVICE), 0},
+     "[--config FILE] [--env NAME] [--set name=value]... [--steps N] [--windows N] [--threads N] [--device "
+     "NAME]",
+     "time generations of a distillation (default CartPole-v1, --steps generations a window) and steps of "
+     "cloning",
+     0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_STEPS) | BIT(O_WINDOWS) | BIT(O_THREADS) | BIT(O_DEVICE),
+     0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
      BIT(O_OUT)},
@@ -2117,7 +2136,8 @@ int main(int argc, char** argv) {
     Args args = {.sets = calloc((size_t)argc, sizeof(char*)),
                  .files = calloc((size_t)argc, sizeof(char*)),
                  .wheres = calloc((size_t)argc, sizeof(char*))};
-    int status = args.sets && args.files && args.wheres ? parse(command, argc - first, argv + first, &args) : FAILED;
+    int status =
+        args.sets && args.files && args.wheres ? parse(command, argc - first, argv + first, &args) : FAILED;
     if (status < 0) status = command->function(&args);
     free(args.sets);
     free(args.files);

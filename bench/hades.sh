@@ -32,13 +32,14 @@ verdict() {
     awk -v what="$1" -v value="$2" -v bound="$3" 'BEGIN { printf "%-44s %9.4g  asked %6g  %s\n", what, value, bound, (value >= bound ? "reached" : "MISSED") }'
 }
 
+# mean of the candidates in the first or last line of a log
+fitness() { $1 -n 1 "$folder/log.jsonl" | sed 's/.*"mean": \([-0-9.e+]*\).*/\1/'; }
+
 # task CONFIG BOUND
 task() {
     for s in $seeds; do
         run "$1" "$s"
-        local first
-        first=$(head -n 1 "$folder/log.jsonl" | sed 's/.*"mean": \([-0-9.e+]*\).*/\1/')
-        verdict "$1, seed $s (generation 1: $(printf %.4g "$first"))" "$(fresh "$folder/report.txt")" "$2"
+        verdict "$1, seed $s (generation 1: $(printf %.4g "$(fitness head)"))" "$(fresh "$folder/report.txt")" "$2"
         if [ "$s" = "${seeds%% *}" ]; then
             $unifloral hades try "$folder/distilled.hdf5" --controls | sed -n 's/^\(states all 0\|labels moved on\)/    \1/p'
         fi
@@ -90,12 +91,17 @@ images() {
         $unifloral hades --config configs/hades/glyphs.json --seed "$s" --set generations=0 --out "$out/class_means_$s" --quiet 2>/dev/null |
             sed -n "s/^fresh policies /class means, seed $s:/p" || true
         run glyphs "$s"
-        sed -n "s/^fresh policies /distilled, seed $s:/p; s/^fitness /    loss, seed $s:/p" "$folder/report.txt"
+        sed -n "s/^fresh policies /distilled, seed $s:/p; s/^fitness  /    loss, seed $s:/p" "$folder/report.txt"
     done
 }
 
-minatar() { for s in $seeds; do run breakout "$s"; verdict "breakout, seed $s: three times generation 1" "$(fresh "$folder/report.txt")" \
-    "$(head -n 1 "$folder/log.jsonl" | sed 's/.*"mean": \([-0-9.e+]*\).*/\1/' | awk '{ print 3 * $1 }')"; done; }
+minatar() {
+    for s in $seeds; do
+        run breakout "$s"
+        verdict "breakout, seed $s: candidates, 3 x generation 1" "$(fitness tail)" "$(fitness head | awk '{ print 3 * $1 }')"
+        sed -n 's/^fresh policies /    fresh policies/p' "$folder/report.txt"
+    done
+}
 
 hopper() { task hopper 1000; }
 

@@ -42,25 +42,28 @@ static UfStatus run(Bench* b, char** json_line) {
     const UfBackend* be = hd_search_backend(b->search);
     const int n = o->num_windows;
     UfText text = {0};
-    uf_text_add(&text,
-                "{\"algorithm\": \"hades\", \"task\": \"%s\", \"rows\": %lld, \"popsize\": %lld, \"rollouts\": %lld, "
-                "\"num_envs\": %lld, \"num_steps\": %lld, \"generations\": %lld, \"threads\": %d, \"windows\": %d, ",
-                c->env[0] ? c->env : c->images, (long long)c->rows, (long long)c->popsize, (long long)c->rollouts,
-                (long long)c->num_envs, (long long)c->num_steps, (long long)last.generation,
-                uf_pool_num_threads(be->pool), n);
-    uf_text_add(&text,
-                "\"candidates_per_second\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, \"steps_per_second\": "
-                "{\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, \"mean_fitness\": %.6g, \"device\": \"%s\", "
-                "\"version\": \"%s\"}",
-                b->rates[0], uf_quantile(b->rates, n, 0.5), b->rates[n - 1], b->steps[0],
-                uf_quantile(b->steps, n, 0.5), b->steps[n - 1], last.mean, be->about, UF_VERSION);
+    uf_text_add(
+        &text,
+        "{\"algorithm\": \"hades\", \"task\": \"%s\", \"rows\": %lld, \"popsize\": %lld, \"rollouts\": %lld, "
+        "\"num_envs\": %lld, \"num_steps\": %lld, \"generations\": %lld, \"threads\": %d, \"windows\": %d, ",
+        c->env[0] ? c->env : c->images, (long long)c->rows, (long long)c->popsize, (long long)c->rollouts,
+        (long long)c->num_envs, (long long)c->num_steps, (long long)last.generation,
+        uf_pool_num_threads(be->pool), n);
+    uf_text_add(
+        &text,
+        "\"candidates_per_second\": {\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, \"steps_per_second\": "
+        "{\"min\": %.4g, \"median\": %.4g, \"max\": %.4g}, \"mean_fitness\": %.6g, \"device\": \"%s\", "
+        "\"version\": \"%s\"}",
+        b->rates[0], uf_quantile(b->rates, n, 0.5), b->rates[n - 1], b->steps[0],
+        uf_quantile(b->steps, n, 0.5), b->steps[n - 1], last.mean, be->about, UF_VERSION);
     return uf_text_finish(&text, json_line);
 }
 
 UfStatus uf_bench_hades(const HdBenchOptions* options, char** json_line) {
     Bench b = {.options = options};
     *json_line = NULL;
-    if (options->num_generations < 1 || options->num_windows < MIN_WINDOWS || options->num_windows > MAX_WINDOWS)
+    if (options->num_generations < 1 || options->num_windows < MIN_WINDOWS ||
+        options->num_windows > MAX_WINDOWS)
         return UF_FAIL(UF_ERR_ARGUMENT, "bench: generations %d, windows %d; expected at least 1 and %d",
                        options->num_generations, options->num_windows, MIN_WINDOWS);
     const UfStatus status = run(&b, json_line);

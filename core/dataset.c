@@ -263,16 +263,6 @@ UfStatus uf_dataset_measure(UfDataset* d) {
     return UF_OK;
 }
 
-// The standard deviation to which UF_OBS_STD_EPS is added to divide by `divisor`: the float whose sum is nearest.
-static float std_of(float divisor) {
-    const float eps = (float)UF_OBS_STD_EPS, guess = divisor - eps;
-    const float near[] = {guess, nextafterf(guess, -INFINITY), nextafterf(guess, INFINITY)};
-    float best = guess;
-    for (int i = 1; i < 3; i++)
-        if (fabsf(near[i] + eps - divisor) < fabsf(best + eps - divisor)) best = near[i];
-    return best;
-}
-
 // Statistics of the rows, where the file did not say by which others observations are normalised.
 static UfStatus finish(UfDataset* d) {
     UF_TRY(cut_episodes(d));
@@ -479,7 +469,8 @@ static UfStatus read_normalization(UfDataset* d, const UfH5* h5) {
     UF_TRY(read_norm(d, h5, mean, -INFINITY, &d->obs_mean));
     UF_TRY(read_norm(d, h5, divisor, MIN_DIVISOR, &d->norm_divisor));
     UF_TRY(UF_ALLOC(&d->obs_std, d->obs_dim, "observation statistics"));
-    for (int j = 0; j < d->obs_dim; j++) d->obs_std[j] = std_of(d->norm_divisor[j]);
+    // So that the sum of the two is the divisor, or the float beside it: no other obs_std comes nearer.
+    for (int j = 0; j < d->obs_dim; j++) d->obs_std[j] = d->norm_divisor[j] - (float)UF_OBS_STD_EPS;
     return UF_OK;
 }
 
@@ -1021,7 +1012,8 @@ static UfStatus describe(UfText* text, const UfDataset* d, const Findings* f) {
     uf_text_add(text, "episodes      %lld%s: %lld terminals, %lld timeouts\n", (long long)d->num_episodes,
                 d->unfinished_tail ? " (the last is unfinished)" : "", (long long)d->num_terminals,
                 (long long)d->num_timeouts);
-    if (!d->is_distilled) UF_TRY(describe_episodes(text, d));  // whose rows are no episodes, and have no rewards
+    if (!d->is_distilled)
+        UF_TRY(describe_episodes(text, d));  // whose rows are no episodes, and have no rewards
     uf_text_add(text, "not finite    %lld numbers%s%s\n", (long long)f->num_nonfinite,
                 f->num_nonfinite ? "; " : "", f->first);
     uf_text_add(text, "out of range  %lld numbers in actions beyond [-1, 1]", (long long)f->num_outside);

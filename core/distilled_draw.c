@@ -432,11 +432,10 @@ static UfStatus draw_ahead(Sheet* s, const double* state, const float* action) {
     uf_env_get_state(s->env, ahead);
     for (int i = 0; i < s->spec->state_dim; i++)
         if (!isfinite(ahead[i])) return UF_OK;
-    cairo_push_group(s->canvas.cairo);
-    UfStatus status = draw_state(s, ahead, NULL);
-    cairo_pop_group_to_source(s->canvas.cairo);
-    cairo_paint_with_alpha(s->canvas.cairo, 0.25);
-    return status;
+    UF_TRY(draw_state(s, ahead, NULL));
+    cairo_set_source_rgba(s->canvas.cairo, 1, 1, 1, 0.75);  // a veil: of groups cairo's SVG leaks memory
+    cairo_paint(s->canvas.cairo);
+    return UF_OK;
 }
 
 // The state that a row is of; whether episodes go on there.

@@ -12,7 +12,8 @@
 #include "run_log.h"
 
 static const char CONFIG_FILE[] = "hades.json", CHECKPOINT_FILE[] = "checkpoint.h5",
-                  DATASET_FILE[] = "distilled.hdf5", RATINGS_FILE[] = "ratings.h5", REPORT_FILE[] = "report.txt";
+                  DATASET_FILE[] = "distilled.hdf5", RATINGS_FILE[] = "ratings.h5",
+                  REPORT_FILE[] = "report.txt";
 
 typedef struct Run {
     const HdRunOptions* options;
@@ -78,7 +79,8 @@ static UfStatus agree(const Run* run, UfStatus mine) {
     snprintf(sentence, sizeof sentence, "%s", mine == UF_OK ? "" : uf_error());
     UF_TRY(ranks->sum(ranks->context, &failed, 1));
     if (mine != UF_OK) return UF_FAIL(mine, "%s", sentence);
-    return failed > 0 ? UF_FAIL(UF_ERR_DEVICE, "another process could not go on; its own message says why") : UF_OK;
+    return failed > 0 ? UF_FAIL(UF_ERR_DEVICE, "another process could not go on; its own message says why")
+                      : UF_OK;
 }
 
 // ---- searching ----
@@ -94,7 +96,8 @@ static UfStatus save(Run* run) {
 
 static UfStatus stopped(Run* run) {
     UF_TRY(save(run));
-    return UF_FAIL(UF_ERR_STOPPED, "%s: stopped after generation %" PRId64, run->folder.name, run->result->generation);
+    return UF_FAIL(UF_ERR_STOPPED, "%s: stopped after generation %" PRId64, run->folder.name,
+                   run->result->generation);
 }
 
 static UfStatus search(Run* run) {
@@ -119,8 +122,18 @@ static UfStatus search(Run* run) {
     return run->saved_generation == c->generations ? UF_OK : save(run);
 }
 
+// A folder without a checkpoint yet has its configuration all the same.
+static UfStatus check_resumed(const Run* run) {
+    HdConfig* saved;
+    UF_TRY(hd_run_config(&saved, run->options->resume));
+    const UfStatus status = uf_same_hyperparameters(&hd_table, saved, &run->config);
+    hd_config_free(saved);
+    return status;
+}
+
 static UfStatus open_search(Run* run) {
     char path[UF_PATH_BYTES];
+    if (run->options->resume) UF_TRY(check_resumed(run));
     if (run->options->resume && !run->writes)
         snprintf(path, sizeof path, "%s/%s", run->options->resume, CHECKPOINT_FILE);
     else
@@ -138,10 +151,8 @@ static UfStatus open_search(Run* run) {
 
 static HdRateOptions rate_options(const Run* run) {
     const HdConfig* c = &run->config;
-    return (HdRateOptions){.config = c,
-                           .num_inits = (int)c->eval_inits,
-                           .num_episodes = (int)c->eval_episodes,
-                           .seed = c->seed};
+    return (HdRateOptions){
+        .config = c, .num_inits = (int)c->eval_inits, .num_episodes = (int)c->eval_episodes, .seed = c->seed};
 }
 
 static UfStatus write_rating(const UfH5* h5, const char* name, const HdRating* rating) {
@@ -197,12 +208,14 @@ static UfStatus draw_fitness(const Run* run) {
         v[4 * n + i] = uf_run_log_at(&log, i, "best");
     }
     const bool images = run->config.images[0] != 0;
-    snprintf(title, sizeof title, "%s on %s",
-             run->config.search == HD_SEARCH_WEIGHTS ? "Direct evolution of weights" : "Behaviour distillation",
-             images ? run->config.images : run->config.env);
+    snprintf(
+        title, sizeof title, "%s on %s",
+        run->config.search == HD_SEARCH_WEIGHTS ? "Direct evolution of weights" : "Behaviour distillation",
+        images ? run->config.images : run->config.env);
     const UfSeries series[] = {{"mean of candidates, +- their deviation", n, v, v + n, v + 2 * n, v + 3 * n},
                                {"best of the generation", n, v, v + 4 * n, NULL, NULL}};
-    const UfPlot plot = {title, "generation", images ? "training loss" : "fitness (return)", 2, series, false, false};
+    const UfPlot plot = {title, "generation", images ? "training loss" : "fitness (return)", 2, series,
+                         false, false};
     for (int i = 0; i < 2 && status == UF_OK; i++) {
         snprintf(file, sizeof file, "fitness.%s", endings[i]);
         uf_run_folder_path(&run->folder, file, path);
@@ -215,11 +228,11 @@ static UfStatus draw_fitness(const Run* run) {
 
 static void report_rating(UfText* text, const char* what, const HdRating* r, bool images) {
     if (images)
-        uf_text_add(text, "%-18s%.4f +- %.4f of the test images, least %.4f  (%d initial weights)\n", what, r->mean,
-                    r->std, r->least, r->num_inits);
+        uf_text_add(text, "%-18s%.4f +- %.4f of the test images, least %.4f  (%d initial weights)\n", what,
+                    r->mean, r->std, r->least, r->num_inits);
     else
-        uf_text_add(text, "%-18s%.4g +- %.2g, least %.4g  (%d initial weights x %d episodes)\n", what, r->mean,
-                    r->std, r->least, r->num_inits, r->num_numbers);
+        uf_text_add(text, "%-18s%.4g +- %.2g, least %.4g  (%d initial weights x %d episodes)\n", what,
+                    r->mean, r->std, r->least, r->num_inits, r->num_numbers);
 }
 
 static UfStatus report(Run* run, const HdRating* own, bool has_dataset, bool has_picture, bool has_chart) {
@@ -228,13 +241,14 @@ static UfStatus report(Run* run, const HdRating* own, bool has_dataset, bool has
     char path[UF_PATH_BYTES];
     UfText text = {0};
     if (run->now.generation)
-        uf_text_add(&text, "fitness           %.4g mean, %.4g best of generation %" PRId64 " (%s)\n", run->now.mean,
-                run->now.best, run->result->generation, images ? "training loss" : "mean return of candidates");
+        uf_text_add(&text, "fitness           %.4g mean, %.4g best of generation %" PRId64 " (%s)\n",
+                    run->now.mean, run->now.best, run->result->generation,
+                    images ? "training loss" : "mean return of candidates");
     if (run->now.num_nonfinite)
         uf_text_add(&text, "not a number      fitness of %" PRId64 " candidates so far; they ranked last\n",
                     run->now.num_nonfinite);
-    report_rating(&text, c->search == HD_SEARCH_WEIGHTS ? "evolved policy" : "fresh policies", &run->result->rating,
-                  images);
+    report_rating(&text, c->search == HD_SEARCH_WEIGHTS ? "evolved policy" : "fresh policies",
+                  &run->result->rating, images);
     if (own) report_rating(&text, "its own weights", own, images);
     if (has_dataset) uf_text_add(&text, "dataset           %s/%s\n", run->folder.name, DATASET_FILE);
     if (has_picture) uf_text_add(&text, "picture           %s/dataset.png\n", run->folder.name);
@@ -269,10 +283,10 @@ static UfStatus results(Run* run) {
     HdRating own = {0};
     bool has_own = false, has_picture = false, has_chart = false;
     const bool has_dataset = c->search == HD_SEARCH_DATASET;
-    UfStatus status =
-        has_dataset ? dataset_results(run, &own, &has_own, &has_picture)
-        : c->env[0] ? hd_rate_weights(&run->result->rating, run->search, (int)c->eval_inits, (int)c->eval_episodes, c->seed)
-                    : UF_OK;
+    UfStatus status = has_dataset ? dataset_results(run, &own, &has_own, &has_picture)
+                      : c->env[0] ? hd_rate_weights(&run->result->rating, run->search, (int)c->eval_inits,
+                                                    (int)c->eval_episodes, c->seed)
+                                  : UF_OK;
     if (status == UF_OK && run->result->rating.numbers)
         status = save_ratings(run, &run->result->rating, has_own ? &own : NULL);
     if (status == UF_OK) status = drawn(run, draw_fitness(run), &has_chart);
@@ -351,7 +365,10 @@ UfStatus hd_run(const HdRunOptions* options, HdResult* result) {
     const UfStatus status = run_all(&run);
     hd_search_free(run.search);
     if (run.writes) uf_run_folder_close(&run.folder);
-    if (status != UF_OK) hd_rating_free(&result->rating);
+    if (status == UF_OK) return UF_OK;
+    hd_rating_free(&result->rating);
+    uf_free(result->report);
+    result->report = NULL;
     return status;
 }
 
@@ -369,11 +386,13 @@ UfStatus hd_run_config(HdConfig** out, const char* folder) {
 
 UfStatus hd_config_of(HdConfig** out, const UfDistilled* data) {
     UF_TRY(hd_config_create(out));
-    if (data->config && data->config[0]) return uf_table_parse(&hd_table, *out, data->config, "the dataset's config");
+    if (data->config && data->config[0])
+        return uf_table_parse(&hd_table, *out, data->config, "the dataset's config");
     return data->num_tasks || !data->env_id[0] ? UF_OK : hd_config_set(*out, "env", data->env_id);
 }
 
-static UfStatus try_rows(const UfDistilled* data, const HdRateOptions* options, const char* what, UfText* text) {
+static UfStatus try_rows(const UfDistilled* data, const HdRateOptions* options, const char* what,
+                         UfText* text) {
     HdRating rating;
     UF_TRY(hd_rate(&rating, data, options));
     report_rating(text, what, &rating, options->config->images[0] != 0);

@@ -10,7 +10,7 @@
 #include "run.h"
 
 typedef struct HdRunOptions {
-    const HdConfig* config;   // of a resumed run: what hd_run_config gave, with RUN fields changed at will
+    const HdConfig* config;    // of a resumed run: what hd_run_config gave, with RUN fields changed at will
     const char *out, *resume;  // as in UfRunOptions
     const UfRanks* ranks;      // processes that share each generation; rank 0 writes.   Nullable
     const volatile sig_atomic_t* stop;  // end after the networks under way.   Nullable
@@ -23,7 +23,8 @@ typedef struct HdResult {
     int64_t generation;
     HdGeneration first, last;  // of those that this call did.   generation 0: none
     HdRating rating;           // free with hd_rating_free
-    char* report;              // what came out, as lines of text; free with uf_free.   NULL: not at the end, or not rank 0
+    char*
+        report;  // what came out, as lines of text; free with uf_free.   NULL: not at the end, or not rank 0
 } HdResult;
 
 // The configuration of the run in a folder. UF_ERR_IO: there is no distillation.

@@ -47,12 +47,16 @@ UfStatus hd_search_step_until(HdSearch* search, HdGeneration* out, const volatil
                               bool* stopped);
 // run: RUN fields of it take the place of the file's.   Nullable: run, ranks
 UfStatus hd_search_reopen(HdSearch** out, const char* path, const HdConfig* run, const UfRanks* ranks);
+// What a checkpoint is of, as lines of text (free with uf_free): `unifloral info`.
+UfStatus hd_checkpoint_info(const char* path, char** text);
 const HdConfig* hd_search_config(const HdSearch* search);
 // What the networks of the search run on.
 UfBackend* hd_search_backend(HdSearch* search);
 
 // The mean as a dataset: what the search is for.   Errors: UF_ERR_UNSUPPORTED where weights evolve.
 UfStatus hd_search_dataset(HdSearch* search, UfDistilled** out);
+// Initial weights by hidden_init into params (size), which is zeroed: of networks that candidates are cloned from.
+UfStatus hd_fill_init(real* params, const UfCloneNet* net, const HdConfig* config, uint64_t seed);
 // Fitness of given candidates x (count, dims) in the present generation: a candidate's does not depend on the others.
 UfStatus hd_search_rate(HdSearch* search, const float* x, int count, double* fitness);
 

@@ -12,10 +12,11 @@
 
 enum { MAX_RUNS = 10000, SETTINGS_BYTES = 512 };
 
-typedef struct Outcome {  // of one search
+typedef struct Outcome {                                   // of one search
     char settings[SETTINGS_BYTES], group[SETTINGS_BYTES];  // "rows=4,seed=0", and without the seed
     double first, last;                                    // mean fitness of its first and last generation
-    double rated, least, own;  // fresh policies' mean and least; with the search's own fixed weights, else NaN
+    double rated, least,
+        own;  // fresh policies' mean and least; with the search's own fixed weights, else NaN
     int64_t dims, num_generations;
     double* curve;  // (num_generations): mean fitness
 } Outcome;
@@ -75,6 +76,27 @@ static UfStatus choose(Sweep* s, int i, Outcome* out) {
 
 // ---- running ----
 
+// Whether a search of this configuration is in the folder and at its end. UF_ERR_CONFIG: one of another is.
+static UfStatus is_finished(const Sweep* s, const char* folder, bool* finished) {
+    char path[UF_PATH_BYTES];
+    HdConfig* saved;
+    UfRunLog log;
+    *finished = false;
+    snprintf(path, sizeof path, "%s/hades.json", folder);
+    if (!uf_file_exists(path)) return UF_OK;
+    UF_TRY(hd_run_config(&saved, folder));
+    const UfStatus status = uf_same_hyperparameters(&hd_table, saved, s->config);
+    hd_config_free(saved);
+    if (status != UF_OK) return uf_fail_prefix(status, folder);
+    snprintf(path, sizeof path, "%s/report.txt", folder);
+    if (!uf_file_exists(path)) return UF_OK;
+    UF_TRY(uf_run_log_read(&log, folder));
+    const double last = log.num_rows ? uf_run_log_at(&log, log.num_rows - 1, "generation") : 0;
+    uf_run_log_free(&log);
+    *finished = last >= (double)s->config->generations;
+    return UF_OK;
+}
+
 static UfStatus run_one(Sweep* s, const char* folder) {
     const HdSweepOptions* o = s->options;
     char path[UF_PATH_BYTES];
@@ -117,7 +139,7 @@ static UfStatus read_rating(const UfH5* h5, const char* name, double* mean, doub
     *least = INFINITY;
     for (int64_t i = 0; i < shape.dims[0]; i++) {
         const double m = images ? numbers[i * columns + 1] : mean_of(numbers + i * columns, columns, 1);
-        if (!(m >= *least)) *least = m;
+        if (!(m >= *least || isnan(*least))) *least = m;
     }
     *mean = images ? mean_of(numbers + 1, shape.dims[0], columns) : mean_of(numbers, shape.count, 1);
     uf_free(numbers);
@@ -188,8 +210,8 @@ static double over(const Sweep* s, const int* members, int n, size_t field, doub
     for (int i = 0; i < n; i++) {
         const double value = *(const double*)((const char*)&s->outcomes[members[i]] + field);
         sum += value / n;
-        if (!(value >= *low)) *low = value;
-        if (!(value <= *high)) *high = value;
+        if (!(value >= *low || isnan(*low))) *low = value;
+        if (!(value <= *high || isnan(*high))) *high = value;
     }
     return sum;
 }
@@ -233,13 +255,15 @@ static UfStatus table(const Sweep* s, int* members, char** report) {
 static UfStatus write_csv(const Sweep* s) {
     char path[UF_PATH_BYTES], *csv;
     UfText text = {0};
-    uf_text_add(&text, "settings,numbers,first_generation,last_generation,fresh_policies,least_policy,own_weights\n");
+    uf_text_add(
+        &text, "settings,numbers,first_generation,last_generation,fresh_policies,least_policy,own_weights\n");
     for (int i = 0; i < s->count; i++) {
         const Outcome* o = &s->outcomes[i];
         const double numbers[] = {(double)o->dims, o->first, o->last, o->rated, o->least};
         uf_text_add_csv(&text, o->settings);
         uf_text_add(&text, ",");
-        for (size_t c = 0; c < sizeof numbers / sizeof numbers[0]; c++) uf_text_add_csv_number(&text, numbers[c]);
+        for (size_t c = 0; c < sizeof numbers / sizeof numbers[0]; c++)
+            uf_text_add_csv_number(&text, numbers[c]);
         if (!isnan(o->own)) uf_text_add(&text, "%.9g", o->own);
         uf_text_add(&text, "\n");
     }
@@ -254,7 +278,8 @@ static UfStatus write_csv(const Sweep* s) {
 static UfStatus group_curve(const Sweep* s, const int* members, int n, UfSeries* series, double** memory) {
     int64_t length = INT64_MAX;
     for (int i = 0; i < n; i++)
-        if (s->outcomes[members[i]].num_generations < length) length = s->outcomes[members[i]].num_generations;
+        if (s->outcomes[members[i]].num_generations < length)
+            length = s->outcomes[members[i]].num_generations;
     UF_TRY(UF_ALLOC(memory, 4 * length + 1, "a fitness curve"));
     double *x = *memory, *y = x + length, *low = y + length, *high = low + length;
     for (int64_t g = 0; g < length; g++) {
@@ -269,8 +294,8 @@ static UfStatus group_curve(const Sweep* s, const int* members, int n, UfSeries*
         }
     }
     const Outcome* first = &s->outcomes[members[0]];
-    *series = (UfSeries){first->group[0] ? first->group : "all", (int)length, x, y, n > 1 ? low : NULL,
-                         n > 1 ? high : NULL};
+    *series = (UfSeries){
+        first->group[0] ? first->group : "all", (int)length, x, y, n > 1 ? low : NULL, n > 1 ? high : NULL};
     return UF_OK;
 }
 
@@ -290,8 +315,9 @@ static UfStatus draw(const Sweep* s, int* members) {
         num_series++;
     }
     snprintf(title, sizeof title, "Behaviour distillation: %s", c->env[0] ? c->env : c->images);
-    const UfPlot plot = {title, "generation", c->env[0] ? "mean fitness (return)" : "mean training loss",
-                         num_series, series, false, false};
+    const UfPlot plot = {title,      "generation", c->env[0] ? "mean fitness (return)" : "mean training loss",
+                         num_series, series,       false,
+                         false};
     for (int i = 0; i < 2 && status == UF_OK; i++) {
         snprintf(path, sizeof path, "%s/fitness.%s", s->options->out, endings[i]);
         status = uf_plot_write(&plot, path);
@@ -315,18 +341,20 @@ static UfStatus results(const Sweep* s, char** report) {
 static UfStatus run_all(Sweep* s, char** report) {
     const HdSweepOptions* o = s->options;
     const bool writes = !o->ranks || o->ranks->rank == 0;
-    char folder[UF_FOLDER_BYTES], path[UF_PATH_BYTES];
+    char folder[UF_FOLDER_BYTES];
     UF_TRY(count_combinations(o->axes, &s->count));
     UF_TRY(UF_ALLOC(&s->outcomes, s->count, "searches"));
     UF_TRY(hd_config_create(&s->config));
-    for (int i = 0; i < s->count; i++) UF_TRY(choose(s, i, &(Outcome){.dims = 0}));  // refuses before any work
+    for (int i = 0; i < s->count; i++)
+        UF_TRY(choose(s, i, &(Outcome){.dims = 0}));  // refuses before any work
     if (writes) UF_TRY(uf_make_folder(o->out));
     for (int i = 0; i < s->count; i++) {
         UF_TRY(choose(s, i, &s->outcomes[i]));
         if (snprintf(folder, sizeof folder, "%s/%s", o->out, s->outcomes[i].settings) >= (int)sizeof folder)
             return UF_FAIL(UF_ERR_ARGUMENT, "%.64s...: the name is too long", o->out);
-        snprintf(path, sizeof path, "%s/report.txt", folder);
-        if (!uf_file_exists(path)) UF_TRY(run_one(s, folder));
+        bool finished;
+        UF_TRY(is_finished(s, folder, &finished));
+        if (!finished) UF_TRY(run_one(s, folder));
         if (writes) UF_TRY(read_outcome(&s->outcomes[i], folder));
     }
     return writes ? results(s, report) : UF_OK;
@@ -356,11 +384,11 @@ static UfStatus rate_line(const UfDistilled* data, const HdConfig* config, const
     return UF_OK;
 }
 
-UfStatus hd_vary(const UfDistilled* data, const HdConfig* config, const UfAxes* axes, const HdRateOptions* rate,
-                 UfText* report) {
+UfStatus hd_vary(const UfDistilled* data, const HdConfig* config, const UfAxes* axes,
+                 const HdRateOptions* rate, UfText* report) {
     HdConfig* changed;
     UF_TRY(hd_config_create(&changed));
-    UfStatus status = rate_line(data, config, rate, "as the search", report);
+    UfStatus status = rate_line(data, config, rate, "nothing varied", report);
     for (int a = 0; a < axes->count; a++)
         for (int v = 0; v < axes->axes[a].num_values && status == UF_OK; v++) {
             char what[SETTINGS_BYTES] = "";

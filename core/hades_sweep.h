@@ -7,9 +7,9 @@
 
 typedef struct HdSweepOptions {
     const HdConfig* config;
-    const UfAxes* axes;  // every combination is a search; those that differ in `seed` alone are one row of the result
-    const char* out;     // folder: a run folder each (rows=4,seed=0), sweep.csv, fitness.png, .svg
-    const UfRanks* ranks;               // Nullable, all four
+    const UfAxes* axes;    // a search each combination; seeds of the same are one row of the result
+    const char* out;       // folder: a run folder each (rows=4,seed=0), sweep.csv, fitness.png, .svg
+    const UfRanks* ranks;  // Nullable, all four
     const volatile sig_atomic_t* stop;
     UfRunProgressFn* on_progress;
     void* user;
@@ -21,7 +21,7 @@ UfStatus hd_sweep(const HdSweepOptions* options, char** report);
 
 // Policies cloned from data by configuration `config` as it is, then with each value of each axis in turn, the others as
 // they are: a line of text each.
-UfStatus hd_vary(const UfDistilled* data, const HdConfig* config, const UfAxes* axes, const HdRateOptions* rate,
-                 UfText* report);
+UfStatus hd_vary(const UfDistilled* data, const HdConfig* config, const UfAxes* axes,
+                 const HdRateOptions* rate, UfText* report);
 
 #endif

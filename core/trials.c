@@ -9,20 +9,31 @@ typedef struct Thread {  // what one thread plays with
     float* obs;          // (E, S)
     real *in, *out;      // (E, inputs), (E, outputs) of the network
     real* scratch;
-    int* rows;         // (E) environments that still play
-    int64_t* episode;  // (E) under way, from 0
+    int* rows;                 // (E) environments that still play
+    int64_t* episode;          // (E) under way, from 0
     double *ret, *mean, *var;  // (E), (S), (S)
 } Thread;
 
+// What a backend plays with, in its memory but for `play` itself.
+typedef struct Apart {
+    UfBackend* be;  // NULL: the host plays
+    UfPlayTrials play;
+    void *keys, *mean, *divisor, *rows, *seen, *trials, *going;
+    int most;                // policies that there is room for
+    UfTrialSeen* host_seen;  // (most)
+    int32_t* host_going;     // (most)
+} Apart;
+
 struct UfTrials {
     UfTrialOptions o;
+    Apart apart;
     UfPool* pool;
     Thread* threads;
     int num_threads, S, A, numbers;  // numbers of noise an action takes
     int64_t T;
     uint64_t* keys;
-    float* noise;       // (num_keys, T, E, numbers).   NULL: greedy
-    double* grid;       // (E, state_dim).   NULL: random starts
+    float* noise;        // (num_keys, T, E, numbers).   NULL: greedy
+    double* grid;        // (E, state_dim).   NULL: random starts
     const real* params;  // of the call
     UfTrial* results;
     double* moments;
@@ -39,11 +50,8 @@ static UfStatus make_grid(UfTrials* x) {
                        spec->name);
     UF_TRY(UF_ALLOC(&x->grid, x->o.num_envs * spec->state_dim, "start states"));
     for (int e = 0; e < x->o.num_envs; e++)
-        for (int i = 0; i < spec->state_dim; i++) {
-            const double low = rule.bounds.low[i], high = rule.bounds.high[i];
-            const double place = i == 0 ? (e + 0.5) / x->o.num_envs : 0.5;
-            x->grid[e * spec->state_dim + i] = low + place * (high - low);
-        }
+        for (int i = 0; i < spec->state_dim; i++)
+            x->grid[e * spec->state_dim + i] = uf_trial_grid(&rule.bounds, x->o.num_envs, e, i);
     return UF_OK;
 }
 
@@ -69,6 +77,77 @@ static void free_thread(UfTrials* x, Thread* t) {
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
 }
 
+// Whether the backend can play them: else the host does, whatever there is to play.
+static bool find_backend(UfTrials* x) {
+    const UfTrialOptions* o = &x->o;
+    UfPlayTrials* play = &x->apart.play;
+    if (!o->backend || !o->backend->play_trials || !uf_env_rule(o->spec, &play->rule) ||
+        o->net->conv.filters || o->net->in + 2 * o->net->mlp.width > UF_TRIALS_MAX_UNITS)
+        return false;
+    x->apart.be = o->backend;
+    play->net = o->net;
+    play->counts = o->rule;
+    play->E = o->num_envs;
+    play->num_keys = o->num_keys;
+    play->first_obs = o->first_obs;
+    play->greedy = o->greedy;
+    play->grid = o->grid;
+    play->running = o->running;
+    return true;
+}
+
+static UfStatus reserve(UfTrials* x, void** out, size_t bytes, const char* what) {
+    return x->apart.be->reserve(x->apart.be, out, bytes, what);
+}
+
+static UfStatus make_apart(UfTrials* x) {
+    const UfTrialOptions* o = &x->o;
+    Apart* a = &x->apart;
+    const size_t bytes = (size_t)x->S * sizeof(float);
+    UF_TRY(reserve(x, &a->keys, (size_t)o->num_keys * sizeof *x->keys, "keys"));
+    a->play.keys = a->keys;
+    if (!o->mean) return UF_OK;
+    UF_TRY(reserve(x, &a->mean, bytes, "observation statistics"));
+    UF_TRY(reserve(x, &a->divisor, bytes, "observation statistics"));
+    a->be->upload(a->be, a->mean, o->mean, bytes);
+    a->be->upload(a->be, a->divisor, o->divisor, bytes);
+    a->play.mean = a->mean;
+    a->play.divisor = a->divisor;
+    return a->be->sync(a->be);
+}
+
+static void release_policies(Apart* a) {
+    void* device[] = {a->rows, a->seen, a->trials, a->going};
+    for (size_t i = 0; i < sizeof device / sizeof device[0] && a->be; i++) a->be->release(a->be, device[i]);
+    uf_free(a->host_seen);
+    uf_free(a->host_going);
+    a->rows = a->seen = a->trials = a->going = NULL;
+    a->host_seen = NULL;
+    a->host_going = NULL;
+    a->most = 0;
+}
+
+// Room for so many policies.
+static UfStatus reserve_policies(UfTrials* x, int num_policies) {
+    static const char what[] = "trials";
+    Apart* a = &x->apart;
+    const size_t P = (size_t)num_policies, all = P * (size_t)x->o.num_envs;
+    if (num_policies <= a->most) return UF_OK;
+    release_policies(a);
+    UF_TRY(reserve(x, &a->rows, all * sizeof *a->play.rows, what));
+    UF_TRY(reserve(x, &a->seen, P * sizeof *a->play.seen, what));
+    UF_TRY(reserve(x, &a->trials, all * sizeof *a->play.trials, what));
+    UF_TRY(reserve(x, &a->going, P * sizeof *a->play.going, what));
+    UF_TRY(UF_ALLOC(&a->host_seen, P, what));
+    UF_TRY(UF_ALLOC(&a->host_going, P, what));
+    a->play.rows = a->rows;
+    a->play.seen = a->seen;
+    a->play.trials = a->trials;
+    a->play.going = a->going;
+    a->most = num_policies;
+    return UF_OK;
+}
+
 static UfStatus make_all(UfTrials* x) {
     const UfTrialOptions* o = &x->o;
     UF_TRY(uf_env_available(o->spec));
@@ -76,10 +155,11 @@ static UfStatus make_all(UfTrials* x) {
         return UF_FAIL(UF_ERR_CONFIG,
                        "policies of %d observations and %d actions, %s has %d and %d; is it another task?",
                        o->net->in, o->net->mlp.out, o->spec->name, o->spec->obs_dim, o->spec->action_dim);
+    if (o->grid) UF_TRY(make_grid(x));
     UF_TRY(UF_ALLOC(&x->keys, o->num_keys, "keys"));
+    if (find_backend(x)) return make_apart(x);
     if (!o->greedy)
         UF_TRY(UF_ALLOC(&x->noise, (int64_t)o->num_keys * x->T * o->num_envs * x->numbers, "action noise"));
-    if (o->grid) UF_TRY(make_grid(x));
     UF_TRY(UF_ALLOC(&x->threads, x->num_threads, "trials"));
     for (int i = 0; i < x->num_threads; i++) UF_TRY(make_thread(x, &x->threads[i]));
     return UF_OK;
@@ -107,8 +187,14 @@ UfStatus uf_trials_create(UfTrials** out, const UfTrialOptions* options, UfPool*
     return UF_OK;
 }
 
+bool uf_trials_apart(const UfTrials* x) { return x->apart.be != NULL; }
+
 void uf_trials_free(UfTrials* x) {
     if (!x) return;
+    Apart* a = &x->apart;
+    void* device[] = {a->keys, a->mean, a->divisor};
+    release_policies(a);
+    for (size_t i = 0; i < sizeof device / sizeof device[0] && a->be; i++) a->be->release(a->be, device[i]);
     for (int i = 0; x->threads && i < x->num_threads; i++) free_thread(x, &x->threads[i]);
     void* all[] = {x->threads, x->keys, x->noise, x->grid, x};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
@@ -116,24 +202,24 @@ void uf_trials_free(UfTrials* x) {
 
 // ---- noise ----
 
-enum { NOISE_STEPS = 64 };  // that a task draws
-
+// A task's share is what uf_trial_noise calls a block, drawn number after number.
 static void noise_task(void* context, int task, int thread) {
     UfTrials* x = context;
-    const int64_t blocks = (x->T + NOISE_STEPS - 1) / NOISE_STEPS, block = task % blocks;
-    const int64_t each = (int64_t)x->o.num_envs * x->numbers, last = (block + 1) * NOISE_STEPS;
-    const int64_t first = block * NOISE_STEPS * each, end = (last < x->T ? last : x->T) * each;
+    const int64_t blocks = (x->T + UF_TRIAL_NOISE_STEPS - 1) / UF_TRIAL_NOISE_STEPS, block = task % blocks;
+    const int64_t each = (int64_t)x->o.num_envs * x->numbers, last = (block + 1) * UF_TRIAL_NOISE_STEPS;
+    const int64_t first = block * UF_TRIAL_NOISE_STEPS * each, end = (last < x->T ? last : x->T) * each;
     float* out = x->noise + task / blocks * x->T * each;
     UfRandom random = uf_random(x->keys[task / blocks], UF_STREAM_EVAL_ACTION, (uint64_t)block);
     (void)thread;
     for (int64_t i = first; i < end; i++)
-        out[i] =
-            x->o.spec->discrete ? uf_uniform(uf_random_u32(&random)) : uf_random_normal(&random);
+        out[i] = x->o.spec->discrete ? uf_uniform(uf_random_u32(&random)) : uf_random_normal(&random);
 }
 
 void uf_trials_set_keys(UfTrials* x, const uint64_t* keys) {
-    memcpy(x->keys, keys, (size_t)x->o.num_keys * sizeof *keys);
-    const int64_t blocks = (x->T + NOISE_STEPS - 1) / NOISE_STEPS;
+    const size_t bytes = (size_t)x->o.num_keys * sizeof *keys;
+    memcpy(x->keys, keys, bytes);
+    if (x->apart.be) x->apart.be->upload(x->apart.be, x->apart.keys, x->keys, bytes);
+    const int64_t blocks = (x->T + UF_TRIAL_NOISE_STEPS - 1) / UF_TRIAL_NOISE_STEPS;
     if (x->noise) uf_pool_run(x->pool, (int)(blocks * x->o.num_keys), noise_task, x);
 }
 
@@ -141,28 +227,24 @@ void uf_trials_set_keys(UfTrials* x, const uint64_t* keys) {
 
 static void begin_episode(const UfTrials* x, Thread* t, int e, uint64_t key) {
     float* obs = t->obs + (size_t)e * (size_t)x->S;
-    uf_env_reset(t->envs[e], key, (uint64_t)(t->episode[e] * x->o.num_envs + e), obs);
+    uf_env_reset(t->envs[e], key, uf_trial_episode(t->episode[e], x->o.num_envs, e), obs);
     if (x->grid) uf_env_set_state(t->envs[e], x->grid + e * x->o.spec->state_dim, obs);
     t->ret[e] = 0;
 }
 
-// Takes the E observations of a step into the moments, with the weight that Welford's merge of two samples gives them.
-static void merge_moments(const UfTrials* x, Thread* t, double* count) {
-    const int E = x->o.num_envs;
-    const double total = *count + E;
+// Takes a step's observations, of the n environments that still play, into the moments.
+static void merge_moments(const UfTrials* x, Thread* t, int n, double* count) {
     for (int j = 0; j < x->S; j++) {
         double mean = 0, squares = 0;
-        for (int e = 0; e < E; e++) mean += t->obs[e * x->S + j];
-        mean /= E;
-        for (int e = 0; e < E; e++) {
-            const double d = t->obs[e * x->S + j] - mean;
+        for (int k = 0; k < n; k++) mean += t->obs[t->rows[k] * x->S + j];
+        mean /= n;
+        for (int k = 0; k < n; k++) {
+            const double d = t->obs[t->rows[k] * x->S + j] - mean;
             squares += d * d;
         }
-        const double delta = mean - t->mean[j];
-        t->var[j] = (t->var[j] * *count + squares + delta * delta * *count * E / total) / total;
-        t->mean[j] += delta * E / total;
+        uf_trial_merge(&t->mean[j], &t->var[j], *count, n, mean, squares);
     }
-    *count = total;
+    *count += n;
 }
 
 // Rows of the network's input, of the environments that still play.
@@ -171,8 +253,7 @@ static void network_rows(const UfTrials* x, Thread* t, int running) {
         const float* obs = t->obs + (size_t)t->rows[k] * (size_t)x->S;
         real* in = t->in + (size_t)k * (size_t)x->o.net->in + x->o.first_obs;
         if (x->o.running)
-            for (int j = 0; j < x->S; j++)
-                in[j] = (real)((obs[j] - t->mean[j]) / sqrt(t->var[j] + UF_TRIAL_VAR_EPS));
+            for (int j = 0; j < x->S; j++) in[j] = uf_trial_normalised(obs[j], t->mean[j], t->var[j]);
         else if (x->o.mean)
             for (int j = 0; j < x->S; j++) in[j] = (obs[j] - x->o.mean[j]) / x->o.divisor[j];
         else
@@ -180,65 +261,20 @@ static void network_rows(const UfTrials* x, Thread* t, int running) {
     }
 }
 
-// The kind that u falls on among softmax(logits), or the first of the likeliest.
-static int choose_kind(const real* logits, int A, const float* u) {
-    real e[UF_MAX_KINDS], sum = 0;
-    int best = 0;
-    for (int i = 1; i < A; i++)
-        if (logits[i] > logits[best]) best = i;
-    if (!u) return best;
-    for (int i = 0; i < A; i++) sum += e[i] = expf(logits[i] - logits[best]);
-    const real at = *u * sum;
-    sum = 0;
-    for (int i = 0; i + 1 < A; i++) {
-        sum += e[i];
-        if (at < sum) return i;
-    }
-    return A - 1;
-}
-
-// The environment's action from a row of outputs.   false: a number was none
-static bool act(const UfTrials* x, const real* params, const real* out, const float* noise, float* action) {
-    const UfEnvSpec* spec = x->o.spec;
-    for (int i = 0; i < x->A; i++)
-        if (!isfinite(out[i])) return false;
-    if (spec->discrete) {
-        action[0] = (float)choose_kind(out, x->A, noise);
-        return true;
-    }
-    const real* log_std = params + x->o.net->mlp.log_std;
-    for (int i = 0; i < x->A; i++) {
-        action[i] = (float)(noise ? out[i] + expf(log_std[i]) * noise[i] : out[i]);
-        if (!isfinite(action[i])) return false;
-    }
-    uf_env_scale_action(spec, action, action);
-    return true;
-}
-
-static void count_episode(const UfTrials* x, Thread* t, int e, UfTrial* trial) {
-    if (x->o.rule == UF_TRIAL_LAST) {
-        trial->sum = t->ret[e];
-        trial->count = 1;
-    } else if (x->o.rule == UF_TRIAL_ENDED) {
-        trial->sum += t->ret[e];
-        trial->count++;
-    }
-}
-
 // One step of environment e.   false: the policy failed
 static bool step(const UfTrials* x, Thread* t, const real* params, const real* out, const float* noise, int e,
                  uint64_t key, UfTrial* trial, bool* ended) {
+    const UfEnvSpec* spec = x->o.spec;
     float action[UF_MAX_KINDS];
     double reward;
     bool terminated, truncated;
-    if (!act(x, params, out, noise, action)) return false;
+    if (!uf_trial_act(spec->discrete, x->A, spec->action_low, spec->action_high, out,
+                      params + x->o.net->mlp.log_std, noise, action))
+        return false;
     uf_env_step(t->envs[e], action, t->obs + (size_t)e * (size_t)x->S, &reward, &terminated, &truncated);
-    t->ret[e] += reward;
-    trial->steps++;
     *ended = terminated || truncated;
-    if (x->o.rule == UF_TRIAL_FIRST || x->o.rule == UF_TRIAL_RUNNING) trial->sum += reward;
+    uf_trial_count(x->o.rule, trial, &t->ret[e], reward, *ended);
     if (!*ended || x->o.rule == UF_TRIAL_FIRST) return true;
-    count_episode(x, t, e, trial);
     t->episode[e]++;
     begin_episode(x, t, e, key);
     return true;
@@ -256,7 +292,7 @@ static void play_task(void* context, int task, int thread) {
     int running = E;
     bool sound = true;
     for (int e = 0; e < E; e++) {
-        trial[e] = (UfTrial){.count = o->rule == UF_TRIAL_ENDED ? 0 : 1};
+        trial[e] = uf_trial_start(o->rule);
         t->rows[e] = e;
         t->episode[e] = 0;
         begin_episode(x, t, e, key);
@@ -267,15 +303,15 @@ static void play_task(void* context, int task, int thread) {
     }
     for (int64_t s = 0; s < x->T && running && sound; s++) {
         int still = 0;
-        if (o->running) merge_moments(x, t, &seen);
+        if (o->running) merge_moments(x, t, running, &seen);
         network_rows(x, t, running);
         uf_clone_forward_host(o->net, params, t->out, t->in, running, t->scratch);
         for (int k = 0; k < running && sound; k++) {
             const int e = t->rows[k];
-            const float* noise =
-                x->noise ? x->noise + ((key_index * x->T + s) * E + e) * x->numbers : NULL;
+            const float* noise = x->noise ? x->noise + ((key_index * x->T + s) * E + e) * x->numbers : NULL;
             bool ended = false;
-            sound = step(x, t, params, t->out + (size_t)k * (size_t)o->net->mlp.out, noise, e, key, &trial[e], &ended);
+            sound = step(x, t, params, t->out + (size_t)k * (size_t)o->net->mlp.out, noise, e, key, &trial[e],
+                         &ended);
             if (!ended || o->rule != UF_TRIAL_FIRST) t->rows[still++] = e;
         }
         running = still;
@@ -286,9 +322,46 @@ static void play_task(void* context, int task, int thread) {
     memcpy(x->moments + ((size_t)task * 2 + 1) * (size_t)x->S, t->var, (size_t)x->S * sizeof(double));
 }
 
-void uf_trials_play(UfTrials* x, const real* params, int num_policies, UfTrial* out, double* moments) {
+// ---- playing apart ----
+
+enum { LAUNCH_STEPS = 256 };  // then those that have ended are not played on
+
+static UfStatus any_going(const Apart* a, bool* going) {
+    *going = false;
+    a->be->download(a->be, a->host_going, a->going, (size_t)a->play.P * sizeof *a->host_going);
+    UF_TRY(a->be->sync(a->be));
+    for (int p = 0; p < a->play.P; p++) *going = *going || a->host_going[p];
+    return UF_OK;
+}
+
+static UfStatus play_apart(UfTrials* x, const real* params, int num_policies, UfTrial* out, double* moments) {
+    Apart* a = &x->apart;
+    UfBackend* be = a->be;
+    const size_t P = (size_t)num_policies, S = (size_t)x->S;
+    bool going = true;
+    UF_TRY(reserve_policies(x, num_policies));
+    a->play.P = num_policies;
+    a->play.params = params;
+    for (int64_t s = 0; s < x->T && going; s += LAUNCH_STEPS) {
+        const int64_t left = x->T - s;
+        be->play_trials(be, &a->play, s, left < LAUNCH_STEPS ? (int)left : LAUNCH_STEPS);
+        if (left > LAUNCH_STEPS && x->o.rule == UF_TRIAL_FIRST) UF_TRY(any_going(a, &going));
+    }
+    be->download(be, out, a->trials, P * (size_t)x->o.num_envs * sizeof *out);
+    if (moments) be->download(be, a->host_seen, a->seen, P * sizeof *a->host_seen);
+    UF_TRY(be->sync(be));
+    for (size_t p = 0; moments && p < P; p++, moments += 2 * S) {
+        memcpy(moments, a->host_seen[p].mean, S * sizeof *moments);
+        memcpy(moments + S, a->host_seen[p].var, S * sizeof *moments);
+    }
+    return UF_OK;
+}
+
+UfStatus uf_trials_play(UfTrials* x, const real* params, int num_policies, UfTrial* out, double* moments) {
+    if (x->apart.be) return play_apart(x, params, num_policies, out, moments);
     x->params = params;
     x->results = out;
     x->moments = moments;
     uf_pool_run(x->pool, num_policies, play_task, x);
+    return UF_OK;
 }

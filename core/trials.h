@@ -8,47 +8,39 @@
 #include "../kernels.h"
 #include "envs.h"
 
-// The running normaliser: what it counts of its start (mean 0, variance 1), and what keeps its divisor above 0.
-#define UF_TRIAL_COUNT_EPS 1e-4
-#define UF_TRIAL_VAR_EPS 1e-8
-
-typedef enum UfTrialRule {
-    UF_TRIAL_FIRST,    // each environment's first episode, cut off after num_steps
-    UF_TRIAL_ENDED,    // all episodes that ended
-    UF_TRIAL_LAST,     // the last that ended; 0 where none did
-    UF_TRIAL_RUNNING,  // rewards of all num_steps, ended or not
-} UfTrialRule;
-
 typedef struct UfTrialOptions {
+    UfBackend* backend;  // plays built-in environments, where it can; uf_trials_apart.   Nullable
     const UfEnvSpec* spec;
     const UfCloneNet* net;  // observation -> logits of kinds, or means of a Gaussian with a free log-std
     int first_obs;  // the column of inputs where this task's begin; others are 0. Its outputs are the first of all
-    int num_envs;           // E
-    int64_t num_steps;      // T, of each environment
+    int num_envs;       // E
+    int64_t num_steps;  // T, of each environment
     int num_keys;
     UfTrialRule rule;
     bool greedy;  // the likeliest kind, the mean; else sampled, and clipped to [-1, 1]
-    bool grid;    // episodes of environment e start at place e of an even grid over the first number of the state
-    const float *mean, *divisor;  // (S) of the task: a policy sees (observation - mean) / divisor.   Nullable, both alike
-    bool running;                 // those of all that the policy has seen in this call so far, in their place
+    bool
+        grid;  // episodes of environment e start at place e of an even grid over the first number of the state
+    const float *mean,
+        *divisor;  // (S) of the task: a policy sees (observation - mean) / divisor.   Nullable, both alike
+    bool running;  // those of all that the policy has seen in this call so far, in their place
 } UfTrialOptions;
 
 typedef struct UfTrials UfTrials;
 
-// Makes num_envs environments for each thread. Arrays of options stay the caller's and must stay.
+// Makes num_envs environments for each thread, or has the backend play. Arrays of options stay the caller's and must stay.
 // Errors: UF_ERR_CONFIG (grid where start states are no box), UF_ERR_UNSUPPORTED, UF_ERR_MEMORY.
 UfStatus uf_trials_create(UfTrials** out, const UfTrialOptions* options, UfPool* pool);
 void uf_trials_free(UfTrials* trials);
+// Whether the backend plays, by its op play_trials: then the parameters it is given are in its memory, and last bits may be
+// others than the host's.
+bool uf_trials_apart(const UfTrials* trials);
 // The action noise of these keys (num_keys) for all that follows.
 void uf_trials_set_keys(UfTrials* trials, const uint64_t* keys);
 
-typedef struct UfTrial {  // one environment of one policy
-    double sum;           // of returns that count; NaN: the policy answered with a number that is none
-    int64_t count;        // how many returns that are
-    int64_t steps;        // played
-} UfTrial;
 // params (num_policies, size) -> out (num_policies, E). moments (num_policies, 2, S): what the running normaliser came
 // to, means then variances.   Nullable: moments
-void uf_trials_play(UfTrials* trials, const real* params, int num_policies, UfTrial* out, double* moments);
+// Errors: where a backend plays UF_ERR_DEVICE, UF_ERR_MEMORY; else none.
+UfStatus uf_trials_play(UfTrials* trials, const real* params, int num_policies, UfTrial* out,
+                        double* moments);
 
 #endif

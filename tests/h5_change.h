@@ -3,7 +3,10 @@
 #ifndef UF_TEST_H5_CHANGE_H
 #define UF_TEST_H5_CHANGE_H
 
+#include <unistd.h>  // access
+
 #include "core/h5.h"
+#include "core/verify.h"
 
 // Adds `change` to element `index` (modulo their number) of a numeric dataset of an open file.
 static inline void alter(hid_t file, const char* name, int64_t index, double change) {
@@ -43,6 +46,22 @@ static inline void set_config(const char* path, const char* group, const char* f
     uf_free(json);
     H5Gclose(object);
     H5Fclose(file);
+}
+
+static inline bool is_there(const char* recording, const char* test) {
+    if (access(recording, R_OK) == 0) return true;
+    print_message("SKIP %s: %s not there\n", test, recording);
+    return false;
+}
+
+// NULL: `unifloral verify` passes; else the report of a failure, to be freed.
+static inline char* report_of(const char* path) {
+    char* report;
+    bool passed;
+    assert_ok(uf_verify(path, &report, &passed));
+    if (!passed) return report;
+    uf_free(report);
+    return NULL;
 }
 
 #endif

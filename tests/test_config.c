@@ -623,6 +623,7 @@ static void test_readme(void** state) {
     assert_int_equal(uf_read_file("README.md", &readme, &num_bytes), UF_OK);
     compare_with_readme(readme, &uf_config_table, "<!-- params -->\n", "<!-- /params -->");
     compare_with_readme(readme, &uf_ppo_table, "<!-- ppo -->\n", "<!-- /ppo -->");
+    compare_with_readme(readme, &hd_table, "<!-- hades -->\n", "<!-- /hades -->");
     uf_free(readme);
 }
 

@@ -609,25 +609,9 @@ static void test_refused_checkpoints(void** state) {
 
 static const char recording[] = "../shared/oracle/es_steps.h5";
 
-static bool is_there(const char* test) {
-    if (access(recording, R_OK) == 0) return true;
-    print_message("SKIP %s: %s not there\n", test, recording);
-    return false;
-}
-
-// NULL: it passes; else the report of a failure, to be freed.
-static char* report_of(const char* path) {
-    char* report;
-    bool passed;
-    assert_ok(uf_verify(path, &report, &passed));
-    if (!passed) return report;
-    uf_free(report);
-    return NULL;
-}
-
 static void test_recording_passes(void** state) {
     (void)state;
-    if (!is_there("test_recording_passes")) skip();
+    if (!is_there(recording, "test_recording_passes")) skip();
     char* report = report_of(recording);
     if (report) fail_msg("%s", report);
 }
@@ -656,7 +640,7 @@ static void test_changed_recordings_fail(void** state) {
         {"snes_minatar/weights", 2, 1e-5, "snes_minatar", "weights by rank"},
         {"snes_default/sigma", -1, 1e-4, "snes_default", "sigma"},
     };
-    if (!is_there("test_changed_recordings_fail")) skip();
+    if (!is_there(recording, "test_changed_recordings_fail")) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char start[64];
         const char* path = copy_in_folder(recording, "changed.h5");
@@ -695,7 +679,7 @@ static void test_other_settings_fail(void** state) {
                  {"openes_limit", "adam_lrate_decay", .9}, {"snes_minatar", "temperature", 0},
                  {"snes_default", "lrate_sigma", 0.3},     {"snes_default", "lrate_mean", 0.9},
                  {"openes_zscore", "sigma_init", 0.031}};
-    if (!is_there("test_other_settings_fail")) skip();
+    if (!is_there(recording, "test_other_settings_fail")) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const char* path = copy_in_folder(recording, "changed.h5");
         change_attribute(path, cases[i].group, cases[i].name, cases[i].value);
@@ -710,7 +694,7 @@ static void test_broken_recordings(void** state) {
     (void)state;
     char* report;
     bool passed;
-    if (!is_there("test_broken_recordings")) skip();
+    if (!is_there(recording, "test_broken_recordings")) skip();
     const char* path = copy_in_folder(recording, "broken.h5");
     change_attribute(path, "openes_brax", "sigma_init", 0);
     assert_int_equal(uf_verify(path, &report, &passed), UF_ERR_CONFIG);

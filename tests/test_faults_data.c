@@ -11,6 +11,8 @@
 #include "core/dataset.h"
 #include "core/h5.h"
 
+#include "failing_alloc.h"
+
 // A damaged header can make HDF5 itself ask for gigabytes: like malloc, the sanitizer shall refuse, not
 // abort.
 const char* __asan_default_options(void);
@@ -33,29 +35,6 @@ static void check_sentence(const char* start) {
 static uint64_t next_random(uint64_t* seed) {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
     return *seed >> 33;
-}
-
-// ---- failing allocations ----
-
-static long allocations_left = -1;  // < 0: none fails
-
-static bool fails_now(void) { return allocations_left >= 0 && allocations_left-- == 0; }
-
-void* __real_malloc(size_t bytes);
-void* __real_calloc(size_t count, size_t bytes);
-void* __real_realloc(void* memory, size_t bytes);
-int __real_posix_memalign(void** out, size_t alignment, size_t bytes);
-void* __real_aligned_alloc(size_t alignment, size_t bytes);
-void* __wrap_malloc(size_t bytes) { return fails_now() ? NULL : __real_malloc(bytes); }
-void* __wrap_calloc(size_t count, size_t bytes) { return fails_now() ? NULL : __real_calloc(count, bytes); }
-void* __wrap_realloc(void* memory, size_t bytes) {
-    return fails_now() ? NULL : __real_realloc(memory, bytes);
-}
-void* __wrap_aligned_alloc(size_t alignment, size_t bytes) {
-    return fails_now() ? NULL : __real_aligned_alloc(alignment, bytes);
-}
-int __wrap_posix_memalign(void** out, size_t alignment, size_t bytes) {
-    return fails_now() ? 12 : __real_posix_memalign(out, alignment, bytes);
 }
 
 // ---- files to spoil ----

@@ -546,12 +546,6 @@ static void test_table(void** state) {
 
 static const char recording[] = "../shared/oracle/ppo_update.h5";
 
-static bool is_there(const char* test) {
-    if (access(recording, R_OK) == 0) return true;
-    print_message("SKIP %s: %s not there\n", test, recording);
-    return false;
-}
-
 static void copy_recording(const char* to) {
     char* data;
     size_t bytes;
@@ -560,19 +554,9 @@ static void copy_recording(const char* to) {
     uf_free(data);
 }
 
-// NULL: it passes; else the report of a failure, to be freed.
-static char* report_of(const char* path) {
-    char* report;
-    bool passed;
-    assert_ok(uf_verify(path, &report, &passed));
-    if (!passed) return report;
-    uf_free(report);
-    return NULL;
-}
-
 static void test_recording_passes(void** state) {
     (void)state;
-    if (!is_there("test_recording_passes")) skip();
+    if (!is_there(recording, "test_recording_passes")) skip();
     char* report = report_of(recording);
     if (report) fail_msg("%s", report);
 }
@@ -604,7 +588,7 @@ static void test_changed_recordings_fail(void** state) {
         {"continuous/init/log_std", 0, 0.2, "losses"},
     };
     const char* path = in_folder("changed.h5");
-    if (!is_there("test_changed_recordings_fail")) skip();
+    if (!is_there(recording, "test_changed_recordings_fail")) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char line[64];
         copy_recording(path);
@@ -638,7 +622,7 @@ static void test_other_rules_fail(void** state) {
         {"continuous", "\"lr_decay_steps\": 100", "\"lr_decay_steps\": 1000"},
     };
     const char* path = in_folder("rules.h5");
-    if (!is_there("test_other_rules_fail")) skip();
+    if (!is_there(recording, "test_other_rules_fail")) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         copy_recording(path);
         set_config(path, cases[i].group, cases[i].from, cases[i].to);
@@ -666,7 +650,7 @@ static void test_odd_recordings(void** state) {
     const char* path = in_folder("odd.h5");
     char* report;
     bool passed;
-    if (!is_there("test_odd_recordings")) skip();
+    if (!is_there(recording, "test_odd_recordings")) skip();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         copy_recording(path);
         if (cases[i].changed) {

@@ -1,6 +1,8 @@
 // test_synthenv.c: synthetic environments: parameters, latents, steps, rewards, best actions, files, the common interface,
-// PPO's, recordings, memory that runs out (linked with -Wl,--wrap=aligned_alloc). What networks compute is checked against a plain computation in double from the parameter vector.
+// PPO's, recordings, memory that runs out. What networks compute is checked against a plain computation in double from the
+// parameter vector.
 #include "support.h"
+#include "failing_alloc.h"
 #include "h5_change.h"
 
 #include <math.h>
@@ -902,12 +904,6 @@ static void test_ppo_envs(void** state) {
 
 // ---- recordings ----
 
-static bool verify(const char* path, char** report) {
-    bool passed;
-    assert_ok(uf_verify(path, report, &passed));
-    return passed;
-}
-
 static void test_recording(void** state) {
     (void)state;
     static const char* const altered[] = {
@@ -940,12 +936,11 @@ static void test_recording(void** state) {
         "eval_env/swing/action",
     };
     char* report;
-    if (!verify(recording, &report)) fail_msg("%s", report);
-    uf_free(report);
+    if ((report = report_of(recording))) fail_msg("%s", report);
     for (size_t i = 0; i < sizeof altered / sizeof altered[0]; i++) {
         const char* path = copy_in_folder(recording, "altered.h5");
         alter_file(path, altered[i], 3, strstr(altered[i], "fitness") ? 30 : 2e-3);
-        if (verify(path, &report)) fail_msg("%s: a changed number passes", altered[i]);
+        if (!(report = report_of(path))) fail_msg("%s: a changed number passes", altered[i]);
         uf_free(report);
     }
     static const char* const flags[] = {"fresh_mdp/steps/done", "eval_env/pole/done",
@@ -953,12 +948,12 @@ static void test_recording(void** state) {
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         const char* path = copy_in_folder(recording, "altered.h5");
         alter_file(path, flags[i], 0, i < 2 ? 1 : -1);
-        if (verify(path, &report)) fail_msg("%s: a changed end passes", flags[i]);
+        if (!(report = report_of(path))) fail_msg("%s: a changed end passes", flags[i]);
         uf_free(report);
     }
     const char* path = copy_in_folder(recording, "altered.h5");
     for (int i = 0; i < 24; i++) alter_file(path, "greedy/small_pole/returns", i, 3);
-    if (verify(path, &report)) fail_msg("other returns pass");
+    if (!(report = report_of(path))) fail_msg("other returns pass");
     uf_free(report);
 }
 
@@ -991,19 +986,14 @@ static void test_odd_recordings(void** state) {
     static const char* const others[] = {"fresh_mdp", "snes", "eval_env", "greedy", "checkpoint/somewhere"};
     for (int i = 0; i < 5; i++) assert_true(H5Ldelete(file, others[i], H5P_DEFAULT) >= 0);
     H5Fclose(file);
-    assert_true(verify(path, &report));
-    uf_free(report);
+    if ((report = report_of(path))) fail_msg("%s", report);
 }
 
 static void test_published(void** state) {
     (void)state;
-    if (access(published, F_OK) != 0) {
-        printf("SKIP published synthetic environments: no %s\n", published);
-        skip();
-    }
+    if (!is_there(published, "published synthetic environments")) skip();
     char* report;
-    if (!verify(published, &report)) fail_msg("%s", report);
-    uf_free(report);
+    if ((report = report_of(published))) fail_msg("%s", report);
     // The cart pole's returns are 500 whatever the seed.
     UfPool* pool;
     UfEvaluation e;
@@ -1021,13 +1011,6 @@ static void test_published(void** state) {
 }
 
 // ---- memory ----
-
-static long allocations_left = -1;  // < 0: none fails
-
-void* __real_aligned_alloc(size_t alignment, size_t bytes);
-void* __wrap_aligned_alloc(size_t alignment, size_t bytes) {
-    return allocations_left >= 0 && allocations_left-- == 0 ? NULL : __real_aligned_alloc(alignment, bytes);
-}
 
 typedef struct Needs {
     UfPool* pool;

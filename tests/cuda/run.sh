@@ -9,7 +9,7 @@ if [[ -n $why ]]; then
     echo "SKIP test-cuda: ${why#error: }"
     exit 0
 fi
-bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" "$BUILD/tests/cuda/test_cuda_grid" "$BUILD/tests/cuda/test_cuda_ppo" tests/cuda/test_cuda_cli.sh
+bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" "$BUILD/tests/cuda/test_cuda_grid" "$BUILD/tests/cuda/test_cuda_ppo" "$BUILD/tests/cuda/test_cuda_trials" tests/cuda/test_cuda_cli.sh
 bad=$?
 UF_TEST_DEVICE=cuda bash tests/run_tests.sh "$BUILD/tests/test_agent" "$BUILD/tests/test_discrete" "$BUILD/tests/test_model" "$BUILD/tests/test_dynamics" \
     "$BUILD/tests/test_online" "$BUILD/tests/test_play" || bad=1
@@ -18,7 +18,7 @@ if ! command -v compute-sanitizer >/dev/null; then
     exit $bad
 fi
 for tool in memcheck racecheck synccheck; do
-    for program in test_kernels cuda/test_cuda_grid; do
+    for program in test_kernels cuda/test_cuda_grid cuda/test_cuda_trials; do
         name="compute-sanitizer $tool of ${program#*/}" log=$BUILD/tests/compute-sanitizer-$tool-${program#*/}.log
         if UF_TEST_CASES=5 compute-sanitizer --tool $tool --error-exitcode 9 "$BUILD/tests/$program" >"$log" 2>&1; then
             echo "ok $name"
