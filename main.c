@@ -1722,9 +1722,9 @@ static const Command commands[] = {
          BIT(O_QUIET) | BIT(O_ENV),
      0},
     {"ppo", command_ppo,
-     "[--config FILE] --env NAME [--steps N] [--population N] [--set name=value]... [--seed N] [--out DIR] "
+     "[--config FILE] --env NAME|FILE.h5 [--steps N] [--population N] [--set name=value]... [--seed N] [--out DIR] "
      "[--resume DIR] [--threads N] [--device cpu|cuda|auto] [--precision tf32|bf16|fp32]",
-     "train agents by PPO in an environment, a gridworld say; --steps N as --set budget=N", 0, 0,
+     "train agents by PPO in an environment, a gridworld say, or a synthetic one in a file; --steps N as --set budget=N", 0, 0,
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) |
          BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_DEVICE) | BIT(O_PRECISION),
      0},

@@ -24,11 +24,11 @@ _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
 enum { INITIAL_STATE, REWARD, NEXT_STATE_DELTA, DONE, NUM_NETS };
 static const char* const net_names[NUM_NETS] = {"initial_state", "reward", "next_state_delta", "done"};
 
-enum { MAX_SIZE = 1024, MAX_WIDTH = 2048, GRID = 101, MAX_ROUNDS = 20 };
+enum { MAX_SIZE = 1024, MAX_WIDTH = 2048, EVAL_ENV_BYTES = 128, GRID = 101, MAX_ROUNDS = 20 };
 
 struct SeEnv {
     SeOptions options;
-    char eval_env[128];
+    char eval_env[EVAL_ENV_BYTES];
     int num_nets;
     UfMlp nets[NUM_NETS];
     real* params[NUM_NETS];
@@ -793,12 +793,17 @@ static UfStatus read_float(const Source* s, const char* name, float* value) {
 }
 
 // Sizes and actions, which both kinds of file have.
-static UfStatus read_sizes(const Source* s, const Attributes* a, SeOptions* o, char eval_env[128]) {
+static UfStatus read_sizes(const Source* s, const Attributes* a, SeOptions* o,
+                           char eval_env[EVAL_ENV_BYTES]) {
     char* text = NULL;
     if (a == &own || uf_h5_has_attribute(s->h5, s->group, a->eval_env))
         UF_TRY(uf_h5_read_string(s->h5, s->group, a->eval_env, &text));
-    snprintf(eval_env, 128, "%s", text ? uf_one_line(text) : "");
+    const size_t length = text ? strlen(text) : 0;
+    snprintf(eval_env, EVAL_ENV_BYTES, "%s", text ? uf_one_line(text) : "");
     uf_free(text);
+    if (length >= EVAL_ENV_BYTES)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' of '%s' has %zu letters; expected at most %d",
+                       s->h5->path, a->eval_env, where(s), length, EVAL_ENV_BYTES - 1);
     o->eval_env = eval_env;
     UF_TRY(read_size(s, "obs_dim", &o->obs_dim));
     UF_TRY(read_size(s, a->action_dim, &o->action_dim));
@@ -877,7 +882,7 @@ static UfStatus check_kind(const UfH5* h5, const char* kind, const char* what) {
 static UfStatus read_own(SeEnv** out, const UfH5* h5) {
     const Source s = {.h5 = h5};
     SeOptions o = {0};
-    char eval_env[128];
+    char eval_env[EVAL_ENV_BYTES];
     int mode, latent;
     double layout;
     UF_TRY(check_kind(h5, KIND, "a synthetic environment"));
@@ -899,7 +904,7 @@ static UfStatus read_published(SeEnv** out, const Source* s) {
     static const char* const laws[] = {"standard normal", NULL};
     static const char* const activations[] = {"relu", NULL};
     SeOptions o = {.latent = SE_NORMAL};
-    char eval_env[128];
+    char eval_env[EVAL_ENV_BYTES];
     int first;
     UF_TRY(read_sizes(s, &published, &o, eval_env));
     if (uf_h5_has_attribute(s->h5, s->group, "latent_dist"))

@@ -639,6 +639,9 @@ static void change_file(const char* path, const Change* x) {
     H5Fclose(h5.file);
 }
 
+#define TEN "abcdefghij"
+#define LONG_NAME TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 static void test_damaged_files(void** state) {
     (void)state;
     static const Change changes[] = {
@@ -686,6 +689,9 @@ static void test_damaged_files(void** state) {
         {.attribute = "eval_env",
          .word = "pendulum",
          .sentence = "Pendulum-v1 has 3 and 1 numbers of an action"},
+        {.attribute = "eval_env",
+         .word = LONG_NAME,
+         .sentence = "attribute 'eval_env' of '/' has 130 letters; expected at most 127"},
         {.attribute = "action_type", .word = "discreet", .sentence = "expected one of continuous, discrete"}};
     SeOptions o = cases[1];
     o.eval_env = "CartPole-v1";
