@@ -171,6 +171,9 @@ UfStatus hd_config_check(const HdConfig* c) {
     if (c->search == HD_SEARCH_WEIGHTS && c->rollouts * c->popsize > INT32_MAX)
         return UF_FAIL(UF_ERR_CONFIG, "popsize %lld times rollouts %lld is too many", (long long)c->popsize,
                        (long long)c->rollouts);
+    if (c->search == HD_SEARCH_WEIGHTS && c->mean_init != HD_MEAN_ZERO)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "mean_init: search=weights has no dataset to begin with; expected zero");
     return spec ? check_environment(c, spec) : check_labels(c, true, 2, c->images);
 }
 

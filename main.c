@@ -1722,9 +1722,12 @@ static const Command commands[] = {
          BIT(O_QUIET) | BIT(O_ENV),
      0},
     {"ppo", command_ppo,
-     "[--config FILE] --env NAME|FILE.h5 [--steps N] [--population N] [--set name=value]... [--seed N] [--out DIR] "
+     "[--config FILE] --env NAME|FILE.h5 [--steps N] [--population N] [--set name=value]... [--seed N] "
+     "[--out DIR] "
      "[--resume DIR] [--threads N] [--device cpu|cuda|auto] [--precision tf32|bf16|fp32]",
-     "train agents by PPO in an environment, a gridworld say, or a synthetic one in a file; --steps N as --set budget=N", 0, 0,
+     "train agents by PPO in an environment, a gridworld say, or a synthetic one in a file; --steps N as "
+     "--set budget=N",
+     0, 0,
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_STEPS) | BIT(O_POPULATION) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) |
          BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_QUIET) | BIT(O_DEVICE) | BIT(O_PRECISION),
      0},
@@ -1752,11 +1755,11 @@ static const Command commands[] = {
          BIT(O_CONTROLS) | BIT(O_THREADS) | BIT(O_DEVICE),
      0},
     {"hades vary", command_hades_vary,
-     "FILE [--config FILE] [--set name=[a,b]]... [--inits N] [--episodes N] [--seed N]",
+     "FILE [--env NAME] [--config FILE] [--set name=[a,b]]... [--inits N] [--episodes N] [--seed N]",
      "the same for each value of each list in turn: how the dataset does with other networks and other "
      "cloning",
      1, 1,
-     BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_THREADS) |
+     BIT(O_ENV) | BIT(O_INITS) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_CONFIG) | BIT(O_SET) | BIT(O_THREADS) |
          BIT(O_DEVICE),
      0},
     {"hades sweep", command_hades_sweep,
@@ -1772,15 +1775,16 @@ static const Command commands[] = {
      "put distilled datasets of several tasks together, for one policy of all", 2, -1,
      BIT(O_APART) | BIT(O_OUT), BIT(O_OUT)},
     {"synthenv import", command_synthenv_import, "FILE NAME --out FILE",
-     "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them", 2, 2,
-     BIT(O_OUT), BIT(O_OUT)},
+     "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them",
+     2, 2, BIT(O_OUT), BIT(O_OUT)},
     {"synthenv info", command_synthenv_info, "FILE",
-     "describe a synthetic environment: its first observations, rewards and best actions, and what these depend on", 1, 1,
-     0, 0},
+     "describe a synthetic environment: its first observations, rewards and best actions, and what these "
+     "depend on",
+     1, 1, 0, 0},
     {"synthenv play", command_synthenv_play,
      "FILE [--env NAME] [--episodes N] [--seed N] [--threads N] [--json]",
-     "act by the largest reward of a synthetic environment in the environment that it stands for, or --env", 1, 1,
-     BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON), 0},
+     "act by the largest reward of a synthetic environment in the environment that it stands for, or --env",
+     1, 1, BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON), 0},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--mean|--sample] "
      "[--json]",
@@ -1796,8 +1800,8 @@ static const Command commands[] = {
      BIT(O_DATASET) | BIT(O_NUM_UPDATES) | BIT(O_GAMMA) | BIT(O_SET) | BIT(O_SEED) | BIT(O_THREADS) |
          BIT(O_ENV) | BIT(O_JSON) | BIT(O_OUT) | BIT(O_QUIET),
      BIT(O_DATASET)},
-    {"info", command_info, "FILE...", "describe datasets, checkpoints, world models, synthetic environments and results", 1, -1, 0,
-     0},
+    {"info", command_info, "FILE...",
+     "describe datasets, checkpoints, world models, synthetic environments and results", 1, -1, 0, 0},
     {"verify", command_verify, "[--device cpu|cuda|auto] [--precision tf32|bf16|fp32] FILE...",
      "replay recorded updates and traces; PASS or FAIL", 1, -1, BIT(O_DEVICE) | BIT(O_PRECISION), 0},
     {"collect", command_collect,

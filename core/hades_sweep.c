@@ -377,7 +377,6 @@ static UfStatus rate_line(const UfDistilled* data, const HdConfig* config, const
     HdRateOptions options = *rate;
     HdRating r;
     options.config = config;
-    UF_TRY(hd_config_check(config));
     UF_TRY(hd_rate(&r, data, &options));
     uf_text_add(report, "%-28s %9.4g +- %-8.2g least %.4g\n", what, r.mean, r.std, r.least);
     hd_rating_free(&r);
