@@ -69,6 +69,9 @@ typedef struct HdBenchOptions {
 // Times generations of a distillation as they come, the first ones, whose episodes are short, too: candidates/s.
 UfStatus uf_bench_hades(const HdBenchOptions* options, char** json_line);
 
+// Times steps of 1 to 1000 copies of the synthetic environment in a file, num_steps steps of copies a window.
+UfStatus uf_bench_synth(const char* path, int num_steps, int num_windows, char** json_line);
+
 // Steps a batch of gridworlds with random actions; beside it, writes as many bytes as its observations have. On a CUDA
 // device also says how many bytes a step moves at least, and at which rate that is.
 UfStatus uf_bench_grid(const UfEnvBenchOptions* options, char** json_line);

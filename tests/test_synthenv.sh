@@ -25,6 +25,7 @@ check "play" grep -q '"env": "CartPole-v1", "episodes": 40, "return_mean": ' <<<
 check "play on other threads" test "$("$U" synthenv play pole.h5 --episodes 40 --seed 2 --threads 3 --json | sed 's/"steps_per_second": [^,]*//')" = \
     "$(sed 's/"steps_per_second": [^,]*//' <<<"$play")"
 check "verify" grep -q "^PASS " <("$U" verify "$data")
+check "bench" eval "'$U' bench synthenv some.h5 --steps 100 --windows 5 | grep -q '\"1000\": {\"min\": '"
 refused "play elsewhere" 1 "Pendulum-v1 has 3 and 1 numbers" synthenv play pole.h5 --env pendulum
 refused "play where nothing is known" 1 "unknown environment 'Somewhere'" synthenv play some.h5
 refused "import of none" 1 "unknown synthetic environment 'pole'" synthenv import "$data" pole --out x.h5
