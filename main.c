@@ -1556,8 +1556,8 @@ static int command_bench_hades(const Args* args) {
 
 static int command_bench_synthenv(const Args* args) {
     char* json;
-    if (uf_bench_synth(args->files[0], (int)number(args, O_STEPS, 10000), (int)number(args, O_WINDOWS, 101), &json) !=
-        UF_OK)
+    if (uf_bench_synth(args->files[0], (int)number(args, O_STEPS, 10000), (int)number(args, O_WINDOWS, 101),
+                       &json) != UF_OK)
         return failed();
     print_line(NULL, json);
     uf_free(json);
@@ -1857,8 +1857,9 @@ static const Command commands[] = {
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_STEPS) | BIT(O_WINDOWS) | BIT(O_THREADS) | BIT(O_DEVICE),
      0},
     {"bench synthenv", command_bench_synthenv, "FILE [--steps N] [--windows N]",
-     "time a step of 1 to 1000 copies of a synthetic environment (default 101 windows of 10000 steps of copies)", 1, 1,
-     BIT(O_STEPS) | BIT(O_WINDOWS), 0},
+     "time a step of 1 to 1000 copies of a synthetic environment (default 101 windows of 10000 steps of "
+     "copies)",
+     1, 1, BIT(O_STEPS) | BIT(O_WINDOWS), 0},
     {"report", command_report, "FOLDER... --out FILE [--csv FILE]",
      "a page of many runs: mean over seeds, commands, published figures", 1, -1, BIT(O_OUT) | BIT(O_CSV),
      BIT(O_OUT)},

@@ -268,7 +268,11 @@ typedef enum UfEsStrategy {
     UF_ES_OPENES,  // antithetic pairs: mean + sigma z for the first half, mean - sigma z for the second; Adam
     UF_ES_SNES,    // a sigma for each dimension; weights by rank
 } UfEsStrategy;
-typedef enum UfEsShaping { UF_ES_RAW, UF_ES_CENTERED_RANK, UF_ES_Z_SCORE } UfEsShaping;  // of OpenES's fitness
+typedef enum UfEsShaping {
+    UF_ES_RAW,
+    UF_ES_CENTERED_RANK,
+    UF_ES_Z_SCORE
+} UfEsShaping;  // of OpenES's fitness
 
 typedef struct UfEsOptions {
     UfEsStrategy strategy;

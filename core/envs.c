@@ -167,7 +167,8 @@ const UfEnvSpec uf_env_specs[] = {
     MUJOCO_ROWS("InvertedPendulum", "invertedpendulum", INVERTEDPENDULUM, 4, 1, 3, 7, .step_seconds = 0.04),
     MINATAR_ROW("Breakout", "breakout", breakout, BREAKOUT, UF_MINATAR_MAX_STEPS, false, 0.42, 84, 0.1),
     MINATAR_ROW("Asterix", "asterix", asterix, ASTERIX, UF_MINATAR_MAX_STEPS, false, 0.49, 77.8, 0.1),
-    MINATAR_ROW("SpaceInvaders", "spaceinvaders", invaders, INVADERS, UF_MINATAR_MAX_STEPS, false, 4.18, 114, 0.1),
+    MINATAR_ROW("SpaceInvaders", "spaceinvaders", invaders, INVADERS, UF_MINATAR_MAX_STEPS, false, 4.18, 114,
+                0.1),
     MINATAR_ROW("Freeway", "freeway", freeway, FREEWAY, UF_FREEWAY_MAX_STEPS, true, 0.4, 72.32, 0.5),
 };
 const int uf_num_env_specs = sizeof uf_env_specs / sizeof uf_env_specs[0];

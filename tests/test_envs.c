@@ -204,7 +204,8 @@ static void test_interface(void** state) {
     for (int i = 0; i < uf_num_env_specs; i++) {
         if (!uf_env_specs[i].ops->control) continue;  // test_mujoco.c
         UfEnv* env;
-        float obs[UF_ENV_MAX_OBS], same[UF_ENV_MAX_OBS], action[2] = {0.5f, -1}, nan_action[2] = {(float)NAN, (float)NAN};
+        float obs[UF_ENV_MAX_OBS], same[UF_ENV_MAX_OBS], action[2] = {0.5f, -1},
+                                                         nan_action[2] = {(float)NAN, (float)NAN};
         double before[UF_ENV_MAX_STATE], reward, again;
         bool terminated, truncated;
         assert_ok(uf_env_create(&env, uf_env_specs[i].name));
