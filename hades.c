@@ -92,6 +92,10 @@ static int resolve_loss(const HdConfig* c, bool discrete) {
     }
 }
 
+static int resolve_norm(const HdConfig* c, const UfEnvSpec* spec) {
+    return c->obs_norm != HD_NORM_AUTO ? c->obs_norm : find_scale(spec) ? HD_NORM_SCALE : HD_NORM_CONSTANT;
+}
+
 static UfStatus check_labels(const HdConfig* c, bool discrete, int kinds, const char* what) {
     const int labels = resolve_labels(c, discrete);
     if (discrete != (labels != HD_LABELS_EVOLVED))
@@ -265,9 +269,10 @@ static UfStatus read_statistics(Norm* n, const char* path, const UfEnvSpec* spec
 }
 
 static UfStatus norm_find(Norm* n, const HdConfig* c, const UfEnvSpec* spec) {
-    if (c->obs_norm == HD_NORM_SCALE)
+    const int kind = resolve_norm(c, spec);
+    if (kind == HD_NORM_SCALE)
         memcpy(n->divisor, find_scale(spec), (size_t)spec->obs_dim * sizeof(float));
-    if (c->obs_norm != HD_NORM_CONSTANT) return UF_OK;
+    if (kind != HD_NORM_CONSTANT) return UF_OK;
     return c->obs_norm_data[0] ? read_statistics(n, c->obs_norm_data, spec)
                                : measure_random_play(n, spec, c->seed);
 }

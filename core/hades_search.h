@@ -32,7 +32,7 @@ enum { HD_INIT_LECUN, HD_INIT_ORTHOGONAL };
 enum { HD_LOSS_AUTO, HD_LOSS_GAUSSIAN_NLL, HD_LOSS_CE, HD_LOSS_CE_OVER_ACTIONS };
 enum { HD_FITNESS_FIRST, HD_FITNESS_ENDED, HD_FITNESS_LAST, HD_FITNESS_RUNNING };
 enum { HD_STARTS_RANDOM, HD_STARTS_GRID };
-enum { HD_NORM_NONE, HD_NORM_SCALE, HD_NORM_CONSTANT, HD_NORM_RUNNING };
+enum { HD_NORM_AUTO, HD_NORM_NONE, HD_NORM_SCALE, HD_NORM_CONSTANT, HD_NORM_RUNNING };
 
 extern const UfTable hd_table;
 UfStatus hd_config_check(const HdConfig* config);  // rules between fields, and of the environment

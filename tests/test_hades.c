@@ -1308,7 +1308,7 @@ static void test_refused(void** state) {
          "loss: CartPole-v1 has discrete actions; expected ce or ce_over_actions"},
         {"env=Pendulum-v1 loss=ce", "loss: Pendulum-v1 has continuous actions; expected gaussian_nll"},
         {"images=glyphs rows=10 loss=gaussian_nll", "loss: glyphs has discrete actions"},
-        {"env=Breakout-MinAtar rows=3",
+        {"env=Breakout-MinAtar rows=3 obs_norm=scale",
          "obs_norm scale: there are no fixed scales for Breakout-MinAtar; set obs_norm to"},
         {"env=CartPole-v1 conv_filters=4",
          "conv_filters 4: observations of CartPole-v1 are no picture; set it to 0"},
