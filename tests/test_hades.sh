@@ -180,7 +180,11 @@ else
     timeout 60 $mpi_launch -n 2 "$U" hades "${long[@]}" --out "$T/lost" --threads 1 >/dev/null 2>said &
     pid=$!
     await lost/checkpoint.h5
-    victim=$(pgrep -f -- "--out $T/lost " | while read -r p; do [ "$(cat "/proc/$p/comm")" = "$(basename "$U")" ] && echo "$p"; done | tail -n 1)
+    victim=
+    for p in /proc/[0-9]*; do
+        [ "$(cat "$p/comm" 2>/dev/null)" = "$(basename "$U")" ] || continue
+        tr '\0' ' ' <"$p/cmdline" | grep -q -- "--out $T/lost " && victim=${p#/proc/}
+    done
     kill -9 "$victim"
     wait $pid
     check "one is killed: the job fails" test $? != 0
