@@ -55,7 +55,7 @@ check "no generations: what it begins with" eval "$U hades ${small[*]} --out non
 
 g=${SANITIZE:+30} # there a step takes fifty times as long
 long=(--env cartpole --quiet --set popsize=24 --set layer_width=16 --set num_envs=2 --set rollout_steps=200
-    --set generations=${g:-200} --set log_interval=20 --set checkpoint_interval=10 --set eval_inits=4 --set eval_episodes=3)
+    --set generations=${g:-400} --set log_interval=20 --set checkpoint_interval=10 --set eval_inits=4 --set eval_episodes=3)
 check "a long run" "$U" hades "${long[@]}" --out long --threads 2
 await() { # FILE: until something is in it
     for _ in $(seq 2000); do [ -s "$1" ] && return 0; sleep 0.01; done
@@ -103,7 +103,7 @@ check "info: settings" grep -Eq '^  layer_width +16$' said
 check "info of weights" eval "$U info weights/checkpoint.h5 | grep -q 'direct evolution of weights'"
 "$U" info straight/distilled.hdf5 >said
 check "info of the dataset" grep -Eq '^layout +distilled, D4RL' said
-check "the last checkpoint is of the end" test "$("$U" info long | awk '/^generation/ { print $2 }')" = ${g:-200}
+check "the last checkpoint is of the end" test "$("$U" info long | awk '/^generation/ { print $2 }')" = ${g:-400}
 
 # ---- policies from it ----
 
@@ -179,12 +179,16 @@ else
     # one of them is killed: the job ends, and goes on with fewer
     timeout 60 $mpi_launch -n 2 "$U" hades "${long[@]}" --out "$T/lost" --threads 1 >/dev/null 2>said &
     pid=$!
-    await lost/checkpoint.h5
     victim=
-    for p in /proc/[0-9]*; do
-        [ "$(cat "$p/comm" 2>/dev/null)" = "$(basename "$U")" ] || continue
-        tr '\0' ' ' <"$p/cmdline" | grep -q -- "--out $T/lost " && victim=${p#/proc/}
+    for _ in $(seq 500); do  # before it is long under way
+        for p in /proc/[0-9]*; do
+            { read -r name <"$p/comm"; } 2>/dev/null && [ "$name" = "$(basename "$U")" ] || continue
+            { tr '\0' ' ' <"$p/cmdline" | grep -q -- "--out $T/lost "; } 2>/dev/null && victim=${p#/proc/}
+        done
+        [ "$victim" ] && break
+        sleep 0.01
     done
+    await lost/checkpoint.h5
     kill -9 "$victim"
     wait $pid
     check "one is killed: the job fails" test $? != 0
