@@ -247,7 +247,7 @@ asan:
 
 tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
-		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels agent model evaluate mujoco dynamics run))"
+		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels clone agent model evaluate mujoco dynamics run hades))"
 
 # The .cu files without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
