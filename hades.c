@@ -270,8 +270,7 @@ static UfStatus read_statistics(Norm* n, const char* path, const UfEnvSpec* spec
 
 static UfStatus norm_find(Norm* n, const HdConfig* c, const UfEnvSpec* spec) {
     const int kind = resolve_norm(c, spec);
-    if (kind == HD_NORM_SCALE)
-        memcpy(n->divisor, find_scale(spec), (size_t)spec->obs_dim * sizeof(float));
+    if (kind == HD_NORM_SCALE) memcpy(n->divisor, find_scale(spec), (size_t)spec->obs_dim * sizeof(float));
     if (kind != HD_NORM_CONSTANT) return UF_OK;
     return c->obs_norm_data[0] ? read_statistics(n, c->obs_norm_data, spec)
                                : measure_random_play(n, spec, c->seed);
@@ -305,6 +304,17 @@ static UfCloneNet network(const HdConfig* c, int in, int out, bool discrete, con
     conv.filters = (int)c->conv_filters;
     return uf_clone_net(c->conv_filters ? &conv : NULL, in, (int)c->layer_width, (int)c->num_layers, out,
                         c->activation, false, !discrete);
+}
+
+// How a configuration clones: all but the data.
+static UfClone cloning(const HdConfig* c, const UfCloneNet* net, bool discrete) {
+    return (UfClone){.net = net,
+                     .loss = resolve_loss(c, discrete),
+                     .optimizer = c->optimizer,
+                     .num_steps = (int)c->num_steps,
+                     .lr = c->lr,
+                     .eps = HD_ADAM_EPS,
+                     .clip = c->max_grad_norm};
 }
 
 // A tensor of a network's block. Between them lies padding, which no candidate has numbers for.
@@ -587,11 +597,8 @@ UfBackend* hd_search_backend(HdSearch* s) { return s->be; }
 // ---- candidates ----
 
 static void softmax(real* out, const float* logits, int A) {
-    real largest = logits[0], sum = 0;
-    for (int i = 1; i < A; i++)
-        if (logits[i] > largest) largest = logits[i];
-    for (int i = 0; i < A; i++) sum += out[i] = expf(logits[i] - largest);
-    for (int i = 0; i < A; i++) out[i] /= sum;
+    uf_log_softmax(out, logits, A);
+    for (int i = 0; i < A; i++) out[i] = expf(out[i]);
 }
 
 // Labels (D, A) of a candidate. Fixed ones go round: with D no multiple of A the first kinds have a row more.
@@ -636,21 +643,15 @@ static void make_networks(HdSearch* s, const float* x, int count) {
     be->upload(be, s->states, s->host, n * states * sizeof(real));
     for (size_t i = 0; i < sets; i++) candidate_labels(s, x + i * (size_t)s->dims, s->host + i * labels);
     be->upload(be, s->label_rows, s->host, sets * labels * sizeof(real));
-    const UfClone clone = {.net = &s->net,
-                           .sets = count,
-                           .inits = s->R,
-                           .rows = s->D,
-                           .states = s->states,
-                           .labels = s->label_rows,
-                           .shared_labels = shared,
-                           .init = s->init,
-                           .params = s->params,
-                           .loss = s->loss,
-                           .optimizer = s->c.optimizer,
-                           .num_steps = (int)s->c.num_steps,
-                           .lr = s->c.lr,
-                           .eps = HD_ADAM_EPS,
-                           .clip = s->c.max_grad_norm};
+    UfClone clone = cloning(&s->c, &s->net, s->discrete);
+    clone.sets = count;
+    clone.inits = s->R;
+    clone.rows = s->D;
+    clone.states = s->states;
+    clone.labels = s->label_rows;
+    clone.shared_labels = shared;
+    clone.init = s->init;
+    clone.params = s->params;
     be->clone(be, &clone);
 }
 
@@ -1063,7 +1064,6 @@ typedef struct Rating {
     UfCloneNet net;
     HdRating* out;
     real *init, *states, *labels, *params, *host;
-    bool discrete;
 } Rating;
 
 void hd_rating_free(HdRating* rating) {
@@ -1071,7 +1071,7 @@ void hd_rating_free(HdRating* rating) {
     *rating = (HdRating){0};
 }
 
-// Over the means of the policies; column: which number of an image's two.
+// Over the means of the policies; of images over their accuracies.
 static void summarise_rating(HdRating* r, bool images) {
     double squares = 0;
     r->mean = 0;
@@ -1127,20 +1127,14 @@ static UfStatus clone_rated(Rating* x) {
     be->upload(be, x->init, x->host, n * size * sizeof(real));
     be->upload(be, x->states, data->states, states * sizeof(real));
     be->upload(be, x->labels, data->labels, labels * sizeof(real));
-    const UfClone clone = {.net = &x->net,
-                           .sets = 1,
-                           .inits = o->num_inits,
-                           .rows = data->rows,
-                           .states = x->states,
-                           .labels = x->labels,
-                           .init = x->init,
-                           .params = x->params,
-                           .loss = resolve_loss(x->c, data->discrete),
-                           .optimizer = x->c->optimizer,
-                           .num_steps = (int)x->c->num_steps,
-                           .lr = x->c->lr,
-                           .eps = HD_ADAM_EPS,
-                           .clip = x->c->max_grad_norm};
+    UfClone clone = cloning(x->c, &x->net, data->discrete);
+    clone.sets = 1;
+    clone.inits = o->num_inits;
+    clone.rows = data->rows;
+    clone.states = x->states;
+    clone.labels = x->labels;
+    clone.init = x->init;
+    clone.params = x->params;
     be->clone(be, &clone);
     be->download(be, x->host, x->params, n * size * sizeof(real));
     return be->sync(be);

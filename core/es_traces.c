@@ -262,7 +262,7 @@ static UfStatus check_group(const UfH5* h5, const char* group, UfReport* report)
     return status;
 }
 
-static UfStatus check_file(const UfH5* h5, UfReport* report) {
+static UfStatus check_file(UfReport* report, const UfH5* h5) {
     char** groups;
     int count;
     UF_TRY(uf_h5_list(h5, "/", &groups, &count));
@@ -274,12 +274,5 @@ static UfStatus check_file(const UfH5* h5, UfReport* report) {
 }
 
 UfStatus uf_verify_es_steps(const char* path, char** text, bool* passed) {
-    UfReport report = {.passed = true};
-    UfH5 h5;
-    *text = NULL;
-    *passed = false;
-    UF_TRY(uf_h5_open(&h5, path));
-    const UfStatus status = check_file(&h5, &report);
-    uf_h5_close(&h5);
-    return uf_report_finish(&report, status, text, passed);
+    return uf_report_file(path, check_file, text, passed);
 }

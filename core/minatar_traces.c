@@ -816,30 +816,14 @@ static UfStatus check_game(UfReport* report, const UfH5* h5, const Game* game) {
     return status;
 }
 
+static const char* name_of(int k) { return k < NUM_GAMES ? games[k].group : NULL; }
+
 static UfStatus check_file(UfReport* report, const UfH5* h5) {
-    char** groups;
-    int count;
-    UF_TRY(uf_h5_list(h5, "/", &groups, &count));
-    UfStatus status = UF_OK;
-    for (int i = 0; i < count && status == UF_OK; i++) {
-        bool known = false;
-        for (int k = 0; k < NUM_GAMES; k++) known = known || strcmp(groups[i], games[k].group) == 0;
-        if (!known)
-            status = UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no game of MinAtar that we know", h5->path,
-                             groups[i]);
-    }
-    uf_h5_list_free(groups, count);
+    UfStatus status = uf_check_groups(h5, name_of, "game of MinAtar");
     for (int k = 0; k < NUM_GAMES && status == UF_OK; k++) status = check_game(report, h5, &games[k]);
     return status;
 }
 
 UfStatus uf_verify_minatar_traces(const char* path, char** text, bool* passed) {
-    UfReport report = {.passed = true};
-    UfH5 h5;
-    *text = NULL;
-    *passed = false;
-    UF_TRY(uf_h5_open(&h5, path));
-    const UfStatus status = check_file(&report, &h5);
-    uf_h5_close(&h5);
-    return uf_report_finish(&report, status, text, passed);
+    return uf_report_file(path, check_file, text, passed);
 }

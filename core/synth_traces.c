@@ -573,7 +573,7 @@ static UfStatus check_all_greedy(const UfH5* h5, UfReport* report) {
     return status;
 }
 
-static UfStatus check_file(const UfH5* h5, UfReport* report) {
+static UfStatus check_file(UfReport* report, const UfH5* h5) {
     if (!uf_h5_exists(h5, "checkpoint"))
         return UF_FAIL(UF_ERR_FORMAT, "%s: there is no group 'checkpoint' with environments", h5->path);
     UF_TRY(check_members(h5, report, "checkpoint", check_checkpoint));
@@ -584,12 +584,5 @@ static UfStatus check_file(const UfH5* h5, UfReport* report) {
 }
 
 UfStatus uf_verify_synthenv(const char* path, char** text, bool* passed) {
-    UfReport report = {.passed = true};
-    UfH5 h5;
-    *text = NULL;
-    *passed = false;
-    UF_TRY(uf_h5_open(&h5, path));
-    const UfStatus status = check_file(&h5, &report);
-    uf_h5_close(&h5);
-    return uf_report_finish(&report, status, text, passed);
+    return uf_report_file(path, check_file, text, passed);
 }

@@ -255,30 +255,14 @@ done:
     return status;
 }
 
+static const char* name_of(int k) { return names[k]; }
+
 static UfStatus check_file(UfReport* report, const UfH5* h5) {
-    char** groups;
-    int count;
-    UF_TRY(uf_h5_list(h5, "/", &groups, &count));
-    UfStatus status = UF_OK;
-    for (int i = 0; i < count && status == UF_OK; i++) {
-        bool known = false;
-        for (int k = 0; names[k]; k++) known = known || strcmp(groups[i], names[k]) == 0;
-        if (!known)
-            status = UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no classic-control environment that we know",
-                             h5->path, groups[i]);
-    }
-    uf_h5_list_free(groups, count);
+    UfStatus status = uf_check_groups(h5, name_of, "classic-control environment");
     for (int k = 0; names[k] && status == UF_OK; k++) status = check_environment(report, h5, names[k]);
     return status;
 }
 
 UfStatus uf_verify_classic_traces(const char* path, char** text, bool* passed) {
-    UfReport report = {.passed = true};
-    UfH5 h5;
-    *text = NULL;
-    *passed = false;
-    UF_TRY(uf_h5_open(&h5, path));
-    UfStatus status = check_file(&report, &h5);
-    uf_h5_close(&h5);
-    return uf_report_finish(&report, status, text, passed);
+    return uf_report_file(path, check_file, text, passed);
 }

@@ -514,6 +514,35 @@ static UfStatus verify_dynamics(const char* path, const char* device, const char
     return status;
 }
 
+// ---- for the files that check a kind ----
+
+UfStatus uf_report_file(const char* path, UfCheckFile* check, char** text, bool* passed) {
+    UfReport report = {.passed = true};
+    UfH5 h5;
+    *text = NULL;
+    *passed = false;
+    UF_TRY(uf_h5_open(&h5, path));
+    const UfStatus status = check(&report, &h5);
+    uf_h5_close(&h5);
+    return uf_report_finish(&report, status, text, passed);
+}
+
+UfStatus uf_check_groups(const UfH5* h5, UfGroupName* name_of, const char* what) {
+    char** groups;
+    int count;
+    UF_TRY(uf_h5_list(h5, "/", &groups, &count));
+    UfStatus status = UF_OK;
+    for (int i = 0; i < count && status == UF_OK; i++) {
+        bool known = false;
+        for (int k = 0; name_of(k) && !known; k++) known = strcmp(groups[i], name_of(k)) == 0;
+        if (!known)
+            status =
+                UF_FAIL(UF_ERR_FORMAT, "%s: group '%s' is no %s that we know", h5->path, groups[i], what);
+    }
+    uf_h5_list_free(groups, count);
+    return status;
+}
+
 // ---- dispatch ----
 
 static UfStatus read_kind(const char* path, char* kind, size_t bytes) {

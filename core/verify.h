@@ -2,7 +2,7 @@
 #ifndef UF_VERIFY_H
 #define UF_VERIFY_H
 
-#include "core.h"
+#include "h5.h"
 
 // Goes by the file's root attribute `kind`. *report (free with uf_free): one line a checked part and PASS or
 // FAIL at the end. A file that cannot be checked (missing, cut off, unknown kind) is an error, a wrong value
@@ -29,6 +29,13 @@ typedef struct UfReport {
 void uf_report_add(UfReport* report, const char* part, const char* check, double worst, double limit);
 // Hands text and verdict over, or passes `status` on.
 UfStatus uf_report_finish(UfReport* report, UfStatus status, char** text, bool* passed);
+// A kind that is checked by one function: opens the file, calls it, hands text and verdict over.
+typedef UfStatus UfCheckFile(UfReport* report, const UfH5* h5);
+UfStatus uf_report_file(const char* path, UfCheckFile* check, char** text, bool* passed);
+// Refuses a file with a group that is none of those which name_of(0), name_of(1), ... says, to its NULL; what: "a game of
+// MinAtar", say.
+typedef const char* UfGroupName(int index);
+UfStatus uf_check_groups(const UfH5* h5, UfGroupName* name_of, const char* what);
 // *worst = max(*worst, error); a NaN is infinitely bad.
 void uf_keep_worst(double* worst, double error);
 

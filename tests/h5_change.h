@@ -31,6 +31,14 @@ static inline void alter_file(const char* path, const char* dataset, int64_t ind
     H5Fclose(file);
 }
 
+// A copy of a recording in the test's folder, open to be changed. *path is valid until the next one.
+static inline hid_t open_copy(const char* recording, const char** path) {
+    *path = copy_in_folder(recording, "traces.h5");
+    hid_t file = H5Fopen(*path, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_true(file >= 0);
+    return file;
+}
+
 // Replaces a piece of a group's attribute `config`.
 static inline void set_config(const char* path, const char* group, const char* from, const char* to) {
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), object = H5Gopen2(file, group, H5P_DEFAULT);

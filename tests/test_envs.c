@@ -35,13 +35,6 @@ static void test_traces(void** state) {
 }
 
 // Opens a fresh copy of the recorded file for writing.
-static hid_t open_copy(const char** path) {
-    *path = copy_in_folder(TRACES, "traces.h5");
-    hid_t file = H5Fopen(*path, H5F_ACC_RDWR, H5P_DEFAULT);
-    assert_true(file >= 0);
-    return file;
-}
-
 static void test_traces_altered(void** state) {
     (void)state;
     static const struct {
@@ -65,7 +58,7 @@ static void test_traces_altered(void** state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char* path;
-        hid_t file = open_copy(&path);
+        hid_t file = open_copy(TRACES, &path);
         alter(file, cases[i].dataset, cases[i].index, cases[i].change);
         H5Fclose(file);
         char *report, line[256] = "";
@@ -90,26 +83,26 @@ static void test_traces_malformed(void** state) {
     assert_int_equal(uf_verify_classic_traces(in_folder("absent.h5"), &report, &passed), UF_ERR_IO);
     assert_null(report);
 
-    hid_t file = open_copy(&path);
+    hid_t file = open_copy(TRACES, &path);
     H5Ldelete(file, "CartPole-v1/rewards", H5P_DEFAULT);
     H5Fclose(file);
     assert_int_equal(uf_verify_classic_traces(path, &report, &passed), UF_ERR_FORMAT);
     assert_error("CartPole-v1/rewards");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Ldelete(file, "Acrobot-v1", H5P_DEFAULT);
     H5Fclose(file);
     assert_int_equal(uf_verify_classic_traces(path, &report, &passed), UF_ERR_FORMAT);
     assert_error("Acrobot-v1");
 
-    file = open_copy(&path);  // another environment's observations: 3 columns instead of 4
+    file = open_copy(TRACES, &path);  // another environment's observations: 3 columns instead of 4
     H5Ldelete(file, "CartPole-v1/obs", H5P_DEFAULT);
     H5Ocopy(file, "Pendulum-v1/obs", file, "CartPole-v1/obs", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
     assert_int_equal(uf_verify_classic_traces(path, &report, &passed), UF_ERR_FORMAT);
     assert_error("4 expected");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     alter(file, "CartPole-v1/ep_length", 0, 1);
     H5Fclose(file);
     assert_int_equal(uf_verify_classic_traces(path, &report, &passed), UF_ERR_FORMAT);

@@ -930,13 +930,6 @@ static void test_all_traces(void** state) {
     check_traces(path);
 }
 
-static hid_t open_copy(const char** path) {
-    *path = copy_in_folder(TRACES, "traces.h5");
-    hid_t file = H5Fopen(*path, H5F_ACC_RDWR, H5P_DEFAULT);
-    assert_true(file >= 0);
-    return file;
-}
-
 // One number of each game in a copy: the games are checked apart, so that each must say so for itself.
 static void test_altered(void** state) {
     (void)state;
@@ -984,7 +977,7 @@ static void test_altered(void** state) {
         const char* path;
         char* report;
         bool passed;
-        hid_t file = open_copy(&path);
+        hid_t file = open_copy(TRACES, &path);
         for (int g = 0; g < 4; g++)
             alter(file, cases[g][round].dataset, cases[g][round].index, cases[g][round].change);
         H5Fclose(file);
@@ -1012,7 +1005,7 @@ static void test_leftovers_and_dice(void** state) {
     const char* path;
     char* report;
     bool passed;
-    hid_t file = open_copy(&path);
+    hid_t file = open_copy(TRACES, &path);
     alter(file, "asterix/reset/entities", 0, 7);  // none is in use at the start
     alter(file, "asterix/reset/entities", 8, 3);
     H5Fclose(file);
@@ -1020,7 +1013,7 @@ static void test_leftovers_and_dice(void** state) {
     if (!passed) fail_msg("%s", report);
     uf_free(report);
 
-    file = open_copy(&path);  // every ball from the left
+    file = open_copy(TRACES, &path);  // every ball from the left
     int8_t side[40];
     hid_t data = H5Dopen2(file, "breakout/reset/draw_side", H5P_DEFAULT);
     memset(side, 0, sizeof side);
@@ -1074,63 +1067,63 @@ static void test_malformed(void** state) {
     bool passed;
     assert_int_equal(uf_verify_minatar_traces(in_folder("absent.h5"), &report, &passed), UF_ERR_IO);
 
-    hid_t file = open_copy(&path);
+    hid_t file = open_copy(TRACES, &path);
     H5Ldelete(file, "asterix/before/ramp_index", H5P_DEFAULT);
     H5Fclose(file);
     refuse(path, "asterix/before/ramp_index");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Ldelete(file, "freeway", H5P_DEFAULT);
     H5Fclose(file);
     refuse(path, "freeway");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Gclose(H5Gcreate2(file, "seaquest", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT));
     H5Fclose(file);
     refuse(path, "group 'seaquest' is no game of MinAtar that we know");
 
-    file = open_copy(&path);  // another game's observations
+    file = open_copy(TRACES, &path);  // another game's observations
     H5Ldelete(file, "asterix/obs", H5P_DEFAULT);
     H5Ocopy(file, "freeway/obs", file, "asterix/obs", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
     refuse(path, "rows of 400 expected");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     alter(file, "space_invaders/ep_length", 0, 1);
     H5Fclose(file);
     refuse(path, "adds up to");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     alter(file, "space_invaders/ep_length", 0, 1e6);
     H5Fclose(file);
     refuse(path, "1 to 1000 expected");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     alter(file, "breakout/action", 5, 17);
     H5Fclose(file);
     refuse(path, "0 to 2 expected");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     for (int k = 0; k < 8; k++) alter(file, "asterix/draws/order", 8 * 10 + k, 90);  // the first spawn
     H5Fclose(file);
     refuse(path, "'asterix/draws' of step 10 are none that the game could draw");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     alter(file, "freeway/reset/draw_speed", 3, -20);
     H5Fclose(file);
     refuse(path, "'freeway/reset/draw_speed' of reset 0 is none that the game could draw");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     set_number(file, "freeway", "max_steps", 1000);
     H5Fclose(file);
     refuse(path, "attribute 'max_steps' of freeway is 1000; 2500 expected");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     set_number(file, "breakout", "planes", 3);
     H5Fclose(file);
     refuse(path, "attribute 'planes' of breakout is 3; 4 expected");
 
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     set_text(file, "asterix", "actions", "n,l,r,u,d");
     H5Fclose(file);
     refuse(path, "attribute 'actions' of asterix is 'n,l,r,u,d'; 'n,l,u,r,d' expected");

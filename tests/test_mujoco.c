@@ -70,13 +70,6 @@ static void test_all_traces(void** state) {
     check_traces(path);
 }
 
-static hid_t open_copy(const char** path) {
-    *path = copy_in_folder(TRACES, "traces.h5");
-    hid_t file = H5Fopen(*path, H5F_ACC_RDWR, H5P_DEFAULT);
-    assert_true(file >= 0);
-    return file;
-}
-
 static void test_altered(void** state) {
     (void)state;
     static const struct {
@@ -102,7 +95,7 @@ static void test_altered(void** state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char* path;
-        hid_t file = open_copy(&path);
+        hid_t file = open_copy(TRACES, &path);
         alter(file, cases[i].dataset, cases[i].index, cases[i].change);
         H5Fclose(file);
         char *report, line[256] = "", group[64];
@@ -133,24 +126,24 @@ static void expect_refusal(const char* path, const char* piece) {
 static void test_malformed(void** state) {
     (void)state;
     const char* path;
-    hid_t file = open_copy(&path);
+    hid_t file = open_copy(TRACES, &path);
     H5Ldelete(file, "ant/legacy/reward", H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "ant/legacy/reward");
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Ldelete(file, "hopper/legacy", H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "hopper/legacy");
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Lmove(file, "walker2d", file, "swimmer", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "swimmer");
-    file = open_copy(&path);  // another task's: 17 columns for 11
+    file = open_copy(TRACES, &path);  // another task's: 17 columns for 11
     H5Ldelete(file, "hopper/exact/obs", H5P_DEFAULT);
     H5Ocopy(file, "walker2d/exact/obs", file, "hopper/exact/obs", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "2 x 12 x 11 expected");
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Ldelete(file, "hopper/exact/reward", H5P_DEFAULT);
     H5Ocopy(file, "hopper/exact/obs", file, "hopper/exact/reward", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);

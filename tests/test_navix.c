@@ -1297,13 +1297,6 @@ static void test_all_traces(void** state) {
     assert_true(check_traces(path) >= 82 * 4 + 1);
 }
 
-static hid_t open_copy(const char** path) {
-    *path = copy_in_folder(TRACES, "traces.h5");
-    hid_t file = H5Fopen(*path, H5F_ACC_RDWR, H5P_DEFAULT);
-    assert_true(file >= 0);
-    return file;
-}
-
 static void test_altered(void** state) {
     (void)state;
     static const struct {
@@ -1329,7 +1322,7 @@ static void test_altered(void** state) {
         const char* path;
         char name[128], *report;
         bool passed, said = false;
-        hid_t file = open_copy(&path);
+        hid_t file = open_copy(TRACES, &path);
         snprintf(name, sizeof name, "minigrid/%s/%s", cases[i].id, cases[i].dataset);
         alter(file, name, cases[i].index, cases[i].change);
         H5Fclose(file);
@@ -1348,7 +1341,7 @@ static void test_altered_attribute(void** state) {
     const char* path;
     char* report;
     bool passed;
-    hid_t file = open_copy(&path);
+    hid_t file = open_copy(TRACES, &path);
     static const char group[] = "minigrid/MiniGrid-FourRooms-v0", name[] = "default_max_steps";
     const int64_t wrong = 99;
     hid_t space = H5Screate(H5S_SCALAR);
@@ -1395,33 +1388,33 @@ static void test_malformed(void** state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char name[128];
-        hid_t file = open_copy(&path);
+        hid_t file = open_copy(TRACES, &path);
         snprintf(name, sizeof name, "minigrid/%s", cases[i].dataset);
         alter(file, name, cases[i].index, cases[i].change);
         H5Fclose(file);
         expect_refusal(path, cases[i].says);
     }
-    hid_t file = open_copy(&path);
+    hid_t file = open_copy(TRACES, &path);
     H5Ldelete(file, "minigrid/MiniGrid-FourRooms-v0/carrying", H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "MiniGrid-FourRooms-v0/carrying");
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Lmove(file, "minigrid/MiniGrid-FourRooms-v0/mission", file, "minigrid/x", H5P_DEFAULT, H5P_DEFAULT);
     H5Lmove(file, "minigrid/MiniGrid-FourRooms-v0/seed", file, "minigrid/MiniGrid-FourRooms-v0/mission",
             H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "expected texts of a fixed length");
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Lmove(file, "minigrid/MiniGrid-FourRooms-v0", file, "minigrid/MiniGrid-SevenRooms-v0", H5P_DEFAULT,
             H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "unknown gridworld 'MiniGrid-SevenRooms-v0'");
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Lmove(file, "minigrid/MiniGrid-FourRooms-v0", file, "minigrid/MiniGrid-FourRooms-9x9-v0", H5P_DEFAULT,
             H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "is 19 by 19 in the file, and 9 by 9 here");
-    file = open_copy(&path);
+    file = open_copy(TRACES, &path);
     H5Ldelete(file, "minigrid", H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "none of the groups minigrid, navix, tiles and frames");
