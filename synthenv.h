@@ -124,6 +124,68 @@ typedef struct SeHorizon {
 // straight line, rounded towards 0.
 UF_API int64_t se_horizon(const SeHorizon* horizon, int64_t generation);
 
+// ---- agents ----
+//
+// DQN, SAC, PPO, DDPG, TD3 with 64-64 networks, hyperparameters drawn from lists: those of SeConfig.
+
+typedef struct SeConfig SeConfig;  // the hyperparameters of `unifloral synthenv meta --help`
+
+// The same five as those of UfConfig (unifloral.h).
+UF_API UfStatus se_config_create(SeConfig** out);
+UF_API UfStatus se_config_load(SeConfig* config, const char* path);
+UF_API UfStatus se_config_set(SeConfig* config, const char* name, const char* value);
+UF_API UfStatus se_config_json(const SeConfig* config, char** json);  // free with uf_free
+UF_API void se_config_free(SeConfig* config);
+
+// Agents of one algorithm that trained from scratch, each with hyperparameters of its own.
+typedef struct SeAgents SeAgents;
+// num_agents of them, for config's env. env: where they train; NULL: in the real environment itself, for as many steps.
+// Agent i depends on (seed, i) alone.   Nullable: env
+// Errors: UF_ERR_CONFIG (an unknown algorithm, or one of other actions), UF_ERR_ARGUMENT (env is for other sizes),
+// UF_ERR_NONFINITE (rewards of env are not finite; the tensor is named), UF_ERR_MEMORY.
+UF_API UfStatus se_train(SeAgents** out, const SeConfig* config, const SeEnv* env, const char* algorithm,
+                         int num_agents, uint64_t seed);
+// returns (num_agents, num_episodes) of episodes in the real environment, from start states of (seed, agent).
+UF_API UfStatus se_play(SeAgents* agents, int num_episodes, uint64_t seed, double* returns);
+// Actions (rows, A), or (rows) kinds, of agent `index` for obs (rows, O), in the environment's units, at their most
+// probable.   scratch and threads: none; may be called from any thread.   Errors: UF_ERR_MEMORY
+UF_API UfStatus se_act(const SeAgents* agents, int index, int rows, const float* obs, float* action);
+// "lr 0.005  eps_end 0.1": the hyperparameters of agent `index`, which belong to the agents.
+UF_API const char* se_agent_hyperparameters(const SeAgents* agents, int index);
+UF_API void se_agents_free(SeAgents* agents);
+
+// ---- search ----
+
+typedef struct SeSearch SeSearch;
+
+typedef struct SeGeneration {
+    int64_t generation;      // told so far
+    const char* algorithm;   // whose agents were trained
+    int64_t horizon;         // most steps of the episodes that they played
+    double mean, best, std;  // fitness over the candidates whose it is finite
+    double best_ever;
+    int64_t num_nonfinite;  // candidates of the whole search whose fitness was not finite: they ranked last
+    int64_t num_agents;     // trained in this generation by this process
+    int64_t num_steps;      // of the real environment, likewise
+    double seconds;
+} SeGeneration;
+
+// A search at its beginning; nothing is evaluated yet. config is copied.
+// Errors: UF_ERR_CONFIG, UF_ERR_ARGUMENT (no such environment), UF_ERR_UNSUPPORTED (not in this build), UF_ERR_MEMORY.
+UF_API UfStatus se_search_create(SeSearch** out, const SeConfig* config);
+// One generation. Its numbers depend on the configuration alone, not on threads.   Nullable: out
+// Errors: UF_ERR_NONFINITE (no candidate has a fitness).
+UF_API UfStatus se_search_step(SeSearch* search, SeGeneration* out);
+// The evolution strategy inside: mean, sigma, best candidate, parameter vectors as of se_get_params. Belongs to the search.
+UF_API const UfEs* se_search_es(const SeSearch* search);
+// The search's mean as an environment of its own: what the search is for.
+UF_API UfStatus se_search_env(const SeSearch* search, SeEnv** out);
+// Everything that goes on with the search (HDF5; written beside, flushed, renamed), and a search from it, which ends in
+// the bits of one that was never saved.
+UF_API UfStatus se_search_save(const SeSearch* search, const char* path);
+UF_API UfStatus se_search_load(SeSearch** out, const char* path);
+UF_API void se_search_free(SeSearch* search);
+
 #ifdef __cplusplus
 }
 #endif

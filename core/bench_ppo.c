@@ -12,7 +12,7 @@ enum { MIN_WINDOWS = 5, MAX_WINDOWS = 100000 };
 typedef struct Bench {
     const UfPpoBenchOptions* options;
     UfPpo* ppo;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
     double* seconds;  // (windows) of an iteration
 } Bench;
 

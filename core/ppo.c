@@ -18,7 +18,7 @@ struct UfPpo {
     UfBackend* backend;
     UfPpoConfig* configs;  // (P)
     uint64_t* seeds;       // (P)
-    UfPpoSpace space;
+    UfTrainSpace space;
     bool acts;                // only: without room for rollouts, on the host
     int P, T, N, O, A, H, B;  // H outputs of the policy's network, B rows of a minibatch
     int action_items;         // numbers that an action is stored as
@@ -35,9 +35,9 @@ struct UfPpo {
         real* reward;        // (P, N)
         uint8_t *terminated, *truncated;
     } there, here;
-    real* host_action;  // (N, action_items) of one member
-    UfPpoEnvs* moved;   // the environments that the device has
-    bool recorded;      // it has noted an iteration with them
+    real* host_action;   // (N, action_items) of one member
+    UfTrainEnvs* moved;  // the environments that the device has
+    bool recorded;       // it has noted an iteration with them
 
     UfReserved reserved;
     UfSteps steps;
@@ -388,7 +388,7 @@ static UfStatus copy_configs(UfPpo* a, const UfPpoConfig* const* configs) {
     return UF_OK;
 }
 
-static UfStatus check_space(const UfPpoSpace* s) {
+static UfStatus check_space(const UfTrainSpace* s) {
     if (s->obs_dim < 1 || s->action_dim < 1 || (s->discrete && s->action_dim > UF_MAX_KINDS))
         return UF_FAIL(
             UF_ERR_ARGUMENT,
@@ -421,7 +421,7 @@ static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threa
 }
 
 static UfStatus create(UfPpo** out, const UfPpoConfig* const* configs, int population,
-                       const UfPpoSpace* space, int num_threads, bool acts) {
+                       const UfTrainSpace* space, int num_threads, bool acts) {
     UfPpo* a;
     *out = NULL;
     UF_TRY(UF_ALLOC(&a, 1, "agents of PPO"));
@@ -438,7 +438,7 @@ static UfStatus create(UfPpo** out, const UfPpoConfig* const* configs, int popul
 }
 
 UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
-                       const UfPpoSpace* space, int num_threads) {
+                       const UfTrainSpace* space, int num_threads) {
     return create(out, configs, population, space, num_threads, false);
 }
 
@@ -454,7 +454,7 @@ void uf_ppo_free(UfPpo* a) {
 
 int uf_ppo_population(const UfPpo* a) { return a->P; }
 const UfPpoConfig* uf_ppo_config(const UfPpo* a, int member) { return &a->configs[member]; }
-const UfPpoSpace* uf_ppo_space(const UfPpo* a) { return &a->space; }
+const UfTrainSpace* uf_ppo_space(const UfPpo* a) { return &a->space; }
 UfBackend* uf_ppo_backend(UfPpo* a) { return a->backend; }
 const UfSteps* uf_ppo_steps(const UfPpo* a) { return &a->steps; }
 int uf_ppo_minibatch_rows(const UfPpo* a) { return a->B; }
@@ -500,7 +500,7 @@ static void act(UfPpo* a, int t) {
 }
 
 // Where device and host are one, environments read and write the rollout itself.
-static UfStatus step_in_place(UfPpo* a, UfPpoEnvs* envs, int t) {
+static UfStatus step_in_place(UfPpo* a, UfTrainEnvs* envs, int t) {
     const UfSteps* s = &a->steps;
     UF_FOR_MEMBERS(a->backend, p, a->P) {
         const size_t row = ((size_t)p * (size_t)a->T + (size_t)t) * (size_t)a->N;
@@ -529,7 +529,7 @@ static void send_obs(UfPpo* a) {
 }
 
 // Environments on the host: one copy down and three up for all members.
-static UfStatus step_on_host(UfPpo* a, UfPpoEnvs* envs) {
+static UfStatus step_on_host(UfPpo* a, UfTrainEnvs* envs) {
     UfBackend* be = a->backend;
     const size_t step = (size_t)a->P * (size_t)a->N;
     be->download(be, a->here.action, a->there.action, step * (size_t)a->action_items * action_bytes(a));
@@ -545,7 +545,7 @@ static UfStatus step_on_host(UfPpo* a, UfPpoEnvs* envs) {
     return UF_OK;
 }
 
-static UfStatus step(UfPpo* a, UfPpoEnvs* envs, int t) {
+static UfStatus step(UfPpo* a, UfTrainEnvs* envs, int t) {
     UfBackend* be = a->backend;
     const struct Apart* x = &a->there;
     if (!be->apart) return step_in_place(a, envs, t);
@@ -557,7 +557,7 @@ static UfStatus step(UfPpo* a, UfPpoEnvs* envs, int t) {
     return UF_OK;
 }
 
-static UfStatus reset(UfPpo* a, UfPpoEnvs* envs) {
+static UfStatus reset(UfPpo* a, UfTrainEnvs* envs) {
     UfBackend* be = a->backend;
     if (!be->apart) {
         UF_FOR_MEMBERS(be, p, a->P) UF_TRY(envs->ops->reset(envs, p, obs_at(a, p, 0)));
@@ -574,7 +574,7 @@ static UfStatus reset(UfPpo* a, UfPpoEnvs* envs) {
     return UF_OK;
 }
 
-static UfStatus roll_out(UfPpo* a, UfPpoEnvs* envs) {
+static UfStatus roll_out(UfPpo* a, UfTrainEnvs* envs) {
     UfBackend* be = a->backend;
     draw_noise(a);
     for (int t = 0; t < a->T; t++) {
@@ -699,7 +699,7 @@ UfStatus uf_ppo_check(UfPpo* a) {
 }
 
 // What the members that the backend works on do in an iteration, once their rollout has its first observations.
-static UfStatus do_iteration(UfPpo* a, UfPpoEnvs* envs) {
+static UfStatus do_iteration(UfPpo* a, UfTrainEnvs* envs) {
     const UfPpoConfig* c = &a->configs[0];
     UfBackend* be = a->backend;
     const int rows = a->T * a->N;
@@ -715,14 +715,14 @@ static UfStatus do_iteration(UfPpo* a, UfPpoEnvs* envs) {
 }
 
 // The rollout goes on where the last one ended.
-static UfStatus begin_rollout(UfPpo* a, UfPpoEnvs* envs) {
+static UfStatus begin_rollout(UfPpo* a, UfTrainEnvs* envs) {
     UfBackend* be = a->backend;
     if (a->iteration == 0) return reset(a, envs);
     be->ppo_store(be, &a->steps, -1, NULL, NULL, NULL, NULL);
     return UF_OK;
 }
 
-static UfStatus iterate(UfPpo* a, UfPpoEnvs* envs) {
+static UfStatus iterate(UfPpo* a, UfTrainEnvs* envs) {
     UF_TRY(begin_rollout(a, envs));
     UF_TRY(do_iteration(a, envs));
     a->iteration++;
@@ -731,7 +731,7 @@ static UfStatus iterate(UfPpo* a, UfPpoEnvs* envs) {
 
 // Environments of the host move to the device if they can, and an iteration in which no one waits for the host is noted
 // once and repeated. Nothing in it depends on the iteration but by a UfCount.
-static UfStatus iterate_apart(UfPpo* a, UfPpoEnvs* envs) {
+static UfStatus iterate_apart(UfPpo* a, UfTrainEnvs* envs) {
     UfBackend* be = a->backend;
     a->fetched.fresh = false;
     if (a->moved != envs) {
@@ -777,7 +777,7 @@ typedef struct Failure {
 
 typedef struct Round {
     UfPpo* agent;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
     Lane* lanes;        // one a thread
     Failure* failures;  // one a member: the sentence is the thread's
 } Round;
@@ -797,7 +797,7 @@ static void iterate_task(void* context, int p, int thread) {
 }
 
 // Members that are left over when each thread has had as many share the threads.
-static UfStatus iterate_split(UfPpo* a, UfPpoEnvs* envs, Lane* lanes, Failure* failures) {
+static UfStatus iterate_split(UfPpo* a, UfTrainEnvs* envs, Lane* lanes, Failure* failures) {
     const Round r = {a, envs, lanes, failures};
     const int threads = uf_pool_num_threads(a->backend->pool), even = a->P / threads * threads;
     const int64_t updates = updates_of(&a->configs[0]);
@@ -811,7 +811,7 @@ static UfStatus iterate_split(UfPpo* a, UfPpoEnvs* envs, Lane* lanes, Failure* f
     return UF_OK;
 }
 
-UfStatus uf_ppo_iterate(UfPpo* a, UfPpoEnvs* envs) {
+UfStatus uf_ppo_iterate(UfPpo* a, UfTrainEnvs* envs) {
     Lane* lanes = NULL;
     Failure* failures = NULL;
     a->fetched.fresh = false;
@@ -863,7 +863,7 @@ void uf_ppo_clear_metrics(UfPpo* a) {
 // ---- acting ----
 
 struct UfPpoPolicy {
-    UfPpoSpace space;
+    UfTrainSpace space;
     UfMlp mlp;
     real* params;  // one network
 };
@@ -889,7 +889,7 @@ UfStatus uf_ppo_policy_create(UfPpoPolicy** out, UfPpo* a, int member) {
     return UF_OK;
 }
 
-const UfPpoSpace* uf_ppo_policy_space(const UfPpoPolicy* policy) { return &policy->space; }
+const UfTrainSpace* uf_ppo_policy_space(const UfPpoPolicy* policy) { return &policy->space; }
 
 size_t uf_ppo_policy_scratch(const UfPpoPolicy* policy, int n) {
     const UfMlp* m = &policy->mlp;
@@ -1005,7 +1005,7 @@ static UfStatus move_progress(UfPpo* a, const UfH5* h5, bool to_device) {
                       to_device);
 }
 
-static UfStatus write_envs(const UfPpo* a, const UfPpoEnvs* envs, const UfH5* h5) {
+static UfStatus write_envs(const UfPpo* a, const UfTrainEnvs* envs, const UfH5* h5) {
     const size_t bytes = envs->ops->state_bytes(envs);
     char* state;
     UF_TRY(UF_ALLOC(&state, (size_t)a->P * bytes, "states of environments"));
@@ -1032,7 +1032,7 @@ static UfStatus write_configs(const UfPpo* a, const UfH5* h5) {
     return UF_OK;
 }
 
-static UfStatus write_all(UfPpo* a, const UfPpoEnvs* envs, const UfH5* h5) {
+static UfStatus write_all(UfPpo* a, const UfTrainEnvs* envs, const UfH5* h5) {
     UF_TRY(uf_h5_write_string(h5, "/", "kind", "unifloral-ppo"));
     UF_TRY(uf_h5_write_string(h5, "/", "version", uf_version()));
     UF_TRY(uf_h5_write_integer(h5, "/", "population", a->P));
@@ -1049,7 +1049,7 @@ static UfStatus write_all(UfPpo* a, const UfPpoEnvs* envs, const UfH5* h5) {
     return write_envs(a, envs, h5);
 }
 
-UfStatus uf_ppo_save(UfPpo* a, const UfPpoEnvs* envs, const char* path) {
+UfStatus uf_ppo_save(UfPpo* a, const UfTrainEnvs* envs, const char* path) {
     char temporary[1100];
     UfH5 h5;
     if (a->backend->apart) UF_TRY(uf_ppo_check(a));
@@ -1103,7 +1103,7 @@ static UfStatus read_all(UfPpo** out, const UfH5* h5, const UfPpoConfig* device,
     UF_TRY(read_integer(h5, "action_dim", 1, 100000, &A));
     UF_TRY(read_integer(h5, "bytes", 0, 1, &bytes));
     UF_TRY(read_integer(h5, "discrete", 0, 1, &discrete));
-    const UfPpoSpace space = {(int)O, (int)A, bytes == 1, discrete == 1};
+    const UfTrainSpace space = {(int)O, (int)A, bytes == 1, discrete == 1};
     UfPpoConfig** configs;
     UF_TRY(UF_ALLOC(&configs, P, "configurations"));
     UfStatus status = UF_OK;
@@ -1139,7 +1139,7 @@ UfStatus uf_ppo_load(UfPpo** out, const char* path, const UfPpoConfig* device, i
     return status;
 }
 
-UfStatus uf_ppo_load_envs(UfPpo* a, UfPpoEnvs* envs, const char* path) {
+UfStatus uf_ppo_load_envs(UfPpo* a, UfTrainEnvs* envs, const char* path) {
     const size_t bytes = envs->ops->state_bytes(envs);
     char* state;
     UfH5 h5;

@@ -11,6 +11,7 @@
 #include "../kernels.h"
 #include "agent.h"  // UfTensor
 #include "config.h"
+#include "train_envs.h"
 
 typedef struct UfPpoConfig {
 #define UF_GROUP(id, title)
@@ -29,53 +30,17 @@ enum { UF_INIT_LECUN, UF_INIT_ORTHOGONAL };
 extern const UfTable uf_ppo_table;
 UfStatus uf_ppo_config_check(const UfPpoConfig* config);  // rules between fields
 
-// What environments show and take.
-typedef struct UfPpoSpace {
-    int obs_dim, action_dim;  // action_dim: numbers of an action, or kinds of it where they are discrete
-    bool bytes;               // observations are u8, else float
-    bool discrete;
-} UfPpoSpace;
-
-// The environments of all members: num_envs of each. What a call writes is on the host, (N, .) of one member; different
-// members may be stepped from different threads at once.
-typedef struct UfPpoEnvs UfPpoEnvs;
-typedef struct UfPpoEnvsOps {
-    UfStatus (*reset)(UfPpoEnvs*, int member, void* obs);
-    // action (N, A) or (N) kinds as reals. obs: after the step, and where done is 1 the first of a new episode.
-    UfStatus (*step)(UfPpoEnvs*, int member, const real* action, void* obs, real* reward, uint8_t* done);
-    // All there is to know of one member's environments, to go on from: state_bytes of them, the same for all members.
-    size_t (*state_bytes)(const UfPpoEnvs*);
-    UfStatus (*get_state)(const UfPpoEnvs*, int member, void* state);
-    UfStatus (*set_state)(UfPpoEnvs*, int member, const void* state, const char* label);
-    void (*free)(UfPpoEnvs*);
-
-    // Environments that a device has, all at once: arrays of all members side by side, (P, N, .) in the device's memory.
-    // Of reset and step nothing is waited for: failures stick to the backend, and what was recorded may be repeated.
-    // action: (P, N, A) reals, or (P, N) kinds as u8. An episode ended where either byte says so.
-    // move: there they are from now on, in the state they were in; reset, step and set_state are not called any more.
-    // get_states: those of all members.   Nullable, all four alike
-    UfStatus (*move)(UfPpoEnvs*, UfBackend*);
-    UfStatus (*reset_all)(UfPpoEnvs*, void* obs);
-    UfStatus (*step_all)(UfPpoEnvs*, const void* action, void* obs, real* reward, uint8_t* terminated,
-                         uint8_t* truncated);
-    UfStatus (*get_states)(const UfPpoEnvs*, void* states);
-} UfPpoEnvsOps;
-struct UfPpoEnvs {  // the first member of what an implementation keeps
-    const UfPpoEnvsOps* ops;
-    UfPpoSpace space;
-};
-
 typedef struct UfPpo UfPpo;
 
 // Fresh agents. configs: one a member; what ppo.def calls the same must be.
 // Errors: UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_UNSUPPORTED (a device that has not all of the ops).
 UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
-                       const UfPpoSpace* space, int num_threads);
+                       const UfTrainSpace* space, int num_threads);
 // Environments that moved to its device are freed before.
 void uf_ppo_free(UfPpo* ppo);
 int uf_ppo_population(const UfPpo* ppo);
 const UfPpoConfig* uf_ppo_config(const UfPpo* ppo, int member);
-const UfPpoSpace* uf_ppo_space(const UfPpo* ppo);
+const UfTrainSpace* uf_ppo_space(const UfPpo* ppo);
 UfBackend* uf_ppo_backend(UfPpo* ppo);
 
 // ---- training ----
@@ -86,7 +51,7 @@ int64_t uf_ppo_num_iterations(const UfPpo* ppo);  // that the budget has
 // there, the others are stepped on the host: actions come down and observations go up once a step, of all members.
 // Errors: UF_ERR_NONFINITE (a member, an iteration, a loss), and those of the environments. On a device it only begins the
 // iteration; uf_ppo_check, uf_ppo_metrics and uf_ppo_save wait and tell.
-UfStatus uf_ppo_iterate(UfPpo* ppo, UfPpoEnvs* envs);
+UfStatus uf_ppo_iterate(UfPpo* ppo, UfTrainEnvs* envs);
 // Waits for what a device does. Errors: UF_ERR_NONFINITE, UF_ERR_DEVICE.
 UfStatus uf_ppo_check(UfPpo* ppo);
 
@@ -121,7 +86,7 @@ UfStatus uf_ppo_set_tensor(UfPpo* ppo, const UfTensor* tensor, UfTensorKind kind
 // A frozen copy of one member's actor, on the host.
 typedef struct UfPpoPolicy UfPpoPolicy;
 UfStatus uf_ppo_policy_create(UfPpoPolicy** out, UfPpo* ppo, int member);
-const UfPpoSpace* uf_ppo_policy_space(const UfPpoPolicy* policy);
+const UfTrainSpace* uf_ppo_policy_space(const UfPpoPolicy* policy);
 // action (n, A), or (n) kinds, for obs (n, O). noise as of the op ppo_act for n rows; null: the most probable kind, the
 // mean. scratch: uf_ppo_policy_scratch(policy, n) reals. A row's action does not depend on the rows beside it.
 // Nullable: noise
@@ -136,12 +101,12 @@ void uf_ppo_policy_free(UfPpoPolicy* policy);
 // Layout: attributes kind "unifloral-ppo", version, population, iteration, num_updates, metrics_count, obs_dim,
 // action_dim, bytes, discrete; config/<p> (JSON bytes); value|adam_m|adam_v/<tensor> (P, rows, columns); last_obs/<p>
 // (N, O); episode/{length, return} (P, N), episode/sums (P, 3); metrics (P, M); envs (P, state_bytes).
-UfStatus uf_ppo_save(UfPpo* ppo, const UfPpoEnvs* envs, const char* path);
+UfStatus uf_ppo_save(UfPpo* ppo, const UfTrainEnvs* envs, const char* path);
 // to_act: agents that only act, on the host, without room for rollouts.
 // device: where they go on, in place of what the file's configurations say: fields device and precision of it.
 // Nullable: device
 UfStatus uf_ppo_load(UfPpo** out, const char* path, const UfPpoConfig* device, int num_threads, bool to_act);
 // Puts the environments where the checkpoint left them.
-UfStatus uf_ppo_load_envs(UfPpo* ppo, UfPpoEnvs* envs, const char* path);
+UfStatus uf_ppo_load_envs(UfPpo* ppo, UfTrainEnvs* envs, const char* path);
 
 #endif

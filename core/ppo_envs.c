@@ -26,7 +26,7 @@ static uint64_t seed_of(const UfPpoEnvsOptions* o, int member) {
 // ---- gridworlds ----
 
 typedef struct Grids {
-    UfPpoEnvs base;
+    UfTrainEnvs base;
     int population, num_envs;
     char id[UF_STRING_BYTES];
     NxOptions options;
@@ -37,11 +37,11 @@ typedef struct Grids {
     uint8_t* truncated;  // likewise
 } Grids;
 
-static UfStatus grids_reset(UfPpoEnvs* envs, int member, void* obs) {
+static UfStatus grids_reset(UfTrainEnvs* envs, int member, void* obs) {
     return nx_reset(((Grids*)envs)->batches[member], &(NxOutput){.obs = obs});
 }
 
-static UfStatus grids_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward,
+static UfStatus grids_step(UfTrainEnvs* envs, int member, const real* action, void* obs, real* reward,
                            uint8_t* done) {
     const Grids* g = (const Grids*)envs;
     const size_t first = (size_t)member * (size_t)g->num_envs;
@@ -53,15 +53,15 @@ static UfStatus grids_step(UfPpoEnvs* envs, int member, const real* action, void
     return UF_OK;
 }
 
-static size_t grids_state_bytes(const UfPpoEnvs* envs) {
+static size_t grids_state_bytes(const UfTrainEnvs* envs) {
     return nx_save_bytes(((const Grids*)envs)->batches[0]);
 }
 
-static UfStatus grids_get_states(const UfPpoEnvs* envs, void* states) {
+static UfStatus grids_get_states(const UfTrainEnvs* envs, void* states) {
     return nx_save(((const Grids*)envs)->moved, states);
 }
 
-static UfStatus grids_get_state(const UfPpoEnvs* envs, int member, void* state) {
+static UfStatus grids_get_state(const UfTrainEnvs* envs, int member, void* state) {
     const Grids* g = (const Grids*)envs;
     const size_t bytes = grids_state_bytes(envs);
     char* all;
@@ -73,13 +73,13 @@ static UfStatus grids_get_state(const UfPpoEnvs* envs, int member, void* state) 
     return status;
 }
 
-static UfStatus grids_set_state(UfPpoEnvs* envs, int member, const void* state, const char* label) {
+static UfStatus grids_set_state(UfTrainEnvs* envs, int member, const void* state, const char* label) {
     const UfStatus status = nx_restore(((Grids*)envs)->batches[member], state);
     return status == UF_OK ? UF_OK : uf_fail_prefix(status, label);
 }
 
 // An environment's randomness lies in its state, so the states of members make one batch.
-static UfStatus grids_move(UfPpoEnvs* envs, UfBackend* backend) {
+static UfStatus grids_move(UfTrainEnvs* envs, UfBackend* backend) {
     Grids* g = (Grids*)envs;
     const size_t bytes = grids_state_bytes(envs);
     NxBatch* batch = NULL;
@@ -101,17 +101,17 @@ static UfStatus grids_move(UfPpoEnvs* envs, UfBackend* backend) {
     return UF_OK;
 }
 
-static UfStatus grids_reset_all(UfPpoEnvs* envs, void* obs) {
+static UfStatus grids_reset_all(UfTrainEnvs* envs, void* obs) {
     return nx_reset(((Grids*)envs)->moved, &(NxOutput){.obs = obs});
 }
 
-static UfStatus grids_step_all(UfPpoEnvs* envs, const void* action, void* obs, real* reward,
+static UfStatus grids_step_all(UfTrainEnvs* envs, const void* action, void* obs, real* reward,
                                uint8_t* terminated, uint8_t* truncated) {
     const NxOutput out = {.obs = obs, .reward = reward, .terminated = terminated, .truncated = truncated};
     return nx_step(((Grids*)envs)->moved, action, &out);
 }
 
-static void grids_free(UfPpoEnvs* envs) {
+static void grids_free(UfTrainEnvs* envs) {
     Grids* g = (Grids*)envs;
     nx_free(g->moved);
     for (int p = 0; g->batches && p < g->population; p++) nx_free(g->batches[p]);
@@ -121,16 +121,16 @@ static void grids_free(UfPpoEnvs* envs) {
     uf_free(g);
 }
 
-static const UfPpoEnvsOps grids_ops = {.reset = grids_reset,
-                                       .step = grids_step,
-                                       .state_bytes = grids_state_bytes,
-                                       .get_state = grids_get_state,
-                                       .set_state = grids_set_state,
-                                       .free = grids_free,
-                                       .move = grids_move,
-                                       .reset_all = grids_reset_all,
-                                       .step_all = grids_step_all,
-                                       .get_states = grids_get_states};
+static const UfTrainEnvsOps grids_ops = {.reset = grids_reset,
+                                         .step = grids_step,
+                                         .state_bytes = grids_state_bytes,
+                                         .get_state = grids_get_state,
+                                         .set_state = grids_set_state,
+                                         .free = grids_free,
+                                         .move = grids_move,
+                                         .reset_all = grids_reset_all,
+                                         .step_all = grids_step_all,
+                                         .get_states = grids_get_states};
 
 static UfStatus fill_grids(Grids* g, const UfPpoEnvsOptions* o) {
     NxOptions* options = &g->options;
@@ -149,11 +149,12 @@ static UfStatus fill_grids(Grids* g, const UfPpoEnvsOptions* o) {
     for (int p = 0; p < o->population; p++)
         UF_TRY(nx_create(&g->batches[p], o->env, o->num_envs, seed_of(o, p), options));
     const NxShape shape = nx_shape(g->batches[0]);
-    g->base.space = (UfPpoSpace){(int)shape.bytes, NX_NUM_ACTIONS, true, true};
+    g->base.space = (UfTrainSpace){
+        .obs_dim = (int)shape.bytes, .action_dim = NX_NUM_ACTIONS, .bytes = true, .discrete = true};
     return UF_OK;
 }
 
-static UfStatus create_grids(UfPpoEnvs** out, const UfPpoEnvsOptions* o) {
+static UfStatus create_grids(UfTrainEnvs** out, const UfPpoEnvsOptions* o) {
     Grids* g;
     UF_TRY(UF_ALLOC(&g, 1, "gridworlds"));
     g->base.ops = &grids_ops;
@@ -174,7 +175,7 @@ typedef struct Single {
 } Single;
 
 typedef struct Singles {
-    UfPpoEnvs base;
+    UfTrainEnvs base;
     const UfEnvSpec* spec;
     int population, num_envs, numbers;  // numbers of an action
     uint64_t* seeds;
@@ -191,7 +192,7 @@ static void begin(const Singles* s, int member, Single* e, int64_t episode, floa
     uf_env_reset(e->env, s->seeds[member], (uint64_t)episode, obs);
 }
 
-static UfStatus singles_reset(UfPpoEnvs* envs, int member, void* obs) {
+static UfStatus singles_reset(UfTrainEnvs* envs, int member, void* obs) {
     const Singles* s = (const Singles*)envs;
     for (int n = 0; n < s->num_envs; n++)
         begin(s, member, single_at(s, member, n), n, (float*)obs + (size_t)n * (size_t)s->base.space.obs_dim);
@@ -210,7 +211,7 @@ static bool step_single(const Singles* s, Single* e, const float* action, float*
     return terminated || truncated || e->steps == s->spec->max_steps;
 }
 
-static UfStatus singles_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward,
+static UfStatus singles_step(UfTrainEnvs* envs, int member, const real* action, void* obs, real* reward,
                              uint8_t* done) {
     const Singles* s = (const Singles*)envs;
     for (int n = 0; n < s->num_envs; n++) {
@@ -229,12 +230,12 @@ static size_t single_bytes(const Singles* s) {
     return 2 * sizeof(int64_t) + (size_t)s->spec->max_steps * (size_t)s->numbers * sizeof(float);
 }
 
-static size_t singles_state_bytes(const UfPpoEnvs* envs) {
+static size_t singles_state_bytes(const UfTrainEnvs* envs) {
     const Singles* s = (const Singles*)envs;
     return (size_t)s->num_envs * single_bytes(s);
 }
 
-static UfStatus singles_get_state(const UfPpoEnvs* envs, int member, void* state) {
+static UfStatus singles_get_state(const UfTrainEnvs* envs, int member, void* state) {
     const Singles* s = (const Singles*)envs;
     const size_t bytes = single_bytes(s);
     for (int n = 0; n < s->num_envs; n++) {
@@ -248,7 +249,7 @@ static UfStatus singles_get_state(const UfPpoEnvs* envs, int member, void* state
     return UF_OK;
 }
 
-static UfStatus singles_set_state(UfPpoEnvs* envs, int member, const void* state, const char* label) {
+static UfStatus singles_set_state(UfTrainEnvs* envs, int member, const void* state, const char* label) {
     const Singles* s = (const Singles*)envs;
     const size_t bytes = single_bytes(s);
     float *obs, *actions;
@@ -278,7 +279,7 @@ static UfStatus singles_set_state(UfPpoEnvs* envs, int member, const void* state
     return status;
 }
 
-static void singles_free(UfPpoEnvs* envs) {
+static void singles_free(UfTrainEnvs* envs) {
     Singles* s = (Singles*)envs;
     for (size_t i = 0; s->envs && i < (size_t)s->population * (size_t)s->num_envs; i++) {
         uf_env_free(s->envs[i].env);
@@ -289,12 +290,12 @@ static void singles_free(UfPpoEnvs* envs) {
     uf_free(s);
 }
 
-static const UfPpoEnvsOps singles_ops = {.reset = singles_reset,
-                                         .step = singles_step,
-                                         .state_bytes = singles_state_bytes,
-                                         .get_state = singles_get_state,
-                                         .set_state = singles_set_state,
-                                         .free = singles_free};
+static const UfTrainEnvsOps singles_ops = {.reset = singles_reset,
+                                           .step = singles_step,
+                                           .state_bytes = singles_state_bytes,
+                                           .get_state = singles_get_state,
+                                           .set_state = singles_set_state,
+                                           .free = singles_free};
 
 static UfStatus fill_singles(Singles* s, const UfPpoEnvsOptions* o) {
     const size_t actions = (size_t)s->spec->max_steps * (size_t)s->numbers;
@@ -315,13 +316,17 @@ static UfStatus refuse_grid_options(const UfPpoEnvsOptions* o, const char* name)
                    o->config->observation ? "observation" : "max_steps", name);
 }
 
-static UfStatus create_singles(UfPpoEnvs** out, const UfEnvSpec* spec, const UfPpoEnvsOptions* o) {
+static UfStatus create_singles(UfTrainEnvs** out, const UfEnvSpec* spec, const UfPpoEnvsOptions* o) {
     Singles* s;
     UF_TRY(uf_env_available(spec));
     UF_TRY(refuse_grid_options(o, spec->name));
     UF_TRY(UF_ALLOC(&s, 1, "environments"));
     s->base.ops = &singles_ops;
-    s->base.space = (UfPpoSpace){spec->obs_dim, spec->action_dim, false, spec->discrete};
+    s->base.space = (UfTrainSpace){.obs_dim = spec->obs_dim,
+                                   .action_dim = spec->action_dim,
+                                   .discrete = spec->discrete,
+                                   .action_low = spec->action_low,
+                                   .action_high = spec->action_high};
     s->spec = spec;
     s->population = o->population;
     s->num_envs = o->num_envs;
@@ -333,7 +338,7 @@ static UfStatus create_singles(UfPpoEnvs** out, const UfEnvSpec* spec, const UfP
 // ---- synthetic ones ----
 
 typedef struct Synths {
-    UfPpoEnvs base;
+    UfTrainEnvs base;
     SeEnv* env;  // one for all: it has no state
     int num_envs, numbers;
     uint64_t *seeds, *draws;  // (population): draws made so far
@@ -344,7 +349,7 @@ typedef struct Synths {
 
 static size_t synth_row(const Synths* s, int member) { return (size_t)member * (size_t)s->num_envs; }
 
-static UfStatus synths_reset(UfPpoEnvs* envs, int member, void* obs) {
+static UfStatus synths_reset(UfTrainEnvs* envs, int member, void* obs) {
     const Synths* s = (const Synths*)envs;
     const size_t first = synth_row(s, member), O = (size_t)s->base.space.obs_dim, N = (size_t)s->num_envs;
     const SeDraw draw = {.seed = s->seeds[member]};
@@ -355,7 +360,7 @@ static UfStatus synths_reset(UfPpoEnvs* envs, int member, void* obs) {
     return UF_OK;
 }
 
-static UfStatus synths_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward,
+static UfStatus synths_step(UfTrainEnvs* envs, int member, const real* action, void* obs, real* reward,
                             uint8_t* done) {
     const Synths* s = (const Synths*)envs;
     const SeOptions* o = se_options(s->env);
@@ -371,13 +376,13 @@ static UfStatus synths_step(UfPpoEnvs* envs, int member, const real* action, voi
 }
 
 // draws, then steps and observation of each environment
-static size_t synths_state_bytes(const UfPpoEnvs* envs) {
+static size_t synths_state_bytes(const UfTrainEnvs* envs) {
     const Synths* s = (const Synths*)envs;
     return sizeof *s->draws +
            (size_t)s->num_envs * (sizeof *s->steps + (size_t)s->base.space.obs_dim * sizeof *s->obs);
 }
 
-static UfStatus synths_get_state(const UfPpoEnvs* envs, int member, void* state) {
+static UfStatus synths_get_state(const UfTrainEnvs* envs, int member, void* state) {
     const Synths* s = (const Synths*)envs;
     const size_t first = synth_row(s, member), N = (size_t)s->num_envs, O = (size_t)s->base.space.obs_dim;
     char* to = state;
@@ -388,7 +393,7 @@ static UfStatus synths_get_state(const UfPpoEnvs* envs, int member, void* state)
     return UF_OK;
 }
 
-static UfStatus synths_set_state(UfPpoEnvs* envs, int member, const void* state, const char* label) {
+static UfStatus synths_set_state(UfTrainEnvs* envs, int member, const void* state, const char* label) {
     const Synths* s = (const Synths*)envs;
     const size_t first = synth_row(s, member), N = (size_t)s->num_envs, O = (size_t)s->base.space.obs_dim;
     const int most = se_options(s->env)->max_steps;
@@ -409,7 +414,7 @@ static UfStatus synths_set_state(UfPpoEnvs* envs, int member, const void* state,
     return UF_OK;
 }
 
-static void synths_free(UfPpoEnvs* envs) {
+static void synths_free(UfTrainEnvs* envs) {
     Synths* s = (Synths*)envs;
     se_free(s->env);
     uf_free(s->seeds);
@@ -420,19 +425,19 @@ static void synths_free(UfPpoEnvs* envs) {
     uf_free(s);
 }
 
-static const UfPpoEnvsOps synths_ops = {.reset = synths_reset,
-                                        .step = synths_step,
-                                        .state_bytes = synths_state_bytes,
-                                        .get_state = synths_get_state,
-                                        .set_state = synths_set_state,
-                                        .free = synths_free};
+static const UfTrainEnvsOps synths_ops = {.reset = synths_reset,
+                                          .step = synths_step,
+                                          .state_bytes = synths_state_bytes,
+                                          .get_state = synths_get_state,
+                                          .set_state = synths_set_state,
+                                          .free = synths_free};
 
 static UfStatus fill_synths(Synths* s, const UfPpoEnvsOptions* o) {
     UF_TRY(refuse_grid_options(o, o->env));
     UF_TRY(se_read(&s->env, o->env));
     const SeOptions* se = se_options(s->env);
     const size_t rows = (size_t)o->population * (size_t)o->num_envs;
-    s->base.space = (UfPpoSpace){se->obs_dim, se->action_dim, false, se->discrete != 0};
+    s->base.space = (UfTrainSpace){se->obs_dim, se->action_dim, false, se->discrete != 0};
     s->num_envs = o->num_envs;
     s->numbers = se->discrete ? 1 : se->action_dim;
     UF_TRY(UF_ALLOC(&s->seeds, o->population, "seeds"));
@@ -444,7 +449,7 @@ static UfStatus fill_synths(Synths* s, const UfPpoEnvsOptions* o) {
     return UF_OK;
 }
 
-static UfStatus create_synths(UfPpoEnvs** out, const UfPpoEnvsOptions* o) {
+static UfStatus create_synths(UfTrainEnvs** out, const UfPpoEnvsOptions* o) {
     Synths* s;
     UF_TRY(UF_ALLOC(&s, 1, "synthetic environments"));
     s->base.ops = &synths_ops;
@@ -460,7 +465,7 @@ static bool is_synth(const char* name) {
 
 // ---- making ----
 
-UfStatus uf_ppo_envs_create(UfPpoEnvs** out, const UfEnvSpec** spec, const UfPpoEnvsOptions* o) {
+UfStatus uf_ppo_envs_create(UfTrainEnvs** out, const UfEnvSpec** spec, const UfPpoEnvsOptions* o) {
     *out = NULL;
     *spec = NULL;
     if (!o->env[0]) return UF_FAIL(UF_ERR_CONFIG, "env: is empty; name an environment with --env NAME");
@@ -477,6 +482,6 @@ UfStatus uf_ppo_envs_create(UfPpoEnvs** out, const UfEnvSpec** spec, const UfPpo
     return status;
 }
 
-void uf_ppo_envs_free(UfPpoEnvs* envs) {
+void uf_ppo_envs_free(UfTrainEnvs* envs) {
     if (envs) envs->ops->free(envs);
 }

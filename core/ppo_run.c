@@ -21,7 +21,7 @@ enum { EVAL_ROWS = 32 };  // episodes that a task acts for
 
 typedef struct Evaluating {
     const UfPpoPolicy* policy;
-    const UfPpoSpace* space;
+    const UfTrainSpace* space;
     UfEvaluation* out;
     uint64_t seed;
     bool greedy;
@@ -60,7 +60,7 @@ static void act_task(void* context, int task, int thread) {
                e->numbers * sizeof(real));
 }
 
-static UfStatus play(Evaluating* e, UfPpoEnvs* envs, UfPool* pool) {
+static UfStatus play(Evaluating* e, UfTrainEnvs* envs, UfPool* pool) {
     UF_TRY(envs->ops->reset(envs, 0, e->obs));
     for (e->running = e->n; e->running > 0; e->step++) {
         int still = 0;
@@ -96,7 +96,7 @@ static UfStatus reserve_evaluation(Evaluating* e, UfPool* pool) {
     return UF_OK;
 }
 
-static UfStatus same_space(const UfPpoSpace* a, const UfPpoSpace* b, const char* env) {
+static UfStatus same_space(const UfTrainSpace* a, const UfTrainSpace* b, const char* env) {
     if (a->obs_dim == b->obs_dim && a->action_dim == b->action_dim && a->bytes == b->bytes &&
         a->discrete == b->discrete)
         return UF_OK;
@@ -112,11 +112,11 @@ UfStatus uf_ppo_evaluate_policy(UfEvaluation* out, const UfPpoPolicy* policy, co
                                 UfPool* pool) {
     const double start = uf_now();
     const UfEnvSpec* spec;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
     const UfPpoEnvsOptions options = {env, config, num_episodes, &seed, 1, UF_PPO_EVALUATION};
     *out = (UfEvaluation){.num_episodes = num_episodes};
     UF_TRY(uf_ppo_envs_create(&envs, &spec, &options));
-    const UfPpoSpace* space = uf_ppo_policy_space(policy);
+    const UfTrainSpace* space = uf_ppo_policy_space(policy);
     Evaluating e = {.policy = policy,
                     .space = space,
                     .out = out,
@@ -145,7 +145,7 @@ typedef struct Run {
     UfPpoConfig config;
     UfRunFolder folder;
     UfPpo* ppo;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
     const UfEnvSpec* spec;                                       // NULL: a gridworld, a synthetic one
     UfPool* pool;                                                // of evaluations
     int64_t first_iteration, logged_iteration, saved_iteration;  // saved -1: none yet
@@ -579,7 +579,7 @@ UfStatus uf_ppo_run_eval(const UfPpoEvalOptions* o, UfEvaluation** evaluations, 
 // The policy's environment goes beside the one that is drawn, by the same actions.
 typedef struct Player {
     Evaluating e;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
 } Player;
 
 static UfStatus choose(void* user, uint8_t* action) {
@@ -594,7 +594,7 @@ static UfStatus choose(void* user, uint8_t* action) {
 
 static UfStatus draw_episode(const UfPpoRenderOptions* o, UfPpo* ppo, const UfPpoPolicy* policy,
                              const char* env, NxRender* out) {
-    const UfPpoSpace* space = uf_ppo_policy_space(policy);
+    const UfTrainSpace* space = uf_ppo_policy_space(policy);
     const UfPpoConfig* config = uf_ppo_config(ppo, 0);
     const UfEnvSpec* spec;
     const UfPpoEnvsOptions options = {env, config, 1, &o->seed, 1, UF_PPO_EVALUATION};
@@ -661,7 +661,7 @@ UfStatus uf_ppo_info(const char* name, char** text) {
     *text = NULL;
     UF_TRY(checkpoint_path(name, path, sizeof path));
     UF_TRY(uf_ppo_load(&ppo, path, NULL, 1, true));
-    const UfPpoSpace* space = uf_ppo_space(ppo);
+    const UfTrainSpace* space = uf_ppo_space(ppo);
     uf_text_add(&out, "%-14s %s\n%-14s PPO, %d member%s\n", "file", path, "checkpoint",
                 uf_ppo_population(ppo), uf_ppo_population(ppo) == 1 ? "" : "s");
     uf_text_add(&out, "%-14s %" PRId64 "\n%-14s %d%s\n%-14s %d %s\n", "iteration", uf_ppo_iteration(ppo),

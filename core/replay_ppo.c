@@ -18,7 +18,7 @@ typedef struct Replay {
     UfH5 h5;
     const char *group, *device, *precision;  // Nullable: precision
     UfPpoConfig* config;
-    UfPpoSpace space;
+    UfTrainSpace space;
     UfPpo* ppo;
     int T, N;
     int64_t num_updates, rows;  // minibatches, rows of each

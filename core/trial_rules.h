@@ -18,6 +18,14 @@ typedef enum UfTrialRule {
     UF_TRIAL_RUNNING,  // rewards of all num_steps, ended or not
 } UfTrialRule;
 
+// What the first outputs of a network are, and of which actions. Where actions are kinds: logits, whatever is said here.
+typedef enum UfTrialPolicy {
+    UF_TRIAL_GAUSSIAN,  // A means with a free log-std, of actions in [-1, 1]; clipped, then scaled to the bounds
+    UF_TRIAL_IN_UNITS,  // the same of actions in the environment's own units, clipped at the bounds
+    UF_TRIAL_TANH,      // A numbers whose tanh is the action, then scaled; nothing is sampled
+    UF_TRIAL_SQUASHED,  // A means, A log-stds, clipped to -20 to 2, of a Gaussian whose tanh is the action, then scaled
+} UfTrialPolicy;
+
 typedef struct UfTrial {  // one environment of one policy
     double sum;           // of returns that count; NaN: the policy answered with a number that is none
     int64_t count;        // how many returns that are

@@ -11,12 +11,13 @@
 typedef struct UfTrialOptions {
     UfBackend* backend;  // plays built-in environments, where it can; uf_trials_apart.   Nullable
     const UfEnvSpec* spec;
-    const UfCloneNet* net;  // observation -> logits of kinds, or means of a Gaussian with a free log-std
+    const UfCloneNet* net;  // observation -> what `policy` says; trial_rules.h
     int first_obs;  // the column of inputs where this task's begin; others are 0. Its outputs are the first of all
     int num_envs;       // E
     int64_t num_steps;  // T, of each environment
     int num_keys;
     UfTrialRule rule;
+    UfTrialPolicy policy;
     bool greedy;  // the likeliest kind, the mean; else sampled, and clipped to [-1, 1]
     bool
         grid;  // episodes of environment e start at place e of an even grid over the first number of the state

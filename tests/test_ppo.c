@@ -26,7 +26,7 @@ static UfPpoConfig* config_of(const char* const* settings) {
 
 typedef struct Training {
     UfPpo* ppo;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
 } Training;
 
 static void free_training(Training* t) {
@@ -34,10 +34,10 @@ static void free_training(Training* t) {
     uf_ppo_free(t->ppo);
 }
 
-static UfPpoEnvs* envs_of(const UfPpoConfig* const* configs, int P) {
+static UfTrainEnvs* envs_of(const UfPpoConfig* const* configs, int P) {
     int64_t seeds[MAX_P];
     const UfEnvSpec* spec;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
     for (int p = 0; p < P; p++) seeds[p] = configs[p]->seed;
     const UfPpoEnvsOptions options = {configs[0]->env, configs[0], (int)configs[0]->num_envs,
                                       seeds,           P,          UF_PPO_TRAINING};
@@ -252,16 +252,16 @@ static void test_initial_values(void** state) {
 // Two actions, one of which is paid; the end of an episode is drawn from its length. What is not finite, and failures,
 // come when asked for.
 typedef struct Bandit {
-    UfPpoEnvs base;
+    UfTrainEnvs base;
     int steps, nan_at, fail_at, failing_member;
 } Bandit;
 
-static UfStatus bandit_reset(UfPpoEnvs* envs, int member, void* obs) {
+static UfStatus bandit_reset(UfTrainEnvs* envs, int member, void* obs) {
     (void)member;
     memset(obs, 0, 2 * 8 * sizeof(real));
     return envs->space.obs_dim == 2 ? UF_OK : UF_ERR_ARGUMENT;
 }
-static UfStatus bandit_step(UfPpoEnvs* envs, int member, const real* action, void* obs, real* reward,
+static UfStatus bandit_step(UfTrainEnvs* envs, int member, const real* action, void* obs, real* reward,
                             uint8_t* done) {
     Bandit* b = (Bandit*)envs;
     b->steps += member == b->failing_member;
@@ -274,7 +274,7 @@ static UfStatus bandit_step(UfPpoEnvs* envs, int member, const real* action, voi
         return UF_FAIL(UF_ERR_DEVICE, "the lever of member %d broke", member);
     return UF_OK;
 }
-static const UfPpoEnvsOps bandit_ops = {.reset = bandit_reset, .step = bandit_step};
+static const UfTrainEnvsOps bandit_ops = {.reset = bandit_reset, .step = bandit_step};
 
 static void test_failures(void** state) {
     (void)state;
@@ -447,10 +447,14 @@ static void test_refused(void** state) {
     const UfPpoConfig* both[] = {a, b};
     UfPpo* ppo;
     b->num_envs = 6;
-    assert_int_equal(uf_ppo_create(&ppo, both, 2, &(UfPpoSpace){4, 2, false, true}, 1), UF_ERR_CONFIG);
+    assert_int_equal(
+        uf_ppo_create(&ppo, both, 2, &(UfTrainSpace){.obs_dim = 4, .action_dim = 2, .discrete = true}, 1),
+        UF_ERR_CONFIG);
     assert_error("num_envs is 3 in one member and 6 in another");
     assert_null(ppo);
-    assert_int_equal(uf_ppo_create(&ppo, both, 1, &(UfPpoSpace){4, 65, false, true}, 1), UF_ERR_ARGUMENT);
+    assert_int_equal(
+        uf_ppo_create(&ppo, both, 1, &(UfTrainSpace){.obs_dim = 4, .action_dim = 65, .discrete = true}, 1),
+        UF_ERR_ARGUMENT);
     assert_error("at most 64 kinds");
     uf_free(a);
     uf_free(b);
@@ -465,7 +469,7 @@ static void test_refused(void** state) {
     for (size_t i = 0; i < sizeof envs / sizeof *envs; i++) {
         UfPpoConfig* config = CONFIG("env", envs[i].env, envs[i].name, envs[i].value);
         const UfEnvSpec* spec;
-        UfPpoEnvs* made;
+        UfTrainEnvs* made;
         const int64_t seed = 0;
         const UfPpoEnvsOptions options = {config->env, config, 2, &seed, 1, UF_PPO_TRAINING};
         assert_int_not_equal(uf_ppo_envs_create(&made, &spec, &options), UF_OK);

@@ -844,7 +844,7 @@ static void test_ppo_envs(void** state) {
     (void)state;
     enum { N = 5, P = 2 };
     UfPpoConfig* config;
-    UfPpoEnvs *envs, *again;
+    UfTrainEnvs *envs, *again;
     const UfEnvSpec* spec;
     const int64_t seeds[P] = {3, 4};
     float obs[2][N * 2], reward[2][N];
@@ -1040,7 +1040,7 @@ static UfStatus write_and_play(const Needs* x) {
 }
 
 static UfStatus many_of_it(const Needs* x) {
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
     const UfEnvSpec* spec;
     const int64_t seed = 0;
     const UfPpoEnvsOptions options = {x->path, x->config, 3, &seed, 1, UF_PPO_TRAINING};

@@ -76,7 +76,7 @@ static void use(UfPpoConfig* c, const char* device, const char* precision) {
 
 typedef struct Training {
     UfPpo* ppo;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
 } Training;
 
 static void free_training(Training* t) {
@@ -84,10 +84,10 @@ static void free_training(Training* t) {
     uf_ppo_free(t->ppo);
 }
 
-static UfPpoEnvs* envs_of(const UfPpoConfig* const* configs, int P) {
+static UfTrainEnvs* envs_of(const UfPpoConfig* const* configs, int P) {
     int64_t seeds[MAX_P];
     const UfEnvSpec* spec;
-    UfPpoEnvs* envs;
+    UfTrainEnvs* envs;
     for (int p = 0; p < P; p++) seeds[p] = configs[p]->seed;
     const UfPpoEnvsOptions options = {configs[0]->env, configs[0], (int)configs[0]->num_envs,
                                       seeds,           P,          UF_PPO_TRAINING};
