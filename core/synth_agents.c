@@ -11,6 +11,7 @@
 
 #include "off_policy.h"
 #include "ppo.h"
+#include "search.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
 
@@ -59,7 +60,7 @@ static const struct List {
     unsigned used_by;             // USED_BY of algorithms
 } lists[] = {
 #define LIST(name, low, high, open, whole, inert, used_by) \
-    {#name, offsetof(SeConfig, name), offsetof(SeHyper, name), low, high, open, whole, inert, used_by}
+    { #name, offsetof(SeConfig, name), offsetof(SeHyper, name), low, high, open, whole, inert, used_by }
     LIST(lr, 0, 1e3, true, false, false, ALL),
     LIST(gamma, 0, 1, false, false, true, ALL),
     LIST(tau, 0, 1, false, false, true, USED_BY(SE_SAC) | CONTINUOUS),
@@ -77,13 +78,11 @@ static const struct List {
 };
 enum { NUM_LISTS = sizeof lists / sizeof lists[0] };
 
-static const char* list_text(const SeConfig* c, const struct List* list) {
-    return (const char*)c + list->at;
-}
+static const char* list_text(const SeConfig* c, const struct List* list) { return (const char*)c + list->at; }
 
 static UfStatus refuse_list(const struct List* list, const char* key, const char* text) {
-    return UF_FAIL(UF_ERR_CONFIG, "%s '%s': expected up to %d %s from %g%s to %g with commas between", key, text,
-                   MAX_CHOICES, list->whole ? "whole numbers" : "numbers", list->low,
+    return UF_FAIL(UF_ERR_CONFIG, "%s '%s': expected up to %d %s from %g%s to %g with commas between", key,
+                   text, MAX_CHOICES, list->whole ? "whole numbers" : "numbers", list->low,
                    list->low_open ? " (itself not)" : "", list->high);
 }
 
@@ -93,8 +92,8 @@ static UfStatus parse_list(Choices* out, const struct List* list, const char* ke
     for (;;) {
         char* end;
         const double x = strtod(at, &end);
-        const bool fits = end > at && x >= list->low && x <= list->high && !(list->low_open && x == list->low) &&
-                          !(list->whole && x != floor(x));
+        const bool fits = end > at && x >= list->low && x <= list->high &&
+                          !(list->low_open && x == list->low) && !(list->whole && x != floor(x));
         if (!fits || out->count == MAX_CHOICES) return refuse_list(list, key, text);
         out->values[out->count++] = x;
         while (*end == ' ') end++;
@@ -115,10 +114,11 @@ static UfStatus choices_of(Choices* out, const SeConfig* c, const struct List* l
     for (int i = 0; i < out->count; i++)
         if (out->values[i] < 0.01) out->values[kept++] = out->values[i];
     if (!kept)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "lr '%s': PPO with continuous actions takes the rates below 0.01 (ppo_lr is auto), and there "
-                       "is none; set ppo_lr",
-                       c->lr);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "lr '%s': PPO with continuous actions takes the rates below 0.01 (ppo_lr is auto), and there "
+            "is none; set ppo_lr",
+            c->lr);
     out->count = kept;
     return UF_OK;
 }
@@ -163,11 +163,12 @@ static UfStatus add_algorithm(SeAlgorithms* out, const char* key, const char* na
            (strlen(se_algorithm_names[a]) != length || strncmp(se_algorithm_names[a], name, length) != 0))
         a++;
     if (a == SE_NUM_ALGORITHMS)
-        return UF_FAIL(UF_ERR_CONFIG, "%s: there is no algorithm '%.*s'; expected ppo, sac, dqn, ddpg or td3", key,
-                       (int)(length > 64 ? 64 : length), name);
+        return UF_FAIL(UF_ERR_CONFIG, "%s: there is no algorithm '%.*s'; expected ppo, sac, dqn, ddpg or td3",
+                       key, (int)(length > 64 ? 64 : length), name);
     if (!se_algorithm_fits((SeAlgorithm)a, discrete))
-        return UF_FAIL(UF_ERR_CONFIG, "%s: %s is for %s actions; expected %s here", key, se_algorithm_names[a],
-                       discrete ? "continuous" : "discrete", discrete ? "ppo, sac or dqn" : "ppo, sac, ddpg or td3");
+        return UF_FAIL(UF_ERR_CONFIG, "%s: %s is for %s actions; expected %s here", key,
+                       se_algorithm_names[a], discrete ? "continuous" : "discrete",
+                       discrete ? "ppo, sac or dqn" : "ppo, sac, ddpg or td3");
     for (int i = 0; i < out->count; i++)
         if (out->list[i] == (SeAlgorithm)a)
             return UF_FAIL(UF_ERR_CONFIG, "%s: %s is there twice", key, se_algorithm_names[a]);
@@ -198,21 +199,22 @@ static UfStatus check_sizes(const SeConfig* c, const SeAlgorithms* used) {
     for (int i = 0; i < used->count; i++) {
         if (used->list[i] != SE_PPO) continue;
         if (c->num_steps < rollout)
-            return UF_FAIL(UF_ERR_CONFIG,
-                           "num_steps %lld is less than one rollout of PPO, ppo_num_envs %lld times ppo_num_steps "
-                           "%lld; raise it or shorten the rollout",
-                           (long long)c->num_steps, (long long)c->ppo_num_envs, (long long)c->ppo_num_steps);
+            return UF_FAIL(
+                UF_ERR_CONFIG,
+                "num_steps %lld is less than one rollout of PPO, ppo_num_envs %lld times ppo_num_steps "
+                "%lld; raise it or shorten the rollout",
+                (long long)c->num_steps, (long long)c->ppo_num_envs, (long long)c->ppo_num_steps);
         if (rollout % c->ppo_num_minibatches)
-            return UF_FAIL(UF_ERR_CONFIG,
-                           "ppo_num_minibatches %lld does not divide the %lld rows of a rollout (ppo_num_envs times "
-                           "ppo_num_steps); expected equal parts",
-                           (long long)c->ppo_num_minibatches, (long long)rollout);
+            return UF_FAIL(
+                UF_ERR_CONFIG,
+                "ppo_num_minibatches %lld does not divide the %lld rows of a rollout (ppo_num_envs times "
+                "ppo_num_steps); expected equal parts",
+                (long long)c->ppo_num_minibatches, (long long)rollout);
     }
     for (int i = 0; i < used->count; i++)
         if (used->list[i] != SE_PPO && c->warm_up >= c->num_steps)
-            return UF_FAIL(UF_ERR_CONFIG,
-                           "warm_up %lld: %s would never learn in num_steps %lld; lower it", (long long)c->warm_up,
-                           se_algorithm_names[used->list[i]], (long long)c->num_steps);
+            return UF_FAIL(UF_ERR_CONFIG, "warm_up %lld: %s would never learn in num_steps %lld; lower it",
+                           (long long)c->warm_up, se_algorithm_names[used->list[i]], (long long)c->num_steps);
     return UF_OK;
 }
 
@@ -240,9 +242,10 @@ UfStatus se_config_check(const SeConfig* c) {
         UF_TRY(choices_of(&choices, c, &lists[0], i < used.count ? used.list[i] : rated.list[i - used.count],
                           spec->discrete));
     if ((c->horizon_init == 0) != (c->horizon_end == 0))
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "horizon_init is %lld and horizon_end %lld; set both, or neither for the environment's own limit",
-                       (long long)c->horizon_init, (long long)c->horizon_end);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "horizon_init is %lld and horizon_end %lld; set both, or neither for the environment's own limit",
+            (long long)c->horizon_init, (long long)c->horizon_end);
     return UF_OK;
 }
 
@@ -384,7 +387,9 @@ static UfOffPolicyConfig off_policy_config(const SeConfig* c, SeAlgorithm algori
                                .batch_size = sac ? c->sac_batch_size : c->batch_size,
                                .buffer_size = algorithm == SE_TD3 ? c->td3_buffer_size : c->buffer_size,
                                .warm_up = c->warm_up,
-                               .updates = sac ? c->sac_updates : continuous ? c->ddpg_updates : 1,
+                               .updates = sac          ? c->sac_updates
+                                          : continuous ? c->ddpg_updates
+                                                       : 1,
                                .target_interval = c->target_interval,
                                .policy_delay = c->policy_delay,
                                .max_grad_norm = sac ? 0 : c->max_grad_norm,
@@ -448,8 +453,8 @@ void se_policy_shape(SePolicies* out, const SeConfig* c, SeAlgorithm algorithm, 
                                   : algorithm == SE_SAC ? UF_TRIAL_SQUASHED
                                                         : UF_TRIAL_TANH,
                         .greedy = algorithm != SE_PPO && algorithm != SE_SAC};
-    out->net = uf_clone_net(NULL, spec->obs_dim, (int)c->layer_width, (int)c->num_layers, outputs, c->activation,
-                            false, log_std);
+    out->net = uf_clone_net(NULL, spec->obs_dim, (int)c->layer_width, (int)c->num_layers, outputs,
+                            c->activation, false, log_std);
 }
 
 // Agents that train at once, for the sake of memory; what they come to does not depend on it.
@@ -487,13 +492,12 @@ struct SeAgents {
     bool bandit;
     int count;
     SePolicies policies;
-    SeHyper* hypers;                            // (count)
+    SeHyper* hypers;                          // (count)
     char (*descriptions)[DESCRIPTION_BYTES];  // (count)
 };
 
 static uint64_t agent_key(uint64_t seed, int purpose, int agent) {
-    const UfPhilox w = uf_philox(seed, UF_STREAM_SYNTH_AGENT, (uint64_t)agent, (uint64_t)purpose);
-    return (uint64_t)w.v[0] << 32 | w.v[1];
+    return uf_search_seed(UF_STREAM_SYNTH_AGENT, (int64_t)seed, purpose, agent, 0);
 }
 
 // Rewards at contexts and random actions; sums overflow where weights are large.
@@ -525,9 +529,10 @@ static UfStatus check_rewards(const SeEnv* env, uint64_t seed) {
     if (status != UF_OK || !bad) return status;
     char tensor[64];
     const float most = se_largest_weight(env, tensor, sizeof tensor);
-    return UF_FAIL(UF_ERR_NONFINITE,
-                   "synthetic environment: %d of %d rewards are not finite; its largest weight is %g, in tensor '%s'",
-                   bad, PROBES, (double)most, tensor);
+    return UF_FAIL(
+        UF_ERR_NONFINITE,
+        "synthetic environment: %d of %d rewards are not finite; its largest weight is %g, in tensor '%s'",
+        bad, PROBES, (double)most, tensor);
 }
 
 static UfStatus allocate_agents(SeAgents* a) {
@@ -535,7 +540,8 @@ static UfStatus allocate_agents(SeAgents* a) {
     return UF_ALLOC(&a->descriptions, a->count, "agents");
 }
 
-static UfStatus train_agents(SeAgents* a, const SeEnv* env, uint64_t seed, const volatile sig_atomic_t* stop) {
+static UfStatus train_agents(SeAgents* a, const SeEnv* env, uint64_t seed,
+                             const volatile sig_atomic_t* stop) {
     uint64_t* seeds;
     const SeEnv** envs = NULL;
     UF_TRY(UF_ALLOC(&seeds, a->count, "seeds"));
@@ -640,11 +646,12 @@ UfStatus se_play_policies(const SePolicies* policies, const UfEnvSpec* spec, con
 UfStatus se_play(SeAgents* a, int num_episodes, uint64_t seed, double* returns) {
     uint64_t* keys;
     if (num_episodes < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "agents: %d episodes are asked for; expected at least 1", num_episodes);
+        return UF_FAIL(UF_ERR_ARGUMENT, "agents: %d episodes are asked for; expected at least 1",
+                       num_episodes);
     UF_TRY(UF_ALLOC(&keys, a->count, "keys"));
     for (int i = 0; i < a->count; i++) keys[i] = agent_key(seed, KEY_PLAY, i);
-    const UfStatus status = se_play_policies(&a->policies, a->spec, keys, num_episodes,
-                                             (int)a->config.num_threads, returns);
+    const UfStatus status =
+        se_play_policies(&a->policies, a->spec, keys, num_episodes, (int)a->config.num_threads, returns);
     uf_free(keys);
     return status;
 }
@@ -659,8 +666,8 @@ UfStatus se_act(const SeAgents* a, int index, int rows, const float* obs, float*
     if (status == UF_OK) {
         uf_clone_forward_host(net, params, out, obs, rows, scratch);
         for (size_t b = 0; b < (size_t)rows; b++)
-            uf_trial_act(a->policies.policy, a->spec->discrete, a->spec->action_dim, a->spec->action_low,
-                         a->spec->action_high, out + b * H, params + net->mlp.log_std, NULL, action + b * items);
+            uf_trial_act(a->spec->discrete, a->spec->action_dim, a->spec->action_low, a->spec->action_high,
+                         out + b * H, params + net->mlp.log_std, NULL, action + b * items);
     }
     uf_free(out);
     uf_free(scratch);

@@ -22,6 +22,9 @@ struct SeConfig {
 #include "../synthenv.def"
 };
 
+// Indices into the choices of the enums.
+enum { SE_MODE_BANDIT, SE_MODE_MDP };
+
 extern const UfTable se_table;
 // Rules between fields, lists, and of the environment.
 UfStatus se_config_check(const SeConfig* config);
