@@ -666,8 +666,9 @@ UfStatus se_act(const SeAgents* a, int index, int rows, const float* obs, float*
     if (status == UF_OK) {
         uf_clone_forward_host(net, params, out, obs, rows, scratch);
         for (size_t b = 0; b < (size_t)rows; b++)
-            uf_trial_act(a->spec->discrete, a->spec->action_dim, a->spec->action_low, a->spec->action_high,
-                         out + b * H, params + net->mlp.log_std, NULL, action + b * items);
+            uf_trial_act(a->policies.policy, a->spec->discrete, a->spec->action_dim, a->spec->action_low,
+                         a->spec->action_high, out + b * H, params + net->mlp.log_std, NULL,
+                         action + b * items);
     }
     uf_free(out);
     uf_free(scratch);

@@ -31,8 +31,8 @@ struct SeSearch {
     UfPool* pool;
     SePolicies shapes[SE_NUM_ALGORITHMS];  // of each algorithm's policies, without parameters
     UfTrials* trials[SE_NUM_ALGORITHMS];
-    SeEnv** envs;                         // (chunk)
-    const SeEnv** env_of;                 // (chunk, R), agent by agent as all below
+    SeEnv** envs;          // (chunk)
+    const SeEnv** env_of;  // (chunk, R), agent by agent as all below
     SeHyper* hypers;
     uint64_t* seeds;
     UfTrial* episodes;  // (chunk, R, E)
@@ -138,7 +138,7 @@ static UfStatus build(SeSearch* s) {
     s->options.width = (int)c->width;
     if (c->mode == SE_MODE_MDP) s->options.max_steps = (int)c->max_steps;
     s->R = (int)c->rollouts;
-    s->limit = c->horizon_init == 0              ? s->spec->max_steps
+    s->limit = c->horizon_init == 0               ? s->spec->max_steps
                : c->horizon_init > c->horizon_end ? c->horizon_init
                                                   : c->horizon_end;
     UF_TRY(create_strategy(s));
@@ -230,8 +230,7 @@ static UfStatus rate_chunk(SeSearch* s, const float* x, int count, double* fitne
                                  .num_threads = uf_pool_num_threads(s->pool),
                                  .stop = stop};
     UF_TRY(se_train_policies(&policies, &training));
-    const UfStatus status =
-        uf_trials_play(s->trials[a], policies.params, policies.count, s->episodes, NULL);
+    const UfStatus status = uf_trials_play(s->trials[a], policies.params, policies.count, s->episodes, NULL);
     se_policies_free(&policies);
     UF_TRY(status);
     s->num_agents += count * s->R;
@@ -270,7 +269,8 @@ static UfStatus rate_share(SeSearch* s, const volatile sig_atomic_t* stop) {
     return UF_OK;
 }
 
-UfStatus se_search_step_until(SeSearch* s, SeGeneration* out, const volatile sig_atomic_t* stop, bool* stopped) {
+UfStatus se_search_step_until(SeSearch* s, SeGeneration* out, const volatile sig_atomic_t* stop,
+                              bool* stopped) {
     const double start = uf_now();
     const int64_t g = uf_es_generation(s->es);
     bool ended = false;
@@ -318,7 +318,7 @@ UfStatus se_search_env(const SeSearch* s, SeEnv** out) {
 
 // What agents [first, end) of one algorithm earn in the mean: returns[i] is agent i's mean.
 static UfStatus measure_share(const SeSearch* s, const SeEnv* env, SeAlgorithm a, int first, int end,
-                              double* returns) {
+                              double* returns, const volatile sig_atomic_t* stop) {
     const int64_t g = uf_es_generation(s->es);
     const int n = end - first, E = (int)s->c.eval_episodes;
     SePolicies policies = {0};
@@ -346,7 +346,8 @@ static UfStatus measure_share(const SeSearch* s, const SeEnv* env, SeAlgorithm a
                                  .hypers = hypers,
                                  .seeds = seeds,
                                  .envs = envs,
-                                 .num_threads = threads};
+                                 .num_threads = threads,
+                                 .stop = stop};
     if (status == UF_OK) status = se_train_policies(&policies, &training);
     if (status == UF_OK) status = se_play_policies(&policies, s->spec, seeds + n, E, threads, episodes);
     for (int i = 0; i < n && status == UF_OK; i++)
@@ -359,15 +360,21 @@ static UfStatus measure_share(const SeSearch* s, const SeEnv* env, SeAlgorithm a
     return status;
 }
 
-UfStatus se_search_measure(SeSearch* s, SeAlgorithm algorithm, int num_agents, double* returns) {
+UfStatus se_search_measure(SeSearch* s, SeAlgorithm algorithm, int num_agents, double* returns,
+                           const volatile sig_atomic_t* stop, bool* stopped) {
     int64_t first, end;
+    double any;
     SeEnv* env;
     memset(returns, 0, (size_t)num_agents * sizeof *returns);
     uf_rank_share(s->ranks, num_agents, &first, &end);
     UF_TRY(se_search_env(s, &env));
-    const UfStatus status = measure_share(s, env, algorithm, (int)first, (int)end, returns);
+    UfStatus status = measure_share(s, env, algorithm, (int)first, (int)end, returns, stop);
     se_free(env);
+    any = status == UF_ERR_STOPPED;
+    if (status == UF_ERR_STOPPED) status = UF_OK;
     UF_TRY(uf_ranks_all_well(s->ranks, status));
+    if (s->ranks) UF_TRY(s->ranks->sum(s->ranks->context, &any, 1));
+    *stopped = any > 0;
     return s->ranks ? s->ranks->sum(s->ranks->context, returns, num_agents) : UF_OK;
 }
 
@@ -405,8 +412,9 @@ UfStatus se_search_load(SeSearch** out, const char* path) { return se_search_reo
 
 static UfSearchAbout about(const void* config) {
     const SeConfig* c = config;
-    return (UfSearchAbout){c->mode == SE_MODE_MDP ? "search for a synthetic MDP" : "search for a synthetic bandit",
-                           "environment", c->env, "best fitness", c->popsize};
+    return (UfSearchAbout){
+        c->mode == SE_MODE_MDP ? "search for a synthetic MDP" : "search for a synthetic bandit",
+        "environment", c->env, "best fitness", c->popsize};
 }
 
 UfStatus se_checkpoint_info(const char* path, char** text) {
