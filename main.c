@@ -27,7 +27,7 @@
 #include "core/grid_table.h"
 #include "core/grid_tiles.h"  // NX_MAX_TILE_SIZE
 #include "core/h5.h"          // and <hdf5.h>
-#include "core/hades_sweep.h"
+#include "core/hades_run.h"
 #include "core/online.h"
 #include "core/plot_runs.h"
 #include "core/ppo_run.h"
@@ -36,6 +36,7 @@
 #include "core/report.h"
 #include "core/results.h"
 #include "core/run.h"
+#include "core/search_sweep.h"
 #include "core/sweep.h"
 #include "core/synth.h"
 #include "core/verify.h"
@@ -579,6 +580,24 @@ static UfStatus configure(const Args* args, const UfTable* table, const Sugar* s
     return UF_OK;
 }
 
+// The same, and lists are axes.
+static UfStatus configure_axes(const Args* args, const UfTable* table, const Sugar* sugar, size_t num_sugar,
+                               void* config, UfAxes* axes) {
+    const char* file = args->values[O_CONFIG];
+    if (file) UF_TRY(uf_table_load_axes(table, config, axes, file));
+    for (int i = 0; i < args->num_sets; i++) {
+        char name[256];
+        const char* equals = strchr(args->sets[i], '=');
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
+        UF_TRY(uf_table_set_axis(table, config, axes, name, equals + 1));
+    }
+    for (size_t i = 0; i < num_sugar; i++) {
+        const char* value = args->values[sugar[i].option];
+        if (value) UF_TRY(uf_table_set_axis(table, config, axes, sugar[i].name, value));
+    }
+    return UF_OK;
+}
+
 // Puts before the sentence of a check where the configuration is from.
 static UfStatus checked(const Args* args, UfStatus status, const char* command) {
     const char *file = args->values[O_CONFIG], *resume = args->values[O_RESUME];
@@ -634,9 +653,17 @@ static int command_ppo(const Args* args) {
     return DONE;
 }
 
-// ---- hades ----
+// ---- searches on an evolution strategy ----
 
-static void on_hades_progress(void* user, const UfRunEvent* e) {
+// How a kind of search is asked for: `unifloral <command>`, and `sweep` of it.
+typedef struct SearchCommand {
+    const UfSearchKind* kind;
+    const char* command;
+    const Sugar* sugar;
+    size_t num_sugar;
+} SearchCommand;
+
+static void on_search_progress(void* user, const UfRunEvent* e) {
     const Screen* screen = user;
     char line[256], left[32];
     if (e->kind == UF_RUN_NOTE) {
@@ -657,113 +684,101 @@ static void on_hades_progress(void* user, const UfRunEvent* e) {
     fflush(stderr);
 }
 
-static const Sugar hades_sugar[] = {
-    {O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}, {O_DEVICE, "device"}};
-enum { NUM_HADES_SUGAR = sizeof(hades_sugar) / sizeof(hades_sugar[0]) };
-
-static UfStatus hades_config(const Args* args, HdConfig** out) {
+// Free *out with uf_free in any case.
+static UfStatus search_config(const Args* args, const SearchCommand* c, void** out) {
     *out = NULL;
-    UF_TRY(args->values[O_RESUME] ? hd_run_config(out, args->values[O_RESUME]) : hd_config_create(out));
-    UF_TRY(configure(args, &hd_table, hades_sugar, NUM_HADES_SUGAR, *out));
-    return checked(args, hd_config_check(*out), "hades");
+    UF_TRY(args->values[O_RESUME] ? uf_search_run_config(c->kind, out, args->values[O_RESUME])
+                                  : uf_table_create(c->kind->table, out));
+    UF_TRY(configure(args, c->kind->table, c->sugar, c->num_sugar, *out));
+    return checked(args, c->kind->check(*out), c->command);
 }
 
-static int run_hades(const Args* args, const UfRanks* ranks) {
-    HdConfig* config;
-    HdResult result;
+// Exit status of a search that ended like this; `how` to go on, if it was stopped.
+static int search_ended(UfStatus status, const Screen* screen, const UfRanks* ranks, const char* how,
+                        char* report) {
+    const bool speaks = !ranks || ranks->rank == 0;
+    int result = DONE;
+    if (screen->terminal && !screen->quiet && speaks) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        if (speaks) fprintf(stderr, "stopped%s\n", how);
+        result = 128 + (stop_signal ? stop_signal : SIGTERM);
+    } else if (status != UF_OK) {
+        result = failed();
+    } else if (report) {
+        printf("%s", report);
+    }
+    uf_free(report);
+    return result;
+}
+
+static int run_search(const Args* args, const SearchCommand* c, const UfRanks* ranks) {
+    void* config;
+    UfSearchResult result;
+    char how[UF_FOLDER_BYTES + 128];
     Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
-    if (hades_config(args, &config) != UF_OK) {
-        hd_config_free(config);
+    if (search_config(args, c, &config) != UF_OK) {
+        uf_free(config);
         return failed();
     }
     catch_signals();
-    const HdRunOptions run = {.config = config,
-                              .out = args->values[O_OUT],
-                              .resume = args->values[O_RESUME],
-                              .ranks = ranks,
-                              .stop = &stop_signal,
-                              .on_progress = on_hades_progress,
-                              .user = &screen};
-    const UfStatus status = hd_run(&run, &result);
-    const bool speaks = !ranks || ranks->rank == 0;
-    hd_config_free(config);
-    hd_rating_free(&result.rating);
-    if (screen.terminal && !screen.quiet && speaks) fputs("\r\033[K", stderr);
-    if (status == UF_ERR_STOPPED) {
-        if (speaks)
-            fprintf(stderr, "stopped after generation %" PRId64 "; go on with: unifloral hades --resume %s\n",
-                    result.generation, result.folder);
-        return 128 + (stop_signal ? stop_signal : SIGTERM);
-    }
-    if (status != UF_OK) return failed();
-    if (result.report) printf("%s", result.report);
-    uf_free(result.report);
-    return DONE;
+    const UfSearchRunOptions run = {.kind = c->kind,
+                                    .config = config,
+                                    .out = args->values[O_OUT],
+                                    .resume = args->values[O_RESUME],
+                                    .ranks = ranks,
+                                    .stop = &stop_signal,
+                                    .on_progress = on_search_progress,
+                                    .user = &screen};
+    const UfStatus status = uf_search_run(&run, &result);
+    uf_free(config);
+    snprintf(how, sizeof(how), " after generation %" PRId64 "; go on with: unifloral %s --resume %s",
+             result.generation, c->command, result.folder);
+    return search_ended(status, &screen, ranks, how, result.report);
 }
 
+static int sweep_search(const Args* args, const SearchCommand* c, const UfRanks* ranks) {
+    void* config = NULL;
+    UfAxes axes = {.count = 0};
+    char* report = NULL;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    UfStatus status = uf_table_create(c->kind->table, &config);
+    if (status == UF_OK) status = configure_axes(args, c->kind->table, c->sugar, c->num_sugar, config, &axes);
+    catch_signals();
+    const UfSearchSweepOptions sweep = {.kind = c->kind,
+                                        .config = config,
+                                        .axes = &axes,
+                                        .out = args->values[O_OUT],
+                                        .ranks = ranks,
+                                        .stop = &stop_signal,
+                                        .on_progress = on_search_progress,
+                                        .user = &screen};
+    if (status == UF_OK) status = uf_search_sweep(&sweep, &report);
+    uf_axes_free(&axes);
+    uf_free(config);
+    return search_ended(status, &screen, ranks, "; the same command goes on", report);
+}
+
+typedef int SearchWithRanks(const Args* args, const SearchCommand* c, const UfRanks* ranks);
+
 // Under mpirun or srun the processes share each generation.
-static int command_hades(const Args* args) {
+static int with_ranks(const Args* args, const SearchCommand* c, SearchWithRanks* search) {
     UfRanks* ranks;
     if (uf_mpi_join(&ranks) != UF_OK) return failed();
-    const int result = run_hades(args, ranks);
+    const int result = search(args, c, ranks);
     // One that failed alone just ends: to leave would be to wait for the others.
     if (result != FAILED) uf_mpi_leave(ranks);
     return result;
 }
 
-// Lists in --config or --set are axes.
-static UfStatus hades_axes(const Args* args, HdConfig* config, UfAxes* axes) {
-    const char* file = args->values[O_CONFIG];
-    if (file) UF_TRY(uf_table_load_axes(&hd_table, config, axes, file));
-    for (int i = 0; i < args->num_sets; i++) {
-        char name[256];
-        const char* equals = strchr(args->sets[i], '=');
-        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
-        UF_TRY(uf_table_set_axis(&hd_table, config, axes, name, equals + 1));
-    }
-    for (size_t i = 0; i < NUM_HADES_SUGAR; i++) {
-        const char* value = args->values[hades_sugar[i].option];
-        if (value) UF_TRY(uf_table_set_axis(&hd_table, config, axes, hades_sugar[i].name, value));
-    }
-    return UF_OK;
-}
+// ---- hades ----
 
-static int sweep_hades(const Args* args, const UfRanks* ranks) {
-    HdConfig* config = NULL;
-    UfAxes axes = {.count = 0};
-    char* report = NULL;
-    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
-    UfStatus status = hd_config_create(&config);
-    if (status == UF_OK) status = hades_axes(args, config, &axes);
-    catch_signals();
-    const HdSweepOptions sweep = {.config = config,
-                                  .axes = &axes,
-                                  .out = args->values[O_OUT],
-                                  .ranks = ranks,
-                                  .stop = &stop_signal,
-                                  .on_progress = on_hades_progress,
-                                  .user = &screen};
-    if (status == UF_OK) status = hd_sweep(&sweep, &report);
-    uf_axes_free(&axes);
-    hd_config_free(config);
-    if (screen.terminal && !screen.quiet && (!ranks || ranks->rank == 0)) fputs("\r\033[K", stderr);
-    if (status == UF_ERR_STOPPED) {
-        if (!ranks || ranks->rank == 0) fprintf(stderr, "stopped; the same command goes on\n");
-        return 128 + (stop_signal ? stop_signal : SIGTERM);
-    }
-    if (status != UF_OK) return failed();
-    if (report) printf("%s", report);
-    uf_free(report);
-    return DONE;
-}
+static const Sugar hades_sugar[] = {
+    {O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}, {O_DEVICE, "device"}};
+enum { NUM_HADES_SUGAR = sizeof(hades_sugar) / sizeof(hades_sugar[0]) };
+static const SearchCommand hades_search = {&hd_kind, "hades", hades_sugar, NUM_HADES_SUGAR};
 
-static int command_hades_sweep(const Args* args) {
-    UfRanks* ranks;
-    if (uf_mpi_join(&ranks) != UF_OK) return failed();
-    const int result = sweep_hades(args, ranks);
-    if (result != FAILED) uf_mpi_leave(ranks);
-    return result;
-}
+static int command_hades(const Args* args) { return with_ranks(args, &hades_search, run_search); }
+static int command_hades_sweep(const Args* args) { return with_ranks(args, &hades_search, sweep_search); }
 
 static int command_hades_show(const Args* args) {
     const char* out = args->values[O_OUT];
@@ -829,7 +844,7 @@ static int command_hades_try(const Args* args) { return try_file(args, try_once)
 static UfStatus try_lists(const Args* args, const UfDistilled* data, HdConfig* config, UfText* text) {
     UfAxes axes = {.count = 0};
     HdConfig before = *config;
-    UfStatus status = hades_axes(args, config, &axes);
+    UfStatus status = configure_axes(args, &hd_table, hades_sugar, NUM_HADES_SUGAR, config, &axes);
     for (int i = 0; i < axes.count && status == UF_OK; i++) {  // loading put the first of each list there
         char value[UF_STRING_BYTES];
         uf_param_format(&before, axes.axes[i].param, value, sizeof(value));
@@ -1530,11 +1545,11 @@ static int bench_ppo(const Args* args) {
 
 // Two lines of JSON: generations, and steps of cloning of several shapes. --steps are generations of a window.
 static int command_bench_hades(const Args* args) {
-    HdConfig* config;
+    void* config;
     char* json = NULL;
     Args given = *args;
     if (!args->values[O_CONFIG] && !args->values[O_ENV]) given.values[O_ENV] = "CartPole-v1";
-    UfStatus status = hades_config(&given, &config);
+    UfStatus status = search_config(&given, &hades_search, &config);
     const HdBenchOptions bench = {.config = config,
                                   .num_generations = (int)number(args, O_STEPS, 5),
                                   .num_windows = (int)number(args, O_WINDOWS, 8)};
@@ -1547,7 +1562,7 @@ static int command_bench_hades(const Args* args) {
                                        .num_networks = 32,
                                        .num_windows = bench.num_windows};
     if (status == UF_OK) status = uf_bench_clone(&clone, &json);
-    hd_config_free(config);
+    uf_free(config);
     if (status != UF_OK) return failed();
     print_line(NULL, json);
     uf_free(json);
