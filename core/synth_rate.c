@@ -23,7 +23,8 @@ static UfStatus summarise(SeRating* r) {
     UF_TRY(UF_ALLOC(&sorted, n, "returns"));
     for (int i = 0; i < n; i++) {
         for (int e = 0; e < E; e++) r->means[i] += r->returns[(size_t)i * (size_t)E + (size_t)e] / E;
-        sorted[i] = isnan(r->means[i]) ? -INFINITY : r->means[i];  // an agent that is no more finite is the worst
+        sorted[i] =
+            isnan(r->means[i]) ? -INFINITY : r->means[i];  // an agent that is no more finite is the worst
     }
     uf_sort(sorted, n);
     for (int i = cut; i < n - cut; i++) r->iqm += sorted[i] / (n - 2 * cut);
@@ -55,7 +56,8 @@ static UfStatus rate(SeRating* r, SeAgents** agents, const SeRateOptions* o) {
 
 UfStatus se_rate(SeRating* out, const SeRateOptions* o) {
     SeAgents* agents = NULL;
-    *out = (SeRating){.algorithm = o->algorithm, .num_agents = o->num_agents, .num_episodes = o->num_episodes};
+    *out =
+        (SeRating){.algorithm = o->algorithm, .num_agents = o->num_agents, .num_episodes = o->num_episodes};
     const UfStatus status = rate(out, &agents, o);
     se_agents_free(agents);
     if (status != UF_OK) se_rating_free(out);
@@ -100,9 +102,10 @@ static void add_json_number(UfText* text, const char* name, double value) {
 }
 
 static void add_json(UfText* text, const SeRating* r, const char* env, bool real, bool first) {
-    uf_text_add(text, "%s{\"algorithm\": \"%s\", \"trained_in\": \"%s\", \"num_agents\": %d, \"num_episodes\": %d",
-                first ? "" : ", ", se_algorithm_names[r->algorithm], real ? "real" : "synthetic", r->num_agents,
-                r->num_episodes);
+    uf_text_add(text,
+                "%s{\"algorithm\": \"%s\", \"trained_in\": \"%s\", \"num_agents\": %d, \"num_episodes\": %d",
+                first ? "" : ", ", se_algorithm_names[r->algorithm], real ? "real" : "synthetic",
+                r->num_agents, r->num_episodes);
     add_json_number(text, "iqm", r->iqm);
     add_json_number(text, "mean", r->mean);
     add_json_number(text, "std", r->std);
@@ -131,7 +134,8 @@ static void add_row(UfText* text, const SeRating* r, const char* env, bool real,
         uf_text_add(text, "      %9.1f  %s\n", r->means[i], r->hypers[i]);
 }
 
-static UfStatus reuse_one(const SeReuseOptions* o, SeAlgorithm algorithm, bool real, bool first, UfText* text) {
+static UfStatus reuse_one(const SeReuseOptions* o, SeAlgorithm algorithm, bool real, bool first,
+                          UfText* text) {
     SeRateOptions options = o->rate;
     SeRating rating;
     options.algorithm = algorithm;
@@ -159,8 +163,8 @@ UfStatus se_reuse(const SeReuseOptions* o, UfText* text) {
         uf_text_add(text,
                     "%s: %d agents of each algorithm, %lld steps, then %d episodes in the real environment\n"
                     "%-5s %-10s %9s %9s %9s %9s %10s %9s\n",
-                    spec->name, o->rate.num_agents, (long long)c->num_steps, o->rate.num_episodes, "", "trained in",
-                    "iqm", "mean", "least", "most", "published", "s/agent");
+                    spec->name, o->rate.num_agents, (long long)c->num_steps, o->rate.num_episodes, "",
+                    "trained in", "iqm", "mean", "least", "most", "published", "s/agent");
     for (int i = 0; i < list.count; i++) {
         if (o->rate.env) UF_TRY(reuse_one(o, list.list[i], false, i == 0, text));
         if (!o->rate.env || o->control)

@@ -32,7 +32,8 @@ static UfStatus write_ratings(const void* context, const UfH5* h5) {
         snprintf(name, sizeof name, "returns/%s", se_algorithm_names[rating->algorithm]);
         UF_TRY(uf_h5_write(h5, name, UF_H5_DOUBLE, rating->returns, 2, dims, 4, false));
     }
-    return uf_h5_write(h5, "arg_max", UF_H5_DOUBLE, r->arg_max.returns, 1, &r->arg_max.num_episodes, 4, false);
+    return uf_h5_write(h5, "arg_max", UF_H5_DOUBLE, r->arg_max.returns, 1, &r->arg_max.num_episodes, 4,
+                       false);
 }
 
 static bool was_searched_with(const SeConfig* c, SeAlgorithm algorithm, bool discrete) {
@@ -61,12 +62,12 @@ static UfStatus rate_all(const UfSearchEnd* end, const SeEnv* env, const UfEnvSp
         UF_TRY(se_rate(r, &options));
         out->count++;
         uf_text_add(end->report, "%-18s%.4g inter-quartile mean, %.4g to %.4g  (%d agents x %d episodes)%s\n",
-                    se_algorithm_names[r->algorithm], r->iqm, r->least, r->most, r->num_agents, r->num_episodes,
+                    se_algorithm_names[r->algorithm], r->iqm, r->least, r->most, r->num_agents,
+                    r->num_episodes,
                     was_searched_with(c, r->algorithm, spec->discrete) ? "" : "; not in the search");
     }
     UF_TRY(uf_pool_create(&pool, (int)c->num_threads));
-    const UfStatus status =
-        uf_synth_play(&out->arg_max, &spec, env, NULL, 100, (uint64_t)c->seed, pool);
+    const UfStatus status = uf_synth_play(&out->arg_max, &spec, env, NULL, 100, (uint64_t)c->seed, pool);
     uf_pool_free(pool);
     UF_TRY(status);
     uf_text_add(end->report, "%-18s%.4g mean  (the reward's best action, %lld episodes)\n", "no agent",
@@ -78,8 +79,9 @@ static UfStatus write_environment(const UfSearchEnd* end, const SeEnv* env, cons
                                   bool* has_picture) {
     char path[UF_PATH_BYTES], source[256];
     const SeConfig* c = end->config;
-    snprintf(source, sizeof source, "search: %lld candidates, generation %lld, seed %lld", (long long)c->popsize,
-             (long long)uf_es_generation(se_search_es(end->search)), (long long)c->seed);
+    snprintf(source, sizeof source, "search: %lld candidates, generation %lld, seed %lld",
+             (long long)c->popsize, (long long)uf_es_generation(se_search_es(end->search)),
+             (long long)c->seed);
     uf_run_folder_path(end->folder, ENVIRONMENT_FILE, path);
     UF_TRY(se_write(env, path, source));
     uf_run_folder_path(end->folder, "environment.png", path);
@@ -115,12 +117,9 @@ static UfStatus results(const UfSearchEnd* end) {
 // ---- what a sweep reads of them ----
 
 enum { ARG_MAX = SE_NUM_ALGORITHMS, NUM_COLUMNS };
-static const UfSearchColumn columns[NUM_COLUMNS] = {{"ppo agents", "ppo"},
-                                                    {"sac agents", "sac"},
-                                                    {"dqn agents", "dqn"},
-                                                    {"ddpg agents", "ddpg"},
-                                                    {"td3 agents", "td3"},
-                                                    {"no agent", "arg_max"}};
+static const UfSearchColumn columns[NUM_COLUMNS] = {{"ppo agents", "ppo"}, {"sac agents", "sac"},
+                                                    {"dqn agents", "dqn"}, {"ddpg agents", "ddpg"},
+                                                    {"td3 agents", "td3"}, {"no agent", "arg_max"}};
 
 // Mean over all numbers of a dataset.
 static UfStatus read_mean(const UfH5* h5, const char* name, double* mean) {
@@ -159,14 +158,15 @@ static UfStatus check(const void* config) { return se_config_check(config); }
 // Columns of the log for what the mean comes to now and then.
 static const char* const mean_names[SE_NUM_ALGORITHMS] = {"mean_ppo", "mean_sac", "mean_dqn", "mean_ddpg",
                                                           "mean_td3"};
-static const char* const mean_labels[SE_NUM_ALGORITHMS] = {
-    "mean environment, PPO", "mean environment, SAC", "mean environment, DQN", "mean environment, DDPG",
-    "mean environment, TD3"};
+static const char* const mean_labels[SE_NUM_ALGORITHMS] = {"mean environment, PPO", "mean environment, SAC",
+                                                           "mean environment, DQN", "mean environment, DDPG",
+                                                           "mean environment, TD3"};
 
 static SeAlgorithms algorithms_of(const SeConfig* c) {
     const UfEnvSpec* spec = uf_env_find(c->env);
     SeAlgorithms list = {.count = 0};
-    if (spec && se_parse_algorithms(&list, "algorithms", c->algorithms, spec->discrete) != UF_OK) list.count = 0;
+    if (spec && se_parse_algorithms(&list, "algorithms", c->algorithms, spec->discrete) != UF_OK)
+        list.count = 0;
     return list;
 }
 
@@ -207,7 +207,8 @@ static const void* config_of(const void* search) { return se_search_config(searc
 static const UfEs* es_of(const void* search) { return se_search_es(search); }
 
 // The mean that the generation begins with, by agents of every algorithm of the search.
-static UfStatus measure(SeSearch* search, UfSearchStep* out, const volatile sig_atomic_t* stop, bool* stopped) {
+static UfStatus measure(SeSearch* search, UfSearchStep* out, const volatile sig_atomic_t* stop,
+                        bool* stopped) {
     const SeConfig* c = se_search_config(search);
     const SeAlgorithms list = algorithms_of(c);
     const int64_t g = uf_es_generation(se_search_es(search));
@@ -217,8 +218,11 @@ static UfStatus measure(SeSearch* search, UfSearchStep* out, const volatile sig_
     UfStatus status = UF_OK;
     for (int i = 0; i < list.count && status == UF_OK && !*stopped && c->mean_eval_interval; i++) {
         double mean = now ? 0 : NAN;
-        if (now) status = se_search_measure(search, list.list[i], (int)c->mean_eval_agents, returns, stop, stopped);
-        for (int64_t k = 0; k < c->mean_eval_agents && now; k++) mean += returns[k] / (double)c->mean_eval_agents;
+        if (now)
+            status =
+                se_search_measure(search, list.list[i], (int)c->mean_eval_agents, returns, stop, stopped);
+        for (int64_t k = 0; k < c->mean_eval_agents && now; k++)
+            mean += returns[k] / (double)c->mean_eval_agents;
         uf_search_number(out, mean_names[list.list[i]], mean);
     }
     out->logged = now;
