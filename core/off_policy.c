@@ -406,6 +406,8 @@ static void take_member(Lane* l, int p) {
     for (int k = 0; k < GROUPS; k++) {
         const UfGroup* g = &a->groups[k];
         real* grads = l->groups[k].grads;
+        // Gaps between tensors, which clipping scales too: by NaN if the last member had one.
+        if (grads) memset(grads, 0, g->count * (size_t)g->num_blocks * sizeof(real));
         l->groups[k] = (UfGroup){.params = at_member(g->params, g->count, p),
                                  .grads = grads,
                                  .m = at_member(g->m, g->count, p),
