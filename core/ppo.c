@@ -43,7 +43,7 @@ struct UfPpo {
     UfSteps steps;
     UfEpisodes episodes;
     UfPpoHyper* hyper;                   // (P)
-    real* lr;                            // (P)
+    real *lr, *max_grad_norm;            // (P)
     real* noise;                         // (P, T, N, action_items)
     int64_t* order;                      // (P, T N)
     real *x_step, *out_step, *last_out;  // (P, N, O) (P, N, H) (P, N, 1): of a step of the rollout
@@ -276,6 +276,7 @@ static UfStatus reserve_all(UfPpo* a) {
     UF_TRY(reserve_apart(a));
     UF_TRY(UF_RESERVE(r, a->hyper, P, what));
     UF_TRY(UF_RESERVE(r, a->lr, P, what));
+    UF_TRY(UF_RESERVE(r, a->max_grad_norm, P, what));
     UF_TRY(UF_RESERVE(r, a->noise, step * (size_t)a->T * (size_t)a->action_items, what));
     UF_TRY(UF_RESERVE(r, a->order, step * (size_t)a->T, what));
     UF_TRY(UF_RESERVE(r, a->x_step, step * (size_t)a->O, what));
@@ -370,16 +371,18 @@ static UfPpoHyper hyper_of(const UfPpoConfig* c) {
 static UfStatus set_hyper(UfPpo* a) {
     const size_t P = (size_t)a->P;
     UfPpoHyper* hyper;
-    real* lr = NULL;
+    real* lr = NULL;  // and behind it the largest norms
     UF_TRY(UF_ALLOC(&hyper, P, "hyperparameters of members"));
-    const UfStatus status = UF_ALLOC(&lr, P, "hyperparameters of members");
+    const UfStatus status = UF_ALLOC(&lr, 2 * P, "hyperparameters of members");
     for (int p = 0; p < a->P && status == UF_OK; p++) {
         hyper[p] = hyper_of(&a->configs[p]);
         lr[p] = hyper[p].lr;
+        lr[P + (size_t)p] = hyper[p].max_grad_norm;
     }
     if (status == UF_OK) {
         a->backend->upload(a->backend, a->hyper, hyper, P * sizeof *hyper);
         a->backend->upload(a->backend, a->lr, lr, P * sizeof *lr);
+        a->backend->upload(a->backend, a->max_grad_norm, lr + P, P * sizeof *lr);
     }
     uf_free(hyper);
     uf_free(lr);
@@ -645,7 +648,8 @@ void uf_ppo_learn(UfPpo* a, UfPick pick) {
     be->mlp_backward(be, &actor, g[ACTOR].grads, NULL, 0, 0, &a->tape[ACTOR], input, a->dout, a->B);
     if (!shared)
         be->mlp_backward(be, &critic, g[CRITIC].grads, NULL, 0, 0, &a->tape[CRITIC], input, a->dvalue, a->B);
-    be->clip_gradients(be, g, a->num_groups, a->hyper, a->metrics);
+    be->clip_gradients(be, g, a->num_groups, a->max_grad_norm, a->metrics + UF_PPO_METRIC_grad_norm,
+                       UF_NUM_PPO_METRICS);
     for (int k = 0; k < a->num_groups; k++) {
         UfGroup clipped = g[k];
         clipped.num_blocks = 1;  // they were added up
