@@ -257,7 +257,7 @@ static void test_policies(void** state) {
         make_case(&c, spec, 8, 1, UF_RELU, false, spec->action_dim);  // twice as many outputs as actions
         fill_exact(&c);
         c.o.policy = (UfTrialPolicy)policy;
-        c.o.num_envs = 2 + at % 3;
+        c.o.num_envs = 2 + at % 3 * 3;  // more than a tile too
         c.o.num_steps = envs[env].steps;
         c.steps = at % 3 ? 0 : envs[env].steps - 57;
         c.o.any_length = true;
