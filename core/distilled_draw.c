@@ -59,6 +59,12 @@ static void pose_pendulum(const UfEnvSpec* spec, const float* obs, double* state
     *radius = hypot((double)obs[0], (double)obs[1]);
 }
 
+static void pose_grid_world(const UfEnvSpec* spec, const float* obs, double* state, double* radius) {
+    const UfResetBounds* cells = spec->details;
+    for (int i = 0; i < 2; i++) state[i] = (obs[i] + 1) / 2 * cells->high[i];
+    *radius = NAN;
+}
+
 static void pose_acrobot(const UfEnvSpec* spec, const float* obs, double* state, double* radius) {
     (void)spec;
     for (int i = 0; i < 2; i++) {
@@ -148,6 +154,14 @@ static const Look looks[] = {
      .features = {"x", "y", "x velocity", "y velocity"},
      .pose = pose_state,
      .reach = EVERYWHERE,  // and its maze: measure_limits
+     .drawn = EVERYWHERE},
+    {.ops = &uf_grid_world_ops,
+     .width = 140,
+     .height = 140,
+     .features = {"x", "y"},
+     .kinds = {"left", "right", "up", "down"},
+     .pose = pose_grid_world,
+     .reach = EVERYWHERE,  // and its cells: measure_limits
      .drawn = EVERYWHERE},
 #ifndef UF_NO_MUJOCO
     {.ops = &uf_mujoco_ops,
@@ -702,6 +716,13 @@ static void choose(Sheet* s) {
 static void measure_limits(Sheet* s) {
     s->reach = s->look->reach;
     s->drawn = s->look->drawn;
+    if (s->look->ops == &uf_grid_world_ops) {
+        const UfResetBounds* cells = s->spec->details;
+        for (int i = 0; i < 2; i++) {
+            s->reach.low[i] = s->drawn.low[i] = cells->low[i];
+            s->reach.high[i] = s->drawn.high[i] = cells->high[i];
+        }
+    }
     if (s->look->ops != &uf_maze_ops) return;
     const UfMazeGrid grid = uf_maze_grid(s->spec->details);
     const int sides[] = {grid.num_rows, grid.num_columns};
