@@ -3,6 +3,7 @@
 // Rooms: progress and log, ranks, searching, results, run, folders.
 #include "search_run.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -58,6 +59,7 @@ static void progress(Run* run, UfRunEventKind kind) {
 }
 
 void uf_search_number(UfSearchStep* step, const char* name, double value) {
+    assert(step->num_numbers < UF_SEARCH_MAX_NUMBERS);
     step->numbers[step->num_numbers].name = name;
     step->numbers[step->num_numbers++].value = value;
 }
