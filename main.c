@@ -39,6 +39,8 @@
 #include "core/search_sweep.h"
 #include "core/sweep.h"
 #include "core/synth.h"
+#include "core/synth_rate.h"
+#include "core/synth_run.h"
 #include "core/verify.h"
 
 enum { DONE = 0, FAILED = 1, MISUSE = 2 };
@@ -117,6 +119,9 @@ enum Option {
     O_INITS,
     O_CONTROLS,
     O_APART,
+    O_AGENTS,
+    O_ALGORITHMS,
+    O_EACH,
     NUM_OPTIONS,
 };
 
@@ -233,8 +238,15 @@ static const OptionRow options[NUM_OPTIONS] = {
                      NX_MAX_TILE_SIZE},
     [O_FIRST_PERSON] = {"first-person", NULL, "a gridworld as its agent sees it, not the map", 0, 0},
     [O_INITS] = {"inits", "N", "policies, each with initial weights of its own (default 20)", 1, 100000},
-    [O_CONTROLS] = {"controls", NULL, "also with all states 0, and with labels dealt to other states", 0, 0},
+    [O_CONTROLS] =
+        {"controls", NULL,
+         "also with all states 0, and with labels dealt to other states; or agents in the real environment",
+         0, 0},
     [O_APART] = {"apart", NULL, "each task has observations and actions of its own, side by side", 0, 0},
+    [O_AGENTS] = {"agents", "N", "agents of each algorithm (default 12)", 1, 100000},
+    [O_ALGORITHMS] = {"algorithms", "LIST",
+                      "of ppo, sac, dqn, ddpg, td3, with commas (default: all that fit)", 0, 0},
+    [O_EACH] = {"each", NULL, "a line for each agent", 0, 0},
 };
 
 typedef struct Args {
@@ -772,6 +784,18 @@ static int with_ranks(const Args* args, const SearchCommand* c, SearchWithRanks*
 
 // ---- hades ----
 
+// Prints a text, if what it is about went well, and frees it.
+static int print_text(UfStatus status, UfText* text) {
+    char sentence[1024], *whole = NULL;
+    snprintf(sentence, sizeof(sentence), "%s", uf_error());
+    const UfStatus finished = uf_text_finish(text, &whole);
+    if (status != UF_OK) uf_fail_(status, "%s", sentence);
+    if (status == UF_OK) status = finished;
+    if (status == UF_OK) printf("%s", whole);
+    uf_free(whole);
+    return status == UF_OK ? DONE : failed();
+}
+
 static const Sugar hades_sugar[] = {
     {O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}, {O_DEVICE, "device"}};
 enum { NUM_HADES_SUGAR = sizeof(hades_sugar) / sizeof(hades_sugar[0]) };
@@ -813,20 +837,12 @@ static int try_file(const Args* args, TryFile* with) {
     UfDistilled* data;
     HdConfig* config = NULL;
     UfText text = {0};
-    char* report = NULL;
     if (uf_distilled_read(&data, args->files[0]) != UF_OK) return failed();
     UfStatus status = hd_config_of(&config, data);
     if (status == UF_OK) status = with(args, data, config, &text);
-    char sentence[1024];
-    snprintf(sentence, sizeof(sentence), "%s", uf_error());
-    const UfStatus finished = uf_text_finish(&text, &report);
-    if (status != UF_OK) uf_fail_(status, "%s", sentence);
-    if (status == UF_OK) status = finished;
     uf_distilled_free(data);
     hd_config_free(config);
-    if (status == UF_OK) printf("%s", report);
-    uf_free(report);
-    return status == UF_OK ? DONE : failed();
+    return print_text(status, &text);
 }
 
 static const Sugar try_sugar[] = {{O_THREADS, "num_threads"}, {O_DEVICE, "device"}};
@@ -1244,6 +1260,44 @@ static int command_synthenv_play(const Args* args) {
     return status == UF_OK ? DONE : failed();
 }
 
+static const Sugar synth_sugar[] = {{O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}};
+enum { NUM_SYNTH_SUGAR = sizeof(synth_sugar) / sizeof(synth_sugar[0]) };
+static const SearchCommand synth_search = {&se_kind, "synthenv meta", synth_sugar, NUM_SYNTH_SUGAR};
+
+static int command_synthenv_meta(const Args* args) { return with_ranks(args, &synth_search, run_search); }
+static int command_synthenv_sweep(const Args* args) { return with_ranks(args, &synth_search, sweep_search); }
+
+// Agents train in the environment of a file, to be good where it says.
+static UfStatus train_in(const Args* args, const SeEnv* env, SeConfig* config, UfText* text) {
+    if (se_options(env)->eval_env) UF_TRY(se_config_set(config, "env", se_options(env)->eval_env));
+    UF_TRY(configure(args, &se_table, synth_sugar, NUM_SYNTH_SUGAR, config));
+    const char* algorithms = args->values[O_ALGORITHMS];
+    const SeReuseOptions options = {.rate = {.config = config,
+                                             .env = env,
+                                             .num_agents = (int)number(args, O_AGENTS, 12),
+                                             .num_episodes = (int)number(args, O_EPISODES, 20),
+                                             .seed = (uint64_t)config->seed,
+                                             .stop = &stop_signal},
+                                    .algorithms = algorithms ? algorithms : "auto",
+                                    .control = args->values[O_CONTROLS] != NULL,
+                                    .each = args->values[O_EACH] != NULL,
+                                    .json = args->values[O_JSON] != NULL};
+    catch_signals();
+    return se_reuse(&options, text);
+}
+
+static int command_synthenv_train(const Args* args) {
+    SeEnv* env;
+    SeConfig* config = NULL;
+    UfText text = {0};
+    UfStatus status = se_read(&env, args->files[0]);
+    if (status == UF_OK) status = se_config_create(&config);
+    if (status == UF_OK) status = train_in(args, env, config, &text);
+    se_config_free(config);
+    se_free(env);
+    return print_text(status, &text);
+}
+
 // ---- fqe, info, verify ----
 
 static UfStatus fqe_config(const Args* args, UfConfig** out) {
@@ -1308,6 +1362,17 @@ static int command_fqe(const Args* args) {
 
 // Checkpoints and results say so in their attribute `kind`; everything else is taken for a dataset.
 // A folder is a run, or else a Minari dataset.
+// Files that say what they are; datasets do not.
+static const struct {
+    const char* kind;
+    UfStatus (*describe)(const char* path, char** text);
+} kinds[] = {{"unifloral-checkpoint", uf_checkpoint_info},
+             {"unifloral-dynamics", uf_dynamics_info},
+             {"unifloral-ppo", uf_ppo_info},
+             {"unifloral-hades", hd_checkpoint_info},
+             {"unifloral-synthenv", uf_synth_info},
+             {"unifloral-synthenv-search", se_checkpoint_info}};
+
 static UfStatus file_info(const char* file, char** text) {
     char path[2048], *kind = NULL;
     struct stat info;
@@ -1325,21 +1390,14 @@ static UfStatus file_info(const char* file, char** text) {
     UfStatus status = UF_OK;
     bool known = uf_h5_has_attribute(&h5, "/", "kind");
     if (known) status = uf_h5_read_string(&h5, "/", "kind", &kind);
-    const bool ppo = kind && !strcmp(kind, "unifloral-ppo"), hades = kind && !strcmp(kind, "unifloral-hades"),
-               synth = kind && !strcmp(kind, "unifloral-synthenv");
-    bool result = kind && !strcmp(kind, "unifloral-result"),
-         checkpoint = kind && !strcmp(kind, "unifloral-checkpoint"),
-         dynamics = kind && !strcmp(kind, "unifloral-dynamics");
+    const bool result = kind && !strcmp(kind, "unifloral-result");
+    size_t k = 0;
+    while (k < sizeof(kinds) / sizeof(kinds[0]) && !(kind && !strcmp(kind, kinds[k].kind))) k++;
     if (status == UF_OK && result) status = uf_run_result_info(&h5, text);
     uf_h5_close(&h5);
     uf_free(kind);
     if (status != UF_OK || result) return status;
-    if (ppo) return uf_ppo_info(path, text);
-    if (hades) return hd_checkpoint_info(path, text);
-    if (synth) return uf_synth_info(path, text);
-    return checkpoint ? uf_checkpoint_info(path, text)
-           : dynamics ? uf_dynamics_info(path, text)
-                      : uf_dataset_info(path, text);
+    return k < sizeof(kinds) / sizeof(kinds[0]) ? kinds[k].describe(path, text) : uf_dataset_info(path, text);
 }
 
 static int command_info(const Args* args) {
@@ -1799,6 +1857,30 @@ static const Command commands[] = {
     {"hades merge", command_hades_merge, "FILE FILE... [--apart] --out FILE",
      "put distilled datasets of several tasks together, for one policy of all", 2, -1,
      BIT(O_APART) | BIT(O_OUT), BIT(O_OUT)},
+    {"synthenv meta", command_synthenv_meta,
+     "[--config FILE] --env NAME [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N]",
+     "search for a synthetic environment in which agents of any algorithm become good in a real one, by "
+     "evolution strategies. Under mpirun or srun the processes share each generation",
+     0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) |
+         BIT(O_QUIET),
+     0},
+    {"synthenv train", command_synthenv_train,
+     "FILE [--algorithms LIST] [--agents N] [--episodes N] [--controls] [--each] [--config FILE] "
+     "[--set name=value]... [--env NAME] [--seed N] [--threads N] [--json]",
+     "train agents of each algorithm, with hyperparameters drawn from lists, in a synthetic environment and "
+     "play them in the real one; with --controls also as many that train in the real one for as many steps",
+     1, 1,
+     BIT(O_ALGORITHMS) | BIT(O_AGENTS) | BIT(O_EPISODES) | BIT(O_CONTROLS) | BIT(O_EACH) | BIT(O_CONFIG) |
+         BIT(O_SET) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON),
+     0},
+    {"synthenv sweep", command_synthenv_sweep,
+     "[--config FILE] [--set name=[a,b]]... --out DIR [--env NAME] [--seed N] [--threads N]",
+     "a search for each combination of the lists in --config or --set, a table over their seeds and a "
+     "figure; "
+     "the same command goes on",
+     0, 0, BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_QUIET),
+     BIT(O_OUT)},
     {"synthenv import", command_synthenv_import, "FILE NAME --out FILE",
      "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them",
      2, 2, BIT(O_OUT), BIT(O_OUT)},
@@ -1933,7 +2015,9 @@ static int print_help(const Command* c) {
     const UfTable* table = c->function == command_train   ? &uf_config_table
                            : c->function == command_ppo   ? &uf_ppo_table
                            : c->function == command_hades ? &hd_table
-                                                          : NULL;
+                           : c->function == command_synthenv_meta || c->function == command_synthenv_train
+                               ? &se_table
+                               : NULL;
     if (table) {
         char* text;
         if (uf_table_help(table, &text) != UF_OK) return failed();
@@ -2142,9 +2226,10 @@ int main(int argc, char** argv) {
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
     if (help && argc < 3) return print_help(NULL);
     if (help && !strcmp(argv[2], "--markdown"))
-        return print_markdown(argc > 3 && !strcmp(argv[3], "ppo")     ? &uf_ppo_table
-                              : argc > 3 && !strcmp(argv[3], "hades") ? &hd_table
-                                                                      : &uf_config_table);
+        return print_markdown(argc > 3 && !strcmp(argv[3], "ppo")        ? &uf_ppo_table
+                              : argc > 3 && !strcmp(argv[3], "hades")    ? &hd_table
+                              : argc > 3 && !strcmp(argv[3], "synthenv") ? &se_table
+                                                                         : &uf_config_table);
 
     // Some commands are two words.
     int first = help ? 2 : 1;
