@@ -25,8 +25,9 @@ check "act refuses what is no checkpoint" eval "! '$B/examples/act' Makefile 2>'
 check "world_model trains" eval "'$B/examples/world_model' '$T/model.h5' >'$T/r2' && [ \$(grep -c 'R^2 of' '$T/r2') = 3 ]"
 check "and saves a world model" test -s "$T/model.h5"
 check "distil distils" eval "'$B/examples/distil' '$T/cartpole.hdf5' >'$T/distil' && [ \$(grep -c '^generation' '$T/distil') = 4 ]"
-check "synthetic searches" eval "'$B/examples/synthetic' '$T/synthetic.h5' >'$T/synthetic' && [ \$(grep -c '^generation' '$T/synthetic') = 4 ] && [ \$(grep -c '^DQN agent' '$T/synthetic') = 4 ]"
 check "and writes a dataset" test -s "$T/cartpole.hdf5"
+check "synthetic searches" eval "'$B/examples/synthetic' '$T/synthetic.h5' >'$T/synthetic' && [ \$(grep -c '^generation' '$T/synthetic') = 4 ] && [ \$(grep -c '^DQN agent' '$T/synthetic') = 4 ]"
+check "and writes an environment" test -s "$T/synthetic.h5"
 check "examples stay under 80 lines" test "$(wc -l examples/*.c | awk '$2 != "total" && $1 >= 80' | wc -l)" = 0
 check "the header compiles alone in C" $CC -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c unifloral.h
 if command -v g++ >/dev/null; then
