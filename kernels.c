@@ -2039,8 +2039,9 @@ CLONES static void polyak_chunk(real* restrict target, const real* restrict w, s
 typedef struct Clip {
     const UfGroup* groups;
     int num_groups;
-    const UfPpoHyper* hyper;
-    double* metrics;
+    const real* max_norm;
+    double* norm;
+    size_t stride;
 } Clip;
 
 // Squares are summed in double, a cache line of sums at a time: in order whatever the instruction set.
@@ -2077,16 +2078,16 @@ static void clip_task(void* context, int p, int thread) {
             add_rows(first, first + (size_t)block * (size_t)g->P * g->count, g->count);
         squares += sum_squares(first, g->count);
     }
-    const real factor = uf_clip_factor((real)sqrt(squares), c->hyper[p].max_grad_norm);
-    c->metrics[(size_t)p * UF_NUM_PPO_METRICS + UF_PPO_METRIC_grad_norm] += sqrt(squares);
+    const real factor = uf_clip_factor((real)sqrt(squares), c->max_norm[p]);
+    if (c->norm) c->norm[(size_t)p * c->stride] += sqrt(squares);
     if (factor == 1) return;
     for (int k = 0; k < c->num_groups; k++)
         scale_rows(c->groups[k].grads + (size_t)p * c->groups[k].count, factor, c->groups[k].count);
 }
 
 static void cpu_clip_gradients(UfBackend* backend, const UfGroup* groups, int num_groups,
-                               const UfPpoHyper* hyper, double* metrics) {
-    Clip c = {groups, num_groups, hyper, metrics};
+                               const real* max_norm, double* norm, size_t stride) {
+    Clip c = {groups, num_groups, max_norm, norm, stride};
     uf_cpu_run_tasks(backend, groups[0].P, 1, clip_task, &c);
 }
 
@@ -2225,6 +2226,7 @@ static UfStatus open_cpu(UfBackend** out, int num_threads) {
     openblas_set_num_threads(1);  // our threads call it; its own would fight them for the cores
     UF_TRY(UF_ALLOC(&backend, 1, "backend"));
     *backend = cpu_backend;
+    uf_cpu_off_policy(backend);
     UfStatus status = UF_ALLOC(&state, 1, "backend");
     backend->state = state;
     if (status == UF_OK) status = uf_pool_create(&backend->pool, num_threads);

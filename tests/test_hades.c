@@ -1349,9 +1349,9 @@ static void test_refused(void** state) {
 static void test_refused_run(void** state) {
     (void)state;
     HdConfig* c = config_of("env=CartPole-v1 rows=1");
-    const HdRunOptions run = {.config = c, .out = in_folder("no_run")};
-    HdResult result;
-    assert_int_equal(hd_run(&run, &result), UF_ERR_CONFIG);
+    const UfSearchRunOptions run = {.kind = &hd_kind, .config = c, .out = in_folder("no_run")};
+    UfSearchResult result;
+    assert_int_equal(uf_search_run(&run, &result), UF_ERR_CONFIG);
     assert_error("raise rows to at least 2");
     assert_false(uf_file_exists(run.out));
     assert_null(result.report);
