@@ -80,22 +80,21 @@ static const float* row_of(const Study* s, const float* rows, int row) {
     return rows + (size_t)row * (size_t)s->O;
 }
 
-static const char* name_of(const Study* s, int j, char text[32]) {
-    const char* name = s->spec ? uf_draw_feature(s->spec, j) : NULL;
+// Its name, or what it is and its number.   Nullable: name
+static const char* named(const char* name, const char* what, int number, char text[32]) {
     if (name)
         snprintf(text, 32, "%s", name);
     else
-        snprintf(text, 32, "obs %d", j);
+        snprintf(text, 32, "%s %d", what, number);
     return text;
 }
 
+static const char* name_of(const Study* s, int j, char text[32]) {
+    return named(s->spec ? uf_draw_feature(s->spec, j) : NULL, "obs", j, text);
+}
+
 static const char* kind_of(const Study* s, int kind, char text[32]) {
-    const char* name = s->spec ? uf_draw_kind(s->spec, kind) : NULL;
-    if (name)
-        snprintf(text, 32, "%s", name);
-    else
-        snprintf(text, 32, "action %d", kind);
-    return text;
+    return named(s->spec ? uf_draw_kind(s->spec, kind) : NULL, "action", kind, text);
 }
 
 // ---- measuring ----
@@ -226,7 +225,8 @@ static UfStatus measure_episodes(Study* s) {
     uf_free(t.actions);
     UF_TRY(status);
     double squares = 0;
-    for (int e = 0; e < s->num_episodes; e++) s->mean += s->returns[e] / s->num_episodes;
+    for (int e = 0; e < s->num_episodes; e++) s->mean += s->returns[e];
+    s->mean /= s->num_episodes;
     for (int e = 0; e < s->num_episodes; e++)
         squares += (s->returns[e] - s->mean) * (s->returns[e] - s->mean);
     s->deviation = sqrt(squares / s->num_episodes);
@@ -799,7 +799,8 @@ static void draw_episode(cairo_t* c, const Study* s, double x, double y) {
     uf_page_font(c, 12, false);
     for (int i = 0; i < numbers; i++) names = fmax(names, uf_page_text_width(c, name_of(s, chosen[i], name)));
     names = fmax(names, uf_page_text_width(c, "best action"));
-    const UfPageAxis ax = axis_of(0, s->num_steps, x + names + 20, WIDTH - MARGIN - 50, 10),
+    const UfPageAxis ax = axis_of(0, s->num_steps, x + names + 20, WIDTH - MARGIN - 50,
+                                  s->num_steps < 10 ? s->num_steps : 10),
                      ay = {.from = y + EPISODE, .to = y, .high = 1};
     const double height = (double)EPISODE / strips;
     for (int i = 0; i < strips; i++) {
