@@ -105,10 +105,13 @@ static int act_kind(const Act* c, int p, const real* head, real noise) {
 static real act_number(const Act* c, int p, const real* head, int i, size_t at) {
     const UfOffHeads* h = c->heads;
     const UfOffAct* of = c->of;
-    const real x = of->uniform                  ? of->uniform[at]
-                   : h->kind == UF_OFF_SQUASHED ? squashed(head, h->A, i, of->noise[at]).action
-                                                : tanh(head[i]);
-    real action = uf_in_units(x, h->low, h->high);
+    real unused, action;
+    if (of->uniform)
+        action = uf_in_units(of->uniform[at], h->low, h->high);
+    else if (h->kind == UF_OFF_SQUASHED)
+        action = uf_in_units(squashed(head, h->A, i, of->noise[at]).action, h->low, h->high);
+    else
+        action = uf_tanh_action(head[i], h->low, h->high, &unused);
     if (of->explores)
         action = uf_clip(action + h->hyper[p].exploration_noise * of->noise[at], h->low, h->high);
     return uf_is_finite(action) ? action : uf_in_units(0, h->low, h->high);
@@ -158,7 +161,8 @@ static void sample_task(void* context, int p, int thread) {
         for (int i = 0; i < A; i++) {
             const real noise = c->noise ? c->noise[at + (size_t)i] : 0;
             if (h->kind == UF_OFF_TANH) {
-                a[i] = uf_in_units(tanh(head[i]), h->low, h->high);
+                real unused;
+                a[i] = uf_tanh_action(head[i], h->low, h->high, &unused);
                 if (c->noise)
                     a[i] = uf_smoothed_within(a[i], hyper->target_noise, hyper->target_noise_clip, noise,
                                               h->low, h->high);
@@ -331,12 +335,14 @@ static void numbers_row(const ActorLoss* c, int p, size_t b, real alpha, real sh
     for (int i = 0; i < A; i++) {
         real da = 0;
         for (int n = 0; n < c->N; n++) da += dqda[(size_t)n * R * (size_t)A + (size_t)i];
-        da *= uf_half_range(h->low, h->high);
         if (h->kind == UF_OFF_TANH) {
-            dhead[i] = uf_policy_sample_grad(UF_POLICY_DETERMINISTIC, head[i], 0, 0, da, 0).dm;
+            real slope;
+            uf_tanh_action(head[i], h->low, h->high, &slope);
+            dhead[i] = da * slope;
             continue;
         }
         bool passes;
+        da *= uf_half_range(h->low, h->high);
         const real s = uf_log_std(head[A + i], UF_SAC_LOG_STD_MIN, UF_SAC_LOG_STD_MAX, &passes);
         const UfHeadGrad g = uf_policy_sample_grad(
             UF_POLICY_SQUASHED, head[i], s, c->noise[((size_t)p * R + b) * (size_t)A + (size_t)i], da,

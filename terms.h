@@ -485,6 +485,13 @@ static inline UF_HD real uf_in_units(real x, real low, real high) {
     return (low + high) / 2 + uf_half_range(low, high) * x;
 }
 
+// The action that tanh(m) is there, and its derivative.
+static inline UF_HD real uf_tanh_action(real m, real low, real high, real* dm) {
+    const real x = uf_tanh(m);
+    *dm = uf_half_range(low, high) * (1 - x * x);
+    return uf_in_units(x, low, high);
+}
+
 #define UF_SAC_LOG_STD_MIN -20
 #define UF_SAC_LOG_STD_MAX 2
 
