@@ -29,6 +29,7 @@ CLONES static void rows_forward(real* r, real* h, real* stats, const real* bias,
         if (activation == UF_TANH) {
 #pragma omp simd
             for (int j = 0; j < width; j++) r[j] = uf_tanh(r[j] + bias[j]);
+            if (!scale) continue;
 #pragma omp simd reduction(+ : sum)
             for (int j = 0; j < width; j++) sum += r[j];
         } else {

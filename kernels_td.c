@@ -344,9 +344,9 @@ static void numbers_row(const ActorLoss* c, int p, size_t b, real alpha, real sh
         bool passes;
         da *= uf_half_range(h->low, h->high);
         const real s = uf_log_std(head[A + i], UF_SAC_LOG_STD_MIN, UF_SAC_LOG_STD_MAX, &passes);
-        const UfHeadGrad g = uf_policy_sample_grad(
-            UF_POLICY_SQUASHED, head[i], s, c->noise[((size_t)p * R + b) * (size_t)A + (size_t)i], da,
-            alpha * share);
+        const UfHeadGrad g =
+            uf_policy_sample_grad(UF_POLICY_SQUASHED, head[i], s,
+                                  c->noise[((size_t)p * R + b) * (size_t)A + (size_t)i], da, alpha * share);
         dhead[i] = g.dm;
         dhead[A + i] = passes ? g.ds : 0;
     }

@@ -793,13 +793,15 @@ static void test_soft_loss(void** state) {
             sum += exp(x[i]);
         }
         const Duel c = {0, 0, draw(&r, 0, 2), q};
-        for (int i = 0; i < DUEL_KINDS; i++) want += exp(x[i]) / sum * (c.alpha * log(exp(x[i]) / sum) - q[i]);
+        for (int i = 0; i < DUEL_KINDS; i++)
+            want += exp(x[i]) / sum * (c.alpha * log(exp(x[i]) / sum) - q[i]);
         const double loss = uf_soft_loss(dx, x, q, DUEL_KINDS, c.alpha);
         assert_close(loss, want, 1e-13);
         for (int i = 0; i < DUEL_KINDS; i++)
             assert_close(dx[i], slope(soft_loss, x, DUEL_KINDS, i, STEP, &c), tolerance(loss, dx[i]));
         const double log_alpha = draw(&r, -2, 2), log_prob = draw(&r, -3, 1), entropy = draw(&r, -1, 1);
-        assert_close(uf_temperature_loss(log_alpha, log_prob, entropy), -log_alpha * (log_prob + entropy), 1e-14);
+        assert_close(uf_temperature_loss(log_alpha, log_prob, entropy), -log_alpha * (log_prob + entropy),
+                     1e-14);
         assert_close(uf_entropy_coef_grad(log_prob, entropy),
                      uf_temperature_loss(log_alpha + 1, log_prob, entropy) -
                          uf_temperature_loss(log_alpha, log_prob, entropy),
