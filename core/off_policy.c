@@ -37,7 +37,7 @@ struct UfOffPolicy {
     real* obs;                          // (P, N, O)
     int* bad;                           // (GROUPS, P)
     int num_lanes;
-    Lane* lanes;  // (num_lanes)
+    Lane* lanes;  // (num_lanes): one a thread that has work
     // How far all members are: iterations, optimiser steps of critics and of actors.
     struct Progress {
         int64_t iteration, critic, actor;
@@ -370,10 +370,9 @@ static UfStatus build(UfOffPolicy* a, const UfOffPolicyConfig* configs, int num_
     describe(a);
     UF_TRY(reserve_members(a));
     for (int p = 0; p < a->P; p++) init_member(a, p);
-    const int threads = uf_pool_num_threads(a->backend->pool);
-    UF_TRY(UF_ALLOC(&a->lanes, threads, "lanes of a population"));
-    for (a->num_lanes = 0; a->num_lanes < threads; a->num_lanes++)
-        UF_TRY(reserve_lane(a, &a->lanes[a->num_lanes]));
+    const int threads = uf_pool_num_threads(a->backend->pool), lanes = threads < a->P ? threads : a->P;
+    UF_TRY(UF_ALLOC(&a->lanes, lanes, "lanes of a population"));
+    while (a->num_lanes < lanes) UF_TRY(reserve_lane(a, &a->lanes[a->num_lanes++]));
     for (int k = 0; k < 2; k++)
         UF_TRY(a->backend->plan(a->backend, &a->mlp[k], 1, k == CRITIC ? a->num_critics : 1, a->B));
     return UF_OK;
@@ -398,9 +397,7 @@ UfStatus uf_off_policy_create(UfOffPolicy** out, const UfOffPolicyConfig* config
 void uf_off_policy_free(UfOffPolicy* a) {
     if (!a) return;
     if (a->backend) {
-        const int lanes = a->lanes ? uf_pool_num_threads(a->backend->pool) : 0;
-        for (int i = 0; i < lanes; i++)  // also one that could not be finished
-            if (a->lanes[i].agents) uf_release_reserved(&a->lanes[i].reserved);
+        for (int i = 0; i < a->num_lanes; i++) uf_release_reserved(&a->lanes[i].reserved);
         uf_release_reserved(&a->reserved);
     }
     uf_free(a->lanes);

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "failing_alloc.h"
+
 #include "core/off_policy_parts.h"
 #include "core/trials.h"
 #include "synthenv.h"
@@ -500,6 +502,40 @@ static void test_environment_fails(void** state) {
     free_envs(e);
 }
 
+// With the n-th allocation failing, until none fails; then training takes two, whatever it does.
+static void test_memory(void** state) {
+    (void)state;
+    for (int agent = 0; agent < NUM_AGENTS; agent++) {
+        const UfOffPolicyConfig c[2] = {varied(agent, 0), varied(agent, 1)};
+        TestEnvs* e = make_envs(2, kinds_of(agent), 2, -1, 3, 4, false, 0);
+        UfOffPolicy* a = NULL;
+        UfStatus status;
+        int failures = 0;
+        while (allocations_left = failures,
+               (status = uf_off_policy_create(&a, c, 2, &e->base.space, 1)) == UF_ERR_MEMORY) {
+            assert_null(a);
+            failures++;
+        }
+        allocations_left = -1;
+        assert_ok(status);
+        assert_true(failures > 40);
+        for (allocations_left = 0; allocations_left < 2;) {
+            const long left = allocations_left;
+            assert_int_equal(uf_off_policy_train(a, &e->base, 1), UF_ERR_MEMORY);
+            assert_int_equal(uf_off_policy_iteration(a), 0);
+            allocations_left = left + 1;
+        }
+        allocations_left = 2;
+        status = uf_off_policy_train(a, &e->base, 0);
+        const long left = allocations_left;
+        allocations_left = -1;
+        assert_ok(status);
+        assert_int_equal(left, 0);
+        uf_off_policy_free(a);
+        free_envs(e);
+    }
+}
+
 // ---- refused ----
 
 static void expect_refused(int agent, const UfOffPolicyConfig* configs, int P, UfTrainSpace space,
@@ -699,8 +735,8 @@ int main(void) {
         cmocka_unit_test(test_initial_weights),  cmocka_unit_test(test_members_equal_single_agents),
         cmocka_unit_test(test_inert_in_bandits), cmocka_unit_test(test_bandits_without_targets),
         cmocka_unit_test(test_nonfinite),        cmocka_unit_test(test_environment_fails),
-        cmocka_unit_test(test_refused),          cmocka_unit_test(test_learns),
-        cmocka_unit_test(test_cartpole),
+        cmocka_unit_test(test_memory),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_learns),           cmocka_unit_test(test_cartpole),
     };
     return cmocka_run_group_tests_name("off-policy agents", tests, NULL, NULL);
 }
