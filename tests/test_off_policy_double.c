@@ -279,10 +279,12 @@ static Update do_update(int agent, const UfOffPolicyConfig* c, int length, bool 
     s->critic_target = u.target_before[UF_OFF_CRITIC];
     s->log_alpha = u.before[UF_OFF_ALPHA][0];
     const uint64_t number = (uint64_t)warm;  // one update an iteration
+    const int64_t rows = 2 * (warm + 1);
     for (int b = 0; b < B; b++) {
         const UfPhilox w = uf_philox(c->seed, UF_STREAM_TD_INDEX, number, (uint64_t)b / 2);
         const uint64_t bits = (uint64_t)w.v[2 * (b % 2)] << 32 | w.v[2 * (b % 2) + 1];
-        s->index[b] = (int64_t)(((__uint128_t)bits * 24) >> 64);
+        s->index[b] =
+            (int64_t)(((__uint128_t)bits * (uint64_t)(rows < c->buffer_size ? rows : c->buffer_size)) >> 64);
     }
     draw_normals(s->noise_pi, B * 2, c->seed, UF_STREAM_TD_ACTOR, number);
     draw_normals(s->noise_next, B * 2, c->seed, UF_STREAM_TD_NEXT, number);
@@ -344,13 +346,13 @@ static void check_update(int agent, const UfOffPolicyConfig* c, int length, bool
 
 static void test_gradients(void** state) {
     (void)state;
-    for (int agent = 0; agent < NUM_AGENTS; agent++) {
-        UfOffPolicyConfig c = small(agent);
-        check_update(agent, &c, 4, false);
-        if (agent != DQN) continue;
-        c.double_dqn = true;
-        check_update(agent, &c, 4, false);
-    }
+    for (int agent = 0; agent < NUM_AGENTS; agent++)
+        for (int which = 0; which < 3; which++) {
+            UfOffPolicyConfig c = small(agent);
+            if (which == 1) c.buffer_size = 60;  // rows are of those that there are
+            if (which == 2) c.double_dqn = true;
+            check_update(agent, &c, 4, false);
+        }
 }
 
 // In a bandit what a row is worth is its reward, with target networks and without.
