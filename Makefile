@@ -306,11 +306,11 @@ reproduce: all
 reproduce-quick: all
 	@bench/reproduce.sh --quick $(ARGS)
 
-# The hyperparameter tables of README.md from params.def, ppo.def and hades.def; a test compares.
+# The hyperparameter tables of README.md from params.def, ppo.def, hades.def and synthenv.def; a test compares.
 readme: all
 	@$(PROGRAM) help --markdown >$(BUILD)/params.md
-	@for t in ppo hades; do $(PROGRAM) help --markdown $$t >$(BUILD)/$$t.md; done
-	@for t in params ppo hades; do \
+	@for t in ppo hades synthenv; do $(PROGRAM) help --markdown $$t >$(BUILD)/$$t.md; done
+	@for t in params ppo hades synthenv; do \
 		sed -i -e "/^<!-- $$t -->\$$/,/^<!-- \/$$t -->\$$/{/^<!-- $$t -->\$$/r $(BUILD)/$$t.md" -e '/^<!-- /!d}' README.md; done
 
 # ---- install ----
@@ -353,7 +353,7 @@ help:
 	@echo "make minigrid-sheet   docs/images/minigrid.png: a level of each family of gridworlds"
 	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
 	@echo "make reproduce-quick   the same with few updates on two datasets"
-	@echo "make readme     README.md's tables of hyperparameters from params.def, ppo.def and hades.def"
+	@echo "make readme     README.md's tables of hyperparameters from params.def, ppo.def, hades.def and synthenv.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"
 	@echo "Variables: V=1 (show commands), NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

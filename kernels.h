@@ -334,6 +334,7 @@ typedef struct UfPlayTrials {
     const UfCloneNet* net;  // without a convolution; in + 2 * width at most UF_TRIALS_MAX_UNITS
     UfEnvRule rule;
     UfTrialRule counts;
+    UfTrialPolicy policy;
     int P, E, num_keys, first_obs;
     bool greedy, grid, running;
     const real* params;           // (P, size)

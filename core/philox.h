@@ -63,6 +63,9 @@ enum {
     // Synthetic environments.
     UF_STREAM_SYNTH_INIT,    // parameters: update = tensor number
     UF_STREAM_SYNTH_LATENT,  // update = step, index counts blocks of environments (synthenv.c)
+    UF_STREAM_SYNTH_HYPER,   // index = list of synthenv.def: which of its values an agent has
+    UF_STREAM_SYNTH_AGENT,   // seeds of agents: update = agent, index = purpose
+    UF_STREAM_SYNTH_SEARCH,  // seeds of a search for one: update = generation, index = purpose << 32 | number
     // Off-policy agents; update = iteration, or optimiser step over all iterations
     UF_STREAM_TD_INIT,     // parameters: update = network << 8 | layer
     UF_STREAM_TD_ACTION,   // update = iteration: what actions are drawn with

@@ -324,13 +324,23 @@ static UfStatus init_values(UfPpo* a, const UfTensor* t, int p, int index, real*
     return UF_OK;
 }
 
+// The first member before p with its seed, whose initial values are p's too: candidates of a search (synth_search.c) have
+// one for all, and orthogonal matrices take their time.   -1: there is none
+static int same_seed(const UfPpo* a, int p) {
+    for (int q = 0; q < p; q++)
+        if (a->seeds[q] == a->seeds[p]) return q;
+    return -1;
+}
+
 static UfStatus init_tensor(UfPpo* a, int index) {
     const UfTensor* t = &a->tensors[index];
     UfStatus status = UF_OK;
     for (int p = 0; p < a->P && status == UF_OK; p++) {
         real* values;
+        const int q = same_seed(a, p);
         UF_TRY(UF_ALLOC(&values, tensor_count(t), "initial values of one tensor"));
-        status = init_values(a, t, p, index, values);
+        status = q < 0 ? init_values(a, t, p, index, values)
+                       : uf_ppo_get_tensor(a, t, UF_TENSOR_VALUE, q, values);
         if (status == UF_OK) status = uf_ppo_set_tensor(a, t, UF_TENSOR_VALUE, p, values);
         uf_free(values);
     }
@@ -1107,7 +1117,8 @@ static UfStatus read_all(UfPpo** out, const UfH5* h5, const UfPpoConfig* device,
     UF_TRY(read_integer(h5, "action_dim", 1, 100000, &A));
     UF_TRY(read_integer(h5, "bytes", 0, 1, &bytes));
     UF_TRY(read_integer(h5, "discrete", 0, 1, &discrete));
-    const UfTrainSpace space = {(int)O, (int)A, bytes == 1, discrete == 1};
+    const UfTrainSpace space = {
+        .obs_dim = (int)O, .action_dim = (int)A, .bytes = bytes == 1, .discrete = discrete == 1};
     UfPpoConfig** configs;
     UF_TRY(UF_ALLOC(&configs, P, "configurations"));
     UfStatus status = UF_OK;

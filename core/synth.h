@@ -11,6 +11,8 @@ const char* se_mode_name(const SeEnv* env);    // "bandit", "mdp"
 const char* se_latent_name(const SeEnv* env);  // "normal", ...
 // Whether an environment may stand for another.   Errors: UF_ERR_ARGUMENT (sizes, kind or bounds of actions)
 UfStatus se_check_fit(const SeOptions* options, const UfEnvSpec* spec);
+// The largest size of a weight, and the name of the tensor that it is in.
+float se_largest_weight(const SeEnv* env, char* tensor, size_t bytes);
 // One step of one copy without what begins anew: the observation after it, and whether the episode ends by itself. Of a
 // bandit it does, and shows the observation it began with.
 void se_transition(const SeEnv* env, const float* obs, const float* action, float* next_obs, float* reward,

@@ -894,8 +894,8 @@ static void test_ppo_envs(void** state) {
     assert_int_equal(again->ops->set_state(again, 1, saved, "saved"), UF_ERR_FORMAT);
     assert_error("the file is damaged");
     free(saved);
-    uf_ppo_envs_free(envs);
-    uf_ppo_envs_free(again);
+    uf_train_envs_free(envs);
+    uf_train_envs_free(again);
     UfPpoEnvsOptions bad = options;
     bad.env = in_folder("missing.h5");
     assert_int_equal(uf_ppo_envs_create(&envs, &spec, &bad), UF_ERR_IO);
@@ -1045,7 +1045,7 @@ static UfStatus many_of_it(const Needs* x) {
     const int64_t seed = 0;
     const UfPpoEnvsOptions options = {x->path, x->config, 3, &seed, 1, UF_PPO_TRAINING};
     UF_TRY(uf_ppo_envs_create(&envs, &spec, &options));
-    uf_ppo_envs_free(envs);
+    uf_train_envs_free(envs);
     return UF_OK;
 }
 
