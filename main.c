@@ -1360,9 +1360,7 @@ static int command_fqe(const Args* args) {
     return result;
 }
 
-// Checkpoints and results say so in their attribute `kind`; everything else is taken for a dataset.
-// A folder is a run, or else a Minari dataset.
-// Files that say what they are; datasets do not.
+// Files that say so in their attribute `kind`.
 static const struct {
     const char* kind;
     UfStatus (*describe)(const char* path, char** text);
@@ -1373,6 +1371,8 @@ static const struct {
              {"unifloral-synthenv", uf_synth_info},
              {"unifloral-synthenv-search", se_checkpoint_info}};
 
+// Checkpoints and results say so in their attribute `kind`; everything else is taken for a dataset.
+// A folder is a run, or else a Minari dataset.
 static UfStatus file_info(const char* file, char** text) {
     char path[2048], *kind = NULL;
     struct stat info;

@@ -1,8 +1,9 @@
 // search_run.c: see search_run.h.
 //
-// Rooms: progress and log, ranks, searching, results, run, folders.
+// Rooms: progress and log, searching, results, run, folders.
 #include "search_run.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -58,6 +59,7 @@ static void progress(Run* run, UfRunEventKind kind) {
 }
 
 void uf_search_number(UfSearchStep* step, const char* name, double value) {
+    assert(step->num_numbers < UF_SEARCH_MAX_NUMBERS);
     step->numbers[step->num_numbers].name = name;
     step->numbers[step->num_numbers++].value = value;
 }
@@ -74,34 +76,6 @@ static UfStatus log_line(Run* run) {
     for (int i = 0; i < run->now.num_numbers; i++)
         uf_log_number(&line, run->now.numbers[i].name, run->now.numbers[i].value);
     return uf_log_finish(&run->folder, &line);
-}
-
-// ---- ranks ----
-
-// Whether something went wrong with any process, so that none waits for it. The sentence is the one's own.
-static UfStatus agree(const Run* run, UfStatus mine) {
-    const UfRanks* ranks = run->options->ranks;
-    char sentence[512];
-    double failed = mine != UF_OK;
-    if (!ranks) return mine;
-    snprintf(sentence, sizeof sentence, "%s", mine == UF_OK ? "" : uf_error());
-    UF_TRY(ranks->sum(ranks->context, &failed, 1));
-    if (mine != UF_OK) return UF_FAIL(mine, "%s", sentence);
-    return failed > 0 ? UF_FAIL(UF_ERR_DEVICE, "another process could not go on; its own message says why")
-                      : UF_OK;
-}
-
-// The same configuration, and from the same place.
-static UfStatus same_search(const Run* run) {
-    char *json, *text = NULL;
-    UfText all = {0};
-    UF_TRY(uf_table_json(run->kind->table, run->config, &json));
-    uf_text_add(&all, "generation %" PRId64 " of %s", generation_of(run), json);
-    uf_free(json);
-    UfStatus status = uf_text_finish(&all, &text);
-    if (status == UF_OK) status = uf_ranks_agree(run->options->ranks, text, "configuration or checkpoint");
-    uf_free(text);
-    return status;
 }
 
 // ---- searching ----
@@ -300,8 +274,21 @@ static void note_device(const Run* run) {
     note(run->options, text);
 }
 
+// The same configuration, and from the same place.
+static UfStatus same_search(const Run* run) {
+    char *json, *text = NULL;
+    UfText all = {0};
+    UF_TRY(uf_table_json(run->kind->table, run->config, &json));
+    uf_text_add(&all, "generation %" PRId64 " of %s", generation_of(run), json);
+    uf_free(json);
+    UfStatus status = uf_text_finish(&all, &text);
+    if (status == UF_OK) status = uf_ranks_agree(run->options->ranks, text, "configuration or checkpoint");
+    uf_free(text);
+    return status;
+}
+
 static UfStatus run_all(Run* run) {
-    UF_TRY(agree(run, open_all(run)));
+    UF_TRY(uf_ranks_all_well(run->options->ranks, open_all(run)));
     if (run->options->ranks) UF_TRY(same_search(run));
     note_device(run);
     if (run->writes) uf_run_folder_keep(&run->folder);

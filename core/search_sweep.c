@@ -3,6 +3,7 @@
 // Rooms: combinations, running, reading, results.
 #include "search_sweep.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -305,6 +306,7 @@ static UfStatus run_all(Sweep* s, char** report) {
 
 UfStatus uf_search_sweep(const UfSearchSweepOptions* options, char** report) {
     Sweep s = {.options = options, .kind = options->kind};
+    assert(s.kind->num_columns <= UF_SEARCH_MAX_COLUMNS);
     *report = NULL;
     const UfStatus status = run_all(&s, report);
     for (int i = 0; s.outcomes && i < s.count; i++) uf_free(s.outcomes[i].curve);

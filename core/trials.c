@@ -44,7 +44,7 @@ struct UfTrials {
 static UfStatus make_grid(UfTrials* x) {
     const UfEnvSpec* spec = x->o.spec;
     UfEnvRule rule;
-    if (!uf_env_rule(spec, &rule) || rule.kind == UF_RULE_MAZE)
+    if (!uf_env_rule(spec, &rule) || rule.kind == UF_RULE_MAZE || rule.kind == UF_RULE_GRID_WORLD)
         return UF_FAIL(UF_ERR_CONFIG,
                        "starts: %s has no box of start states to lay a grid over; set starts to random",
                        spec->name);

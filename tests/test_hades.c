@@ -1322,6 +1322,8 @@ static void test_refused(void** state) {
         {"env=CartPole-v1 search=weights popsize=1000000 rollouts=100000",
          "popsize 1000000 times rollouts 100000"},
         {"env=PointMaze-umaze starts=grid obs_norm=none", "has no box of start states to lay a grid over"},
+        {"env=GridWorld-5x5 rows=4 starts=grid obs_norm=none",
+         "has no box of start states to lay a grid over"},
         {"env=Breakout-MinAtar rows=3 obs_norm=none starts=grid",
          "has no box of start states to lay a grid over"},
         {"images=nowhere", "nowhere"},

@@ -51,12 +51,13 @@ static int64_t most_cases(int64_t all) {
 
 // ---- what is played ----
 
-enum { MOST_POLICIES = 3, NUM_ENVS = 6 };
+enum { MOST_POLICIES = 3, NUM_ENVS = 7 };
 static const struct {
     const char* name;
     int64_t steps;  // episodes end in them
 } envs[NUM_ENVS] = {{"CartPole-v1", 300}, {"MountainCar-v0", 410}, {"MountainCarContinuous-v0", 270},
-                    {"Pendulum-v1", 410}, {"Acrobot-v1", 510},     {"PointMaze-UMaze", 310}};
+                    {"Pendulum-v1", 410}, {"Acrobot-v1", 510},     {"PointMaze-UMaze", 310},
+                    {"GridWorld-5x5", 70}};
 
 typedef struct Case {
     UfTrialOptions o;
@@ -222,7 +223,7 @@ static void test_rules(void** state) {
         c.o.num_steps = envs[env].steps;
         c.o.rule = (UfTrialRule)rule;
         c.o.greedy = at / 5 % 2;
-        c.o.grid = env < 5 && at / 7 % 2;  // a maze has no box of starts
+        c.o.grid = env < 5 && at / 7 % 2;  // mazes and cells have no box of starts
         set_norm(&c, (at + at / NUM_ENVS) % 3);
         const double bound = exact(&c);
         change_order(i);
@@ -245,7 +246,7 @@ static void test_rules(void** state) {
 
 // What a network says, one way after the other; episodes past the environment's own limit, and T changed in between.
 static void test_policies(void** state) {
-    static const int played[] = {2, 3, 5, 0, 1};
+    static const int played[] = {2, 3, 5, 6, 1};
     NEEDS_DEVICE();
     const int all = 5 * 4 * 2, most = (int)most_cases(all);
     int64_t longest = 0;
@@ -257,7 +258,7 @@ static void test_policies(void** state) {
         make_case(&c, spec, 8, 1, UF_RELU, false, spec->action_dim);  // twice as many outputs as actions
         fill_exact(&c);
         c.o.policy = (UfTrialPolicy)policy;
-        c.o.num_envs = 2 + at % 3;
+        c.o.num_envs = 2 + at % 3 * 3;  // more than a tile too
         c.o.num_steps = envs[env].steps;
         c.steps = at % 3 ? 0 : envs[env].steps - 57;
         c.o.any_length = true;
