@@ -205,15 +205,17 @@ static int64_t num_envs_of(const SeConfig* c, SeAlgorithm algorithm) {
 static UfStatus check_ppo_sizes(const SeConfig* c) {
     const int64_t rollout = c->ppo_num_envs * c->ppo_num_steps;
     if (c->num_steps < rollout)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "num_steps %lld is less than one rollout of PPO, ppo_num_envs %lld times ppo_num_steps "
-                       "%lld; raise it or shorten the rollout",
-                       (long long)c->num_steps, (long long)c->ppo_num_envs, (long long)c->ppo_num_steps);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "num_steps %lld is less than one rollout of PPO, ppo_num_envs %lld times ppo_num_steps "
+            "%lld; raise it or shorten the rollout",
+            (long long)c->num_steps, (long long)c->ppo_num_envs, (long long)c->ppo_num_steps);
     if (rollout % c->ppo_num_minibatches)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "ppo_num_minibatches %lld does not divide the %lld rows of a rollout (ppo_num_envs times "
-                       "ppo_num_steps); expected equal parts",
-                       (long long)c->ppo_num_minibatches, (long long)rollout);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "ppo_num_minibatches %lld does not divide the %lld rows of a rollout (ppo_num_envs times "
+            "ppo_num_steps); expected equal parts",
+            (long long)c->ppo_num_minibatches, (long long)rollout);
     return UF_OK;
 }
 
@@ -222,11 +224,13 @@ static UfStatus check_off_policy_sizes(const SeConfig* c, SeAlgorithm algorithm)
     const char *name = se_algorithm_names[algorithm], *envs = algorithm == SE_TD3 ? "ddpg" : name;
     const int64_t num_envs = num_envs_of(c, algorithm),
                   rows = algorithm == SE_TD3 ? c->td3_buffer_size : c->buffer_size,
-                  last = algorithm == SE_SAC ? c->num_steps : c->num_steps - num_envs;  // count of steps that it learns by
+                  last = algorithm == SE_SAC ? c->num_steps
+                                             : c->num_steps - num_envs;  // count of steps that it learns by
     if (c->num_steps % num_envs)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "num_steps %lld is no multiple of %s_num_envs %lld; expected whole steps of all environments",
-                       (long long)c->num_steps, envs, (long long)num_envs);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "num_steps %lld is no multiple of %s_num_envs %lld; expected whole steps of all environments",
+            (long long)c->num_steps, envs, (long long)num_envs);
     if (rows < num_envs)
         return UF_FAIL(UF_ERR_CONFIG,
                        "%s %lld: a step of all %s_num_envs %lld environments does not fit; raise it",
@@ -250,8 +254,8 @@ UfStatus se_find_env(const UfEnvSpec** spec, const SeConfig* c) {
     UF_TRY(uf_env_lookup(spec, c->env));
     UF_TRY(uf_env_available(*spec));
     if ((*spec)->discrete && (*spec)->action_dim > UF_MAX_KINDS)
-        return UF_FAIL(UF_ERR_CONFIG, "env %s has %d kinds of actions; at most %d are supported", (*spec)->name,
-                       (*spec)->action_dim, UF_MAX_KINDS);
+        return UF_FAIL(UF_ERR_CONFIG, "env %s has %d kinds of actions; at most %d are supported",
+                       (*spec)->name, (*spec)->action_dim, UF_MAX_KINDS);
     return UF_OK;
 }
 
@@ -694,8 +698,8 @@ UfStatus se_act(const SeAgents* a, int index, int rows, const float* obs, float*
         if (!uf_trial_act(a->policies.policy, a->spec->discrete, a->spec->action_dim, a->spec->action_low,
                           a->spec->action_high, out + b * H, params + net->mlp.log_std, NULL,
                           action + b * items))
-            status = UF_FAIL(UF_ERR_NONFINITE, "agent %d answers observation %zu with a number that is not finite",
-                             index, b);
+            status = UF_FAIL(UF_ERR_NONFINITE,
+                             "agent %d answers observation %zu with a number that is not finite", index, b);
     uf_free(out);
     uf_free(scratch);
     return status;

@@ -75,17 +75,27 @@ static double rate_one(SeSearch* s, const float* x) {
 }
 
 // Agents that have seen little; of each algorithm a few updates.
-#define AGENTS                                                                                        \
-    "num_steps=200 layer_width=8 warm_up=50 batch_size=16 sac_batch_size=16 sac_updates=1 "           \
+#define AGENTS                                                                              \
+    "num_steps=200 layer_width=8 warm_up=50 batch_size=16 sac_batch_size=16 sac_updates=1 " \
     "ppo_num_envs=5 ppo_num_steps=20 ppo_num_minibatches=4 ppo_update_epochs=2 ddpg_num_envs=5 "
 #define SMALL AGENTS "popsize=8 width=6 sigma_init=0.3 episodes=3 rollouts=2 "
 
 // ---- lists ----
 
 // The lists of the table as SeHyper has them.
-static const char* const names[] = {"lr", "gamma", "tau", "gae_lambda", "clip_eps", "ent_coef", "vf_coef",
-                                    "target_entropy_ratio", "eps_end", "double_dqn", "exploration_noise",
-                                    "target_noise", "target_noise_clip"};
+static const char* const names[] = {"lr",
+                                    "gamma",
+                                    "tau",
+                                    "gae_lambda",
+                                    "clip_eps",
+                                    "ent_coef",
+                                    "vf_coef",
+                                    "target_entropy_ratio",
+                                    "eps_end",
+                                    "double_dqn",
+                                    "exploration_noise",
+                                    "target_noise",
+                                    "target_noise_clip"};
 enum { NUM_LISTS = sizeof names / sizeof names[0], MOST = 32 };
 _Static_assert(sizeof(SeHyper) == NUM_LISTS * sizeof(double), "a list was added");
 
@@ -111,10 +121,19 @@ static double largest_chi(int df) {
 static void test_lists_are_uniform(void** state) {
     (void)state;
     enum { DRAWS = 20000 };
-    static const char* const lists[NUM_LISTS] = {
-        "0.01,0.005,0.001,0.0005,0.0001", "1,0.99,0.95,0.9,0.8", "0.99,0.95,0.9,0.8,0.7", "1,0.95,0.9,0.8,0.5",
-        "0.1,0.2,0.3,0.4,0.5", "0,0.01,0.05,0.1,0.5", "0,0.5,1,1.5,2", "0.1,0.3,0.5,0.7,0.9",
-        "0.01,0.05,0.1,0.2", "0,1", "0.1,0.3,0.5,0.7,0.9", "0.1,0.3,0.5,0.7,0.9", "0.1,0.4,0.7,1,1.3"};
+    static const char* const lists[NUM_LISTS] = {"0.01,0.005,0.001,0.0005,0.0001",
+                                                 "1,0.99,0.95,0.9,0.8",
+                                                 "0.99,0.95,0.9,0.8,0.7",
+                                                 "1,0.95,0.9,0.8,0.5",
+                                                 "0.1,0.2,0.3,0.4,0.5",
+                                                 "0,0.01,0.05,0.1,0.5",
+                                                 "0,0.5,1,1.5,2",
+                                                 "0.1,0.3,0.5,0.7,0.9",
+                                                 "0.01,0.05,0.1,0.2",
+                                                 "0,1",
+                                                 "0.1,0.3,0.5,0.7,0.9",
+                                                 "0.1,0.3,0.5,0.7,0.9",
+                                                 "0.1,0.4,0.7,1,1.3"};
     static int drawn[DRAWS][NUM_LISTS], counts[NUM_LISTS][MOST], pairs[MOST][MOST];
     double values[NUM_LISTS][MOST];
     int sizes[NUM_LISTS];
@@ -279,12 +298,14 @@ static void test_algorithms(void** state) {
     check_algorithms("auto", false, "ppo sac ddpg td3 ");
     check_algorithms("dqn,ppo", true, "dqn ppo ");
     check_algorithms("td3", false, "td3 ");
-    static const char* const unknown[] = {"", "dq", "dqnn", "DQN", "ppo,", ",ppo", "ppo,,dqn", "ppo, dqn", "auto,ppo"};
+    static const char* const unknown[] = {"",     "dq",       "dqnn",     "DQN",     "ppo,",
+                                          ",ppo", "ppo,,dqn", "ppo, dqn", "auto,ppo"};
     static const char* const which[] = {"", "dq", "dqnn", "DQN", "", "", "", " dqn", "auto"};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
         char sentence[200];
         snprintf(sentence, sizeof sentence,
-                 "eval_algorithms: there is no algorithm '%s'; expected ppo, sac, dqn, ddpg or td3", which[i]);
+                 "eval_algorithms: there is no algorithm '%s'; expected ppo, sac, dqn, ddpg or td3",
+                 which[i]);
         refuse_algorithms(unknown[i], true, sentence);
     }
     refuse_algorithms("ppo,dqn,ppo", true, "eval_algorithms: ppo is there twice");
@@ -293,7 +314,8 @@ static void test_algorithms(void** state) {
     for (int i = 0; i < 2; i++) {
         char sentence[200];
         snprintf(sentence, sizeof sentence,
-                 "eval_algorithms: %s is for continuous actions; expected ppo, sac or dqn here", i ? "td3" : "ddpg");
+                 "eval_algorithms: %s is for continuous actions; expected ppo, sac or dqn here",
+                 i ? "td3" : "ddpg");
         refuse_algorithms(i ? "td3" : "ddpg", true, sentence);
     }
 }
@@ -308,7 +330,8 @@ static void test_refused(void** state) {
     } cases[] = {
         {"popsize=8", "env is empty; expected an environment (unifloral envs lists them)"},
         {"env=CartPoll-v1", "unknown environment 'CartPoll-v1'"},
-        {"env=CartPole-v1 algorithms=ddpg", "algorithms: ddpg is for continuous actions; expected ppo, sac or dqn here"},
+        {"env=CartPole-v1 algorithms=ddpg",
+         "algorithms: ddpg is for continuous actions; expected ppo, sac or dqn here"},
         {"env=CartPole-v1 eval_algorithms=ppo,x", "eval_algorithms: there is no algorithm 'x'"},
         {"env=Pendulum-v1 algorithms=td3,td3", "algorithms: td3 is there twice"},
         // lists
@@ -324,45 +347,57 @@ static void test_refused(void** state) {
         {"env=CartPole-v1 ppo_lr=0.1,", "ppo_lr '0.1,': expected up to 32 numbers from 0 (itself not) to"},
         {"env=CartPole-v1 ppo_lr=", "ppo_lr '': expected"},
         {"env=CartPole-v1 algorithms=dqn eval_algorithms=dqn ppo_lr=x", "ppo_lr 'x': expected"},
-        {"env=CartPole-v1 gamma=0.9,1.01", "gamma '0.9,1.01': expected up to 32 numbers from 0 to 1 with commas between"},
+        {"env=CartPole-v1 gamma=0.9,1.01",
+         "gamma '0.9,1.01': expected up to 32 numbers from 0 to 1 with commas between"},
         {"env=CartPole-v1 tau=-1", "tau '-1': expected up to 32 numbers from 0 to 1"},
         {"env=CartPole-v1 gae_lambda=2", "gae_lambda '2': expected up to 32 numbers from 0 to 1"},
         {"env=CartPole-v1 clip_eps=0", "clip_eps '0': expected up to 32 numbers from 0 (itself not) to"},
         {"env=CartPole-v1 ent_coef=-1", "ent_coef '-1': expected up to 32 numbers from 0 to"},
         {"env=CartPole-v1 vf_coef=-1", "vf_coef '-1': expected up to 32 numbers from 0 to"},
-        {"env=CartPole-v1 target_entropy_ratio=1.5", "target_entropy_ratio '1.5': expected up to 32 numbers from 0 to 1"},
+        {"env=CartPole-v1 target_entropy_ratio=1.5",
+         "target_entropy_ratio '1.5': expected up to 32 numbers from 0 to 1"},
         {"env=CartPole-v1 eps_end=1.5", "eps_end '1.5': expected up to 32 numbers from 0 to 1"},
         {"env=CartPole-v1 double_dqn=0.5", "double_dqn '0.5': expected up to 32 whole numbers from 0 to 1"},
         {"env=CartPole-v1 exploration_noise=-1", "exploration_noise '-1': expected"},
         {"env=CartPole-v1 target_noise=-1", "target_noise '-1': expected"},
         {"env=CartPole-v1 target_noise_clip=-1", "target_noise_clip '-1': expected"},
         {"env=CartPole-v1 vf_coef=1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1",
-         "vf_coef '1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1': expected up to 32 numbers"},
+         "vf_coef '1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1': expected up to 32 "
+         "numbers"},
         {"env=Pendulum-v1 lr=0.01,0.02",
-         "lr '0.01,0.02': PPO with continuous actions takes the rates below 0.01 (ppo_lr is auto), and there is none; set "
+         "lr '0.01,0.02': PPO with continuous actions takes the rates below 0.01 (ppo_lr is auto), and there "
+         "is none; set "
          "ppo_lr"},
         {"env=Pendulum-v1 lr=0.01 algorithms=td3", "lr '0.01': PPO with continuous actions takes"},
         {"env=Pendulum-v1 lr=0.01 eval_algorithms=td3", "lr '0.01': PPO with continuous actions takes"},
         // steps
         {"env=CartPole-v1 num_steps=499 warm_up=9 dqn_num_envs=1 sac_num_envs=1",
-         "num_steps 499 is less than one rollout of PPO, ppo_num_envs 5 times ppo_num_steps 100; raise it or shorten the "
+         "num_steps 499 is less than one rollout of PPO, ppo_num_envs 5 times ppo_num_steps 100; raise it or "
+         "shorten the "
          "rollout"},
-        {"env=CartPole-v1 algorithms=dqn num_steps=490 warm_up=9 sac_num_envs=1", "num_steps 490 is less than one rollout"},
-        {"env=CartPole-v1 ppo_num_minibatches=7", "ppo_num_minibatches 7 does not divide the 500 rows of a rollout"},
+        {"env=CartPole-v1 algorithms=dqn num_steps=490 warm_up=9 sac_num_envs=1",
+         "num_steps 490 is less than one rollout"},
+        {"env=CartPole-v1 ppo_num_minibatches=7",
+         "ppo_num_minibatches 7 does not divide the 500 rows of a rollout"},
         {"env=CartPole-v1 algorithms=ppo eval_algorithms=ppo ppo_num_envs=1048576 ppo_num_steps=1048576 "
          "num_steps=1000000000",
          "ppo_num_envs 1048576 times ppo_num_steps 1048576"},
         {"env=CartPole-v1 algorithms=ppo eval_algorithms=dqn warm_up=10000",
          "warm_up 10000: dqn would never learn in num_steps 10000; lower it"},
-        {"env=CartPole-v1 algorithms=sac eval_algorithms=ppo warm_up=10000", "warm_up 10000: sac would never learn"},
-        {"env=CartPole-v1 algorithms=dqn eval_algorithms=ppo warm_up=9990", "warm_up 9990: dqn would never learn"},
+        {"env=CartPole-v1 algorithms=sac eval_algorithms=ppo warm_up=10000",
+         "warm_up 10000: sac would never learn"},
+        {"env=CartPole-v1 algorithms=dqn eval_algorithms=ppo warm_up=9990",
+         "warm_up 9990: dqn would never learn"},
         {"env=CartPole-v1 num_steps=10003 sac_num_envs=1",
          "num_steps 10003 is no multiple of dqn_num_envs 10; expected whole steps of all environments"},
-        {"env=CartPole-v1 num_steps=10004 dqn_num_envs=1", "num_steps 10004 is no multiple of sac_num_envs 5"},
+        {"env=CartPole-v1 num_steps=10004 dqn_num_envs=1",
+         "num_steps 10004 is no multiple of sac_num_envs 5"},
         {"env=Pendulum-v1 algorithms=td3 eval_algorithms=td3 ddpg_num_envs=3",
          "num_steps 10000 is no multiple of ddpg_num_envs 3"},
-        {"env=CartPole-v1 buffer_size=9", "buffer_size 9: a step of all dqn_num_envs 10 environments does not fit"},
-        {"env=CartPole-v1 buffer_size=4 dqn_num_envs=1", "buffer_size 4: a step of all sac_num_envs 5 environments"},
+        {"env=CartPole-v1 buffer_size=9",
+         "buffer_size 9: a step of all dqn_num_envs 10 environments does not fit"},
+        {"env=CartPole-v1 buffer_size=4 dqn_num_envs=1",
+         "buffer_size 4: a step of all sac_num_envs 5 environments"},
         {"env=Pendulum-v1 algorithms=td3 eval_algorithms=td3 ddpg_num_envs=5 td3_buffer_size=4",
          "td3_buffer_size 4: a step of all ddpg_num_envs 5 environments"},
         // horizon
@@ -397,11 +432,14 @@ static void test_accepted(void** state) {
         "env=Pendulum-v1 lr=0.01 algorithms=ddpg eval_algorithms=td3,sac",
         "env=Pendulum-v1 lr=0.01 ppo_lr=0.01",
         "env=CartPole-v1 lr=0.01",
-        "env=CartPole-v1 algorithms=dqn eval_algorithms=dqn num_steps=100 warm_up=89 ppo_num_minibatches=7 sac_num_envs=7",
-        "env=CartPole-v1 algorithms=sac eval_algorithms=sac num_steps=100 warm_up=99 sac_num_envs=5 dqn_num_envs=7",
+        "env=CartPole-v1 algorithms=dqn eval_algorithms=dqn num_steps=100 warm_up=89 ppo_num_minibatches=7 "
+        "sac_num_envs=7",
+        "env=CartPole-v1 algorithms=sac eval_algorithms=sac num_steps=100 warm_up=99 sac_num_envs=5 "
+        "dqn_num_envs=7",
         "env=CartPole-v1 algorithms=ppo eval_algorithms=ppo num_steps=501 warm_up=100000 buffer_size=1",
         "env=Pendulum-v1 algorithms=td3 eval_algorithms=td3 ddpg_num_envs=5 td3_buffer_size=5 buffer_size=4",
-        "env=Pendulum-v1 algorithms=ddpg eval_algorithms=ddpg ddpg_num_envs=5 td3_buffer_size=4 buffer_size=5",
+        "env=Pendulum-v1 algorithms=ddpg eval_algorithms=ddpg ddpg_num_envs=5 td3_buffer_size=4 "
+        "buffer_size=5",
         "env=MountainCar-v0 horizon_init=1000 horizon_end=200 horizon_begin=200 horizon_steps=600",
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -437,8 +475,8 @@ static void forward(const SePolicies* p, int index, const float* obs, double* ou
 }
 
 // What the agent does, of noise (one number a dimension, or one of a kind); greedily where there is none.
-static void act(const SePolicies* p, int index, SeAlgorithm algorithm, const UfEnvSpec* spec, const float* obs,
-                const float* noise, float* action) {
+static void act(const SePolicies* p, int index, SeAlgorithm algorithm, const UfEnvSpec* spec,
+                const float* obs, const float* noise, float* action) {
     double out[16];
     const int A = spec->action_dim;
     const double low = (double)spec->action_low, high = (double)spec->action_high;
@@ -457,9 +495,10 @@ static void act(const SePolicies* p, int index, SeAlgorithm algorithm, const UfE
         return;
     }
     for (int i = 0; i < A; i++) {
-        const double free = algorithm == SE_PPO
-                                ? (double)p->params[(size_t)index * p->net.size + p->net.mlp.log_std + (size_t)i]
-                                : fmin(fmax(out[A + i], -20), 2);
+        const double free =
+            algorithm == SE_PPO
+                ? (double)p->params[(size_t)index * p->net.size + p->net.mlp.log_std + (size_t)i]
+                : fmin(fmax(out[A + i], -20), 2);
         double x = out[i] + (noise ? exp(free) * (double)noise[i] : 0);
         if (algorithm == SE_PPO)
             x = fmin(fmax(x, low), high);
@@ -484,7 +523,8 @@ static double play_slowly(const SePolicies* p, int index, SeAlgorithm algorithm,
         for (int t = 0; t < T && !terminated; t++) {
             double reward;
             for (int i = 0; i < numbers; i++)
-                noise[i] = uf_trial_noise(key, spec->discrete, t, (int64_t)E * numbers, (int64_t)e * numbers + i);
+                noise[i] =
+                    uf_trial_noise(key, spec->discrete, t, (int64_t)E * numbers, (int64_t)e * numbers + i);
             act(p, index, algorithm, spec, obs, greedy ? NULL : noise, action);
             uf_env_step(env, action, obs, &reward, &terminated, &truncated);
             sum += reward / E;
@@ -518,7 +558,8 @@ static uint64_t agent_key(uint64_t seed, int purpose, int agent) {
 }
 
 // The policies that se_train's agents have.
-static SePolicies policies_of(const SeConfig* c, const SeEnv* env, SeAlgorithm algorithm, int count, uint64_t seed) {
+static SePolicies policies_of(const SeConfig* c, const SeEnv* env, SeAlgorithm algorithm, int count,
+                              uint64_t seed) {
     const UfEnvSpec* spec = uf_env_find(c->env);
     SeHyper hypers[8];
     uint64_t seeds[8];
@@ -545,8 +586,9 @@ static SePolicies policies_of(const SeConfig* c, const SeEnv* env, SeAlgorithm a
 static const struct Kind {
     const char* env;
     SeAlgorithm algorithm;
-} kinds[] = {{"CartPole-v1", SE_PPO},  {"CartPole-v1", SE_SAC},  {"CartPole-v1", SE_DQN}, {"Pendulum-v1", SE_PPO},
-             {"Pendulum-v1", SE_SAC}, {"Pendulum-v1", SE_DDPG}, {"Pendulum-v1", SE_TD3}};
+} kinds[] = {{"CartPole-v1", SE_PPO}, {"CartPole-v1", SE_SAC}, {"CartPole-v1", SE_DQN},
+             {"Pendulum-v1", SE_PPO}, {"Pendulum-v1", SE_SAC}, {"Pendulum-v1", SE_DDPG},
+             {"Pendulum-v1", SE_TD3}};
 enum { NUM_KINDS = sizeof kinds / sizeof kinds[0] };
 
 static SeConfig* config_for(const struct Kind* kind, const char* more) {
@@ -635,7 +677,8 @@ static void test_play(void** state) {
     }
 }
 
-static void same_actions(const SeAgents* a, int i, const SeAgents* b, int k, const UfEnvSpec* spec, bool same) {
+static void same_actions(const SeAgents* a, int i, const SeAgents* b, int k, const UfEnvSpec* spec,
+                         bool same) {
     enum { ROWS = 50 };
     float obs[ROWS * 4], x[ROWS], y[ROWS];
     UfRandom random = uf_random(2, 0, 0);
@@ -643,7 +686,8 @@ static void same_actions(const SeAgents* a, int i, const SeAgents* b, int k, con
     assert_ok(se_act(a, i, ROWS, obs, x));
     assert_ok(se_act(b, k, ROWS, obs, y));
     (void)spec;
-    if ((memcmp(x, y, sizeof x) == 0) != same) fail_msg("agents %d and %d are %s", i, k, same ? "others" : "the same");
+    if ((memcmp(x, y, sizeof x) == 0) != same)
+        fail_msg("agents %d and %d are %s", i, k, same ? "others" : "the same");
 }
 
 // Agent i depends on (seed, i) alone: not on how many there are, nor on threads.
@@ -707,8 +751,9 @@ static void test_many_agents(void** state) {
 // In the real environment, and by values of an agent's own list: a rate so small that nothing is learned, or none.
 static void test_real_environment(void** state) {
     (void)state;
-    SeConfig* c = config_of("env=CartPole-v1 num_steps=6000 ppo_num_minibatches=4 ppo_update_epochs=4 layer_width=16 "
-                            "lr=0.005 gamma=0.99 gae_lambda=0.95 clip_eps=0.2 ent_coef=0.01 vf_coef=0.5");
+    SeConfig* c = config_of(
+        "env=CartPole-v1 num_steps=6000 ppo_num_minibatches=4 ppo_update_epochs=4 layer_width=16 "
+        "lr=0.005 gamma=0.99 gae_lambda=0.95 clip_eps=0.2 ent_coef=0.01 vf_coef=0.5");
     double returns[4 * 20], learned = 0, fresh = 0;
     SeAgents* agents = train(c, NULL, "ppo", 4, 0);
     assert_string_equal(se_agent_hyperparameters(agents, 3),
@@ -721,14 +766,15 @@ static void test_real_environment(void** state) {
     assert_ok(se_play(agents, 20, 1, returns));
     for (int i = 0; i < 80; i++) fresh += returns[i] / 80;
     se_agents_free(agents);
-    if (!(fresh < 40 && learned > 2 * fresh)) fail_msg("%.1f, of agents that learn nothing %.1f", learned, fresh);
+    if (!(fresh < 40 && learned > 2 * fresh))
+        fail_msg("%.1f, of agents that learn nothing %.1f", learned, fresh);
     se_config_free(c);
 }
 
 // ---- agents that are refused ----
 
-static void refuse_agents(const SeConfig* c, const SeEnv* env, const char* algorithm, int count, UfStatus status,
-                          const char* words) {
+static void refuse_agents(const SeConfig* c, const SeEnv* env, const char* algorithm, int count,
+                          UfStatus status, const char* words) {
     SeAgents* agents = (SeAgents*)1;
     const UfStatus got = se_train(&agents, c, env, algorithm, count, 0);
     if (got != status) fail_msg("status %d, expected %d: %s (%s)", got, status, words, got ? uf_error() : "");
@@ -749,11 +795,13 @@ static void test_refused_agents(void** state) {
     refuse_agents(c, cart, "ppo,dqn", 1, UF_ERR_CONFIG, "algorithm: 'ppo,dqn' are 2; expected one of them");
     refuse_agents(c, cart, "auto", 1, UF_ERR_CONFIG, "algorithm: 'auto' are 3; expected one of them");
     refuse_agents(c, acrobot, "ppo", 1, UF_ERR_ARGUMENT,
-                  "the synthetic environment has 6 numbers of an observation and 3 kinds of action, CartPole-v1 has 4 and 2 "
+                  "the synthetic environment has 6 numbers of an observation and 3 kinds of action, "
+                  "CartPole-v1 has 4 and 2 "
                   "kinds of action");
     refuse_agents(pendulum, cart, "ppo", 1, UF_ERR_ARGUMENT, "Pendulum-v1 has 3 and 1 numbers of an action");
     refuse_agents(pendulum, car, "ppo", 1, UF_ERR_ARGUMENT,
-                  "the synthetic environment has 2 numbers of an observation and 1 numbers of an action, Pendulum-v1 has 3");
+                  "the synthetic environment has 2 numbers of an observation and 1 numbers of an action, "
+                  "Pendulum-v1 has 3");
     assert_ok(try_settings(c, "lr=x"));
     refuse_agents(c, cart, "ppo", 1, UF_ERR_CONFIG, "lr 'x': expected");
     assert_ok(try_settings(c, "lr=0.1 num_steps=99"));
@@ -774,7 +822,8 @@ static void test_refused_agents(void** state) {
         for (int i = 0; i < 6; i++) params[k ? last - i : 6 + i] = 3e38f;  // biases of a layer first
         SeEnv* large = env_of("CartPole-v1", SE_BANDIT, 0);
         assert_ok(se_set_params(large, params));
-        refuse_agents(c, large, "dqn", 1, UF_ERR_NONFINITE, "rewards are not finite; its largest weight is 3e+38, in tensor");
+        refuse_agents(c, large, "dqn", 1, UF_ERR_NONFINITE,
+                      "rewards are not finite; its largest weight is 3e+38, in tensor");
         assert_error(tensors[k]);
         se_free(large);
     }
@@ -811,7 +860,8 @@ static void test_rating(void** state) {
     enum { N = 11, E = 4 };
     SeConfig* c = config_of(AGENTS "env=CartPole-v1");
     SeEnv* env = env_of("CartPole-v1", SE_BANDIT, 3);
-    SeRateOptions o = {.config = c, .env = env, .algorithm = SE_PPO, .num_agents = N, .num_episodes = E, .seed = 6};
+    SeRateOptions o = {
+        .config = c, .env = env, .algorithm = SE_PPO, .num_agents = N, .num_episodes = E, .seed = 6};
     SeRating r, control;
     double returns[N * E], means[N] = {0}, mean = 0, squares = 0, iqm = 0;
     assert_ok(se_rate(&r, &o));
@@ -915,8 +965,9 @@ static void test_fresh_numbers(void** state) {
 static void test_chunks(void** state) {
     (void)state;
     enum { N = 18 };
-    SeSearch* s = search_of(AGENTS "env=CartPole-v1 popsize=18 width=6 layer_width=1024 num_steps=80 episodes=4 "
-                                   "algorithms=dqn eval_algorithms=dqn dqn_num_envs=20 lr=0.01");
+    SeSearch* s = search_of(AGENTS
+                            "env=CartPole-v1 popsize=18 width=6 layer_width=1024 num_steps=80 episodes=4 "
+                            "algorithms=dqn eval_algorithms=dqn dqn_num_envs=20 lr=0.01");
     const int64_t n = dims_of(s);
     float* x = around(s, N, 1);
     double together[N];
@@ -976,7 +1027,8 @@ static void test_generations(void** state) {
                 assert_int_equal(told.generation, g + 1);
                 assert_string_equal(told.algorithm, orders[k][g]);
                 assert_int_equal(told.horizon, 500);
-                assert_true(fabs(told.mean - mean) < 1e-9 && told.best == best && told.best_ever == best_ever);
+                assert_true(fabs(told.mean - mean) < 1e-9 && told.best == best &&
+                            told.best_ever == best_ever);
                 assert_true(fabs(told.std - sqrt(squares)) < 1e-9);
                 assert_int_equal(told.num_nonfinite, 0);
                 assert_int_equal(told.num_agents, 16);
@@ -1005,8 +1057,8 @@ static void test_beginning(void** state) {
         const SeOptions* o = se_options(env);
         const int L = mdp ? 3 : 4, H = 6;
         // initial_state, reward, and of an MDP next_state_delta, done
-        const int expected = L * H + H + H * 4 + 4 + 6 * H + H + H + 1 +
-                             (mdp ? 6 * H + H + H * 4 + 4 + 4 * H + H + H + 1 : 0);
+        const int expected =
+            L * H + H + H * 4 + 4 + 6 * H + H + H + 1 + (mdp ? 6 * H + H + H * 4 + 4 + 4 * H + H + H + 1 : 0);
         assert_int_equal(se_num_params(env), expected);
         assert_int_equal(dims_of(s), expected);
         assert_int_equal(o->mode, mdp ? SE_MDP : SE_BANDIT);
@@ -1069,10 +1121,15 @@ static void test_fitness_by_hand(void** state) {
         int E, T;
         SeAlgorithm algorithms[4];
     } cases[] = {{SMALL "env=CartPole-v1 seed=3", 3, 500, {SE_PPO, SE_SAC, SE_DQN, SE_PPO}},
-                 {SMALL "env=Pendulum-v1 seed=4 horizon_init=30 horizon_end=30", 3, 30, {SE_PPO, SE_SAC, SE_DDPG, SE_TD3}},
+                 {SMALL "env=Pendulum-v1 seed=4 horizon_init=30 horizon_end=30",
+                  3,
+                  30,
+                  {SE_PPO, SE_SAC, SE_DDPG, SE_TD3}},
                  {SMALL "env=MountainCar-v0 mode=mdp max_steps=9 episodes=2 horizon_init=250 horizon_end=250 "
                         "algorithms=dqn,ppo",
-                  2, 250, {SE_DQN, SE_PPO, SE_DQN, SE_PPO}}};
+                  2,
+                  250,
+                  {SE_DQN, SE_PPO, SE_DQN, SE_PPO}}};
     for (int k = 0; k < 3; k++) {
         SeSearch* s = search_of(cases[k].settings);
         const SeConfig* c = se_search_config(s);
@@ -1086,7 +1143,8 @@ static void test_fitness_by_hand(void** state) {
             for (int r = 0; r < 2; r++) {
                 SePolicies p = train_one(c, env, a, seed_of(c, HYPER, g, r), seed_of(c, AGENT, g, r));
                 expected += play_slowly(&p, 0, a, uf_env_find(c->env), seed_of(c, PLAY, g, r), cases[k].E,
-                                        cases[k].T) / 2;
+                                        cases[k].T) /
+                            2;
                 se_policies_free(&p);
             }
             const double fitness = rate_one(s, x);
@@ -1119,8 +1177,10 @@ static void test_measure(void** state) {
         assert_false(stopped);
         for (int i = 0; i < N; i++) {
             const int64_t index = (int64_t)a << 24 | i;
-            SePolicies p = train_one(c, env, a, seed_of(c, MEAN_HYPER, 2, index), seed_of(c, MEAN_AGENT, 2, index));
-            const double expected = play_slowly(&p, 0, a, uf_env_find(c->env), seed_of(c, MEAN_PLAY, 2, index), 4, 500);
+            SePolicies p =
+                train_one(c, env, a, seed_of(c, MEAN_HYPER, 2, index), seed_of(c, MEAN_AGENT, 2, index));
+            const double expected =
+                play_slowly(&p, 0, a, uf_env_find(c->env), seed_of(c, MEAN_PLAY, 2, index), 4, 500);
             if (fabs(returns[i] - expected) > 1e-9 * expected)
                 fail_msg("%s %d: %.12g, expected %.12g", se_algorithm_names[a], i, returns[i], expected);
             se_policies_free(&p);
@@ -1147,8 +1207,8 @@ static void test_horizons(void** state) {
     (void)state;
     static const int expected[] = {9, 9, 7, 5, 3, 3};
     SeGeneration g;
-    SeSearch* s = search_of(SMALL
-                            "env=MountainCar-v0 horizon_init=9 horizon_end=3 horizon_begin=1 horizon_steps=3");
+    SeSearch* s =
+        search_of(SMALL "env=MountainCar-v0 horizon_init=9 horizon_end=3 horizon_begin=1 horizon_steps=3");
     for (int i = 0; i < 6; i++) {
         assert_ok(se_search_step(s, &g));
         assert_int_equal(g.horizon, expected[i]);
@@ -1164,7 +1224,8 @@ static void test_horizons(void** state) {
     assert_int_equal(g.horizon, 200);
     assert_true(fabs(g.mean + 200) < 1e-9 && fabs(g.best + 200) < 1e-9);
     se_search_free(s);
-    snprintf(settings, sizeof settings, "%s horizon_init=1000 horizon_end=200 horizon_begin=1 horizon_steps=2", useless);
+    snprintf(settings, sizeof settings,
+             "%s horizon_init=1000 horizon_end=200 horizon_begin=1 horizon_steps=2", useless);
     s = search_of(settings);
     static const int longer[] = {1000, 1000, 600, 200};
     for (int i = 0; i < 4; i++) {
@@ -1184,7 +1245,8 @@ static void test_all_equal(void** state) {
     for (int i = 0; i < 6; i++) {
         assert_ok(se_search_step(s, &g));
         assert_int_equal(g.generation, i + 1);
-        assert_true(fabs(g.mean + 5) < 1e-9 && fabs(g.best + 5) < 1e-9 && fabs(g.best_ever + 5) < 1e-9 && g.std < 1e-9);
+        assert_true(fabs(g.mean + 5) < 1e-9 && fabs(g.best + 5) < 1e-9 && fabs(g.best_ever + 5) < 1e-9 &&
+                    g.std < 1e-9);
         for (int64_t d = 0; d < dims_of(s); d++)
             assert_true(isfinite(uf_es_mean(se_search_es(s))[d]) && uf_es_sigma(se_search_es(s))[d] > 0);
     }
@@ -1286,16 +1348,18 @@ static void test_discounts(void** state) {
             for (int k = 0; k < 5; k++) {
                 char settings[600];
                 snprintf(settings, sizeof settings,
-                         AGENTS "env=CartPole-v1 popsize=8 width=6 rollouts=2 episodes=8 mode=%s lr=0.01 gamma=0.99 tau=0.9 "
-                                "gae_lambda=0.9 double_dqn=0 target_interval=100 num_steps=400 algorithms=%s %s",
+                         AGENTS
+                         "env=CartPole-v1 popsize=8 width=6 rollouts=2 episodes=8 mode=%s lr=0.01 gamma=0.99 "
+                         "tau=0.9 "
+                         "gae_lambda=0.9 double_dqn=0 target_interval=100 num_steps=400 algorithms=%s %s",
                          mdp ? "mdp" : "bandit", se_algorithm_names[a], cases[k].changed);
                 SeSearch* s = search_of(settings);
                 float* x = around(s, 6, 1);
                 assert_ok(se_search_rate(s, x, 6, k ? fitness : plain));
                 const bool differs = k && memcmp(plain, fitness, sizeof plain) != 0;
                 if (differs != (mdp && cases[k].used_by >> a & 1))
-                    fail_msg("%s of a %s: %s changes %s", se_algorithm_names[a], mdp ? "mdp" : "bandit", cases[k].changed,
-                             differs ? "something" : "nothing");
+                    fail_msg("%s of a %s: %s changes %s", se_algorithm_names[a], mdp ? "mdp" : "bandit",
+                             cases[k].changed, differs ? "something" : "nothing");
                 test_free(x);
                 se_search_free(s);
             }
@@ -1306,10 +1370,12 @@ static void test_discounts(void** state) {
 
 static void test_checkpoints(void** state) {
     (void)state;
-    static const char* const all[] = {
-        SMALL "env=CartPole-v1", SMALL "env=Pendulum-v1 temperature=0.3 latent=uniform latent_dim=5",
-        SMALL "env=MountainCar-v0 mode=mdp max_steps=9 algorithms=dqn horizon_init=60 horizon_end=20 horizon_begin=1 "
-              "horizon_steps=4"};
+    static const char* const all[] = {SMALL "env=CartPole-v1",
+                                      SMALL "env=Pendulum-v1 temperature=0.3 latent=uniform latent_dim=5",
+                                      SMALL
+                                      "env=MountainCar-v0 mode=mdp max_steps=9 algorithms=dqn "
+                                      "horizon_init=60 horizon_end=20 horizon_begin=1 "
+                                      "horizon_steps=4"};
     const char* path = in_folder("search.h5");
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         SeSearch *straight = search_of(all[i]), *broken = search_of(all[i]), *loaded;
@@ -1342,7 +1408,8 @@ static void test_run_fields(void** state) {
     const char* path = in_folder("run_fields.h5");
     SeSearch *s = search_of(SMALL "env=CartPole-v1 seed=3"), *again;
     SeConfig* run = config_of(
-        "env=Pendulum-v1 seed=9 popsize=6 generations=7 eval_algorithms=dqn eval_agents=3 eval_episodes=4 log_interval=5 "
+        "env=Pendulum-v1 seed=9 popsize=6 generations=7 eval_algorithms=dqn eval_agents=3 eval_episodes=4 "
+        "log_interval=5 "
         "checkpoint_interval=6 num_threads=1 mean_eval_interval=2 mean_eval_agents=8 lr=0.1");
     steps(s, 1);
     assert_ok(se_search_save(s, path));
@@ -1377,7 +1444,8 @@ static void test_run_fields(void** state) {
 static void refused(const char* path, UfStatus status, const char* words) {
     SeSearch* s = (SeSearch*)1;
     const UfStatus got = se_search_load(&s, path);
-    if (got != status) fail_msg("%s: status %d, expected %d (%s): %s", path, got, status, words, got ? uf_error() : "");
+    if (got != status)
+        fail_msg("%s: status %d, expected %d (%s): %s", path, got, status, words, got ? uf_error() : "");
     assert_null(s);
     assert_error(words);
     assert_error(path);
@@ -1546,7 +1614,8 @@ static void test_ranks(void** state) {
     for (int i = 0; i < 4; i++) assert_ok(se_search_step(alone, &g));
     pthread_barrier_init(&shared.barrier, NULL, 2);
     pthread_mutex_init(&shared.lock, NULL);
-    for (int i = 0; i < 2; i++) ranks[i] = (Rank){.ranks = {i, 2, &shared, sum_shared}, .config = config_of(settings)};
+    for (int i = 0; i < 2; i++)
+        ranks[i] = (Rank){.ranks = {i, 2, &shared, sum_shared}, .config = config_of(settings)};
     run_ranks(ranks, 4);
     for (int i = 0; i < 2; i++) {
         assert_string_equal(ranks[i].sentence, "");
@@ -1587,9 +1656,9 @@ static void test_ranks(void** state) {
         assert_int_equal(ranks[0].status, UF_ERR_DEVICE);
         assert_int_equal(ranks[1].status, UF_ERR_CONFIG);
         assert_non_null(strstr(ranks[1].sentence, "lr 'x': expected"));
-        assert_string_equal(ranks[0].sentence, measures
-                                                   ? "another process could not go on; its own message says why"
-                                                   : "1 of 2 processes failed in generation 5; their own messages say why");
+        assert_string_equal(ranks[0].sentence,
+                            measures ? "another process could not go on; its own message says why"
+                                     : "1 of 2 processes failed in generation 5; their own messages say why");
         set_rates(ranks[1].search, lr);
         for (int i = 0; i < 2; i++) same_search(ranks[i].search, alone);
     }
@@ -1656,7 +1725,8 @@ static void test_cartpole(void** state) {
     assert_ok(se_search_env(s, &env));
     const double before = agents_in(c, fresh, SE_PPO), after = agents_in(c, env, SE_PPO);
     if (getenv("UF_TEST_PRINT")) print_message("%.1f -> %.1f\n", before, after);
-    if (!(before < 60 && after > 100)) fail_msg("%.1f in a fresh environment, %.1f after 25 generations", before, after);
+    if (!(before < 60 && after > 100))
+        fail_msg("%.1f in a fresh environment, %.1f after 25 generations", before, after);
     se_free(fresh);
     se_free(env);
     se_search_free(s);
@@ -1671,7 +1741,8 @@ static void test_published(void** state) {
     SeEnv* env;
     SeRating r;
     assert_ok(se_import(&env, published, "cartpole"));
-    const SeRateOptions o = {.config = c, .env = env, .algorithm = SE_DQN, .num_agents = 12, .num_episodes = 20};
+    const SeRateOptions o = {
+        .config = c, .env = env, .algorithm = SE_DQN, .num_agents = 12, .num_episodes = 20};
     assert_ok(se_rate(&r, &o));
     if (!(r.iqm > 495 && r.most == 500)) fail_msg("from %.1f to %.1f, iqm %.1f", r.least, r.most, r.iqm);
     se_rating_free(&r);
@@ -1713,7 +1784,8 @@ static UfStatus go_on(const Needs* x) {
 
 static UfStatus rate_agents(const Needs* x) {
     SeRating r;
-    const SeRateOptions o = {.config = x->config, .env = x->env, .algorithm = SE_SAC, .num_agents = 2, .num_episodes = 1};
+    const SeRateOptions o = {
+        .config = x->config, .env = x->env, .algorithm = SE_SAC, .num_agents = 2, .num_episodes = 1};
     const UfStatus status = se_rate(&r, &o);
     if (status == UF_OK) se_rating_free(&r);
     return status;
@@ -1740,8 +1812,9 @@ static void test_memory(void** state) {
     (void)state;
     static UfStatus (*const all[])(const Needs*) = {search_and_save, go_on, rate_agents, train_and_act, tell};
     static const int least[] = {60, 60, 30, 30, 5};
-    Needs x = {.config = config_of(AGENTS "env=CartPole-v1 num_steps=100 ppo_num_steps=20 popsize=2 width=2 episodes=1 "
-                                          "eval_episodes=1 algorithms=ppo,dqn num_threads=1"),
+    Needs x = {.config = config_of(
+                   AGENTS "env=CartPole-v1 num_steps=100 ppo_num_steps=20 popsize=2 width=2 episodes=1 "
+                          "eval_episodes=1 algorithms=ppo,dqn num_threads=1"),
                .env = env_of("CartPole-v1", SE_BANDIT, 0),
                .path = in_folder("memory.h5")};
     for (size_t k = 0; k < sizeof all / sizeof all[0]; k++) {

@@ -32,7 +32,7 @@ refused "import of none" 1 "unknown synthetic environment 'pole'" synthenv impor
 refused "import without a place" 2 "--out is missing" synthenv import "$data" small_pole
 refused "import to nowhere" 1 "no/x.h5.tmp" synthenv import "$data" small_pole --out no/x.h5
 refused "play of a recording" 1 "is no file of a synthetic environment" synthenv play "$data"
-refused "the first word alone" 2 "'synthenv' is the first of two words; did you mean synthenv import" synthenv
+refused "the first word alone" 2 "'synthenv' is the first of two words; did you mean synthenv meta" synthenv
 
 ppo=(ppo --env pole.h5 --quiet --set num_envs=8 --set num_steps=16 --set num_minibatches=4 --set update_epochs=2 --set layer_width=16
     --set checkpoint_interval=50 --set log_interval=2000 --steps 256000)
