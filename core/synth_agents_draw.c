@@ -180,9 +180,7 @@ static void draw_keys(cairo_t* c, const Study* s, double y) {
     for (int real = 0; real < 2; real++) {
         if (real ? !s->real : !s->synthetic) continue;
         draw_dot(c, x, y - 4, real ? se_page_vermilion : se_page_blue, 1);
-        x = key_text(c,
-                     real ? "an agent that trained in the real environment"
-                          : "an agent that trained in the synthetic one",
+        x = key_text(c, real ? "trained in the real environment" : "trained in the synthetic environment",
                      x + 9, y);
     }
     draw_tick(c, x, y - 4, 14, grey);
