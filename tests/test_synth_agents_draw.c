@@ -76,6 +76,11 @@ static void test_pages(void** state) {
     skip();
 }
 
+static void test_learning_rates(void** state) {
+    (void)state;
+    skip();
+}
+
 #else
 
 // ---- pixels ----
@@ -197,6 +202,32 @@ static void test_marks(void** state) {
     assert_int_equal(dark(drawn, place(500, 0, 500, RIGHT_PUBLISHED), 1), 0);
     cairo_surface_destroy(drawn);
     for (int i = 0; i < 2; i++) se_rating_free(&r[i]);
+}
+
+// The first agent stands where its learning rate and its return are: others beside theirs.
+static void test_learning_rates(void** state) {
+    (void)state;
+    enum { PANEL = TOP + ROW + 62 + 44, HEIGHT = 200, FROM = 82, TO = 424 };
+    const double means[] = {0, 100};  // of rates 1e-4 and 1e-3
+    SeRating r = rating_of(SE_PPO, true, 2, means, 50);
+    const SeAgentsPage page = page_of("gridworld-5x5", 1, &r);
+    assert_ok(se_draw_ratings(&page, in_folder("rates.png")));
+    cairo_surface_t* drawn = read_page(in_folder("rates.png"));
+    for (int i = 0; i < 2; i++) {
+        const double x = FROM + (0.23 + i) / 1.46 * (TO - FROM),
+                     y = PANEL + HEIGHT * (1 - (4 + means[i]) / 108);
+        int near = 0, other = 0;
+        for (int k = (int)x - 9; k <= (int)x + 9; k++)
+            for (int j = 0; j < HEIGHT; j++) {
+                const uint32_t colour = pixel(drawn, k, PANEL + j);
+                const bool red = (int)(colour >> 16) - (int)(colour & 255) > 40;
+                near += red && fabs(PANEL + j + 0.5 - y) < 5;
+                other += red && fabs(PANEL + j + 0.5 - y) >= 5;
+            }
+        if (near < 15 || other) fail_msg("agent %d: %d pixels of its dot, %d elsewhere", i, near, other);
+    }
+    cairo_surface_destroy(drawn);
+    se_rating_free(&r);
 }
 
 static void draw_twice(const SeAgentsPage* page, const char* name) {
@@ -346,9 +377,8 @@ static void test_median(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_odd_ratings),
-        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_marks),       cmocka_unit_test(test_learning_rates),
+        cmocka_unit_test(test_odd_ratings), cmocka_unit_test(test_pages),
         cmocka_unit_test(test_median),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
