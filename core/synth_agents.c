@@ -61,7 +61,7 @@ static const struct List {
 } lists[] = {
 #define LIST(name, low, high, open, whole, inert, used_by) \
     { #name, offsetof(SeConfig, name), offsetof(SeHyper, name), low, high, open, whole, inert, used_by }
-    LIST(lr, 0, 1e3, true, false, false, ALL),
+    LIST(lr, 0, 10, true, false, false, ALL),
     LIST(gamma, 0, 1, false, false, true, ALL),
     LIST(tau, 0, 1, false, false, true, USED_BY(SE_SAC) | CONTINUOUS),
     LIST(gae_lambda, 0, 1, false, false, true, USED_BY(SE_PPO)),
@@ -193,54 +193,91 @@ UfStatus se_parse_algorithms(SeAlgorithms* out, const char* key, const char* tex
 
 // ---- config check ----
 
-// Whole numbers of steps.
-static UfStatus check_sizes(const SeConfig* c, const SeAlgorithms* used) {
-    const int64_t rollout = c->ppo_num_envs * c->ppo_num_steps;
-    for (int i = 0; i < used->count; i++) {
-        if (used->list[i] != SE_PPO) continue;
-        if (c->num_steps < rollout)
-            return UF_FAIL(
-                UF_ERR_CONFIG,
-                "num_steps %lld is less than one rollout of PPO, ppo_num_envs %lld times ppo_num_steps "
-                "%lld; raise it or shorten the rollout",
-                (long long)c->num_steps, (long long)c->ppo_num_envs, (long long)c->ppo_num_steps);
-        if (rollout % c->ppo_num_minibatches)
-            return UF_FAIL(
-                UF_ERR_CONFIG,
-                "ppo_num_minibatches %lld does not divide the %lld rows of a rollout (ppo_num_envs times "
-                "ppo_num_steps); expected equal parts",
-                (long long)c->ppo_num_minibatches, (long long)rollout);
+static int64_t num_envs_of(const SeConfig* c, SeAlgorithm algorithm) {
+    switch (algorithm) {
+        case SE_PPO: return c->ppo_num_envs;
+        case SE_SAC: return c->sac_num_envs;
+        case SE_DQN: return c->dqn_num_envs;
+        default: return c->ddpg_num_envs;
     }
+}
+
+static UfStatus check_ppo_sizes(const SeConfig* c) {
+    const int64_t rollout = c->ppo_num_envs * c->ppo_num_steps;
+    if (c->num_steps < rollout)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "num_steps %lld is less than one rollout of PPO, ppo_num_envs %lld times ppo_num_steps "
+            "%lld; raise it or shorten the rollout",
+            (long long)c->num_steps, (long long)c->ppo_num_envs, (long long)c->ppo_num_steps);
+    if (rollout % c->ppo_num_minibatches)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "ppo_num_minibatches %lld does not divide the %lld rows of a rollout (ppo_num_envs times "
+            "ppo_num_steps); expected equal parts",
+            (long long)c->ppo_num_minibatches, (long long)rollout);
+    return UF_OK;
+}
+
+// What off_policy.h wants, in the names of synthenv.def.
+static UfStatus check_off_policy_sizes(const SeConfig* c, SeAlgorithm algorithm) {
+    const char *name = se_algorithm_names[algorithm], *envs = algorithm == SE_TD3 ? "ddpg" : name;
+    const int64_t num_envs = num_envs_of(c, algorithm),
+                  rows = algorithm == SE_TD3 ? c->td3_buffer_size : c->buffer_size,
+                  last = algorithm == SE_SAC ? c->num_steps
+                                             : c->num_steps - num_envs;  // count of steps that it learns by
+    if (c->num_steps % num_envs)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "num_steps %lld is no multiple of %s_num_envs %lld; expected whole steps of all environments",
+            (long long)c->num_steps, envs, (long long)num_envs);
+    if (rows < num_envs)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "%s %lld: a step of all %s_num_envs %lld environments does not fit; raise it",
+                       algorithm == SE_TD3 ? "td3_buffer_size" : "buffer_size", (long long)rows, envs,
+                       (long long)num_envs);
+    if (c->warm_up >= last)
+        return UF_FAIL(UF_ERR_CONFIG, "warm_up %lld: %s would never learn in num_steps %lld; lower it",
+                       (long long)c->warm_up, name, (long long)c->num_steps);
+    return UF_OK;
+}
+
+static UfStatus check_sizes(const SeConfig* c, const SeAlgorithms* used) {
     for (int i = 0; i < used->count; i++)
-        if (used->list[i] != SE_PPO && c->warm_up >= c->num_steps)
-            return UF_FAIL(UF_ERR_CONFIG, "warm_up %lld: %s would never learn in num_steps %lld; lower it",
-                           (long long)c->warm_up, se_algorithm_names[used->list[i]], (long long)c->num_steps);
+        UF_TRY(used->list[i] == SE_PPO ? check_ppo_sizes(c) : check_off_policy_sizes(c, used->list[i]));
+    return UF_OK;
+}
+
+UfStatus se_find_env(const UfEnvSpec** spec, const SeConfig* c) {
+    if (!c->env[0])
+        return UF_FAIL(UF_ERR_CONFIG, "env is empty; expected an environment (unifloral envs lists them)");
+    UF_TRY(uf_env_lookup(spec, c->env));
+    UF_TRY(uf_env_available(*spec));
+    if ((*spec)->discrete && (*spec)->action_dim > UF_MAX_KINDS)
+        return UF_FAIL(UF_ERR_CONFIG, "env %s has %d kinds of actions; at most %d are supported",
+                       (*spec)->name, (*spec)->action_dim, UF_MAX_KINDS);
+    return UF_OK;
+}
+
+// Every list must be well-formed. What else an algorithm wants is no matter where it is not trained.
+UfStatus se_check_agents(const SeConfig* c, const UfEnvSpec* spec, const SeAlgorithms* trained) {
+    Choices choices;
+    UF_TRY(check_sizes(c, trained));
+    for (int i = 0; i < NUM_LISTS; i++) UF_TRY(choices_of(&choices, c, &lists[i], SE_SAC, true));
+    UF_TRY(choices_of(&choices, c, &lists[0], SE_PPO, true));
+    for (int i = 0; i < trained->count; i++)
+        UF_TRY(choices_of(&choices, c, &lists[0], trained->list[i], spec->discrete));
     return UF_OK;
 }
 
 UfStatus se_config_check(const SeConfig* c) {
     const UfEnvSpec* spec;
     SeAlgorithms used, rated;
-    if (!c->env[0])
-        return UF_FAIL(UF_ERR_CONFIG, "env is empty; expected an environment (unifloral envs lists them)");
-    UF_TRY(uf_env_lookup(&spec, c->env));
-    UF_TRY(uf_env_available(spec));
-    if (spec->discrete && spec->action_dim > UF_MAX_KINDS)
-        return UF_FAIL(UF_ERR_CONFIG, "env %s has %d kinds of actions; at most %d are supported", spec->name,
-                       spec->action_dim, UF_MAX_KINDS);
+    UF_TRY(se_find_env(&spec, c));
     UF_TRY(se_parse_algorithms(&used, "algorithms", c->algorithms, spec->discrete));
     UF_TRY(se_parse_algorithms(&rated, "eval_algorithms", c->eval_algorithms, spec->discrete));
-    UF_TRY(check_sizes(c, &used));
-    UF_TRY(check_sizes(c, &rated));
-    for (int a = 0; a < SE_NUM_ALGORITHMS; a++)
-        for (int i = 0; i < NUM_LISTS; i++) {
-            Choices choices;
-            UF_TRY(choices_of(&choices, c, &lists[i], (SeAlgorithm)a, spec->discrete || a != SE_PPO));
-        }
-    Choices choices;
-    for (int i = 0; i < used.count + rated.count; i++)
-        UF_TRY(choices_of(&choices, c, &lists[0], i < used.count ? used.list[i] : rated.list[i - used.count],
-                          spec->discrete));
+    UF_TRY(se_check_agents(c, spec, &used));
+    UF_TRY(se_check_agents(c, spec, &rated));
     if ((c->horizon_init == 0) != (c->horizon_end == 0))
         return UF_FAIL(
             UF_ERR_CONFIG,
@@ -261,15 +298,6 @@ typedef struct Share {
 static uint64_t env_seed(uint64_t seed) {
     const UfPhilox w = uf_philox(seed, UF_STREAM_PPO_ENV, 0, 0);
     return (uint64_t)w.v[0] << 32 | w.v[1];
-}
-
-static int64_t num_envs_of(const SeConfig* c, SeAlgorithm algorithm) {
-    switch (algorithm) {
-        case SE_PPO: return c->ppo_num_envs;
-        case SE_SAC: return c->sac_num_envs;
-        case SE_DQN: return c->dqn_num_envs;
-        default: return c->ddpg_num_envs;
-    }
 }
 
 static UfStatus make_envs(Share* s) {
@@ -573,12 +601,12 @@ static UfStatus train_agents(SeAgents* a, const SeEnv* env, uint64_t seed,
 static UfStatus build_agents(SeAgents* a, const SeEnv* env, const char* algorithm, uint64_t seed,
                              const volatile sig_atomic_t* stop) {
     SeAlgorithms list;
-    UF_TRY(se_config_check(&a->config));
-    UF_TRY(uf_env_lookup(&a->spec, a->config.env));
+    UF_TRY(se_find_env(&a->spec, &a->config));
     UF_TRY(se_parse_algorithms(&list, "algorithm", algorithm, a->spec->discrete));
     if (list.count != 1)
         return UF_FAIL(UF_ERR_CONFIG, "algorithm: '%s' are %d; expected one of them", algorithm, list.count);
     a->algorithm = list.list[0];
+    UF_TRY(se_check_agents(&a->config, a->spec, &list));
     if (env) {
         UF_TRY(se_check_fit(se_options(env), a->spec));
         UF_TRY(check_rewards(env, seed));
@@ -657,19 +685,21 @@ UfStatus se_play(SeAgents* a, int num_episodes, uint64_t seed, double* returns) 
 }
 
 UfStatus se_act(const SeAgents* a, int index, int rows, const float* obs, float* action) {
+    if (index < 0 || index >= a->count)
+        return UF_FAIL(UF_ERR_ARGUMENT, "agent %d: there are %d, from 0 on", index, a->count);
     const UfCloneNet* net = &a->policies.net;
     const real* params = a->policies.params + (size_t)index * net->size;
     const size_t H = (size_t)net->mlp.out, items = a->spec->discrete ? 1 : (size_t)a->spec->action_dim;
     real *out, *scratch = NULL;
     UF_TRY(UF_ALLOC(&out, (size_t)rows * H, "actions"));
-    const UfStatus status = UF_ALLOC(&scratch, uf_clone_scratch(net, rows), "actions");
-    if (status == UF_OK) {
-        uf_clone_forward_host(net, params, out, obs, rows, scratch);
-        for (size_t b = 0; b < (size_t)rows; b++)
-            uf_trial_act(a->policies.policy, a->spec->discrete, a->spec->action_dim, a->spec->action_low,
-                         a->spec->action_high, out + b * H, params + net->mlp.log_std, NULL,
-                         action + b * items);
-    }
+    UfStatus status = UF_ALLOC(&scratch, uf_clone_scratch(net, rows), "actions");
+    if (status == UF_OK) uf_clone_forward_host(net, params, out, obs, rows, scratch);
+    for (size_t b = 0; b < (size_t)rows && status == UF_OK; b++)
+        if (!uf_trial_act(a->policies.policy, a->spec->discrete, a->spec->action_dim, a->spec->action_low,
+                          a->spec->action_high, out + b * H, params + net->mlp.log_std, NULL,
+                          action + b * items))
+            status = UF_FAIL(UF_ERR_NONFINITE,
+                             "agent %d answers observation %zu with a number that is not finite", index, b);
     uf_free(out);
     uf_free(scratch);
     return status;

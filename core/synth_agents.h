@@ -43,6 +43,11 @@ typedef struct SeAlgorithms {
 // Errors: UF_ERR_CONFIG (unknown, twice, of other actions; `key` is named).
 UfStatus se_parse_algorithms(SeAlgorithms* out, const char* key, const char* text, bool discrete);
 
+// The environment that agents are to be good in.
+UfStatus se_find_env(const UfEnvSpec** spec, const SeConfig* config);
+// Rules for agents of these algorithms, in it; those of the search are no matter.
+UfStatus se_check_agents(const SeConfig* config, const UfEnvSpec* spec, const SeAlgorithms* trained);
+
 // ---- hyperparameters of an agent ----
 
 typedef struct SeHyper {  // one value of each list

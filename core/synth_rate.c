@@ -153,9 +153,9 @@ UfStatus se_reuse(const SeReuseOptions* o, UfText* text) {
     const SeConfig* c = o->rate.config;
     const UfEnvSpec* spec;
     SeAlgorithms list;
-    UF_TRY(se_config_check(c));
-    UF_TRY(uf_env_lookup(&spec, c->env));
+    UF_TRY(se_find_env(&spec, c));
     UF_TRY(se_parse_algorithms(&list, "algorithms", o->algorithms, spec->discrete));
+    UF_TRY(se_check_agents(c, spec, &list));
     if (o->json)
         uf_text_add(text, "{\"env\": \"%s\", \"num_steps\": %lld, \"seed\": %llu, \"ratings\": [", spec->name,
                     (long long)c->num_steps, (unsigned long long)o->rate.seed);
