@@ -102,6 +102,7 @@ LDFLAGS_test_distilled = $(LDFLAGS_test_faults)
 LDFLAGS_test_model = -Wl,--wrap=uf_model_load,--wrap=uf_model_free,--wrap=aligned_alloc
 LDFLAGS_test_mujoco = $(if $(MUJOCO),-Xlinker --wrap=uf_env_reset -Xlinker --wrap=mj_loadXML)
 LDFLAGS_test_synthenv = $(LDFLAGS_test_faults)
+LDFLAGS_test_off_policy = $(LDFLAGS_test_faults)
 LDFLAGS_test_synth_search = $(LDFLAGS_test_faults)
 LDFLAGS_test_run = -Wl,--wrap=uf_train,--wrap=uf_evaluate_start,--wrap=uf_env_create,--wrap=uf_env_step
 
@@ -248,7 +249,7 @@ asan:
 
 tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
-		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels clone agent model evaluate mujoco dynamics run hades))"
+		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels clone agent model evaluate mujoco dynamics run hades off_policy))"
 
 # The .cu files without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.

@@ -29,6 +29,7 @@ CLONES static void rows_forward(real* r, real* h, real* stats, const real* bias,
         if (activation == UF_TANH) {
 #pragma omp simd
             for (int j = 0; j < width; j++) r[j] = uf_tanh(r[j] + bias[j]);
+            if (!scale) continue;
 #pragma omp simd reduction(+ : sum)
             for (int j = 0; j < width; j++) sum += r[j];
         } else {
@@ -522,6 +523,14 @@ CLONES static void rows_product_transposed(real* c, int ldc, const real* a, int 
     }
 }
 
+// A small right operand that is to be transposed: of one or two columns BLAS loses to the loops, of more it is faster when
+// it gets it transposed already (100 rows of 64 by 64: 3.6 us, not 6.4).
+enum { SMALL = 64, SMALL_THIN = 2 };
+
+CLONES static void transpose_small(real* to, const real* from, int ld, int n, int k) {
+    transpose(to, (size_t)n, from, (size_t)ld, n, k);
+}
+
 void uf_cpu_product(UfBackend* backend, int thread, bool trans_a, bool trans_b, int m, int n, int k,
                     const real* a, int lda, const real* b, int ldb, real beta, real* c, int ldc) {
     if (!backend) {
@@ -534,6 +543,18 @@ void uf_cpu_product(UfBackend* backend, int thread, bool trans_a, bool trans_b, 
     }
     const UfTrace* trace = backend->trace;
     const double start = trace && trace->clock ? uf_now() : 0;
+    real small[SMALL * SMALL];
+    if (trans_b && !trans_a && n <= SMALL && k <= SMALL && beta == 0) {
+        if (k <= SMALL_THIN) {
+            rows_product_transposed(c, ldc, a, lda, b, ldb, m, n, k);
+            if (trace && trace->clock) trace->gemm_seconds[thread] += uf_now() - start;
+            return;
+        }
+        transpose_small(small, b, ldb, n, k);
+        trans_b = false;
+        b = small;
+        ldb = n;
+    }
     const enum CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans,
                                tb = trans_b ? CblasTrans : CblasNoTrans;
     if (sizeof(real) == sizeof(float))

@@ -350,7 +350,7 @@ enum { UF_TRIALS_MAX_UNITS = 2048 };
 // The last `capacity` steps of each member, N environments' a time. A record: observation (O), action (A numbers, or the
 // kind), reward, done, next observation (O).
 typedef struct UfOffRing {
-    int P, N, O, A;  // A numbers of an action, or kinds of it
+    int P, N, O, A;           // A numbers of an action, or kinds of it
     bool discrete, has_next;  // has_next: records have a next observation
     int items, stride;        // numbers of a stored action, of a record
     int64_t capacity;
@@ -360,9 +360,11 @@ typedef struct UfOffRing {
 // Rows that an off-policy agent learns from: B for each of P members. Critics of numbers see [observation | action].
 typedef struct UfOffBatch {
     int P, B, O, items, ld;  // ld = O + items
-    real *x, *x_pi, *x_next;  // (P, B, ld): the record's action; columns O on are left alone in the others.   Nullable: those
-    real* reward;             // (P, B)
-    uint8_t* done;            // (P, B)
+    // (P, B, ld): observation and action; the observation once more and the next one, with columns O on for other actions,
+    // which off_gather leaves alone.   Nullable: x_pi, x_next
+    real *x, *x_pi, *x_next;
+    real* reward;   // (P, B)
+    uint8_t* done;  // (P, B)
 } UfOffBatch;
 
 // A member's numbers of off-policy learning, an array of P.
@@ -371,12 +373,12 @@ typedef struct UfOffHyper {
     bool double_dqn;
 } UfOffHyper;
 
-// What outputs say of actions. Squashed and tanh are of actions in [low, high].
+// What outputs say of actions, which are numbers in [low, high] where they are no kinds.
 enum {
     UF_OFF_GREEDY,       // A + 1 duelling outputs: the best kind, or with chance epsilon any
     UF_OFF_CATEGORICAL,  // A logits
-    UF_OFF_SQUASHED,     // A means, A log-stds clipped to -20 to 2, of a Gaussian whose tanh is scaled to the range
-    UF_OFF_TANH,         // A numbers whose tanh is
+    UF_OFF_SQUASHED,  // A means, A log-stds clipped to -20 to 2: of a Gaussian whose tanh is scaled to the range
+    UF_OFF_TANH,      // A numbers whose tanh is scaled to it
 };
 typedef struct UfOffHeads {
     int kind, P, R, A, H;  // R rows
@@ -652,7 +654,7 @@ struct UfBackend {
     void (*clip_gradients)(UfBackend*, const UfGroup* groups, int num_groups, const real* max_norm,
                            double* norm, size_t stride);
 
-    // off-policy agents, rows alone; networks are passed before and after.   Nullable: a device may lack them, all alike
+    // off-policy agents: what they do with rows between passes over networks.   Nullable: a device may lack them, all alike
     // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity. done: u8.
     void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, const real* obs, const real* action,
                       const real* reward, const uint8_t* done, const real* next_obs);
@@ -663,21 +665,25 @@ struct UfBackend {
     // Actions of squashed or tanh heads over R = B rows into columns O on of x (P, B, ld). log_prob (P, B): of the Gaussian's
     // tanh, without what the range adds. noise (P, B, A) normal; of tanh heads: target smoothing.   Nullable: log_prob,
     // noise of tanh heads
-    void (*off_sample)(UfBackend*, real* x, int O, int ld, real* log_prob, const UfOffHeads*, const real* noise);
+    void (*off_sample)(UfBackend*, real* x, int O, int ld, real* log_prob, const UfOffHeads*,
+                       const real* noise);
     // y (P, B): reward + gamma * value of the next state, which is by kind of heads the best kind's Q (of the target's or the
     // chooser's choice); the soft one over kinds; the smallest Q, less alpha log pi where there is a log_prob. heads: kind, A
     // and hyper.   Nullable: log_alpha (P)
     void (*off_target)(UfBackend*, real* y, const UfOffBatch*, const UfOffHeads*, const UfOffNext*, int N,
                        const real* log_alpha);
     // dq as q (P, N, B, A + 1 of kinds, else 1): of half the squared error of each critic, mean over B.
-    void (*off_critic_loss)(UfBackend*, real* dq, const real* q, const real* y, const UfOffBatch*, int N, int kinds);
+    void (*off_critic_loss)(UfBackend*, real* dq, const real* q, const real* y, const UfOffBatch*, int N,
+                            int kinds);
     // dq (P, N, B): of minus the mean over B of the smallest critic, or of all critics' mean.
     void (*off_actor_q)(UfBackend*, real* dq, const real* q, bool smallest, int P, int N, int B);
     // dhead as heads over R = B rows, of the mean over B of: SAC of kinds alpha log pi - smallest q summed over kinds with pi, q
     // (P, N, B, A + 1); SAC of numbers alpha log pi, and dqda (P, N, B, A) summed over N; tanh heads dqda alone. dlog_alpha
-    // (P): of the temperature. noise and log_prob as in off_sample.   Nullable: by kind, all else
-    void (*off_actor_loss)(UfBackend*, real* dhead, real* dlog_alpha, const UfOffHeads*, const real* q_or_dqda,
-                           int N, const real* noise, const real* log_prob, const real* log_alpha);
+    // (P): of the temperature. noise and log_prob as in off_sample.   Nullable: noise and log_prob but of squashed heads,
+    // dlog_alpha and log_alpha of tanh heads
+    void (*off_actor_loss)(UfBackend*, real* dhead, real* dlog_alpha, const UfOffHeads*,
+                           const real* q_or_dqda, int N, const real* noise, const real* log_prob,
+                           const real* log_alpha);
 
     // optimiser: one Adam step (1-based `step`) with uf_adam_step of lr[p] on the sum of the gradient's blocks; then
     // target += polyak[p] * (params - target) where polyak is not null. lr null: only that. bad (P): set to 1 where a

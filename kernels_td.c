@@ -75,11 +75,19 @@ static void off_gather(UfBackend* backend, const UfOffBatch* batch, const UfOffR
 
 // ---- actions ----
 
-// Of a squashed head: action number i of a row, in [-1, 1], and what it adds to the log-probability.
-static UfSample squashed(const real* head, int A, int i, real noise) {
+// Of a squashed head: number i of a row before tanh, whose log-std the gradient passes or not. The library's tanh would take
+// as long as half the products of a layer.
+typedef struct Squashed {
+    real s, noise, u;  // noise: exp(s) * eps
     bool passes;
-    const real s = uf_log_std(head[A + i], UF_SAC_LOG_STD_MIN, UF_SAC_LOG_STD_MAX, &passes);
-    return uf_policy_sample(UF_POLICY_SQUASHED, head[i], s, noise);
+} Squashed;
+
+static Squashed squashed(const real* head, int A, int i, real eps) {
+    Squashed r;
+    r.s = uf_log_std(head[A + i], UF_SAC_LOG_STD_MIN, UF_SAC_LOG_STD_MAX, &r.passes);
+    r.noise = exp(r.s) * eps;
+    r.u = head[i] + r.noise;
+    return r;
 }
 
 typedef struct Act {
@@ -105,10 +113,13 @@ static int act_kind(const Act* c, int p, const real* head, real noise) {
 static real act_number(const Act* c, int p, const real* head, int i, size_t at) {
     const UfOffHeads* h = c->heads;
     const UfOffAct* of = c->of;
-    const real x = of->uniform                  ? of->uniform[at]
-                   : h->kind == UF_OFF_SQUASHED ? squashed(head, h->A, i, of->noise[at]).action
-                                                : tanh(head[i]);
-    real action = uf_in_units(x, h->low, h->high);
+    real unused, action;
+    if (of->uniform)
+        action = uf_in_units(of->uniform[at], h->low, h->high);
+    else
+        action =
+            uf_tanh_action(h->kind == UF_OFF_SQUASHED ? squashed(head, h->A, i, of->noise[at]).u : head[i],
+                           h->low, h->high, &unused);
     if (of->explores)
         action = uf_clip(action + h->hyper[p].exploration_noise * of->noise[at], h->low, h->high);
     return uf_is_finite(action) ? action : uf_in_units(0, h->low, h->high);
@@ -157,16 +168,17 @@ static void sample_task(void* context, int p, int thread) {
         real *a = c->x + row * (size_t)c->ld + (size_t)c->O, log_prob = 0;
         for (int i = 0; i < A; i++) {
             const real noise = c->noise ? c->noise[at + (size_t)i] : 0;
+            real unused;
             if (h->kind == UF_OFF_TANH) {
-                a[i] = uf_in_units(tanh(head[i]), h->low, h->high);
+                a[i] = uf_tanh_action(head[i], h->low, h->high, &unused);
                 if (c->noise)
                     a[i] = uf_smoothed_within(a[i], hyper->target_noise, hyper->target_noise_clip, noise,
                                               h->low, h->high);
                 continue;
             }
-            const UfSample s = squashed(head, A, i, noise);
-            a[i] = uf_in_units(s.action, h->low, h->high);
-            log_prob += s.log_prob;
+            const Squashed q = squashed(head, A, i, noise);
+            a[i] = uf_tanh_action(q.u, h->low, h->high, &unused);
+            log_prob += uf_squashed_log_prob(q.s, noise, q.u);
         }
         if (c->log_prob) c->log_prob[row] = log_prob;
     }
@@ -331,18 +343,17 @@ static void numbers_row(const ActorLoss* c, int p, size_t b, real alpha, real sh
     for (int i = 0; i < A; i++) {
         real da = 0;
         for (int n = 0; n < c->N; n++) da += dqda[(size_t)n * R * (size_t)A + (size_t)i];
-        da *= uf_half_range(h->low, h->high);
         if (h->kind == UF_OFF_TANH) {
-            dhead[i] = uf_policy_sample_grad(UF_POLICY_DETERMINISTIC, head[i], 0, 0, da, 0).dm;
+            real slope;
+            uf_tanh_action(head[i], h->low, h->high, &slope);
+            dhead[i] = da * slope;
             continue;
         }
-        bool passes;
-        const real s = uf_log_std(head[A + i], UF_SAC_LOG_STD_MIN, UF_SAC_LOG_STD_MAX, &passes);
-        const UfHeadGrad g = uf_policy_sample_grad(
-            UF_POLICY_SQUASHED, head[i], s, c->noise[((size_t)p * R + b) * (size_t)A + (size_t)i], da,
-            alpha * share);
+        const Squashed q = squashed(head, A, i, c->noise[((size_t)p * R + b) * (size_t)A + (size_t)i]);
+        const UfHeadGrad g =
+            uf_squashed_grad(uf_tanh(q.u), q.noise, da * uf_half_range(h->low, h->high), alpha * share);
         dhead[i] = g.dm;
-        dhead[A + i] = passes ? g.ds : 0;
+        dhead[A + i] = q.passes ? g.ds : 0;
     }
 }
 

@@ -39,6 +39,7 @@
 #include "core/search_sweep.h"
 #include "core/sweep.h"
 #include "core/synth.h"
+#include "core/synth_draw.h"
 #include "core/synth_rate.h"
 #include "core/synth_run.h"
 #include "core/verify.h"
@@ -1243,6 +1244,32 @@ static int command_synthenv_info(const Args* args) {
     return DONE;
 }
 
+static UfStatus draw_synthenv(const Args* args, const SeEnv* env) {
+    const char *name = args->values[O_ENV], *out = args->values[O_OUT];
+    const UfEnvSpec* spec = NULL;
+    if (name)
+        UF_TRY(uf_env_lookup(&spec, name));
+    else if (se_options(env)->eval_env[0])
+        spec = uf_env_find(se_options(env)->eval_env);
+    UF_TRY(uf_synth_draw(env, spec, (uint64_t)number(args, O_SEED, 0), out));
+    if (!spec) printf("played in no environment: name one with --env NAME\n");
+    printf("wrote %s\n", out);
+    return UF_OK;
+}
+
+static int command_synthenv_show(const Args* args) {
+    SeEnv* env = NULL;
+    char* text;
+    if (uf_synth_info(args->files[0], &text) != UF_OK) return failed();
+    printf("%s", text);
+    uf_free(text);
+    UfStatus status = UF_OK;
+    if (args->values[O_OUT]) status = se_read(&env, args->files[0]);
+    if (env && status == UF_OK) status = draw_synthenv(args, env);
+    se_free(env);
+    return status == UF_OK ? DONE : failed();
+}
+
 static int command_synthenv_play(const Args* args) {
     const UfEnvSpec* spec = NULL;
     UfEvaluation e = {0};
@@ -1892,6 +1919,11 @@ static const Command commands[] = {
      "FILE [--env NAME] [--episodes N] [--seed N] [--threads N] [--json]",
      "act by the largest reward of a synthetic environment in the environment that it stands for, or --env",
      1, 1, BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON), 0},
+    {"synthenv show", command_synthenv_show, "FILE [--out FILE.png|.svg|.pdf] [--env NAME] [--seed N]",
+     "describe a synthetic environment and draw it: best actions and rewards, what they depend on, where "
+     "episodes "
+     "lead",
+     1, 1, BIT(O_OUT) | BIT(O_ENV) | BIT(O_SEED), 0},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--mean|--sample] "
      "[--json]",
@@ -2122,6 +2154,13 @@ static int check_render(const Command* c, const Args* args) {
     return -1;
 }
 
+// What is drawn at random, and where, is for a picture. A number other than -1 is the exit status.
+static int check_show(const Command* c, const Args* args) {
+    if (args->values[O_OUT]) return -1;
+    if (args->values[O_ENV]) return misuse(c, "%s", "--env is for --out", NULL);
+    return args->values[O_SEED] ? misuse(c, "%s", "--seed is for --out", NULL) : -1;
+}
+
 // Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
 static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool only_files = false;
@@ -2173,6 +2212,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     if (c->function == command_dynamics && !args->values[O_CONFIG] && !args->values[O_RESUME])
         return misuse(c, "%s is missing", "--config or --resume", NULL);
     if (c->function == command_render && check_render(c, args) >= 0) return MISUSE;
+    if (c->function == command_synthenv_show && check_show(c, args) >= 0) return MISUSE;
     if (args->values[O_POLICY] && args->values[O_MIX])
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])

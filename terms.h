@@ -90,6 +90,14 @@ typedef struct UfSample {
     real action, log_prob;
 } UfSample;
 
+// Log-density of a Gaussian's sample, and of that squashed to tanh(u).
+static inline UF_HD real uf_sample_log_prob(real s, real eps) {
+    return (real)-0.5 * eps * eps - s - (real)UF_HALF_LOG_2PI;
+}
+static inline UF_HD real uf_squashed_log_prob(real s, real eps, real u) {
+    return uf_sample_log_prob(s, eps) - uf_log_tanh_slope(u);
+}
+
 // m: output of the mean head; s: clipped log-std; eps: standard normal.
 static inline UF_HD UfSample uf_policy_sample(int kind, real m, real s, real eps) {
     UfSample r;
@@ -98,13 +106,13 @@ static inline UF_HD UfSample uf_policy_sample(int kind, real m, real s, real eps
         r.log_prob = 0;
         return r;
     }
-    r.log_prob = (real)-0.5 * eps * eps - s - (real)UF_HALF_LOG_2PI;
     if (kind == UF_POLICY_GAUSSIAN) {
         r.action = tanh(m) + exp(s) * eps;
+        r.log_prob = uf_sample_log_prob(s, eps);
     } else {
         real u = m + exp(s) * eps;
         r.action = tanh(u);
-        r.log_prob -= uf_log_tanh_slope(u);
+        r.log_prob = uf_squashed_log_prob(s, eps, u);
     }
     return r;
 }
@@ -113,13 +121,20 @@ typedef struct UfHeadGrad {
     real dm, ds;  // with respect to the mean head's output and the clipped log-std
 } UfHeadGrad;
 
+// Chain rule through a squashed sample a = tanh(m + noise), noise = exp(s) * eps.
+static inline UF_HD UfHeadGrad uf_squashed_grad(real a, real noise, real da, real dlp) {
+    UfHeadGrad g;
+    g.dm = da * (1 - a * a) + dlp * 2 * a;  // d log_prob / du = 2 tanh(u)
+    g.ds = g.dm * noise - dlp;
+    return g;
+}
+
 // Chain rule through uf_policy_sample: da = dL/d action, dlp = dL/d log_prob.
 static inline UF_HD UfHeadGrad uf_policy_sample_grad(int kind, real m, real s, real eps, real da, real dlp) {
     UfHeadGrad g;
     if (kind == UF_POLICY_SQUASHED) {
-        real noise = exp(s) * eps, a = tanh(m + noise);
-        g.dm = da * (1 - a * a) + dlp * 2 * a;  // d log_prob / du = 2 tanh(u)
-        g.ds = g.dm * noise - dlp;
+        real noise = exp(s) * eps;
+        g = uf_squashed_grad(tanh(m + noise), noise, da, dlp);
     } else {
         real mean = tanh(m);
         g.dm = da * (1 - mean * mean);
@@ -483,6 +498,13 @@ static inline UF_HD real uf_temperature_loss(real log_alpha, real mean_log_prob,
 static inline UF_HD real uf_half_range(real low, real high) { return (high - low) / 2; }
 static inline UF_HD real uf_in_units(real x, real low, real high) {
     return (low + high) / 2 + uf_half_range(low, high) * x;
+}
+
+// The action that tanh(m) is there, and its derivative.
+static inline UF_HD real uf_tanh_action(real m, real low, real high, real* dm) {
+    const real x = uf_tanh(m);
+    *dm = uf_half_range(low, high) * (1 - x * x);
+    return uf_in_units(x, low, high);
 }
 
 #define UF_SAC_LOG_STD_MIN -20

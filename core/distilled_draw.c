@@ -386,13 +386,12 @@ static void measure(Sheet* s, cairo_t* c) {
 
 static void set_grey(cairo_t* c, double grey) { cairo_set_source_rgb(c, grey, grey, grey); }
 
-// From blue by white to vermilion (Okabe and Ito's), for x from -1 to 1. Whether text on it should be white.
+// Whether text on it should be white.
 static bool set_diverging(cairo_t* c, double x) {
-    static const double ends[2][3] = {{0, 114 / 255.0, 178 / 255.0}, {213 / 255.0, 94 / 255.0, 0}};
-    const double size = fmin(fabs(x), 1);
-    const double* end = ends[x > 0];
-    cairo_set_source_rgb(c, 1 + size * (end[0] - 1), 1 + size * (end[1] - 1), 1 + size * (end[2] - 1));
-    return size > 0.7;
+    double rgb[3];
+    uf_page_diverging(rgb, x);
+    cairo_set_source_rgb(c, rgb[0], rgb[1], rgb[2]);
+    return fabs(x) > 0.7;
 }
 
 // Pale, as there is text on them.

@@ -2,6 +2,7 @@
 //
 // Members share nothing but constants, so a thread takes one through all iterations of a call. What a member keeps
 // (parameters, replay, observations) is an array of all of them; what it works with is its thread's, the lane's.
+// The backend is the CPU's, so that arrays of `reserve` are the host's too.
 // Compiled twice: in float32, and in double precision for tests (Makefile, double.o).
 // Rooms: configuration, memory, making, lanes, acting, targets, learning, iterations, what comes out.
 #include "off_policy.h"
@@ -27,16 +28,16 @@ struct UfOffPolicy {
     int num_critics;  // 1 or 2
     int Q, H;         // outputs of a critic, of an actor
     bool has_targets;
-    UfMlp mlp[2];  // of ACTOR and CRITIC
+    UfMlp mlp[2];            // of ACTOR and CRITIC
     UfGroup groups[GROUPS];  // without gradients; count 0 where there is none
     UfOffRing ring;
     UfReserved reserved;
-    UfOffHyper* hyper;                 // (P)
+    UfOffHyper* hyper;                  // (P)
     real *lr, *polyak, *max_grad_norm;  // (P)
-    real* obs;                         // (P, N, O)
-    int* bad;                          // (GROUPS, P)
+    real* obs;                          // (P, N, O)
+    int* bad;                           // (GROUPS, P)
     int num_lanes;
-    Lane* lanes;  // (num_lanes)
+    Lane* lanes;  // (num_lanes): one a thread that has work
     // How far all members are: iterations, optimiser steps of critics and of actors.
     struct Progress {
         int64_t iteration, critic, actor;
@@ -60,11 +61,11 @@ struct Lane {
     real *action, *next_obs, *reward;             // (N, items) (N, O) (N)
     uint8_t* ended;                               // (N)
     // a batch
-    int64_t *below, *index;                   // (1) (B)
+    int64_t *below, *index;  // (1) (B)
     UfOffBatch batch;
-    real *noise_pi, *noise_next;              // (B, A)
+    real *noise_pi, *noise_next;                                // (B, A)
     real *head, *dhead, *head_next, *log_prob, *log_prob_next;  // (B, H) thrice, (B)
-    real *q, *dq, *q_next, *chooser, *dqda, *y;  // (C, B, Q) thrice, (B, Q), (C, B, A), (B)
+    real *q, *dq, *q_next, *chooser, *dqda, *y;                 // (C, B, Q) thrice, (B, Q), (C, B, A), (B)
     UfTape actor_tape, critic_tape;
 };
 
@@ -92,7 +93,8 @@ static UfStatus check_sizes(const UfOffPolicyConfig* c) {
     UF_TRY(check_whole("num_envs", c->num_envs, 1, 1000000));
     UF_TRY(check_whole("num_steps", c->num_steps, 1, INT64_MAX / 4));
     if (c->num_steps % c->num_envs)
-        return UF_FAIL(UF_ERR_CONFIG, "num_steps %lld is no multiple of num_envs %lld; expected whole iterations",
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "num_steps %lld is no multiple of num_envs %lld; expected whole iterations",
                        (long long)c->num_steps, (long long)c->num_envs);
     UF_TRY(check_whole("batch_size", c->batch_size, 1, 1000000));
     UF_TRY(check_whole("buffer_size", c->buffer_size, c->num_envs, most));
@@ -128,21 +130,27 @@ static UfStatus check_space(const UfOffPolicyConfig* c, const UfTrainSpace* s) {
         return UF_FAIL(UF_ERR_CONFIG, "algorithm is %d; expected a UfOffPolicyAlgorithm", (int)c->algorithm);
     name = algorithm_names[c->algorithm];
     if (s->bytes)
-        return UF_FAIL(UF_ERR_CONFIG, "%s takes observations of floats alone, the environment shows bytes", name);
-    if (s->obs_dim < 1 || s->action_dim < 1 || (s->discrete && s->action_dim > UF_MAX_KINDS))
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "observations of %d numbers and %d %s; expected at least 1 and, of actions, at most %d kinds",
-                       s->obs_dim, s->action_dim, s->discrete ? "kinds of actions" : "numbers of an action",
-                       UF_MAX_KINDS);
-    if (c->algorithm == UF_OFF_POLICY_DQN && !s->discrete)
-        return UF_FAIL(UF_ERR_CONFIG, "algorithm DQN is for discrete actions, the environment's are continuous; "
-                                      "take SAC, DDPG or TD3");
-    if ((c->algorithm == UF_OFF_POLICY_DDPG || c->algorithm == UF_OFF_POLICY_TD3) && s->discrete)
-        return UF_FAIL(UF_ERR_CONFIG, "algorithm %s is for continuous actions, the environment's are discrete; "
-                                      "take DQN or SAC",
+        return UF_FAIL(UF_ERR_CONFIG, "%s takes observations of floats alone, the environment shows bytes",
                        name);
-    if (!s->discrete && !(isfinite(s->action_low) && isfinite(s->action_high) && s->action_low < s->action_high))
-        return UF_FAIL(UF_ERR_CONFIG, "actions are from %g to %g; %s wants finite bounds, the lower one first",
+    if (s->obs_dim < 1 || s->action_dim < 1 || (s->discrete && s->action_dim > UF_MAX_KINDS))
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "observations of %d numbers and %d %s; expected at least 1 and, of actions, at most %d kinds",
+            s->obs_dim, s->action_dim, s->discrete ? "kinds of actions" : "numbers of an action",
+            UF_MAX_KINDS);
+    if (c->algorithm == UF_OFF_POLICY_DQN && !s->discrete)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "algorithm DQN is for discrete actions, the environment's are continuous; "
+                       "take SAC, DDPG or TD3");
+    if ((c->algorithm == UF_OFF_POLICY_DDPG || c->algorithm == UF_OFF_POLICY_TD3) && s->discrete)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "algorithm %s is for continuous actions, the environment's are discrete; "
+                       "take DQN or SAC",
+                       name);
+    if (!s->discrete &&
+        !(isfinite(s->action_low) && isfinite(s->action_high) && s->action_low < s->action_high))
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "actions are from %g to %g; %s wants finite bounds, the lower one first",
                        (double)s->action_low, (double)s->action_high, name);
     return UF_OK;
 }
@@ -154,14 +162,19 @@ static UfStatus check_same(const UfOffPolicyConfig* a, const UfOffPolicyConfig* 
         bool same;
     } fields[] = {
 #define SAME(name) {#name, a->name == b->name}
-        SAME(algorithm),     SAME(num_layers),  SAME(layer_width), SAME(activation), SAME(num_steps),
-        SAME(num_envs),      SAME(batch_size),  SAME(buffer_size), SAME(warm_up),    SAME(updates),
-        SAME(target_interval), SAME(policy_delay), SAME(max_grad_norm), SAME(exploration_fraction),
+        SAME(algorithm),       SAME(num_layers),
+        SAME(layer_width),     SAME(activation),
+        SAME(num_steps),       SAME(num_envs),
+        SAME(batch_size),      SAME(buffer_size),
+        SAME(warm_up),         SAME(updates),
+        SAME(target_interval), SAME(policy_delay),
+        SAME(max_grad_norm),   SAME(exploration_fraction),
 #undef SAME
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (!fields[i].same)
-            return UF_FAIL(UF_ERR_CONFIG, "%s of member %d is not that of member 0; it is the same of all members",
+            return UF_FAIL(UF_ERR_CONFIG,
+                           "%s of member %d is not that of member 0; it is the same of all members",
                            fields[i].name, member);
     return UF_OK;
 }
@@ -194,7 +207,7 @@ static void describe(UfOffPolicy* a) {
     a->O = a->space.obs_dim;
     a->A = a->space.action_dim;
     a->B = (int)c->batch_size;
-    a->kind = is(a, UF_OFF_POLICY_DQN)   ? UF_OFF_GREEDY
+    a->kind = is(a, UF_OFF_POLICY_DQN)    ? UF_OFF_GREEDY
               : !is(a, UF_OFF_POLICY_SAC) ? UF_OFF_TANH
               : kinds                     ? UF_OFF_CATEGORICAL
                                           : UF_OFF_SQUASHED;
@@ -308,7 +321,8 @@ static UfStatus reserve_lane(UfOffPolicy* a, Lane* l) {
     for (int k = 0; k < GROUPS; k++)
         if (a->groups[k].count)
             UF_TRY(UF_RESERVE(&l->reserved, l->groups[k].grads,
-                              a->groups[k].count * (size_t)a->groups[k].num_blocks, "gradients of off-policy agents"));
+                              a->groups[k].count * (size_t)a->groups[k].num_blocks,
+                              "gradients of off-policy agents"));
     return UF_OK;
 }
 
@@ -326,11 +340,12 @@ static void fill_network(const UfMlp* m, real* params, uint64_t seed, int networ
 static void init_member(UfOffPolicy* a, int p) {
     const UfOffPolicyConfig* c = &a->configs[p];
     UfGroup* g = a->groups;
-    if (g[ACTOR].count) fill_network(&a->mlp[ACTOR], g[ACTOR].params + (size_t)p * g[ACTOR].count, c->seed, 0);
+    if (g[ACTOR].count)
+        fill_network(&a->mlp[ACTOR], g[ACTOR].params + (size_t)p * g[ACTOR].count, c->seed, 0);
     for (int n = 0; n < a->num_critics; n++)
         fill_network(&a->mlp[CRITIC],
-                     g[CRITIC].params + (size_t)p * g[CRITIC].count + (size_t)n * a->mlp[CRITIC].size, c->seed,
-                     1 + n);
+                     g[CRITIC].params + (size_t)p * g[CRITIC].count + (size_t)n * a->mlp[CRITIC].size,
+                     c->seed, 1 + n);
     for (int k = 0; k < GROUPS; k++)
         if (g[k].target)
             memcpy(g[k].target + (size_t)p * g[k].count, g[k].params + (size_t)p * g[k].count,
@@ -355,10 +370,9 @@ static UfStatus build(UfOffPolicy* a, const UfOffPolicyConfig* configs, int num_
     describe(a);
     UF_TRY(reserve_members(a));
     for (int p = 0; p < a->P; p++) init_member(a, p);
-    const int threads = uf_pool_num_threads(a->backend->pool);
-    UF_TRY(UF_ALLOC(&a->lanes, threads, "lanes of a population"));
-    for (a->num_lanes = 0; a->num_lanes < threads; a->num_lanes++)
-        UF_TRY(reserve_lane(a, &a->lanes[a->num_lanes]));
+    const int threads = uf_pool_num_threads(a->backend->pool), lanes = threads < a->P ? threads : a->P;
+    UF_TRY(UF_ALLOC(&a->lanes, lanes, "lanes of a population"));
+    while (a->num_lanes < lanes) UF_TRY(reserve_lane(a, &a->lanes[a->num_lanes++]));
     for (int k = 0; k < 2; k++)
         UF_TRY(a->backend->plan(a->backend, &a->mlp[k], 1, k == CRITIC ? a->num_critics : 1, a->B));
     return UF_OK;
@@ -383,9 +397,7 @@ UfStatus uf_off_policy_create(UfOffPolicy** out, const UfOffPolicyConfig* config
 void uf_off_policy_free(UfOffPolicy* a) {
     if (!a) return;
     if (a->backend) {
-        const int lanes = a->lanes ? uf_pool_num_threads(a->backend->pool) : 0;
-        for (int i = 0; i < lanes; i++)  // also one that could not be finished
-            if (a->lanes[i].agents) uf_release_reserved(&a->lanes[i].reserved);
+        for (int i = 0; i < a->num_lanes; i++) uf_release_reserved(&a->lanes[i].reserved);
         uf_release_reserved(&a->reserved);
     }
     uf_free(a->lanes);
@@ -431,7 +443,8 @@ static void take_member(Lane* l, int p) {
 static UfNets nets_of(const Lane* l, int group, bool target) {
     const UfOffPolicy* a = l->agents;
     const int N = group == CRITIC ? a->num_critics : 1;
-    return (UfNets){&a->mlp[group], 1, N, N, target ? l->groups[group].target : l->groups[group].params, false};
+    return (UfNets){&a->mlp[group], 1, N, N, target ? l->groups[group].target : l->groups[group].params,
+                    false};
 }
 
 static UfOffHeads heads_of(const Lane* l, const real* head, int rows) {
@@ -482,15 +495,16 @@ static void act(const Lane* l) {
     if (tanh_head && at_random)
         draw(l, l->uniform, (int64_t)a->N * items, UF_DRAW_UNIFORM, UF_STREAM_TD_WARM_UP, iteration);
     else  // few rows: the loops for them
-        uf_mlp_forward_host(&a->mlp[group], l->groups[group].params, l->head_step, l->obs, a->O, a->N, l->scratch);
+        uf_mlp_forward_host(&a->mlp[group], l->groups[group].params, l->head_step, l->obs, a->O, a->N,
+                            l->scratch);
     const UfOffHeads heads = heads_of(l, l->head_step, a->N);
-    const UfOffAct how = {.noise = l->noise,
-                          .uniform = tanh_head && at_random ? l->uniform : NULL,
-                          // DDPG's uniform actions stay as they are, TD3's get the noise too
-                          .explores = tanh_head && !(at_random && is(a, UF_OFF_POLICY_DDPG)),
-                          .step = {steps_before(l), a->N},
-                          .fall = at_random ? INT64_MAX
-                                            : (int64_t)(c->exploration_fraction * (double)c->num_steps)};
+    const UfOffAct how = {
+        .noise = l->noise,
+        .uniform = tanh_head && at_random ? l->uniform : NULL,
+        // DDPG's uniform actions stay as they are, TD3's get the noise too
+        .explores = tanh_head && !(at_random && is(a, UF_OFF_POLICY_DDPG)),
+        .step = {steps_before(l), a->N},
+        .fall = at_random ? INT64_MAX : (int64_t)(c->exploration_fraction * (double)c->num_steps)};
     be->off_act(be, l->action, &heads, &how);
 }
 
@@ -516,8 +530,9 @@ static void next_actions(const Lane* l, UfCount update) {
     if (a->kind == UF_OFF_CATEGORICAL) return;
     const UfOffHeads heads = heads_of(l, l->head_next, a->B);
     if (noisy) draw(l, l->noise_next, (int64_t)a->B * a->A, UF_DRAW_NORMAL, UF_STREAM_TD_NEXT, update);
-    be->off_sample(be, l->batch.x_next, a->O, l->batch.ld, a->kind == UF_OFF_SQUASHED ? l->log_prob_next : NULL,
-                   &heads, noisy ? l->noise_next : NULL);
+    be->off_sample(be, l->batch.x_next, a->O, l->batch.ld,
+                   a->kind == UF_OFF_SQUASHED ? l->log_prob_next : NULL, &heads,
+                   noisy ? l->noise_next : NULL);
 }
 
 // What the rows are worth. Where every step ends its episode that is the reward, and nothing is evaluated.
@@ -593,8 +608,8 @@ static void actor_gradient(const Lane* l, UfCount update) {
         be->off_sample(be, l->batch.x_pi, a->O, l->batch.ld, squashed ? l->log_prob : NULL, &heads, noise);
         action_gradient(l);
     }
-    be->off_actor_loss(be, l->dhead, l->groups[ALPHA].grads, &heads, kinds ? l->q : l->dqda, a->num_critics, noise,
-                       log_prob, log_alpha_of(l));
+    be->off_actor_loss(be, l->dhead, l->groups[ALPHA].grads, &heads, kinds ? l->q : l->dqda, a->num_critics,
+                       noise, log_prob, log_alpha_of(l));
     be->mlp_backward(be, &actor, l->groups[ACTOR].grads, NULL, 0, 0, &l->actor_tape, input, l->dhead, a->B);
 }
 
@@ -655,8 +670,8 @@ typedef struct Failure {
 typedef struct Round {
     UfOffPolicy* agents;
     UfTrainEnvs* envs;
-    int64_t end;         // iterations that are done then
-    Failure* failures;   // one a member: the sentence is the thread's
+    int64_t end;            // iterations that are done then
+    Failure* failures;      // one a member: the sentence is the thread's
     struct Progress* done;  // (P)
 } Round;
 
@@ -678,7 +693,8 @@ UfStatus uf_off_policy_train(UfOffPolicy* a, UfTrainEnvs* envs, int64_t num_iter
     UfStatus status = UF_ALLOC(&r.done, a->P, "states of a population");
     if (status == UF_OK) uf_pool_run(a->backend->pool, a->P, train_task, &r);
     for (int p = a->P - 1; p >= 0 && r.done; p--) {
-        if (r.failures[p].status != UF_OK) status = UF_FAIL(r.failures[p].status, "%s", r.failures[p].sentence);
+        if (r.failures[p].status != UF_OK)
+            status = UF_FAIL(r.failures[p].status, "%s", r.failures[p].sentence);
         a->done = r.done[p];
     }
     uf_free(r.failures);
@@ -710,12 +726,14 @@ void uf_off_policy_actor(const UfOffPolicy* a, int member, real* params) {
     a->backend->download(a->backend, params, g->params + (size_t)member * g->count, g->count * sizeof(real));
 }
 
-static const UfMlp* part_mlp(const UfOffPolicy* a, int group) { return group == ALPHA ? NULL : &a->mlp[group]; }
+static const UfMlp* part_mlp(const UfOffPolicy* a, int group) {
+    return group == ALPHA ? NULL : &a->mlp[group];
+}
 static const UfGroup* part_group(const UfOffPolicy* a, int group) { return &a->groups[group]; }
 static const UfOffRing* part_ring(const UfOffPolicy* a) { return &a->ring; }
 
 const UfOffPolicyParts* uf_off_policy_parts(void) {
-    static const UfOffPolicyParts parts = {uf_off_policy_create, uf_off_policy_free, uf_off_policy_train,
-                                           part_mlp,             part_group,         part_ring};
+    static const UfOffPolicyParts parts = {
+        uf_off_policy_create, uf_off_policy_free, uf_off_policy_train, part_mlp, part_group, part_ring};
     return &parts;
 }

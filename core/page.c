@@ -44,6 +44,12 @@ void uf_page_text_within(cairo_t* c, const char* text, double x, double y, doubl
 
 // ---- axes ----
 
+void uf_page_diverging(double rgb[3], double x) {
+    static const double ends[2][3] = {{0, 114 / 255.0, 178 / 255.0}, {213 / 255.0, 94 / 255.0, 0}};
+    const double size = fmin(fabs(x), 1);
+    for (int i = 0; i < 3; i++) rgb[i] = 1 + size * (ends[x > 0][i] - 1);
+}
+
 // The step 1, 2 or 5 times a power of ten that cuts the range into about `count` parts.
 static double nice_step(double range, int count) {
     double rough = range / count, power = pow(10, floor(log10(rough))), part = rough / power;

@@ -18,6 +18,9 @@ double uf_page_text_width(cairo_t* c, const char* text);
 void uf_page_text_within(cairo_t* c, const char* text, double x, double y, double align, double size,
                          double most);
 
+// From blue by white to vermilion (Okabe and Ito's), for x from -1 to 1.
+void uf_page_diverging(double rgb[3], double x);
+
 enum { UF_PAGE_MAX_TICKS = 64 };
 typedef struct UfPageAxis {
     double low, high;  // range shown; of a log axis: of log10

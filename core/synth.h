@@ -30,6 +30,12 @@ UfStatus uf_synth_env_create(UfEnv** out, const SeEnv* env);
 UfStatus uf_synth_play(UfEvaluation* out, const UfEnvSpec** spec, const SeEnv* env, const char* name,
                        int64_t num_episodes, uint64_t seed, UfPool* pool);
 
+// What becomes of the best actions of first observations obs (rows, O), which are `best` (rows, numbers), where number j of
+// each is another one's among them: the share that changes, or the mean size of the change. changed (rows, O), other
+// (rows, numbers): room.
+double uf_synth_importance(const SeEnv* env, int rows, const float* obs, const float* best, int j,
+                           float* changed, float* other);
+
 // What a file is, and what its first observations, rewards and best actions look like.   Free *text with uf_free.
 UfStatus uf_synth_info(const char* path, char** text);
 

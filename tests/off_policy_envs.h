@@ -14,8 +14,8 @@ enum { NOTE_MEMBERS = 8 };
 // counts them; a reward grows with it.
 typedef struct TestEnvs {
     UfTrainEnvs base;
-    int N, length;  // length 1: a bandit
-    double broken;  // is added to every reward of member 1
+    int N, length;    // length 1: a bandit
+    double broken;    // is added to every reward of member 1
     int64_t fail_at;  // the step that fails, of every member.   0: none
     int64_t steps[NOTE_MEMBERS];
     real* obs[NOTE_MEMBERS];  // (N, 2)
@@ -110,7 +110,9 @@ static inline UfOffPolicyConfig published(UfOffPolicyAlgorithm algorithm) {
                                .layer_width = 64,
                                .activation = UF_TANH,
                                .num_steps = 10000,
-                               .num_envs = sac ? 5 : dqn ? 10 : 1,
+                               .num_envs = sac   ? 5
+                                           : dqn ? 10
+                                                 : 1,
                                .batch_size = sac ? 256 : 100,
                                .buffer_size = algorithm == UF_OFF_POLICY_TD3 ? 10000 : 2000,
                                .warm_up = 1000,

@@ -4,6 +4,8 @@
 
 #include <math.h>
 
+#include "failing_alloc.h"
+
 #include "core/off_policy_parts.h"
 #include "core/trials.h"
 #include "synthenv.h"
@@ -24,8 +26,9 @@ static void test_update_counts(void** state) {
     const struct {
         int agent, num_envs, updates;
         int64_t critic, actor;
-    } cases[] = {{SAC_KINDS, 5, 2, 3600, 3600}, {SAC_NUMBERS, 5, 2, 3600, 3600}, {SAC_NUMBERS, 1, 1, 9000, 9000},
-                 {DQN, 10, 1, 899, 0},          {DDPG, 1, 1, 8999, 8999},        {TD3, 1, 1, 8999, 4499}};
+    } cases[] = {{SAC_KINDS, 5, 2, 3600, 3600},   {SAC_NUMBERS, 5, 2, 3600, 3600},
+                 {SAC_NUMBERS, 1, 1, 9000, 9000}, {DQN, 10, 1, 899, 0},
+                 {DDPG, 1, 1, 8999, 8999},        {TD3, 1, 1, 8999, 4499}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         UfOffPolicyConfig c = published(algorithm_of(cases[i].agent));
         c.layer_width = 3;
@@ -39,7 +42,8 @@ static void test_update_counts(void** state) {
         uf_off_policy_updates(a, &critic, &actor);
         if (critic != cases[i].critic || actor != cases[i].actor)
             fail_msg("%s: %lld and %lld updates, expected %lld and %lld", agent_names[cases[i].agent],
-                     (long long)critic, (long long)actor, (long long)cases[i].critic, (long long)cases[i].actor);
+                     (long long)critic, (long long)actor, (long long)cases[i].critic,
+                     (long long)cases[i].actor);
         assert_int_equal(uf_off_policy_iteration(a), 10000 / c.num_envs);
         assert_int_equal(e->steps[0], 10000 / c.num_envs);
         assert_ok(uf_off_policy_train(a, &e->base, 0));  // there is nothing left
@@ -86,7 +90,8 @@ static double share_within(double count, double expected, double n) {
 static void outputs(const UfOffPolicy* a, const real* obs, real* out) {
     const UfMlp* m = uf_off_policy_actor_shape(a);
     real scratch[256];
-    uf_mlp_forward_host(m, group(a, m->out == 4 ? UF_OFF_CRITIC : UF_OFF_ACTOR)->params, out, obs, 2, 1, scratch);
+    uf_mlp_forward_host(m, group(a, m->out == 4 ? UF_OFF_CRITIC : UF_OFF_ACTOR)->params, out, obs, 2, 1,
+                        scratch);
 }
 
 // Of many environments that act at once with one network, which lr 0 leaves as it is: the share of the best kind is
@@ -119,7 +124,8 @@ static void test_epsilon(void** state) {
         }
         const double epsilon = i <= 2 ? 1 : i < 10 ? 1 - 0.8 * i / 10 : 0.2;
         if (share_within(best, 1 - epsilon + epsilon / 3, N) > 4.5)
-            fail_msg("iteration %d: the best kind is taken in a share of %g, epsilon %g", i, best / N, epsilon);
+            fail_msg("iteration %d: the best kind is taken in a share of %g, epsilon %g", i, best / N,
+                     epsilon);
     }
     uf_off_policy_free(a);
     free_envs(e);
@@ -224,7 +230,8 @@ static void test_actions(void** state) {
                 }
                 // float's rounding of a sum of a few numbers below 10
                 if (!(fabs((double)note[NOTE_ACTION] - want) < 1e-5))
-                    fail_msg("%s: action %g, expected %g", agent_names[agent], (double)note[NOTE_ACTION], want);
+                    fail_msg("%s: action %g, expected %g", agent_names[agent], (double)note[NOTE_ACTION],
+                             want);
             }
         assert_true(agent <= SAC_NUMBERS || clipped > 5);
         uf_off_policy_free(a);
@@ -356,7 +363,8 @@ static void assert_same(const UfOffPolicy* a, int p, const UfOffPolicy* b, int q
         const real *x[] = {g->params, g->m, g->v, g->target}, *y[] = {h->params, h->m, h->v, h->target};
         for (int i = 0; i < 4; i++)
             if (g->count && x[i] && y[i] &&
-                memcmp(x[i] + (size_t)p * g->count, y[i] + (size_t)q * g->count, g->count * sizeof(real)) != 0)
+                memcmp(x[i] + (size_t)p * g->count, y[i] + (size_t)q * g->count, g->count * sizeof(real)) !=
+                    0)
                 fail_msg("%s: group %d, array %d of members %d and %d differ", what, k, i, p, q);
     }
     assert_int_equal(uf_off_policy_finite(a, p), uf_off_policy_finite(b, q));
@@ -374,7 +382,8 @@ static void test_members_equal_single_agents(void** state) {
                 TestEnvs* e = make_envs(2, kinds_of(agent), 2, -1, 3, length, false, 0);
                 all[threads - 1] = create(c, MEMBERS, e, threads);
                 // In pieces, too.
-                for (int i = 0; i < 3 && threads == 2; i++) assert_ok(uf_off_policy_train(all[1], &e->base, 17));
+                for (int i = 0; i < 3 && threads == 2; i++)
+                    assert_ok(uf_off_policy_train(all[1], &e->base, 17));
                 assert_ok(uf_off_policy_train(all[threads - 1], &e->base, 0));
                 free_envs(e);
             }
@@ -493,6 +502,40 @@ static void test_environment_fails(void** state) {
     free_envs(e);
 }
 
+// With the n-th allocation failing, until none fails; then training takes two, whatever it does.
+static void test_memory(void** state) {
+    (void)state;
+    for (int agent = 0; agent < NUM_AGENTS; agent++) {
+        const UfOffPolicyConfig c[2] = {varied(agent, 0), varied(agent, 1)};
+        TestEnvs* e = make_envs(2, kinds_of(agent), 2, -1, 3, 4, false, 0);
+        UfOffPolicy* a = NULL;
+        UfStatus status;
+        int failures = 0;
+        while (allocations_left = failures,
+               (status = uf_off_policy_create(&a, c, 2, &e->base.space, 1)) == UF_ERR_MEMORY) {
+            assert_null(a);
+            failures++;
+        }
+        allocations_left = -1;
+        assert_ok(status);
+        assert_true(failures > 40);
+        for (allocations_left = 0; allocations_left < 2;) {
+            const long left = allocations_left;
+            assert_int_equal(uf_off_policy_train(a, &e->base, 1), UF_ERR_MEMORY);
+            assert_int_equal(uf_off_policy_iteration(a), 0);
+            allocations_left = left + 1;
+        }
+        allocations_left = 2;
+        status = uf_off_policy_train(a, &e->base, 0);
+        const long left = allocations_left;
+        allocations_left = -1;
+        assert_ok(status);
+        assert_int_equal(left, 0);
+        uf_off_policy_free(a);
+        free_envs(e);
+    }
+}
+
 // ---- refused ----
 
 static void expect_refused(int agent, const UfOffPolicyConfig* configs, int P, UfTrainSpace space,
@@ -507,11 +550,11 @@ static void expect_refused(int agent, const UfOffPolicyConfig* configs, int P, U
 static void test_refused(void** state) {
     (void)state;
     const UfTrainSpace kinds = {2, 3, false, true, 0, 0, false}, numbers = {2, 1, false, false, -1, 1, false};
-#define REFUSED(AGENT, FIELD, VALUE, SENTENCE)                                               \
-    do {                                                                                     \
-        UfOffPolicyConfig c = varied(AGENT, 0);                                              \
-        c.FIELD = VALUE;                                                                     \
-        expect_refused(AGENT, &c, 1, kinds_of(AGENT) ? kinds : numbers, SENTENCE);           \
+#define REFUSED(AGENT, FIELD, VALUE, SENTENCE)                                     \
+    do {                                                                           \
+        UfOffPolicyConfig c = varied(AGENT, 0);                                    \
+        c.FIELD = VALUE;                                                           \
+        expect_refused(AGENT, &c, 1, kinds_of(AGENT) ? kinds : numbers, SENTENCE); \
     } while (0)
     REFUSED(DQN, algorithm, (UfOffPolicyAlgorithm)9, "algorithm is 9");
     REFUSED(DQN, algorithm, UF_OFF_POLICY_DDPG, "algorithm DDPG is for continuous actions");
@@ -558,7 +601,8 @@ static void test_refused(void** state) {
     c[0] = varied(DQN, 0);
     space = kinds;
     space.action_dim = 65;
-    expect_refused(DQN, c, 1, space, "65 kinds of actions; expected at least 1 and, of actions, at most 64 kinds");
+    expect_refused(DQN, c, 1, space,
+                   "65 kinds of actions; expected at least 1 and, of actions, at most 64 kinds");
 }
 
 // ---- learning ----
@@ -615,7 +659,8 @@ static UfStatus synth_reset(UfTrainEnvs* envs, int member, void* obs) {
 }
 
 // Of a bandit the reward is the step's; observations are made anew.
-static UfStatus synth_step(UfTrainEnvs* envs, int member, const real* action, void* obs, real* reward, uint8_t* done) {
+static UfStatus synth_step(UfTrainEnvs* envs, int member, const real* action, void* obs, real* reward,
+                           uint8_t* done) {
     SynthEnvs* e = (SynthEnvs*)envs;
     float before[64];
     const SeDraw was = {.seed = (uint64_t)member, .step = e->steps[member]};
@@ -683,23 +728,15 @@ static void test_cartpole(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_update_counts),
-        cmocka_unit_test(test_first_update),
-        cmocka_unit_test(test_epsilon),
-        cmocka_unit_test(test_ties),
-        cmocka_unit_test(test_warm_up_actions),
-        cmocka_unit_test(test_actions),
-        cmocka_unit_test(test_replay),
-        cmocka_unit_test(test_target_copies),
-        cmocka_unit_test(test_initial_weights),
-        cmocka_unit_test(test_members_equal_single_agents),
-        cmocka_unit_test(test_inert_in_bandits),
-        cmocka_unit_test(test_bandits_without_targets),
-        cmocka_unit_test(test_nonfinite),
-        cmocka_unit_test(test_environment_fails),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_learns),
-        cmocka_unit_test(test_cartpole),
+        cmocka_unit_test(test_update_counts),    cmocka_unit_test(test_first_update),
+        cmocka_unit_test(test_epsilon),          cmocka_unit_test(test_ties),
+        cmocka_unit_test(test_warm_up_actions),  cmocka_unit_test(test_actions),
+        cmocka_unit_test(test_replay),           cmocka_unit_test(test_target_copies),
+        cmocka_unit_test(test_initial_weights),  cmocka_unit_test(test_members_equal_single_agents),
+        cmocka_unit_test(test_inert_in_bandits), cmocka_unit_test(test_bandits_without_targets),
+        cmocka_unit_test(test_nonfinite),        cmocka_unit_test(test_environment_fails),
+        cmocka_unit_test(test_memory),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_learns),           cmocka_unit_test(test_cartpole),
     };
     return cmocka_run_group_tests_name("off-policy agents", tests, NULL, NULL);
 }

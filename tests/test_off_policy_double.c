@@ -19,7 +19,8 @@ typedef struct Seen {
     const UfMlp *actor, *critic;
     const UfOffRing* ring;
     int num_critics;
-    const double *actor_params, *critic_params, *actor_target, *critic_target;  // the point where gradients are taken
+    const double *actor_params, *critic_params, *actor_target,
+        *critic_target;  // the point where gradients are taken
     double log_alpha;
     int64_t index[B];
     double noise_pi[B * MAX_A], noise_next[B * MAX_A];
@@ -48,7 +49,8 @@ static double in_units(const Seen* s, double x) {
 }
 
 // Q of network n: of kind k by the duelling formula, or of the action.
-static double q_of(const Seen* s, const double* params, int n, const double* obs, const double* action, int kind) {
+static double q_of(const Seen* s, const double* params, int n, const double* obs, const double* action,
+                   int kind) {
     double x[2 + MAX_A], out[MAX_OUT], mean = 0;
     const int A = num_actions(s);
     memcpy(x, obs, 2 * sizeof *x);
@@ -59,7 +61,8 @@ static double q_of(const Seen* s, const double* params, int n, const double* obs
     return out[A] + out[kind] - mean;
 }
 
-static double smallest_q(const Seen* s, const double* params, const double* obs, const double* action, int kind) {
+static double smallest_q(const Seen* s, const double* params, const double* obs, const double* action,
+                         int kind) {
     double least = INFINITY;
     for (int n = 0; n < s->num_critics; n++) least = fmin(least, q_of(s, params, n, obs, action, kind));
     return least;
@@ -72,7 +75,8 @@ static void softmax(const double* m, int A, double* pi) {
 }
 
 // The actor's action at an observation; its log-probability where it has one, without the scale's constant.
-static double act(const Seen* s, const double* params, const double* obs, const double* noise, double* action) {
+static double act(const Seen* s, const double* params, const double* obs, const double* noise,
+                  double* action) {
     double out[MAX_OUT], log_prob = 0;
     const int A = num_actions(s);
     forward(s->actor, params, obs, out);
@@ -106,9 +110,11 @@ static double next_value(const Seen* s, int b) {
             value += pi[k] * (smallest_q(s, s->critic_target, obs, NULL, k) - exp(s->log_alpha) * log(pi[k]));
         return value;
     }
-    const double log_prob = act(s, s->agent == SAC_NUMBERS ? s->actor_params : s->actor_target, obs, noise, action);
+    const double log_prob =
+        act(s, s->agent == SAC_NUMBERS ? s->actor_params : s->actor_target, obs, noise, action);
     for (int i = 0; i < A && s->agent == TD3; i++) {
-        const double shift = fmin(fmax(s->c->target_noise * noise[i], -s->c->target_noise_clip), s->c->target_noise_clip);
+        const double shift =
+            fmin(fmax(s->c->target_noise * noise[i], -s->c->target_noise_clip), s->c->target_noise_clip);
         action[i] = fmin(fmax(action[i] + shift, s->space->action_low), s->space->action_high);
     }
     value = smallest_q(s, s->critic_target, obs, action, 0);
@@ -121,7 +127,8 @@ static double critic_loss(const Seen* s, const double* params) {
     double loss = 0;
     for (int b = 0; b < B; b++) {
         const double *r = record(s, b), *after = r + 2 + s->ring->items;
-        const double y = after[0] + (after[1] > 0 || s->space->always_done ? 0 : s->c->gamma * next_value(s, b));
+        const double y =
+            after[0] + (after[1] > 0 || s->space->always_done ? 0 : s->c->gamma * next_value(s, b));
         for (int n = 0; n < s->num_critics; n++) {
             const double q = q_of(s, params, n, r, s->space->discrete ? NULL : r + 2, (int)r[2]);
             loss += (q - y) * (q - y) / 2 / B;
@@ -190,8 +197,8 @@ static void check_gradient(const char* what, const Seen* s, Loss* loss, const do
         x[i] = point[i];
         const double slope = (value[0] - 8 * value[1] + 8 * value[2] - value[3]) / (12 * h);
         if (!(fabs(share * slope - m[i]) <= 1e-9 + 1e-8 * fabs(slope)))
-            fail_msg("%s, %s: parameter %zu has gradient %.12g, differences say %.12g", agent_names[s->agent], what,
-                     i, m[i] / share, slope);
+            fail_msg("%s, %s: parameter %zu has gradient %.12g, differences say %.12g", agent_names[s->agent],
+                     what, i, m[i] / share, slope);
         largest = fmax(largest, fabs(slope));
     }
     assert_true(largest > 1e-4);
@@ -272,10 +279,12 @@ static Update do_update(int agent, const UfOffPolicyConfig* c, int length, bool 
     s->critic_target = u.target_before[UF_OFF_CRITIC];
     s->log_alpha = u.before[UF_OFF_ALPHA][0];
     const uint64_t number = (uint64_t)warm;  // one update an iteration
+    const int64_t rows = 2 * (warm + 1);
     for (int b = 0; b < B; b++) {
         const UfPhilox w = uf_philox(c->seed, UF_STREAM_TD_INDEX, number, (uint64_t)b / 2);
         const uint64_t bits = (uint64_t)w.v[2 * (b % 2)] << 32 | w.v[2 * (b % 2) + 1];
-        s->index[b] = (int64_t)(((__uint128_t)bits * 24) >> 64);
+        s->index[b] =
+            (int64_t)(((__uint128_t)bits * (uint64_t)(rows < c->buffer_size ? rows : c->buffer_size)) >> 64);
     }
     draw_normals(s->noise_pi, B * 2, c->seed, UF_STREAM_TD_ACTOR, number);
     draw_normals(s->noise_next, B * 2, c->seed, UF_STREAM_TD_NEXT, number);
@@ -292,7 +301,8 @@ static void free_update(Update* u) {
 // SAC's and DDPG's gradients are all at the point before the update, TD3's actor's is after its critics' step.
 static void check_update(int agent, const UfOffPolicyConfig* c, int length, bool always_done) {
     Update u = do_update(agent, c, length, always_done);
-    const UfGroup *actor = u.parts->group(u.agents, UF_OFF_ACTOR), *critic = u.parts->group(u.agents, UF_OFF_CRITIC),
+    const UfGroup *actor = u.parts->group(u.agents, UF_OFF_ACTOR),
+                  *critic = u.parts->group(u.agents, UF_OFF_CRITIC),
                   *alpha = u.parts->group(u.agents, UF_OFF_ALPHA);
     const double share = 1 - 0.9;
     assert_int_equal(u.seen.num_critics, agent == SAC_KINDS || agent == SAC_NUMBERS || agent == TD3 ? 2 : 1);
@@ -336,13 +346,13 @@ static void check_update(int agent, const UfOffPolicyConfig* c, int length, bool
 
 static void test_gradients(void** state) {
     (void)state;
-    for (int agent = 0; agent < NUM_AGENTS; agent++) {
-        UfOffPolicyConfig c = small(agent);
-        check_update(agent, &c, 4, false);
-        if (agent != DQN) continue;
-        c.double_dqn = true;
-        check_update(agent, &c, 4, false);
-    }
+    for (int agent = 0; agent < NUM_AGENTS; agent++)
+        for (int which = 0; which < 3; which++) {
+            UfOffPolicyConfig c = small(agent);
+            if (which == 1) c.buffer_size = 60;  // rows are of those that there are
+            if (which == 2) c.double_dqn = true;
+            check_update(agent, &c, 4, false);
+        }
 }
 
 // In a bandit what a row is worth is its reward, with target networks and without.
@@ -380,7 +390,8 @@ static void test_clipping(void** state) {
             const double want = whole[k] > 0 ? factor * whole[k] : 0;
             // Of TD3 clipped critics have made another step before the actor's gradient, whose length stays.
             if (!(fabs(norm[k] - want) <= 1e-9 * want))
-                fail_msg("%s, group %d: squared norm %.12g, expected %.12g", agent_names[agent], k, norm[k], want);
+                fail_msg("%s, group %d: squared norm %.12g, expected %.12g", agent_names[agent], k, norm[k],
+                         want);
         }
     }
 }
