@@ -63,6 +63,9 @@ enum {
     // Synthetic environments.
     UF_STREAM_SYNTH_INIT,    // parameters: update = tensor number
     UF_STREAM_SYNTH_LATENT,  // update = step, index counts blocks of environments (synthenv.c)
+    UF_STREAM_SYNTH_MAKE,    // making a bandit of data: update = purpose << 40 | step (synth_make.c)
+    UF_STREAM_INIT_ACTION,   // initialisation from a bandit: random actions, update = step
+    UF_STREAM_INIT_NOISE,    // noise of the policy's, likewise
 };
 
 typedef struct UfPhilox {
