@@ -102,6 +102,7 @@ LDFLAGS_test_distilled = $(LDFLAGS_test_faults)
 LDFLAGS_test_model = -Wl,--wrap=uf_model_load,--wrap=uf_model_free,--wrap=aligned_alloc
 LDFLAGS_test_mujoco = $(if $(MUJOCO),-Xlinker --wrap=uf_env_reset -Xlinker --wrap=mj_loadXML)
 LDFLAGS_test_synthenv = $(LDFLAGS_test_faults)
+LDFLAGS_test_synth_make = $(LDFLAGS_test_faults)
 LDFLAGS_test_run = -Wl,--wrap=uf_train,--wrap=uf_evaluate_start,--wrap=uf_env_create,--wrap=uf_env_step
 
 # A plain build lands in the root; others (BUILD=build/asan) keep to their folder.
@@ -253,7 +254,7 @@ tsan:
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
 CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_trials.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
-DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_online.c tests/test_play.c
+DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_online.c tests/test_play.c tests/test_synth_make.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory deps CUDA=host
 	@$(MAKE) --no-print-directory -j2 test-cuda-host-plain test-cuda-host-asan

@@ -28,14 +28,14 @@ enum {
     MIN_WIDTH = 64,         // likewise
     MIN_ROWS = 20,          // of a dataset
     HELD_SHARE = 10,        // one row in so many is held out,
-    MAX_HELD = 8192,        // and at most so many
+    MAX_HELD = 4096,        // and at most so many
     MOMENT_ROWS = 100000,   // that mean and covariance are taken of, at most
     DISTANCE_ROWS = 2048,   // that the distance is told by
     Q_STATES = 16384,       // states at which Q is asked, of data and of contexts each
     ACTIONS = 3,            // at each of them
     CHUNK = 16,             // rows of a task
 };
-#define RATE 1e-3
+#define RATE 1e-2
 
 // What a number that chance gives is for.
 enum { DRAW_LATENT, DRAW_OBS, DRAW_ORDER, DRAW_ROW, DRAW_ACTION, DRAW_NOISE, DRAW_WEIGHTS, DRAW_CONTEXT };
@@ -424,6 +424,14 @@ static const char* name_of(const UfDataset* d) {
     return d->env_id && d->env_id[0] ? d->env_id : d->path ? d->path : "";
 }
 
+static const char* label(const Make* m) {
+    return m->data->path && m->data->path[0] ? m->data->path : "the dataset";
+}
+
+static const char* kind_of_actions(bool discrete) {
+    return discrete ? "kinds of action" : "numbers of an action";
+}
+
 static UfStatus find_env(const Make* m, const UfEnvSpec** spec) {
     const char* asked = m->making.env;
     const UfEnvSpec *of_data = uf_env_find(name_of(m->data)), *of_agent = NULL;
@@ -433,15 +441,15 @@ static UfStatus find_env(const Make* m, const UfEnvSpec** spec) {
         of_agent = uf_env_find(name[0] ? name : uf_agent_inside(m->agent).env_id);
     }
     if (of_data && of_agent && of_data != of_agent)
-        return UF_FAIL(UF_ERR_ARGUMENT, "the checkpoint '%s' is of %s, but the dataset '%s' of %s; take data of its task",
-                       m->making.checkpoint, of_agent->name, m->data->path, of_data->name);
+        return UF_FAIL(UF_ERR_ARGUMENT, "the checkpoint '%s' is of %s, but %s of %s; take data of its task",
+                       m->making.checkpoint, of_agent->name, label(m), of_data->name);
     *spec = of_agent ? of_agent : of_data;
     return asked ? uf_env_lookup(spec, asked) : UF_OK;
 }
 
-static UfStatus choose_discrete(Make* m) {
+static UfStatus choose_discrete(Make* m, const UfEnvSpec* spec) {
     const UfDataset* d = m->data;
-    m->options.discrete = m->agent ? uf_agent_inside(m->agent).discrete : d->discrete;
+    m->options.discrete = m->agent ? uf_agent_inside(m->agent).discrete : d->discrete || (spec && spec->discrete);
     return m->options.discrete ? uf_dataset_check_one_hot(d) : UF_OK;
 }
 
@@ -468,9 +476,12 @@ static UfStatus choose_options(Make* m) {
     o->width = m->making.width ? m->making.width : width;
     o->meaning = m->agent ? SE_Q : SE_BEHAVIOUR;
     if (m->agent) o->discount = (float)uf_agent_config(m->agent, 0)->gamma;
-    UF_TRY(choose_discrete(m));
-    if (spec && se_check_fit(o, spec) != UF_OK) return uf_fail_prefix(UF_ERR_ARGUMENT, d->path);
-    return UF_OK;
+    UF_TRY(choose_discrete(m, spec));
+    if (!spec || se_check_fit(o, spec) == UF_OK) return UF_OK;
+    return UF_FAIL(UF_ERR_ARGUMENT,
+                   "%s has %d numbers of an observation and %d %s, %s %d and %d %s; name the environment of the data",
+                   label(m), o->obs_dim, o->action_dim, kind_of_actions(o->discrete), spec->name, spec->obs_dim,
+                   spec->action_dim, kind_of_actions(spec->discrete));
 }
 
 // ---- rewards: what Q and behaviour share ----
@@ -548,15 +559,18 @@ static UfStatus fill_states(const Make* m, Table* t, int states, bool held, int6
 
 // The middle action of each state is the policy's, sampled where it is stochastic.
 static UfStatus fill_policy_actions(const Make* m, Table* t, int64_t draw) {
-    const size_t O = (size_t)m->data->obs_dim, A = (size_t)m->data->action_dim;
+    const size_t O = (size_t)m->data->obs_dim, A = (size_t)m->data->action_dim, states = (size_t)t->rows / ACTIONS;
     UfRandom random = random_of(&m->making, DRAW_NOISE, draw);
-    float noise[BATCH];
-    for (int row = 1; row < t->rows; row += ACTIONS) {
-        if (A > BATCH) return UF_FAIL(UF_ERR_UNSUPPORTED, "actions of more than %d numbers", BATCH);
-        for (size_t i = 0; i < A; i++) noise[i] = uf_random_normal(&random);
-        UF_TRY(uf_policy_act_normalised(m->policy, t->action + (size_t)row * A, t->obs + (size_t)row * O, 1, noise));
-    }
-    return UF_OK;
+    float* obs;
+    UF_TRY(UF_ALLOC(&obs, states * (O + 2 * A), "actions of a policy"));
+    float *noise = obs + states * O, *action = noise + states * A;
+    for (size_t k = 0; k < states; k++) memcpy(obs + k * O, t->obs + k * ACTIONS * O, O * sizeof *obs);
+    for (size_t i = 0; i < states * A; i++) noise[i] = uf_random_normal(&random);
+    const UfStatus status = uf_policy_act_normalised(m->policy, action, obs, (int64_t)states, noise);
+    for (size_t k = 0; k < states; k++)
+        memcpy(t->action + (k * ACTIONS + 1) * A, action + k * A, A * sizeof *action);
+    uf_free(obs);
+    return status;
 }
 
 static UfStatus make_table(const Make* m, Table* t, int states, bool held, int64_t draw) {
@@ -701,18 +715,17 @@ static UfStatus step_behaviour(Make* m, int64_t step) {
 }
 
 static UfStatus measure_behaviour(Make* m) {
-    const size_t in = (size_t)m->reward.mlp.in;
-    const int each = rows_each(m);
+    const size_t in = (size_t)m->reward.mlp.in, each = (size_t)rows_each(m), n = (size_t)m->num_held;
     UfRandom random = random_of(&m->making, DRAW_ACTION, 0);
     double loss = 0, right = 0, total = 0, share;
     real* x;
-    UF_TRY(UF_ALLOC(&x, (size_t)each * (in + 1), "rows"));
-    UfStatus status = UF_OK;
-    for (int64_t k = 0; k < m->num_held && status == UF_OK; k++) {
-        const double weight = (double)weight_at(m, k);
-        put_choices(m, x, row_at(m, k), &random);
-        status = predict(m, x + (size_t)each * in, x, each);
-        loss += weight * choice_loss(m, x + (size_t)each * in, row_at(m, k), &share);
+    UF_TRY(UF_ALLOC(&x, n * each * (in + 1), "rows"));
+    real* z = x + n * each * in;
+    for (size_t k = 0; k < n; k++) put_choices(m, x + k * each * in, row_at(m, (int64_t)k), &random);
+    const UfStatus status = predict(m, z, x, (int)(n * each));
+    for (size_t k = 0; k < n; k++) {
+        const double weight = (double)weight_at(m, (int64_t)k);
+        loss += weight * choice_loss(m, z + k * each, row_at(m, (int64_t)k), &share);
         right += weight * share;
         total += weight;
     }
@@ -830,7 +843,7 @@ static UfStatus check_data(Make* m) {
     m->num_rows = d->num_rows < UINT32_MAX ? d->num_rows : UINT32_MAX;
     if (m->num_rows < MIN_ROWS)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: has %lld rows; a bandit wants at least %d",
-                       d->path && d->path[0] ? d->path : "the dataset", (long long)d->num_rows, MIN_ROWS);
+                       label(m), (long long)d->num_rows, MIN_ROWS);
     m->num_held = m->num_rows / HELD_SHARE < MAX_HELD ? m->num_rows / HELD_SHARE : MAX_HELD;
     m->order = uf_shuffle(m->making.seed, UF_STREAM_SYNTH_MAKE, (uint64_t)DRAW_ORDER << 40, (uint32_t)m->num_rows);
     return m->policy ? uf_policy_check(m->policy, d) : UF_OK;
