@@ -238,14 +238,16 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_INITS] = {"inits", "N", "policies, each with initial weights of its own (default 20)", 1, 100000},
     [O_CONTROLS] = {"controls", NULL, "also with all states 0, and with labels dealt to other states", 0, 0},
     [O_APART] = {"apart", NULL, "each task has observations and actions of its own, side by side", 0, 0},
-    [O_CHECKPOINT] = {"checkpoint", "FILE",
-                      "checkpoint or run folder of `unifloral train` whose Q the rewards are (default: the dataset's "
-                      "behaviour)",
-                      0, 0},
-    [O_HIDDEN] = {"width", "N", "hidden units (default 64, or twice an observation where that is more)", 1, 2048},
-    [O_RETURN_TEMPERATURE] = {"return-temperature", "X",
-                              "behaviour: rows weigh exp(their episode's return, standardised, over X) (default 0: alike)",
-                              0, 0},
+    [O_CHECKPOINT] =
+        {"checkpoint", "FILE",
+         "checkpoint or run folder of `unifloral train` whose Q the rewards are (default: the dataset's "
+         "behaviour)",
+         0, 0},
+    [O_HIDDEN] = {"width", "N", "hidden units (default 64, or twice an observation where that is more)", 1,
+                  2048},
+    [O_RETURN_TEMPERATURE] =
+        {"return-temperature", "X",
+         "behaviour: rows weigh exp(their episode's return, standardised, over X) (default 0: alike)", 0, 0},
     [O_INIT_FROM] = {"init-from", "FILE", "as --set init_from=FILE", 0, 0},
 };
 
@@ -1229,7 +1231,8 @@ static void print_made(const char* out, const SeEnv* env, const SeMade* made) {
     const SeOptions* o = se_options(env);
     if (!made->begins_exact)
         fprintf(stderr,
-                "note: width %d is less than twice the %d numbers of an observation, which a Gaussian to begin with takes; "
+                "note: width %d is less than twice the %d numbers of an observation, which a Gaussian to "
+                "begin with takes; "
                 "contexts began as fresh ones\n",
                 o->width, o->obs_dim);
     printf("contexts  energy distance from the dataset's observations %.4g, at first %.4g\n", made->distance,
@@ -1237,16 +1240,18 @@ static void print_made(const char* out, const SeEnv* env, const SeMade* made) {
     if (o->meaning == SE_Q)
         printf("reward    Q of discount %g: R^2 %.4f on what was held out\n", (double)o->discount, made->r2);
     else
-        printf("reward    behaviour: cross-entropy %.4f of a chance's %.4f, accuracy %.3f on rows that were held out; "
-               "weights as of %.0f rows\n",
-               made->cross_entropy, made->chance, made->accuracy, made->effective_rows);
-    printf("wrote %s: %s, %" PRId64 " parameters\n", out, o->eval_env[0] ? o->eval_env : "no environment with a name",
-           se_num_params(env));
+        printf(
+            "reward    behaviour: cross-entropy %.4f of a chance's %.4f, accuracy %.3f on rows that were "
+            "held out; "
+            "weights as of %.0f rows\n",
+            made->cross_entropy, made->chance, made->accuracy, made->effective_rows);
+    printf("wrote %s: %s, %" PRId64 " parameters\n", out,
+           o->eval_env[0] ? o->eval_env : "no environment with a name", se_num_params(env));
 }
 
 static int command_synthenv_make(const Args* args) {
-    const char *data = args->values[O_DATASET], *checkpoint = args->values[O_CHECKPOINT], *out = args->values[O_OUT],
-               *temperature = args->values[O_RETURN_TEMPERATURE];
+    const char *data = args->values[O_DATASET], *checkpoint = args->values[O_CHECKPOINT],
+               *out = args->values[O_OUT], *temperature = args->values[O_RETURN_TEMPERATURE];
     char source[2400];
     const SeMaking making = {.env = args->values[O_ENV],
                              .checkpoint = checkpoint,
@@ -1260,7 +1265,8 @@ static int command_synthenv_make(const Args* args) {
     SeMade made;
     UfStatus status = data ? uf_dataset_open(&dataset, data, args->values[O_ENV]) : UF_OK;
     if (status == UF_OK) status = se_make(&env, &made, dataset, &making);
-    snprintf(source, sizeof(source), checkpoint ? "Q of %s" : "behaviour of %s", checkpoint ? checkpoint : data);
+    snprintf(source, sizeof(source), checkpoint ? "Q of %s" : "behaviour of %s",
+             checkpoint ? checkpoint : data);
     if (status == UF_OK) status = se_write(env, out, source);
     if (status == UF_OK) print_made(out, env, &made);
     se_free(env);
@@ -1844,11 +1850,14 @@ static const Command commands[] = {
      "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them",
      2, 2, BIT(O_OUT), BIT(O_OUT)},
     {"synthenv make", command_synthenv_make,
-     "(--dataset FILE | --checkpoint FILE [--dataset FILE]) --out FILE [--env NAME] [--steps N] [--width N] [--seed N] "
+     "(--dataset FILE | --checkpoint FILE [--dataset FILE]) --out FILE [--env NAME] [--steps N] [--width N] "
+     "[--seed N] "
      "[--return-temperature X] [--threads N]",
-     "make a bandit of a dataset's behaviour or of a checkpoint's Q, to begin training from: train --init-from", 0, 0,
-     BIT(O_DATASET) | BIT(O_CHECKPOINT) | BIT(O_OUT) | BIT(O_ENV) | BIT(O_STEPS) | BIT(O_HIDDEN) | BIT(O_SEED) |
-         BIT(O_RETURN_TEMPERATURE) | BIT(O_THREADS),
+     "make a bandit of a dataset's behaviour or of a checkpoint's Q, to begin training from: train "
+     "--init-from",
+     0, 0,
+     BIT(O_DATASET) | BIT(O_CHECKPOINT) | BIT(O_OUT) | BIT(O_ENV) | BIT(O_STEPS) | BIT(O_HIDDEN) |
+         BIT(O_SEED) | BIT(O_RETURN_TEMPERATURE) | BIT(O_THREADS),
      BIT(O_OUT)},
     {"synthenv info", command_synthenv_info, "FILE",
      "describe a synthetic environment: its first observations, rewards and best actions, and what these "

@@ -906,8 +906,7 @@ static UfStatus read_own(SeEnv** out, const UfH5* h5) {
     UF_TRY(read_choice(&s, "mode", mode_names, &mode));
     UF_TRY(read_choice(&s, "latent", latent_names, &latent));
     UF_TRY(read_size(&s, "latent_dim", &o.latent_dim));
-    if (uf_h5_has_attribute(h5, "/", "meaning"))
-        UF_TRY(read_choice(&s, "meaning", meaning_names, &meaning));
+    if (uf_h5_has_attribute(h5, "/", "meaning")) UF_TRY(read_choice(&s, "meaning", meaning_names, &meaning));
     if (meaning == SE_Q) UF_TRY(read_float(&s, "discount", &o.discount));
     o.mode = (SeMode)mode;
     o.latent = (SeLatent)latent;

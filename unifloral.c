@@ -63,10 +63,11 @@ static UfStatus check_update(const UfConfig* c) {
             "batch_size %lld is none; raise one of them",
             c->dataset_sample_ratio, (long long)c->batch_size);
     if (c->init_entropy_coef > 0 && c->deterministic && c->action_space != UF_ACTIONS_DISCRETE)
-        return UF_FAIL(UF_ERR_CONFIG,
-                       "init_entropy_coef %g weighs the entropy of a policy, which a deterministic one lacks; set "
-                       "it to 0 or deterministic to false",
-                       c->init_entropy_coef);
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "init_entropy_coef %g weighs the entropy of a policy, which a deterministic one lacks; set "
+            "it to 0 or deterministic to false",
+            c->init_entropy_coef);
     return UF_OK;
 }
 
@@ -896,10 +897,11 @@ UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b) {
         return UF_FAIL(
             UF_ERR_CONFIG,
             "members of a population share a device and its precision; here are %s (%s) and %s (%s)",
-            uf_device_name(a->device), uf_precision_name(a->precision), uf_device_name(b->device), uf_precision_name(b->precision));
-    const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)           ? "actor_q_coef"
-                          : (a->diversity_coef > 0) != (b->diversity_coef > 0)     ? "diversity_coef"
-                          : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0) ? "cql_min_q_weight"
+            uf_device_name(a->device), uf_precision_name(a->precision), uf_device_name(b->device),
+            uf_precision_name(b->precision));
+    const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)             ? "actor_q_coef"
+                          : (a->diversity_coef > 0) != (b->diversity_coef > 0)       ? "diversity_coef"
+                          : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0)   ? "cql_min_q_weight"
                           : (a->init_entropy_coef > 0) != (b->init_entropy_coef > 0) ? "init_entropy_coef"
                                                                                      : NULL;
     if (!differs) return UF_OK;
@@ -939,7 +941,8 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
         a->host_norm[a->O + i] = obs_std ? obs_std[i] : 1;
     }
     UF_TRY(UF_ALLOC(&a->logged_values, UF_NUM_METRICS, "metrics"));
-    UF_TRY(uf_backend_open(&a->backend, uf_device_name(c->device), uf_precision_name(c->precision), num_threads));
+    UF_TRY(uf_backend_open(&a->backend, uf_device_name(c->device), uf_precision_name(c->precision),
+                           num_threads));
     describe_networks(a);
     describe_tensors(a);
     describe_parameters(a);
@@ -2070,8 +2073,8 @@ static double reduce_q(const UfAgent* a, const real* q, size_t stride) {
 }
 
 // A batch on the host from `count` rows, the first of which stands in where there are no more.
-static void fill_rows(const UfAgent* a, real* obs, real* action, const float* from_obs, const float* from_action,
-                      int count) {
+static void fill_rows(const UfAgent* a, real* obs, real* action, const float* from_obs,
+                      const float* from_action, int count) {
     for (int b = 0; b < a->B; b++) {
         const size_t row = b < count ? (size_t)b : 0, O = (size_t)a->O, A = (size_t)a->A;
         for (size_t i = 0; i < O; i++) obs[(size_t)b * O + i] = from_obs[row * O + i];

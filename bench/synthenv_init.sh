@@ -54,7 +54,7 @@ for algorithm in td3_bc bc iql; do
         for ((seed = 0; seed < seeds; seed++)); do run $algorithm $way $seed; done |
             awk -v a=$algorithm -v w=$way '{ for (i = 1; i <= NF; i++) { s[i] += $i; q[i] += $i * $i } n = NF }
                 END { printf "| %s | %s |", a, w
-                    for (i = 1; i <= n; i++) { m = s[i] / NR; v = q[i] / NR - m * m; printf " %.1f +- %.1f |", m, NR > 1 ? sqrt((v > 0 ? v : 0) * NR / (NR - 1)) : 0 }
+                    for (i = 1; i <= n; i++) { m = s[i] / NR; v = q[i] / NR - m * m; printf " %.1f +- %.1f |", m, (NR > 1 ? sqrt((v > 0 ? v : 0) * NR / (NR - 1)) : 0) }
                     print "" }'
     done
 done

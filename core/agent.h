@@ -58,16 +58,16 @@ UfStatus uf_agent_q(UfAgent* agent, int member, double* q, const float* obs, con
 enum { UF_ACTOR_NETS, UF_CRITIC_NETS, UF_VALUE_NETS, UF_NUM_NETS };
 typedef struct UfInside {
     UfBackend* backend;
-    const UfConfig* configs;     // (P)
-    const uint64_t* seeds;       // (P)
+    const UfConfig* configs;  // (P)
+    const uint64_t* seeds;    // (P)
     int P, O, A, H, B;
     bool discrete;
-    const char* env_id;          // of its dataset
-    const real* norm;            // (2, O) on the host: mean and std of inputs.   NULL: inputs are as they are
-    const real *mean, *std;      // the same where ops read it
-    UfNets nets[UF_NUM_NETS];    // N 0: there are none
+    const char* env_id;        // of its dataset
+    const real* norm;          // (2, O) on the host: mean and std of inputs.   NULL: inputs are as they are
+    const real *mean, *std;    // the same where ops read it
+    UfNets nets[UF_NUM_NETS];  // N 0: there are none
     UfGroup groups[UF_NUM_NETS];  // target null: there is none
-    UfHeads heads;               // of the actors, without `head`
+    UfHeads heads;                // of the actors, without `head`
 } UfInside;
 UfInside uf_agent_inside(const UfAgent* agent);
 

@@ -24,26 +24,26 @@ typedef struct Init {
     const char* path;
     SeEnv* env;
     bool critics, value, entropy;  // what learns, and whether the entropy has a weight
-    int rows, kinds;               // of a pass of critics: 2 B; of the actor's pass through the reward: B, or A B
-    real scale;                    // of rewards: 1 over their deviation
+    int rows, kinds;  // of a pass of critics: 2 B; of the actor's pass through the reward: B, or A B
+    real scale;       // of rewards: 1 over their deviation
 
     UfMlp reward_mlp;
     UfNets reward;
     UfGroup groups[UF_NUM_NETS];  // the agent's parameters, gradients and moments of our own
     UfTape reward_tape, tapes[UF_NUM_NETS];
-    real *lr, *alpha;                  // (P)
-    UfHyper* hyper;                    // (P)
-    real *obs, *action;                // (P, B, O), (P, B, A): contexts, random actions
-    real *x, *x_kinds;                 // (P, 2 B, ld) random actions, then the policy's; (P, A B, ld) all kinds
-    real *noise, *log_prob;            // (P, B, A), (P, B).   Nullable
-    real *head, *dhead;                // (P, B, H)
-    real *r, *dr, *da;                 // (P, kinds) of the actor's pass, (P, B, A)
-    real *y, *q, *dq;                  // (P, 2 B), (P, N, 2 B)
-    real *v, *dv;                      // (P, B)
-    int* bad;                          // (UF_NUM_NETS, P)
-    double* metrics;                   // (P, UF_NUM_METRICS), which nobody reads
-    float* host_float;                 // (B, O)
-    real* host;                        // (P, B, O or A, whichever is more)
+    real *lr, *alpha;        // (P)
+    UfHyper* hyper;          // (P)
+    real *obs, *action;      // (P, B, O), (P, B, A): contexts, random actions
+    real *x, *x_kinds;       // (P, 2 B, ld) random actions, then the policy's; (P, A B, ld) all kinds
+    real *noise, *log_prob;  // (P, B, A), (P, B).   Nullable
+    real *head, *dhead;      // (P, B, H)
+    real *r, *dr, *da;       // (P, kinds) of the actor's pass, (P, B, A)
+    real *y, *q, *dq;        // (P, 2 B), (P, N, 2 B)
+    real *v, *dv;            // (P, B)
+    int* bad;                // (UF_NUM_NETS, P)
+    double* metrics;         // (P, UF_NUM_METRICS), which nobody reads
+    float* host_float;       // (B, O)
+    real* host;              // (P, B, O or A, whichever is more)
     void* arrays[MAX_ARRAYS];
     int num_arrays;
 } Init;
@@ -75,11 +75,12 @@ static UfStatus check_sizes(const Init* s, const SeOptions* o) {
                        "init_from '%s' is an MDP, whose rewards say nothing of what follows; name a bandit",
                        s->path);
     if (o->obs_dim == in->O && o->action_dim == in->A && !o->discrete == !in->discrete) return UF_OK;
-    return UF_FAIL(UF_ERR_CONFIG,
-                   "init_from '%s' has %d numbers of an observation and %d %s, the agent %d and %d %s; make one of "
-                   "this dataset with `unifloral synthenv make`",
-                   s->path, o->obs_dim, o->action_dim, o->discrete ? "kinds of action" : "numbers of an action",
-                   in->O, in->A, in->discrete ? "kinds of action" : "numbers of an action");
+    return UF_FAIL(
+        UF_ERR_CONFIG,
+        "init_from '%s' has %d numbers of an observation and %d %s, the agent %d and %d %s; make one of "
+        "this dataset with `unifloral synthenv make`",
+        s->path, o->obs_dim, o->action_dim, o->discrete ? "kinds of action" : "numbers of an action", in->O,
+        in->A, in->discrete ? "kinds of action" : "numbers of an action");
 }
 
 static UfStatus check_env(const Init* s, const SeOptions* o) {
@@ -87,17 +88,19 @@ static UfStatus check_env(const Init* s, const SeOptions* o) {
     const UfEnvSpec *theirs = o->eval_env[0] ? uf_env_find(o->eval_env) : NULL,
                     *ours = name[0] ? uf_env_find(name) : NULL;
     if (!theirs || !ours || theirs == ours) return UF_OK;
-    return UF_FAIL(UF_ERR_CONFIG, "init_from '%s' stands for %s, but this run is about %s; make a bandit of its data",
+    return UF_FAIL(UF_ERR_CONFIG,
+                   "init_from '%s' stands for %s, but this run is about %s; make a bandit of its data",
                    s->path, theirs->name, ours->name);
 }
 
 static UfStatus check_discount(const Init* s, const SeOptions* o) {
     for (int p = 0; p < s->in.P; p++)
         if (!(fabs(s->in.configs[p].gamma - (double)o->discount) <= 1e-6))  // the file has it in float
-            return UF_FAIL(UF_ERR_CONFIG,
-                           "init_from '%s' holds a Q function of discount %g, but gamma is %g; make them equal, or set "
-                           "init_critics to false and the actor alone learns",
-                           s->path, (double)o->discount, s->in.configs[p].gamma);
+            return UF_FAIL(
+                UF_ERR_CONFIG,
+                "init_from '%s' holds a Q function of discount %g, but gamma is %g; make them equal, or set "
+                "init_critics to false and the actor alone learns",
+                s->path, (double)o->discount, s->in.configs[p].gamma);
     return UF_OK;
 }
 
@@ -120,7 +123,8 @@ typedef struct Parts {
 } Parts;
 
 static Parts parts_of(const SeOptions* o, const float* params) {
-    const size_t H = (size_t)o->width, L = (size_t)o->latent_dim, O = (size_t)o->obs_dim, A = (size_t)o->action_dim;
+    const size_t H = (size_t)o->width, L = (size_t)o->latent_dim, O = (size_t)o->obs_dim,
+                 A = (size_t)o->action_dim;
     const float* reward = params + H + L * H + O + H * O;
     return (Parts){reward, reward + H, reward + H + (O + A) * H, reward + H + (O + A) * H + 1};
 }
@@ -143,8 +147,12 @@ static void fold(const Init* s, const float* params, real* to) {
         double bias = (double)f.bias[h];
         for (int i = 0; i < m->in; i++) {
             const bool is_obs = i < o->obs_dim;
-            const double mean = !is_obs ? middle : norm ? (double)norm[i] : 0,
-                         unit = !is_obs ? half : norm ? (double)norm[o->obs_dim + i] + UF_OBS_STD_EPS : 1;
+            const double mean = !is_obs ? middle
+                                : norm  ? (double)norm[i]
+                                        : 0,
+                         unit = !is_obs ? half
+                                : norm  ? (double)norm[o->obs_dim + i] + UF_OBS_STD_EPS
+                                        : 1;
             const size_t at = (size_t)i * (size_t)o->width + (size_t)h;
             bias += mean * (double)f.kernel[at];
             to[m->kernel[0] + at] = (real)(unit * (double)f.kernel[at]);
@@ -199,7 +207,8 @@ static UfStatus measure_reward(Init* s) {
     if (!isfinite(deviation))
         return UF_FAIL(UF_ERR_FORMAT, "init_from '%s': rewards of its contexts are not finite", s->path);
     if (!(deviation > 0))
-        return UF_FAIL(UF_ERR_CONFIG, "init_from '%s': every action earns %g in every context; there is nothing to learn",
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "init_from '%s': every action earns %g in every context; there is nothing to learn",
                        s->path, sum / LOOK_ROWS);
     s->scale = (real)(1 / deviation);
     return UF_OK;
@@ -231,7 +240,8 @@ static UfStatus reserve_group(Init* s, int k, int rows) {
 
 static UfStatus reserve_actor(Init* s) {
     const UfInside* in = &s->in;
-    const size_t P = (size_t)in->P, B = (size_t)in->B, A = (size_t)in->A, rows = P * B, kinds = P * (size_t)s->kinds;
+    const size_t P = (size_t)in->P, B = (size_t)in->B, A = (size_t)in->A, rows = P * B,
+                 kinds = P * (size_t)s->kinds;
     UF_TRY(reserve_group(s, UF_ACTOR_NETS, in->B));
     UF_TRY(s->be->plan(s->be, &s->reward_mlp, in->P, 1, s->kinds));
     UF_TRY(RESERVE(s, s->head, rows * (size_t)in->H));
@@ -330,15 +340,15 @@ static void draw(Init* s, int64_t step) {
             action[b * A + (size_t)(uf_random_uniform(&random, 0, 1) * (double)A)] = 1;
     }
     s->be->upload(s->be, s->action, s->host, (size_t)in->P * rows * A * sizeof *s->host);
-    const UfDraw normals = {
-        s->noise, NULL, (int64_t)(rows * A), UF_DRAW_NORMAL, UF_STREAM_INIT_NOISE, {step - 1, 0}};
+    const UfDraw normals = {s->noise,     NULL, (int64_t)(rows * A), UF_DRAW_NORMAL, UF_STREAM_INIT_NOISE,
+                            {step - 1, 0}};
     if (s->noise) s->be->random(s->be, &normals, 1, in->P, in->seeds);
 }
 
 static void put_rows(Init* s, real* x, int total, const real* action) {
     const UfInside* in = &s->in;
-    s->be->network_input(s->be, &(UfInputRows){x, total, s->obs, action}, 1, in->O + in->A, in->mean, in->std, in->P,
-                         in->B, in->O, in->A);
+    s->be->network_input(s->be, &(UfInputRows){x, total, s->obs, action}, 1, in->O + in->A, in->mean, in->std,
+                         in->P, in->B, in->O, in->A);
 }
 
 static void optimise(Init* s, int k, int64_t step) {
@@ -358,10 +368,11 @@ static void reward_to_action(Init* s, const UfHeads* heads, const real* x_pi) {
         be->expected_q_loss(be, s->da, heads, s->r, UF_AGGREGATE_FIRST, false, 1, s->metrics);
         return;
     }
-    be->mlp_forward(be, &s->reward, s->r, &s->reward_tape, input_of(s, x_pi, s->rows), (UfRows){0, in->B, in->B});
+    be->mlp_forward(be, &s->reward, s->r, &s->reward_tape, input_of(s, x_pi, s->rows),
+                    (UfRows){0, in->B, in->B});
     be->actor_q_loss(be, s->dr, s->r, UF_AGGREGATE_FIRST, false, s->hyper, in->P, 1, in->B, s->metrics);
-    be->mlp_backward(be, &s->reward, NULL, s->da, in->O, in->A, &s->reward_tape, input_of(s, x_pi, s->rows), s->dr,
-                     in->B);
+    be->mlp_backward(be, &s->reward, NULL, s->da, in->O, in->A, &s->reward_tape, input_of(s, x_pi, s->rows),
+                     s->dr, in->B);
 }
 
 static void step_actor(Init* s, int64_t step) {
@@ -374,13 +385,14 @@ static void step_actor(Init* s, int64_t step) {
     UfHeads heads = in->heads;
     heads.head = s->head;
     heads.hyper = s->hyper;
-    be->mlp_forward(be, actor, s->head, &s->tapes[UF_ACTOR_NETS], input_of(s, x_pi, s->rows), (UfRows){0, in->B, in->B});
+    be->mlp_forward(be, actor, s->head, &s->tapes[UF_ACTOR_NETS], input_of(s, x_pi, s->rows),
+                    (UfRows){0, in->B, in->B});
     be->policy_sample(be, &heads, (UfActions){x_pi + in->O, ld, s->rows}, s->log_prob, s->noise, NULL);
     reward_to_action(s, &heads, x_pi);
-    be->actor_loss(be, s->dhead, heads.log_std ? g->grads + actor->mlp->log_std : NULL, &heads, s->noise, s->action,
-                   NULL, s->da, 1, s->alpha, s->log_prob, s->metrics);
-    be->mlp_backward(be, actor, g->grads, NULL, 0, 0, &s->tapes[UF_ACTOR_NETS], input_of(s, x_pi, s->rows), s->dhead,
-                     in->B);
+    be->actor_loss(be, s->dhead, heads.log_std ? g->grads + actor->mlp->log_std : NULL, &heads, s->noise,
+                   s->action, NULL, s->da, 1, s->alpha, s->log_prob, s->metrics);
+    be->mlp_backward(be, actor, g->grads, NULL, 0, 0, &s->tapes[UF_ACTOR_NETS], input_of(s, x_pi, s->rows),
+                     s->dhead, in->B);
     optimise(s, UF_ACTOR_NETS, step);
 }
 
@@ -393,9 +405,10 @@ static void step_critics(Init* s, int64_t step) {
     const UfRows rows = {0, s->rows, s->rows};
     be->mlp_forward(be, &s->reward, s->y, NULL, input, rows);
     be->mlp_forward(be, critic, s->q, &s->tapes[UF_CRITIC_NETS], input, rows);
-    be->q_loss(be, s->dq, s->q, s->y, s->hyper, in->P, critic->N, s->rows, s->rows, false, s->rows, s->metrics, 1);
-    be->mlp_backward(be, critic, s->groups[UF_CRITIC_NETS].grads, NULL, 0, 0, &s->tapes[UF_CRITIC_NETS], input, s->dq,
-                     s->rows);
+    be->q_loss(be, s->dq, s->q, s->y, s->hyper, in->P, critic->N, s->rows, s->rows, false, s->rows,
+               s->metrics, 1);
+    be->mlp_backward(be, critic, s->groups[UF_CRITIC_NETS].grads, NULL, 0, 0, &s->tapes[UF_CRITIC_NETS],
+                     input, s->dq, s->rows);
     optimise(s, UF_CRITIC_NETS, step);
 }
 
@@ -406,8 +419,8 @@ static void step_value(Init* s, int64_t step) {
     const UfInput input = input_of(s, s->x + (size_t)in->B * (size_t)(in->O + in->A), s->rows);
     be->mlp_forward(be, value, s->v, &s->tapes[UF_VALUE_NETS], input, (UfRows){0, in->B, in->B});
     be->value_loss(be, s->dv, s->y + in->B, s->rows, s->v, s->hyper, in->P, 1, in->B, s->metrics);
-    be->mlp_backward(be, value, s->groups[UF_VALUE_NETS].grads, NULL, 0, 0, &s->tapes[UF_VALUE_NETS], input, s->dv,
-                     in->B);
+    be->mlp_backward(be, value, s->groups[UF_VALUE_NETS].grads, NULL, 0, 0, &s->tapes[UF_VALUE_NETS], input,
+                     s->dv, in->B);
     optimise(s, UF_VALUE_NETS, step);
 }
 
@@ -449,10 +462,11 @@ static UfStatus check_finite(Init* s) {
     UfStatus status = s->be->sync(s->be);
     for (int i = 0; i < UF_NUM_NETS * s->in.P && status == UF_OK; i++)
         if (bad[i])
-            status = UF_FAIL(UF_ERR_NONFINITE,
-                             "init_from '%s': a parameter of the %s is not finite after %lld steps; try a smaller "
-                             "init_lr",
-                             s->path, names[i / s->in.P], (long long)s->config->init_steps);
+            status =
+                UF_FAIL(UF_ERR_NONFINITE,
+                        "init_from '%s': a parameter of the %s is not finite after %lld steps; try a smaller "
+                        "init_lr",
+                        s->path, names[i / s->in.P], (long long)s->config->init_steps);
     uf_free(bad);
     return status;
 }
@@ -461,7 +475,8 @@ static UfStatus check_finite(Init* s) {
 
 // What the first member's policy earns in some contexts, at its mean, what the best actions earn, and how far critics are off.
 typedef struct Look {
-    double reward, best, error;  // error: mean square over the deviation's, of the policy's and random actions
+    double reward, best,
+        error;  // error: mean square over the deviation's, of the policy's and random actions
 } Look;
 
 static double mean_reward(const Init* s, const float* obs, const float* encoded, float* reward) {
@@ -500,7 +515,8 @@ static UfStatus look_at(const Init* s, Look* look) {
     double* q = NULL;
     *look = (Look){0, 0, 0};
     UfStatus status = uf_policy_create(&policy, s->agent, 0);
-    if (status == UF_OK) status = UF_ALLOC(&obs, LOOK_ROWS * (o->obs_dim + 3 * o->action_dim + 1), "contexts");
+    if (status == UF_OK)
+        status = UF_ALLOC(&obs, LOOK_ROWS * (o->obs_dim + 3 * o->action_dim + 1), "contexts");
     if (status == UF_OK) status = UF_ALLOC(&q, LOOK_ROWS, "values of contexts");
     if (status == UF_OK) status = look_with(s, policy, look, obs, q);
     uf_free(obs);
@@ -527,11 +543,12 @@ static UfStatus initialise(Init* s, char* note, size_t note_bytes) {
     UF_TRY(copy_targets(s));
     UF_TRY(look_at(s, &after));
     const size_t length = (size_t)snprintf(
-        note, note_bytes, "init_from %s: the policy's actions earn %.4g, at first %.4g, the bandit's best ones %.4g",
-        s->path, after.reward, before.reward, after.best);
+        note, note_bytes,
+        "init_from %s: the policy's actions earn %.4g, at first %.4g, the bandit's best ones %.4g", s->path,
+        after.reward, before.reward, after.best);
     if (s->critics && length < note_bytes)
-        snprintf(note + length, note_bytes - length, "; the critics are off by %.2g of the rewards' deviation",
-                 sqrt(after.error));
+        snprintf(note + length, note_bytes - length,
+                 "; the critics are off by %.2g of the rewards' deviation", sqrt(after.error));
     return UF_OK;
 }
 

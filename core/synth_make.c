@@ -23,17 +23,17 @@
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
 
 enum {
-    BATCH = 256,            // rows of a step
-    NUM_STEPS = 10000,      // by default
-    MIN_WIDTH = 64,         // likewise
-    MIN_ROWS = 20,          // of a dataset
-    HELD_SHARE = 10,        // one row in so many is held out,
-    MAX_HELD = 4096,        // and at most so many
-    MOMENT_ROWS = 100000,   // that mean and covariance are taken of, at most
-    DISTANCE_ROWS = 2048,   // that the distance is told by
-    Q_STATES = 16384,       // states at which Q is asked, of data and of contexts each
-    ACTIONS = 3,            // at each of them
-    CHUNK = 16,             // rows of a task
+    BATCH = 256,           // rows of a step
+    NUM_STEPS = 10000,     // by default
+    MIN_WIDTH = 64,        // likewise
+    MIN_ROWS = 20,         // of a dataset
+    HELD_SHARE = 10,       // one row in so many is held out,
+    MAX_HELD = 4096,       // and at most so many
+    MOMENT_ROWS = 100000,  // that mean and covariance are taken of, at most
+    DISTANCE_ROWS = 2048,  // that the distance is told by
+    Q_STATES = 16384,      // states at which Q is asked, of data and of contexts each
+    ACTIONS = 3,           // at each of them
+    CHUNK = 16,            // rows of a task
 };
 #define RATE 1e-2
 
@@ -117,7 +117,8 @@ static UfStatus take_params(Fit* f, const char* name) {
     UF_TRY(f->be->sync(f->be));
     for (size_t i = 0; i < f->mlp.size; i++)
         if (!uf_is_finite(f->params[i]))
-            return UF_FAIL(UF_ERR_NONFINITE, "a parameter of the network %s is not finite after its steps", name);
+            return UF_FAIL(UF_ERR_NONFINITE, "a parameter of the network %s is not finite after its steps",
+                           name);
     return UF_OK;
 }
 
@@ -144,10 +145,10 @@ static UfStatus forward(Fit* f) {
 static UfStatus backward(Fit* f, int64_t step, int64_t num_steps) {
     const UfNets nets = {&f->mlp, 1, 1, 1, f->group.params, false};
     f->be->upload(f->be, f->dout, f->host_out, (size_t)f->rows * (size_t)f->mlp.out * sizeof(real));
-    f->be->mlp_backward(f->be, &nets, f->group.grads, NULL, 0, 0, &f->tape, (UfInput){f->x, f->mlp.in, f->rows},
-                        f->dout, f->rows);
-    f->be->adam_polyak(f->be, &f->group, f->lr, (UfCount){step, 0}, (UfDecay){UF_DECAY_COSINE, num_steps}, 0, NULL,
-                       f->bad);
+    f->be->mlp_backward(f->be, &nets, f->group.grads, NULL, 0, 0, &f->tape,
+                        (UfInput){f->x, f->mlp.in, f->rows}, f->dout, f->rows);
+    f->be->adam_polyak(f->be, &f->group, f->lr, (UfCount){step, 0}, (UfDecay){UF_DECAY_COSINE, num_steps}, 0,
+                       NULL, f->bad);
     return f->be->sync(f->be);
 }
 
@@ -161,7 +162,7 @@ typedef struct Make {
     SeOptions options;
     char eval_env[128];
     UfBackend* be;
-    UfShuffle order;          // of the rows: the first num_held of them are held out
+    UfShuffle order;  // of the rows: the first num_held of them are held out
     int64_t num_rows, num_held;
     double *mean, *deviation;  // (O) of observations
     float* weights;            // (num_rows) of rows, mean 1.   NULL: alike
@@ -218,19 +219,22 @@ static UfStatus weigh_rows(Make* m) {
     UF_TRY(UF_ALLOC(&returns, m->num_rows, "returns of rows"));
     for (int64_t first = 0, end; first < m->num_rows; first = end) {
         double ret = (double)uf_record(d, first)[at];
-        for (end = first + 1; end < m->num_rows && !uf_is_initial(d, end); end++) ret += (double)uf_record(d, end)[at];
+        for (end = first + 1; end < m->num_rows && !uf_is_initial(d, end); end++)
+            ret += (double)uf_record(d, end)[at];
         for (int64_t row = first; row < end; row++) returns[row] = ret;
         episodes++;
         sum += ret;
         squares += ret * ret;
     }
-    const double mean = sum / (double)episodes, deviation = sqrt(fmax(squares / (double)episodes - mean * mean, 0));
-    UfStatus status = deviation > 1e-9 * fabs(mean)
-                          ? UF_ALLOC(&m->weights, m->num_rows, "weights of rows")
-                          : UF_FAIL(UF_ERR_ARGUMENT,
-                                    "return_temperature %g weighs episodes by their return, but all %lld of the dataset "
-                                    "have %g; set it to 0",
-                                    m->making.return_temperature, (long long)episodes, mean);
+    const double mean = sum / (double)episodes,
+                 deviation = sqrt(fmax(squares / (double)episodes - mean * mean, 0));
+    UfStatus status =
+        deviation > 1e-9 * fabs(mean)
+            ? UF_ALLOC(&m->weights, m->num_rows, "weights of rows")
+            : UF_FAIL(UF_ERR_ARGUMENT,
+                      "return_temperature %g weighs episodes by their return, but all %lld of the dataset "
+                      "have %g; set it to 0",
+                      m->making.return_temperature, (long long)episodes, mean);
     double most = -INFINITY;
     for (int64_t row = 0; row < m->num_rows && status == UF_OK; row++) {
         returns[row] = (returns[row] - mean) / deviation / m->making.return_temperature;
@@ -260,8 +264,8 @@ static real distance(const real* a, const real* b, int O) {
 // Two batches of n rows: generated ones and the data's. What is wanted of their distance.
 typedef struct Pairs {
     const real *g, *x;
-    real* dg;       // (n, O).   NULL: sums (tasks) instead
-    double* sums;   // of 2 |g - x| / n^2 - (|g - g'| + |x - x'|) / (n (n - 1))
+    real* dg;      // (n, O).   NULL: sums (tasks) instead
+    double* sums;  // of 2 |g - x| / n^2 - (|g - g'| + |x - x'|) / (n (n - 1))
     int n, O;
 } Pairs;
 
@@ -449,7 +453,8 @@ static UfStatus find_env(const Make* m, const UfEnvSpec** spec) {
 
 static UfStatus choose_discrete(Make* m, const UfEnvSpec* spec) {
     const UfDataset* d = m->data;
-    m->options.discrete = m->agent ? uf_agent_inside(m->agent).discrete : d->discrete || (spec && spec->discrete);
+    m->options.discrete =
+        m->agent ? uf_agent_inside(m->agent).discrete : d->discrete || (spec && spec->discrete);
     return m->options.discrete ? uf_dataset_check_one_hot(d) : UF_OK;
 }
 
@@ -478,10 +483,11 @@ static UfStatus choose_options(Make* m) {
     if (m->agent) o->discount = (float)uf_agent_config(m->agent, 0)->gamma;
     UF_TRY(choose_discrete(m, spec));
     if (!spec || se_check_fit(o, spec) == UF_OK) return UF_OK;
-    return UF_FAIL(UF_ERR_ARGUMENT,
-                   "%s has %d numbers of an observation and %d %s, %s %d and %d %s; name the environment of the data",
-                   label(m), o->obs_dim, o->action_dim, kind_of_actions(o->discrete), spec->name, spec->obs_dim,
-                   spec->action_dim, kind_of_actions(spec->discrete));
+    return UF_FAIL(
+        UF_ERR_ARGUMENT,
+        "%s has %d numbers of an observation and %d %s, %s %d and %d %s; name the environment of the data",
+        label(m), o->obs_dim, o->action_dim, kind_of_actions(o->discrete), spec->name, spec->obs_dim,
+        spec->action_dim, kind_of_actions(spec->discrete));
 }
 
 // ---- rewards: what Q and behaviour share ----
@@ -559,7 +565,8 @@ static UfStatus fill_states(const Make* m, Table* t, int states, bool held, int6
 
 // The middle action of each state is the policy's, sampled where it is stochastic.
 static UfStatus fill_policy_actions(const Make* m, Table* t, int64_t draw) {
-    const size_t O = (size_t)m->data->obs_dim, A = (size_t)m->data->action_dim, states = (size_t)t->rows / ACTIONS;
+    const size_t O = (size_t)m->data->obs_dim, A = (size_t)m->data->action_dim,
+                 states = (size_t)t->rows / ACTIONS;
     UfRandom random = random_of(&m->making, DRAW_NOISE, draw);
     float* obs;
     UF_TRY(UF_ALLOC(&obs, states * (O + 2 * A), "actions of a policy"));
@@ -637,7 +644,8 @@ static UfStatus make_q(Make* m) {
     UfStatus status = make_table(m, &train, Q_STATES, false, 1);
     if (status == UF_OK) status = make_table(m, &held, Q_STATES / HELD_SHARE, true, 2);
     if (status == UF_OK) measure_target(m, &train);
-    for (int64_t step = 1; step <= m->making.num_steps && status == UF_OK; step++) status = step_q(m, &train, step);
+    for (int64_t step = 1; step <= m->making.num_steps && status == UF_OK; step++)
+        status = step_q(m, &train, step);
     if (status == UF_OK) status = take_params(&m->reward, "reward");
     if (status == UF_OK) status = measure_r2(m, &held);
     free_table(&train);
@@ -756,8 +764,10 @@ static float* fold_contexts(const Make* m, float* to) {
     const int H = f->width, O = f->out;
     for (int h = 0; h < H; h++) *to++ = p[f->bias[0] + (size_t)h];
     for (int i = 0; i < f->in * H; i++) *to++ = p[f->kernel[0] + (size_t)i];
-    for (int i = 0; i < O; i++) *to++ = (float)(m->mean[i] + m->deviation[i] * (double)p[f->bias[1] + (size_t)i]);
-    for (int i = 0; i < H * O; i++) *to++ = (float)(m->deviation[i % O] * (double)p[f->kernel[1] + (size_t)i]);
+    for (int i = 0; i < O; i++)
+        *to++ = (float)(m->mean[i] + m->deviation[i] * (double)p[f->bias[1] + (size_t)i]);
+    for (int i = 0; i < H * O; i++)
+        *to++ = (float)(m->deviation[i % O] * (double)p[f->kernel[1] + (size_t)i]);
     return to;
 }
 
@@ -802,15 +812,17 @@ static UfStatus fold(const Make* m, SeEnv** out) {
 static UfStatus check_making(const Make* m) {
     const SeMaking* s = &m->making;
     if (!(s->return_temperature >= 0) || !isfinite(s->return_temperature))
-        return UF_FAIL(UF_ERR_ARGUMENT, "return_temperature is %g; expected a number of at least 0, 0 for none",
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "return_temperature is %g; expected a number of at least 0, 0 for none",
                        s->return_temperature);
     if (s->return_temperature > 0 && s->checkpoint)
-        return UF_FAIL(UF_ERR_ARGUMENT,
-                       "return_temperature %g weighs behaviour, but the reward is the Q of checkpoint '%s'; drop one",
-                       s->return_temperature, s->checkpoint);
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "return_temperature %g weighs behaviour, but the reward is the Q of checkpoint '%s'; drop one",
+            s->return_temperature, s->checkpoint);
     if (s->num_steps < 0 || s->num_steps >= INT64_C(1) << 32)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%lld steps; expected 1 to 4294967295, or 0 for %d", (long long)s->num_steps,
-                       NUM_STEPS);
+        return UF_FAIL(UF_ERR_ARGUMENT, "%lld steps; expected 1 to 4294967295, or 0 for %d",
+                       (long long)s->num_steps, NUM_STEPS);
     if (s->width < 0)
         return UF_FAIL(UF_ERR_ARGUMENT, "width is %d; expected at least 1, or 0 for the usual one", s->width);
     return UF_OK;
@@ -830,9 +842,10 @@ static UfStatus find_data(Make* m, UfDataset** opened) {
     if (!m->agent) return UF_FAIL(UF_ERR_ARGUMENT, "se_make: needs a dataset or a checkpoint");
     const char* path = uf_agent_config(m->agent, 0)->dataset;
     if (!path[0])
-        return UF_FAIL(UF_ERR_ARGUMENT,
-                       "checkpoint '%s' names no dataset, whose observations contexts are to be like; name one",
-                       m->making.checkpoint);
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "checkpoint '%s' names no dataset, whose observations contexts are to be like; name one",
+            m->making.checkpoint);
     UF_TRY(uf_dataset_open(opened, path, NULL));
     m->data = *opened;
     return UF_OK;
@@ -842,10 +855,11 @@ static UfStatus check_data(Make* m) {
     const UfDataset* d = m->data;
     m->num_rows = d->num_rows < UINT32_MAX ? d->num_rows : UINT32_MAX;
     if (m->num_rows < MIN_ROWS)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: has %lld rows; a bandit wants at least %d",
-                       label(m), (long long)d->num_rows, MIN_ROWS);
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: has %lld rows; a bandit wants at least %d", label(m),
+                       (long long)d->num_rows, MIN_ROWS);
     m->num_held = m->num_rows / HELD_SHARE < MAX_HELD ? m->num_rows / HELD_SHARE : MAX_HELD;
-    m->order = uf_shuffle(m->making.seed, UF_STREAM_SYNTH_MAKE, (uint64_t)DRAW_ORDER << 40, (uint32_t)m->num_rows);
+    m->order =
+        uf_shuffle(m->making.seed, UF_STREAM_SYNTH_MAKE, (uint64_t)DRAW_ORDER << 40, (uint32_t)m->num_rows);
     return m->policy ? uf_policy_check(m->policy, d) : UF_OK;
 }
 
@@ -878,10 +892,11 @@ static void close_make(Make* m) {
 
 UfStatus se_make(SeEnv** out, SeMade* made, const UfDataset* dataset, const SeMaking* making) {
     UfDataset* opened = NULL;
-    Make m = {.making = *making,
-              .data = dataset,
-              .target_deviation = 1,
-              .made = {.r2 = NAN, .cross_entropy = NAN, .accuracy = NAN, .chance = NAN, .effective_rows = NAN}};
+    Make m = {
+        .making = *making,
+        .data = dataset,
+        .target_deviation = 1,
+        .made = {.r2 = NAN, .cross_entropy = NAN, .accuracy = NAN, .chance = NAN, .effective_rows = NAN}};
     *out = NULL;
     if (!m.making.num_steps) m.making.num_steps = NUM_STEPS;
     const UfStatus status = make(&m, out, &opened);

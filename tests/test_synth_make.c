@@ -115,7 +115,8 @@ static void assert_moments(const SeEnv* env, double tolerance) {
     for (int i = 0; i < O; i++) {
         assert_between("a mean", (mean[i] - data_mean[i]) / sqrt(data_cov[i][i]), -tolerance, tolerance);
         for (int j = 0; j < O; j++)
-            assert_between("a covariance", (cov[i][j] - data_cov[i][j]) / sqrt(data_cov[i][i] * data_cov[j][j]), -tolerance,
+            assert_between("a covariance",
+                           (cov[i][j] - data_cov[i][j]) / sqrt(data_cov[i][i] * data_cov[j][j]), -tolerance,
                            tolerance);
     }
 }
@@ -166,7 +167,8 @@ static double off_behaviour(const SeEnv* env) {
     const double half = ((double)se_options(env)->action_high - (double)se_options(env)->action_low) / 2;
     double sum = 0;
     se_best_actions(env, LOOKS, d.obs, acts);
-    for (int r = 0; r < LOOKS; r++) sum += pow((double)acts[r] / half - (double)best_action(d.obs + r * O), 2);
+    for (int r = 0; r < LOOKS; r++)
+        sum += pow((double)acts[r] / half - (double)best_action(d.obs + r * O), 2);
     return sqrt(sum / LOOKS);
 }
 
@@ -242,7 +244,8 @@ static void test_threads(void** state) {
     static float a[2000], b[2000];
     UfDataset* data = plain_dataset();
     for (uint64_t k = 0; k < 3; k++) {
-        SeEnv* env = make(data, &(SeMaking){.num_steps = 50, .num_threads = k == 0 ? 1 : 3, .seed = k == 2}, NULL);
+        SeEnv* env =
+            make(data, &(SeMaking){.num_steps = 50, .num_threads = k == 0 ? 1 : 3, .seed = k == 2}, NULL);
         assert_true(se_num_params(env) < 2000);
         se_get_params(env, k == 0 ? a : b);
         assert_int_equal(memcmp(a, b, (size_t)se_num_params(env) * sizeof *a) == 0, k == 1);
@@ -268,9 +271,10 @@ static UfAgent* agent_of(const UfConfig* c, const UfDataset* data) {
     return a;
 }
 
-#define SMALL                                                                                                     \
-    "\"batch_size\": 64, \"actor_num_layers\": 2, \"actor_layer_width\": 32, \"critic_num_layers\": 2, "          \
-    "\"critic_layer_width\": 32, \"num_critic_updates_per_step\": 1, \"policy_noise\": 0, \"noise_clip\": 0, " \
+#define SMALL                                                                                               \
+    "\"batch_size\": 64, \"actor_num_layers\": 2, \"actor_layer_width\": 32, \"critic_num_layers\": 2, "    \
+    "\"critic_layer_width\": 32, \"num_critic_updates_per_step\": 1, \"policy_noise\": 0, \"noise_clip\": " \
+    "0, "                                                                                                   \
     "\"critic_bc_coef\": 0, \"actor_bc_coef\": 0"
 
 // Without a future Q is the reward, -(a - k.s)^2, which training has to find. The file's name.
@@ -325,7 +329,9 @@ static void test_q(void** state) {
     for (size_t k = 0; k < sizeof ways / sizeof ways[0]; k++) {
         UfDataset* data = plain_dataset();
         const char* path = quadratic_checkpoint(data, ways[k]);
-        SeEnv* env = make(data, &(SeMaking){.checkpoint = path, .num_steps = 3000, .env = k % 2 ? "pendulum" : NULL}, &made);
+        SeEnv* env =
+            make(data, &(SeMaking){.checkpoint = path, .num_steps = 3000, .env = k % 2 ? "pendulum" : NULL},
+                 &made);
         assert_true(se_options(env)->meaning == SE_Q && se_options(env)->discount == 0);
         assert_between("R^2", made.r2, 0.95, 1);
         assert_between("R^2 against the known Q", known_r2(env), 0.9, 1);
@@ -345,7 +351,8 @@ static void test_agent_q(void** state) {
     static const char* const how[] = {"first", "min", "mean"};
     for (int k = 0; k < 3; k++) {
         char json[1024];
-        snprintf(json, sizeof json, "{" SMALL ", \"seed\": 3, \"num_critics\": 3, \"aggregate_q\": \"%s\"}", how[k]);
+        snprintf(json, sizeof json, "{" SMALL ", \"seed\": 3, \"num_critics\": 3, \"aggregate_q\": \"%s\"}",
+                 how[k]);
         UfConfig* c = config_of(json);
         UfAgent* a = agent_of(c, data);
         assert_ok(uf_agent_q(a, 0, q[k], d.obs, d.actions, N));
@@ -423,7 +430,8 @@ static double off_q(UfAgent* a, int member) {
     static double q[LOOKS];
     double mean = 0, total = 0, left = 0;
     assert_ok(uf_agent_q(a, member, q, d.obs, d.actions, LOOKS));
-    for (int r = 0; r < LOOKS; r++) rewards[r] = (float)(5 - 3 * fabs((double)d.actions[r] - dot3(d.obs + r * O)));
+    for (int r = 0; r < LOOKS; r++)
+        rewards[r] = (float)(5 - 3 * fabs((double)d.actions[r] - dot3(d.obs + r * O)));
     for (int r = 0; r < LOOKS; r++) mean += (double)rewards[r] / LOOKS;
     for (int r = 0; r < LOOKS; r++) {
         total += pow((double)rewards[r] - mean, 2);
@@ -469,7 +477,8 @@ static void assert_fresh_but_parameters(UfAgent* a) {
 
 static UfConfig* init_config(const char* path, const char* more) {
     char json[1600];
-    snprintf(json, sizeof json, "{" SMALL ", \"init_from\": \"%s\", \"init_steps\": 1200, \"seed\": 4%s}", path, more);
+    snprintf(json, sizeof json, "{" SMALL ", \"init_from\": \"%s\", \"init_steps\": 1200, \"seed\": 4%s}",
+             path, more);
     return config_of(json);
 }
 
@@ -486,7 +495,8 @@ static void test_init(void** state) {
         {", \"norm_obs\": false, \"num_critics\": 3, \"actor_ln\": false", NULL, false},
         {", \"deterministic\": false", NULL, false},
         {", \"deterministic\": false, \"use_tanh_mean\": false", NULL, false},
-        {", \"deterministic\": false, \"use_log_std_param\": true, \"use_awr\": true, \"use_value_target\": true, "
+        {", \"deterministic\": false, \"use_log_std_param\": true, \"use_awr\": true, \"use_value_target\": "
+         "true, "
          "\"use_target_actor\": false",
          NULL, true},
     };
@@ -548,8 +558,9 @@ static void test_init_entropy(void** state) {
     UfDataset* data = plain_dataset();
     const char* path = ridge(SE_BEHAVIOUR, 0, NULL);
     for (int k = 0; k < 2; k++) {
-        UfConfig* c = init_config(path, k ? ", \"deterministic\": false, \"use_log_std_param\": true, \"init_entropy_coef\": 1"
-                                          : ", \"deterministic\": false, \"use_log_std_param\": true");
+        UfConfig* c = init_config(
+            path, k ? ", \"deterministic\": false, \"use_log_std_param\": true, \"init_entropy_coef\": 1"
+                    : ", \"deterministic\": false, \"use_log_std_param\": true");
         UfAgent* a = agent_of(c, data);
         log_std[k] = tensor_mean(a, "actor/log_std_param", 0);
         uf_agent_free(a);
@@ -667,7 +678,8 @@ static void test_refusals_of_make(void** state) {
     refuse_make(NULL, &(SeMaking){.checkpoint = checkpoint}, "names no dataset");
     refuse_make(data, &(SeMaking){.checkpoint = missing}, "missing.h5");
     refuse_make(data, &(SeMaking){.env = "no such"}, "unknown environment 'no such'");
-    refuse_make(data, &(SeMaking){.env = "hopper"}, "the dataset has 3 numbers of an observation and 1 numbers of an action, Hopper-v2 11 and 3");
+    refuse_make(data, &(SeMaking){.env = "hopper"},
+                "the dataset has 3 numbers of an observation and 1 numbers of an action, Hopper-v2 11 and 3");
     refuse_make(data, &(SeMaking){.env = "CartPole-v1"}, "not one-hot");
     refuse_make(data, &(SeMaking){.width = 5000}, "width is 5000; expected 1 to 2048");
     refuse_make(data, &(SeMaking){.width = -1}, "width is -1");
@@ -728,20 +740,24 @@ static const char* bandit_of(const SeOptions* o, float scale) {
 static void test_refusals_of_init(void** state) {
     (void)state;
     UfDataset* data = plain_dataset();
-    SeOptions o = {.obs_dim = O, .action_dim = 1, .action_low = -1, .action_high = 1, .width = 8, .max_steps = 1};
+    SeOptions o = {
+        .obs_dim = O, .action_dim = 1, .action_low = -1, .action_high = 1, .width = 8, .max_steps = 1};
     refuse_init(data, in_folder("missing.h5"), "", "missing.h5");
     refuse_init(data, bandit_of(&o, 0), "", "every action earns 0");
     refuse_init(data, bandit_of(&o, 1e15f), "", "not finite");
     refuse_init(data, ridge(SE_Q, 0.9f, NULL), "", "a Q function of discount 0.9, but gamma is 0.99");
     refuse_init(data, ridge(SE_Q, 0.99f, "Pendulum-v1"), ", \"env\": \"MountainCarContinuous-v0\"",
                 "stands for Pendulum-v1, but this run is about MountainCarContinuous-v0");
-    refuse_init(data, ridge(SE_Q, 0.99f, NULL), ", \"online\": true, \"env\": \"pendulum\"", "online is true");
-    refuse_init(data, ridge(SE_Q, 0.99f, NULL), ", \"init_entropy_coef\": 1", "which a deterministic one lacks");
+    refuse_init(data, ridge(SE_Q, 0.99f, NULL), ", \"online\": true, \"env\": \"pendulum\"",
+                "online is true");
+    refuse_init(data, ridge(SE_Q, 0.99f, NULL), ", \"init_entropy_coef\": 1",
+                "which a deterministic one lacks");
     o.mode = SE_MDP;
     refuse_init(data, bandit_of(&o, 1), "", "is an MDP");
     o.mode = SE_BANDIT;
     o.obs_dim = 4;
-    refuse_init(data, bandit_of(&o, 1), "", "4 numbers of an observation and 1 numbers of an action, the agent 3 and 1");
+    refuse_init(data, bandit_of(&o, 1), "",
+                "4 numbers of an observation and 1 numbers of an action, the agent 3 and 1");
     o.obs_dim = O;
     o.discrete = 1;
     refuse_init(data, bandit_of(&o, 1), "", "1 kinds of action, the agent 3 and 1 numbers of an action");
@@ -754,12 +770,20 @@ static void test_refusals_of_init(void** state) {
     H5Fclose(file);
     assert_int_equal(se_read(&env, path), UF_ERR_FORMAT);
     assert_error("discount");
-    const SeOptions far = {.obs_dim = O, .action_dim = 1, .action_low = -1, .action_high = 1, .width = 8, .max_steps = 1, .meaning = SE_Q, .discount = 2};
+    const SeOptions far = {.obs_dim = O,
+                           .action_dim = 1,
+                           .action_low = -1,
+                           .action_high = 1,
+                           .width = 8,
+                           .max_steps = 1,
+                           .meaning = SE_Q,
+                           .discount = 2};
     assert_int_equal(se_create(&env, &far, 0), UF_ERR_ARGUMENT);
     assert_error("discount is 2; expected 0 to 1");
 
     // Members that would be another population.
-    UfConfig *a = init_config("", ", \"deterministic\": false"), *b = init_config("", ", \"deterministic\": false, \"init_entropy_coef\": 1");
+    UfConfig *a = init_config("", ", \"deterministic\": false"),
+             *b = init_config("", ", \"deterministic\": false, \"init_entropy_coef\": 1");
     const UfConfig* both[] = {a, b};
     UfAgent* agent;
     assert_int_equal(uf_agent_create_population(&agent, both, 2, data, 1), UF_ERR_CONFIG);
@@ -777,7 +801,8 @@ static void test_meaning_in_files(void** state) {
     for (int k = SE_SOUGHT; k <= SE_BEHAVIOUR; k++) {
         const char* path = ridge((SeMeaning)k, k == SE_Q ? 0.75f : 0, NULL);
         assert_ok(se_read(&env, path));
-        assert_true((int)se_options(env)->meaning == k && se_options(env)->discount == (k == SE_Q ? 0.75f : 0));
+        assert_true((int)se_options(env)->meaning == k &&
+                    se_options(env)->discount == (k == SE_Q ? 0.75f : 0));
         se_free(env);
         assert_ok(uf_h5_open(&h5, path));
         assert_int_equal(uf_h5_has_attribute(&h5, "/", "meaning"), k != SE_SOUGHT);
@@ -800,7 +825,11 @@ static void test_memory(void** state) {
     uf_agent_free(a);
     uf_config_free(c);
     for (int k = 0; k < 2; k++) {
-        const SeMaking making = {.num_steps = 1, .width = 8, .num_threads = 1, .return_temperature = k ? 0 : 1, .checkpoint = k ? checkpoint : NULL};
+        const SeMaking making = {.num_steps = 1,
+                                 .width = 8,
+                                 .num_threads = 1,
+                                 .return_temperature = k ? 0 : 1,
+                                 .checkpoint = k ? checkpoint : NULL};
         UfStatus status = UF_ERR_MEMORY;
         int failures = 0;
         for (long n = 0; status != UF_OK; n++) {
