@@ -89,8 +89,8 @@ CUDA_FILES := $(if $(filter-out 0,$(CUDA)),$(wildcard *.cu core/*.cu))
 OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BUILD)/%.o) \
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o)
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
-SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double uf_replay_ppo_double uf_replay_bc_double
-DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c core/dynamics.c core/loaded.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/synth_init.c)
+SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double uf_replay_ppo_double uf_replay_bc_double uf_off_policy_parts_double
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/loaded.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c core/synth_init.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))
@@ -103,6 +103,8 @@ LDFLAGS_test_model = -Wl,--wrap=uf_model_load,--wrap=uf_model_free,--wrap=aligne
 LDFLAGS_test_mujoco = $(if $(MUJOCO),-Xlinker --wrap=uf_env_reset -Xlinker --wrap=mj_loadXML)
 LDFLAGS_test_synthenv = $(LDFLAGS_test_faults)
 LDFLAGS_test_synth_make = $(LDFLAGS_test_faults)
+LDFLAGS_test_off_policy = $(LDFLAGS_test_faults)
+LDFLAGS_test_synth_search = $(LDFLAGS_test_faults)
 LDFLAGS_test_run = -Wl,--wrap=uf_train,--wrap=uf_evaluate_start,--wrap=uf_env_create,--wrap=uf_env_step
 
 # A plain build lands in the root; others (BUILD=build/asan) keep to their folder.
@@ -248,7 +250,7 @@ asan:
 
 tsan:
 	@$(MAKE) --no-print-directory test BUILD=build/tsan SANITIZE=thread CFLAGS="-O1 -g" \
-		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels clone agent model evaluate mujoco dynamics run hades))"
+		TESTS="$(wildcard $(patsubst %,tests/test_%.c,core kernels clone agent model evaluate mujoco dynamics run hades off_policy))"
 
 # The .cu files without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
@@ -306,11 +308,11 @@ reproduce: all
 reproduce-quick: all
 	@bench/reproduce.sh --quick $(ARGS)
 
-# The hyperparameter tables of README.md from params.def, ppo.def and hades.def; a test compares.
+# The hyperparameter tables of README.md from params.def, ppo.def, hades.def and synthenv.def; a test compares.
 readme: all
 	@$(PROGRAM) help --markdown >$(BUILD)/params.md
-	@for t in ppo hades; do $(PROGRAM) help --markdown $$t >$(BUILD)/$$t.md; done
-	@for t in params ppo hades; do \
+	@for t in ppo hades synthenv; do $(PROGRAM) help --markdown $$t >$(BUILD)/$$t.md; done
+	@for t in params ppo hades synthenv; do \
 		sed -i -e "/^<!-- $$t -->\$$/,/^<!-- \/$$t -->\$$/{/^<!-- $$t -->\$$/r $(BUILD)/$$t.md" -e '/^<!-- /!d}' README.md; done
 
 # ---- install ----
@@ -353,7 +355,7 @@ help:
 	@echo "make minigrid-sheet   docs/images/minigrid.png: a level of each family of gridworlds"
 	@echo "make reproduce  every preset with three seeds on every dataset, to docs/reproduction.md; ARGS=... for bench/reproduce.sh"
 	@echo "make reproduce-quick   the same with few updates on two datasets"
-	@echo "make readme     README.md's tables of hyperparameters from params.def, ppo.def and hades.def"
+	@echo "make readme     README.md's tables of hyperparameters from params.def, ppo.def, hades.def and synthenv.def"
 	@echo "make install    PREFIX=$(PREFIX) DESTDIR=$(DESTDIR); make uninstall takes it away"
 	@echo "make clean      removes what was built; runs/ and datasets/ stay"
 	@echo "Variables: V=1 (show commands), NATIVE=1 (-march=native), CC, CFLAGS, LDFLAGS, BUILD, SANITIZE, TESTS='tests/test_x.c ...'"

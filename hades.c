@@ -20,6 +20,7 @@
 #include "core/dataset.h"
 #include "core/es.h"
 #include "core/hades_search.h"
+#include "core/search.h"
 #include "core/trials.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments and datasets speak float");
@@ -185,11 +186,8 @@ UfStatus hd_config_check(const HdConfig* c) {
 
 enum { KEY_INIT, KEY_PLAY, KEY_NORM, KEY_RATE_INIT, KEY_RATE_PLAY, KEY_TRAIN, KEY_TEST, KEY_SAMPLE };
 
-// A seed for one purpose: of generation `update`, number `index` of it.
-static uint64_t key(int64_t seed, int purpose, int64_t update, int64_t index) {
-    const UfPhilox w = uf_philox((uint64_t)seed, UF_STREAM_HADES, (uint64_t)update,
-                                 (uint64_t)purpose << 32 | (uint64_t)index);
-    return (uint64_t)w.v[0] << 32 | w.v[1];
+static uint64_t key(int64_t seed, int purpose, int64_t generation, int64_t index) {
+    return uf_search_seed(UF_STREAM_HADES, seed, purpose, generation, index);
 }
 
 // ---- what networks see ----
@@ -757,60 +755,27 @@ static UfStatus rate_share(HdSearch* s, const volatile sig_atomic_t* stop) {
     return UF_OK;
 }
 
-// Everybody gets everybody's fitness, and hears of those that were asked to stop or failed.
-static UfStatus share_fitness(HdSearch* s, UfStatus mine, const volatile sig_atomic_t* stop, bool* stopped) {
-    const int64_t P = s->c.popsize;
-    *stopped = stop && *stop;
-    if (!s->ranks) return mine;
-    char sentence[512];
-    snprintf(sentence, sizeof sentence, "%s", mine == UF_OK ? "" : uf_error());
-    s->fitness[P] = *stopped;
-    s->fitness[P + 1] = mine != UF_OK;
-    UF_TRY(s->ranks->sum(s->ranks->context, s->fitness, P + 2));
-    *stopped = s->fitness[P] > 0;
-    if (mine != UF_OK) return UF_FAIL(mine, "%s", sentence);
-    if (s->fitness[P + 1] > 0)
-        return UF_FAIL(UF_ERR_DEVICE,
-                       "%g of %d processes failed in generation %lld; their own messages say why",
-                       s->fitness[P + 1], s->ranks->size, (long long)uf_es_generation(s->es) + 1);
-    return UF_OK;
-}
-
-static void summarise(const HdSearch* s, HdGeneration* g) {
-    int64_t n = 0;
-    g->mean = g->std = 0;
-    g->best = NAN;
-    for (int64_t i = 0; i < s->c.popsize; i++) {
-        const double f = s->fitness[i];
-        if (!isfinite(f)) continue;
-        n++;
-        g->mean += f;
-        if (!(s->spec ? f <= g->best : f >= g->best)) g->best = f;
-    }
-    g->mean /= (double)n;
-    for (int64_t i = 0; i < s->c.popsize; i++)
-        if (isfinite(s->fitness[i])) g->std += (s->fitness[i] - g->mean) * (s->fitness[i] - g->mean);
-    g->std = sqrt(g->std / (double)n);
-    uf_es_best(s->es, &g->best_ever);
-    g->generation = uf_es_generation(s->es);
-    g->num_nonfinite = uf_es_num_nonfinite(s->es);
-    g->num_networks = s->num_networks;
-    g->num_steps = s->num_steps;
-}
-
 UfStatus hd_search_step_until(HdSearch* s, HdGeneration* out, const volatile sig_atomic_t* stop,
                               bool* stopped) {
     const double start = uf_now();
     bool ended = false;
     s->num_networks = s->num_steps = 0;
     memset(s->fitness, 0, (size_t)(s->c.popsize + 2) * sizeof *s->fitness);
-    UF_TRY(share_fitness(s, rate_share(s, stop), stop, &ended));
+    UF_TRY(uf_search_share_fitness(s->es, s->ranks, s->fitness, rate_share(s, stop), stop, &ended));
     if (stopped) *stopped = ended;
     if (ended) return UF_OK;
     UF_TRY(uf_es_tell(s->es, s->fitness));
     if (!out) return UF_OK;
-    summarise(s, out);
-    out->seconds = uf_now() - start;
+    const UfGeneration g = uf_search_summary(s->es, s->fitness);
+    *out = (HdGeneration){.generation = g.generation,
+                          .mean = g.mean,
+                          .best = g.best,
+                          .std = g.std,
+                          .best_ever = g.best_ever,
+                          .num_nonfinite = g.num_nonfinite,
+                          .num_networks = s->num_networks,
+                          .num_steps = s->num_steps,
+                          .seconds = uf_now() - start};
     return UF_OK;
 }
 
@@ -897,59 +862,18 @@ UfStatus hd_search_write(HdSearch* s, const char* path) {
 
 // ---- checkpoints ----
 
-static const char KIND[] = "unifloral-hades";
+static const UfSearchFile checkpoint_file = {"unifloral-hades", "a distillation", &hd_table};
 
-static UfStatus write_all(const HdSearch* s, const UfH5* h5) {
+static UfStatus write_all(const void* context, const UfH5* h5) {
+    const HdSearch* s = context;
     const int64_t dims[] = {s->S};
-    char* json;
-    UF_TRY(uf_h5_write_string(h5, "/", "kind", KIND));
-    UF_TRY(uf_h5_write_string(h5, "/", "version", uf_version()));
-    UF_TRY(hd_config_json(&s->c, &json));
-    const UfStatus status = uf_h5_write_string(h5, "/", "config", json);
-    uf_free(json);
-    UF_TRY(status);
     UF_TRY(uf_h5_write(h5, "norm/mean", UF_H5_FLOAT, s->norm.mean, 1, dims, 0, false));
     UF_TRY(uf_h5_write(h5, "norm/divisor", UF_H5_FLOAT, s->norm.divisor, 1, dims, 0, false));
     return uf_es_save(s->es, h5, "es");
 }
 
 UfStatus hd_search_save(const HdSearch* s, const char* path) {
-    char temporary[1100];
-    UfH5 h5;
-    snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    UF_TRY(uf_h5_create(&h5, temporary));
-    UfStatus status = write_all(s, &h5);
-    const UfStatus closed = uf_h5_close(&h5);
-    if (status == UF_OK) status = closed;
-    if (status == UF_OK) return uf_commit_file(temporary, path);
-    remove(temporary);
-    return status;
-}
-
-static UfStatus read_config(const UfH5* h5, HdConfig** out) {
-    char label[1100], *text = NULL;
-    const bool has_kind = uf_h5_has_attribute(h5, "/", "kind");
-    if (has_kind) UF_TRY(uf_h5_read_string(h5, "/", "kind", &text));
-    const bool right = has_kind && !strcmp(text, KIND);
-    uf_free(text);
-    if (!right) return UF_FAIL(UF_ERR_FORMAT, "%s: is no checkpoint of a distillation", h5->path);
-    UF_TRY(uf_h5_read_string(h5, "/", "config", &text));
-    snprintf(label, sizeof label, "%s: config", h5->path);
-    UfStatus status = hd_config_create(out);
-    if (status == UF_OK) status = uf_table_parse(&hd_table, *out, text, label);
-    uf_free(text);
-    return status;
-}
-
-// How a run is done is for the one who goes on with it to say.
-static UfStatus take_run_fields(HdConfig* c, const HdConfig* run) {
-    char value[UF_STRING_BYTES];
-    for (int i = 0; i < hd_table.num_params; i++) {
-        if (params[i].type == UF_TYPE_GROUP || params[i].scope != UF_SCOPE_RUN) continue;
-        uf_param_format(run, &params[i], value, sizeof value);
-        UF_TRY(uf_table_set(&hd_table, c, params[i].name, value));
-    }
-    return UF_OK;
+    return uf_search_write_file(&checkpoint_file, path, &s->c, write_all, s);
 }
 
 static UfStatus read_norm(const UfH5* h5, Norm* norm) {
@@ -972,8 +896,8 @@ static UfStatus read_norm(const UfH5* h5, Norm* norm) {
 
 static UfStatus read_all(HdSearch** out, const UfH5* h5, const HdConfig* run, const UfRanks* ranks,
                          HdConfig** config, Norm* norm) {
-    UF_TRY(read_config(h5, config));
-    if (run) UF_TRY(take_run_fields(*config, run));
+    UF_TRY(uf_search_read_config(&checkpoint_file, h5, (void**)config));
+    if (run) UF_TRY(uf_table_take_run_fields(&hd_table, *config, run));
     UF_TRY(read_norm(h5, norm));
     UF_TRY(open_search(out, *config, ranks, norm));
     return uf_es_load((*out)->es, h5, "es");
@@ -997,58 +921,20 @@ UfStatus hd_search_reopen(HdSearch** out, const char* path, const HdConfig* run,
 
 UfStatus hd_search_load(HdSearch** out, const char* path) { return hd_search_reopen(out, path, NULL, NULL); }
 
-static bool any_field(const UfParam* param) {
-    (void)param;
-    return true;
-}
-
-// Rows of the table in which c is not at its default.
-static UfStatus describe_settings(const HdConfig* c, UfText* text) {
-    char value[UF_STRING_BYTES];
-    HdConfig* left;  // row by row as c
-    const UfParam* p;
-    UF_TRY(hd_config_create(&left));
-    UfStatus status = UF_OK;
-    uf_text_add(text, "settings that are not the defaults:\n");
-    while (status == UF_OK && (p = uf_table_difference(&hd_table, c, left, any_field))) {
-        uf_param_format(c, p, value, sizeof value);
-        uf_text_add(text, "  %-20s %s\n", p->name, value);
-        status = hd_config_set(left, p->name, value);
-    }
-    hd_config_free(left);
-    return status;
-}
-
-static UfStatus describe_checkpoint(const UfH5* h5, const HdConfig* c, UfText* text) {
-    double generation, best;
-    UfH5Shape shape;
-    UF_TRY(uf_h5_shape(h5, "es/mean", &shape));
-    UF_TRY(uf_h5_read_number(h5, "es", "generation", &generation));
-    UF_TRY(uf_h5_read_number(h5, "es", "best_fitness", &best));
-    const char* what = c->search == HD_SEARCH_WEIGHTS     ? "direct evolution of weights"
-                       : c->policies == HD_POLICIES_FIXED ? "behaviour distillation (HaDES-F)"
-                                                          : "behaviour distillation (HaDES-R)";
-    uf_text_add(text, "%-14s %s\n%-14s %s\n", "file", h5->path, "checkpoint", what);
-    uf_text_add(text, "%-14s %s\n", c->env[0] ? "environment" : "images", c->env[0] ? c->env : c->images);
-    uf_text_add(text, "%-14s %.0f\n", "generation", generation);
-    uf_text_add(text, "%-14s %lld numbers, %lld of them a generation\n", "candidates", (long long)shape.count,
-                (long long)c->popsize);
-    if (isfinite(best)) uf_text_add(text, "%-14s %.4g\n", c->env[0] ? "best fitness" : "least loss", best);
-    return describe_settings(c, text);
+static UfSearchAbout about(const void* config) {
+    const HdConfig* c = config;
+    const bool images = !c->env[0];
+    return (UfSearchAbout){.what = c->search == HD_SEARCH_WEIGHTS     ? "direct evolution of weights"
+                                   : c->policies == HD_POLICIES_FIXED ? "behaviour distillation (HaDES-F)"
+                                                                      : "behaviour distillation (HaDES-R)",
+                           .subject_is = images ? "images" : "environment",
+                           .subject = images ? c->images : c->env,
+                           .fitness_is = images ? "least loss" : "best fitness",
+                           .popsize = c->popsize};
 }
 
 UfStatus hd_checkpoint_info(const char* path, char** text) {
-    UfH5 h5;
-    HdConfig* config = NULL;
-    UfText out = {0};
-    *text = NULL;
-    UF_TRY(uf_h5_open(&h5, path));
-    UfStatus status = read_config(&h5, &config);
-    if (status == UF_OK) status = describe_checkpoint(&h5, config, &out);
-    uf_h5_close(&h5);
-    hd_config_free(config);
-    if (status != UF_OK) out.status = status;
-    return uf_text_finish(&out, text);
+    return uf_search_checkpoint_info(&checkpoint_file, path, about, text);
 }
 
 // ---- ratings ----

@@ -334,6 +334,7 @@ typedef struct UfPlayTrials {
     const UfCloneNet* net;  // without a convolution; in + 2 * width at most UF_TRIALS_MAX_UNITS
     UfEnvRule rule;
     UfTrialRule counts;
+    UfTrialPolicy policy;
     int P, E, num_keys, first_obs;
     bool greedy, grid, running;
     const real* params;           // (P, size)
@@ -345,6 +346,63 @@ typedef struct UfPlayTrials {
     int32_t* going;               // (P) whether any of the environments goes on, written
 } UfPlayTrials;
 enum { UF_TRIALS_MAX_UNITS = 2048 };
+
+// The last `capacity` steps of each member, N environments' a time. A record: observation (O), action (A numbers, or the
+// kind), reward, done, next observation (O).
+typedef struct UfOffRing {
+    int P, N, O, A;           // A numbers of an action, or kinds of it
+    bool discrete, has_next;  // has_next: records have a next observation
+    int items, stride;        // numbers of a stored action, of a record
+    int64_t capacity;
+    real* records;  // (P, capacity, stride)
+} UfOffRing;
+
+// Rows that an off-policy agent learns from: B for each of P members. Critics of numbers see [observation | action].
+typedef struct UfOffBatch {
+    int P, B, O, items, ld;  // ld = O + items
+    // (P, B, ld): observation and action; the observation once more and the next one, with columns O on for other actions,
+    // which off_gather leaves alone.   Nullable: x_pi, x_next
+    real *x, *x_pi, *x_next;
+    real* reward;   // (P, B)
+    uint8_t* done;  // (P, B)
+} UfOffBatch;
+
+// A member's numbers of off-policy learning, an array of P.
+typedef struct UfOffHyper {
+    real gamma, target_entropy, eps_end, exploration_noise, target_noise, target_noise_clip;
+    bool double_dqn;
+} UfOffHyper;
+
+// What outputs say of actions, which are numbers in [low, high] where they are no kinds.
+enum {
+    UF_OFF_GREEDY,       // A + 1 duelling outputs: the best kind, or with chance epsilon any
+    UF_OFF_CATEGORICAL,  // A logits
+    UF_OFF_SQUASHED,  // A means, A log-stds clipped to -20 to 2: of a Gaussian whose tanh is scaled to the range
+    UF_OFF_TANH,      // A numbers whose tanh is scaled to it
+};
+typedef struct UfOffHeads {
+    int kind, P, R, A, H;  // R rows
+    real low, high;
+    const real* head;  // (P, R, H)
+    const UfOffHyper* hyper;
+} UfOffHeads;
+
+// How environments are acted in at one step.
+typedef struct UfOffAct {
+    const real* noise;    // (P, N) uniform in (-1, 1) of kinds, else (P, N, A) normal
+    const real* uniform;  // (P, N, A) in (-1, 1): instead of the tanh.   Nullable
+    bool explores;        // adds exploration_noise to it, or to the tanh
+    UfCount step;         // before this one, of all environments together
+    int64_t fall;         // steps in which epsilon comes down; INT64_MAX: it is 1
+} UfOffAct;
+
+// Of next states. q is of all kinds, or of one action.
+typedef struct UfOffNext {
+    const real* q;         // (P, N, B, A + 1 or 1) of N target critics
+    const real* chooser;   // (P, B, A + 1): says which kind, under double_dqn.   Nullable
+    const real* head;      // (P, B, A) logits of SAC's actor.   Nullable
+    const real* log_prob;  // (P, B) of the action.   Nullable
+} UfOffNext;
 
 // What is logged of PPO. One row (P, UF_NUM_PPO_METRICS) of running sums; ops add means over the minibatch.
 #define UF_PPO_METRICS(X) \
@@ -592,9 +650,40 @@ struct UfBackend {
                      const UfPpoHeads*, const real* value, int value_ld, int clip_value, bool normalise,
                      const UfPpoHyper*, double* metrics);
     // Adds each group's gradient blocks in order into the first, and scales that so that the norm over all groups is
-    // at most max_grad_norm. The norm before goes to the metrics.
-    void (*clip_gradients)(UfBackend*, const UfGroup* groups, int num_groups, const UfPpoHyper*,
-                           double* metrics);
+    // at most max_norm (P). The norm before is added to norm[p * stride].   Nullable: norm
+    void (*clip_gradients)(UfBackend*, const UfGroup* groups, int num_groups, const real* max_norm,
+                           double* norm, size_t stride);
+
+    // off-policy agents: what they do with rows between passes over networks.   Nullable: a device may lack them, all alike
+    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity. done: u8.
+    void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, const real* obs, const real* action,
+                      const real* reward, const uint8_t* done, const real* next_obs);
+    // The records at index (P, B).
+    void (*off_gather)(UfBackend*, const UfOffBatch*, const UfOffRing*, const int64_t* index);
+    // action (P, N, A), or (P, N) kinds, from heads over R = N rows. One that is no number is the middle of the range.
+    void (*off_act)(UfBackend*, real* action, const UfOffHeads*, const UfOffAct*);
+    // Actions of squashed or tanh heads over R = B rows into columns O on of x (P, B, ld). log_prob (P, B): of the Gaussian's
+    // tanh, without what the range adds. noise (P, B, A) normal; of tanh heads: target smoothing.   Nullable: log_prob,
+    // noise of tanh heads
+    void (*off_sample)(UfBackend*, real* x, int O, int ld, real* log_prob, const UfOffHeads*,
+                       const real* noise);
+    // y (P, B): reward + gamma * value of the next state, which is by kind of heads the best kind's Q (of the target's or the
+    // chooser's choice); the soft one over kinds; the smallest Q, less alpha log pi where there is a log_prob. heads: kind, A
+    // and hyper.   Nullable: log_alpha (P)
+    void (*off_target)(UfBackend*, real* y, const UfOffBatch*, const UfOffHeads*, const UfOffNext*, int N,
+                       const real* log_alpha);
+    // dq as q (P, N, B, A + 1 of kinds, else 1): of half the squared error of each critic, mean over B.
+    void (*off_critic_loss)(UfBackend*, real* dq, const real* q, const real* y, const UfOffBatch*, int N,
+                            int kinds);
+    // dq (P, N, B): of minus the mean over B of the smallest critic, or of all critics' mean.
+    void (*off_actor_q)(UfBackend*, real* dq, const real* q, bool smallest, int P, int N, int B);
+    // dhead as heads over R = B rows, of the mean over B of: SAC of kinds alpha log pi - smallest q summed over kinds with pi, q
+    // (P, N, B, A + 1); SAC of numbers alpha log pi, and dqda (P, N, B, A) summed over N; tanh heads dqda alone. dlog_alpha
+    // (P): of the temperature. noise and log_prob as in off_sample.   Nullable: noise and log_prob but of squashed heads,
+    // dlog_alpha and log_alpha of tanh heads
+    void (*off_actor_loss)(UfBackend*, real* dhead, real* dlog_alpha, const UfOffHeads*,
+                           const real* q_or_dqda, int N, const real* noise, const real* log_prob,
+                           const real* log_alpha);
 
     // optimiser: one Adam step (1-based `step`) with uf_adam_step of lr[p] on the sum of the gradient's blocks; then
     // target += polyak[p] * (params - target) where polyak is not null. lr null: only that. bad (P): set to 1 where a

@@ -69,4 +69,8 @@ UfStatus uf_cpu_plan_clone(UfBackend* backend, const UfCloneNet* net, int P, int
 void uf_cpu_clone(UfBackend* backend, const UfClone* clone);
 void uf_cpu_clone_score(UfBackend* backend, const UfCloneScore* score);
 
+// ---- kernels_td.c ----
+
+void uf_cpu_off_policy(UfBackend* backend);  // sets the ops of off-policy agents
+
 #endif

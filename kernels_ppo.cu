@@ -324,8 +324,9 @@ enum { CLIP_GROUPS = 4, CLIP_THREADS = 1024 };
 struct Clip {
     UfGroup groups[CLIP_GROUPS];
     int num_groups;
-    const UfPpoHyper* hyper;
-    double* metrics;
+    const float* max_norm;
+    double* norm;
+    int64_t stride;
 };
 
 // A block has a member. What a thread adds up it later scales, so nobody waits for its numbers.
@@ -344,9 +345,8 @@ __global__ void __launch_bounds__(CLIP_THREADS) clip_gradients_kernel(Clip c) {
         }
     }
     const double norm = sqrt(block_sum(squares));
-    const float factor = uf_clip_factor(static_cast<float>(norm), c.hyper[p].max_grad_norm);
-    if (threadIdx.x == 0)
-        c.metrics[static_cast<int64_t>(p) * UF_NUM_PPO_METRICS + UF_PPO_METRIC_grad_norm] += norm;
+    const float factor = uf_clip_factor(static_cast<float>(norm), c.max_norm[p]);
+    if (threadIdx.x == 0 && c.norm) c.norm[p * c.stride] += norm;
     if (factor == 1) return;
     for (int k = 0; k < c.num_groups; k++) {
         const int64_t count = static_cast<int64_t>(c.groups[k].count);
@@ -355,13 +355,13 @@ __global__ void __launch_bounds__(CLIP_THREADS) clip_gradients_kernel(Clip c) {
     }
 }
 
-void cuda_clip_gradients(UfBackend* be, const UfGroup* groups, int num_groups, const UfPpoHyper* hyper,
-                         double* metrics) {
+void cuda_clip_gradients(UfBackend* be, const UfGroup* groups, int num_groups, const float* max_norm,
+                         double* norm, size_t stride) {
     State* s = begin(be, "clip_gradients", groups->P, num_groups, groups->num_blocks,
                      static_cast<int>(groups->count));
     if (num_groups > CLIP_GROUPS)
         return fail(s, UF_ERR_UNSUPPORTED, "groups of parameters: at most %d on a device", int{CLIP_GROUPS});
-    Clip c = {{}, num_groups, hyper, metrics};
+    Clip c = {{}, num_groups, max_norm, norm, static_cast<int64_t>(stride)};
     for (int k = 0; k < num_groups; k++) c.groups[k] = groups[k];
     launch(s, clip_gradients_kernel, groups->P, CLIP_THREADS, c);
 }

@@ -27,7 +27,7 @@
 #include "core/grid_table.h"
 #include "core/grid_tiles.h"  // NX_MAX_TILE_SIZE
 #include "core/h5.h"          // and <hdf5.h>
-#include "core/hades_sweep.h"
+#include "core/hades_run.h"
 #include "core/online.h"
 #include "core/plot_runs.h"
 #include "core/ppo_run.h"
@@ -36,8 +36,12 @@
 #include "core/report.h"
 #include "core/results.h"
 #include "core/run.h"
+#include "core/search_sweep.h"
 #include "core/sweep.h"
 #include "core/synth.h"
+#include "core/synth_draw.h"
+#include "core/synth_rate.h"
+#include "core/synth_run.h"
 #include "core/verify.h"
 
 enum { DONE = 0, FAILED = 1, MISUSE = 2 };
@@ -116,6 +120,9 @@ enum Option {
     O_INITS,
     O_CONTROLS,
     O_APART,
+    O_AGENTS,
+    O_ALGORITHMS,
+    O_EACH,
     O_CHECKPOINT,
     O_HIDDEN,
     O_RETURN_TEMPERATURE,
@@ -236,8 +243,15 @@ static const OptionRow options[NUM_OPTIONS] = {
                      NX_MAX_TILE_SIZE},
     [O_FIRST_PERSON] = {"first-person", NULL, "a gridworld as its agent sees it, not the map", 0, 0},
     [O_INITS] = {"inits", "N", "policies, each with initial weights of its own (default 20)", 1, 100000},
-    [O_CONTROLS] = {"controls", NULL, "also with all states 0, and with labels dealt to other states", 0, 0},
+    [O_CONTROLS] =
+        {"controls", NULL,
+         "also with all states 0, and with labels dealt to other states; or agents in the real environment",
+         0, 0},
     [O_APART] = {"apart", NULL, "each task has observations and actions of its own, side by side", 0, 0},
+    [O_AGENTS] = {"agents", "N", "agents of each algorithm (default 12)", 1, 100000},
+    [O_ALGORITHMS] = {"algorithms", "LIST",
+                      "of ppo, sac, dqn, ddpg, td3, with commas (default: all that fit)", 0, 0},
+    [O_EACH] = {"each", NULL, "a line for each agent", 0, 0},
     [O_CHECKPOINT] =
         {"checkpoint", "FILE",
          "checkpoint or run folder of `unifloral train` whose Q the rewards are (default: the dataset's "
@@ -594,6 +608,24 @@ static UfStatus configure(const Args* args, const UfTable* table, const Sugar* s
     return UF_OK;
 }
 
+// The same, and lists are axes.
+static UfStatus configure_axes(const Args* args, const UfTable* table, const Sugar* sugar, size_t num_sugar,
+                               void* config, UfAxes* axes) {
+    const char* file = args->values[O_CONFIG];
+    if (file) UF_TRY(uf_table_load_axes(table, config, axes, file));
+    for (int i = 0; i < args->num_sets; i++) {
+        char name[256];
+        const char* equals = strchr(args->sets[i], '=');
+        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
+        UF_TRY(uf_table_set_axis(table, config, axes, name, equals + 1));
+    }
+    for (size_t i = 0; i < num_sugar; i++) {
+        const char* value = args->values[sugar[i].option];
+        if (value) UF_TRY(uf_table_set_axis(table, config, axes, sugar[i].name, value));
+    }
+    return UF_OK;
+}
+
 // Puts before the sentence of a check where the configuration is from.
 static UfStatus checked(const Args* args, UfStatus status, const char* command) {
     const char *file = args->values[O_CONFIG], *resume = args->values[O_RESUME];
@@ -649,9 +681,17 @@ static int command_ppo(const Args* args) {
     return DONE;
 }
 
-// ---- hades ----
+// ---- searches on an evolution strategy ----
 
-static void on_hades_progress(void* user, const UfRunEvent* e) {
+// How a kind of search is asked for: `unifloral <command>`, and `sweep` of it.
+typedef struct SearchCommand {
+    const UfSearchKind* kind;
+    const char* command;
+    const Sugar* sugar;
+    size_t num_sugar;
+} SearchCommand;
+
+static void on_search_progress(void* user, const UfRunEvent* e) {
     const Screen* screen = user;
     char line[256], left[32];
     if (e->kind == UF_RUN_NOTE) {
@@ -672,113 +712,113 @@ static void on_hades_progress(void* user, const UfRunEvent* e) {
     fflush(stderr);
 }
 
-static const Sugar hades_sugar[] = {
-    {O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}, {O_DEVICE, "device"}};
-enum { NUM_HADES_SUGAR = sizeof(hades_sugar) / sizeof(hades_sugar[0]) };
-
-static UfStatus hades_config(const Args* args, HdConfig** out) {
+// Free *out with uf_free in any case.
+static UfStatus search_config(const Args* args, const SearchCommand* c, void** out) {
     *out = NULL;
-    UF_TRY(args->values[O_RESUME] ? hd_run_config(out, args->values[O_RESUME]) : hd_config_create(out));
-    UF_TRY(configure(args, &hd_table, hades_sugar, NUM_HADES_SUGAR, *out));
-    return checked(args, hd_config_check(*out), "hades");
+    UF_TRY(args->values[O_RESUME] ? uf_search_run_config(c->kind, out, args->values[O_RESUME])
+                                  : uf_table_create(c->kind->table, out));
+    UF_TRY(configure(args, c->kind->table, c->sugar, c->num_sugar, *out));
+    return checked(args, c->kind->check(*out), c->command);
 }
 
-static int run_hades(const Args* args, const UfRanks* ranks) {
-    HdConfig* config;
-    HdResult result;
+// Exit status of a search that ended like this; `how` to go on, if it was stopped.
+static int search_ended(UfStatus status, const Screen* screen, const UfRanks* ranks, const char* how,
+                        char* report) {
+    const bool speaks = !ranks || ranks->rank == 0;
+    int result = DONE;
+    if (screen->terminal && !screen->quiet && speaks) fputs("\r\033[K", stderr);
+    if (status == UF_ERR_STOPPED) {
+        if (speaks) fprintf(stderr, "stopped%s\n", how);
+        result = 128 + (stop_signal ? stop_signal : SIGTERM);
+    } else if (status != UF_OK) {
+        result = failed();
+    } else if (report) {
+        printf("%s", report);
+    }
+    uf_free(report);
+    return result;
+}
+
+static int run_search(const Args* args, const SearchCommand* c, const UfRanks* ranks) {
+    void* config;
+    UfSearchResult result;
+    char how[UF_FOLDER_BYTES + 128];
     Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
-    if (hades_config(args, &config) != UF_OK) {
-        hd_config_free(config);
+    if (search_config(args, c, &config) != UF_OK) {
+        uf_free(config);
         return failed();
     }
     catch_signals();
-    const HdRunOptions run = {.config = config,
-                              .out = args->values[O_OUT],
-                              .resume = args->values[O_RESUME],
-                              .ranks = ranks,
-                              .stop = &stop_signal,
-                              .on_progress = on_hades_progress,
-                              .user = &screen};
-    const UfStatus status = hd_run(&run, &result);
-    const bool speaks = !ranks || ranks->rank == 0;
-    hd_config_free(config);
-    hd_rating_free(&result.rating);
-    if (screen.terminal && !screen.quiet && speaks) fputs("\r\033[K", stderr);
-    if (status == UF_ERR_STOPPED) {
-        if (speaks)
-            fprintf(stderr, "stopped after generation %" PRId64 "; go on with: unifloral hades --resume %s\n",
-                    result.generation, result.folder);
-        return 128 + (stop_signal ? stop_signal : SIGTERM);
-    }
-    if (status != UF_OK) return failed();
-    if (result.report) printf("%s", result.report);
-    uf_free(result.report);
-    return DONE;
+    const UfSearchRunOptions run = {.kind = c->kind,
+                                    .config = config,
+                                    .out = args->values[O_OUT],
+                                    .resume = args->values[O_RESUME],
+                                    .ranks = ranks,
+                                    .stop = &stop_signal,
+                                    .on_progress = on_search_progress,
+                                    .user = &screen};
+    const UfStatus status = uf_search_run(&run, &result);
+    uf_free(config);
+    snprintf(how, sizeof(how), " after generation %" PRId64 "; go on with: unifloral %s --resume %s",
+             result.generation, c->command, result.folder);
+    return search_ended(status, &screen, ranks, how, result.report);
 }
 
+static int sweep_search(const Args* args, const SearchCommand* c, const UfRanks* ranks) {
+    void* config = NULL;
+    UfAxes axes = {.count = 0};
+    char* report = NULL;
+    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
+    UfStatus status = uf_table_create(c->kind->table, &config);
+    if (status == UF_OK) status = configure_axes(args, c->kind->table, c->sugar, c->num_sugar, config, &axes);
+    catch_signals();
+    const UfSearchSweepOptions sweep = {.kind = c->kind,
+                                        .config = config,
+                                        .axes = &axes,
+                                        .out = args->values[O_OUT],
+                                        .ranks = ranks,
+                                        .stop = &stop_signal,
+                                        .on_progress = on_search_progress,
+                                        .user = &screen};
+    if (status == UF_OK) status = uf_search_sweep(&sweep, &report);
+    uf_axes_free(&axes);
+    uf_free(config);
+    return search_ended(status, &screen, ranks, "; the same command goes on", report);
+}
+
+typedef int SearchWithRanks(const Args* args, const SearchCommand* c, const UfRanks* ranks);
+
 // Under mpirun or srun the processes share each generation.
-static int command_hades(const Args* args) {
+static int with_ranks(const Args* args, const SearchCommand* c, SearchWithRanks* search) {
     UfRanks* ranks;
     if (uf_mpi_join(&ranks) != UF_OK) return failed();
-    const int result = run_hades(args, ranks);
+    const int result = search(args, c, ranks);
     // One that failed alone just ends: to leave would be to wait for the others.
     if (result != FAILED) uf_mpi_leave(ranks);
     return result;
 }
 
-// Lists in --config or --set are axes.
-static UfStatus hades_axes(const Args* args, HdConfig* config, UfAxes* axes) {
-    const char* file = args->values[O_CONFIG];
-    if (file) UF_TRY(uf_table_load_axes(&hd_table, config, axes, file));
-    for (int i = 0; i < args->num_sets; i++) {
-        char name[256];
-        const char* equals = strchr(args->sets[i], '=');
-        snprintf(name, sizeof(name), "%.*s", (int)(equals - args->sets[i]), args->sets[i]);
-        UF_TRY(uf_table_set_axis(&hd_table, config, axes, name, equals + 1));
-    }
-    for (size_t i = 0; i < NUM_HADES_SUGAR; i++) {
-        const char* value = args->values[hades_sugar[i].option];
-        if (value) UF_TRY(uf_table_set_axis(&hd_table, config, axes, hades_sugar[i].name, value));
-    }
-    return UF_OK;
+// ---- hades ----
+
+// Prints a text, if what it is about went well, and frees it.
+static int print_text(UfStatus status, UfText* text) {
+    char sentence[1024], *whole = NULL;
+    snprintf(sentence, sizeof(sentence), "%s", uf_error());
+    const UfStatus finished = uf_text_finish(text, &whole);
+    if (status != UF_OK) uf_fail_(status, "%s", sentence);
+    if (status == UF_OK) status = finished;
+    if (status == UF_OK) printf("%s", whole);
+    uf_free(whole);
+    return status == UF_OK ? DONE : failed();
 }
 
-static int sweep_hades(const Args* args, const UfRanks* ranks) {
-    HdConfig* config = NULL;
-    UfAxes axes = {.count = 0};
-    char* report = NULL;
-    Screen screen = {.terminal = isatty(STDERR_FILENO), .quiet = args->values[O_QUIET] != NULL};
-    UfStatus status = hd_config_create(&config);
-    if (status == UF_OK) status = hades_axes(args, config, &axes);
-    catch_signals();
-    const HdSweepOptions sweep = {.config = config,
-                                  .axes = &axes,
-                                  .out = args->values[O_OUT],
-                                  .ranks = ranks,
-                                  .stop = &stop_signal,
-                                  .on_progress = on_hades_progress,
-                                  .user = &screen};
-    if (status == UF_OK) status = hd_sweep(&sweep, &report);
-    uf_axes_free(&axes);
-    hd_config_free(config);
-    if (screen.terminal && !screen.quiet && (!ranks || ranks->rank == 0)) fputs("\r\033[K", stderr);
-    if (status == UF_ERR_STOPPED) {
-        if (!ranks || ranks->rank == 0) fprintf(stderr, "stopped; the same command goes on\n");
-        return 128 + (stop_signal ? stop_signal : SIGTERM);
-    }
-    if (status != UF_OK) return failed();
-    if (report) printf("%s", report);
-    uf_free(report);
-    return DONE;
-}
+static const Sugar hades_sugar[] = {
+    {O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}, {O_DEVICE, "device"}};
+enum { NUM_HADES_SUGAR = sizeof(hades_sugar) / sizeof(hades_sugar[0]) };
+static const SearchCommand hades_search = {&hd_kind, "hades", hades_sugar, NUM_HADES_SUGAR};
 
-static int command_hades_sweep(const Args* args) {
-    UfRanks* ranks;
-    if (uf_mpi_join(&ranks) != UF_OK) return failed();
-    const int result = sweep_hades(args, ranks);
-    if (result != FAILED) uf_mpi_leave(ranks);
-    return result;
-}
+static int command_hades(const Args* args) { return with_ranks(args, &hades_search, run_search); }
+static int command_hades_sweep(const Args* args) { return with_ranks(args, &hades_search, sweep_search); }
 
 static int command_hades_show(const Args* args) {
     const char* out = args->values[O_OUT];
@@ -813,20 +853,12 @@ static int try_file(const Args* args, TryFile* with) {
     UfDistilled* data;
     HdConfig* config = NULL;
     UfText text = {0};
-    char* report = NULL;
     if (uf_distilled_read(&data, args->files[0]) != UF_OK) return failed();
     UfStatus status = hd_config_of(&config, data);
     if (status == UF_OK) status = with(args, data, config, &text);
-    char sentence[1024];
-    snprintf(sentence, sizeof(sentence), "%s", uf_error());
-    const UfStatus finished = uf_text_finish(&text, &report);
-    if (status != UF_OK) uf_fail_(status, "%s", sentence);
-    if (status == UF_OK) status = finished;
     uf_distilled_free(data);
     hd_config_free(config);
-    if (status == UF_OK) printf("%s", report);
-    uf_free(report);
-    return status == UF_OK ? DONE : failed();
+    return print_text(status, &text);
 }
 
 static const Sugar try_sugar[] = {{O_THREADS, "num_threads"}, {O_DEVICE, "device"}};
@@ -844,7 +876,7 @@ static int command_hades_try(const Args* args) { return try_file(args, try_once)
 static UfStatus try_lists(const Args* args, const UfDistilled* data, HdConfig* config, UfText* text) {
     UfAxes axes = {.count = 0};
     HdConfig before = *config;
-    UfStatus status = hades_axes(args, config, &axes);
+    UfStatus status = configure_axes(args, &hd_table, hades_sugar, NUM_HADES_SUGAR, config, &axes);
     for (int i = 0; i < axes.count && status == UF_OK; i++) {  // loading put the first of each list there
         char value[UF_STRING_BYTES];
         uf_param_format(&before, axes.axes[i].param, value, sizeof(value));
@@ -1274,6 +1306,32 @@ static int command_synthenv_make(const Args* args) {
     return status == UF_OK ? DONE : failed();
 }
 
+static UfStatus draw_synthenv(const Args* args, const SeEnv* env) {
+    const char *name = args->values[O_ENV], *out = args->values[O_OUT];
+    const UfEnvSpec* spec = NULL;
+    if (name)
+        UF_TRY(uf_env_lookup(&spec, name));
+    else if (se_options(env)->eval_env[0])
+        spec = uf_env_find(se_options(env)->eval_env);
+    UF_TRY(uf_synth_draw(env, spec, (uint64_t)number(args, O_SEED, 0), out));
+    if (!spec) printf("played in no environment: name one with --env NAME\n");
+    printf("wrote %s\n", out);
+    return UF_OK;
+}
+
+static int command_synthenv_show(const Args* args) {
+    SeEnv* env = NULL;
+    char* text;
+    if (uf_synth_info(args->files[0], &text) != UF_OK) return failed();
+    printf("%s", text);
+    uf_free(text);
+    UfStatus status = UF_OK;
+    if (args->values[O_OUT]) status = se_read(&env, args->files[0]);
+    if (env && status == UF_OK) status = draw_synthenv(args, env);
+    se_free(env);
+    return status == UF_OK ? DONE : failed();
+}
+
 static int command_synthenv_play(const Args* args) {
     const UfEnvSpec* spec = NULL;
     UfEvaluation e = {0};
@@ -1289,6 +1347,44 @@ static int command_synthenv_play(const Args* args) {
     uf_pool_free(pool);
     se_free(env);
     return status == UF_OK ? DONE : failed();
+}
+
+static const Sugar synth_sugar[] = {{O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}};
+enum { NUM_SYNTH_SUGAR = sizeof(synth_sugar) / sizeof(synth_sugar[0]) };
+static const SearchCommand synth_search = {&se_kind, "synthenv meta", synth_sugar, NUM_SYNTH_SUGAR};
+
+static int command_synthenv_meta(const Args* args) { return with_ranks(args, &synth_search, run_search); }
+static int command_synthenv_sweep(const Args* args) { return with_ranks(args, &synth_search, sweep_search); }
+
+// Agents train in the environment of a file, to be good where it says.
+static UfStatus train_in(const Args* args, const SeEnv* env, SeConfig* config, UfText* text) {
+    if (se_options(env)->eval_env) UF_TRY(se_config_set(config, "env", se_options(env)->eval_env));
+    UF_TRY(configure(args, &se_table, synth_sugar, NUM_SYNTH_SUGAR, config));
+    const char* algorithms = args->values[O_ALGORITHMS];
+    const SeReuseOptions options = {.rate = {.config = config,
+                                             .env = env,
+                                             .num_agents = (int)number(args, O_AGENTS, 12),
+                                             .num_episodes = (int)number(args, O_EPISODES, 20),
+                                             .seed = (uint64_t)config->seed,
+                                             .stop = &stop_signal},
+                                    .algorithms = algorithms ? algorithms : "auto",
+                                    .control = args->values[O_CONTROLS] != NULL,
+                                    .each = args->values[O_EACH] != NULL,
+                                    .json = args->values[O_JSON] != NULL};
+    catch_signals();
+    return se_reuse(&options, text);
+}
+
+static int command_synthenv_train(const Args* args) {
+    SeEnv* env;
+    SeConfig* config = NULL;
+    UfText text = {0};
+    UfStatus status = se_read(&env, args->files[0]);
+    if (status == UF_OK) status = se_config_create(&config);
+    if (status == UF_OK) status = train_in(args, env, config, &text);
+    se_config_free(config);
+    se_free(env);
+    return print_text(status, &text);
 }
 
 // ---- fqe, info, verify ----
@@ -1353,6 +1449,17 @@ static int command_fqe(const Args* args) {
     return result;
 }
 
+// Files that say so in their attribute `kind`.
+static const struct {
+    const char* kind;
+    UfStatus (*describe)(const char* path, char** text);
+} kinds[] = {{"unifloral-checkpoint", uf_checkpoint_info},
+             {"unifloral-dynamics", uf_dynamics_info},
+             {"unifloral-ppo", uf_ppo_info},
+             {"unifloral-hades", hd_checkpoint_info},
+             {"unifloral-synthenv", uf_synth_info},
+             {"unifloral-synthenv-search", se_checkpoint_info}};
+
 // Checkpoints and results say so in their attribute `kind`; everything else is taken for a dataset.
 // A folder is a run, or else a Minari dataset.
 static UfStatus file_info(const char* file, char** text) {
@@ -1372,21 +1479,14 @@ static UfStatus file_info(const char* file, char** text) {
     UfStatus status = UF_OK;
     bool known = uf_h5_has_attribute(&h5, "/", "kind");
     if (known) status = uf_h5_read_string(&h5, "/", "kind", &kind);
-    const bool ppo = kind && !strcmp(kind, "unifloral-ppo"), hades = kind && !strcmp(kind, "unifloral-hades"),
-               synth = kind && !strcmp(kind, "unifloral-synthenv");
-    bool result = kind && !strcmp(kind, "unifloral-result"),
-         checkpoint = kind && !strcmp(kind, "unifloral-checkpoint"),
-         dynamics = kind && !strcmp(kind, "unifloral-dynamics");
+    const bool result = kind && !strcmp(kind, "unifloral-result");
+    size_t k = 0;
+    while (k < sizeof(kinds) / sizeof(kinds[0]) && !(kind && !strcmp(kind, kinds[k].kind))) k++;
     if (status == UF_OK && result) status = uf_run_result_info(&h5, text);
     uf_h5_close(&h5);
     uf_free(kind);
     if (status != UF_OK || result) return status;
-    if (ppo) return uf_ppo_info(path, text);
-    if (hades) return hd_checkpoint_info(path, text);
-    if (synth) return uf_synth_info(path, text);
-    return checkpoint ? uf_checkpoint_info(path, text)
-           : dynamics ? uf_dynamics_info(path, text)
-                      : uf_dataset_info(path, text);
+    return k < sizeof(kinds) / sizeof(kinds[0]) ? kinds[k].describe(path, text) : uf_dataset_info(path, text);
 }
 
 static int command_info(const Args* args) {
@@ -1592,11 +1692,11 @@ static int bench_ppo(const Args* args) {
 
 // Two lines of JSON: generations, and steps of cloning of several shapes. --steps are generations of a window.
 static int command_bench_hades(const Args* args) {
-    HdConfig* config;
+    void* config;
     char* json = NULL;
     Args given = *args;
     if (!args->values[O_CONFIG] && !args->values[O_ENV]) given.values[O_ENV] = "CartPole-v1";
-    UfStatus status = hades_config(&given, &config);
+    UfStatus status = search_config(&given, &hades_search, &config);
     const HdBenchOptions bench = {.config = config,
                                   .num_generations = (int)number(args, O_STEPS, 5),
                                   .num_windows = (int)number(args, O_WINDOWS, 8)};
@@ -1609,7 +1709,7 @@ static int command_bench_hades(const Args* args) {
                                        .num_networks = 32,
                                        .num_windows = bench.num_windows};
     if (status == UF_OK) status = uf_bench_clone(&clone, &json);
-    hd_config_free(config);
+    uf_free(config);
     if (status != UF_OK) return failed();
     print_line(NULL, json);
     uf_free(json);
@@ -1846,6 +1946,30 @@ static const Command commands[] = {
     {"hades merge", command_hades_merge, "FILE FILE... [--apart] --out FILE",
      "put distilled datasets of several tasks together, for one policy of all", 2, -1,
      BIT(O_APART) | BIT(O_OUT), BIT(O_OUT)},
+    {"synthenv meta", command_synthenv_meta,
+     "[--config FILE] --env NAME [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N]",
+     "search for a synthetic environment in which agents of any algorithm become good in a real one, by "
+     "evolution strategies. Under mpirun or srun the processes share each generation",
+     0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) |
+         BIT(O_QUIET),
+     0},
+    {"synthenv train", command_synthenv_train,
+     "FILE [--algorithms LIST] [--agents N] [--episodes N] [--controls] [--each] [--config FILE] "
+     "[--set name=value]... [--env NAME] [--seed N] [--threads N] [--json]",
+     "train agents of each algorithm, with hyperparameters drawn from lists, in a synthetic environment and "
+     "play them in the real one; with --controls also as many that train in the real one for as many steps",
+     1, 1,
+     BIT(O_ALGORITHMS) | BIT(O_AGENTS) | BIT(O_EPISODES) | BIT(O_CONTROLS) | BIT(O_EACH) | BIT(O_CONFIG) |
+         BIT(O_SET) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON),
+     0},
+    {"synthenv sweep", command_synthenv_sweep,
+     "[--config FILE] [--set name=[a,b]]... --out DIR [--env NAME] [--seed N] [--threads N]",
+     "a search for each combination of the lists in --config or --set, a table over their seeds and a "
+     "figure; "
+     "the same command goes on",
+     0, 0, BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_QUIET),
+     BIT(O_OUT)},
     {"synthenv import", command_synthenv_import, "FILE NAME --out FILE",
      "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them",
      2, 2, BIT(O_OUT), BIT(O_OUT)},
@@ -1867,6 +1991,11 @@ static const Command commands[] = {
      "FILE [--env NAME] [--episodes N] [--seed N] [--threads N] [--json]",
      "act by the largest reward of a synthetic environment in the environment that it stands for, or --env",
      1, 1, BIT(O_ENV) | BIT(O_EPISODES) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON), 0},
+    {"synthenv show", command_synthenv_show, "FILE [--out FILE.png|.svg|.pdf] [--env NAME] [--seed N]",
+     "describe a synthetic environment and draw it: best actions and rewards, what they depend on, where "
+     "episodes "
+     "lead",
+     1, 1, BIT(O_OUT) | BIT(O_ENV) | BIT(O_SEED), 0},
     {"eval", command_eval,
      "CHECKPOINT [--env NAME] [--episodes N] [--seed N] [--threads N] [--workers N] [--mean|--sample] "
      "[--json]",
@@ -1990,7 +2119,9 @@ static int print_help(const Command* c) {
     const UfTable* table = c->function == command_train   ? &uf_config_table
                            : c->function == command_ppo   ? &uf_ppo_table
                            : c->function == command_hades ? &hd_table
-                                                          : NULL;
+                           : c->function == command_synthenv_meta || c->function == command_synthenv_train
+                               ? &se_table
+                               : NULL;
     if (table) {
         char* text;
         if (uf_table_help(table, &text) != UF_OK) return failed();
@@ -2095,6 +2226,13 @@ static int check_render(const Command* c, const Args* args) {
     return -1;
 }
 
+// What is drawn at random, and where, is for a picture. A number other than -1 is the exit status.
+static int check_show(const Command* c, const Args* args) {
+    if (args->values[O_OUT]) return -1;
+    if (args->values[O_ENV]) return misuse(c, "%s", "--env is for --out", NULL);
+    return args->values[O_SEED] ? misuse(c, "%s", "--seed is for --out", NULL) : -1;
+}
+
 // Options may be written --name value or --name=value. Fills args; a number other than -1 is the exit status.
 static int parse(const Command* c, int argc, char** argv, Args* args) {
     bool only_files = false;
@@ -2148,6 +2286,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     if (c->function == command_dynamics && !args->values[O_CONFIG] && !args->values[O_RESUME])
         return misuse(c, "%s is missing", "--config or --resume", NULL);
     if (c->function == command_render && check_render(c, args) >= 0) return MISUSE;
+    if (c->function == command_synthenv_show && check_show(c, args) >= 0) return MISUSE;
     if (args->values[O_POLICY] && args->values[O_MIX])
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])
@@ -2201,9 +2340,10 @@ int main(int argc, char** argv) {
     bool help = !strcmp(argv[1], "help") || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h");
     if (help && argc < 3) return print_help(NULL);
     if (help && !strcmp(argv[2], "--markdown"))
-        return print_markdown(argc > 3 && !strcmp(argv[3], "ppo")     ? &uf_ppo_table
-                              : argc > 3 && !strcmp(argv[3], "hades") ? &hd_table
-                                                                      : &uf_config_table);
+        return print_markdown(argc > 3 && !strcmp(argv[3], "ppo")        ? &uf_ppo_table
+                              : argc > 3 && !strcmp(argv[3], "hades")    ? &hd_table
+                              : argc > 3 && !strcmp(argv[3], "synthenv") ? &se_table
+                                                                         : &uf_config_table);
 
     // Some commands are two words.
     int first = help ? 2 : 1;

@@ -223,6 +223,19 @@ UfStatus se_set_params(SeEnv* env, const float* params) {
     return UF_OK;
 }
 
+float se_largest_weight(const SeEnv* env, char* name, size_t bytes) {
+    Tensor tensors[MAX_TENSORS];
+    const int n = list_tensors(env, tensors);
+    float most = -1;
+    for (int i = 0; i < n; i++)
+        for (int64_t k = 0; k < tensors[i].count; k++) {
+            if (!(fabsf(tensors[i].data[k]) > most)) continue;
+            most = fabsf(tensors[i].data[k]);
+            snprintf(name, bytes, "%s", tensors[i].name);
+        }
+    return most;
+}
+
 // ---- latents ----
 
 // Blocks of Philox that a copy has a step.

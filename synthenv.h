@@ -191,7 +191,8 @@ UF_API UfStatus se_train(SeAgents** out, const SeConfig* config, const SeEnv* en
 // returns (num_agents, num_episodes) of episodes in the real environment, from start states of (seed, agent).
 UF_API UfStatus se_play(SeAgents* agents, int num_episodes, uint64_t seed, double* returns);
 // Actions (rows, A), or (rows) kinds, of agent `index` for obs (rows, O), in the environment's units, at their most
-// probable.   scratch and threads: none; may be called from any thread.   Errors: UF_ERR_MEMORY
+// probable.   scratch and threads: none; may be called from any thread.
+// Errors: UF_ERR_ARGUMENT (index), UF_ERR_NONFINITE (the agent's numbers no more are), UF_ERR_MEMORY
 UF_API UfStatus se_act(const SeAgents* agents, int index, int rows, const float* obs, float* action);
 // "lr 0.005  eps_end 0.1": the hyperparameters of agent `index`, which belong to the agents.
 UF_API const char* se_agent_hyperparameters(const SeAgents* agents, int index);

@@ -90,6 +90,14 @@ typedef struct UfSample {
     real action, log_prob;
 } UfSample;
 
+// Log-density of a Gaussian's sample, and of that squashed to tanh(u).
+static inline UF_HD real uf_sample_log_prob(real s, real eps) {
+    return (real)-0.5 * eps * eps - s - (real)UF_HALF_LOG_2PI;
+}
+static inline UF_HD real uf_squashed_log_prob(real s, real eps, real u) {
+    return uf_sample_log_prob(s, eps) - uf_log_tanh_slope(u);
+}
+
 // m: output of the mean head; s: clipped log-std; eps: standard normal.
 static inline UF_HD UfSample uf_policy_sample(int kind, real m, real s, real eps) {
     UfSample r;
@@ -98,13 +106,13 @@ static inline UF_HD UfSample uf_policy_sample(int kind, real m, real s, real eps
         r.log_prob = 0;
         return r;
     }
-    r.log_prob = (real)-0.5 * eps * eps - s - (real)UF_HALF_LOG_2PI;
     if (kind == UF_POLICY_GAUSSIAN) {
         r.action = tanh(m) + exp(s) * eps;
+        r.log_prob = uf_sample_log_prob(s, eps);
     } else {
         real u = m + exp(s) * eps;
         r.action = tanh(u);
-        r.log_prob -= uf_log_tanh_slope(u);
+        r.log_prob = uf_squashed_log_prob(s, eps, u);
     }
     return r;
 }
@@ -113,13 +121,20 @@ typedef struct UfHeadGrad {
     real dm, ds;  // with respect to the mean head's output and the clipped log-std
 } UfHeadGrad;
 
+// Chain rule through a squashed sample a = tanh(m + noise), noise = exp(s) * eps.
+static inline UF_HD UfHeadGrad uf_squashed_grad(real a, real noise, real da, real dlp) {
+    UfHeadGrad g;
+    g.dm = da * (1 - a * a) + dlp * 2 * a;  // d log_prob / du = 2 tanh(u)
+    g.ds = g.dm * noise - dlp;
+    return g;
+}
+
 // Chain rule through uf_policy_sample: da = dL/d action, dlp = dL/d log_prob.
 static inline UF_HD UfHeadGrad uf_policy_sample_grad(int kind, real m, real s, real eps, real da, real dlp) {
     UfHeadGrad g;
     if (kind == UF_POLICY_SQUASHED) {
-        real noise = exp(s) * eps, a = tanh(m + noise);
-        g.dm = da * (1 - a * a) + dlp * 2 * a;  // d log_prob / du = 2 tanh(u)
-        g.ds = g.dm * noise - dlp;
+        real noise = exp(s) * eps;
+        g = uf_squashed_grad(tanh(m + noise), noise, da, dlp);
     } else {
         real mean = tanh(m);
         g.dm = da * (1 - mean * mean);
@@ -255,9 +270,13 @@ static inline UF_HD real uf_entropy_coef_grad(real mean_log_prob, real target_en
 
 // ---- critics ----
 
-// Target policy smoothing: a' + clip(policy_noise * n, +-noise_clip), clipped to [-1, 1].
+// Target policy smoothing: a' + clip(policy_noise * n, +-noise_clip), clipped to [low, high], here [-1, 1].
+static inline UF_HD real uf_smoothed_within(real action, real policy_noise, real noise_clip, real n, real low,
+                                            real high) {
+    return uf_clip(action + uf_clip(policy_noise * n, -noise_clip, noise_clip), low, high);
+}
 static inline UF_HD real uf_smoothed_action(real action, real policy_noise, real noise_clip, real n) {
-    return uf_clip(action + uf_clip(policy_noise * n, -noise_clip, noise_clip), -1, 1);
+    return uf_smoothed_within(action, policy_noise, noise_clip, n, -1, 1);
 }
 
 static inline UF_HD real uf_td_target(real reward, real done, real gamma, real next_v) {
@@ -406,6 +425,90 @@ static inline UF_HD real uf_ppo_value_loss(int kind, real v, real old, real targ
     *dv = error;
     return (real)0.5 * error * error;
 }
+
+// ---- off-policy agents ----
+
+// Duelling Q of one of A kinds: value + advantage - mean advantage; out: A advantages, then the value (Wang et al. 2016).
+// What the kinds of a row share:
+static inline UF_HD real uf_duel_base(const real* out, int A) {
+    real sum = 0;
+    for (int k = 0; k < A; k++) sum += out[k];
+    return out[A] - sum / A;
+}
+static inline UF_HD real uf_duel_q(const real* out, int A, int k) { return uf_duel_base(out, A) + out[k]; }
+// dout from dq = dL/dQ of kind k alone.
+static inline UF_HD void uf_duel_grad(real* dout, int A, int k, real dq) {
+    for (int j = 0; j < A; j++) dout[j] = j == k ? dq - dq / A : -dq / A;
+    dout[A] = dq;
+}
+
+// (q - y)^2 / 2 and its derivative.
+static inline UF_HD real uf_half_square(real q, real y, real* dq) {
+    *dq = q - y;
+    return (real)0.5 * (q - y) * (q - y);
+}
+
+// What a step is worth: nothing follows where it ended its episode, whatever the next value is said to be.
+static inline UF_HD real uf_step_value(real reward, bool done, real gamma, real next_v) {
+    return done ? reward : uf_td_target(reward, 0, gamma, next_v);
+}
+
+// The first of the largest.
+static inline UF_HD int uf_best_kind(const real* q, int A) {
+    int best = 0;
+    for (int k = 1; k < A; k++)
+        if (q[k] > q[best]) best = k;
+    return best;
+}
+
+// The chance of a kind at random: from 1 in a straight line to `end` after `fall` steps.
+static inline UF_HD real uf_epsilon(real end, int64_t step, int64_t fall) {
+    return step >= fall ? end : 1 + (end - 1) * ((real)step / (real)fall);
+}
+
+// The kind that u, uniform in (0, 1), falls on: any with chance epsilon / A, and the best ones share the rest evenly.
+static inline UF_HD int uf_epsilon_greedy(const real* q, int A, real epsilon, real u) {
+    const real best = q[uf_best_kind(q, A)];
+    int ties = 0;
+    for (int k = 0; k < A; k++) ties += q[k] == best;
+    real sum = 0;
+    for (int k = 0; k + 1 < A; k++) {
+        sum += epsilon / A + (q[k] == best ? (1 - epsilon) / ties : 0);
+        if (u < sum) return k;
+    }
+    return A - 1;
+}
+
+// SAC's actor of kinds: alpha * sum of pi log pi - sum of pi q with pi = softmax(m), which is minus the soft value; and its
+// derivative with respect to m.   Nullable: dm
+static inline UF_HD real uf_soft_loss(real* dm, const real* m, const real* q, int A, real alpha) {
+    const UfCategorical c = uf_categorical(m, A);
+    real mean_q = 0;
+    for (int k = 0; k < A; k++) mean_q += exp(m[k] - c.log_z) * q[k];
+    for (int k = 0; dm && k < A; k++) dm[k] = uf_categorical_grad(c, m[k], 0, 0, -q[k], -mean_q, alpha);
+    return alpha * c.mean_log_prob - mean_q;
+}
+
+// Its temperature: -log_alpha * (mean log pi + target entropy), whose derivative is uf_entropy_coef_grad.
+static inline UF_HD real uf_temperature_loss(real log_alpha, real mean_log_prob, real target_entropy) {
+    return log_alpha * uf_entropy_coef_grad(mean_log_prob, target_entropy);
+}
+
+// An action of [-1, 1] in an environment's units; its derivative is half the range.
+static inline UF_HD real uf_half_range(real low, real high) { return (high - low) / 2; }
+static inline UF_HD real uf_in_units(real x, real low, real high) {
+    return (low + high) / 2 + uf_half_range(low, high) * x;
+}
+
+// The action that tanh(m) is there, and its derivative.
+static inline UF_HD real uf_tanh_action(real m, real low, real high, real* dm) {
+    const real x = uf_tanh(m);
+    *dm = uf_half_range(low, high) * (1 - x * x);
+    return uf_in_units(x, low, high);
+}
+
+#define UF_SAC_LOG_STD_MIN -20
+#define UF_SAC_LOG_STD_MAX 2
 
 // ---- world model ----
 

@@ -120,7 +120,7 @@ UfStatus uf_bench_ppo(const UfPpoBenchOptions* options, char** json_line) {
         return UF_FAIL(UF_ERR_ARGUMENT, "bench: steps %d, windows %d; expected at least 1 and %d",
                        options->num_steps, options->num_windows, MIN_WINDOWS);
     const UfStatus status = run(&b, json_line);
-    uf_ppo_envs_free(b.envs);
+    uf_train_envs_free(b.envs);
     uf_ppo_free(b.ppo);
     uf_free(b.seconds);
     return status;

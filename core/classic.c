@@ -1,5 +1,5 @@
-// classic.c: Pendulum, CartPole, both MountainCars and Acrobot behind the interface (what they do: env_rules.h), and a
-// script that solves each.
+// classic.c: Pendulum, CartPole, both MountainCars, Acrobot and a square of cells behind the interface (what they do:
+// env_rules.h), and a script that solves each.
 #include <math.h>
 
 // As in env_rules.h, so that its functions can become part of ours.
@@ -118,3 +118,29 @@ const UfEnvOps uf_acrobot_ops = {.rule = UF_RULE_ACROBOT,
                                  .observe = acrobot_observe,
                                  .control = acrobot_control,
                                  .draw = UF_DRAW(acrobot)};
+
+// ---- a square of cells ----
+
+static void grid_world_reset(UfEnv* env, UfRandom* random) {
+    uf_grid_world_reset(env->state, env->spec->details, random);
+}
+
+static void grid_world_step(UfEnv* env, const float* action, double* reward, bool* terminated) {
+    uf_grid_world_step(env->state, env->spec->details, action, reward, terminated);
+}
+
+static void grid_world_observe(const UfEnv* env, float* obs) {
+    uf_grid_world_observe(env->state, env->spec->details, obs);
+}
+
+static void grid_world_control(const UfEnv* env, const float* obs, float* action) {
+    (void)env;
+    action[0] = obs[0] < 1 ? 1 : 2;
+}
+
+const UfEnvOps uf_grid_world_ops = {.rule = UF_RULE_GRID_WORLD,
+                                    .reset = grid_world_reset,
+                                    .step = grid_world_step,
+                                    .observe = grid_world_observe,
+                                    .control = grid_world_control,
+                                    .draw = UF_DRAW(grid_world)};

@@ -849,6 +849,16 @@ UfStatus uf_table_same_shape(const UfTable* table, const void* a, const void* b)
     return UF_OK;
 }
 
+UfStatus uf_table_take_run_fields(const UfTable* table, void* config, const void* run) {
+    char value[UF_STRING_BYTES];
+    FOR_EACH_PARAM(table, param) {
+        if (param->scope != UF_SCOPE_RUN) continue;
+        uf_param_format(run, param, value, sizeof value);
+        UF_TRY(uf_table_set(table, config, param->name, value));
+    }
+    return UF_OK;
+}
+
 UfStatus uf_config_same_shape(const UfConfig* a, const UfConfig* b) {
     return uf_table_same_shape(&uf_config_table, a, b);
 }
@@ -913,6 +923,20 @@ UfStatus uf_table_markdown(const UfTable* table, char** text) {
                     param->help);
     }
     return uf_text_finish(&out, text);
+}
+
+UfStatus uf_table_describe_settings(const UfTable* table, const void* config, UfText* text) {
+    char is[UF_STRING_BYTES], by_default[UF_STRING_BYTES];
+    void* defaults;
+    UF_TRY(uf_table_create(table, &defaults));
+    uf_text_add(text, "settings that are not the defaults:\n");
+    FOR_EACH_PARAM(table, param) {
+        uf_param_format(config, param, is, sizeof is);
+        uf_param_format(defaults, param, by_default, sizeof by_default);
+        if (strcmp(is, by_default) != 0) uf_text_add(text, "  %-20s %s\n", param->name, is);
+    }
+    uf_free(defaults);
+    return UF_OK;
 }
 
 UfStatus uf_params_help(char** text) { return uf_table_help(&uf_config_table, text); }

@@ -72,6 +72,10 @@ const UfParam* uf_table_find(const UfTable* table, const char* name);
 const UfParam* uf_table_difference(const UfTable* table, const void* a, const void* b,
                                    bool matters(const UfParam*));
 UfStatus uf_table_same_shape(const UfTable* table, const void* a, const void* b);
+// How a run is done is for the one who goes on with it to say: the RUN fields of run into config.
+UfStatus uf_table_take_run_fields(const UfTable* table, void* config, const void* run);
+// "settings that are not the defaults:" and a line each.
+UfStatus uf_table_describe_settings(const UfTable* table, const void* config, UfText* text);
 UfStatus uf_table_help(const UfTable* table, char** text);
 UfStatus uf_table_markdown(const UfTable* table, char** text);
 

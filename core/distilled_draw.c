@@ -59,6 +59,12 @@ static void pose_pendulum(const UfEnvSpec* spec, const float* obs, double* state
     *radius = hypot((double)obs[0], (double)obs[1]);
 }
 
+static void pose_grid_world(const UfEnvSpec* spec, const float* obs, double* state, double* radius) {
+    const UfResetBounds* cells = spec->details;
+    for (int i = 0; i < 2; i++) state[i] = (obs[i] + 1) / 2 * cells->high[i];
+    *radius = NAN;
+}
+
 static void pose_acrobot(const UfEnvSpec* spec, const float* obs, double* state, double* radius) {
     (void)spec;
     for (int i = 0; i < 2; i++) {
@@ -149,6 +155,14 @@ static const Look looks[] = {
      .pose = pose_state,
      .reach = EVERYWHERE,  // and its maze: measure_limits
      .drawn = EVERYWHERE},
+    {.ops = &uf_grid_world_ops,
+     .width = 140,
+     .height = 140,
+     .features = {"x", "y"},
+     .kinds = {"left", "right", "up", "down"},
+     .pose = pose_grid_world,
+     .reach = EVERYWHERE,  // and its cells: measure_limits
+     .drawn = EVERYWHERE},
 #ifndef UF_NO_MUJOCO
     {.ops = &uf_mujoco_ops,
      .model = UF_MUJOCO_HOPPER,
@@ -207,6 +221,16 @@ static const Look* find_look(const UfEnvSpec* spec) {
     return NULL;
 }
 
+const char* uf_draw_feature(const UfEnvSpec* spec, int j) {
+    const Look* look = find_look(spec);
+    return look && j < MAX_NAMES ? look->features[j] : NULL;
+}
+
+const char* uf_draw_kind(const UfEnvSpec* spec, int kind) {
+    const Look* look = find_look(spec);
+    return look && kind < UF_RULE_MAX_ACTIONS ? look->kinds[kind] : NULL;
+}
+
 // ---- layout ----
 
 enum {
@@ -262,7 +286,7 @@ static const float* label_of(const Sheet* s, int row) {
 // Digits, then letters: what images.h draws, and MNIST's classes.
 static const char* kind_name(const Sheet* s, int kind, char text[16]) {
     const bool letter = s->side && kind >= 10 && kind < 36;
-    if (s->look && s->look->kinds[0] && kind < UF_RULE_MAX_ACTIONS) return s->look->kinds[kind];
+    if (s->look && uf_draw_kind(s->spec, kind)) return uf_draw_kind(s->spec, kind);
     if (letter)
         snprintf(text, 16, "%c", 'A' + kind - 10);
     else
@@ -271,17 +295,11 @@ static const char* kind_name(const Sheet* s, int kind, char text[16]) {
 }
 
 static void feature_name(const Sheet* s, int j, char text[24]) {
-    const char* name = s->look && j < MAX_NAMES ? s->look->features[j] : NULL;
+    const char* name = s->look ? uf_draw_feature(s->spec, j) : NULL;
     if (name)
         snprintf(text, 24, "%s", name);
     else
         snprintf(text, 24, "obs %d", j);
-}
-
-static double text_width(cairo_t* c, const char* text) {
-    cairo_text_extents_t size;
-    cairo_text_extents(c, text, &size);
-    return size.x_advance;
 }
 
 static int table_rows(const Sheet* s) { return s->d->obs_dim + (s->hard ? 1 : s->d->action_dim); }
@@ -323,7 +341,7 @@ static void measure_table(Sheet* s, cairo_t* c) {
     uf_page_font(c, 12, false);
     for (int j = 0; j < s->d->obs_dim; j++) {
         feature_name(s, j, text);
-        s->label_width = fmax(s->label_width, ceil(text_width(c, text)) + 12);
+        s->label_width = fmax(s->label_width, ceil(uf_page_text_width(c, text)) + 12);
     }
     s->label_width = fmax(s->label_width, 70);
     s->row_height = has_numbers(s) ? CELL_HEIGHT : fmax(2, floor((double)TABLE_HEIGHT / table_rows(s)));
@@ -359,7 +377,7 @@ static void measure(Sheet* s, cairo_t* c) {
     }
     s->notes_y = bottom + GAP;
     uf_page_font(c, 17, true);
-    s->width = fmax(fmax(right, 480) + MARGIN, ceil(text_width(c, s->title)) + 2 * MARGIN);
+    s->width = fmax(fmax(right, 480) + MARGIN, ceil(uf_page_text_width(c, s->title)) + 2 * MARGIN);
     // A renderer that is not there is known of when it was asked.
     s->height = s->notes_y + (s->num_notes + (s->spec && s->spec->ops == &uf_mujoco_ops)) * LINE + GAP;
 }
@@ -368,13 +386,12 @@ static void measure(Sheet* s, cairo_t* c) {
 
 static void set_grey(cairo_t* c, double grey) { cairo_set_source_rgb(c, grey, grey, grey); }
 
-// From blue by white to vermilion (Okabe and Ito's), for x from -1 to 1. Whether text on it should be white.
+// Whether text on it should be white.
 static bool set_diverging(cairo_t* c, double x) {
-    static const double ends[2][3] = {{0, 114 / 255.0, 178 / 255.0}, {213 / 255.0, 94 / 255.0, 0}};
-    const double size = fmin(fabs(x), 1);
-    const double* end = ends[x > 0];
-    cairo_set_source_rgb(c, 1 + size * (end[0] - 1), 1 + size * (end[1] - 1), 1 + size * (end[2] - 1));
-    return size > 0.7;
+    double rgb[3];
+    uf_page_diverging(rgb, x);
+    cairo_set_source_rgb(c, rgb[0], rgb[1], rgb[2]);
+    return fabs(x) > 0.7;
 }
 
 // Pale, as there is text on them.
@@ -384,15 +401,6 @@ static void set_kind(cairo_t* c, int kind) {
                                         {0.85, 0.85, 0.85}, {0.80, 0.82, 0.95}};
     const double* rgb = colours[kind % (int)(sizeof colours / sizeof *colours)];
     cairo_set_source_rgb(c, rgb[0], rgb[1], rgb[2]);
-}
-
-// At most so wide, by a smaller font.
-static void text_within(cairo_t* c, const char* text, double x, double y, double align, double size,
-                        double most) {
-    uf_page_font(c, size, false);
-    const double width = text_width(c, text);
-    if (width > most) uf_page_font(c, size * most / width, false);
-    uf_page_text(c, text, x, y, align);
 }
 
 // ---- poses ----
@@ -502,7 +510,7 @@ static void draw_caption(cairo_t* c, const Sheet* s, int row, bool beyond, doubl
     char text[64], name[16];
     set_grey(c, 0.45);
     snprintf(text, sizeof text, "%d", row);
-    text_within(c, text, 6, y, 0, 12, 40);
+    uf_page_text_within(c, text, 6, y, 0, 12, 40);
     set_grey(c, 0.1);
     text[0] = 0;
     if (s->d->discrete)
@@ -512,10 +520,10 @@ static void draw_caption(cairo_t* c, const Sheet* s, int row, bool beyond, doubl
     else
         draw_bars(c, s, row);
     if (isfinite(radius)) snprintf(text + strlen(text), sizeof text - strlen(text), ", radius %.2g", radius);
-    text_within(c, text, s->cell_width - 6, y, 1, 12, s->cell_width - (beyond ? 112 : 34));
+    uf_page_text_within(c, text, s->cell_width - 6, y, 1, 12, s->cell_width - (beyond ? 112 : 34));
     if (!beyond) return;
     cairo_set_source_rgb(c, 0.78, 0.33, 0);
-    text_within(c, "beyond reach", 26, y, 0, 11, 76);
+    uf_page_text_within(c, "beyond reach", 26, y, 0, 11, 76);
 }
 
 static UfStatus draw_picture(Sheet* s, cairo_t* c, int row) {
@@ -558,7 +566,7 @@ static void draw_cell(cairo_t* c, const Sheet* s, double x, double y, double col
     if (!has_numbers(s)) return;
     set_grey(c, light ? 1 : 0.1);
     snprintf(text, sizeof text, "%.3g", number);
-    text_within(c, text, x + CELL_WIDTH / 2.0, y + s->row_height - 6, 0.5, 11, CELL_WIDTH - 6);
+    uf_page_text_within(c, text, x + CELL_WIDTH / 2.0, y + s->row_height - 6, 0.5, 11, CELL_WIDTH - 6);
 }
 
 static void draw_kind(cairo_t* c, const Sheet* s, double x, double y, int kind) {
@@ -568,8 +576,8 @@ static void draw_kind(cairo_t* c, const Sheet* s, double x, double y, int kind) 
     cairo_fill(c);
     if (!has_numbers(s)) return;
     set_grey(c, 0.1);
-    text_within(c, kind_name(s, kind, name), x + CELL_WIDTH / 2.0, y + s->row_height - 6, 0.5, 11,
-                CELL_WIDTH - 4);
+    uf_page_text_within(c, kind_name(s, kind, name), x + CELL_WIDTH / 2.0, y + s->row_height - 6, 0.5, 11,
+                        CELL_WIDTH - 4);
 }
 
 static void draw_labels(cairo_t* c, const Sheet* s, double y) {
@@ -586,8 +594,8 @@ static void draw_labels(cairo_t* c, const Sheet* s, double y) {
             snprintf(text, sizeof text, "action");
         else
             snprintf(text, sizeof text, s->d->discrete ? "kind %d" : "action %d", action);
-        text_within(c, text, right, y + j * s->row_height + fmax(s->row_height - 6, 10), 1, 12,
-                    s->label_width - 6);
+        uf_page_text_within(c, text, right, y + j * s->row_height + fmax(s->row_height - 6, 10), 1, 12,
+                            s->label_width - 6);
     }
 }
 
@@ -603,7 +611,7 @@ static void draw_band(cairo_t* c, const Sheet* s, int first, int count, double y
         const double x = left + k * s->column_width;
         set_grey(c, 0.45);
         snprintf(text, sizeof text, "%d", row);
-        if (k % every == 0) text_within(c, text, x + s->column_width / 2, top - 6, 0.5, 12, 40);
+        if (k % every == 0) uf_page_text_within(c, text, x + s->column_width / 2, top - 6, 0.5, 12, 40);
         for (int j = 0; j < S; j++)
             draw_cell(c, s, x, top + j * s->row_height, (double)state_of(s, row)[j] / s->limit,
                       (double)uf_distilled_observation(s->d, row, j));
@@ -636,7 +644,7 @@ static void draw_legend(cairo_t* c, const Sheet* s, double y) {
     }
     set_grey(c, 0.4);
     snprintf(text, sizeof text, "%+.3g", -s->limit);
-    text_within(c, text, x - 5, y + 9, 1, 11, s->label_width);
+    uf_page_text_within(c, text, x - 5, y + 9, 1, 11, s->label_width);
     snprintf(text, sizeof text, "%+.3g: what networks see", s->limit);
     uf_page_font(c, 11, false);
     uf_page_text(c, text, x + length + 5, y + 9, 0);
@@ -665,7 +673,7 @@ static void draw_title(cairo_t* c, const Sheet* s) {
     snprintf(text, sizeof text, "%sseed %llu%s%.200s", more, (unsigned long long)d->seed,
              d->recipe[0] ? "; " : "", d->recipe);
     set_grey(c, 0.35);
-    text_within(c, text, MARGIN, 50, 0, 13, s->width - 2 * MARGIN);
+    uf_page_text_within(c, text, MARGIN, 50, 0, 13, s->width - 2 * MARGIN);
 }
 
 static UfStatus draw_page(cairo_t* c, void* user) {
@@ -677,7 +685,8 @@ static UfStatus draw_page(cairo_t* c, void* user) {
     if (s->canvas.note[0]) add_note(s, s->canvas.note);  // there is room, see measure
     set_grey(c, 0.4);
     for (int i = 0; i < s->num_notes; i++)
-        text_within(c, s->notes[i], MARGIN, s->notes_y + LINE * (i + 1) - 4, 0, 12, s->width - 2 * MARGIN);
+        uf_page_text_within(c, s->notes[i], MARGIN, s->notes_y + LINE * (i + 1) - 4, 0, 12,
+                            s->width - 2 * MARGIN);
     return UF_OK;
 }
 
@@ -702,6 +711,13 @@ static void choose(Sheet* s) {
 static void measure_limits(Sheet* s) {
     s->reach = s->look->reach;
     s->drawn = s->look->drawn;
+    if (s->look->ops == &uf_grid_world_ops) {
+        const UfResetBounds* cells = s->spec->details;
+        for (int i = 0; i < 2; i++) {
+            s->reach.low[i] = s->drawn.low[i] = cells->low[i];
+            s->reach.high[i] = s->drawn.high[i] = cells->high[i];
+        }
+    }
     if (s->look->ops != &uf_maze_ops) return;
     const UfMazeGrid grid = uf_maze_grid(s->spec->details);
     const int sides[] = {grid.num_rows, grid.num_columns};

@@ -22,7 +22,10 @@ struct UfCanvas {
 typedef UfStatus UfDrawFn(UfCanvas* canvas, const UfEnv* env);
 // draw_classic.c
 UfDrawFn uf_draw_pendulum, uf_draw_cart_pole, uf_draw_mountain_car, uf_draw_mountain_car_continuous;
-UfDrawFn uf_draw_acrobot, uf_draw_maze;
+UfDrawFn uf_draw_acrobot, uf_draw_maze, uf_draw_grid_world;
+// distilled_draw.c: what number j of an observation is called, or a kind of action.   NULL: it has no name
+const char* uf_draw_feature(const UfEnvSpec* spec, int j);
+const char* uf_draw_kind(const UfEnvSpec* spec, int kind);
 // draw_mujoco.c
 UfDrawFn uf_draw_mujoco;
 // draw_minatar.c

@@ -1,4 +1,4 @@
-// draw_classic.c: pictures of classic control and of the maze, after gymnasium's colours and proportions.
+// draw_classic.c: pictures of classic control, of the maze and of a square of cells, after gymnasium's colours and proportions.
 //
 // Each function sets up its world (metres, y upwards) and draws it in a dozen lines.
 #include "draw.h"
@@ -209,6 +209,39 @@ UfStatus uf_draw_maze(UfCanvas* canvas, const UfEnv* env) {
     line(c, x, y, x + 0.25 * env->state[3], y - 0.25 * env->state[2], 0.06);  // a quarter of a second ahead
     set_colour(c, 204, 77, 77);
     disc(c, x, y, 0.2);
+    return UF_OK;
+}
+
+// ---- a square of cells ----
+
+UfStatus uf_draw_grid_world(UfCanvas* canvas, const UfEnv* env) {
+    static const double ways[UF_GRID_WORLD_ACTIONS][2] = {{-1, 0}, {1, 0}, {0, 1}, {0, -1}};
+    cairo_t* c = canvas->cairo;
+    const UfResetBounds* cells = env->spec->details;
+    const double right = cells->high[0] + 0.5, top = cells->high[1] + 0.5, x = env->state[0],
+                 y = env->state[1];
+    set_world(canvas, -0.7, -0.7, right + 0.2, top + 0.2);
+    set_colour(c, 240, 240, 236);
+    box(c, -0.5, -0.5, right + 0.5, top + 0.5);
+    set_colour(c, 150, 200, 150);
+    box(c, right - 1, top - 1, 1, 1);
+    set_colour(c, 200, 200, 200);
+    for (double at = 0.5; at < right; at++) line(c, at, -0.5, at, top, 0.02);
+    for (double at = 0.5; at < top; at++) line(c, -0.5, at, right, at, 0.02);
+    set_colour(c, 70, 80, 95);
+    cairo_rectangle(c, -0.5, -0.5, right + 0.5, top + 0.5);
+    cairo_set_line_width(c, 0.1);
+    cairo_stroke(c);
+    set_colour(c, 204, 77, 77);
+    disc(c, x, y, 0.3);
+    if (!canvas->action) return UF_OK;
+    const double* way = ways[uf_discrete_action(canvas->action, UF_GRID_WORLD_ACTIONS)];
+    set_colour(c, 255, 255, 255);  // the way it went, or was about to
+    cairo_move_to(c, x + 0.22 * way[0], y + 0.22 * way[1]);
+    cairo_line_to(c, x - 0.12 * way[0] - 0.16 * way[1], y - 0.12 * way[1] + 0.16 * way[0]);
+    cairo_line_to(c, x - 0.12 * way[0] + 0.16 * way[1], y - 0.12 * way[1] - 0.16 * way[0]);
+    cairo_close_path(c);
+    cairo_fill(c);
     return UF_OK;
 }
 

@@ -26,9 +26,9 @@
 #define UF_ENV_STATE 4  // doubles that a built-in environment's state has at most
 #define UF_PI 3.14159265358979323846
 
-enum { UF_RULE_MAX_OBS = 6, UF_RULE_MAX_ACTIONS = 3 };
+enum { UF_RULE_MAX_OBS = 6, UF_RULE_MAX_ACTIONS = 4 };
 
-// Reset of classic control: uniform within these, component by component.
+// Reset of classic control: uniform within these, component by component. A square of cells: its corners.
 typedef struct UfResetBounds {
     double low[UF_ENV_STATE], high[UF_ENV_STATE];
 } UfResetBounds;
@@ -48,6 +48,7 @@ typedef enum UfRuleKind {
     UF_RULE_MOUNTAIN_CAR_CONTINUOUS,
     UF_RULE_ACROBOT,
     UF_RULE_MAZE,
+    UF_RULE_GRID_WORLD,
 } UfRuleKind;
 
 // A built-in environment as a device needs it, without pointers: of a UfEnvSpec, by uf_env_rule.
@@ -313,6 +314,33 @@ static inline UF_HD void uf_maze_step(double* s, const UfMazeGrid* maze, double 
     *terminated = false;
 }
 
+// ---- a square of cells ----
+//
+// One walks to the goal in the last column and row: left, right, up, down; into a wall one stays. Every other cell is as
+// likely a start. Seen are column and row, each from -1 to 1.
+
+enum { UF_GRID_WORLD_ACTIONS = 4 };
+
+static inline UF_HD void uf_grid_world_reset(double* s, const UfResetBounds* cells, UfRandom* random) {
+    const int columns = (int)cells->high[0] + 1, goal = columns * ((int)cells->high[1] + 1) - 1;
+    const int cell = (int)uf_random_uniform(random, 0, goal);
+    s[0] = cell % columns;
+    s[1] = cell / columns;
+}
+
+static inline UF_HD void uf_grid_world_step(double* s, const UfResetBounds* cells, const float* action,
+                                            double* reward, bool* terminated) {
+    const int way = uf_discrete_action(action, UF_GRID_WORLD_ACTIONS);
+    s[0] = uf_clip_state(s[0] + (way == 1) - (way == 0), cells->low[0], cells->high[0]);
+    s[1] = uf_clip_state(s[1] + (way == 2) - (way == 3), cells->low[1], cells->high[1]);
+    *terminated = s[0] >= cells->high[0] && s[1] >= cells->high[1];
+    *reward = *terminated;
+}
+
+static inline UF_HD void uf_grid_world_observe(const double* s, const UfResetBounds* cells, float* obs) {
+    for (int i = 0; i < 2; i++) obs[i] = (float)(2 * s[i] / cells->high[i] - 1);
+}
+
 // ---- any of them ----
 
 // Starts an episode: the state depends on (seed, episode) alone.
@@ -321,6 +349,7 @@ static inline UF_HD void uf_rule_reset(const UfEnvRule* rule, double* s, uint64_
     switch (rule->kind) {
         case UF_RULE_ACROBOT: uf_acrobot_reset(s, &rule->bounds, &random); break;
         case UF_RULE_MAZE: uf_maze_reset(s, &rule->maze, &random); break;
+        case UF_RULE_GRID_WORLD: uf_grid_world_reset(s, &rule->bounds, &random); break;
         default: uf_reset_uniform(s, rule->state_dim, &rule->bounds, &random);
     }
 }
@@ -337,6 +366,7 @@ static inline UF_HD void uf_rule_step(const UfEnvRule* rule, double* s, int step
             uf_mountain_car_continuous_step(s, steps, action, reward, terminated);
             break;
         case UF_RULE_ACROBOT: uf_acrobot_step(s, dt, action, reward, terminated); break;
+        case UF_RULE_GRID_WORLD: uf_grid_world_step(s, &rule->bounds, action, reward, terminated); break;
         default: uf_maze_step(s, &rule->maze, dt, action, reward, terminated);
     }
 }
@@ -345,6 +375,7 @@ static inline UF_HD void uf_rule_observe(const UfEnvRule* rule, const double* s,
     switch (rule->kind) {
         case UF_RULE_PENDULUM: uf_pendulum_observe(s, obs); break;
         case UF_RULE_ACROBOT: uf_acrobot_observe(s, obs); break;
+        case UF_RULE_GRID_WORLD: uf_grid_world_observe(s, &rule->bounds, obs); break;
         default: uf_observe_state(s, rule->obs_dim, obs);
     }
 }

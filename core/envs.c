@@ -22,6 +22,8 @@ static const UfResetBounds cart_pole_reset = {{-0.05, -0.05, -0.05, -0.05}, {0.0
 static const UfResetBounds mountain_car_reset = {{-0.6, 0}, {-0.4, 0}};
 static const UfResetBounds acrobot_reset = {{-0.1, -0.1, -0.1, -0.1}, {0.1, 0.1, 0.1, 0.1}};
 
+static const UfResetBounds cells_5x5 = {{0, 0}, {4, 4}}, cells_8x8 = {{0, 0}, {7, 7}};
+
 #define OPEN_ROWS "#######\n#OOOOO#\n#OOGOO#\n#OOOOO#\n#######"
 #define UMAZE_ROWS "#####\n#GOO#\n###O#\n#OOO#\n#####"
 #define MEDIUM_ROWS "########\n#OO##OO#\n#OO#OOO#\n##OOO###\n#OO#OOO#\n#O#OO#O#\n#OOO#OG#\n########"
@@ -39,6 +41,15 @@ static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS,
         .action_low = -1, .action_high = 1, .max_steps = MAX_STEPS, .step_seconds = 0.01, .state_dim = 4, \
         .has_scores = true, .score_min = MIN, .score_max = MAX, .termination_rule = "never",              \
         .skill_power = 2, .ops = &uf_maze_ops, .details = &(MAZE), .endless = true                        \
+    }
+
+// The clock is for pictures.
+#define GRID_WORLD_ROW(SIZE, MIN, CELLS)                                                                    \
+    {                                                                                                       \
+        .name = "GridWorld-" #SIZE "x" #SIZE, .alias = "gridworld-" #SIZE "x" #SIZE, .obs_dim = 2,          \
+        .action_dim = UF_GRID_WORLD_ACTIONS, .discrete = true, .action_high = UF_GRID_WORLD_ACTIONS - 1,    \
+        .max_steps = 4 * (SIZE), .step_seconds = 0.2, .state_dim = 2, .has_scores = true, .score_min = MIN, \
+        .score_max = 1, .skill_power = 2, .ops = &uf_grid_world_ops, .details = &(CELLS)                    \
     }
 
 // D4RL's own datasets have the legacy masses, gymnasium's v4 the exact ones; the names say which. The bare
@@ -66,7 +77,7 @@ static const UfMaze large_maze = {LARGE_ROWS, false}, large_dense = {LARGE_ROWS,
 #define SCORE_FIELDS(MIN, MAX) .has_scores = true, .score_min = MIN, .score_max = MAX
 
 // Reference scores: mean returns of 10,000 episodes (resets of seed 12345) of uniformly random actions and of
-// the script at skill 1; standard errors are below 0.3 % of the range. A good policy may pass 100.
+// the script at skill 1; standard errors are below 0.3 % of the range; GridWorld's are exact. A good policy may pass 100.
 const UfEnvSpec uf_env_specs[] = {
     {.name = "Pendulum-v1",
      .alias = "pendulum",
@@ -157,6 +168,8 @@ const UfEnvSpec uf_env_specs[] = {
     MAZE_ROW("medium-dense", 600, 49.39, 476.89, medium_dense),
     MAZE_ROW("large", 800, 11.44, 614.45, large_maze),
     MAZE_ROW("large-dense", 800, 39.77, 627.37, large_dense),
+    GRID_WORLD_ROW(5, 0.2242, cells_5x5),
+    GRID_WORLD_ROW(8, 0.1234, cells_8x8),
     // state: see mujoco.c `get_state`; scores: D4RL's. Ant has 84 zeros more in D4RL, where MuJoCo left the
     // contact forces empty.
     MUJOCO_ROWS("Hopper", "hopper", HOPPER, 11, 3, 1, 19, .step_seconds = 0.008, SCORES(HOPPER)),

@@ -117,7 +117,7 @@ UfMazeGrid uf_maze_grid(const UfMaze* layout);
 
 // classic.c
 extern const UfEnvOps uf_pendulum_ops, uf_mountain_car_continuous_ops, uf_cart_pole_ops, uf_mountain_car_ops;
-extern const UfEnvOps uf_acrobot_ops;
+extern const UfEnvOps uf_acrobot_ops, uf_grid_world_ops;
 // maze.c
 extern const UfEnvOps uf_maze_ops;
 // mujoco.c

@@ -457,9 +457,10 @@ static UfStatus read_array(const UfEs* es, const UfH5* h5, const char* group, co
     UF_TRY(uf_h5_read(h5, name, a->type, a->data, shape.count));
     for (int64_t d = 0; d < shape.count; d++) {
         const double value = a->type == UF_H5_FLOAT ? (double)((float*)a->data)[d] : ((double*)a->data)[d];
-        if (!isfinite(value))
-            return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has %g at %lld; expected finite numbers",
-                           h5->path, name, value, (long long)d);
+        const bool sigma = a->data == es->sigma;
+        if (!isfinite(value) || (sigma && value < 0))
+            return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has %g at %lld; expected finite numbers%s",
+                           h5->path, name, value, (long long)d, sigma ? ", none below 0" : "");
     }
     return UF_OK;
 }

@@ -1,40 +1,15 @@
-// hades_run.h: a distillation in a run folder, and what is tried with its dataset.
+// hades_run.h: behaviour distillation as a kind of search that runs in a folder (search_run.h, search_sweep.h), and what
+// is tried with its dataset.
 //
-// The folder: hades.json, log.jsonl and log.csv (a line each log_interval generations), checkpoint.h5 (each
-// checkpoint_interval and at every ending), and at the end distilled.hdf5 with its picture dataset.png, ratings.h5 (every
-// return of policies cloned from it), fitness.png, .svg, and report.txt, the last of all. Where weights evolve there is no dataset.
+// The folder has, beside what every search has: hades.json, distilled.hdf5 with its picture dataset.png, and ratings.h5
+// (every return of policies cloned from it). Where weights evolve there is no dataset.
 #ifndef UF_HADES_RUN_H
 #define UF_HADES_RUN_H
 
 #include "hades_search.h"
-#include "run.h"
+#include "search_run.h"
 
-typedef struct HdRunOptions {
-    const HdConfig* config;    // of a resumed run: what hd_run_config gave, with RUN fields changed at will
-    const char *out, *resume;  // as in UfRunOptions
-    const UfRanks* ranks;      // processes that share each generation; rank 0 writes.   Nullable
-    const volatile sig_atomic_t* stop;  // end after the networks under way.   Nullable
-    UfRunProgressFn* on_progress;       // update counts generations.   Nullable
-    void* user;
-} HdRunOptions;
-
-typedef struct HdResult {
-    char folder[UF_FOLDER_BYTES];
-    int64_t generation;
-    HdGeneration first, last;  // of those that this call did.   generation 0: none
-    HdRating rating;           // free with hd_rating_free
-    char*
-        report;  // what came out, as lines of text; free with uf_free.   NULL: not at the end, or not rank 0
-} HdResult;
-
-// The configuration of the run in a folder. UF_ERR_IO: there is no distillation.
-UfStatus hd_run_config(HdConfig** out, const char* folder);
-
-// Searches to the end of the configuration. A run that was killed and resumed ends in the bits of one that never stopped,
-// whatever the threads and processes.
-// Errors: UF_ERR_STOPPED (a checkpoint was written; result->folder and generation are set), UF_ERR_NONFINITE, and
-// everything that configuration, environment and files can refuse.
-UfStatus hd_run(const HdRunOptions* options, HdResult* result);
+extern const UfSearchKind hd_kind;
 
 // ---- datasets ----
 
@@ -48,5 +23,10 @@ typedef struct HdTryOptions {
     bool controls;
 } HdTryOptions;
 UfStatus hd_try(const UfDistilled* data, const HdTryOptions* options, UfText* report);
+
+// Policies cloned from data by configuration `config` as it is, then with each value of each axis in turn, the others as
+// they are: a line of text each.
+UfStatus hd_vary(const UfDistilled* data, const HdConfig* config, const UfAxes* axes,
+                 const HdRateOptions* rate, UfText* report);
 
 #endif

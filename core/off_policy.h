@@ -25,11 +25,11 @@ typedef struct UfOffPolicyConfig {
     // the same of all members
     UfOffPolicyAlgorithm algorithm;
     int num_layers, layer_width, activation;  // UF_RELU, UF_TANH; of every network
-    int64_t num_steps;  // environment steps, all environments together; whole iterations
+    int64_t num_steps;  // environment steps, all environments together: a multiple of num_envs
     int64_t num_envs, batch_size, buffer_size;
-    int64_t
-        warm_up;  // SAC updates once the replay has been given more rows; the others act at random while their count of
-                  // steps, before an iteration, is at most this, and update from then on
+    // SAC updates once the replay has been given more rows; the others act at random while their count of steps, before an
+    // iteration, is at most this, and update from then on. TD3's noise is added to random actions too.
+    int64_t warm_up;
     int64_t updates;              // optimiser steps of an iteration
     int64_t target_interval;      // DQN: steps between copies to the target
     int64_t policy_delay;         // TD3: an actor's step where (steps so far + 1) is a multiple of it
@@ -48,14 +48,17 @@ typedef struct UfOffPolicyConfig {
 
 typedef struct UfOffPolicy UfOffPolicy;
 
-// Fresh agents.   Errors: UF_ERR_CONFIG (a size, an algorithm of other actions; the field is named), UF_ERR_MEMORY.
+// Fresh agents, on the CPU; observations are floats. Beside a replay and networks for each member they have what one update
+// needs for each thread that has work.   Errors: UF_ERR_CONFIG (a size, an algorithm of other actions; the field is named), UF_ERR_MEMORY.
 UfStatus uf_off_policy_create(UfOffPolicy** out, const UfOffPolicyConfig* configs, int population,
                               const UfTrainSpace* space, int num_threads);
 void uf_off_policy_free(UfOffPolicy* agents);
 
 // All iterations from where the agents are, at most num_iterations of them (0: to the end of num_steps). The first one
 // resets the environments. Members whose numbers are no more finite go on, and are told of by uf_off_policy_finite.
-// Errors: those of the environments.
+// An action that is no number is played as the middle of its range.
+// Errors: those of the environments, after which the agents are good for nothing but uf_off_policy_free; UF_ERR_MEMORY,
+// before anything is done.
 UfStatus uf_off_policy_train(UfOffPolicy* agents, UfTrainEnvs* envs, int64_t num_iterations);
 int64_t uf_off_policy_iteration(const UfOffPolicy* agents);  // done so far
 // Optimiser steps of critics and actors so far, of each member.

@@ -1,4 +1,6 @@
 // page.c: what pictures made with cairo share.
+//
+// Ticks after Heckbert, "Nice numbers for graph labels", Graphics Gems (1990).
 #ifndef UF_NO_CAIRO
 
 #include "page.h"
@@ -6,11 +8,14 @@
 #include <cairo-pdf.h>
 #include <cairo-svg.h>
 #include <math.h>
+#include <stdio.h>  // snprintf
 #include <string.h>
 #include <strings.h>  // strcasecmp
 #include <unistd.h>   // unlink
 
 #define FONT "DejaVu Sans"
+
+// ---- text ----
 
 void uf_page_font(cairo_t* c, double size, bool bold) {
     cairo_select_font_face(c, FONT, CAIRO_FONT_SLANT_NORMAL,
@@ -18,12 +23,98 @@ void uf_page_font(cairo_t* c, double size, bool bold) {
     cairo_set_font_size(c, size);
 }
 
-void uf_page_text(cairo_t* c, const char* text, double x, double y, double align) {
+double uf_page_text_width(cairo_t* c, const char* text) {
     cairo_text_extents_t size;
     cairo_text_extents(c, text, &size);
-    cairo_move_to(c, floor(x - align * size.x_advance), y);
+    return size.x_advance;
+}
+
+void uf_page_text(cairo_t* c, const char* text, double x, double y, double align) {
+    cairo_move_to(c, floor(x - align * uf_page_text_width(c, text)), y);
     cairo_show_text(c, text);
 }
+
+void uf_page_text_within(cairo_t* c, const char* text, double x, double y, double align, double size,
+                         double most) {
+    uf_page_font(c, size, false);
+    const double width = uf_page_text_width(c, text);
+    if (width > most) uf_page_font(c, size * most / width, false);
+    uf_page_text(c, text, x, y, align);
+}
+
+// ---- axes ----
+
+void uf_page_diverging(double rgb[3], double x) {
+    static const double ends[2][3] = {{0, 114 / 255.0, 178 / 255.0}, {213 / 255.0, 94 / 255.0, 0}};
+    const double size = fmin(fabs(x), 1);
+    for (int i = 0; i < 3; i++) rgb[i] = 1 + size * (ends[x > 0][i] - 1);
+}
+
+// The step 1, 2 or 5 times a power of ten that cuts the range into about `count` parts.
+static double nice_step(double range, int count) {
+    double rough = range / count, power = pow(10, floor(log10(rough))), part = rough / power;
+    return power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
+}
+
+static void add_tick(UfPageAxis* axis, double value) {
+    double slack = 1e-9 * (axis->high - axis->low);
+    if (axis->num_ticks == UF_PAGE_MAX_TICKS || value < axis->low - slack || value > axis->high + slack)
+        return;
+    axis->ticks[axis->num_ticks++] = value;
+}
+
+void uf_page_axis_fit(UfPageAxis* axis, double low, double high, int count, bool snap) {
+    if (!(low <= high)) low = 0, high = 1;  // no data
+    if (!axis->log && low > 0 && low < 0.25 * high) low = 0;
+    if (high - low < 1e-12 * fmax(1, fmax(fabs(low), fabs(high)))) {
+        double margin = fmax(0.5, 0.05 * fabs(low));
+        low -= margin, high += margin;
+    }
+    double step = nice_step(high - low, count);
+    if (axis->log) step = fmax(1, round(step));
+    axis->low = snap ? floor(low / step + 1e-9) * step : low;
+    axis->high = snap ? ceil(high / step - 1e-9) * step : high;
+    axis->decimals = (int)fmin(12, fmax(0, -floor(log10(step) + 1e-9)));
+    axis->num_ticks = 0;
+    for (double i = floor(axis->low / step);
+         i * step < axis->high + step / 2 && axis->num_ticks < UF_PAGE_MAX_TICKS; i++) {
+        add_tick(axis, i * step);
+        if (!axis->log || axis->high - axis->low > 2.5) continue;
+        add_tick(axis, i + 0.30102999566398120);  // 2 and 5 of a short log axis
+        add_tick(axis, i + 0.69897000433601880);
+    }
+}
+
+double uf_page_axis_value(const UfPageAxis* axis, double value) { return axis->log ? log10(value) : value; }
+
+double uf_page_axis_pixel(const UfPageAxis* axis, double value) {
+    double v = uf_page_axis_value(axis, value);
+    return axis->from + (v - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
+}
+
+void uf_page_axis_label(const UfPageAxis* axis, int tick, char* text, size_t bytes) {
+    double v = axis->log ? pow(10, axis->ticks[tick]) : axis->ticks[tick], size = fabs(v);
+    double largest = fmax(fabs(axis->low), fabs(axis->high));
+    if (axis->log) largest = size;
+    if (size == 0)
+        snprintf(text, bytes, "0");
+    else if (largest >= 1e6 && largest < 1e9)
+        snprintf(text, bytes, "%.6gM", v / 1e6);
+    else if (largest >= 1e4 && largest < 1e6)
+        snprintf(text, bytes, "%.6gk", v / 1e3);
+    else if (largest >= 1e9 || largest < 1e-4)
+        snprintf(text, bytes, "%.4g", v);
+    else if (axis->log)
+        snprintf(text, bytes, "%g", v);
+    else
+        snprintf(text, bytes, "%.*f", axis->decimals, v);
+}
+
+double uf_page_axis_tick(const UfPageAxis* axis, int tick) {
+    return axis->from + (axis->ticks[tick] - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
+}
+
+// ---- files ----
 
 UfStatus uf_page_failed(const char* path, cairo_status_t status) {
     return UF_FAIL(status == CAIRO_STATUS_NO_MEMORY ? UF_ERR_MEMORY : UF_ERR_IO,

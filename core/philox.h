@@ -63,6 +63,16 @@ enum {
     // Synthetic environments.
     UF_STREAM_SYNTH_INIT,    // parameters: update = tensor number
     UF_STREAM_SYNTH_LATENT,  // update = step, index counts blocks of environments (synthenv.c)
+    UF_STREAM_SYNTH_HYPER,   // index = list of synthenv.def: which of its values an agent has
+    UF_STREAM_SYNTH_AGENT,   // seeds of agents: update = agent, index = purpose
+    UF_STREAM_SYNTH_SEARCH,  // seeds of a search for one: update = generation, index = purpose << 32 | number
+    // Off-policy agents; update = iteration, or optimiser step over all iterations
+    UF_STREAM_TD_INIT,     // parameters: update = network << 8 | layer
+    UF_STREAM_TD_ACTION,   // update = iteration: what actions are drawn with
+    UF_STREAM_TD_WARM_UP,  // update = iteration: actions at random
+    UF_STREAM_TD_INDEX,    // update = optimiser step: rows of a batch
+    UF_STREAM_TD_ACTOR,    // likewise: action noise of the actor's loss
+    UF_STREAM_TD_NEXT,     // likewise: action noise of the target
     UF_STREAM_SYNTH_MAKE,    // making a bandit of data: update = purpose << 40 | step (synth_make.c)
     UF_STREAM_INIT_ACTION,   // initialisation from a bandit: random actions, update = step
     UF_STREAM_INIT_NOISE,    // noise of the policy's, likewise

@@ -1,8 +1,7 @@
 // plot.c: charts. draw() knows cairo and no file format; page.c picks the surface by the ending.
 //
 // Rooms: axes, colours and marks, text, frame, lines, comparisons, layout, files.
-// Sources: palette of Okabe and Ito, "Color Universal Design" (2008), without its yellow, which is faint on white;
-// ticks after Heckbert, "Nice numbers for graph labels", Graphics Gems (1990).
+// Source: palette of Okabe and Ito, "Color Universal Design" (2008), without its yellow, which is faint on white.
 #include "plot.h"
 
 #include <string.h>
@@ -50,81 +49,12 @@ UfStatus uf_picture_write(const UfPicture* picture, const char* path) {
 #define TICK_ROOM 75  // pixels of a number at the horizontal axis
 #define MARK_ROOM 60  // pixels between marks on a line of many points
 #define FONT "DejaVu Sans"
-#define MAX_TICKS 64
 #define TURN 6.28318530717958648
 
 // ---- axes ----
 
-typedef struct Axis {
-    double low, high;  // range shown; of a log axis: of log10
-    double from, to;   // pixels
-    bool log;
-    int num_ticks, decimals;
-    double ticks[MAX_TICKS];  // in the units of low and high
-} Axis;
-
-// The step 1, 2 or 5 times a power of ten that cuts the range into about `count` parts.
-static double nice_step(double range, int count) {
-    double rough = range / count, power = pow(10, floor(log10(rough))), part = rough / power;
-    return power * (part < 1.5 ? 1 : part < 3.5 ? 2 : part < 7.5 ? 5 : 10);
-}
-
-static void add_tick(Axis* axis, double value) {
-    double slack = 1e-9 * (axis->high - axis->low);
-    if (axis->num_ticks == MAX_TICKS || value < axis->low - slack || value > axis->high + slack) return;
-    axis->ticks[axis->num_ticks++] = value;
-}
-
-// Sets range and ticks for data in [low, high]; `snap` widens the range to whole ticks.
-static void axis_fit(Axis* axis, double low, double high, int count, bool snap) {
-    if (!(low <= high)) low = 0, high = 1;  // no data
-    if (!axis->log && low > 0 && low < 0.25 * high) low = 0;
-    if (high - low < 1e-12 * fmax(1, fmax(fabs(low), fabs(high)))) {
-        double margin = fmax(0.5, 0.05 * fabs(low));
-        low -= margin, high += margin;
-    }
-    double step = nice_step(high - low, count);
-    if (axis->log) step = fmax(1, round(step));
-    axis->low = snap ? floor(low / step + 1e-9) * step : low;
-    axis->high = snap ? ceil(high / step - 1e-9) * step : high;
-    axis->decimals = (int)fmin(12, fmax(0, -floor(log10(step) + 1e-9)));
-    axis->num_ticks = 0;
-    for (double i = floor(axis->low / step); i * step < axis->high + step / 2 && axis->num_ticks < MAX_TICKS;
-         i++) {
-        add_tick(axis, i * step);
-        if (!axis->log || axis->high - axis->low > 2.5) continue;
-        add_tick(axis, i + 0.30102999566398120);  // 2 and 5 of a short log axis
-        add_tick(axis, i + 0.69897000433601880);
-    }
-}
-
-static bool axis_takes(const Axis* axis, double value) {
+static bool axis_takes(const UfPageAxis* axis, double value) {
     return isfinite(value) && (!axis->log || value > 0);
-}
-
-static double axis_value(const Axis* axis, double value) { return axis->log ? log10(value) : value; }
-
-static double axis_pixel(const Axis* axis, double value) {
-    double v = axis_value(axis, value);
-    return axis->from + (v - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
-}
-
-static void axis_label(const Axis* axis, int tick, char* text, size_t bytes) {
-    double v = axis->log ? pow(10, axis->ticks[tick]) : axis->ticks[tick], size = fabs(v);
-    double largest = fmax(fabs(axis->low), fabs(axis->high));
-    if (axis->log) largest = size;
-    if (size == 0)
-        snprintf(text, bytes, "0");
-    else if (largest >= 1e6 && largest < 1e9)
-        snprintf(text, bytes, "%.6gM", v / 1e6);
-    else if (largest >= 1e4 && largest < 1e6)
-        snprintf(text, bytes, "%.6gk", v / 1e3);
-    else if (largest >= 1e9 || largest < 1e-4)
-        snprintf(text, bytes, "%.4g", v);
-    else if (axis->log)
-        snprintf(text, bytes, "%g", v);
-    else
-        snprintf(text, bytes, "%.*f", axis->decimals, v);
 }
 
 // ---- colours and marks ----
@@ -204,39 +134,35 @@ static void draw_text_within(cairo_t* c, const char* text, double x, double y, d
 
 // ---- frame ----
 
-static double tick_pixel(const Axis* axis, int tick) {
-    return axis->from + (axis->ticks[tick] - axis->low) / (axis->high - axis->low) * (axis->to - axis->from);
-}
-
-static void draw_y_ticks(cairo_t* c, const Axis* ax, const Axis* ay) {
+static void draw_y_ticks(cairo_t* c, const UfPageAxis* ax, const UfPageAxis* ay) {
     char text[64];
     for (int i = 0; i < ay->num_ticks; i++) {
-        const double y = tick_pixel(ay, i);
+        const double y = uf_page_axis_tick(ay, i);
         set_grey(c, 0.88);
         cairo_move_to(c, ax->from, floor(y) + 0.5);
         cairo_line_to(c, ax->to, floor(y) + 0.5);
         cairo_stroke(c);
         set_grey(c, 0.2);
-        axis_label(ay, i, text, sizeof(text));
+        uf_page_axis_label(ay, i, text, sizeof(text));
         draw_text(c, text, ax->from - 10, y, 1, 0.5);
     }
 }
 
-static void draw_x_ticks(cairo_t* c, const Axis* ax, const Axis* ay) {
+static void draw_x_ticks(cairo_t* c, const UfPageAxis* ax, const UfPageAxis* ay) {
     char text[64];
     for (int i = 0; i < ax->num_ticks; i++) {
-        const double x = tick_pixel(ax, i);
+        const double x = uf_page_axis_tick(ax, i);
         set_grey(c, 0.93);
         cairo_move_to(c, floor(x) + 0.5, ay->from);
         cairo_line_to(c, floor(x) + 0.5, ay->to);
         cairo_stroke(c);
         set_grey(c, 0.2);
-        axis_label(ax, i, text, sizeof(text));
+        uf_page_axis_label(ax, i, text, sizeof(text));
         draw_text(c, text, x, ay->from + 8, 0.5, 0);
     }
 }
 
-static void draw_frame(cairo_t* c, const Axis* ax, const Axis* ay, bool y_ticks) {
+static void draw_frame(cairo_t* c, const UfPageAxis* ax, const UfPageAxis* ay, bool y_ticks) {
     cairo_set_font_size(c, 15);
     cairo_set_line_width(c, 1);
     if (y_ticks) draw_y_ticks(c, ax, ay);
@@ -248,8 +174,8 @@ static void draw_frame(cairo_t* c, const Axis* ax, const Axis* ay, bool y_ticks)
 }
 
 // Nullable: each of the three
-static void draw_names(cairo_t* c, const Axis* ax, const Axis* ay, const char* title, const char* x_label,
-                       const char* y_label) {
+static void draw_names(cairo_t* c, const UfPageAxis* ax, const UfPageAxis* ay, const char* title,
+                       const char* x_label, const char* y_label) {
     const double middle = (ax->from + ax->to) / 2, room = ax->to - ax->from + 60;
     set_grey(c, 0.2);
     if (x_label) draw_text_within(c, x_label, middle, ay->from + BOTTOM - 14, 0.5, 1, 16, room);
@@ -264,22 +190,22 @@ static void draw_names(cairo_t* c, const Axis* ax, const Axis* ay, const char* t
 
 // ---- lines ----
 
-static bool has_point(const UfSeries* s, int i, const Axis* ax, const Axis* ay) {
+static bool has_point(const UfSeries* s, int i, const UfPageAxis* ax, const UfPageAxis* ay) {
     return axis_takes(ax, s->x[i]) && axis_takes(ay, s->y[i]);
 }
-static bool has_band(const UfSeries* s, int i, const Axis* ax, const Axis* ay) {
+static bool has_band(const UfSeries* s, int i, const UfPageAxis* ax, const UfPageAxis* ay) {
     return axis_takes(ax, s->x[i]) && axis_takes(ay, s->low[i]) && axis_takes(ay, s->high[i]);
 }
 
 // The band is one polygon for each stretch of finite points: along the lower edge, back along the upper one.
-static void draw_band(cairo_t* c, const UfSeries* s, const Axis* ax, const Axis* ay) {
+static void draw_band(cairo_t* c, const UfSeries* s, const UfPageAxis* ax, const UfPageAxis* ay) {
     for (int start = 0; start < s->num_points;) {
         int end = start;
         for (; end < s->num_points && has_band(s, end, ax, ay); end++) {
-            cairo_line_to(c, axis_pixel(ax, s->x[end]), axis_pixel(ay, s->low[end]));
+            cairo_line_to(c, uf_page_axis_pixel(ax, s->x[end]), uf_page_axis_pixel(ay, s->low[end]));
         }
         for (int i = end - 1; i >= start; i--)
-            cairo_line_to(c, axis_pixel(ax, s->x[i]), axis_pixel(ay, s->high[i]));
+            cairo_line_to(c, uf_page_axis_pixel(ax, s->x[i]), uf_page_axis_pixel(ay, s->high[i]));
         cairo_close_path(c);
         cairo_fill(c);
         start = end + 1;
@@ -288,45 +214,45 @@ static void draw_band(cairo_t* c, const UfSeries* s, const Axis* ax, const Axis*
 
 // Points that are not finite are left out and the line goes on to the next one. Few points get a mark each, of many
 // only some, so that the line can be told from others.
-static void draw_line(cairo_t* c, const UfSeries* s, int series, const Axis* ax, const Axis* ay) {
+static void draw_line(cairo_t* c, const UfSeries* s, int series, const UfPageAxis* ax, const UfPageAxis* ay) {
     int count = 0;
     for (int i = 0; i < s->num_points; i++) {
         if (!has_point(s, i, ax, ay)) continue;
-        cairo_line_to(c, axis_pixel(ax, s->x[i]), axis_pixel(ay, s->y[i]));
+        cairo_line_to(c, uf_page_axis_pixel(ax, s->x[i]), uf_page_axis_pixel(ay, s->y[i]));
         count++;
     }
     cairo_stroke(c);
     double last = -INFINITY;
     for (int i = 0; i < s->num_points; i++) {
         if (!has_point(s, i, ax, ay)) continue;
-        const double x = axis_pixel(ax, s->x[i]);
+        const double x = uf_page_axis_pixel(ax, s->x[i]);
         if (count > 40 && x < last + MARK_ROOM) continue;
-        draw_mark(c, series, x, axis_pixel(ay, s->y[i]), 3.5);
+        draw_mark(c, series, x, uf_page_axis_pixel(ay, s->y[i]), 3.5);
         last = x;
     }
 }
 
-static void fit_axes(const UfPlot* plot, Axis* ax, Axis* ay) {
+static void fit_axes(const UfPlot* plot, UfPageAxis* ax, UfPageAxis* ay) {
     double low[2] = {INFINITY, INFINITY}, high[2] = {-INFINITY, -INFINITY};
     for (int k = 0; k < plot->num_series; k++) {
         const UfSeries* s = &plot->series[k];
         for (int i = 0; i < s->num_points; i++) {
             if (!has_point(s, i, ax, ay)) continue;
-            double x = axis_value(ax, s->x[i]);
+            double x = uf_page_axis_value(ax, s->x[i]);
             bool band = s->low && s->high && has_band(s, i, ax, ay);
             low[0] = fmin(low[0], x), high[0] = fmax(high[0], x);
-            low[1] = fmin(low[1], axis_value(ay, band ? fmin(s->y[i], s->low[i]) : s->y[i]));
-            high[1] = fmax(high[1], axis_value(ay, band ? fmax(s->y[i], s->high[i]) : s->y[i]));
+            low[1] = fmin(low[1], uf_page_axis_value(ay, band ? fmin(s->y[i], s->low[i]) : s->y[i]));
+            high[1] = fmax(high[1], uf_page_axis_value(ay, band ? fmax(s->y[i], s->high[i]) : s->y[i]));
         }
     }
-    axis_fit(ax, low[0], high[0], (int)fmax(2, (ax->to - ax->from) / TICK_ROOM), false);
-    axis_fit(ay, low[1], high[1], 6, true);
+    uf_page_axis_fit(ax, low[0], high[0], (int)fmax(2, (ax->to - ax->from) / TICK_ROOM), false);
+    uf_page_axis_fit(ay, low[1], high[1], 6, true);
 }
 
 // One chart, with its corner at the origin.
 static void draw_plot(cairo_t* c, const UfPlot* plot, double width, double height) {
-    Axis ax = {.log = plot->log_x, .from = 92, .to = width - 32};
-    Axis ay = {.log = plot->log_y, .from = height - BOTTOM, .to = TOP};
+    UfPageAxis ax = {.log = plot->log_x, .from = 92, .to = width - 32};
+    UfPageAxis ay = {.log = plot->log_y, .from = height - BOTTOM, .to = TOP};
     fit_axes(plot, &ax, &ay);
     draw_frame(c, &ax, &ay, true);
     draw_names(c, &ax, &ay, plot->title, plot->x_label, plot->y_label);
@@ -354,18 +280,18 @@ static void draw_plot(cairo_t* c, const UfPlot* plot, double width, double heigh
 static const char* row_label(const UfRow* row) { return row->label ? row->label : ""; }
 
 // The single values are spread over the height of their row, in order, so that equal ones stay apart.
-static void draw_row(cairo_t* c, const UfRow* row, int index, const Axis* ax, double y) {
+static void draw_row(cairo_t* c, const UfRow* row, int index, const UfPageAxis* ax, double y) {
     set_colour(c, index, 0.45);
     for (int i = 0; i < row->num_points; i++) {
         if (!axis_takes(ax, row->points[i])) continue;
         const double share = row->num_points > 1 ? (double)i / (row->num_points - 1) - 0.5 : 0;
-        cairo_arc(c, axis_pixel(ax, row->points[i]), y + 0.6 * ROW_HEIGHT * share, 3, 0, TURN);
+        cairo_arc(c, uf_page_axis_pixel(ax, row->points[i]), y + 0.6 * ROW_HEIGHT * share, 3, 0, TURN);
         cairo_fill(c);
     }
     if (!row->num_points || !axis_takes(ax, row->value)) return;
     set_colour(c, index, 1);
     if (axis_takes(ax, row->low) && axis_takes(ax, row->high)) {
-        const double ends[] = {axis_pixel(ax, row->low), axis_pixel(ax, row->high)};
+        const double ends[] = {uf_page_axis_pixel(ax, row->low), uf_page_axis_pixel(ax, row->high)};
         cairo_set_line_width(c, 2.5);
         cairo_move_to(c, ends[0], y);
         cairo_line_to(c, ends[1], y);
@@ -375,14 +301,14 @@ static void draw_row(cairo_t* c, const UfRow* row, int index, const Axis* ax, do
         }
         cairo_stroke(c);
     }
-    mark_path(c, index, axis_pixel(ax, row->value), y, 5.5);
+    mark_path(c, index, uf_page_axis_pixel(ax, row->value), y, 5.5);
     cairo_fill_preserve(c);
     cairo_set_source_rgb(c, 1, 1, 1);
     cairo_set_line_width(c, 1);
     cairo_stroke(c);
 }
 
-static void fit_row_axis(const UfComparison* comparison, Axis* ax) {
+static void fit_row_axis(const UfComparison* comparison, UfPageAxis* ax) {
     double low = INFINITY, high = -INFINITY;
     for (int k = 0; k < comparison->num_rows; k++) {
         const UfRow* row = &comparison->rows[k];
@@ -392,12 +318,12 @@ static void fit_row_axis(const UfComparison* comparison, Axis* ax) {
             if (axis_takes(ax, x)) low = fmin(low, x), high = fmax(high, x);
         }
     }
-    axis_fit(ax, low, high, (int)fmax(2, (ax->to - ax->from) / TICK_ROOM), true);
+    uf_page_axis_fit(ax, low, high, (int)fmax(2, (ax->to - ax->from) / TICK_ROOM), true);
 }
 
 static void draw_comparison(cairo_t* c, const UfComparison* comparison, double labels, double width,
                             double height) {
-    Axis ax = {.from = labels, .to = width - 40}, ay = {.from = height - BOTTOM, .to = TOP};
+    UfPageAxis ax = {.from = labels, .to = width - 40}, ay = {.from = height - BOTTOM, .to = TOP};
     fit_row_axis(comparison, &ax);
     draw_frame(c, &ax, &ay, false);
     draw_names(c, &ax, &ay, comparison->title, comparison->x_label, NULL);

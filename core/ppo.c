@@ -43,7 +43,7 @@ struct UfPpo {
     UfSteps steps;
     UfEpisodes episodes;
     UfPpoHyper* hyper;                   // (P)
-    real* lr;                            // (P)
+    real *lr, *max_grad_norm;            // (P)
     real* noise;                         // (P, T, N, action_items)
     int64_t* order;                      // (P, T N)
     real *x_step, *out_step, *last_out;  // (P, N, O) (P, N, H) (P, N, 1): of a step of the rollout
@@ -276,6 +276,7 @@ static UfStatus reserve_all(UfPpo* a) {
     UF_TRY(reserve_apart(a));
     UF_TRY(UF_RESERVE(r, a->hyper, P, what));
     UF_TRY(UF_RESERVE(r, a->lr, P, what));
+    UF_TRY(UF_RESERVE(r, a->max_grad_norm, P, what));
     UF_TRY(UF_RESERVE(r, a->noise, step * (size_t)a->T * (size_t)a->action_items, what));
     UF_TRY(UF_RESERVE(r, a->order, step * (size_t)a->T, what));
     UF_TRY(UF_RESERVE(r, a->x_step, step * (size_t)a->O, what));
@@ -323,13 +324,23 @@ static UfStatus init_values(UfPpo* a, const UfTensor* t, int p, int index, real*
     return UF_OK;
 }
 
+// The first member before p with its seed, whose initial values are p's too: candidates of a search (synth_search.c) have
+// one for all, and orthogonal matrices take their time.   -1: there is none
+static int same_seed(const UfPpo* a, int p) {
+    for (int q = 0; q < p; q++)
+        if (a->seeds[q] == a->seeds[p]) return q;
+    return -1;
+}
+
 static UfStatus init_tensor(UfPpo* a, int index) {
     const UfTensor* t = &a->tensors[index];
     UfStatus status = UF_OK;
     for (int p = 0; p < a->P && status == UF_OK; p++) {
         real* values;
+        const int q = same_seed(a, p);
         UF_TRY(UF_ALLOC(&values, tensor_count(t), "initial values of one tensor"));
-        status = init_values(a, t, p, index, values);
+        status = q < 0 ? init_values(a, t, p, index, values)
+                       : uf_ppo_get_tensor(a, t, UF_TENSOR_VALUE, q, values);
         if (status == UF_OK) status = uf_ppo_set_tensor(a, t, UF_TENSOR_VALUE, p, values);
         uf_free(values);
     }
@@ -360,16 +371,18 @@ static UfPpoHyper hyper_of(const UfPpoConfig* c) {
 static UfStatus set_hyper(UfPpo* a) {
     const size_t P = (size_t)a->P;
     UfPpoHyper* hyper;
-    real* lr = NULL;
+    real* lr = NULL;  // and behind it the largest norms
     UF_TRY(UF_ALLOC(&hyper, P, "hyperparameters of members"));
-    const UfStatus status = UF_ALLOC(&lr, P, "hyperparameters of members");
+    const UfStatus status = UF_ALLOC(&lr, 2 * P, "hyperparameters of members");
     for (int p = 0; p < a->P && status == UF_OK; p++) {
         hyper[p] = hyper_of(&a->configs[p]);
         lr[p] = hyper[p].lr;
+        lr[P + (size_t)p] = hyper[p].max_grad_norm;
     }
     if (status == UF_OK) {
         a->backend->upload(a->backend, a->hyper, hyper, P * sizeof *hyper);
         a->backend->upload(a->backend, a->lr, lr, P * sizeof *lr);
+        a->backend->upload(a->backend, a->max_grad_norm, lr + P, P * sizeof *lr);
     }
     uf_free(hyper);
     uf_free(lr);
@@ -635,7 +648,8 @@ void uf_ppo_learn(UfPpo* a, UfPick pick) {
     be->mlp_backward(be, &actor, g[ACTOR].grads, NULL, 0, 0, &a->tape[ACTOR], input, a->dout, a->B);
     if (!shared)
         be->mlp_backward(be, &critic, g[CRITIC].grads, NULL, 0, 0, &a->tape[CRITIC], input, a->dvalue, a->B);
-    be->clip_gradients(be, g, a->num_groups, a->hyper, a->metrics);
+    be->clip_gradients(be, g, a->num_groups, a->max_grad_norm, a->metrics + UF_PPO_METRIC_grad_norm,
+                       UF_NUM_PPO_METRICS);
     for (int k = 0; k < a->num_groups; k++) {
         UfGroup clipped = g[k];
         clipped.num_blocks = 1;  // they were added up
@@ -1103,7 +1117,8 @@ static UfStatus read_all(UfPpo** out, const UfH5* h5, const UfPpoConfig* device,
     UF_TRY(read_integer(h5, "action_dim", 1, 100000, &A));
     UF_TRY(read_integer(h5, "bytes", 0, 1, &bytes));
     UF_TRY(read_integer(h5, "discrete", 0, 1, &discrete));
-    const UfTrainSpace space = {(int)O, (int)A, bytes == 1, discrete == 1};
+    const UfTrainSpace space = {
+        .obs_dim = (int)O, .action_dim = (int)A, .bytes = bytes == 1, .discrete = discrete == 1};
     UfPpoConfig** configs;
     UF_TRY(UF_ALLOC(&configs, P, "configurations"));
     UfStatus status = UF_OK;

@@ -22,8 +22,8 @@ typedef struct UfPpoEnvsOptions {
 
 // Environment n of a member depends on the member's seed, the purpose and n alone.
 // *spec: of envs.h, NULL for a gridworld and a synthetic one.   Errors: UF_ERR_CONFIG, UF_ERR_ARGUMENT (no such
-// environment; an observation or max_steps for one that is no gridworld), UF_ERR_MEMORY, UF_ERR_UNSUPPORTED, those of se_read.
+// environment; an observation or max_steps for one that is no gridworld), UF_ERR_MEMORY, UF_ERR_UNSUPPORTED, those of
+// se_read. Free with uf_train_envs_free.
 UfStatus uf_ppo_envs_create(UfTrainEnvs** out, const UfEnvSpec** spec, const UfPpoEnvsOptions* options);
-void uf_ppo_envs_free(UfTrainEnvs* envs);
 
 #endif

@@ -132,7 +132,7 @@ UfStatus uf_ppo_evaluate_policy(UfEvaluation* out, const UfPpoPolicy* policy, co
     out->seconds = uf_now() - start;
     void* all[] = {e.rows, e.obs, e.some_obs, e.action, e.some_action, e.noise, e.reward, e.done, e.scratch};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
-    uf_ppo_envs_free(envs);
+    uf_train_envs_free(envs);
     if (status != UF_OK) uf_evaluation_free(out);
     return status;
 }
@@ -503,7 +503,7 @@ UfStatus uf_ppo_run(const UfPpoRunOptions* options, UfPpoResult* result) {
                .config = *options->config};
     *result = (UfPpoResult){.iteration = 0};
     const UfStatus status = run_all(&run);
-    uf_ppo_envs_free(run.envs);  // they may be on the agents' device
+    uf_train_envs_free(run.envs);  // they may be on the agents' device
     uf_ppo_free(run.ppo);
     uf_pool_free(run.pool);
     uf_run_folder_close(&run.folder);
@@ -630,7 +630,7 @@ static UfStatus draw_episode(const UfPpoRenderOptions* o, UfPpo* ppo, const UfPp
     if (status == UF_OK) status = nx_render(&render, out);
     uf_free(player.e.obs);
     uf_free(player.e.scratch);
-    uf_ppo_envs_free(player.envs);
+    uf_train_envs_free(player.envs);
     return status;
 }
 

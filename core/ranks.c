@@ -1,6 +1,7 @@
 // ranks.c: what ranks do with each other beside their work.
 #include "ranks.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,4 +26,15 @@ UfStatus uf_ranks_agree(const UfRanks* ranks, const char* text, const char* what
     return UF_FAIL(UF_ERR_CONFIG,
                    "%s differs on %.0f of the %d processes from that of the first; start all with the same",
                    what, others, ranks->size);
+}
+
+UfStatus uf_ranks_all_well(const UfRanks* ranks, UfStatus mine) {
+    char sentence[512];
+    double failed = mine != UF_OK;
+    if (!ranks) return mine;
+    snprintf(sentence, sizeof sentence, "%s", mine == UF_OK ? "" : uf_error());
+    UF_TRY(ranks->sum(ranks->context, &failed, 1));
+    if (mine != UF_OK) return UF_FAIL(mine, "%s", sentence);
+    return failed > 0 ? UF_FAIL(UF_ERR_DEVICE, "another process could not go on; its own message says why")
+                      : UF_OK;
 }

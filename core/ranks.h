@@ -23,6 +23,10 @@ static inline void uf_rank_share(const UfRanks* ranks, int64_t count, int64_t* f
 // Refuses ranks that were not given the same text (a configuration, say); `what` names it.   Nullable: ranks
 UfStatus uf_ranks_agree(const UfRanks* ranks, const char* text, const char* what);
 
+// Whether all went well with every process, so that none waits for one that failed: each says how it fared, and hears
+// its own sentence or that another failed.   Nullable: ranks
+UfStatus uf_ranks_all_well(const UfRanks* ranks, UfStatus mine);
+
 // ---- mpi.c ----
 
 // Joins the other processes where a launcher of MPI started this one with others (mpirun, srun), else *out is NULL and

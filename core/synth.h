@@ -12,6 +12,8 @@ const char* se_latent_name(const SeEnv* env);   // "normal", ...
 const char* se_meaning_name(const SeEnv* env);  // "sought", "q", "behaviour"
 // Whether an environment may stand for another.   Errors: UF_ERR_ARGUMENT (sizes, kind or bounds of actions)
 UfStatus se_check_fit(const SeOptions* options, const UfEnvSpec* spec);
+// The largest size of a weight, and the name of the tensor that it is in.
+float se_largest_weight(const SeEnv* env, char* tensor, size_t bytes);
 // One step of one copy without what begins anew: the observation after it, and whether the episode ends by itself. Of a
 // bandit it does, and shows the observation it began with.
 void se_transition(const SeEnv* env, const float* obs, const float* action, float* next_obs, float* reward,
@@ -28,6 +30,12 @@ UfStatus uf_synth_env_create(UfEnv** out, const SeEnv* env);
 // UF_ERR_UNSUPPORTED (not in this build), UF_ERR_MEMORY.
 UfStatus uf_synth_play(UfEvaluation* out, const UfEnvSpec** spec, const SeEnv* env, const char* name,
                        int64_t num_episodes, uint64_t seed, UfPool* pool);
+
+// What becomes of the best actions of first observations obs (rows, O), which are `best` (rows, numbers), where number j of
+// each is another one's among them: the share that changes, or the mean size of the change. changed (rows, O), other
+// (rows, numbers): room.
+double uf_synth_importance(const SeEnv* env, int rows, const float* obs, const float* best, int j,
+                           float* changed, float* other);
 
 // What a file is, and what its first observations, rewards and best actions look like.   Free *text with uf_free.
 UfStatus uf_synth_info(const char* path, char** text);

@@ -5,6 +5,8 @@
 #ifndef UF_SYNTH_AGENTS_H
 #define UF_SYNTH_AGENTS_H
 
+#include <signal.h>  // sig_atomic_t
+
 #include "config.h"
 #include "synth.h"
 #include "train_envs.h"
@@ -20,6 +22,9 @@ struct SeConfig {
 #include "../synthenv.def"
 };
 
+// Indices into the choices of the enums.
+enum { SE_MODE_BANDIT, SE_MODE_MDP };
+
 extern const UfTable se_table;
 // Rules between fields, lists, and of the environment.
 UfStatus se_config_check(const SeConfig* config);
@@ -34,9 +39,14 @@ typedef struct SeAlgorithms {
     int count;
     SeAlgorithm list[SE_NUM_ALGORITHMS];
 } SeAlgorithms;
-// From a list by names, "dqn,ppo", or "auto". all: which auto is: all that fit, else those that published searches have,
-// in their order.   Errors: UF_ERR_CONFIG (unknown, twice, of other actions; `key` is named).
-UfStatus se_parse_algorithms(SeAlgorithms* out, const char* key, const char* text, bool discrete, bool all);
+// From a list of names, "dqn,ppo"; "auto": all that fit the actions, in the order above.
+// Errors: UF_ERR_CONFIG (unknown, twice, of other actions; `key` is named).
+UfStatus se_parse_algorithms(SeAlgorithms* out, const char* key, const char* text, bool discrete);
+
+// The environment that agents are to be good in.
+UfStatus se_find_env(const UfEnvSpec** spec, const SeConfig* config);
+// Rules for agents of these algorithms, in it; those of the search are no matter.
+UfStatus se_check_agents(const SeConfig* config, const UfEnvSpec* spec, const SeAlgorithms* trained);
 
 // ---- hyperparameters of an agent ----
 
@@ -50,15 +60,6 @@ UfStatus se_draw_hyper(SeHyper* out, const SeConfig* config, SeAlgorithm algorit
 // "lr 0.005  clip_eps 0.3 ...": those that the algorithm has, and that matter in a bandit or mdp.
 void se_describe_hyper(char* text, size_t size, const SeHyper* hyper, SeAlgorithm algorithm, bool discrete,
                        bool bandit);
-
-// ---- environments to train in ----
-
-// num_envs of each member, synthetic: env of member p is envs[p], which stay the caller's and must stay.
-UfStatus se_train_envs(UfTrainEnvs** out, const SeEnv* const* envs, int population, int num_envs,
-                       const uint64_t* seeds);
-// The same, real ones.
-UfStatus uf_train_envs_of_spec(UfTrainEnvs** out, const UfEnvSpec* spec, int population, int num_envs,
-                               const uint64_t* seeds);
 
 // ---- training ----
 
@@ -85,6 +86,12 @@ typedef struct SePolicies {
 // Agent i depends on hypers[i], seeds[i] and envs[i] alone. One whose numbers are no more finite has them in its policy.
 UfStatus se_train_policies(SePolicies* out, const SeTraining* training);
 void se_policies_free(SePolicies* policies);
+// returns (count, num_episodes): episodes of policy i in an environment start and act by keys[i] (count).
+UfStatus se_play_policies(const SePolicies* policies, const UfEnvSpec* spec, const uint64_t* keys,
+                          int num_episodes, int num_threads, double* returns);
+// se_train that leaves off early, with UF_ERR_STOPPED.   Nullable: stop
+UfStatus se_train_until(SeAgents** out, const SeConfig* config, const SeEnv* env, const char* algorithm,
+                        int num_agents, uint64_t seed, const volatile sig_atomic_t* stop);
 // The shape alone.
 void se_policy_shape(SePolicies* out, const SeConfig* config, SeAlgorithm algorithm, const UfEnvSpec* spec);
 

@@ -230,21 +230,19 @@ static void moments(const float* x, int count, int stride, double* mean, double*
     *deviation = sqrt(squares / count);
 }
 
-// What becomes of the best actions where number `j` of a context is another context's: the share that changes, or the mean
-// size of the change.
-static double importance(Looks* l, const SeEnv* env, int j) {
+double uf_synth_importance(const SeEnv* env, int rows, const float* obs, const float* best, int j,
+                           float* changed, float* other) {
     const SeOptions* o = se_options(env);
-    const size_t O = (size_t)o->obs_dim;
-    const UfShuffle order = uf_shuffle(1, UF_STREAM_SYNTH_LATENT, (uint64_t)j, (uint32_t)l->rows);
+    const size_t O = (size_t)o->obs_dim, numbers = o->discrete ? 1 : (size_t)o->action_dim;
+    const UfShuffle order = uf_shuffle(1, UF_STREAM_SYNTH_LATENT, (uint64_t)j, (uint32_t)rows);
     double sum = 0;
-    memcpy(l->changed, l->obs, (size_t)l->rows * O * sizeof *l->obs);
-    for (int r = 0; r < l->rows; r++)
-        l->changed[(size_t)r * O + (size_t)j] =
-            l->obs[(size_t)uf_shuffled(&order, (uint32_t)r) * O + (size_t)j];
-    se_best_actions(env, l->rows, l->changed, l->other);
-    for (int r = 0; r < l->rows; r++)
-        sum += o->discrete ? l->other[r] != l->action[r] : fabs((double)l->other[r] - (double)l->action[r]);
-    return sum / l->rows;
+    memcpy(changed, obs, (size_t)rows * O * sizeof *obs);
+    for (int r = 0; r < rows; r++)
+        changed[(size_t)r * O + (size_t)j] = obs[(size_t)uf_shuffled(&order, (uint32_t)r) * O + (size_t)j];
+    se_best_actions(env, rows, changed, other);
+    for (size_t i = 0; i < (size_t)rows * numbers; i++)
+        sum += o->discrete ? other[i] != best[i] : fabs((double)other[i] - (double)best[i]);
+    return sum / (double)((size_t)rows * numbers);
 }
 
 static void add_looks(UfText* t, Looks* l, const SeEnv* env) {
@@ -275,7 +273,9 @@ static void add_looks(UfText* t, Looks* l, const SeEnv* env) {
     for (int j = 0; j < o->obs_dim && j < SHOWN; j++) {
         moments(l->obs + j, l->rows, o->obs_dim, &mean, &deviation);
         uf_text_add(t, "obs %2d %8.3g +- %-7.3g", j, mean, deviation);
-        if (has_importance) uf_text_add(t, "  %.3f", importance(l, env, j));
+        if (has_importance)
+            uf_text_add(t, "  %.3f",
+                        uf_synth_importance(env, l->rows, l->obs, l->action, j, l->changed, l->other));
         uf_text_add(t, "\n");
     }
     if (o->obs_dim > SHOWN) uf_text_add(t, "(%d more)\n", o->obs_dim - SHOWN);

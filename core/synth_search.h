@@ -18,6 +18,11 @@ UfStatus se_search_step_until(SeSearch* search, SeGeneration* out, const volatil
                               bool* stopped);
 // run: RUN fields of it take the place of the file's.   Nullable: run, ranks
 UfStatus se_search_reopen(SeSearch** out, const char* path, const SeConfig* run, const UfRanks* ranks);
+// Mean returns (num_agents) of fresh agents that train in the search's mean; those of different generations and algorithms
+// are different ones. All processes call it, each trains its share.   Nullable: stop
+// *stopped: some process was asked to leave off, and returns are no result.
+UfStatus se_search_measure(SeSearch* search, SeAlgorithm algorithm, int num_agents, double* returns,
+                           const volatile sig_atomic_t* stop, bool* stopped);
 // What a checkpoint is of, as lines of text (free with uf_free): `unifloral info`.
 UfStatus se_checkpoint_info(const char* path, char** text);
 const SeConfig* se_search_config(const SeSearch* search);

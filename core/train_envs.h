@@ -1,9 +1,11 @@
 // train_envs.h: the environments that agents train in, behind one table: PPO's (ppo.h) and the off-policy ones'
-// (off_policy.h). Makers: ppo_envs.h, synth_agents.h.
+// (off_policy.h). Gridworlds are made by ppo_envs.h.
 #ifndef UF_TRAIN_ENVS_H
 #define UF_TRAIN_ENVS_H
 
 #include "../kernels.h"
+#include "../synthenv.h"
+#include "envs.h"
 
 // What environments show and take.
 typedef struct UfTrainSpace {
@@ -42,5 +44,17 @@ struct UfTrainEnvs {  // the first member of what an implementation keeps
     const UfTrainEnvsOps* ops;
     UfTrainSpace space;
 };
+
+// num_envs real environments for each of `population` members. What member p meets depends on seeds[p] alone.
+// Errors: UF_ERR_UNSUPPORTED (not in this build), UF_ERR_MEMORY.
+UfStatus uf_train_envs_real(UfTrainEnvs** out, const UfEnvSpec* spec, int population, int num_envs,
+                            const uint64_t* seeds);
+// Synthetic ones of the same sizes: envs[p] is member p's, stays the caller's and must stay.
+UfStatus uf_train_envs_synthetic(UfTrainEnvs** out, const SeEnv* const* envs, int population, int num_envs,
+                                 const uint64_t* seeds);
+// The same one of a file for all.   Errors: those of se_read.
+UfStatus uf_train_envs_file(UfTrainEnvs** out, const char* path, int population, int num_envs,
+                            const uint64_t* seeds);
+void uf_train_envs_free(UfTrainEnvs* envs);
 
 #endif

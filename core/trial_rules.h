@@ -11,6 +11,9 @@
 
 #define UF_MAX_KINDS 64  // of a discrete action
 
+#define UF_TRIAL_LOG_STD_MIN (-20)  // of UF_TRIAL_SQUASHED
+#define UF_TRIAL_LOG_STD_MAX 2
+
 typedef enum UfTrialRule {
     UF_TRIAL_FIRST,    // each environment's first episode, cut off after num_steps
     UF_TRIAL_ENDED,    // all episodes that ended
@@ -18,7 +21,8 @@ typedef enum UfTrialRule {
     UF_TRIAL_RUNNING,  // rewards of all num_steps, ended or not
 } UfTrialRule;
 
-// What the first outputs of a network are, and of which actions. Where actions are kinds: logits, whatever is said here.
+// What the first outputs of a network are, and of which actions. Where actions are kinds: A logits, or what else is
+// largest for the best kind where a policy is greedy; whatever is said here.
 typedef enum UfTrialPolicy {
     UF_TRIAL_GAUSSIAN,  // A means with a free log-std, of actions in [-1, 1]; clipped, then scaled to the bounds
     UF_TRIAL_IN_UNITS,  // the same of actions in the environment's own units, clipped at the bounds
@@ -92,20 +96,42 @@ static inline UF_HD int uf_trial_kind(const real* logits, int A, const float* u)
     return A - 1;
 }
 
-// The environment's action from outputs.   false: a number was none.   Nullable: noise (acts greedily); log_std of kinds
-static inline UF_HD bool uf_trial_act(bool discrete, int A, float low, float high, const real* out,
-                                      const real* log_std, const float* noise, float* action) {
-    for (int i = 0; i < A; i++)
+// How many of a network's outputs are read, the first ones.
+static inline UF_HD int uf_trial_outputs(UfTrialPolicy policy, bool discrete, int A) {
+    return policy == UF_TRIAL_SQUASHED && !discrete ? 2 * A : A;
+}
+
+// Whether an action is sampled.
+static inline UF_HD bool uf_trial_samples(UfTrialPolicy policy, bool discrete, bool greedy) {
+    return !greedy && (discrete || policy != UF_TRIAL_TANH);
+}
+
+// The environment's action from outputs.   false: a number was none.
+// Nullable: noise (acts greedily); log_std where it is no Gaussian with a free one
+static inline UF_HD bool uf_trial_act(UfTrialPolicy policy, bool discrete, int A, float low, float high,
+                                      const real* out, const real* log_std, const float* noise,
+                                      float* action) {
+    const int outputs = uf_trial_outputs(policy, discrete, A);
+    for (int i = 0; i < outputs; i++)
         if (!uf_is_finite(out[i])) return false;
     if (discrete) {
         action[0] = (float)uf_trial_kind(out, A, noise);
         return true;
     }
     for (int i = 0; i < A; i++) {
-        action[i] = (float)(noise ? out[i] + expf((float)log_std[i]) * noise[i] : out[i]);
+        real x = out[i];
+        if (noise && policy != UF_TRIAL_TANH) {
+            const real s = policy == UF_TRIAL_SQUASHED
+                               ? uf_clip(out[A + i], UF_TRIAL_LOG_STD_MIN, UF_TRIAL_LOG_STD_MAX)
+                               : log_std[i];
+            x = out[i] + expf((float)s) * noise[i];
+        }
+        if (policy == UF_TRIAL_TANH || policy == UF_TRIAL_SQUASHED) x = uf_tanh(x);
+        action[i] = (float)x;
         if (!uf_is_finite(action[i])) return false;
+        if (policy == UF_TRIAL_IN_UNITS) action[i] = fminf(fmaxf(action[i], low), high);
     }
-    uf_action_in_env(false, A, low, high, action, action);
+    if (policy != UF_TRIAL_IN_UNITS) uf_action_in_env(false, A, low, high, action, action);
     return true;
 }
 

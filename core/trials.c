@@ -30,9 +30,9 @@ struct UfTrials {
     UfPool* pool;
     Thread* threads;
     int num_threads, S, A, numbers;  // numbers of noise an action takes
-    int64_t T;
+    int64_t T, most_steps;           // of now, of any time
     uint64_t* keys;
-    float* noise;        // (num_keys, T, E, numbers).   NULL: greedy
+    float* noise;        // (num_keys, most_steps, E, numbers).   NULL: nothing is sampled
     double* grid;        // (E, state_dim).   NULL: random starts
     const real* params;  // of the call
     UfTrial* results;
@@ -44,7 +44,7 @@ struct UfTrials {
 static UfStatus make_grid(UfTrials* x) {
     const UfEnvSpec* spec = x->o.spec;
     UfEnvRule rule;
-    if (!uf_env_rule(spec, &rule) || rule.kind == UF_RULE_MAZE)
+    if (!uf_env_rule(spec, &rule) || rule.kind == UF_RULE_MAZE || rule.kind == UF_RULE_GRID_WORLD)
         return UF_FAIL(UF_ERR_CONFIG,
                        "starts: %s has no box of start states to lay a grid over; set starts to random",
                        spec->name);
@@ -87,6 +87,8 @@ static bool find_backend(UfTrials* x) {
     x->apart.be = o->backend;
     play->net = o->net;
     play->counts = o->rule;
+    play->policy = o->policy;
+    if (o->any_length) play->rule.max_steps = INT32_MAX;
     play->E = o->num_envs;
     play->num_keys = o->num_keys;
     play->first_obs = o->first_obs;
@@ -148,18 +150,35 @@ static UfStatus reserve_policies(UfTrials* x, int num_policies) {
     return UF_OK;
 }
 
+// How many steps are played where this many are asked for.
+static int64_t steps_of(const UfTrials* x, int64_t num_steps) {
+    const bool limited = x->o.rule == UF_TRIAL_FIRST && !x->o.any_length;
+    return limited && x->o.spec->max_steps < num_steps ? x->o.spec->max_steps : num_steps;
+}
+
 static UfStatus make_all(UfTrials* x) {
     const UfTrialOptions* o = &x->o;
     UF_TRY(uf_env_available(o->spec));
+    const bool discrete = o->spec->discrete, samples = uf_trial_samples(o->policy, discrete, o->greedy),
+               squashed = o->policy == UF_TRIAL_SQUASHED;
     if (o->net->in < o->first_obs + x->S || o->net->mlp.out < x->A)
         return UF_FAIL(UF_ERR_CONFIG,
                        "policies of %d observations and %d actions, %s has %d and %d; is it another task?",
                        o->net->in, o->net->mlp.out, o->spec->name, o->spec->obs_dim, o->spec->action_dim);
+    if (o->net->mlp.out < uf_trial_outputs(o->policy, discrete, x->A))
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "policies of %d outputs; %d means and as many log-stds of %s's actions are expected",
+                       o->net->mlp.out, x->A, o->spec->name);
+    if (samples && !discrete && !squashed && !o->net->has_log_std)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "policies without log-stds: %s's actions cannot be sampled; act greedily",
+                       o->spec->name);
     if (o->grid) UF_TRY(make_grid(x));
     UF_TRY(UF_ALLOC(&x->keys, o->num_keys, "keys"));
     if (find_backend(x)) return make_apart(x);
-    if (!o->greedy)
-        UF_TRY(UF_ALLOC(&x->noise, (int64_t)o->num_keys * x->T * o->num_envs * x->numbers, "action noise"));
+    if (samples)
+        UF_TRY(UF_ALLOC(&x->noise, (int64_t)o->num_keys * x->most_steps * o->num_envs * x->numbers,
+                        "action noise"));
     UF_TRY(UF_ALLOC(&x->threads, x->num_threads, "trials"));
     for (int i = 0; i < x->num_threads; i++) UF_TRY(make_thread(x, &x->threads[i]));
     return UF_OK;
@@ -176,8 +195,7 @@ UfStatus uf_trials_create(UfTrials** out, const UfTrialOptions* options, UfPool*
     x->S = spec->obs_dim;
     x->A = spec->action_dim;
     x->numbers = spec->discrete ? 1 : spec->action_dim;
-    x->T = options->num_steps;
-    if (options->rule == UF_TRIAL_FIRST && spec->max_steps < x->T) x->T = spec->max_steps;
+    x->T = x->most_steps = steps_of(x, options->num_steps);
     const UfStatus status = make_all(x);
     if (status != UF_OK) {
         uf_trials_free(x);
@@ -205,10 +223,11 @@ void uf_trials_free(UfTrials* x) {
 // A task's share is what uf_trial_noise calls a block, drawn number after number.
 static void noise_task(void* context, int task, int thread) {
     UfTrials* x = context;
-    const int64_t blocks = (x->T + UF_TRIAL_NOISE_STEPS - 1) / UF_TRIAL_NOISE_STEPS, block = task % blocks;
+    const int64_t T = x->most_steps, blocks = (T + UF_TRIAL_NOISE_STEPS - 1) / UF_TRIAL_NOISE_STEPS,
+                  block = task % blocks;
     const int64_t each = (int64_t)x->o.num_envs * x->numbers, last = (block + 1) * UF_TRIAL_NOISE_STEPS;
-    const int64_t first = block * UF_TRIAL_NOISE_STEPS * each, end = (last < x->T ? last : x->T) * each;
-    float* out = x->noise + task / blocks * x->T * each;
+    const int64_t first = block * UF_TRIAL_NOISE_STEPS * each, end = (last < T ? last : T) * each;
+    float* out = x->noise + task / blocks * T * each;
     UfRandom random = uf_random(x->keys[task / blocks], UF_STREAM_EVAL_ACTION, (uint64_t)block);
     (void)thread;
     for (int64_t i = first; i < end; i++)
@@ -219,8 +238,16 @@ void uf_trials_set_keys(UfTrials* x, const uint64_t* keys) {
     const size_t bytes = (size_t)x->o.num_keys * sizeof *keys;
     memcpy(x->keys, keys, bytes);
     if (x->apart.be) x->apart.be->upload(x->apart.be, x->apart.keys, x->keys, bytes);
-    const int64_t blocks = (x->T + UF_TRIAL_NOISE_STEPS - 1) / UF_TRIAL_NOISE_STEPS;
+    const int64_t blocks = (x->most_steps + UF_TRIAL_NOISE_STEPS - 1) / UF_TRIAL_NOISE_STEPS;
     if (x->noise) uf_pool_run(x->pool, (int)(blocks * x->o.num_keys), noise_task, x);
+}
+
+UfStatus uf_trials_set_num_steps(UfTrials* x, int64_t num_steps) {
+    if (num_steps < 1 || num_steps > x->o.num_steps)
+        return UF_FAIL(UF_ERR_ARGUMENT, "num_steps is %lld; these trials were made for 1 to %lld",
+                       (long long)num_steps, (long long)x->o.num_steps);
+    x->T = steps_of(x, num_steps);
+    return UF_OK;
 }
 
 // ---- playing ----
@@ -268,11 +295,11 @@ static bool step(const UfTrials* x, Thread* t, const real* params, const real* o
     float action[UF_MAX_KINDS];
     double reward;
     bool terminated, truncated;
-    if (!uf_trial_act(spec->discrete, x->A, spec->action_low, spec->action_high, out,
+    if (!uf_trial_act(x->o.policy, spec->discrete, x->A, spec->action_low, spec->action_high, out,
                       params + x->o.net->mlp.log_std, noise, action))
         return false;
     uf_env_step(t->envs[e], action, t->obs + (size_t)e * (size_t)x->S, &reward, &terminated, &truncated);
-    *ended = terminated || truncated;
+    *ended = terminated || (truncated && !x->o.any_length);
     uf_trial_count(x->o.rule, trial, &t->ret[e], reward, *ended);
     if (!*ended || x->o.rule == UF_TRIAL_FIRST) return true;
     t->episode[e]++;
@@ -308,7 +335,8 @@ static void play_task(void* context, int task, int thread) {
         uf_clone_forward_host(o->net, params, t->out, t->in, running, t->scratch);
         for (int k = 0; k < running && sound; k++) {
             const int e = t->rows[k];
-            const float* noise = x->noise ? x->noise + ((key_index * x->T + s) * E + e) * x->numbers : NULL;
+            const float* noise =
+                x->noise ? x->noise + ((key_index * x->most_steps + s) * E + e) * x->numbers : NULL;
             bool ended = false;
             sound = step(x, t, params, t->out + (size_t)k * (size_t)o->net->mlp.out, noise, e, key, &trial[e],
                          &ended);

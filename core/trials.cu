@@ -24,6 +24,10 @@ struct alignas(16) Rows4 {
     float at[TILE];
 };
 
+UF_HD inline int num_outputs(const UfPlayTrials& c) {  // that are used
+    return uf_trial_outputs(c.policy, c.rule.discrete, c.rule.action_dim);
+}
+
 // What lies where in a block's shared memory.
 struct Layout {
     int tiles;  // that go through the layers at once
@@ -33,7 +37,7 @@ struct Layout {
 
 Layout layout_of(const UfPlayTrials* c) {
     const UfMlp* mlp = &c->net->mlp;
-    const int64_t each = c->net->in + 2 * static_cast<int64_t>(mlp->width) + c->rule.action_dim,
+    const int64_t each = c->net->in + 2 * static_cast<int64_t>(mlp->width) + num_outputs(*c),
                   most = ACTIVATION_BYTES / (each * static_cast<int64_t>(sizeof(Rows4))),
                   tiles = uf_cuda::ceil_div(c->E, TILE),
                   params = static_cast<int64_t>(c->net->size * sizeof(float)),
@@ -60,7 +64,7 @@ struct Policy {
     UfTrialRow* rows;   // (E)
     UfTrialSeen* seen;  // moments of the running normaliser
     int tiles;
-    Rows4 *x, *h[2], *out;  // (tiles, in), (tiles, width), (tiles, A)
+    Rows4 *x, *h[2], *out;  // (tiles, in), (tiles, width), (tiles, num_outputs)
 };
 
 __device__ inline int first_thread() { return static_cast<int>(threadIdx.x); }
@@ -130,7 +134,7 @@ __device__ void forward(const Policy& k) {
         if (m.layer_norm) layer_norm(k, out, l);
         in = out;
     }
-    layer(k, k.out, in, m.layers, m.width, k.c.rule.action_dim, m.out, NO_ACTIVATION);
+    layer(k, k.out, in, m.layers, m.width, num_outputs(k.c), m.out, NO_ACTIVATION);
 }
 
 // ---- environments ----
@@ -193,14 +197,15 @@ __device__ void look(const Policy& k, const UfTrialRow* row, int r) {
 // Chooses the action of environment e at step t from row r of the outputs.   false: there is none
 __device__ bool act(const Policy& k, UfTrialRow* row, int e, int64_t t, int r) {
     const UfEnvRule& rule = k.c.rule;
-    const int A = rule.action_dim, numbers = rule.discrete ? 1 : A;
-    float out[UF_RULE_MAX_ACTIONS], noise[UF_RULE_MAX_ACTIONS];
-    for (int i = 0; i < A; i++) out[i] = number(k.out, r, A, i);
-    for (int i = 0; i < numbers && !k.c.greedy; i++)
+    const int A = rule.action_dim, numbers = rule.discrete ? 1 : A, outputs = num_outputs(k.c);
+    const bool samples = uf_trial_samples(k.c.policy, rule.discrete, k.c.greedy);
+    float out[2 * UF_RULE_MAX_ACTIONS], noise[UF_RULE_MAX_ACTIONS];
+    for (int i = 0; i < outputs; i++) out[i] = number(k.out, r, outputs, i);
+    for (int i = 0; i < numbers && samples; i++)
         noise[i] = uf_trial_noise(k.key, rule.discrete, t, static_cast<int64_t>(k.c.E) * numbers,
                                   static_cast<int64_t>(e) * numbers + i);
-    row->bad = !uf_trial_act(rule.discrete, A, rule.action_low, rule.action_high, out,
-                             k.params + k.net.mlp.log_std, k.c.greedy ? nullptr : noise, row->action);
+    row->bad = !uf_trial_act(k.c.policy, rule.discrete, A, rule.action_low, rule.action_high, out,
+                             k.params + k.net.mlp.log_std, samples ? noise : nullptr, row->action);
     return !row->bad;
 }
 

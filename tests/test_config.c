@@ -8,6 +8,7 @@
 
 #include "core/config.h"
 #include "core/hades_search.h"
+#include "core/synth_agents.h"
 #include "core/ppo.h"
 
 static UfConfig* defaults(void) {
@@ -418,14 +419,16 @@ static int check_preset(const char* path, const struct stat* facts, int kind, st
     const char* ending = strrchr(path, '.');
     if (kind != FTW_F || !ending || strcmp(ending, ".json") != 0 || strstr(path, "/sweeps/")) return 0;
     presets++;
-    const bool ppo = strncmp(path + where->base, "ppo", 3) == 0, hades = strstr(path, "/hades/") != NULL;
-    const UfTable* table = ppo ? &uf_ppo_table : hades ? &hd_table : &uf_config_table;
+    const bool ppo = strncmp(path + where->base, "ppo", 3) == 0, hades = strstr(path, "/hades/") != NULL,
+               synth = strstr(path, "/synthenv/") != NULL;
+    const UfTable* table = ppo ? &uf_ppo_table : hades ? &hd_table : synth ? &se_table : &uf_config_table;
     void *config, *plain;
     assert_ok(uf_table_create(table, &config));
     assert_ok(uf_table_create(table, &plain));
     assert_ok(uf_table_load(table, config, path));
     if (ppo) assert_ok(uf_ppo_config_check(config));
     if (hades) assert_ok(hd_config_check(config));
+    if (synth) assert_ok(se_config_check(config));
     char *text, value[UF_STRING_BYTES], standard[UF_STRING_BYTES];
     size_t num_bytes;
     assert_int_equal(uf_read_file(path, &text, &num_bytes), UF_OK);

@@ -602,6 +602,7 @@ static void test_pictures(void** state) {
                  {"MountainCarContinuous-v0", 2, 2, 1, false, true},
                  {"Acrobot-v1", 3, 6, 3, true, true},
                  {"PointMaze-umaze", 2, 4, 2, false, true},
+                 {"GridWorld-8x8", 6, 2, 4, true, true},
                  {"InvertedPendulum-v4", 2, 4, 1, false, true},
                  {"Breakout-MinAtar", 3, 400, 3, true, false},
                  {"", 10, 64, 10, true, false},  // images

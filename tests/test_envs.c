@@ -261,6 +261,85 @@ static void test_controllers(void** state) {
     assert_error("1.5");
 }
 
+// ---- a square of cells ----
+
+static void test_grid_world(void** state) {
+    (void)state;
+    static const struct {
+        const char* name;
+        int side, max_steps;
+    } worlds[] = {{"GridWorld-5x5", 5, 20}, {"gridworld-8x8-medium.hdf5", 8, 32}};
+    static const int ways[4][2] = {{-1, 0}, {1, 0}, {0, 1}, {0, -1}};  // left, right, up, down
+    for (int w = 0; w < 2; w++) {
+        const int side = worlds[w].side, last = side - 1;
+        const UfEnvSpec* spec = uf_env_find(worlds[w].name);
+        UfEnv* env;
+        UfEnvRule rule;
+        assert_non_null(spec);
+        assert_int_equal(spec->max_steps, worlds[w].max_steps);
+        assert_true(uf_env_rule(spec, &rule));
+        assert_true(spec->obs_dim == 2 && spec->action_dim == 4 && spec->discrete && !spec->endless);
+        assert_ok(uf_env_create(&env, spec->name));
+        // every way out of every cell
+        for (int x = 0; x < side; x++)
+            for (int y = 0; y < side; y++)
+                for (int way = 0; way < 4; way++) {
+                    const int to[2] = {x + ways[way][0], y + ways[way][1]};
+                    const bool wall = to[0] < 0 || to[1] < 0 || to[0] > last || to[1] > last;
+                    const double expected[2] = {wall ? x : to[0], wall ? y : to[1]};
+                    const bool goal = expected[0] == last && expected[1] == last;
+                    const float action = (float)way;
+                    float obs[2];
+                    double reward, at[2];
+                    bool terminated, truncated;
+                    uf_env_set_state(env, (double[2]){x, y}, obs);
+                    assert_true(obs[0] == (float)(2.0 * x / last - 1) &&
+                                obs[1] == (float)(2.0 * y / last - 1));
+                    uf_env_step(env, &action, obs, &reward, &terminated, &truncated);
+                    uf_env_get_state(env, at);
+                    if (at[0] != expected[0] || at[1] != expected[1] || reward != goal ||
+                        terminated != goal || truncated)
+                        fail_msg("%s: (%d, %d), way %d: at (%g, %g), reward %g, terminated %d", spec->name, x,
+                                 y, way, at[0], at[1], reward, terminated);
+                    for (int i = 0; i < 2; i++) assert_true(obs[i] == (float)(2 * at[i] / last - 1));
+                }
+        // starts: every cell but the goal, each as often
+        enum { EACH = 400 };
+        int seen[64] = {0};
+        for (int e = 0; e < (side * side - 1) * EACH; e++) {
+            float obs[2];
+            double at[2];
+            uf_env_reset(env, 5, (uint64_t)e, obs);
+            uf_env_get_state(env, at);
+            assert_true(at[0] == floor(at[0]) && at[1] == floor(at[1]));
+            seen[(int)at[1] * side + (int)at[0]]++;
+        }
+        assert_int_equal(seen[side * side - 1], 0);
+        for (int c = 0; c < side * side - 1; c++)
+            if (abs(seen[c] - EACH) > 100)  // 5 of their standard deviations, 20
+                fail_msg("%s: cell %d is the start of %d episodes of about %d", spec->name, c, seen[c], EACH);
+        uf_env_free(env);
+    }
+    // the script takes as few steps as there are
+    UfEnv* env;
+    UfRandom random = uf_random(0, UF_STREAM_CONTROLLER, 0);
+    assert_ok(uf_env_create(&env, "gridworld-8x8"));
+    for (int e = 0; e < 50; e++) {
+        float obs[2], action;
+        double at[2], reward;
+        bool terminated = false, truncated = false;
+        uf_env_reset(env, 6, (uint64_t)e, obs);
+        uf_env_get_state(env, at);
+        for (int t = 1; !terminated; t++) {
+            assert_ok(uf_env_controller(uf_env_spec(env), env, obs, 1, &random, &action));
+            uf_env_step(env, &action, obs, &reward, &terminated, &truncated);
+            assert_int_equal(terminated, t == 14 - (int)(at[0] + at[1]));
+            assert_false(truncated);
+        }
+    }
+    uf_env_free(env);
+}
+
 // ---- maze ----
 
 // Whether the disc of radius 0.1 around (x, y) reaches into a wall of the maze, by a search over cells.
@@ -549,9 +628,10 @@ int main(void) {
         cmocka_unit_test(test_traces),           cmocka_unit_test(test_traces_altered),
         cmocka_unit_test(test_traces_malformed), cmocka_unit_test(test_table),
         cmocka_unit_test(test_scale_action),     cmocka_unit_test(test_interface),
-        cmocka_unit_test(test_controllers),      cmocka_unit_test(test_maze_walls),
-        cmocka_unit_test(test_maze_physics),     cmocka_unit_test(test_termination),
-        cmocka_unit_test(test_collect),          cmocka_unit_test(test_collect_policies),
+        cmocka_unit_test(test_controllers),      cmocka_unit_test(test_grid_world),
+        cmocka_unit_test(test_maze_walls),       cmocka_unit_test(test_maze_physics),
+        cmocka_unit_test(test_termination),      cmocka_unit_test(test_collect),
+        cmocka_unit_test(test_collect_policies),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

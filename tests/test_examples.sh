@@ -26,6 +26,8 @@ check "world_model trains" eval "'$B/examples/world_model' '$T/model.h5' >'$T/r2
 check "and saves a world model" test -s "$T/model.h5"
 check "distil distils" eval "'$B/examples/distil' '$T/cartpole.hdf5' >'$T/distil' && [ \$(grep -c '^generation' '$T/distil') = 4 ]"
 check "and writes a dataset" test -s "$T/cartpole.hdf5"
+check "synthetic searches" eval "'$B/examples/synthetic' '$T/synthetic.h5' >'$T/synthetic' && [ \$(grep -c '^generation' '$T/synthetic') = 4 ] && [ \$(grep -c '^DQN agent' '$T/synthetic') = 4 ]"
+check "and writes an environment" test -s "$T/synthetic.h5"
 check "examples stay under 80 lines" test "$(wc -l examples/*.c | awk '$2 != "total" && $1 >= 80' | wc -l)" = 0
 check "the header compiles alone in C" $CC -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c unifloral.h
 if command -v g++ >/dev/null; then
@@ -52,6 +54,7 @@ check "act builds against the installed archive" $CC -std=c11 examples/act.c $(p
 check "and gives the same actions too" eval "'$T/act_static' '$T/point.h5' | cmp - '$T/actions'"
 check "train_arrays builds against the installed library" $CC -std=c11 examples/train_arrays.c $(pc --cflags --libs) -o "$T/train"
 check "distil builds against the installed library" $CC -std=c11 examples/distil.c $(pc --cflags --libs) -o "$T/distilled"
+check "synthetic builds against the installed library" $CC -std=c11 examples/synthetic.c $(pc --cflags --libs) -o "$T/synthesised"
 check "the installed program runs" "$T/stage/usr/bin/unifloral" --version
 check "the module for Python is installed" cmp python/unifloral_navix.py "$T/stage/usr/share/unifloral/python/unifloral_navix.py"
 # Less the linker's own three, which it shows where a library linked has them too.

@@ -1322,6 +1322,8 @@ static void test_refused(void** state) {
         {"env=CartPole-v1 search=weights popsize=1000000 rollouts=100000",
          "popsize 1000000 times rollouts 100000"},
         {"env=PointMaze-umaze starts=grid obs_norm=none", "has no box of start states to lay a grid over"},
+        {"env=GridWorld-5x5 rows=4 starts=grid obs_norm=none",
+         "has no box of start states to lay a grid over"},
         {"env=Breakout-MinAtar rows=3 obs_norm=none starts=grid",
          "has no box of start states to lay a grid over"},
         {"images=nowhere", "nowhere"},
@@ -1347,9 +1349,9 @@ static void test_refused(void** state) {
 static void test_refused_run(void** state) {
     (void)state;
     HdConfig* c = config_of("env=CartPole-v1 rows=1");
-    const HdRunOptions run = {.config = c, .out = in_folder("no_run")};
-    HdResult result;
-    assert_int_equal(hd_run(&run, &result), UF_ERR_CONFIG);
+    const UfSearchRunOptions run = {.kind = &hd_kind, .config = c, .out = in_folder("no_run")};
+    UfSearchResult result;
+    assert_int_equal(uf_search_run(&run, &result), UF_ERR_CONFIG);
     assert_error("raise rows to at least 2");
     assert_false(uf_file_exists(run.out));
     assert_null(result.report);

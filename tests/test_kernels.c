@@ -3340,7 +3340,12 @@ static void op_clip_gradients(Test* t) {
         const size_t counts[] = {(size_t)t->c->width * 16 + 3, 64};
         Array* grads[2];
         UfGroup groups[2];
-        Array *hyper = ppo_hypers(t), *metrics = ppo_metrics(t);
+        Array *max_norm = new_array(t, "max_norm", 1, 1, sizeof(real), false, false),
+              *metrics = ppo_metrics(t);
+        for (int p = 0; p < t->P; p++) {
+            UfRandom r = random_of(t, p, 0);
+            BEFORE(max_norm)[p] = (real)uf_random_uniform(&r, 0.2, 0.9);
+        }
         for (int k = 0; k < 2; k++) {
             grads[k] = normals_outer(t, "grads", 1 + 2 * k, counts[k], large ? 1 : 1e-4, 0);
             grads[k]->written = true;
@@ -3348,7 +3353,8 @@ static void op_clip_gradients(Test* t) {
                 (UfGroup){.grads = DEV(grads[k]), .P = t->P, .num_blocks = 1 + 2 * k, .count = counts[k]};
         }
         send(t);
-        t->be->clip_gradients(t->be, groups, 2, hyper->device, metrics->device);
+        t->be->clip_gradients(t->be, groups, 2, DEV(max_norm),
+                              (double*)metrics->device + UF_PPO_METRIC_grad_norm, UF_NUM_PPO_METRICS);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++) {
             double squares = 0;
@@ -3359,7 +3365,7 @@ static void op_clip_gradients(Test* t) {
                         sum += F(BEFORE(grads[k])[(b * t->P + p) * counts[k] + i]);
                     squares += sum * sum;
                 }
-            const double norm = sqrt(squares), most = F(PPO_HYPER(hyper)[p].max_grad_norm);
+            const double norm = sqrt(squares), most = F(BEFORE(max_norm)[p]);
             const double factor = norm > most ? most / norm : 1;
             if (large) assert_true(norm > most);
             expect(t, "grad_norm", p,
@@ -3380,6 +3386,443 @@ static void op_clip_gradients(Test* t) {
                     expect(t, "gradient", i, AFTER(grads[k])[p * counts[k] + i], factor * sum,
                            8 * U * factor * size);
                 }
+        }
+        clear(t);
+    }
+}
+
+// ---- off-policy agents ----
+
+static bool has_off_policy(const Test* t) { return t->be->off_store != NULL; }
+
+static Array* off_hypers(Test* t) {
+    Array* a = new_array(t, "hyper", 1, 1, sizeof(UfOffHyper), false, false);
+    for (int p = 0; p < t->P; p++) {
+        UfRandom r = random_of(t, p, 0);
+        UfOffHyper h;
+        memset(&h, 0, sizeof h);
+        h.gamma = (real)uf_random_uniform(&r, 0.8, 1);
+        h.target_entropy = (real)uf_random_uniform(&r, -2, 1);
+        h.eps_end = (real)uf_random_uniform(&r, 0.05, 0.3);
+        h.exploration_noise = (real)uf_random_uniform(&r, 0.1, 1);
+        h.target_noise = (real)uf_random_uniform(&r, 0.1, 1);
+        h.target_noise_clip = (real)uf_random_uniform(&r, 0.1, 0.5);
+        h.double_dqn = uf_random_uniform(&r, 0, 1) < 0.5;
+        ((UfOffHyper*)(void*)a->before)[p] = h;
+    }
+    return a;
+}
+#define OFF_HYPER(a) ((const UfOffHyper*)(const void*)(a)->before)
+
+static const double off_low = -1, off_high = 2.5;
+static int off_outputs(int kind, int A) {
+    return kind == UF_OFF_GREEDY ? A + 1 : kind == UF_OFF_SQUASHED ? 2 * A : A;
+}
+static UfOffHeads off_heads(const Test* t, int kind, const Array* head, const Array* hyper, int rows) {
+    const int A = t->c->out;
+    return (UfOffHeads){.kind = kind,
+                        .P = t->P,
+                        .R = rows,
+                        .A = A,
+                        .H = off_outputs(kind, A),
+                        .low = (real)off_low,
+                        .high = (real)off_high,
+                        .head = head ? DEV(head) : NULL,
+                        .hyper = hyper->device};
+}
+
+// Numbers of an action in the range's units, of its tanh; uf_tanh is off by 4e-7.
+static double off_units(double x) { return (off_low + off_high) / 2 + (off_high - off_low) / 2 * x; }
+static double off_clip(double x) { return fmin(fmax(x, off_low), off_high); }
+static const double OFF_ACTION = 4e-6;
+
+// Rows go round the ring; a batch of them comes back.
+static void op_off_replay(Test* t) {
+    if (!has_off_policy(t)) return;
+    for (int which = 0; which < 4; which++) {
+        const bool discrete = which % 2, has_next = which < 2;
+        const int O = t->c->in, items = discrete ? 1 : t->c->out, N = 1 + t->c->rows % 5, B = t->c->rows,
+                  ld = O + items, stride = ld + 2 + (has_next ? O : 0), capacity = N + t->c->rows % 7;
+        const int64_t row = 3 * capacity - 1;
+        Array *records = normals(t, "records", capacity * stride, 1, 0),
+              *obs = normals(t, "obs", N * O, 1, 0), *action = normals(t, "action", N * items, 1, 0),
+              *reward = normals(t, "reward", N, 1, 0), *next = normals(t, "next_obs", N * O, 1, 0),
+              *done = new_array(t, "done", 1, N, 1, false, false),
+              *index = new_array(t, "index", 1, B, sizeof(int64_t), false, false),
+              *x = output(t, "x", B * ld), *x_pi = output(t, "x_pi", B * ld),
+              *x_next = output(t, "x_next", B * ld), *got_reward = output(t, "reward of rows", B),
+              *got_done = new_array(t, "done of rows", 1, B, 1, false, true);
+        records->written = true;
+        for (int p = 0; p < t->P; p++) {
+            UfRandom r = random_of(t, p, 0);
+            for (int n = 0; n < N; n++) done->before[p * N + n] = between(&r, 2);
+            for (int b = 0; b < B; b++) ((int64_t*)(void*)index->before)[p * B + b] = between(&r, capacity);
+            for (int k = 0; k < capacity; k++) BEFORE(records)[(p * capacity + k) * stride + ld + 1] = k % 2;
+        }
+        const UfOffRing ring = {t->P,     N,     O,      t->c->out, discrete,
+                                has_next, items, stride, capacity,  DEV(records)};
+        const UfOffBatch batch = {t->P,
+                                  B,
+                                  O,
+                                  items,
+                                  ld,
+                                  DEV(x),
+                                  DEV(x_pi),
+                                  has_next ? DEV(x_next) : NULL,
+                                  DEV(got_reward),
+                                  got_done->device};
+        send(t);
+        t->be->off_store(t->be, &ring, (UfCount){row, N}, DEV(obs), DEV(action), DEV(reward), done->device,
+                         DEV(next));
+        t->be->off_gather(t->be, &batch, &ring, index->device);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            for (int n = 0; n < N;
+                 n++) {  // what was stored takes its place in what is expected of all records
+                real* to = BEFORE(records) + (p * capacity + (row + n) % capacity) * stride;
+                memcpy(to, BEFORE(obs) + (p * N + n) * O, O * sizeof(real));
+                memcpy(to + O, BEFORE(action) + (p * N + n) * items, items * sizeof(real));
+                to[ld] = BEFORE(reward)[p * N + n];
+                to[ld + 1] = done->before[p * N + n];
+                if (has_next) memcpy(to + ld + 2, BEFORE(next) + (p * N + n) * O, O * sizeof(real));
+            }
+            for (int i = 0; i < capacity * stride; i++)
+                expect(t, "record", i, AFTER(records)[p * capacity * stride + i],
+                       BEFORE(records)[p * capacity * stride + i], 0);
+            for (int b = 0; b < B; b++) {
+                const int at = p * B + b;
+                const real* from =
+                    BEFORE(records) + (p * capacity + ((int64_t*)(void*)index->before)[at]) * stride;
+                for (int i = 0; i < ld; i++) {
+                    expect(t, "x", at * ld + i, AFTER(x)[at * ld + i], from[i], 0);
+                    if (i >= O) {
+                        expect_untouched(t, "x_pi", at * ld + i, AFTER(x_pi)[at * ld + i]);
+                        expect_untouched(t, "x_next", at * ld + i, AFTER(x_next)[at * ld + i]);
+                        continue;
+                    }
+                    expect(t, "x_pi", at * ld + i, AFTER(x_pi)[at * ld + i], from[i], 0);
+                    if (has_next)
+                        expect(t, "x_next", at * ld + i, AFTER(x_next)[at * ld + i], from[ld + 2 + i], 0);
+                    else
+                        expect_untouched(t, "x_next", at * ld + i, AFTER(x_next)[at * ld + i]);
+                }
+                expect(t, "reward", at, AFTER(got_reward)[at], from[ld], 0);
+                assert_int_equal(got_done->after[at], from[ld + 1] != 0);
+            }
+        }
+        clear(t);
+    }
+}
+
+// Kinds: u is within the piece of the kind that was taken, but for the rounding of sums of A shares.
+static void expect_kind(const Test* t, const double* share, int A, double u, real action, double slack) {
+    double below = 0;
+    const int kind = (int)action;
+    assert_true(kind >= 0 && kind < A && action == (real)kind);
+    for (int k = 0; k < kind; k++) below += share[k];
+    if (u < below - slack || (u > below + share[kind] + slack && kind < A - 1))
+        expect_near(t, "share below the kind", kind, below, u, 0);
+}
+
+static void op_off_act(Test* t) {
+    if (!has_off_policy(t)) return;
+    // greedy, greedy while it warms up, categorical, squashed, tanh, and tanh at random with noise
+    static const int kinds[] = {UF_OFF_GREEDY,   UF_OFF_GREEDY, UF_OFF_CATEGORICAL,
+                                UF_OFF_SQUASHED, UF_OFF_TANH,   UF_OFF_TANH};
+    for (int which = 0; which < 6; which++) {
+        const int kind = kinds[which], A = t->c->out, H = off_outputs(kind, A), N = t->c->rows;
+        const bool discrete = kind == UF_OFF_GREEDY || kind == UF_OFF_CATEGORICAL, random = which == 5;
+        const int items = discrete ? 1 : A;
+        Array *head = normals(t, "head", N * H, 1, 0), *noise = normals(t, "noise", N * items, 1, 0),
+              *uniform = normals(t, "uniform", N * items, 1, 0), *hyper = off_hypers(t),
+              *action = output(t, "action", N * items);
+        for (size_t i = 0; i < t->P * noise->member; i++) {
+            if (discrete) BEFORE(noise)[i] = (real)tanh(BEFORE(noise)[i]);
+            BEFORE(uniform)[i] = (real)tanh(BEFORE(uniform)[i]);
+        }
+        for (int p = 0; p < t->P && kind == UF_OFF_GREEDY && A > 2; p++)  // ties
+            BEFORE(head)[p * N * H] = BEFORE(head)[p * N * H + 2] = 5;
+        if (kind == UF_OFF_TANH && !random)
+            for (int p = 0; p < t->P; p++) BEFORE(head)[p * N * H] = NAN;
+        const UfOffHeads heads = off_heads(t, kind, head, hyper, N);
+        const UfOffAct how = {.noise = DEV(noise),
+                              .uniform = random ? DEV(uniform) : NULL,
+                              .explores = kind == UF_OFF_TANH,
+                              .step = {30, 1},
+                              .fall = which == 1 ? INT64_MAX : 40};
+        send(t);
+        t->be->off_act(t->be, DEV(action), &heads, &how);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int n = 0; n < N; n++) {
+                const real* m = BEFORE(head) + (p * N + n) * H;
+                const double u = (F(BEFORE(noise)[p * N * items + n * items]) + 1) / 2;
+                double share[MAX_OUT + 1];
+                if (kind == UF_OFF_CATEGORICAL) {
+                    naive_log_softmax(m, A, share);
+                    for (int k = 0; k < A; k++) share[k] = exp(share[k]);
+                    expect_kind(t, share, A, u, AFTER(action)[p * N + n], 2 * softmax_bound(m, A));
+                    continue;
+                }
+                if (kind == UF_OFF_GREEDY) {
+                    const double end = F(OFF_HYPER(hyper)[p].eps_end),
+                                 epsilon = which == 1 ? 1 : 1 - (1 - end) * 30 / 40;
+                    int ties = 0;
+                    real best = m[0];
+                    for (int k = 0; k < A; k++) best = m[k] > best ? m[k] : best;
+                    for (int k = 0; k < A; k++) ties += m[k] == best;
+                    for (int k = 0; k < A; k++)
+                        share[k] = epsilon / A + (m[k] == best ? (1 - epsilon) / ties : 0);
+                    expect_kind(t, share, A, u, AFTER(action)[p * N + n], 2 * A * U);
+                    continue;
+                }
+                for (int i = 0; i < A; i++) {
+                    const size_t at = (p * N + n) * A + i;
+                    const double z = F(BEFORE(noise)[at]);
+                    double want = random ? off_units(F(BEFORE(uniform)[at]))
+                                  : kind == UF_OFF_TANH
+                                      ? off_units(tanh(F(m[i])))
+                                      : off_units(tanh(F(m[i]) + exp(fmin(fmax(F(m[A + i]), -20), 2)) * z));
+                    if (kind == UF_OFF_TANH)
+                        want = off_clip(want + F(OFF_HYPER(hyper)[p].exploration_noise) * z);
+                    if (isnan(F(m[i])) && !random) want = off_units(0);
+                    // the argument of tanh is rounded where it is large: slope 1 - tanh^2 times it is below 1
+                    expect(t, "action", at, AFTER(action)[at], want, OFF_ACTION);
+                }
+            }
+        clear(t);
+    }
+}
+
+static void op_off_sample(Test* t) {
+    if (!has_off_policy(t)) return;
+    for (int which = 0; which < 3; which++) {  // squashed; tanh with and without the target's noise
+        const int kind = which ? UF_OFF_TANH : UF_OFF_SQUASHED, A = t->c->out, H = off_outputs(kind, A);
+        const int B = t->c->rows, O = t->c->in, ld = O + A;
+        Array *head = normals(t, "head", B * H, 1, 0), *noise = normals(t, "noise", B * A, 1, 0),
+              *hyper = off_hypers(t), *x = output(t, "x", B * ld), *log_prob = output(t, "log_prob", B);
+        if (!which)
+            for (int p = 0; p < t->P; p++) BEFORE(head)[p * B * H + A] = -30;  // clipped to -20
+        const UfOffHeads heads = off_heads(t, kind, head, hyper, B);
+        send(t);
+        t->be->off_sample(t->be, DEV(x), O, ld, which ? NULL : DEV(log_prob), &heads,
+                          which == 2 ? NULL : DEV(noise));
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int b = 0; b < B; b++) {
+                const real* m = BEFORE(head) + (p * B + b) * H;
+                const UfOffHyper* h = &OFF_HYPER(hyper)[p];
+                double sum = 0, size = 0;
+                for (int i = 0; i < A; i++) {
+                    const double z = F(BEFORE(noise)[(p * B + b) * A + i]),
+                                 s = which ? 0 : fmin(fmax(F(m[A + i]), -20), 2),
+                                 u = F(m[i]) + (which ? 0 : exp(s) * z), spread = F(h->target_noise_clip);
+                    double want = off_units(tanh(u));
+                    if (which == 1)
+                        want = off_clip(want + fmin(fmax(F(h->target_noise) * z, -spread), spread));
+                    expect(t, "action", i, AFTER(x)[(p * B + b) * ld + O + i], want, OFF_ACTION);
+                    const double slope = 2 * (log(2) - fabs(u) - log1p(exp(-2 * fabs(u))));
+                    const double part = -z * z / 2 - s - log(2 * acos(-1)) / 2 - slope;
+                    sum += part;
+                    size += z * z + fabs(s) + fabs(u) * 4 + 4;
+                }
+                for (int i = 0; i < O; i++) expect_untouched(t, "x", i, AFTER(x)[(p * B + b) * ld + i]);
+                if (which)
+                    expect_untouched(t, "log_prob", b, AFTER(log_prob)[p * B + b]);
+                else
+                    expect(t, "log_prob", b, AFTER(log_prob)[p * B + b], sum, (A + 8) * U * size);
+            }
+        clear(t);
+    }
+}
+
+// Q of kind k at a row of duelling outputs.
+static double naive_duel(const real* out, int A, int k) {
+    double mean = 0;
+    for (int j = 0; j < A; j++) mean += F(out[j]) / A;
+    return F(out[A]) + F(out[k]) - mean;
+}
+
+static double naive_smallest(const real* q, int p, int N, int B, int b, int A, int k) {
+    double least = INFINITY;
+    for (int n = 0; n < N; n++) {
+        const real* row = q + at3(p, N, n, B, b) * (A ? A + 1 : 1);
+        least = fmin(least, A ? naive_duel(row, A, k) : F(row[0]));
+    }
+    return least;
+}
+
+// Sums of A numbers of size 5 at most, and exponentials of them.
+static double off_bound(int A) { return (A + 16) * U * 20; }
+
+static void op_off_target(Test* t) {
+    if (!has_off_policy(t)) return;
+    static const int kinds[] = {UF_OFF_GREEDY, UF_OFF_CATEGORICAL, UF_OFF_SQUASHED, UF_OFF_TANH};
+    for (int which = 0; which < 4; which++) {
+        const int kind = kinds[which], A = t->c->out, B = t->c->rows, N = kind == UF_OFF_GREEDY ? 1 : 2;
+        const bool discrete = which < 2;
+        const int Q = discrete ? A + 1 : 1;
+        Array *q = normals(t, "q", N * B * Q, 1, 0), *chooser = normals(t, "chooser", B * Q, 1, 0),
+              *head = normals(t, "head", B * A, 1, 0), *log_prob = normals(t, "log_prob", B, 1, 0),
+              *reward = normals(t, "reward", B, 1, 0), *done = new_array(t, "done", 1, B, 1, false, false),
+              *log_alpha = normals(t, "log_alpha", 1, 0.5, 0), *hyper = off_hypers(t), *y = output(t, "y", B);
+        for (int i = 0; i < t->P * B; i++) done->before[i] = (t->first * B + i) % B % 3 == 0;
+        const UfOffBatch batch = {
+            .P = t->P, .B = B, .O = t->c->in, .reward = DEV(reward), .done = done->device};
+        const UfOffHeads heads = off_heads(t, kind, NULL, hyper, B);
+        const UfOffNext next = {DEV(q), kind == UF_OFF_GREEDY ? DEV(chooser) : NULL,
+                                kind == UF_OFF_CATEGORICAL ? DEV(head) : NULL,
+                                kind == UF_OFF_SQUASHED ? DEV(log_prob) : NULL};
+        send(t);
+        t->be->off_target(t->be, DEV(y), &batch, &heads, &next, N,
+                          kind == UF_OFF_CATEGORICAL || kind == UF_OFF_SQUASHED ? DEV(log_alpha) : NULL);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int b = 0; b < B; b++) {
+                const UfOffHyper* h = &OFF_HYPER(hyper)[p];
+                const double alpha = exp(F(BEFORE(log_alpha)[p]));
+                const int at = p * B + b;
+                double value = naive_smallest(BEFORE(q), p, N, B, b, discrete ? A : 0, 0);
+                if (kind == UF_OFF_SQUASHED) value -= alpha * F(BEFORE(log_prob)[at]);
+                if (kind == UF_OFF_GREEDY) {
+                    const real* who = (h->double_dqn ? BEFORE(chooser) : BEFORE(q)) + at * Q;
+                    int best = 0;
+                    for (int k = 1; k < A; k++)
+                        if (who[k] > who[best]) best = k;
+                    value = naive_duel(BEFORE(q) + at * Q, A, best);
+                }
+                if (kind == UF_OFF_CATEGORICAL) {
+                    double log_p[MAX_OUT];
+                    naive_log_softmax(BEFORE(head) + at * A, A, log_p);
+                    value = 0;
+                    for (int k = 0; k < A; k++)
+                        value +=
+                            exp(log_p[k]) * (naive_smallest(BEFORE(q), p, N, B, b, A, k) - alpha * log_p[k]);
+                }
+                const double r = F(BEFORE(reward)[at]);
+                expect(t, "y", at, AFTER(y)[at], done->before[at] ? r : r + F(h->gamma) * value,
+                       done->before[at] ? 0 : off_bound(A));
+            }
+        clear(t);
+    }
+}
+
+static void op_off_critic_loss(Test* t) {
+    if (!has_off_policy(t)) return;
+    for (int discrete = 0; discrete < 2; discrete++) {
+        const int A = t->c->out, B = t->c->rows, N = t->c->N, O = t->c->in, ld = O + (discrete ? 1 : A);
+        const int Q = discrete ? A + 1 : 1;
+        Array *q = normals(t, "q", N * B * Q, 1, 0), *y = normals(t, "y", B, 1, 0),
+              *x = normals(t, "x", B * ld, 1, 0), *dq = output(t, "dq", N * B * Q);
+        for (int p = 0; p < t->P && discrete; p++) {
+            UfRandom r = random_of(t, p, 0);
+            for (int b = 0; b < B; b++) BEFORE(x)[(p * B + b) * ld + O] = (real)between(&r, A);
+        }
+        const UfOffBatch batch = {.P = t->P, .B = B, .O = O, .items = ld - O, .ld = ld, .x = DEV(x)};
+        send(t);
+        t->be->off_critic_loss(t->be, DEV(dq), DEV(q), DEV(y), &batch, N, discrete ? A : 0);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int n = 0; n < N; n++)
+                for (int b = 0; b < B; b++) {
+                    const size_t at = at3(p, N, n, B, b) * Q;
+                    const int kind = discrete ? (int)BEFORE(x)[(p * B + b) * ld + O] : 0;
+                    const double value = discrete ? naive_duel(BEFORE(q) + at, A, kind) : F(BEFORE(q)[at]),
+                                 slope = (value - F(BEFORE(y)[p * B + b])) / B;
+                    for (int k = 0; k < Q; k++) {
+                        const double want = k == Q - 1 ? slope : slope * ((k == kind) - 1.0 / A);
+                        expect(t, "dq", at + k, AFTER(dq)[at + k], want, off_bound(A) / B);
+                    }
+                }
+        clear(t);
+    }
+}
+
+static void op_off_actor_q(Test* t) {
+    if (!has_off_policy(t)) return;
+    for (int smallest = 0; smallest < 2; smallest++) {
+        const int B = t->c->rows, N = t->c->N;
+        Array *q = normals(t, "q", N * B, 1, 0), *dq = output(t, "dq", N * B);
+        send(t);
+        t->be->off_actor_q(t->be, DEV(dq), DEV(q), smallest, t->P, N, B);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++)
+            for (int b = 0; b < B; b++) {
+                const double least = naive_min(BEFORE(q), p, N, B, b);
+                for (int n = 0; n < N; n++) {
+                    const size_t at = at3(p, N, n, B, b);
+                    const double want = !smallest ? -1.0 / N / B : F(BEFORE(q)[at]) == least ? -1.0 / B : 0;
+                    expect(t, "dq", at, AFTER(dq)[at], want, 2 * U / B);
+                }
+            }
+        clear(t);
+    }
+}
+
+static void op_off_actor_loss(Test* t) {
+    if (!has_off_policy(t)) return;
+    static const int kinds[] = {UF_OFF_CATEGORICAL, UF_OFF_SQUASHED, UF_OFF_TANH};
+    for (int which = 0; which < 3; which++) {
+        const int kind = kinds[which], A = t->c->out, H = off_outputs(kind, A), B = t->c->rows, N = t->c->N;
+        const int Q = which ? A : A + 1;
+        Array *head = normals(t, "head", B * H, 1, 0),
+              *q = normals(t, "q or dqda", N * B * Q, which ? 1.0 / B : 1, 0),
+              *noise = normals(t, "noise", B * A, 1, 0), *log_prob = normals(t, "log_prob", B, 1, 0),
+              *log_alpha = normals(t, "log_alpha", 1, 0.5, 0), *hyper = off_hypers(t),
+              *dhead = output(t, "dhead", B * H), *dalpha = output(t, "dlog_alpha", 1);
+        if (which == 1)
+            for (int p = 0; p < t->P; p++) BEFORE(head)[p * B * H + A] = 3;  // clipped to 2: no gradient
+        const UfOffHeads heads = off_heads(t, kind, head, hyper, B);
+        send(t);
+        t->be->off_actor_loss(t->be, DEV(dhead), which < 2 ? DEV(dalpha) : NULL, &heads, DEV(q), N,
+                              which == 1 ? DEV(noise) : NULL, which == 1 ? DEV(log_prob) : NULL,
+                              which < 2 ? DEV(log_alpha) : NULL);
+        receive(t);
+        for (int p = 0; p < t->P && t->reference; p++) {
+            const double alpha = exp(F(BEFORE(log_alpha)[p]));
+            double mean = 0, size = 0;
+            for (int b = 0; b < B; b++) {
+                const real* m = BEFORE(head) + (p * B + b) * H;
+                const real* got = AFTER(dhead) + (p * B + b) * H;
+                double log_p[MAX_OUT], cost[MAX_OUT], average = 0;
+                if (!which) {  // d/dm_k of sum pi (alpha log pi - q)
+                    mean -= naive_log_softmax(m, A, log_p) / B;
+                    for (int k = 0; k < A; k++) {
+                        cost[k] = alpha * log_p[k] - naive_smallest(BEFORE(q), p, N, B, b, A, k);
+                        average += exp(log_p[k]) * cost[k];
+                    }
+                    for (int k = 0; k < A; k++)
+                        expect(t, "dhead", k, got[k], exp(log_p[k]) * (cost[k] - average) / B,
+                               (1 + alpha) * off_bound(A) / B);
+                    continue;
+                }
+                mean += F(BEFORE(log_prob)[p * B + b]) / B;
+                size += fabs(F(BEFORE(log_prob)[p * B + b])) / B;
+                for (int i = 0; i < A; i++) {
+                    const double z = F(BEFORE(noise)[(p * B + b) * A + i]),
+                                 s = which == 1 ? fmin(fmax(F(m[A + i]), -20), 2) : 0,
+                                 u = F(m[i]) + (which == 1 ? exp(s) * z : 0), tanh_u = tanh(u);
+                    double da = 0, sum = 0;
+                    for (int n = 0; n < N; n++) {
+                        const double part = F(BEFORE(q)[at3(p, N, n, B, b) * A + i]);
+                        da += part * (off_high - off_low) / 2;
+                        sum += fabs(part) * (off_high - off_low) / 2;
+                    }
+                    const double share = which == 1 ? alpha / B : 0;
+                    const double du = da * (1 - tanh_u * tanh_u) + share * 2 * tanh_u;
+                    // tanh is off by 4e-7, 1 - tanh^2 by twice that
+                    const double bound = 2e-6 * (sum + share) + (A + 16) * U * (sum + share);
+                    expect(t, "dhead", i, got[i], du, bound);
+                    if (which == 1)
+                        expect(t, "dhead", A + i, got[A + i], F(m[A + i]) > 2 ? 0 : du * exp(s) * z - share,
+                               bound * (1 + 2 * fabs(exp(s) * z)));
+                }
+            }
+            if (which < 2)
+                expect(t, "dlog_alpha", p, AFTER(dalpha)[p], -mean - F(OFF_HYPER(hyper)[p].target_entropy),
+                       off_bound(A) + 8 * U * size);
+            else
+                expect_untouched(t, "dlog_alpha", p, AFTER(dalpha)[p]);
         }
         clear(t);
     }
@@ -3855,6 +4298,13 @@ static const struct NamedOp {
     {"ppo_advantages", op_ppo_advantages, false},
     {"ppo_loss", op_ppo_loss, false},
     {"clip_gradients", op_clip_gradients, false},
+    {"off_store and off_gather", op_off_replay, false},
+    {"off_act", op_off_act, false},
+    {"off_sample", op_off_sample, false},
+    {"off_target", op_off_target, false},
+    {"off_critic_loss", op_off_critic_loss, false},
+    {"off_actor_q", op_off_actor_q, false},
+    {"off_actor_loss", op_off_actor_loss, false},
     {"policy_sample", op_policy_sample, false},
     {"policy_sample of a categorical policy", op_categorical_sample, false},
     {"entropy_coef", op_entropy_coef, false},

@@ -26,8 +26,8 @@ static const char* const heads[] = {
 };
 enum { DISCRETE_HEAD = 3 };  // of heads; for environments that have so
 static const char* const names[] = {
-    "pendulum",        "mountaincarcontinuous", "cartpole", "mountaincar", "acrobot",
-    "pointmaze-umaze", "pointmaze-medium-dense"};
+    "pendulum",        "mountaincarcontinuous",  "cartpole",     "mountaincar", "acrobot",
+    "pointmaze-umaze", "pointmaze-medium-dense", "gridworld-5x5"};
 enum { NUM_NAMES = sizeof names / sizeof names[0], NUM_HEADS = sizeof heads / sizeof heads[0] };
 
 static UfAgent* make_agent(const UfEnvSpec* spec, int head, bool norm, int width, int layers) {

@@ -30,7 +30,7 @@ typedef struct Training {
 } Training;
 
 static void free_training(Training* t) {
-    uf_ppo_envs_free(t->envs);
+    uf_train_envs_free(t->envs);
     uf_ppo_free(t->ppo);
 }
 

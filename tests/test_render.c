@@ -20,9 +20,12 @@
 enum { WIDTH = 200, HEIGHT = 150, CAPTION = 26 };
 
 // What stands for one of each drawing function.
-static const char* const drawn[] = {
-    "pendulum",    "cartpole", "mountaincar", "mountaincarcontinuous", "acrobot", "pointmaze-large", "hopper",
-    "halfcheetah", "walker2d", "ant",         "invertedpendulum"};
+static const char* const drawn[] = {"pendulum",         "cartpole",
+                                    "mountaincar",      "mountaincarcontinuous",
+                                    "acrobot",          "pointmaze-large",
+                                    "hopper",           "halfcheetah",
+                                    "walker2d",         "ant",
+                                    "invertedpendulum", "gridworld-5x5"};
 enum { NUM_DRAWN = sizeof drawn / sizeof drawn[0] };
 
 static UfRenderOptions options_of(const char* env, const char* output) {

@@ -5,11 +5,14 @@
 #include "failing_alloc.h"
 #include "h5_change.h"
 
+#ifndef UF_NO_CAIRO
+#include <cairo.h>
+#endif
 #include <math.h>
 
 #include "../core/es.h"
 #include "../core/ppo_envs.h"
-#include "../core/synth.h"
+#include "../core/synth_draw.h"
 #include "../core/verify.h"
 
 static const char recording[] = "tests/data/synthenv.h5",
@@ -894,8 +897,8 @@ static void test_ppo_envs(void** state) {
     assert_int_equal(again->ops->set_state(again, 1, saved, "saved"), UF_ERR_FORMAT);
     assert_error("the file is damaged");
     free(saved);
-    uf_ppo_envs_free(envs);
-    uf_ppo_envs_free(again);
+    uf_train_envs_free(envs);
+    uf_train_envs_free(again);
     UfPpoEnvsOptions bad = options;
     bad.env = in_folder("missing.h5");
     assert_int_equal(uf_ppo_envs_create(&envs, &spec, &bad), UF_ERR_IO);
@@ -907,6 +910,197 @@ static void test_ppo_envs(void** state) {
     assert_error("max_steps: is for gridworlds");
     uf_free(config);
 }
+
+// ---- recordings ----
+
+// ---- pictures ----
+
+// A bandit for the grid world whose contexts are normal and whose best action is `right` (kind 1) where x > y, else `left`
+// (kind 0), of reward |x - y|.
+static SeEnv* create_sided(uint64_t seed) {
+    SeOptions o;
+    assert_ok(se_default_options(&o, "GridWorld-5x5"));
+    o.width = 4;
+    SeEnv* env = create(&o, seed);
+    float* p = test_calloc((size_t)se_num_params(env), sizeof *p);
+    float *hidden = p + 4, *out_bias = hidden + 2 * 4, *out = out_bias + 2;  // of initial_state
+    for (int j = 0; j < 2; j++)
+        for (int side = 0; side < 2; side++) {  // z = relu(z) - relu(-z)
+            const int unit = 2 * j + side;
+            hidden[j * 4 + unit] = side ? -1 : 1;
+            out[unit * 2 + j] = side ? -1 : 1;
+        }
+    float *bias = out + 4 * 2, *kernel = bias + 4, *reward_bias = kernel + 6 * 4, *reward = reward_bias + 1;
+    for (int side = 0; side < 2; side++) {  // relu(x - y + 50 [right] - 50), relu(y - x + 50 [left] - 50)
+        bias[side] = -50;
+        kernel[0 * 4 + side] = side ? -1 : 1;
+        kernel[1 * 4 + side] = side ? 1 : -1;
+        kernel[(2 + (side ? 0 : 1)) * 4 + side] = 50;
+        reward[side] = 1;
+    }
+    bias[2] = bias[3] = -1;
+    assert_ptr_equal(reward + 4, p + se_num_params(env));
+    assert_ok(se_set_params(env, p));
+    test_free(p);
+    return env;
+}
+
+static void test_importance(void** state) {
+    (void)state;
+    enum { ROWS = 2000 };
+    SeEnv* env = create_sided(1);
+    const SeDraw draws = {.seed = 4};
+    static float obs[ROWS * 2], best[ROWS], changed[ROWS * 2], other[ROWS];
+    se_reset(env, &draws, ROWS, obs);
+    se_best_actions(env, ROWS, obs, best);
+    for (int i = 0; i < ROWS; i++) assert_true(best[i] == (obs[2 * i] > obs[2 * i + 1]));
+    // x - y and x' - y have a correlation of 1/2: signs differ with a chance of acos(1/2) / pi; 5 standard errors
+    for (int j = 0; j < 2; j++) {
+        const double share = uf_synth_importance(env, ROWS, obs, best, j, changed, other);
+        if (fabs(share - 1.0 / 3) > 0.053)
+            fail_msg("number %d matters to %g of the best actions, expected 1/3", j, share);
+    }
+    // an action of several numbers: the mean over all of them
+    const SeOptions several = {.obs_dim = 2, .action_dim = 2, .action_low = -1, .action_high = 1, .width = 8};
+    SeEnv* other_env = create(&several, 2);
+    static float actions[ROWS * 2], others[ROWS * 2];
+    se_reset(other_env, &draws, ROWS, obs);
+    se_best_actions(other_env, ROWS, obs, actions);
+    const double mean = uf_synth_importance(other_env, ROWS, obs, actions, 1, changed, others);
+    double sum = 0;
+    for (int i = 0; i < ROWS * 2; i++) sum += fabs((double)others[i] - (double)actions[i]);
+    for (int i = 0; i < ROWS; i++) assert_true(changed[2 * i] == obs[2 * i]);
+    if (fabs(mean - sum / (2 * ROWS)) > 1e-12 || !(mean > 0))
+        fail_msg("%g, expected %g", mean, sum / (2 * ROWS));
+    se_free(other_env);
+    se_free(env);
+}
+
+#ifdef UF_NO_CAIRO
+
+static void test_drawing(void** state) {
+    (void)state;
+    SeEnv* env = create_sided(1);
+    assert_int_equal(uf_synth_draw(env, NULL, 0, in_folder("a.png")), UF_ERR_UNSUPPORTED);
+    assert_error("libcairo2-dev");
+    se_free(env);
+    print_message("SKIP test_drawing: built without cairo\n");
+    skip();
+}
+
+static void test_undrawn(void** state) {
+    (void)state;
+    skip();
+}
+
+#else
+
+static bool same_files(const char* a, const char* b) {
+    char *x, *y;
+    size_t x_bytes, y_bytes;
+    assert_ok(uf_read_file(a, &x, &x_bytes));
+    assert_ok(uf_read_file(b, &y, &y_bytes));
+    const bool same = x_bytes == y_bytes && !memcmp(x, y, x_bytes);
+    uf_free(x);
+    uf_free(y);
+    return same;
+}
+
+// Where the map is `left` and where it is `right`; the strip of actions and the keys have these colours too.
+static void check_map(const char* path) {
+    enum { LEFT = 0x87BDE6, RIGHT = 0xFAB36B, TOP = 92, BOTTOM = 362, END = 416 };
+    cairo_surface_t* page = cairo_image_surface_create_from_png(path);
+    assert_int_equal(cairo_surface_status(page), CAIRO_STATUS_SUCCESS);
+    assert_int_equal(cairo_image_surface_get_width(page), 1280);
+    const unsigned char* pixels = cairo_image_surface_get_data(page);
+    int count[2] = {0}, border = END, rows = 0;
+    for (int y = TOP; y < BOTTOM; y++) {
+        int last_left = 0, first_right = END;
+        for (int x = 0; x < END; x++) {
+            uint32_t pixel;
+            memcpy(&pixel, pixels + y * cairo_image_surface_get_stride(page) + 4 * x, sizeof pixel);
+            pixel &= 0xFFFFFF;
+            if (pixel == LEFT) last_left = x;
+            if (pixel == RIGHT && x < first_right) first_right = x;
+            count[0] += pixel == LEFT;
+            count[1] += pixel == RIGHT;
+        }
+        // y falls from row to row, so right of the border x > y begins further left; a dot may hide a bit of it
+        if (last_left > first_right || first_right > border + 4)
+            fail_msg("row %d: left up to %d, right from %d, above from %d", y, last_left, first_right,
+                     border);
+        if (first_right < END) border = first_right;
+        rows += last_left > 0 && first_right < END;
+    }
+    cairo_surface_destroy(page);
+    // a border from one corner to the other; dots and the frame are not large
+    const int all = (BOTTOM - TOP) * (END - 82);
+    if (!(rows > 0.8 * (BOTTOM - TOP) && border < 130 && count[0] + count[1] > 0.93 * all &&
+          abs(count[0] - count[1]) < 0.1 * all))
+        fail_msg("%d rows, border down to %d, %d and %d pixels of %d", rows, border, count[0], count[1], all);
+}
+
+static void test_drawing(void** state) {
+    (void)state;
+    const UfEnvSpec* spec = uf_env_find("gridworld-5x5");
+    SeEnv* env = create_sided(1);
+    assert_ok(uf_synth_draw(env, spec, 3, in_folder("a.png")));
+    assert_ok(uf_synth_draw(env, spec, 3, in_folder("b.PNG")));
+    assert_true(same_files(in_folder("a.png"), in_folder("b.PNG")));
+    check_map(in_folder("a.png"));
+    assert_ok(uf_synth_draw(env, spec, 4, in_folder("b.png")));
+    assert_false(same_files(in_folder("a.png"), in_folder("b.png")));
+    assert_ok(uf_synth_draw(env, spec, 3, in_folder("b.svg")));
+    assert_ok(uf_synth_draw(env, spec, 3, in_folder("b.pdf")));
+    assert_ok(uf_synth_draw(env, NULL, 3, in_folder("c.png")));  // played nowhere
+    se_free(env);
+    // any sizes: one number, many; several numbers of an action; an MDP
+    float params[20000];
+    for (int i = 0; i < NUM_CASES; i++) {
+        assert_true(se_num_params(env = create(&cases[i], 5)) < 20000);
+        se_free(env);
+        env = create_shaken(&cases[i], 5, params);
+        const char* real = i < 2 ? "cartpole" : i == 2 ? "pendulum" : NULL;
+        assert_ok(uf_synth_draw(env, uf_env_find(real), 0, in_folder("d.png")));
+        se_free(env);
+    }
+    const SeOptions wide = {.obs_dim = 700, .action_dim = 40, .discrete = 1, .width = 2};
+    env = create(&wide, 5);
+    assert_ok(uf_synth_draw(env, NULL, 0, in_folder("d.png")));
+    float* zeros =
+        test_calloc((size_t)se_num_params(env), sizeof *zeros);  // all contexts are alike, and all rewards
+    assert_ok(se_set_params(env, zeros));
+    test_free(zeros);
+    assert_ok(uf_synth_draw(env, NULL, 0, in_folder("d.png")));
+    se_free(env);
+}
+
+static void test_undrawn(void** state) {
+    (void)state;
+    const UfEnvSpec* spec = uf_env_find("gridworld-5x5");
+    SeEnv* env = create_sided(1);
+    assert_int_equal(uf_synth_draw(env, spec, 0, in_folder("a.gif")), UF_ERR_ARGUMENT);
+    assert_error(".png, .svg or .pdf");
+    assert_int_equal(uf_synth_draw(env, uf_env_find("pendulum"), 0, in_folder("a.png")), UF_ERR_ARGUMENT);
+    assert_error("Pendulum-v1 has 3 and 1 numbers");
+    assert_int_equal(uf_synth_draw(env, spec, 0, in_folder("none/a.png")), UF_ERR_IO);
+    assert_int_equal(uf_synth_draw(env, spec, 0, in_folder("none/a.pdf")), UF_ERR_IO);
+    float* p = test_calloc((size_t)se_num_params(env), sizeof *p);
+    se_get_params(env, p);
+    p[se_num_params(env) - 4] = 3e38f;  // of the reward's last layer
+    assert_ok(se_set_params(env, p));
+    assert_int_equal(uf_synth_draw(env, NULL, 0, in_folder("a.png")), UF_ERR_NONFINITE);
+    assert_error("rewards of the synthetic environment are not finite");
+    se_get_params(env, p);
+    for (int i = 0; i < 8; i++) p[4 + i] *= 3e38f;  // contexts
+    assert_ok(se_set_params(env, p));
+    assert_int_equal(uf_synth_draw(env, NULL, 0, in_folder("a.png")), UF_ERR_NONFINITE);
+    assert_error("first observations of the synthetic environment are not finite");
+    test_free(p);
+    se_free(env);
+}
+
+#endif
 
 // ---- recordings ----
 
@@ -1045,7 +1239,7 @@ static UfStatus many_of_it(const Needs* x) {
     const int64_t seed = 0;
     const UfPpoEnvsOptions options = {x->path, x->config, 3, &seed, 1, UF_PPO_TRAINING};
     UF_TRY(uf_ppo_envs_create(&envs, &spec, &options));
-    uf_ppo_envs_free(envs);
+    uf_train_envs_free(envs);
     return UF_OK;
 }
 
@@ -1065,11 +1259,27 @@ static UfStatus replay(const Needs* x) {
     return UF_OK;
 }
 
+static UfStatus draw(const Needs* x) {
+#ifdef UF_NO_CAIRO
+    (void)x;
+    return UF_OK;
+#else
+    SeOptions o;
+    SeEnv* env;
+    UF_TRY(se_default_options(&o, "GridWorld-5x5"));
+    UF_TRY(se_create(&env, &o, 3));
+    const UfStatus status = uf_synth_draw(env, uf_env_find("gridworld-5x5"), 0, in_folder("memory.png"));
+    (void)x;
+    se_free(env);
+    return status;
+#endif
+}
+
 // With the n-th allocation failing, until none fails.
 static void test_memory(void** state) {
     (void)state;
-    static UfStatus (*const all[])(const Needs*) = {write_and_play, many_of_it, describe, replay};
-    static const int least[] = {20, 8, 8, 60};
+    static UfStatus (*const all[])(const Needs*) = {write_and_play, many_of_it, describe, replay, draw};
+    static const int least[] = {20, 8, 8, 60, 0};
     Needs x = {.path = in_folder("memory.h5")};
     assert_ok(uf_pool_create(&x.pool, 1));
     assert_ok(uf_table_create(&uf_ppo_table, (void**)&x.config));
@@ -1109,6 +1319,9 @@ int main(void) {
         cmocka_unit_test(test_recording),
         cmocka_unit_test(test_odd_recordings),
         cmocka_unit_test(test_published),
+        cmocka_unit_test(test_importance),
+        cmocka_unit_test(test_drawing),
+        cmocka_unit_test(test_undrawn),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -26,13 +26,29 @@ check "play on other threads" test "$("$U" synthenv play pole.h5 --episodes 40 -
     "$(sed 's/"steps_per_second": [^,]*//' <<<"$play")"
 check "verify" grep -q "^PASS " <("$U" verify "$data")
 check "bench" eval "'$U' bench synthenv some.h5 --steps 100 --windows 5 | grep -q '\"1000\": {\"min\": '"
+if [ "$("$U" synthenv show pole.h5 --out pole.png 2>&1 >said)" ]; then
+    refused "show without cairo" 1 "libcairo2-dev" synthenv show pole.h5 --out pole.png
+else
+    check "show" eval "grep -q '^wrote pole.png$' said && grep -q '^first ' <(sed 's/^ *//' said)"
+    check "show: a picture" eval "head -c 4 pole.png | tail -c 3 | grep -q PNG"
+    check "show: by seed and environment" eval "'$U' synthenv show pole.h5 --out again.png --env cartpole --seed 0 && cmp pole.png again.png"
+    check "show: another seed" eval "'$U' synthenv show pole.h5 --out again.png --seed 5 && ! cmp -s pole.png again.png"
+    check "show: played nowhere" eval "'$U' synthenv show some.h5 --out some.svg | grep -q 'played in no environment: name one with --env NAME'"
+    refused "show elsewhere" 1 "Pendulum-v1 has 3 and 1 numbers" synthenv show pole.h5 --env pendulum --out x.png
+    refused "show what is no picture" 1 "x.bmp: the ending of a chart's name must be" synthenv show pole.h5 --out x.bmp
+fi
+check "show without a picture" cmp <("$U" synthenv show pole.h5) <("$U" synthenv info pole.h5)
+refused "show: where it plays, without a picture" 2 "--env is for --out" synthenv show pole.h5 --env cartpole
+refused "show: a seed, without a picture" 2 "--seed is for --out" synthenv show pole.h5 --seed 3
+refused "show of nothing" 1 "gone.h5" synthenv show gone.h5
+refused "show of an unknown environment" 1 "did you mean 'cartpole'" synthenv show pole.h5 --env cartpol --out x.png
 refused "play elsewhere" 1 "Pendulum-v1 has 3 and 1 numbers" synthenv play pole.h5 --env pendulum
 refused "play where nothing is known" 1 "unknown environment 'Somewhere'" synthenv play some.h5
 refused "import of none" 1 "unknown synthetic environment 'pole'" synthenv import "$data" pole --out x.h5
 refused "import without a place" 2 "--out is missing" synthenv import "$data" small_pole
 refused "import to nowhere" 1 "no/x.h5.tmp" synthenv import "$data" small_pole --out no/x.h5
 refused "play of a recording" 1 "is no file of a synthetic environment" synthenv play "$data"
-refused "the first word alone" 2 "'synthenv' is the first of two words; did you mean synthenv import" synthenv
+refused "the first word alone" 2 "'synthenv' is the first of two words; did you mean synthenv meta" synthenv
 
 # Made of data, and training that begins from it.
 small=(--quiet --set batch_size=64 --set actor_layer_width=16 --set critic_layer_width=16 --set eval_final_episodes=2 --set eval_interval=1000000)

@@ -742,6 +742,123 @@ static void test_adam(void** state) {
     assert_close(w, was - 0.1 * mean / (sqrt(square) + 1e-5) - 0.1 * 0.3 * was, 1e-14);
 }
 
+// ---- off-policy agents ----
+
+enum { DUEL_KINDS = 5 };
+typedef struct Duel {
+    int kind;
+    double target, alpha;
+    const double* q;
+} Duel;
+
+static double duel_loss(const double* x, const void* context) {
+    const Duel* c = context;
+    double unused;
+    return uf_half_square(uf_duel_q(x, DUEL_KINDS, c->kind), c->target, &unused);
+}
+
+static double soft_loss(const double* x, const void* context) {
+    const Duel* c = context;
+    return uf_soft_loss(NULL, x, c->q, DUEL_KINDS, c->alpha);
+}
+
+static void test_duel(void** state) {
+    (void)state;
+    UfRandom r = random_of(31);
+    for (int k = 0; k < POINTS; k++) {
+        double x[DUEL_KINDS + 1], dx[DUEL_KINDS + 1], slope_q, mean = 0, mean_q = 0;
+        for (int i = 0; i <= DUEL_KINDS; i++) x[i] = draw(&r, -3, 3);
+        const Duel c = {k % DUEL_KINDS, draw(&r, -3, 3), 0, NULL};
+        for (int i = 0; i < DUEL_KINDS; i++) mean += x[i] / DUEL_KINDS;
+        const double q = uf_duel_q(x, DUEL_KINDS, c.kind);
+        assert_close(q, x[DUEL_KINDS] + x[c.kind] - mean, 1e-14);
+        for (int i = 0; i < DUEL_KINDS; i++) mean_q += uf_duel_q(x, DUEL_KINDS, i) / DUEL_KINDS;
+        assert_close(mean_q, x[DUEL_KINDS], 1e-14);  // advantages are centred
+        assert_close(uf_half_square(q, c.target, &slope_q), (q - c.target) * (q - c.target) / 2, 1e-14);
+        uf_duel_grad(dx, DUEL_KINDS, c.kind, slope_q);
+        for (int i = 0; i <= DUEL_KINDS; i++)
+            assert_close(dx[i], slope(duel_loss, x, DUEL_KINDS + 1, i, STEP, &c), tolerance(q * q, dx[i]));
+    }
+}
+
+// The actor's loss over kinds, and the temperature's.
+static void test_soft_loss(void** state) {
+    (void)state;
+    UfRandom r = random_of(32);
+    for (int k = 0; k < POINTS; k++) {
+        double x[DUEL_KINDS], q[DUEL_KINDS], dx[DUEL_KINDS], sum = 0, want = 0;
+        for (int i = 0; i < DUEL_KINDS; i++) {
+            x[i] = draw(&r, -3, 3);
+            q[i] = draw(&r, -3, 3);
+            sum += exp(x[i]);
+        }
+        const Duel c = {0, 0, draw(&r, 0, 2), q};
+        for (int i = 0; i < DUEL_KINDS; i++)
+            want += exp(x[i]) / sum * (c.alpha * log(exp(x[i]) / sum) - q[i]);
+        const double loss = uf_soft_loss(dx, x, q, DUEL_KINDS, c.alpha);
+        assert_close(loss, want, 1e-13);
+        for (int i = 0; i < DUEL_KINDS; i++)
+            assert_close(dx[i], slope(soft_loss, x, DUEL_KINDS, i, STEP, &c), tolerance(loss, dx[i]));
+        const double log_alpha = draw(&r, -2, 2), log_prob = draw(&r, -3, 1), entropy = draw(&r, -1, 1);
+        assert_close(uf_temperature_loss(log_alpha, log_prob, entropy), -log_alpha * (log_prob + entropy),
+                     1e-14);
+        assert_close(uf_entropy_coef_grad(log_prob, entropy),
+                     uf_temperature_loss(log_alpha + 1, log_prob, entropy) -
+                         uf_temperature_loss(log_alpha, log_prob, entropy),
+                     1e-14);
+    }
+}
+
+// The chance of each kind: the lengths of u's pieces.
+static void test_epsilon_greedy(void** state) {
+    (void)state;
+    enum { N = 100000 };
+    const double q[4] = {1, 3, 3, -2}, chances[4] = {0.05, 0.45, 0.45, 0.05};
+    double count[4] = {0};
+    for (int i = 0; i < N; i++) count[uf_epsilon_greedy(q, 4, 0.2, (i + 0.5) / N)]++;
+    for (int k = 0; k < 4; k++) assert_close(count[k] / N, chances[k], 1.0 / N);
+    for (int i = 0; i < N; i++) assert_true(uf_epsilon_greedy(q, 4, 0, (i + 0.5) / N) % 3 != 0);
+    const double none[3] = {NAN, NAN, NAN};
+    for (int i = 0; i < 10; i++) assert_in_range(uf_epsilon_greedy(none, 3, 0.1, (i + 0.5) / 10), 0, 2);
+    assert_int_equal(uf_best_kind(q, 4), 1);
+    assert_close(uf_epsilon(0.1, 0, 50), 1, 0);
+    assert_close(uf_epsilon(0.1, 25, 50), 0.55, 1e-15);
+    assert_close(uf_epsilon(0.1, 50, 50), 0.1, 0);
+    assert_close(uf_epsilon(0.1, 5000, 50), 0.1, 0);
+    assert_close(uf_epsilon(0.1, 0, 0), 0.1, 0);
+}
+
+static double tanh_action(const double* x, const void* context) {
+    double unused;
+    (void)context;
+    return uf_tanh_action(x[0], -1, 5, &unused);
+}
+
+static void test_tanh_action(void** state) {
+    (void)state;
+    UfRandom r = random_of(33);
+    for (int k = 0; k < POINTS; k++) {
+        const double m = draw(&r, -4, 4);
+        double dm;
+        assert_close(uf_tanh_action(m, -1, 5, &dm), 2 + 3 * tanh(m), 1e-14);
+        assert_close(dm, slope(tanh_action, &m, 1, 0, STEP, NULL), tolerance(5, dm));
+    }
+}
+
+static void test_step_values(void** state) {
+    (void)state;
+    assert_close(uf_step_value(2, false, 0.9, 3), 2 + 0.9 * 3, 1e-15);
+    assert_close(uf_step_value(2, true, 0.9, 3), 2, 0);
+    assert_close(uf_step_value(2, true, 0.9, INFINITY), 2, 0);
+    assert_close(uf_in_units(-1, -2, 4), -2, 0);
+    assert_close(uf_in_units(1, -2, 4), 4, 0);
+    assert_close(uf_in_units(0.5, -2, 4), 2.5, 0);
+    assert_close(uf_smoothed_within(1, 0.5, 0.3, 2, -2, 2), 1.3, 1e-15);
+    assert_close(uf_smoothed_within(1, 0.5, 0.3, -0.2, -2, 2), 0.9, 1e-15);
+    assert_close(uf_smoothed_within(1.9, 0.5, 0.3, 2, -2, 2), 2, 0);
+    assert_close(uf_smoothed_action(0.9, 0.5, 0.3, 2), 1, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policy_sample),
@@ -765,6 +882,11 @@ int main(void) {
         cmocka_unit_test(test_clip_and_decay),
         cmocka_unit_test(test_cross_entropy),
         cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_duel),
+        cmocka_unit_test(test_soft_loss),
+        cmocka_unit_test(test_epsilon_greedy),
+        cmocka_unit_test(test_tanh_action),
+        cmocka_unit_test(test_step_values),
     };
     return cmocka_run_group_tests_name("terms", tests, NULL, NULL);
 }

@@ -51,17 +51,18 @@ static int64_t most_cases(int64_t all) {
 
 // ---- what is played ----
 
-enum { MOST_POLICIES = 3, NUM_ENVS = 6 };
+enum { MOST_POLICIES = 3, NUM_ENVS = 7 };
 static const struct {
     const char* name;
     int64_t steps;  // episodes end in them
 } envs[NUM_ENVS] = {{"CartPole-v1", 300}, {"MountainCar-v0", 410}, {"MountainCarContinuous-v0", 270},
-                    {"Pendulum-v1", 410}, {"Acrobot-v1", 510},     {"PointMaze-UMaze", 310}};
+                    {"Pendulum-v1", 410}, {"Acrobot-v1", 510},     {"PointMaze-UMaze", 310},
+                    {"GridWorld-5x5", 70}};
 
 typedef struct Case {
     UfTrialOptions o;
     UfCloneNet net;
-    int P;
+    int P, steps;  // steps: less than o.num_steps.   0: all of them
     real* params;  // (P, size)
     uint64_t keys[MOST_POLICIES];
     float mean[UF_RULE_MAX_OBS], divisor[UF_RULE_MAX_OBS];
@@ -154,6 +155,7 @@ static Played play(const Case* c, UfBackend* be, int first, int count) {
     o.net = &c->net;
     assert_ok(uf_trials_create(&trials, &o, be->pool));
     assert_int_equal(uf_trials_apart(trials), be == device);
+    if (c->steps) assert_ok(uf_trials_set_num_steps(trials, c->steps));
     assert_ok(be->reserve(be, &params, bytes, "policies"));
     be->upload(be, params, c->params + (size_t)first * size, bytes);
     uf_trials_set_keys(trials, c->keys);
@@ -221,7 +223,7 @@ static void test_rules(void** state) {
         c.o.num_steps = envs[env].steps;
         c.o.rule = (UfTrialRule)rule;
         c.o.greedy = at / 5 % 2;
-        c.o.grid = env < 5 && at / 7 % 2;  // a maze has no box of starts
+        c.o.grid = env < 5 && at / 7 % 2;  // mazes and cells have no box of starts
         set_norm(&c, (at + at / NUM_ENVS) % 3);
         const double bound = exact(&c);
         change_order(i);
@@ -240,6 +242,42 @@ static void test_rules(void** state) {
     if (!IS_EXACT) return;
     assert_true(returns > most);  // nothing is compared where nothing happens
     assert_true(ended > 10);
+}
+
+// What a network says, one way after the other; episodes past the environment's own limit, and T changed in between.
+static void test_policies(void** state) {
+    static const int played[] = {2, 3, 5, 6, 1};
+    NEEDS_DEVICE();
+    const int all = 5 * 4 * 2, most = (int)most_cases(all);
+    int64_t longest = 0;
+    for (int i = 0; i < most; i++) {
+        const int at = most < all ? i * 7 % all : i, env = played[at % 5], policy = at / 5 % 4;
+        const UfEnvSpec* spec = spec_of(env);
+        char what[96];
+        Case c;
+        make_case(&c, spec, 8, 1, UF_RELU, false, spec->action_dim);  // twice as many outputs as actions
+        fill_exact(&c);
+        c.o.policy = (UfTrialPolicy)policy;
+        c.o.num_envs = 2 + at % 3 * 3;  // more than a tile too
+        c.o.num_steps = envs[env].steps;
+        c.steps = at % 3 ? 0 : envs[env].steps - 57;
+        c.o.any_length = true;
+        c.o.rule = at % 4 ? UF_TRIAL_FIRST : UF_TRIAL_ENDED;
+        c.o.greedy = at / 20;
+        const double bound = exact(&c);
+        if (!IS_EXACT) c.steps = 0;
+        change_order(i);
+        snprintf(what, sizeof what, "%s, policy %d%s", envs[env].name, policy, c.o.greedy ? ", greedy" : "");
+        Played ours = play(&c, device, 0, c.P), theirs = play(&c, host, 0, c.P);
+        compare(what, &c, &ours, &theirs, c.P, bound);
+        for (int k = 0; k < c.P * c.o.num_envs; k++)
+            if (theirs.trials[k].steps - spec->max_steps > longest)
+                longest = theirs.trials[k].steps - spec->max_steps;
+        free_played(&ours);
+        free_played(&theirs);
+        test_free(c.params);
+    }
+    if (IS_EXACT && most == all) assert_true(longest >= 200);
 }
 
 static void test_networks(void** state) {
@@ -483,9 +521,10 @@ static void test_failure(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules), cmocka_unit_test(test_networks),   cmocka_unit_test(test_large),
-        cmocka_unit_test(test_alone), cmocka_unit_test(test_many_steps), cmocka_unit_test(test_no_number),
-        cmocka_unit_test(test_apart), cmocka_unit_test(test_search),     cmocka_unit_test(test_failure),
+        cmocka_unit_test(test_rules),     cmocka_unit_test(test_policies), cmocka_unit_test(test_networks),
+        cmocka_unit_test(test_large),     cmocka_unit_test(test_alone),    cmocka_unit_test(test_many_steps),
+        cmocka_unit_test(test_no_number), cmocka_unit_test(test_apart),    cmocka_unit_test(test_search),
+        cmocka_unit_test(test_failure),
     };
     return cmocka_run_group_tests(tests, open_both, close_both);
 }

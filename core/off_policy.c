@@ -1,0 +1,739 @@
+// off_policy.c: DQN, SAC, DDPG and TD3 of a population, on the op set. See off_policy.h.
+//
+// Members share nothing but constants, so a thread takes one through all iterations of a call. What a member keeps
+// (parameters, replay, observations) is an array of all of them; what it works with is its thread's, the lane's.
+// The backend is the CPU's, so that arrays of `reserve` are the host's too.
+// Compiled twice: in float32, and in double precision for tests (Makefile, double.o).
+// Rooms: configuration, memory, making, lanes, acting, targets, learning, iterations, what comes out.
+#include "off_policy.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "off_policy_parts.h"
+#include "reserved.h"
+
+enum { ACTOR = UF_OFF_ACTOR, CRITIC = UF_OFF_CRITIC, ALPHA = UF_OFF_ALPHA, GROUPS = UF_OFF_GROUPS };
+
+typedef struct Lane Lane;
+
+struct UfOffPolicy {
+    UfBackend* backend;
+    UfOffPolicyConfig* configs;  // (P)
+    uint64_t* seeds;             // (P)
+    UfTrainSpace space;
+    int P, N, O, A, B;
+    int kind;         // UF_OFF_* of what acts
+    int num_critics;  // 1 or 2
+    int Q, H;         // outputs of a critic, of an actor
+    bool has_targets;
+    UfMlp mlp[2];            // of ACTOR and CRITIC
+    UfGroup groups[GROUPS];  // without gradients; count 0 where there is none
+    UfOffRing ring;
+    UfReserved reserved;
+    UfOffHyper* hyper;                  // (P)
+    real *lr, *polyak, *max_grad_norm;  // (P)
+    real* obs;                          // (P, N, O)
+    int* bad;                           // (GROUPS, P)
+    int num_lanes;
+    Lane* lanes;  // (num_lanes): one a thread that has work
+    // How far all members are: iterations, optimiser steps of critics and of actors.
+    struct Progress {
+        int64_t iteration, critic, actor;
+    } done;
+};
+
+// What a thread works with, for one member at a time: arrays of one member.
+struct Lane {
+    UfReserved reserved;
+    UfOffPolicy* agents;
+    struct Progress done;  // of the member
+    uint64_t seed;
+    UfGroup groups[GROUPS];  // the member's, with the lane's gradients
+    UfOffRing ring;
+    const UfOffHyper* hyper;
+    const real *lr, *polyak, *max_grad_norm;
+    real* obs;
+    int* bad[GROUPS];
+    // a step of the environments
+    real *noise, *uniform, *head_step, *scratch;  // (N, items or A) twice, (N, H), (2, N, width)
+    real *action, *next_obs, *reward;             // (N, items) (N, O) (N)
+    uint8_t* ended;                               // (N)
+    // a batch
+    int64_t *below, *index;  // (1) (B)
+    UfOffBatch batch;
+    real *noise_pi, *noise_next;                                // (B, A)
+    real *head, *dhead, *head_next, *log_prob, *log_prob_next;  // (B, H) thrice, (B)
+    real *q, *dq, *q_next, *chooser, *dqda, *y;                 // (C, B, Q) thrice, (B, Q), (C, B, A), (B)
+    UfTape actor_tape, critic_tape;
+};
+
+// ---- configuration ----
+
+static const char* const algorithm_names[] = {"SAC", "DQN", "DDPG", "TD3"};
+
+static UfStatus check_whole(const char* name, int64_t value, int64_t low, int64_t high) {
+    if (value >= low && value <= high) return UF_OK;
+    return UF_FAIL(UF_ERR_CONFIG, "%s is %lld; expected %lld to %lld", name, (long long)value, (long long)low,
+                   (long long)high);
+}
+
+static UfStatus check_number(const char* name, double value, double low, double high) {
+    if (value >= low && value <= high) return UF_OK;
+    return UF_FAIL(UF_ERR_CONFIG, "%s is %g; expected %g to %g", name, value, low, high);
+}
+
+static UfStatus check_sizes(const UfOffPolicyConfig* c) {
+    const int64_t most = 100000000;
+    UF_TRY(check_whole("num_layers", c->num_layers, 1, UF_MAX_LAYERS));
+    UF_TRY(check_whole("layer_width", c->layer_width, 1, 65536));
+    if (c->activation != UF_RELU && c->activation != UF_TANH)
+        return UF_FAIL(UF_ERR_CONFIG, "activation is %d; expected UF_RELU or UF_TANH", c->activation);
+    UF_TRY(check_whole("num_envs", c->num_envs, 1, 1000000));
+    UF_TRY(check_whole("num_steps", c->num_steps, 1, INT64_MAX / 4));
+    if (c->num_steps % c->num_envs)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "num_steps %lld is no multiple of num_envs %lld; expected whole iterations",
+                       (long long)c->num_steps, (long long)c->num_envs);
+    UF_TRY(check_whole("batch_size", c->batch_size, 1, 1000000));
+    UF_TRY(check_whole("buffer_size", c->buffer_size, c->num_envs, most));
+    UF_TRY(check_whole("warm_up", c->warm_up, 0, INT64_MAX / 4));
+    UF_TRY(check_whole("updates", c->updates, 0, 1000000));
+    if (c->algorithm == UF_OFF_POLICY_DQN)
+        UF_TRY(check_whole("target_interval", c->target_interval, 1, INT64_MAX / 4));
+    if (c->algorithm == UF_OFF_POLICY_TD3)
+        UF_TRY(check_whole("policy_delay", c->policy_delay, 1, INT64_MAX / 4));
+    return UF_OK;
+}
+
+// Numbers that the algorithm does not have are not looked at.
+static UfStatus check_numbers(const UfOffPolicyConfig* c) {
+    const bool ddpg = c->algorithm == UF_OFF_POLICY_DDPG, td3 = c->algorithm == UF_OFF_POLICY_TD3;
+    const bool sac = c->algorithm == UF_OFF_POLICY_SAC, dqn = c->algorithm == UF_OFF_POLICY_DQN;
+    UF_TRY(check_number("lr", c->lr, 0, 10));
+    UF_TRY(check_number("gamma", c->gamma, 0, 1));
+    if (!sac) UF_TRY(check_number("max_grad_norm", c->max_grad_norm, 0, 1e9));
+    if (!dqn) UF_TRY(check_number("tau", c->tau, 0, 1));
+    if (dqn) UF_TRY(check_number("exploration_fraction", c->exploration_fraction, 0, 1));
+    if (dqn) UF_TRY(check_number("eps_end", c->eps_end, 0, 1));
+    if (sac) UF_TRY(check_number("target_entropy_ratio", c->target_entropy_ratio, -100, 100));
+    if (ddpg || td3) UF_TRY(check_number("exploration_noise", c->exploration_noise, 0, 1e6));
+    if (td3) UF_TRY(check_number("target_noise", c->target_noise, 0, 1e6));
+    if (td3) UF_TRY(check_number("target_noise_clip", c->target_noise_clip, 0, 1e6));
+    return UF_OK;
+}
+
+static UfStatus check_space(const UfOffPolicyConfig* c, const UfTrainSpace* s) {
+    const char* name;
+    if ((int)c->algorithm < UF_OFF_POLICY_SAC || c->algorithm > UF_OFF_POLICY_TD3)
+        return UF_FAIL(UF_ERR_CONFIG, "algorithm is %d; expected a UfOffPolicyAlgorithm", (int)c->algorithm);
+    name = algorithm_names[c->algorithm];
+    if (s->bytes)
+        return UF_FAIL(UF_ERR_CONFIG, "%s takes observations of floats alone, the environment shows bytes",
+                       name);
+    if (s->obs_dim < 1 || s->action_dim < 1 || (s->discrete && s->action_dim > UF_MAX_KINDS))
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "observations of %d numbers and %d %s; expected at least 1 and, of actions, at most %d kinds",
+            s->obs_dim, s->action_dim, s->discrete ? "kinds of actions" : "numbers of an action",
+            UF_MAX_KINDS);
+    if (c->algorithm == UF_OFF_POLICY_DQN && !s->discrete)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "algorithm DQN is for discrete actions, the environment's are continuous; "
+                       "take SAC, DDPG or TD3");
+    if ((c->algorithm == UF_OFF_POLICY_DDPG || c->algorithm == UF_OFF_POLICY_TD3) && s->discrete)
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "algorithm %s is for continuous actions, the environment's are discrete; "
+                       "take DQN or SAC",
+                       name);
+    if (!s->discrete &&
+        !(isfinite(s->action_low) && isfinite(s->action_high) && s->action_low < s->action_high))
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "actions are from %g to %g; %s wants finite bounds, the lower one first",
+                       (double)s->action_low, (double)s->action_high, name);
+    return UF_OK;
+}
+
+// What must be the same of all members: the first that is not is named.
+static UfStatus check_same(const UfOffPolicyConfig* a, const UfOffPolicyConfig* b, int member) {
+    const struct {
+        const char* name;
+        bool same;
+    } fields[] = {
+#define SAME(name) {#name, a->name == b->name}
+        SAME(algorithm),       SAME(num_layers),
+        SAME(layer_width),     SAME(activation),
+        SAME(num_steps),       SAME(num_envs),
+        SAME(batch_size),      SAME(buffer_size),
+        SAME(warm_up),         SAME(updates),
+        SAME(target_interval), SAME(policy_delay),
+        SAME(max_grad_norm),   SAME(exploration_fraction),
+#undef SAME
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
+        if (!fields[i].same)
+            return UF_FAIL(UF_ERR_CONFIG,
+                           "%s of member %d is not that of member 0; it is the same of all members",
+                           fields[i].name, member);
+    return UF_OK;
+}
+
+static UfStatus copy_configs(UfOffPolicy* a, const UfOffPolicyConfig* configs) {
+    if (a->P < 1) return UF_FAIL(UF_ERR_CONFIG, "a population of %d; expected at least 1", a->P);
+    UF_TRY(check_space(&configs[0], &a->space));
+    UF_TRY(UF_ALLOC(&a->configs, a->P, "configurations"));
+    UF_TRY(UF_ALLOC(&a->seeds, a->P, "seeds"));
+    for (int p = 0; p < a->P; p++) {
+        UF_TRY(check_same(&configs[0], &configs[p], p));
+        UF_TRY(check_sizes(&configs[p]));
+        UF_TRY(check_numbers(&configs[p]));
+        a->configs[p] = configs[p];
+        a->seeds[p] = configs[p].seed;
+    }
+    return UF_OK;
+}
+
+static bool is(const UfOffPolicy* a, UfOffPolicyAlgorithm algorithm) {
+    return a->configs[0].algorithm == algorithm;
+}
+
+// ---- memory ----
+
+static void describe(UfOffPolicy* a) {
+    const UfOffPolicyConfig* c = &a->configs[0];
+    const bool kinds = a->space.discrete;
+    a->N = (int)c->num_envs;
+    a->O = a->space.obs_dim;
+    a->A = a->space.action_dim;
+    a->B = (int)c->batch_size;
+    a->kind = is(a, UF_OFF_POLICY_DQN)    ? UF_OFF_GREEDY
+              : !is(a, UF_OFF_POLICY_SAC) ? UF_OFF_TANH
+              : kinds                     ? UF_OFF_CATEGORICAL
+                                          : UF_OFF_SQUASHED;
+    a->num_critics = is(a, UF_OFF_POLICY_SAC) || is(a, UF_OFF_POLICY_TD3) ? 2 : 1;
+    a->Q = kinds ? a->A + 1 : 1;
+    a->H = a->kind == UF_OFF_GREEDY ? a->Q : a->kind == UF_OFF_SQUASHED ? 2 * a->A : a->A;
+    a->has_targets = !a->space.always_done;
+    a->mlp[ACTOR] = uf_mlp_shape(a->O, c->layer_width, c->num_layers, a->H, false, 0);
+    a->mlp[CRITIC] = uf_mlp_shape(a->O + (kinds ? 0 : a->A), c->layer_width, c->num_layers, a->Q, false, 0);
+    a->mlp[ACTOR].activation = a->mlp[CRITIC].activation = c->activation;
+    if (a->kind != UF_OFF_GREEDY) a->groups[ACTOR].count = a->mlp[ACTOR].size;
+    a->groups[CRITIC].count = (size_t)a->num_critics * a->mlp[CRITIC].size;
+    if (is(a, UF_OFF_POLICY_SAC)) a->groups[ALPHA].count = 1;
+    for (int k = 0; k < GROUPS; k++) {
+        a->groups[k].P = a->P;
+        a->groups[k].num_blocks = k == ALPHA ? 1 : uf_num_blocks(a->B, k == CRITIC ? a->num_critics : 1);
+    }
+    const int items = kinds ? 1 : a->A;
+    a->ring = (UfOffRing){.P = a->P,
+                          .N = a->N,
+                          .O = a->O,
+                          .A = a->A,
+                          .discrete = kinds,
+                          .has_next = a->has_targets,
+                          .items = items,
+                          .stride = a->O + items + 2 + (a->has_targets ? a->O : 0),
+                          .capacity = c->buffer_size};
+}
+
+// SAC has no target of its actor.
+static bool has_target(const UfOffPolicy* a, int group) {
+    return a->has_targets && (group == CRITIC || (group == ACTOR && a->kind == UF_OFF_TANH));
+}
+
+static UfStatus reserve_members(UfOffPolicy* a) {
+    static const char what[] = "off-policy agents", replay[] = "replays of off-policy agents";
+    UfReserved* r = &a->reserved;
+    const size_t P = (size_t)a->P;
+    for (int k = 0; k < GROUPS; k++) {
+        UfGroup* g = &a->groups[k];
+        if (!g->count) continue;
+        UF_TRY(UF_RESERVE(r, g->params, P * g->count, what));
+        UF_TRY(UF_RESERVE(r, g->m, P * g->count, what));
+        UF_TRY(UF_RESERVE(r, g->v, P * g->count, what));
+        if (has_target(a, k)) UF_TRY(UF_RESERVE(r, g->target, P * g->count, what));
+    }
+    UF_TRY(UF_RESERVE(r, a->ring.records, P * (size_t)a->ring.capacity * (size_t)a->ring.stride, replay));
+    UF_TRY(UF_RESERVE(r, a->hyper, P, what));
+    UF_TRY(UF_RESERVE(r, a->lr, P, what));
+    UF_TRY(UF_RESERVE(r, a->polyak, P, what));
+    UF_TRY(UF_RESERVE(r, a->max_grad_norm, P, what));
+    UF_TRY(UF_RESERVE(r, a->obs, P * (size_t)a->N * (size_t)a->O, what));
+    return UF_RESERVE(r, a->bad, GROUPS * P, what);
+}
+
+static UfStatus reserve_tape(UfReserved* r, UfTape* tape, const UfMlp* m, size_t rows) {
+    for (int l = 0; l < m->layers; l++)
+        UF_TRY(UF_RESERVE(r, tape->r[l], rows * (size_t)m->width, "activations of off-policy agents"));
+    return UF_OK;
+}
+
+static UfStatus reserve_step(const UfOffPolicy* a, Lane* l) {
+    static const char what[] = "a step of off-policy agents";
+    UfReserved* r = &l->reserved;
+    const size_t N = (size_t)a->N;
+    UF_TRY(UF_RESERVE(r, l->noise, N * (size_t)a->ring.items, what));
+    UF_TRY(UF_RESERVE(r, l->uniform, N * (size_t)a->ring.items, what));
+    UF_TRY(UF_RESERVE(r, l->head_step, N * (size_t)a->H, what));
+    UF_TRY(UF_RESERVE(r, l->scratch, 2 * N * (size_t)a->mlp[ACTOR].width, what));
+    UF_TRY(UF_RESERVE(r, l->action, N * (size_t)a->ring.items, what));
+    UF_TRY(UF_RESERVE(r, l->next_obs, N * (size_t)a->O, what));
+    UF_TRY(UF_RESERVE(r, l->reward, N, what));
+    return UF_RESERVE(r, l->ended, N, what);
+}
+
+static UfStatus reserve_batch(const UfOffPolicy* a, Lane* l) {
+    static const char what[] = "a batch of off-policy agents";
+    UfReserved* r = &l->reserved;
+    const size_t B = (size_t)a->B, C = (size_t)a->num_critics, Q = (size_t)a->Q, A = (size_t)a->A;
+    const int ld = a->O + a->ring.items;
+    l->batch = (UfOffBatch){.P = 1, .B = a->B, .O = a->O, .items = a->ring.items, .ld = ld};
+    UF_TRY(UF_RESERVE(r, l->below, 1, what));
+    UF_TRY(UF_RESERVE(r, l->index, B, what));
+    UF_TRY(UF_RESERVE(r, l->batch.x, B * (size_t)ld, what));
+    if (!a->space.discrete) UF_TRY(UF_RESERVE(r, l->batch.x_pi, B * (size_t)ld, what));
+    if (a->has_targets) UF_TRY(UF_RESERVE(r, l->batch.x_next, B * (size_t)ld, what));
+    UF_TRY(UF_RESERVE(r, l->batch.reward, B, what));
+    UF_TRY(UF_RESERVE(r, l->batch.done, B, what));
+    UF_TRY(UF_RESERVE(r, l->noise_pi, B * A, what));
+    UF_TRY(UF_RESERVE(r, l->noise_next, B * A, what));
+    UF_TRY(UF_RESERVE(r, l->head, B * (size_t)a->H, what));
+    UF_TRY(UF_RESERVE(r, l->dhead, B * (size_t)a->H, what));
+    UF_TRY(UF_RESERVE(r, l->head_next, B * (size_t)a->H, what));
+    UF_TRY(UF_RESERVE(r, l->log_prob, B, what));
+    UF_TRY(UF_RESERVE(r, l->log_prob_next, B, what));
+    UF_TRY(UF_RESERVE(r, l->q, C * B * Q, what));
+    UF_TRY(UF_RESERVE(r, l->dq, C * B * Q, what));
+    UF_TRY(UF_RESERVE(r, l->q_next, C * B * Q, what));
+    UF_TRY(UF_RESERVE(r, l->chooser, B * Q, what));
+    UF_TRY(UF_RESERVE(r, l->dqda, C * B * A, what));
+    UF_TRY(UF_RESERVE(r, l->y, B, what));
+    UF_TRY(reserve_tape(r, &l->actor_tape, &a->mlp[ACTOR], B));
+    return reserve_tape(r, &l->critic_tape, &a->mlp[CRITIC], C * B);
+}
+
+static UfStatus reserve_lane(UfOffPolicy* a, Lane* l) {
+    l->agents = a;
+    l->reserved.backend = a->backend;
+    UF_TRY(reserve_step(a, l));
+    UF_TRY(reserve_batch(a, l));
+    for (int k = 0; k < GROUPS; k++)
+        if (a->groups[k].count)
+            UF_TRY(UF_RESERVE(&l->reserved, l->groups[k].grads,
+                              a->groups[k].count * (size_t)a->groups[k].num_blocks,
+                              "gradients of off-policy agents"));
+    return UF_OK;
+}
+
+// ---- making ----
+
+// Kernels alone; biases stay 0.
+static void fill_network(const UfMlp* m, real* params, uint64_t seed, int network) {
+    for (int l = 0; l <= m->layers; l++) {
+        const int in = l ? m->width : m->in, out = l < m->layers ? m->width : m->out;
+        UfRandom random = uf_random(seed, UF_STREAM_TD_INIT, (uint64_t)network << 8 | (uint64_t)l);
+        uf_fill_lecun_normal(params + m->kernel[l], (size_t)in * (size_t)out, in, &random);
+    }
+}
+
+static void init_member(UfOffPolicy* a, int p) {
+    const UfOffPolicyConfig* c = &a->configs[p];
+    UfGroup* g = a->groups;
+    if (g[ACTOR].count)
+        fill_network(&a->mlp[ACTOR], g[ACTOR].params + (size_t)p * g[ACTOR].count, c->seed, 0);
+    for (int n = 0; n < a->num_critics; n++)
+        fill_network(&a->mlp[CRITIC],
+                     g[CRITIC].params + (size_t)p * g[CRITIC].count + (size_t)n * a->mlp[CRITIC].size,
+                     c->seed, 1 + n);
+    for (int k = 0; k < GROUPS; k++)
+        if (g[k].target)
+            memcpy(g[k].target + (size_t)p * g[k].count, g[k].params + (size_t)p * g[k].count,
+                   g[k].count * sizeof(real));
+    a->hyper[p] = (UfOffHyper){
+        .gamma = (real)c->gamma,
+        .target_entropy = (real)(a->space.discrete ? c->target_entropy_ratio * log((double)a->A) : -a->A),
+        .eps_end = (real)c->eps_end,
+        .exploration_noise = (real)c->exploration_noise,
+        .target_noise = (real)c->target_noise,
+        .target_noise_clip = (real)c->target_noise_clip,
+        .double_dqn = c->double_dqn};
+    a->lr[p] = (real)c->lr;
+    a->polyak[p] = (real)(1 - c->tau);
+    a->max_grad_norm[p] = (real)c->max_grad_norm;
+}
+
+static UfStatus build(UfOffPolicy* a, const UfOffPolicyConfig* configs, int num_threads) {
+    UF_TRY(copy_configs(a, configs));
+    UF_TRY(uf_backend_open(&a->backend, "cpu", "fp32", num_threads));
+    a->reserved.backend = a->backend;
+    describe(a);
+    UF_TRY(reserve_members(a));
+    for (int p = 0; p < a->P; p++) init_member(a, p);
+    const int threads = uf_pool_num_threads(a->backend->pool), lanes = threads < a->P ? threads : a->P;
+    UF_TRY(UF_ALLOC(&a->lanes, lanes, "lanes of a population"));
+    while (a->num_lanes < lanes) UF_TRY(reserve_lane(a, &a->lanes[a->num_lanes++]));
+    for (int k = 0; k < 2; k++)
+        UF_TRY(a->backend->plan(a->backend, &a->mlp[k], 1, k == CRITIC ? a->num_critics : 1, a->B));
+    return UF_OK;
+}
+
+UfStatus uf_off_policy_create(UfOffPolicy** out, const UfOffPolicyConfig* configs, int population,
+                              const UfTrainSpace* space, int num_threads) {
+    UfOffPolicy* a;
+    *out = NULL;
+    UF_TRY(UF_ALLOC(&a, 1, "off-policy agents"));
+    a->P = population;
+    a->space = *space;
+    const UfStatus status = build(a, configs, num_threads);
+    if (status != UF_OK) {
+        uf_off_policy_free(a);
+        return status;
+    }
+    *out = a;
+    return UF_OK;
+}
+
+void uf_off_policy_free(UfOffPolicy* a) {
+    if (!a) return;
+    if (a->backend) {
+        for (int i = 0; i < a->num_lanes; i++) uf_release_reserved(&a->lanes[i].reserved);
+        uf_release_reserved(&a->reserved);
+    }
+    uf_free(a->lanes);
+    uf_backend_close(a->backend);
+    uf_free(a->configs);
+    uf_free(a->seeds);
+    uf_free(a);
+}
+
+// ---- lanes ----
+
+static real* at_member(real* array, size_t count, int p) { return array ? array + (size_t)p * count : NULL; }
+
+static void take_member(Lane* l, int p) {
+    const UfOffPolicy* a = l->agents;
+    l->done = a->done;
+    l->seed = a->seeds[p];
+    for (int k = 0; k < GROUPS; k++) {
+        const UfGroup* g = &a->groups[k];
+        real* grads = l->groups[k].grads;
+        // Gaps between tensors, which clipping scales too: by NaN if the last member had one.
+        if (grads) memset(grads, 0, g->count * (size_t)g->num_blocks * sizeof(real));
+        l->groups[k] = (UfGroup){.params = at_member(g->params, g->count, p),
+                                 .grads = grads,
+                                 .m = at_member(g->m, g->count, p),
+                                 .v = at_member(g->v, g->count, p),
+                                 .target = at_member(g->target, g->count, p),
+                                 .P = 1,
+                                 .num_blocks = g->num_blocks,
+                                 .count = g->count};
+        l->bad[k] = a->bad + k * a->P + p;
+    }
+    l->ring = a->ring;
+    l->ring.P = 1;
+    l->ring.records = at_member(a->ring.records, (size_t)a->ring.capacity * (size_t)a->ring.stride, p);
+    l->hyper = a->hyper + p;
+    l->lr = a->lr + p;
+    l->polyak = a->polyak + p;
+    l->max_grad_norm = a->max_grad_norm + p;
+    l->obs = at_member(a->obs, (size_t)a->N * (size_t)a->O, p);
+}
+
+static UfNets nets_of(const Lane* l, int group, bool target) {
+    const UfOffPolicy* a = l->agents;
+    const int N = group == CRITIC ? a->num_critics : 1;
+    return (UfNets){&a->mlp[group], 1, N, N, target ? l->groups[group].target : l->groups[group].params,
+                    false};
+}
+
+static UfOffHeads heads_of(const Lane* l, const real* head, int rows) {
+    const UfOffPolicy* a = l->agents;
+    return (UfOffHeads){.kind = a->kind,
+                        .P = 1,
+                        .R = rows,
+                        .A = a->A,
+                        .H = a->H,
+                        .low = a->space.action_low,
+                        .high = a->space.action_high,
+                        .head = head,
+                        .hyper = l->hyper};
+}
+
+static const real* log_alpha_of(const Lane* l) { return l->groups[ALPHA].params; }
+
+static UfRows all_rows(const Lane* l) { return (UfRows){0, l->agents->B, l->agents->B}; }
+static UfInput input_of(const Lane* l, const real* x) { return (UfInput){x, l->batch.ld, l->agents->B}; }
+
+static void draw(const Lane* l, void* out, int64_t count, int kind, int stream, UfCount update) {
+    UfBackend* be = l->agents->backend;
+    const UfDraw d = {out, kind == UF_DRAW_INDEX ? l->below : NULL, count, kind, stream, update};
+    be->random(be, &d, 1, 1, &l->seed);
+}
+
+// ---- acting ----
+
+static int64_t steps_before(const Lane* l) { return l->done.iteration * l->agents->N; }
+static int64_t steps_after(const Lane* l) { return steps_before(l) + l->agents->N; }
+
+// SAC acts by itself from the first step on and counts rows; the others count steps before this one.
+static bool is_warm_up(const Lane* l) {
+    const UfOffPolicy* a = l->agents;
+    const int64_t warm_up = a->configs[0].warm_up;
+    return is(a, UF_OFF_POLICY_SAC) ? steps_after(l) <= warm_up : steps_before(l) <= warm_up;
+}
+
+static void act(const Lane* l) {
+    const UfOffPolicy* a = l->agents;
+    const UfOffPolicyConfig* c = &a->configs[0];
+    UfBackend* be = a->backend;
+    const int group = a->kind == UF_OFF_GREEDY ? CRITIC : ACTOR, items = a->ring.items;
+    const bool tanh_head = a->kind == UF_OFF_TANH, at_random = is_warm_up(l) && !is(a, UF_OFF_POLICY_SAC);
+    const UfCount iteration = {l->done.iteration, 1};
+    draw(l, l->noise, (int64_t)a->N * items, a->space.discrete ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL,
+         UF_STREAM_TD_ACTION, iteration);
+    if (tanh_head && at_random)
+        draw(l, l->uniform, (int64_t)a->N * items, UF_DRAW_UNIFORM, UF_STREAM_TD_WARM_UP, iteration);
+    else  // few rows: the loops for them
+        uf_mlp_forward_host(&a->mlp[group], l->groups[group].params, l->head_step, l->obs, a->O, a->N,
+                            l->scratch);
+    const UfOffHeads heads = heads_of(l, l->head_step, a->N);
+    const UfOffAct how = {
+        .noise = l->noise,
+        .uniform = tanh_head && at_random ? l->uniform : NULL,
+        // DDPG's uniform actions stay as they are, TD3's get the noise too
+        .explores = tanh_head && !(at_random && is(a, UF_OFF_POLICY_DDPG)),
+        .step = {steps_before(l), a->N},
+        .fall = at_random ? INT64_MAX : (int64_t)(c->exploration_fraction * (double)c->num_steps)};
+    be->off_act(be, l->action, &heads, &how);
+}
+
+static UfStatus step(Lane* l, UfTrainEnvs* envs, int p) {
+    const UfOffPolicy* a = l->agents;
+    UfBackend* be = a->backend;
+    UF_TRY(envs->ops->step(envs, p, l->action, l->next_obs, l->reward, l->ended));
+    be->off_store(be, &l->ring, (UfCount){steps_before(l), a->N}, l->obs, l->action, l->reward, l->ended,
+                  l->next_obs);
+    memcpy(l->obs, l->next_obs, (size_t)a->N * (size_t)a->O * sizeof(real));
+    return UF_OK;
+}
+
+// ---- targets ----
+
+// Actions at next observations: DDPG's and TD3's by the target of the actor, SAC's by the actor.
+static void next_actions(const Lane* l, UfCount update) {
+    const UfOffPolicy* a = l->agents;
+    UfBackend* be = a->backend;
+    const UfNets actor = nets_of(l, ACTOR, a->kind == UF_OFF_TANH);
+    const bool noisy = a->kind == UF_OFF_SQUASHED || is(a, UF_OFF_POLICY_TD3);
+    be->mlp_forward(be, &actor, l->head_next, NULL, input_of(l, l->batch.x_next), all_rows(l));
+    if (a->kind == UF_OFF_CATEGORICAL) return;
+    const UfOffHeads heads = heads_of(l, l->head_next, a->B);
+    if (noisy) draw(l, l->noise_next, (int64_t)a->B * a->A, UF_DRAW_NORMAL, UF_STREAM_TD_NEXT, update);
+    be->off_sample(be, l->batch.x_next, a->O, l->batch.ld,
+                   a->kind == UF_OFF_SQUASHED ? l->log_prob_next : NULL, &heads,
+                   noisy ? l->noise_next : NULL);
+}
+
+// What the rows are worth. Where every step ends its episode that is the reward, and nothing is evaluated.
+static const real* targets(const Lane* l, UfCount update) {
+    const UfOffPolicy* a = l->agents;
+    UfBackend* be = a->backend;
+    if (!a->has_targets) return l->batch.reward;
+    const UfNets target = nets_of(l, CRITIC, true), critic = nets_of(l, CRITIC, false);
+    const UfInput input = input_of(l, l->batch.x_next);
+    const bool chooses = a->kind == UF_OFF_GREEDY && l->hyper->double_dqn;
+    if (a->kind != UF_OFF_GREEDY) next_actions(l, update);
+    be->mlp_forward(be, &target, l->q_next, NULL, input, all_rows(l));
+    if (chooses) be->mlp_forward(be, &critic, l->chooser, NULL, input, all_rows(l));
+    const UfOffHeads heads = heads_of(l, NULL, a->B);
+    const UfOffNext next = {.q = l->q_next,
+                            .chooser = chooses ? l->chooser : NULL,
+                            .head = a->kind == UF_OFF_CATEGORICAL ? l->head_next : NULL,
+                            .log_prob = a->kind == UF_OFF_SQUASHED ? l->log_prob_next : NULL};
+    be->off_target(be, l->y, &l->batch, &heads, &next, a->num_critics, log_alpha_of(l));
+    return l->y;
+}
+
+static void move_targets(const Lane* l) {
+    const UfOffPolicy* a = l->agents;
+    const int64_t interval = a->configs[0].target_interval;
+    UfBackend* be = a->backend;
+    for (int k = 0; k < GROUPS; k++) {
+        const UfGroup* g = &l->groups[k];
+        if (!g->target) continue;
+        if (a->kind != UF_OFF_GREEDY)
+            be->adam_polyak(be, g, NULL, (UfCount){0}, (UfDecay){0}, 0, l->polyak, NULL);
+        else if (steps_after(l) / interval > steps_before(l) / interval)
+            memcpy(g->target, g->params, g->count * sizeof(real));
+    }
+}
+
+// ---- learning ----
+
+// Gradient of the critics' half squared errors; q stays behind.
+static void critic_gradient(const Lane* l, const real* y) {
+    const UfOffPolicy* a = l->agents;
+    UfBackend* be = a->backend;
+    const UfNets critic = nets_of(l, CRITIC, false);
+    const UfInput input = input_of(l, l->batch.x);
+    be->mlp_forward(be, &critic, l->q, &l->critic_tape, input, all_rows(l));
+    be->off_critic_loss(be, l->dq, l->q, y, &l->batch, a->num_critics, a->space.discrete ? a->A : 0);
+    be->mlp_backward(be, &critic, l->groups[CRITIC].grads, NULL, 0, 0, &l->critic_tape, input, l->dq, a->B);
+}
+
+// Of Q with respect to the actor's actions, through critics that stay.
+static void action_gradient(const Lane* l) {
+    const UfOffPolicy* a = l->agents;
+    UfBackend* be = a->backend;
+    const UfNets critic = nets_of(l, CRITIC, false);
+    const UfInput input = input_of(l, l->batch.x_pi);
+    be->mlp_forward(be, &critic, l->q, &l->critic_tape, input, all_rows(l));
+    be->off_actor_q(be, l->dq, l->q, is(a, UF_OFF_POLICY_SAC), 1, a->num_critics, a->B);
+    be->mlp_backward(be, &critic, NULL, l->dqda, a->O, a->A, &l->critic_tape, input, l->dq, a->B);
+}
+
+// Gradient of the actor's loss, and of the temperature's; critic_gradient's q is what SAC of kinds needs.
+static void actor_gradient(const Lane* l, UfCount update) {
+    const UfOffPolicy* a = l->agents;
+    UfBackend* be = a->backend;
+    const UfNets actor = nets_of(l, ACTOR, false);
+    const UfInput input = input_of(l, l->batch.x);
+    const UfOffHeads heads = heads_of(l, l->head, a->B);
+    const bool kinds = a->kind == UF_OFF_CATEGORICAL, squashed = a->kind == UF_OFF_SQUASHED;
+    const real *noise = squashed ? l->noise_pi : NULL, *log_prob = squashed ? l->log_prob : NULL;
+    be->mlp_forward(be, &actor, l->head, &l->actor_tape, input, all_rows(l));
+    if (squashed) draw(l, l->noise_pi, (int64_t)a->B * a->A, UF_DRAW_NORMAL, UF_STREAM_TD_ACTOR, update);
+    if (!kinds) {
+        be->off_sample(be, l->batch.x_pi, a->O, l->batch.ld, squashed ? l->log_prob : NULL, &heads, noise);
+        action_gradient(l);
+    }
+    be->off_actor_loss(be, l->dhead, l->groups[ALPHA].grads, &heads, kinds ? l->q : l->dqda, a->num_critics,
+                       noise, log_prob, log_alpha_of(l));
+    be->mlp_backward(be, &actor, l->groups[ACTOR].grads, NULL, 0, 0, &l->actor_tape, input, l->dhead, a->B);
+}
+
+// One step of the optimiser that has groups [first, end): they are clipped as one.
+static void optimise(const Lane* l, int first, int end, int64_t step, bool clips) {
+    const UfOffPolicy* a = l->agents;
+    UfBackend* be = a->backend;
+    if (clips) be->clip_gradients(be, l->groups + first, end - first, l->max_grad_norm, NULL, 0);
+    for (int k = first; k < end; k++) {
+        UfGroup g = l->groups[k];
+        if (clips) g.num_blocks = 1;  // they were added up
+        be->adam_polyak(be, &g, l->lr, (UfCount){step, 1}, (UfDecay){0}, 0, NULL, l->bad[k]);
+    }
+}
+
+// Number u of the updates of an iteration.
+static void update(Lane* l, int64_t u) {
+    const UfOffPolicy* a = l->agents;
+    const UfOffPolicyConfig* c = &a->configs[0];
+    UfBackend* be = a->backend;
+    const UfCount count = {l->done.iteration * c->updates + u, c->updates};
+    const bool sac = is(a, UF_OFF_POLICY_SAC), clips = !sac && c->max_grad_norm > 0;
+    draw(l, l->index, a->B, UF_DRAW_INDEX, UF_STREAM_TD_INDEX, count);
+    be->off_gather(be, &l->batch, &l->ring, l->index);
+    critic_gradient(l, targets(l, count));
+    l->done.critic++;
+    if (!is(a, UF_OFF_POLICY_TD3)) {  // all gradients at one point, then one optimiser
+        if (a->kind != UF_OFF_GREEDY) actor_gradient(l, count);
+        if (a->kind != UF_OFF_GREEDY) l->done.actor++;
+        optimise(l, a->kind == UF_OFF_GREEDY ? CRITIC : ACTOR, sac ? GROUPS : ALPHA, l->done.critic, clips);
+        return;
+    }
+    optimise(l, CRITIC, CRITIC + 1, l->done.critic, clips);
+    if ((steps_after(l) + 1) % c->policy_delay) return;
+    actor_gradient(l, count);
+    optimise(l, ACTOR, ACTOR + 1, ++l->done.actor, clips);
+}
+
+// ---- iterations ----
+
+static UfStatus iterate(Lane* l, UfTrainEnvs* envs, int p) {
+    const UfOffPolicyConfig* c = &l->agents->configs[0];
+    if (l->done.iteration == 0) UF_TRY(envs->ops->reset(envs, p, l->obs));
+    act(l);
+    UF_TRY(step(l, envs, p));
+    *l->below = steps_after(l) < l->ring.capacity ? steps_after(l) : l->ring.capacity;
+    for (int64_t u = 0; u < c->updates && !is_warm_up(l); u++) update(l, u);
+    move_targets(l);
+    l->done.iteration++;
+    return UF_OK;
+}
+
+typedef struct Failure {
+    UfStatus status;
+    char sentence[500];
+} Failure;
+
+typedef struct Round {
+    UfOffPolicy* agents;
+    UfTrainEnvs* envs;
+    int64_t end;            // iterations that are done then
+    Failure* failures;      // one a member: the sentence is the thread's
+    struct Progress* done;  // (P)
+} Round;
+
+static void train_task(void* context, int p, int thread) {
+    const Round* r = context;
+    Lane* l = &r->agents->lanes[thread];
+    Failure* f = &r->failures[p];
+    take_member(l, p);
+    while (l->done.iteration < r->end && f->status == UF_OK) f->status = iterate(l, r->envs, p);
+    if (f->status != UF_OK) snprintf(f->sentence, sizeof f->sentence, "%s", uf_error());
+    r->done[p] = l->done;
+}
+
+UfStatus uf_off_policy_train(UfOffPolicy* a, UfTrainEnvs* envs, int64_t num_iterations) {
+    const int64_t all = a->configs[0].num_steps / a->N, left = all - a->done.iteration;
+    const int64_t count = num_iterations > 0 && num_iterations < left ? num_iterations : left;
+    Round r = {.agents = a, .envs = envs, .end = a->done.iteration + count};
+    UF_TRY(UF_ALLOC(&r.failures, a->P, "states of a population"));
+    UfStatus status = UF_ALLOC(&r.done, a->P, "states of a population");
+    if (status == UF_OK) uf_pool_run(a->backend->pool, a->P, train_task, &r);
+    for (int p = a->P - 1; p >= 0 && r.done; p--) {
+        if (r.failures[p].status != UF_OK)
+            status = UF_FAIL(r.failures[p].status, "%s", r.failures[p].sentence);
+        a->done = r.done[p];
+    }
+    uf_free(r.failures);
+    uf_free(r.done);
+    return status;
+}
+
+// ---- what comes out ----
+
+int64_t uf_off_policy_iteration(const UfOffPolicy* a) { return a->done.iteration; }
+
+void uf_off_policy_updates(const UfOffPolicy* a, int64_t* critic, int64_t* actor) {
+    *critic = a->done.critic;
+    *actor = a->done.actor;
+}
+
+bool uf_off_policy_finite(const UfOffPolicy* a, int member) {
+    for (int k = 0; k < GROUPS; k++)
+        if (a->bad[k * a->P + member]) return false;
+    return true;
+}
+
+static int acting_group(const UfOffPolicy* a) { return a->kind == UF_OFF_GREEDY ? CRITIC : ACTOR; }
+
+const UfMlp* uf_off_policy_actor_shape(const UfOffPolicy* a) { return &a->mlp[acting_group(a)]; }
+
+void uf_off_policy_actor(const UfOffPolicy* a, int member, real* params) {
+    const UfGroup* g = &a->groups[acting_group(a)];
+    a->backend->download(a->backend, params, g->params + (size_t)member * g->count, g->count * sizeof(real));
+}
+
+static const UfMlp* part_mlp(const UfOffPolicy* a, int group) {
+    return group == ALPHA ? NULL : &a->mlp[group];
+}
+static const UfGroup* part_group(const UfOffPolicy* a, int group) { return &a->groups[group]; }
+static const UfOffRing* part_ring(const UfOffPolicy* a) { return &a->ring; }
+
+const UfOffPolicyParts* uf_off_policy_parts(void) {
+    static const UfOffPolicyParts parts = {
+        uf_off_policy_create, uf_off_policy_free, uf_off_policy_train, part_mlp, part_group, part_ring};
+    return &parts;
+}

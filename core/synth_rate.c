@@ -1,0 +1,175 @@
+// synth_rate.c: see synth_rate.h.
+//
+// Rooms: rating, published returns, reuse.
+#include "synth_rate.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+// ---- rating ----
+
+static UfStatus copy_texts(SeRating* r, const SeAgents* agents) {
+    UF_TRY(UF_ALLOC(&r->hypers, r->num_agents, "hyperparameters of agents"));
+    for (int i = 0; i < r->num_agents; i++)
+        UF_TRY(uf_strdup(&r->hypers[i], se_agent_hyperparameters(agents, i)));
+    return UF_OK;
+}
+
+static UfStatus summarise(SeRating* r) {
+    const int n = r->num_agents, E = r->num_episodes, cut = n / 4;
+    double* sorted;
+    UF_TRY(UF_ALLOC(&r->means, n, "returns"));
+    UF_TRY(UF_ALLOC(&sorted, n, "returns"));
+    for (int i = 0; i < n; i++) {
+        for (int e = 0; e < E; e++) r->means[i] += r->returns[(size_t)i * (size_t)E + (size_t)e] / E;
+        sorted[i] =
+            isnan(r->means[i]) ? -INFINITY : r->means[i];  // an agent that is no more finite is the worst
+    }
+    uf_sort(sorted, n);
+    for (int i = cut; i < n - cut; i++) r->iqm += sorted[i] / (n - 2 * cut);
+    for (int i = 0; i < n; i++) r->mean += sorted[i] / n;
+    for (int i = 0; i < n; i++) r->std += (sorted[i] - r->mean) * (sorted[i] - r->mean) / n;
+    r->std = sqrt(r->std);
+    r->least = sorted[0];
+    r->most = sorted[n - 1];
+    uf_free(sorted);
+    return UF_OK;
+}
+
+static UfStatus rate(SeRating* r, SeAgents** agents, const SeRateOptions* o) {
+    UfPool* pool;
+    UF_TRY(uf_pool_create(&pool, (int)o->config->num_threads));
+    const double cores = uf_pool_num_threads(pool), start = uf_now();
+    uf_pool_free(pool);
+    UF_TRY(se_train_until(agents, o->config, o->env, se_algorithm_names[o->algorithm], o->num_agents, o->seed,
+                          o->stop));
+    const double trained = uf_now();
+    UF_TRY(UF_ALLOC(&r->returns, (size_t)r->num_agents * (size_t)r->num_episodes, "returns"));
+    UF_TRY(se_play(*agents, o->num_episodes, o->seed, r->returns));
+    const double busy = cores < o->num_agents ? cores : o->num_agents;
+    r->train_seconds = (trained - start) * busy / o->num_agents;
+    r->play_seconds = (uf_now() - trained) * busy / o->num_agents;
+    UF_TRY(copy_texts(r, *agents));
+    return summarise(r);
+}
+
+UfStatus se_rate(SeRating* out, const SeRateOptions* o) {
+    SeAgents* agents = NULL;
+    *out =
+        (SeRating){.algorithm = o->algorithm, .num_agents = o->num_agents, .num_episodes = o->num_episodes};
+    const UfStatus status = rate(out, &agents, o);
+    se_agents_free(agents);
+    if (status != UF_OK) se_rating_free(out);
+    return status;
+}
+
+void se_rating_free(SeRating* r) {
+    for (int i = 0; r->hypers && i < r->num_agents; i++) uf_free(r->hypers[i]);
+    uf_free(r->hypers);
+    uf_free(r->returns);
+    uf_free(r->means);
+    *r = (SeRating){.num_agents = 0};
+}
+
+// ---- published returns ----
+
+// Inter-quartile means of 20 agents: README of synthetic-gymnax.
+static const struct {
+    const char* env;
+    double returns[SE_NUM_ALGORITHMS];  // ppo, sac, dqn, ddpg, td3
+} published[] = {
+    {"CartPole-v1", {500, 500, 500, NAN, NAN}},
+    {"Acrobot-v1", {-84.1, -85.3, -82.6, NAN, NAN}},
+    {"MountainCar-v0", {-181.8, -170.1, -118.4, NAN, NAN}},
+    {"MountainCarContinuous-v0", {66.9, 91.1, NAN, 97.6, 97.5}},
+    {"Pendulum-v1", {-205.4, -188.3, NAN, -164.3, -168.5}},
+};
+
+double se_published_return(const char* env, SeAlgorithm algorithm) {
+    for (size_t i = 0; i < sizeof published / sizeof published[0]; i++)
+        if (!strcmp(published[i].env, env)) return published[i].returns[algorithm];
+    return NAN;
+}
+
+// ---- reuse ----
+
+static void add_json_number(UfText* text, const char* name, double value) {
+    if (isfinite(value))
+        uf_text_add(text, ", \"%s\": %.9g", name, value);
+    else
+        uf_text_add(text, ", \"%s\": null", name);
+}
+
+static void add_json(UfText* text, const SeRating* r, const char* env, bool real, bool first) {
+    uf_text_add(text,
+                "%s{\"algorithm\": \"%s\", \"trained_in\": \"%s\", \"num_agents\": %d, \"num_episodes\": %d",
+                first ? "" : ", ", se_algorithm_names[r->algorithm], real ? "real" : "synthetic",
+                r->num_agents, r->num_episodes);
+    add_json_number(text, "iqm", r->iqm);
+    add_json_number(text, "mean", r->mean);
+    add_json_number(text, "std", r->std);
+    add_json_number(text, "least", r->least);
+    add_json_number(text, "most", r->most);
+    if (!real) add_json_number(text, "published", se_published_return(env, r->algorithm));
+    add_json_number(text, "train_seconds", r->train_seconds);
+    add_json_number(text, "play_seconds", r->play_seconds);
+    uf_text_add(text, ", \"agents\": [");
+    for (int i = 0; i < r->num_agents; i++) {
+        uf_text_add(text, "%s{\"hyperparameters\": \"%s\"", i ? ", " : "", r->hypers[i]);
+        add_json_number(text, "return", r->means[i]);
+        uf_text_add(text, "}");
+    }
+    uf_text_add(text, "]}");
+}
+
+static void add_row(UfText* text, const SeRating* r, const char* env, bool real, bool each) {
+    const double told = real ? NAN : se_published_return(env, r->algorithm);
+    char published_return[24] = "-";
+    if (isfinite(told)) snprintf(published_return, sizeof published_return, "%.1f", told);
+    uf_text_add(text, "%-5s %-10s %9.1f %9.1f %9.1f %9.1f %10s %9.3f\n", se_algorithm_names[r->algorithm],
+                real ? "real" : "synthetic", r->iqm, r->mean, r->least, r->most, published_return,
+                r->train_seconds);
+    for (int i = 0; each && i < r->num_agents; i++)
+        uf_text_add(text, "      %9.1f  %s\n", r->means[i], r->hypers[i]);
+}
+
+static UfStatus reuse_one(const SeReuseOptions* o, SeAlgorithm algorithm, bool real, bool first,
+                          UfText* text) {
+    SeRateOptions options = o->rate;
+    SeRating rating;
+    options.algorithm = algorithm;
+    if (real) options.env = NULL;
+    UF_TRY(se_rate(&rating, &options));
+    if (o->json)
+        add_json(text, &rating, options.config->env, real, first);
+    else
+        add_row(text, &rating, options.config->env, real, o->each);
+    se_rating_free(&rating);
+    return UF_OK;
+}
+
+UfStatus se_reuse(const SeReuseOptions* o, UfText* text) {
+    const SeConfig* c = o->rate.config;
+    const UfEnvSpec* spec;
+    SeAlgorithms list;
+    UF_TRY(se_find_env(&spec, c));
+    UF_TRY(se_parse_algorithms(&list, "algorithms", o->algorithms, spec->discrete));
+    UF_TRY(se_check_agents(c, spec, &list));
+    if (o->json)
+        uf_text_add(text, "{\"env\": \"%s\", \"num_steps\": %lld, \"seed\": %llu, \"ratings\": [", spec->name,
+                    (long long)c->num_steps, (unsigned long long)o->rate.seed);
+    else
+        uf_text_add(text,
+                    "%s: %d agents of each algorithm, %lld steps, then %d episodes in the real environment\n"
+                    "%-5s %-10s %9s %9s %9s %9s %10s %9s\n",
+                    spec->name, o->rate.num_agents, (long long)c->num_steps, o->rate.num_episodes, "",
+                    "trained in", "iqm", "mean", "least", "most", "published", "s/agent");
+    for (int i = 0; i < list.count; i++) {
+        if (o->rate.env) UF_TRY(reuse_one(o, list.list[i], false, i == 0, text));
+        if (!o->rate.env || o->control)
+            UF_TRY(reuse_one(o, list.list[i], true, i == 0 && !o->rate.env, text));
+    }
+    if (o->json) uf_text_add(text, "]}\n");
+    return UF_OK;
+}

@@ -1,0 +1,338 @@
+// train_envs.c: see train_envs.h.
+//
+// Rooms: real environments, synthetic ones.
+#include "train_envs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+_Static_assert(sizeof(real) == sizeof(float), "environments speak float");
+
+// ---- real environments ----
+
+// One environment, its episode and what was done in it so far: enough to act it out again, whatever it is.
+typedef struct Single {
+    UfEnv* env;
+    int64_t episode;  // of the member's: number n + k * num_envs is environment n's k-th
+    int64_t steps;
+    float* actions;  // (max_steps, action numbers)
+} Single;
+
+typedef struct Singles {
+    UfTrainEnvs base;
+    const UfEnvSpec* spec;
+    int population, num_envs, numbers;  // numbers of an action
+    uint64_t* seeds;
+    Single* envs;  // (population, num_envs)
+} Singles;
+
+static Single* single_at(const Singles* s, int member, int n) {
+    return &s->envs[(size_t)member * (size_t)s->num_envs + (size_t)n];
+}
+
+static void begin(const Singles* s, int member, Single* e, int64_t episode, float* obs) {
+    e->episode = episode;
+    e->steps = 0;
+    uf_env_reset(e->env, s->seeds[member], (uint64_t)episode, obs);
+}
+
+static UfStatus singles_reset(UfTrainEnvs* envs, int member, void* obs) {
+    const Singles* s = (const Singles*)envs;
+    for (int n = 0; n < s->num_envs; n++)
+        begin(s, member, single_at(s, member, n), n, (float*)obs + (size_t)n * (size_t)s->base.space.obs_dim);
+    return UF_OK;
+}
+
+// Continuous actions are clipped for the environment; what is stored of them is what the policy drew.
+static bool step_single(const Singles* s, Single* e, const float* action, float* obs, double* reward) {
+    float* kept = e->actions + e->steps * s->numbers;
+    bool terminated, truncated;
+    for (int i = 0; i < s->numbers; i++)
+        kept[i] =
+            s->spec->discrete ? action[i] : uf_clip(action[i], s->spec->action_low, s->spec->action_high);
+    e->steps++;
+    uf_env_step(e->env, kept, obs, reward, &terminated, &truncated);
+    return terminated || truncated || e->steps == s->spec->max_steps;
+}
+
+static UfStatus singles_step(UfTrainEnvs* envs, int member, const real* action, void* obs, real* reward,
+                             uint8_t* done) {
+    const Singles* s = (const Singles*)envs;
+    for (int n = 0; n < s->num_envs; n++) {
+        Single* e = single_at(s, member, n);
+        float* next = (float*)obs + (size_t)n * (size_t)s->base.space.obs_dim;
+        double r;
+        done[n] = step_single(s, e, action + (size_t)n * (size_t)s->numbers, next, &r);
+        reward[n] = (real)r;
+        if (done[n]) begin(s, member, e, e->episode + s->num_envs, next);
+    }
+    return UF_OK;
+}
+
+// episode, steps, actions of each environment
+static size_t single_bytes(const Singles* s) {
+    return 2 * sizeof(int64_t) + (size_t)s->spec->max_steps * (size_t)s->numbers * sizeof(float);
+}
+
+static size_t singles_state_bytes(const UfTrainEnvs* envs) {
+    const Singles* s = (const Singles*)envs;
+    return (size_t)s->num_envs * single_bytes(s);
+}
+
+static UfStatus singles_get_state(const UfTrainEnvs* envs, int member, void* state) {
+    const Singles* s = (const Singles*)envs;
+    const size_t bytes = single_bytes(s);
+    for (int n = 0; n < s->num_envs; n++) {
+        const Single* e = single_at(s, member, n);
+        char* to = (char*)state + (size_t)n * bytes;
+        memset(to, 0, bytes);
+        memcpy(to, &e->episode, sizeof e->episode);
+        memcpy(to + 8, &e->steps, sizeof e->steps);
+        memcpy(to + 16, e->actions, (size_t)(e->steps * s->numbers) * sizeof *e->actions);
+    }
+    return UF_OK;
+}
+
+static UfStatus singles_set_state(UfTrainEnvs* envs, int member, const void* state, const char* label) {
+    const Singles* s = (const Singles*)envs;
+    const size_t bytes = single_bytes(s);
+    float *obs, *actions;
+    UF_TRY(UF_ALLOC(&obs, s->base.space.obs_dim, "an observation"));
+    UfStatus status =
+        UF_ALLOC(&actions, (size_t)s->spec->max_steps * (size_t)s->numbers, "actions of an episode");
+    for (int n = 0; n < s->num_envs && status == UF_OK; n++) {
+        Single* e = single_at(s, member, n);
+        const char* from = (const char*)state + (size_t)n * bytes;
+        int64_t episode, steps;
+        double reward;
+        memcpy(&episode, from, sizeof episode);
+        memcpy(&steps, from + 8, sizeof steps);
+        if (episode < 0 || steps < 0 || steps >= s->spec->max_steps) {
+            status = UF_FAIL(UF_ERR_FORMAT,
+                             "%s: environment %d is at step %lld of an episode of at most %d; the file "
+                             "is damaged",
+                             label, n, (long long)steps, s->spec->max_steps);
+            break;
+        }
+        memcpy(actions, from + 16, (size_t)(steps * s->numbers) * sizeof *actions);
+        begin(s, member, e, episode, obs);
+        for (int64_t k = 0; k < steps; k++) step_single(s, e, actions + k * s->numbers, obs, &reward);
+    }
+    uf_free(obs);
+    uf_free(actions);
+    return status;
+}
+
+static void singles_free(UfTrainEnvs* envs) {
+    Singles* s = (Singles*)envs;
+    for (size_t i = 0; s->envs && i < (size_t)s->population * (size_t)s->num_envs; i++) {
+        uf_env_free(s->envs[i].env);
+        uf_free(s->envs[i].actions);
+    }
+    uf_free(s->envs);
+    uf_free(s->seeds);
+    uf_free(s);
+}
+
+static const UfTrainEnvsOps singles_ops = {.reset = singles_reset,
+                                           .step = singles_step,
+                                           .state_bytes = singles_state_bytes,
+                                           .get_state = singles_get_state,
+                                           .set_state = singles_set_state,
+                                           .free = singles_free};
+
+static UfStatus fill_singles(Singles* s, const uint64_t* seeds) {
+    const size_t actions = (size_t)s->spec->max_steps * (size_t)s->numbers,
+                 all = (size_t)s->population * (size_t)s->num_envs;
+    UF_TRY(UF_ALLOC(&s->seeds, s->population, "seeds"));
+    UF_TRY(UF_ALLOC(&s->envs, all, "environments"));
+    memcpy(s->seeds, seeds, (size_t)s->population * sizeof *seeds);
+    for (size_t i = 0; i < all; i++) {
+        UF_TRY(uf_env_create(&s->envs[i].env, s->spec->name));
+        UF_TRY(UF_ALLOC(&s->envs[i].actions, actions, "actions of an episode"));
+    }
+    return UF_OK;
+}
+
+static UfStatus finished(UfTrainEnvs** out, UfTrainEnvs* made, UfStatus status) {
+    if (status != UF_OK) {
+        uf_train_envs_free(made);
+        return status;
+    }
+    *out = made;
+    return UF_OK;
+}
+
+UfStatus uf_train_envs_real(UfTrainEnvs** out, const UfEnvSpec* spec, int population, int num_envs,
+                            const uint64_t* seeds) {
+    Singles* s;
+    *out = NULL;
+    UF_TRY(uf_env_available(spec));
+    UF_TRY(UF_ALLOC(&s, 1, "environments"));
+    s->base.ops = &singles_ops;
+    s->base.space = (UfTrainSpace){.obs_dim = spec->obs_dim,
+                                   .action_dim = spec->action_dim,
+                                   .discrete = spec->discrete,
+                                   .action_low = spec->action_low,
+                                   .action_high = spec->action_high};
+    s->spec = spec;
+    s->population = population;
+    s->num_envs = num_envs;
+    s->numbers = spec->discrete ? 1 : spec->action_dim;
+    return finished(out, &s->base, fill_singles(s, seeds));
+}
+
+// ---- synthetic ones ----
+
+typedef struct Synths {
+    UfTrainEnvs base;
+    const SeEnv** envs;  // (population): they have no state
+    SeEnv* own;          // to free at the end.   Nullable
+    int num_envs, numbers;
+    uint64_t *seeds, *draws;  // (population): draws made so far
+    float* obs;               // (population, num_envs, O)
+    float* actions;           // (population, num_envs, numbers) as the environment gets them
+    int32_t* steps;           // (population, num_envs)
+} Synths;
+
+static size_t synth_row(const Synths* s, int member) { return (size_t)member * (size_t)s->num_envs; }
+
+static UfStatus synths_reset(UfTrainEnvs* envs, int member, void* obs) {
+    const Synths* s = (const Synths*)envs;
+    const size_t first = synth_row(s, member), O = (size_t)s->base.space.obs_dim, N = (size_t)s->num_envs;
+    const SeDraw draw = {.seed = s->seeds[member]};
+    s->draws[member] = 1;
+    memset(s->steps + first, 0, N * sizeof *s->steps);
+    se_reset(s->envs[member], &draw, s->num_envs, s->obs + first * O);
+    memcpy(obs, s->obs + first * O, N * O * sizeof *s->obs);
+    return UF_OK;
+}
+
+static UfStatus synths_step(UfTrainEnvs* envs, int member, const real* action, void* obs, real* reward,
+                            uint8_t* done) {
+    const Synths* s = (const Synths*)envs;
+    const SeOptions* o = se_options(s->envs[member]);
+    const size_t first = synth_row(s, member), O = (size_t)s->base.space.obs_dim, N = (size_t)s->num_envs,
+                 A = (size_t)s->numbers;
+    const SeDraw draw = {.seed = s->seeds[member], .step = s->draws[member]++};
+    float *now = s->obs + first * O, *actions = s->actions + first * A;
+    for (size_t i = 0; i < N * A; i++)
+        actions[i] = o->discrete ? action[i] : uf_clip(action[i], o->action_low, o->action_high);
+    se_step(s->envs[member], &draw, s->num_envs, now, actions, s->steps + first, now, reward, done);
+    memcpy(obs, now, N * O * sizeof *now);
+    return UF_OK;
+}
+
+// draws, then steps and observation of each environment
+static size_t synths_state_bytes(const UfTrainEnvs* envs) {
+    const Synths* s = (const Synths*)envs;
+    return sizeof *s->draws +
+           (size_t)s->num_envs * (sizeof *s->steps + (size_t)s->base.space.obs_dim * sizeof *s->obs);
+}
+
+static UfStatus synths_get_state(const UfTrainEnvs* envs, int member, void* state) {
+    const Synths* s = (const Synths*)envs;
+    const size_t first = synth_row(s, member), N = (size_t)s->num_envs, O = (size_t)s->base.space.obs_dim;
+    char* to = state;
+    memcpy(to, &s->draws[member], sizeof *s->draws);
+    to += sizeof *s->draws;
+    memcpy(to, s->steps + first, N * sizeof *s->steps);
+    memcpy(to + N * sizeof *s->steps, s->obs + first * O, N * O * sizeof *s->obs);
+    return UF_OK;
+}
+
+static UfStatus synths_set_state(UfTrainEnvs* envs, int member, const void* state, const char* label) {
+    const Synths* s = (const Synths*)envs;
+    const size_t first = synth_row(s, member), N = (size_t)s->num_envs, O = (size_t)s->base.space.obs_dim;
+    const int most = se_options(s->envs[member])->max_steps;
+    const char* from = (const char*)state + sizeof *s->draws;
+    memcpy(&s->draws[member], state, sizeof *s->draws);
+    memcpy(s->steps + first, from, N * sizeof *s->steps);
+    memcpy(s->obs + first * O, from + N * sizeof *s->steps, N * O * sizeof *s->obs);
+    for (size_t n = 0; n < N; n++)
+        if (s->steps[first + n] < 0 || s->steps[first + n] >= most)
+            return UF_FAIL(
+                UF_ERR_FORMAT,
+                "%s: environment %zu is at step %d of an episode of at most %d; the file is damaged", label,
+                n, s->steps[first + n], most);
+    for (size_t i = first * O; i < (first + N) * O; i++)
+        if (!uf_is_finite(s->obs[i]))
+            return UF_FAIL(UF_ERR_FORMAT,
+                           "%s: an observation has a number that is not finite; the file is damaged", label);
+    return UF_OK;
+}
+
+static void synths_free(UfTrainEnvs* envs) {
+    Synths* s = (Synths*)envs;
+    se_free(s->own);
+    uf_free(s->envs);
+    uf_free(s->seeds);
+    uf_free(s->draws);
+    uf_free(s->obs);
+    uf_free(s->actions);
+    uf_free(s->steps);
+    uf_free(s);
+}
+
+static const UfTrainEnvsOps synths_ops = {.reset = synths_reset,
+                                          .step = synths_step,
+                                          .state_bytes = synths_state_bytes,
+                                          .get_state = synths_get_state,
+                                          .set_state = synths_set_state,
+                                          .free = synths_free};
+
+static UfStatus fill_synths(Synths* s, const SeEnv* const* envs, int population, const uint64_t* seeds) {
+    const size_t P = (size_t)population, rows = P * (size_t)s->num_envs;
+    UF_TRY(UF_ALLOC(&s->envs, P, "synthetic environments"));
+    UF_TRY(UF_ALLOC(&s->seeds, P, "seeds"));
+    UF_TRY(UF_ALLOC(&s->draws, P, "synthetic environments"));
+    UF_TRY(UF_ALLOC(&s->obs, rows * (size_t)s->base.space.obs_dim, "observations"));
+    UF_TRY(UF_ALLOC(&s->actions, rows * (size_t)s->numbers, "actions"));
+    UF_TRY(UF_ALLOC(&s->steps, rows, "steps of episodes"));
+    memcpy(s->seeds, seeds, P * sizeof *seeds);
+    for (size_t p = 0; p < P; p++) s->envs[p] = envs[p];
+    return UF_OK;
+}
+
+UfStatus uf_train_envs_synthetic(UfTrainEnvs** out, const SeEnv* const* envs, int population, int num_envs,
+                                 const uint64_t* seeds) {
+    const SeOptions* o = se_options(envs[0]);
+    Synths* s;
+    *out = NULL;
+    UF_TRY(UF_ALLOC(&s, 1, "synthetic environments"));
+    s->base.ops = &synths_ops;
+    s->base.space = (UfTrainSpace){.obs_dim = o->obs_dim,
+                                   .action_dim = o->action_dim,
+                                   .discrete = o->discrete != 0,
+                                   .action_low = o->action_low,
+                                   .action_high = o->action_high,
+                                   .always_done = o->mode == SE_BANDIT};
+    s->num_envs = num_envs;
+    s->numbers = o->discrete ? 1 : o->action_dim;
+    return finished(out, &s->base, fill_synths(s, envs, population, seeds));
+}
+
+static UfStatus all_of_one(UfTrainEnvs** out, SeEnv* env, int population, int num_envs,
+                           const uint64_t* seeds) {
+    const SeEnv** envs;
+    UF_TRY(UF_ALLOC(&envs, population, "synthetic environments"));
+    for (int p = 0; p < population; p++) envs[p] = env;
+    const UfStatus status = uf_train_envs_synthetic(out, envs, population, num_envs, seeds);
+    uf_free(envs);
+    if (status == UF_OK) ((Synths*)*out)->own = env;
+    return status;
+}
+
+UfStatus uf_train_envs_file(UfTrainEnvs** out, const char* path, int population, int num_envs,
+                            const uint64_t* seeds) {
+    SeEnv* env;
+    *out = NULL;
+    UF_TRY(se_read(&env, path));
+    const UfStatus status = all_of_one(out, env, population, num_envs, seeds);
+    if (status != UF_OK) se_free(env);
+    return status;
+}
+
+void uf_train_envs_free(UfTrainEnvs* envs) {
+    if (envs) envs->ops->free(envs);
+}
