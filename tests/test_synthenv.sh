@@ -60,8 +60,8 @@ check "make of kinds" grep -q "CartPole-v1" <("$U" synthenv make --dataset balan
 check "make by return" grep -q "weights as of" <("$U" synthenv make --dataset swing.hdf5 --steps 300 --return-temperature 0.5 -o good.h5)
 "$U" synthenv make --dataset swing.hdf5 --steps 300 --width 5 -o narrow.h5 >"$T/out" 2>"$T/narrow"
 check "a narrow one says that it begins fresh" grep -q "note: width 5 is less than twice the 3 numbers" "$T/narrow"
-check "train begins from it" grep -q "note: init_from did.h5: the policy's actions earn" \
-    <("$U" train small.json "${small[@]}" --init-from did.h5 --set init_steps=20 --set num_updates=5 --out began 2>&1)
+"$U" train small.json "${small[@]}" --init-from did.h5 --set init_steps=20 --set num_updates=5 --out began >"$T/out" 2>"$T/began.txt"
+check "train begins from it" grep -q "note: init_from did.h5: the policy's actions earn" "$T/began.txt"
 check "make of Q" grep -q "Q of discount 0.99: R^2" <("$U" synthenv make --checkpoint began --steps 300 -o q.h5)
 check "make of Q on other data" "$U" synthenv make --checkpoint began/checkpoint.h5 --dataset swing.hdf5 --steps 300 --threads 1 -o q1.h5
 check "is the same" "$same" q.h5 q1.h5 ""
