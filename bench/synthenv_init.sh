@@ -5,7 +5,8 @@
 # DATASET (default: 40000 steps of Pendulum that are collected here), CONFIGS a folder with td3_bc.json, bc.json and
 # iql.json (default configs/pendulum), TEACHER the configuration that trains the checkpoint whose Q is taken (default its
 # rebrac.json), SEEDS how many (default 3). EPISODES=20 is of an evaluation, UPDATES=5000 of a run, TEACHER_UPDATES=10000,
-# FOLDER where it all is left (default: a temporary one, removed in the end).
+# ALGORITHMS="td3_bc bc iql" and WAYS="none behaviour weighted q" may be fewer, FOLDER is where it all is left and found by
+# the same command (default: a temporary one, removed in the end).
 # Each algorithm trains without a bandit, from the dataset's behaviour, from that weighted by return (temperature .3), and
 # from the Q of the teacher, a run that trained on the same dataset before. Prints the scores of all of them, and of the bandits'
 # best actions, as a table: mean and standard deviation over seeds.
@@ -47,10 +48,14 @@ run() { # ALGORITHM WAY SEED: its scores at the table's updates, on one line
     awk -F, 'FNR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
         $column["update"] ~ /^(500|1000|2000|5000)$/ { printf "%s ", $column["eval_score"] } END { print "" }' "$out-$updates/log.csv"
 }
-echo "| algorithm | begins from | 1 | 500 | 1000 | 2000 | 5000 |"
-echo "|---|---|---|---|---|---|---|"
-for algorithm in td3_bc bc iql; do
-    for way in none behaviour weighted q; do
+columns=1 lines="---|---|---"
+for n in 500 1000 2000 5000; do
+    if ((n <= updates)); then columns+=" | $n" lines+="|---"; fi
+done
+echo "| algorithm | begins from | $columns |"
+echo "|$lines|"
+for algorithm in ${ALGORITHMS:-td3_bc bc iql}; do
+    for way in ${WAYS:-none behaviour weighted q}; do
         for ((seed = 0; seed < seeds; seed++)); do run $algorithm $way $seed; done |
             awk -v a=$algorithm -v w=$way '{ for (i = 1; i <= NF; i++) { s[i] += $i; q[i] += $i * $i } n = NF }
                 END { printf "| %s | %s |", a, w

@@ -30,10 +30,11 @@ enum {
     HELD_SHARE = 10,       // one row in so many is held out,
     MAX_HELD = 4096,       // and at most so many
     MOMENT_ROWS = 100000,  // that mean and covariance are taken of, at most
-    DISTANCE_ROWS = 2048,  // that the distance is told by
-    Q_STATES = 16384,      // states at which Q is asked, of data and of contexts each
-    ACTIONS = 3,           // at each of them
-    CHUNK = 16,            // rows of a task
+    DISTANCE_ROWS = 2048,  // that the distance is told by; at most the rows there are
+    Q_STATES =
+        16384,    // states at which Q is asked, of data and of contexts each; at most four times the rows
+    ACTIONS = 3,  // at each of them
+    CHUNK = 16,   // rows of a task
 };
 #define RATE 1e-2
 
@@ -314,18 +315,18 @@ static void draw_obs(const Make* m, real* x, int rows, int64_t step, bool held) 
 // Of the contexts as they are, on rows that were held out; the same rows and latents at every call.
 static UfStatus measure_distance(const Make* m, const real* params, double* out) {
     enum { NUM_TASKS = (DISTANCE_ROWS + CHUNK - 1) / CHUNK };
-    const int O = m->data->obs_dim;
+    const int O = m->data->obs_dim, n = m->num_rows < DISTANCE_ROWS ? (int)m->num_rows : DISTANCE_ROWS;
     const UfMlp* mlp = &m->contexts.mlp;
-    const size_t count = (size_t)DISTANCE_ROWS * (size_t)O;
+    const size_t count = (size_t)n * (size_t)O;
     double sums[NUM_TASKS] = {0};
     real* z;
-    UF_TRY(UF_ALLOC(&z, 3 * count + 2 * (size_t)DISTANCE_ROWS * (size_t)mlp->width, "contexts"));
+    UF_TRY(UF_ALLOC(&z, 3 * count + 2 * (size_t)n * (size_t)mlp->width, "contexts"));
     real *g = z + count, *x = g + count, *scratch = x + count;
-    draw_latents(m, z, DISTANCE_ROWS, 0);
-    draw_obs(m, x, DISTANCE_ROWS, 0, true);
-    uf_mlp_forward_host(mlp, params, g, z, O, DISTANCE_ROWS, scratch);
-    const Pairs pairs = {g, x, NULL, sums, DISTANCE_ROWS, O};
-    uf_pool_run(m->be->pool, NUM_TASKS, pairs_task, (void*)&pairs);
+    draw_latents(m, z, n, 0);
+    draw_obs(m, x, n, 0, true);
+    uf_mlp_forward_host(mlp, params, g, z, O, n, scratch);
+    const Pairs pairs = {g, x, NULL, sums, n, O};
+    uf_pool_run(m->be->pool, (n + CHUNK - 1) / CHUNK, pairs_task, (void*)&pairs);
     *out = 0;
     for (int i = 0; i < NUM_TASKS; i++) *out += sums[i];
     uf_free(z);
@@ -641,8 +642,9 @@ static UfStatus make_q(Make* m) {
     Table train = {0}, held = {0};
     UF_TRY(open_fit(&m->reward, m->be, m->data->obs_dim + m->data->action_dim, m->options.width, 1, BATCH));
     UF_TRY(draw_params(&m->reward, &m->making, 1));
-    UfStatus status = make_table(m, &train, Q_STATES, false, 1);
-    if (status == UF_OK) status = make_table(m, &held, Q_STATES / HELD_SHARE, true, 2);
+    const int states = 4 * m->num_rows < Q_STATES ? (int)(4 * m->num_rows) : Q_STATES;
+    UfStatus status = make_table(m, &train, states, false, 1);
+    if (status == UF_OK) status = make_table(m, &held, states / HELD_SHARE, true, 2);
     if (status == UF_OK) measure_target(m, &train);
     for (int64_t step = 1; step <= m->making.num_steps && status == UF_OK; step++)
         status = step_q(m, &train, step);
