@@ -339,8 +339,8 @@ static UfStatus init_tensor(UfPpo* a, int index) {
         real* values;
         const int q = same_seed(a, p);
         UF_TRY(UF_ALLOC(&values, tensor_count(t), "initial values of one tensor"));
-        status = q < 0 ? init_values(a, t, p, index, values)
-                       : uf_ppo_get_tensor(a, t, UF_TENSOR_VALUE, q, values);
+        status =
+            q < 0 ? init_values(a, t, p, index, values) : uf_ppo_get_tensor(a, t, UF_TENSOR_VALUE, q, values);
         if (status == UF_OK) status = uf_ppo_set_tensor(a, t, UF_TENSOR_VALUE, p, values);
         uf_free(values);
     }
