@@ -90,7 +90,7 @@ OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BU
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o)
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
 SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double uf_replay_ppo_double uf_replay_bc_double uf_off_policy_parts_double
-DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/loaded.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c)
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/loaded.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c core/synth_init.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))
@@ -102,6 +102,7 @@ LDFLAGS_test_distilled = $(LDFLAGS_test_faults)
 LDFLAGS_test_model = -Wl,--wrap=uf_model_load,--wrap=uf_model_free,--wrap=aligned_alloc
 LDFLAGS_test_mujoco = $(if $(MUJOCO),-Xlinker --wrap=uf_env_reset -Xlinker --wrap=mj_loadXML)
 LDFLAGS_test_synthenv = $(LDFLAGS_test_faults)
+LDFLAGS_test_synth_make = $(LDFLAGS_test_faults)
 LDFLAGS_test_off_policy = $(LDFLAGS_test_faults)
 LDFLAGS_test_synth_search = $(LDFLAGS_test_faults)
 LDFLAGS_test_synth_agents_draw = $(LDFLAGS_test_faults)
@@ -256,7 +257,7 @@ tsan:
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
 CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_trials.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
-DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_online.c tests/test_play.c
+DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_online.c tests/test_play.c tests/test_synth_make.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory deps CUDA=host
 	@$(MAKE) --no-print-directory -j2 test-cuda-host-plain test-cuda-host-asan

@@ -123,6 +123,10 @@ enum Option {
     O_AGENTS,
     O_ALGORITHMS,
     O_EACH,
+    O_CHECKPOINT,
+    O_HIDDEN,
+    O_RETURN_TEMPERATURE,
+    O_INIT_FROM,
     NUM_OPTIONS,
 };
 
@@ -148,7 +152,7 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_STEPS] = {"steps", "N",
                  "environment steps, or of a window of bench: updates (default 20, on a device 200), "
                  "rollouts (1), with --env steps "
-                 "(1000)",
+                 "(1000); synthenv make: of the optimiser (10000)",
                  1, INT32_MAX},
     [O_CONFIG] = {"config", "FILE", "JSON configuration", 0, 0},
     [O_OBS_DIM] = {"obs-dim", "N", "observation size (default 17)", 1, 1000000},
@@ -248,6 +252,17 @@ static const OptionRow options[NUM_OPTIONS] = {
     [O_ALGORITHMS] = {"algorithms", "LIST",
                       "of ppo, sac, dqn, ddpg, td3, with commas (default: all that fit)", 0, 0},
     [O_EACH] = {"each", NULL, "a line for each agent", 0, 0},
+    [O_CHECKPOINT] =
+        {"checkpoint", "FILE",
+         "checkpoint or run folder of `unifloral train` whose Q the rewards are (default: the dataset's "
+         "behaviour)",
+         0, 0},
+    [O_HIDDEN] = {"width", "N", "hidden units (default 64, or twice an observation where that is more)", 1,
+                  2048},
+    [O_RETURN_TEMPERATURE] =
+        {"return-temperature", "X",
+         "behaviour: rows weigh exp(their episode's return, standardised, over X) (default 0: alike)", 0, 0},
+    [O_INIT_FROM] = {"init-from", "FILE", "as --set init_from=FILE", 0, 0},
 };
 
 typedef struct Args {
@@ -383,7 +398,7 @@ static UfStatus train_config(const Args* args, const char* file, UfConfig** out)
         const char* name;
     } sugar[] = {{O_SEED, "seed"},     {O_THREADS, "num_threads"},     {O_DATASET, "dataset"},
                  {O_ENV, "env"},       {O_START_STEPS, "start_steps"}, {O_MEDIUM_SCORE, "medium_score"},
-                 {O_DEVICE, "device"}, {O_PRECISION, "precision"}};
+                 {O_DEVICE, "device"}, {O_PRECISION, "precision"},     {O_INIT_FROM, "init_from"}};
     for (size_t i = 0; i < sizeof(sugar) / sizeof(sugar[0]); i++) {
         const char* value = args->values[sugar[i].option];
         if (value) UF_TRY(uf_config_set(*out, sugar[i].name, value));
@@ -1244,6 +1259,53 @@ static int command_synthenv_info(const Args* args) {
     return DONE;
 }
 
+static void print_made(const char* out, const SeEnv* env, const SeMade* made) {
+    const SeOptions* o = se_options(env);
+    if (!made->begins_exact)
+        fprintf(stderr,
+                "note: width %d is less than twice the %d numbers of an observation, which a Gaussian to "
+                "begin with takes; "
+                "contexts began as fresh ones\n",
+                o->width, o->obs_dim);
+    printf("contexts  energy distance from the dataset's observations %.4g, at first %.4g\n", made->distance,
+           made->first_distance);
+    if (o->meaning == SE_Q)
+        printf("reward    Q of discount %g: R^2 %.4f on what was held out\n", (double)o->discount, made->r2);
+    else
+        printf(
+            "reward    behaviour: cross-entropy %.4f of a chance's %.4f, accuracy %.3f on rows that were "
+            "held out; "
+            "weights as of %.0f rows\n",
+            made->cross_entropy, made->chance, made->accuracy, made->effective_rows);
+    printf("wrote %s: %s, %" PRId64 " parameters\n", out,
+           o->eval_env[0] ? o->eval_env : "no environment with a name", se_num_params(env));
+}
+
+static int command_synthenv_make(const Args* args) {
+    const char *data = args->values[O_DATASET], *checkpoint = args->values[O_CHECKPOINT],
+               *out = args->values[O_OUT], *temperature = args->values[O_RETURN_TEMPERATURE];
+    char source[2400];
+    const SeMaking making = {.env = args->values[O_ENV],
+                             .checkpoint = checkpoint,
+                             .num_steps = number(args, O_STEPS, 0),
+                             .width = (int)number(args, O_HIDDEN, 0),
+                             .seed = (uint64_t)number(args, O_SEED, 0),
+                             .return_temperature = temperature ? strtod(temperature, NULL) : 0,
+                             .num_threads = (int)number(args, O_THREADS, 0)};
+    UfDataset* dataset = NULL;
+    SeEnv* env = NULL;
+    SeMade made;
+    UfStatus status = data ? uf_dataset_open(&dataset, data, args->values[O_ENV]) : UF_OK;
+    if (status == UF_OK) status = se_make(&env, &made, dataset, &making);
+    snprintf(source, sizeof(source), checkpoint ? "Q of %s" : "behaviour of %s",
+             checkpoint ? checkpoint : data);
+    if (status == UF_OK) status = se_write(env, out, source);
+    if (status == UF_OK) print_made(out, env, &made);
+    se_free(env);
+    uf_dataset_free(dataset);
+    return status == UF_OK ? DONE : failed();
+}
+
 static UfStatus draw_synthenv(const Args* args, const SeEnv* env) {
     const char *name = args->values[O_ENV], *out = args->values[O_OUT];
     const UfEnvSpec* spec = NULL;
@@ -1810,14 +1872,14 @@ typedef struct Command {
 static const Command commands[] = {
     {"train", command_train,
      "CONFIG... [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] [--dataset FILE] "
-     "[--env NAME]",
+     "[--env NAME] [--init-from BANDIT.h5]",
      "train by a JSON configuration, evaluate, keep checkpoints. Several configurations train in one "
      "process, as one "
      "population where they fit together, each in a folder of --out that is named after it; the same command "
      "goes on",
      1, -1,
      BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) | BIT(O_DATASET) | BIT(O_QUIET) |
-         BIT(O_ENV) | BIT(O_DEVICE) | BIT(O_PRECISION),
+         BIT(O_ENV) | BIT(O_DEVICE) | BIT(O_PRECISION) | BIT(O_INIT_FROM),
      0},
     {"online", command_online,
      "CONFIG [--env NAME] [--steps N] [--start-steps N] [--out DIR] [--resume DIR] [--datasets DIR]",
@@ -1913,6 +1975,16 @@ static const Command commands[] = {
     {"synthenv import", command_synthenv_import, "FILE NAME --out FILE",
      "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them",
      2, 2, BIT(O_OUT), BIT(O_OUT)},
+    {"synthenv make", command_synthenv_make,
+     "(--dataset FILE | --checkpoint FILE [--dataset FILE]) --out FILE [--env NAME] [--steps N] [--width N] "
+     "[--seed N] "
+     "[--return-temperature X] [--threads N]",
+     "make a bandit of a dataset's behaviour or of a checkpoint's Q, to begin training from: train "
+     "--init-from",
+     0, 0,
+     BIT(O_DATASET) | BIT(O_CHECKPOINT) | BIT(O_OUT) | BIT(O_ENV) | BIT(O_STEPS) | BIT(O_HIDDEN) |
+         BIT(O_SEED) | BIT(O_RETURN_TEMPERATURE) | BIT(O_THREADS),
+     BIT(O_OUT)},
     {"synthenv info", command_synthenv_info, "FILE",
      "describe a synthetic environment: its first observations, rewards and best actions, and what these "
      "depend on",
@@ -2211,6 +2283,8 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
     }
     if (c->function == command_collect && !args->values[O_POLICY] && !args->values[O_MIX])
         return misuse(c, "%s is missing: what acts", "--policy or --mix", NULL);
+    if (c->function == command_synthenv_make && !args->values[O_DATASET] && !args->values[O_CHECKPOINT])
+        return misuse(c, "%s is missing", "--dataset or --checkpoint", NULL);
     if (c->function == command_dynamics && !args->values[O_CONFIG] && !args->values[O_RESUME])
         return misuse(c, "%s is missing", "--config or --resume", NULL);
     if (c->function == command_render && check_render(c, args) >= 0) return MISUSE;
@@ -2219,7 +2293,7 @@ static int parse(const Command* c, int argc, char** argv, Args* args) {
         return misuse(c, "%s contradict each other", "--policy and --mix", NULL);
     if (args->values[O_MEAN] && args->values[O_SAMPLE])
         return misuse(c, "%s contradict each other", "--mean and --sample", NULL);
-    static const enum Option reals[] = {O_NOISE, O_UCB_ALPHA, O_CONFIDENCE, O_GAMMA};
+    static const enum Option reals[] = {O_NOISE, O_UCB_ALPHA, O_CONFIDENCE, O_GAMMA, O_RETURN_TEMPERATURE};
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
         const char* value = args->values[reals[i]];
         snprintf(text, sizeof(text), "--%s wants a number of at least 0, not '%%s'", options[reals[i]].name);

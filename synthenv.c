@@ -83,6 +83,13 @@ static UfStatus check_options(const SeOptions* o) {
     UF_TRY(check_size("latent_dim", o->latent_dim, MAX_SIZE));
     UF_TRY(check_size("width", o->width, MAX_WIDTH));
     UF_TRY(check_size("max_steps", o->max_steps, INT32_MAX));
+    if ((int)o->meaning < SE_SOUGHT || o->meaning > SE_BEHAVIOUR)
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "synthetic environment: meaning is %d; expected SE_SOUGHT to SE_BEHAVIOUR",
+                       (int)o->meaning);
+    if (o->meaning == SE_Q && !(o->discount >= 0 && o->discount <= 1))
+        return UF_FAIL(UF_ERR_ARGUMENT, "synthetic environment: discount is %g; expected 0 to 1",
+                       (double)o->discount);
     if (o->discrete ||
         (isfinite(o->action_low) && isfinite(o->action_high) && o->action_low < o->action_high))
         return UF_OK;
@@ -712,9 +719,11 @@ static const char KIND[] = "unifloral-synthenv";
 static const char* const mode_names[] = {"bandit", "mdp", NULL};
 static const char* const latent_names[] = {"normal", "uniform", "categorical", "softmax", NULL};
 static const char* const action_names[] = {"continuous", "discrete", NULL};
+static const char* const meaning_names[] = {"sought", "q", "behaviour", NULL};
 
 const char* se_mode_name(const SeEnv* env) { return mode_names[env->options.mode]; }
 const char* se_latent_name(const SeEnv* env) { return latent_names[env->options.latent]; }
+const char* se_meaning_name(const SeEnv* env) { return meaning_names[env->options.meaning]; }
 
 static UfStatus write_all(const SeEnv* env, const UfH5* h5, const char* source) {
     const SeOptions* o = &env->options;
@@ -733,6 +742,8 @@ static UfStatus write_all(const SeEnv* env, const UfH5* h5, const char* source) 
     UF_TRY(uf_h5_write_integer(h5, "/", "max_steps", o->max_steps));
     UF_TRY(uf_h5_write_number(h5, "/", "action_low", o->action_low));
     UF_TRY(uf_h5_write_number(h5, "/", "action_high", o->action_high));
+    if (o->meaning != SE_SOUGHT) UF_TRY(uf_h5_write_string(h5, "/", "meaning", se_meaning_name(env)));
+    if (o->meaning == SE_Q) UF_TRY(uf_h5_write_number(h5, "/", "discount", o->discount));
     if (source) UF_TRY(uf_h5_write_string(h5, "/", "source", source));
     const int count = list_tensors(env, tensors);
     for (int i = 0; i < count; i++)
@@ -896,7 +907,7 @@ static UfStatus read_own(SeEnv** out, const UfH5* h5) {
     const Source s = {.h5 = h5};
     SeOptions o = {0};
     char eval_env[EVAL_ENV_BYTES];
-    int mode, latent;
+    int mode, latent, meaning = SE_SOUGHT;
     double layout;
     UF_TRY(check_kind(h5, KIND, "a synthetic environment"));
     UF_TRY(uf_h5_read_number(h5, "/", "layout", &layout));
@@ -908,8 +919,11 @@ static UfStatus read_own(SeEnv** out, const UfH5* h5) {
     UF_TRY(read_choice(&s, "mode", mode_names, &mode));
     UF_TRY(read_choice(&s, "latent", latent_names, &latent));
     UF_TRY(read_size(&s, "latent_dim", &o.latent_dim));
+    if (uf_h5_has_attribute(h5, "/", "meaning")) UF_TRY(read_choice(&s, "meaning", meaning_names, &meaning));
+    if (meaning == SE_Q) UF_TRY(read_float(&s, "discount", &o.discount));
     o.mode = (SeMode)mode;
     o.latent = (SeLatent)latent;
+    o.meaning = (SeMeaning)meaning;
     return build(out, &s, &o);
 }
 

@@ -38,6 +38,14 @@ typedef enum SeLatent {
     SE_SOFTMAX,      // one-hot, number i with a probability in proportion to exp(-i)
 } SeLatent;
 
+// What a reward says, where that is known.
+typedef enum SeMeaning {
+    SE_SOUGHT,  // nothing more: a search found it
+    SE_Q,       // it is a Q function of the evaluation environment, of the discount in the options
+    SE_BEHAVIOUR,  // log-density of a dataset's actions against uniform ones; of kinds their log-probability, but for a
+                   // number of the state's own
+} SeMeaning;
+
 typedef struct SeOptions {
     const char* eval_env;  // the environment that it stands for.   Nullable: none
     SeMode mode;
@@ -48,6 +56,8 @@ typedef struct SeOptions {
     int latent_dim;                 // L; 0: as many as observations
     int width;                      // H of every hidden layer
     int max_steps;                  // of an episode of an MDP; a bandit's has 1
+    SeMeaning meaning;              // of a reward
+    float discount;                 // of SE_Q
 } SeOptions;
 
 // A bandit with normal latents and 32 hidden units for an environment by name; sizes, bounds and step limit are its own.
@@ -114,6 +124,39 @@ UF_API UfStatus se_read(SeEnv** out, const char* path);
 // One of the published environments: `name` is a group of `checkpoint` in the file ("cartpole") or its env_id
 // ("CartPole-v1"), or another group with these tensors.
 UF_API UfStatus se_import(SeEnv** out, const char* path, const char* name);
+
+// ---- made of data ----
+
+typedef struct SeMaking {
+    const char* env;  // that it is to stand for.   Nullable: what checkpoint and dataset say of theirs
+    const char*
+        checkpoint;  // of `unifloral train`, a file or run folder: the reward is its Q.   Nullable: the reward is
+                     // the dataset's behaviour
+    int64_t num_steps;  // of Adam, for either network; 0: 10000
+    int width;          // 0: 64, or twice an observation where that is more
+    uint64_t seed;
+    double
+        return_temperature;  // behaviour: rows weigh exp(their episode's return, standardised, over this); 0: alike
+    int num_threads;         // 0: all cores. The bandit does not depend on it
+} SeMaking;
+
+typedef struct SeMade {
+    int begins_exact;  // 1: contexts began as the Gaussian of the dataset's mean and covariance; 0: as fresh ones
+    double first_distance,
+        distance;  // energy distance of contexts from the dataset's observations, both in units of their
+                   // deviations, at that beginning and at the end
+    double r2;     // of Q on states and actions that were held out.   NaN: of behaviour
+    double cross_entropy, accuracy;  // of behaviour on rows that were held out, in nats.   NaN: of Q
+    double chance;                   // what the cross-entropy of one who knows nothing is
+    double effective_rows;           // of behaviour: (sum w)^2 / sum w^2 of the weights of rows.   NaN: of Q
+} SeMade;
+
+// A bandit whose contexts look like a dataset's observations and whose best action is what the data did, or what a
+// checkpoint's critics (as its actor reduces them) say is best.   Nullable: dataset, where there is a checkpoint that names its
+// own; made
+// Errors: UF_ERR_ARGUMENT (sizes or environment of dataset, checkpoint and `env` differ; too few rows; a setting),
+// UF_ERR_NONFINITE, UF_ERR_MEMORY, those of reading.
+UF_API UfStatus se_make(SeEnv** out, SeMade* made, const UfDataset* dataset, const SeMaking* making);
 
 // ---- the horizon of evaluations while environments are searched ----
 

@@ -17,7 +17,7 @@
 // update, the actor's forward pass on s the entropy coefficient and the actor, its pass on s' all U targets.
 //
 // Rooms: config check, agent, members that stop, tensors, memory, world model, making an agent, noise and inputs, actor,
-// critics, value and targets, rollouts, train step, training loop, diagnosis, checkpoint, policy, evaluator.
+// critics, value and targets, rollouts, train step, training loop, diagnosis, checkpoint, policy, evaluator. What init_from does: core/synth_init.c.
 // `grep -n '^// ---- ' unifloral.c` prints the contents. How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
@@ -31,6 +31,7 @@
 #include "core/h5.h"
 #include "core/loaded.h"
 #include "core/policy.h"
+#include "core/synth_init.h"
 
 #define CHECKPOINT_KIND "unifloral-checkpoint"
 
@@ -61,6 +62,12 @@ static UfStatus check_update(const UfConfig* c) {
             "cql_data_only true needs rows of the dataset in a batch, but dataset_sample_ratio %g of "
             "batch_size %lld is none; raise one of them",
             c->dataset_sample_ratio, (long long)c->batch_size);
+    if (c->init_entropy_coef > 0 && c->deterministic && c->action_space != UF_ACTIONS_DISCRETE)
+        return UF_FAIL(
+            UF_ERR_CONFIG,
+            "init_entropy_coef %g weighs the entropy of a policy, which a deterministic one lacks; set "
+            "it to 0 or deterministic to false",
+            c->init_entropy_coef);
     return UF_OK;
 }
 
@@ -95,6 +102,10 @@ UfStatus uf_config_check(const UfConfig* c) {
             UF_ERR_CONFIG,
             "online true trains on its own data alone, but dataset_sample_ratio is %g; set it to 1",
             c->dataset_sample_ratio);
+    if (c->online && c->init_from[0])
+        return UF_FAIL(UF_ERR_CONFIG,
+                       "init_from '%s' begins training on a dataset, but online is true; remove one of them",
+                       c->init_from);
     if (c->dataset_sample_ratio < 1 && !c->model_path[0])
         return UF_FAIL(
             UF_ERR_CONFIG,
@@ -244,6 +255,7 @@ struct UfAgent {
     int64_t num_updates, num_checked;  // checked: looked at for what is not finite
     int64_t round;                     // of a population: updates that its members do by themselves at most
     UfFault* faults;                   // (P) of members that stopped
+    char init_note[400];               // what init_from has done
     World world;
     Arena parameters, scratch;
 };
@@ -885,11 +897,13 @@ UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b) {
         return UF_FAIL(
             UF_ERR_CONFIG,
             "members of a population share a device and its precision; here are %s (%s) and %s (%s)",
-            uf_device_name(a->device), uf_precision_name(a->precision), uf_device_name(b->device), uf_precision_name(b->precision));
-    const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)           ? "actor_q_coef"
-                          : (a->diversity_coef > 0) != (b->diversity_coef > 0)     ? "diversity_coef"
-                          : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0) ? "cql_min_q_weight"
-                                                                                   : NULL;
+            uf_device_name(a->device), uf_precision_name(a->precision), uf_device_name(b->device),
+            uf_precision_name(b->precision));
+    const char* differs = (a->actor_q_coef > 0) != (b->actor_q_coef > 0)             ? "actor_q_coef"
+                          : (a->diversity_coef > 0) != (b->diversity_coef > 0)       ? "diversity_coef"
+                          : (a->cql_min_q_weight > 0) != (b->cql_min_q_weight > 0)   ? "cql_min_q_weight"
+                          : (a->init_entropy_coef > 0) != (b->init_entropy_coef > 0) ? "init_entropy_coef"
+                                                                                     : NULL;
     if (!differs) return UF_OK;
     return UF_FAIL(UF_ERR_CONFIG,
                    "%s is 0 in one member of a population and not in another; train them in two populations",
@@ -927,7 +941,8 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
         a->host_norm[a->O + i] = obs_std ? obs_std[i] : 1;
     }
     UF_TRY(UF_ALLOC(&a->logged_values, UF_NUM_METRICS, "metrics"));
-    UF_TRY(uf_backend_open(&a->backend, uf_device_name(c->device), uf_precision_name(c->precision), num_threads));
+    UF_TRY(uf_backend_open(&a->backend, uf_device_name(c->device), uf_precision_name(c->precision),
+                           num_threads));
     describe_networks(a);
     describe_tensors(a);
     describe_parameters(a);
@@ -1017,6 +1032,8 @@ UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* config
         memcpy(a->action_bounds + A, dataset->action_high, (size_t)A * sizeof(float));
     }
     if (status == UF_OK && uses_model(a)) status = load_model(a);
+    if (status == UF_OK && a->configs[0].init_from[0])
+        status = uf_synth_init(a, a->init_note, sizeof a->init_note);
     if (status != UF_OK) {
         uf_agent_free(a);
         return status;
@@ -1061,6 +1078,7 @@ int uf_agent_population(const UfAgent* agent) { return agent->P; }
 const UfConfig* uf_agent_config(const UfAgent* agent, int member) { return &agent->configs[member]; }
 const char* uf_agent_dataset_hash(const UfAgent* agent) { return agent->dataset_hash; }
 UfBackend* uf_agent_backend(UfAgent* agent) { return agent->backend; }
+const char* uf_agent_init_note(const UfAgent* agent) { return agent->init_note; }
 const UfBatch* uf_agent_batch(const UfAgent* agent) { return &agent->batch; }
 const UfNoise* uf_agent_noise(const UfAgent* agent) { return &agent->noise; }
 
@@ -1173,6 +1191,31 @@ void uf_agent_actors(const UfAgent* a, UfPlay* play) {
     play->heads = heads_of(a, NULL, false);
     play->mean = a->norm_mean;
     play->std = a->norm_std;
+}
+
+UfInside uf_agent_inside(const UfAgent* a) {
+    UfInside in = {.backend = a->backend,
+                   .configs = a->configs,
+                   .seeds = a->seeds,
+                   .P = a->P,
+                   .O = a->O,
+                   .A = a->A,
+                   .H = a->H,
+                   .B = a->B,
+                   .discrete = a->discrete,
+                   .env_id = a->env_id,
+                   .norm = a->configs[0].norm_obs ? a->host_norm : NULL,
+                   .mean = a->norm_mean,
+                   .std = a->norm_std,
+                   .heads = heads_of(a, NULL, false)};
+    _Static_assert((int)UF_VALUE_NETS == (int)GROUP_VALUE && (int)UF_ACTOR_NETS == (int)GROUP_ACTOR &&
+                       (int)UF_CRITIC_NETS == (int)GROUP_CRITIC,
+                   "the same order");
+    for (int k = 0; k < UF_NUM_NETS; k++) {
+        in.nets[k] = nets_of(a, k, false);
+        in.groups[k] = a->groups[k];
+    }
+    return in;
 }
 
 // Step u of the `each` that the group's optimiser does in an update.
@@ -2015,6 +2058,50 @@ UfStatus uf_agent_values(UfAgent* a, int member, const UfDataset* dataset, doubl
     const int num_draws = a->frozen && a->noise.next_action ? DIAGNOSIS_DRAWS : 1;
     const UfStatus status = policy_values(a, &probe, values, rows, num_rows, num_draws);
     close_probe(&probe);
+    return status;
+}
+
+// As the actor does: min|mean|first.
+static double reduce_q(const UfAgent* a, const real* q, size_t stride) {
+    const int how = a->configs[0].aggregate_q;
+    double value = q[0];
+    for (int n = 1; n < a->N && how != UF_AGGREGATE_FIRST; n++) {
+        const double other = q[(size_t)n * stride];
+        value = how == UF_AGGREGATE_MEAN ? value + other : other < value || isnan(other) ? other : value;
+    }
+    return how == UF_AGGREGATE_MEAN ? value / a->N : value;
+}
+
+// A batch on the host from `count` rows, the first of which stands in where there are no more.
+static void fill_rows(const UfAgent* a, real* obs, real* action, const float* from_obs,
+                      const float* from_action, int count) {
+    for (int b = 0; b < a->B; b++) {
+        const size_t row = b < count ? (size_t)b : 0, O = (size_t)a->O, A = (size_t)a->A;
+        for (size_t i = 0; i < O; i++) obs[(size_t)b * O + i] = from_obs[row * O + i];
+        for (size_t i = 0; i < A; i++) action[(size_t)b * A + i] = from_action[row * A + i];
+    }
+}
+
+UfStatus uf_agent_q(UfAgent* a, int member, double* q, const float* obs, const float* action, int64_t n) {
+    UfBackend* be = a->backend;
+    const size_t B = (size_t)a->B, O = (size_t)a->O, A = (size_t)a->A, N = (size_t)a->N;
+    const UfNets critic = member_nets(a, GROUP_CRITIC, member);
+    real* host;
+    UF_TRY(UF_ALLOC(&host, B * (O + A + N), "rows for critics"));
+    real *x = host, *y = x + B * O, *out = y + B * A;
+    UfStatus status = UF_OK;
+    for (int64_t first = 0; first < n && status == UF_OK; first += a->B) {
+        const int count = n - first < a->B ? (int)(n - first) : a->B;
+        fill_rows(a, x, y, obs + first * a->O, action + first * a->A, count);
+        be->upload(be, a->batch.obs, x, B * O * sizeof *x);
+        be->upload(be, a->batch.action, y, B * A * sizeof *y);
+        put_member_rows(a, a->x_next, a->batch.obs, a->batch.action);
+        be->mlp_forward(be, &critic, a->q_next, NULL, input_of(a, a->x_next, a->B), (UfRows){0, a->B, a->B});
+        be->download(be, out, a->q_next, N * B * sizeof *out);
+        status = be->sync(be);
+        for (int b = 0; b < count; b++) q[first + b] = reduce_q(a, out + b, B);
+    }
+    uf_free(host);
     return status;
 }
 

@@ -121,7 +121,8 @@ typedef int UfUpdateFn(void* user, UfAgent* agent, int64_t update);
 
 // An agent with fresh parameters for the dataset's dimensions and statistics. num_threads 0: all cores.
 // Where dataset_sample_ratio is below 1 the world model in model_path is read too, and must be of this
-// dataset. Errors: UF_ERR_CONFIG (contradictions), UF_ERR_MEMORY, and what a model file can have.
+// dataset. Where init_from names a bandit, networks learn its rewards here, before the first update.
+// Errors: UF_ERR_CONFIG (contradictions), UF_ERR_MEMORY, and what these files can have.
 UF_API UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfDataset* dataset,
                                 int num_threads);
 // The same for a population: configs[p] for each of P members. Fields marked "per member" in the table and

@@ -50,6 +50,29 @@ const UfBatch* uf_agent_batch(const UfAgent* agent);
 const UfNoise* uf_agent_noise(const UfAgent* agent);
 // One update with what they hold.
 UfStatus uf_agent_step(UfAgent* agent);
+// q (n): Q of one member's critics at obs (n, O) and action (n, A) in [-1, 1], or one-hot, as its actor reduces them.
+UfStatus uf_agent_q(UfAgent* agent, int member, double* q, const float* obs, const float* action, int64_t n);
+
+// What trains an agent's networks by other losses than an update's wants of it. Arrays stay the agent's; gradients and
+// moments of the groups are the updates'.
+enum { UF_ACTOR_NETS, UF_CRITIC_NETS, UF_VALUE_NETS, UF_NUM_NETS };
+typedef struct UfInside {
+    UfBackend* backend;
+    const UfConfig* configs;  // (P)
+    const uint64_t* seeds;    // (P)
+    int P, O, A, H, B;
+    bool discrete;
+    const char* env_id;        // of its dataset
+    const real* norm;          // (2, O) on the host: mean and std of inputs.   NULL: inputs are as they are
+    const real *mean, *std;    // the same where ops read it
+    UfNets nets[UF_NUM_NETS];  // N 0: there are none
+    UfGroup groups[UF_NUM_NETS];  // target null: there is none
+    UfHeads heads;                // of the actors, without `head`
+} UfInside;
+UfInside uf_agent_inside(const UfAgent* agent);
+
+// What init_from has done, a line of text; "" where it has done nothing. Belongs to the agent.
+const char* uf_agent_init_note(const UfAgent* agent);
 // One refresh of the model buffer with rows of this dataset, as uf_train does every rollout_interval updates.
 UfStatus uf_agent_rollout(UfAgent* agent, const UfDataset* dataset);
 // Bytes reserved at creation: parameters with optimiser state, and scratch.

@@ -73,6 +73,9 @@ enum {
     UF_STREAM_TD_INDEX,    // update = optimiser step: rows of a batch
     UF_STREAM_TD_ACTOR,    // likewise: action noise of the actor's loss
     UF_STREAM_TD_NEXT,     // likewise: action noise of the target
+    UF_STREAM_SYNTH_MAKE,    // making a bandit of data: update = purpose << 40 | step (synth_make.c)
+    UF_STREAM_INIT_ACTION,   // initialisation from a bandit: random actions, update = step
+    UF_STREAM_INIT_NOISE,    // noise of the policy's, likewise
 };
 
 typedef struct UfPhilox {

@@ -891,6 +891,12 @@ static UfStatus open_agent(Run* run) {
     return uf_online_load(run->online, path, uf_online_steps(run->config, update));
 }
 
+// What init_from did to a new agent.
+static void note_init(const Run* run) {
+    const char* text = uf_agent_init_note(run->agent);
+    if (text[0]) note(run, text);
+}
+
 static void note_device(const Run* run) {
     char text[300];
     if (run->config->device != UF_DEVICE_AUTO) return;
@@ -902,6 +908,7 @@ static void note_device(const Run* run) {
 static UfStatus train_group(Run* run, int64_t end) {
     UF_TRY(open_agent(run));
     note_device(run);
+    note_init(run);
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)run->config->num_threads));
     if (run->env && run->config->eval_threads > 0)
         UF_TRY(uf_pool_create(&run->beside_pool, (int)run->config->eval_threads));

@@ -7,8 +7,9 @@
 #include "envs.h"
 #include "evaluate.h"
 
-const char* se_mode_name(const SeEnv* env);    // "bandit", "mdp"
-const char* se_latent_name(const SeEnv* env);  // "normal", ...
+const char* se_mode_name(const SeEnv* env);     // "bandit", "mdp"
+const char* se_latent_name(const SeEnv* env);   // "normal", ...
+const char* se_meaning_name(const SeEnv* env);  // "sought", "q", "behaviour"
 // Whether an environment may stand for another.   Errors: UF_ERR_ARGUMENT (sizes, kind or bounds of actions)
 UfStatus se_check_fit(const SeOptions* options, const UfEnvSpec* spec);
 // The largest size of a weight, and the name of the tensor that it is in.

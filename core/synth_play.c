@@ -300,6 +300,9 @@ static void add_facts(UfText* t, const char* path, const SeEnv* env, const char*
     uf_text_add(t, "%-16s %s\n%-16s synthetic environment, %s\n", "file", path, "kind",
                 o->mode == SE_MDP ? "MDP" : "contextual bandit");
     uf_text_add(t, "%-16s %s\n", "stands for", o->eval_env[0] ? o->eval_env : "nothing that has a name");
+    if (o->meaning == SE_Q)
+        uf_text_add(t, "%-16s a Q function of discount %g\n", "rewards are", (double)o->discount);
+    if (o->meaning == SE_BEHAVIOUR) uf_text_add(t, "%-16s the behaviour of a dataset\n", "rewards are");
     if (source) uf_text_add(t, "%-16s %s\n", "source", source);
     uf_text_add(t, "%-16s %d\n", "observations", o->obs_dim);
     if (o->discrete)

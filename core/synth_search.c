@@ -351,8 +351,8 @@ UfStatus se_search_measure(SeSearch* s, SeAlgorithm algorithm, int num_agents, d
     SeEnv* env;
     memset(returns, 0, (size_t)num_agents * sizeof *returns);
     uf_rank_share(s->ranks, num_agents, &first, &end);
-    UF_TRY(se_search_env(s, &env));
-    UfStatus status = measure_share(s, env, algorithm, (int)first, (int)end, returns, stop);
+    UfStatus status = se_search_env(s, &env);
+    if (status == UF_OK) status = measure_share(s, env, algorithm, (int)first, (int)end, returns, stop);
     se_free(env);
     any = status == UF_ERR_STOPPED;
     if (status == UF_ERR_STOPPED) status = UF_OK;
