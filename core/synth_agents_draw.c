@@ -298,7 +298,7 @@ static void draw_agent(cairo_t* c, const Study* s, double y) {
     static const int shown[SE_PAGE_STRIPS] = {0, 1, 2, 3, 4, 5};
     const SeRating* r = &s->page->ratings[0];
     const SeEpisode* e = &r->episode;
-    char text[160], name[32];
+    char text[256], name[32];
     const SeEpisodeView view = {.episode = e,
                                 .spec = s->page->spec,
                                 .num_shown = e->obs_dim < SE_PAGE_STRIPS ? e->obs_dim : SE_PAGE_STRIPS,
@@ -320,6 +320,9 @@ static void draw_agent(cairo_t* c, const Study* s, double y) {
     else
         snprintf(text, sizeof text, "agent %d: its actions are no more finite, so that it plays no episode",
                  r->median);
+    if (e->num_steps && view.num_shown < e->obs_dim)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "; the first %d of %d observed numbers",
+                 view.num_shown, e->obs_dim);
     uf_page_font(c, 12, false);
     uf_page_text(c, text, SE_PAGE_MARGIN, line, 0);
     at = SE_PAGE_MARGIN + uf_page_text_width(c, text) + 30;
