@@ -105,6 +105,7 @@ LDFLAGS_test_synthenv = $(LDFLAGS_test_faults)
 LDFLAGS_test_synth_make = $(LDFLAGS_test_faults)
 LDFLAGS_test_off_policy = $(LDFLAGS_test_faults)
 LDFLAGS_test_synth_search = $(LDFLAGS_test_faults)
+LDFLAGS_test_synth_agents_draw = $(LDFLAGS_test_faults)
 LDFLAGS_test_run = -Wl,--wrap=uf_train,--wrap=uf_evaluate_start,--wrap=uf_env_create,--wrap=uf_env_step
 
 # A plain build lands in the root; others (BUILD=build/asan) keep to their folder.

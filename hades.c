@@ -708,7 +708,8 @@ static UfStatus rate_by_play(HdSearch* s, int count, double* fitness) {
 // ---- a generation ----
 
 // What all candidates of a generation share.
-static UfStatus begin_generation(HdSearch* s) {
+static UfStatus begin_generation(void* search) {
+    HdSearch* s = search;
     const int64_t g = uf_es_generation(s->es);
     const size_t size = s->net.size;
     uint64_t* keys;
@@ -727,45 +728,33 @@ static UfStatus begin_generation(HdSearch* s) {
     return status;
 }
 
-static UfStatus rate_chunk(HdSearch* s, const float* x, int count, double* fitness) {
+static UfStatus rate_chunk(void* search, const float* x, int count, double* fitness,
+                           const volatile sig_atomic_t* stop) {
+    HdSearch* s = search;
+    (void)stop;  // a chunk takes less than a second
     make_networks(s, x, count);
     s->num_networks += (int64_t)count * s->R;
     return s->spec ? rate_by_play(s, count, fitness) : rate_by_images(s, count, fitness);
 }
 
-UfStatus hd_search_rate(HdSearch* s, const float* x, int count, double* fitness) {
-    UF_TRY(begin_generation(s));
-    for (int i = 0; i < count; i += s->chunk) {
-        const int n = count - i < s->chunk ? count - i : s->chunk;
-        UF_TRY(rate_chunk(s, x + (size_t)i * (size_t)s->dims, n, fitness + i));
-    }
-    return UF_OK;
+static UfSearchRater rater_of(HdSearch* s) {
+    return (UfSearchRater){s, begin_generation, rate_chunk, s->chunk, s->x, s->fitness};
 }
 
-// This process's share of the generation.
-static UfStatus rate_share(HdSearch* s, const volatile sig_atomic_t* stop) {
-    int64_t first, end;
-    uf_rank_share(s->ranks, s->c.popsize, &first, &end);
-    UF_TRY(begin_generation(s));
-    for (int64_t i = first; i < end && !(stop && *stop); i += s->chunk) {
-        const int n = end - i < s->chunk ? (int)(end - i) : s->chunk;
-        for (int k = 0; k < n; k++) uf_es_candidate(s->es, (int)i + k, s->x + (int64_t)k * s->dims);
-        UF_TRY(rate_chunk(s, s->x, n, s->fitness + i));
-    }
-    return UF_OK;
+UfStatus hd_search_rate(HdSearch* s, const float* x, int count, double* fitness) {
+    const UfSearchRater rater = rater_of(s);
+    return uf_search_rate(s->es, &rater, x, count, fitness);
 }
 
 UfStatus hd_search_step_until(HdSearch* s, HdGeneration* out, const volatile sig_atomic_t* stop,
                               bool* stopped) {
     const double start = uf_now();
+    const UfSearchRater rater = rater_of(s);
     bool ended = false;
     s->num_networks = s->num_steps = 0;
-    memset(s->fitness, 0, (size_t)(s->c.popsize + 2) * sizeof *s->fitness);
-    UF_TRY(uf_search_share_fitness(s->es, s->ranks, s->fitness, rate_share(s, stop), stop, &ended));
+    UF_TRY(uf_search_generation(s->es, s->ranks, &rater, stop, &ended));
     if (stopped) *stopped = ended;
-    if (ended) return UF_OK;
-    UF_TRY(uf_es_tell(s->es, s->fitness));
-    if (!out) return UF_OK;
+    if (ended || !out) return UF_OK;
     const UfGeneration g = uf_search_summary(s->es, s->fitness);
     *out = (HdGeneration){.generation = g.generation,
                           .mean = g.mean,

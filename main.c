@@ -1370,7 +1370,8 @@ static UfStatus train_in(const Args* args, const SeEnv* env, SeConfig* config, U
                                     .algorithms = algorithms ? algorithms : "auto",
                                     .control = args->values[O_CONTROLS] != NULL,
                                     .each = args->values[O_EACH] != NULL,
-                                    .json = args->values[O_JSON] != NULL};
+                                    .json = args->values[O_JSON] != NULL,
+                                    .picture = args->values[O_OUT]};
     catch_signals();
     return se_reuse(&options, text);
 }
@@ -1956,12 +1957,13 @@ static const Command commands[] = {
      0},
     {"synthenv train", command_synthenv_train,
      "FILE [--algorithms LIST] [--agents N] [--episodes N] [--controls] [--each] [--config FILE] "
-     "[--set name=value]... [--env NAME] [--seed N] [--threads N] [--json]",
+     "[--set name=value]... [--env NAME] [--seed N] [--threads N] [--json] [--out FILE.png|.svg|.pdf]",
      "train agents of each algorithm, with hyperparameters drawn from lists, in a synthetic environment and "
-     "play them in the real one; with --controls also as many that train in the real one for as many steps",
+     "play them in the real one; with --controls also as many that train in the real one for as many steps; "
+     "with --out also a picture: their returns by algorithm and by learning rate, and one of them at play",
      1, 1,
      BIT(O_ALGORITHMS) | BIT(O_AGENTS) | BIT(O_EPISODES) | BIT(O_CONTROLS) | BIT(O_EACH) | BIT(O_CONFIG) |
-         BIT(O_SET) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON),
+         BIT(O_SET) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON) | BIT(O_OUT),
      0},
     {"synthenv sweep", command_synthenv_sweep,
      "[--config FILE] [--set name=[a,b]]... --out DIR [--env NAME] [--seed N] [--threads N]",

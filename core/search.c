@@ -36,6 +36,37 @@ UfStatus uf_search_share_fitness(const UfEs* es, const UfRanks* ranks, double* f
     return UF_OK;
 }
 
+static UfStatus rate_share(const UfEs* es, const UfRanks* ranks, const UfSearchRater* r,
+                           const volatile sig_atomic_t* stop) {
+    const UfEsOptions* o = uf_es_options(es);
+    int64_t first, end;
+    uf_rank_share(ranks, o->popsize, &first, &end);
+    UF_TRY(r->begin(r->search));
+    for (int64_t i = first; i < end && !(stop && *stop); i += r->chunk) {
+        const int n = end - i < r->chunk ? (int)(end - i) : r->chunk;
+        for (int k = 0; k < n; k++) uf_es_candidate(es, (int)i + k, r->x + (int64_t)k * o->dims);
+        const UfStatus status = r->rate(r->search, r->x, n, r->fitness + i, stop);
+        if (status != UF_ERR_STOPPED) UF_TRY(status);
+    }
+    return UF_OK;
+}
+
+UfStatus uf_search_generation(UfEs* es, const UfRanks* ranks, const UfSearchRater* r,
+                              const volatile sig_atomic_t* stop, bool* stopped) {
+    memset(r->fitness, 0, (size_t)(uf_es_options(es)->popsize + 2) * sizeof *r->fitness);
+    UF_TRY(uf_search_share_fitness(es, ranks, r->fitness, rate_share(es, ranks, r, stop), stop, stopped));
+    return *stopped ? UF_OK : uf_es_tell(es, r->fitness);
+}
+
+UfStatus uf_search_rate(const UfEs* es, const UfSearchRater* r, const float* x, int count, double* fitness) {
+    UF_TRY(r->begin(r->search));
+    for (int i = 0; i < count; i += r->chunk) {
+        const int n = count - i < r->chunk ? count - i : r->chunk;
+        UF_TRY(r->rate(r->search, x + i * uf_es_options(es)->dims, n, fitness + i, NULL));
+    }
+    return UF_OK;
+}
+
 UfGeneration uf_search_summary(const UfEs* es, const double* fitness) {
     const UfEsOptions* o = uf_es_options(es);
     UfGeneration g = {

@@ -22,6 +22,25 @@ uint64_t uf_search_seed(uint32_t stream, int64_t seed, int purpose, int64_t gene
 UfStatus uf_search_share_fitness(const UfEs* es, const UfRanks* ranks, double* fitness, UfStatus mine,
                                  const volatile sig_atomic_t* stop, bool* stopped);
 
+// How a search rates candidates x (count, dims): `begin` for a generation, then `rate`, `chunk` of them at most at a time.
+// One that is asked to stop may leave off with UF_ERR_STOPPED.
+typedef struct UfSearchRater {
+    void* search;
+    UfStatus (*begin)(void* search);
+    UfStatus (*rate)(void* search, const float* x, int count, double* fitness,
+                     const volatile sig_atomic_t* stop);
+    int chunk;
+    float* x;         // (chunk, dims) to work with
+    double* fitness;  // (popsize + 2), likewise
+} UfSearchRater;
+// A generation: this process's share of the candidates, then everybody's fitness is told. *stopped, the same on all
+// ranks: none was, and it begins anew when the search goes on.   Nullable: ranks, stop
+UfStatus uf_search_generation(UfEs* es, const UfRanks* ranks, const UfSearchRater* rater,
+                              const volatile sig_atomic_t* stop, bool* stopped);
+// Fitness of given candidates x (count, dims) in the present generation.
+UfStatus uf_search_rate(const UfEs* es, const UfSearchRater* rater, const float* x, int count,
+                        double* fitness);
+
 // What a generation came to, once it was told. mean, best, std: over the candidates whose fitness is finite. best:
 // largest, or smallest where the strategy minimises.
 typedef struct UfGeneration {

@@ -21,6 +21,17 @@ void se_transition(const SeEnv* env, const float* obs, const float* action, floa
 
 // ---- synth_play.c ----
 
+// An episode of a policy in an environment, step by step.
+typedef struct SeEpisode {
+    int obs_dim, numbers;  // of an observation, of an action as it is taken: a kind is one number
+    int num_steps;
+    float *obs, *actions;  // (num_steps, obs_dim): what it saw; (num_steps, numbers): what it did
+    double sum;            // of rewards
+} SeEpisode;
+// Of no steps yet, with room for the most of spec.
+UfStatus se_episode_create(SeEpisode* out, const UfEnvSpec* spec);
+void se_episode_free(SeEpisode* episode);
+
 // It behind the common interface. Latents are those of the reset's (seed, episode). An episode that ends by itself shows
 // the observation it ended in: of a bandit the one it began with.   env must stay.
 UfStatus uf_synth_env_create(UfEnv** out, const SeEnv* env);

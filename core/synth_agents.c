@@ -705,6 +705,8 @@ UfStatus se_act(const SeAgents* a, int index, int rows, const float* obs, float*
     return status;
 }
 
+const SeHyper* se_agent_hyper(const SeAgents* a, int index) { return &a->hypers[index]; }
+
 const char* se_agent_hyperparameters(const SeAgents* a, int index) { return a->descriptions[index]; }
 
 void se_agents_free(SeAgents* a) {

@@ -92,6 +92,8 @@ UfStatus se_play_policies(const SePolicies* policies, const UfEnvSpec* spec, con
 // se_train that leaves off early, with UF_ERR_STOPPED.   Nullable: stop
 UfStatus se_train_until(SeAgents** out, const SeConfig* config, const SeEnv* env, const char* algorithm,
                         int num_agents, uint64_t seed, const volatile sig_atomic_t* stop);
+// What agent `index` was given; belongs to the agents.
+const SeHyper* se_agent_hyper(const SeAgents* agents, int index);
 // The shape alone.
 void se_policy_shape(SePolicies* out, const SeConfig* config, SeAlgorithm algorithm, const UfEnvSpec* spec);
 

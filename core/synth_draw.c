@@ -2,7 +2,7 @@
 //
 // First all is measured, then it is drawn from top to bottom: maps and what matters; histograms; episodes.
 //
-// Rooms: what is known, measuring, colours and frames, maps, histograms, episodes, page.
+// Rooms: what is known, measuring, measures and colours, maps, what matters, histograms, episodes, page.
 #include "synth_draw.h"
 
 #include "plot.h"  // uf_picture_check
@@ -25,8 +25,7 @@ UfStatus uf_synth_draw(const SeEnv* env, const UfEnvSpec* spec, uint64_t seed, c
 #include <stdlib.h>  // qsort
 #include <string.h>
 
-#include "draw.h"
-#include "page.h"
+#include "synth_page.h"
 
 enum {
     CONTEXTS = 5000,  // first observations
@@ -40,7 +39,6 @@ enum {
     SMALL_MAP_SIDE = 48,  // likewise
     BINS = 48,
     MAX_SHOWN = 12,  // numbers of an observation that have a histogram
-    MAX_STRIPS = 6,  // of one episode
 };
 
 // ---- what is known ----
@@ -69,10 +67,10 @@ typedef struct Study {
     int num_shown;
     int shown[MAX_SHOWN];  // numbers of an observation, from the first on
     Map map;
-    int num_episodes, num_visited, num_steps;
+    int num_episodes, num_visited;
     double* returns;         // (num_episodes)
     float* visited;          // (num_visited, O)
-    float *steps, *actions;  // (num_steps, O), (num_steps, numbers) of the first episode
+    SeEpisode episode;       // the first of them
     double mean, deviation;  // of returns
 } Study;
 
@@ -80,22 +78,7 @@ static const float* row_of(const Study* s, const float* rows, int row) {
     return rows + (size_t)row * (size_t)s->O;
 }
 
-// Its name, or what it is and its number.   Nullable: name
-static const char* named(const char* name, const char* what, int number, char text[32]) {
-    if (name)
-        snprintf(text, 32, "%s", name);
-    else
-        snprintf(text, 32, "%s %d", what, number);
-    return text;
-}
-
-static const char* name_of(const Study* s, int j, char text[32]) {
-    return named(s->spec ? uf_draw_feature(s->spec, j) : NULL, "obs", j, text);
-}
-
-static const char* kind_of(const Study* s, int kind, char text[32]) {
-    return named(s->spec ? uf_draw_kind(s->spec, kind) : NULL, "action", kind, text);
-}
+static const char* name_of(const Study* s, int j, char text[32]) { return se_page_feature(s->spec, j, text); }
 
 // ---- measuring ----
 
@@ -182,8 +165,8 @@ static void remember(Study* s, const Table* t, int k, bool visits) {
     const float *obs = t->obs + (size_t)k * O, *action = t->actions + (size_t)k * A;
     if (visits) memcpy(s->visited + (size_t)s->num_visited++ * O, obs, O * sizeof *obs);
     if (t->episodes[k]) return;
-    memcpy(s->steps + (size_t)s->num_steps * O, obs, O * sizeof *obs);
-    memcpy(s->actions + (size_t)s->num_steps++ * A, action, A * sizeof *action);
+    memcpy(s->episode.obs + (size_t)s->episode.num_steps * O, obs, O * sizeof *obs);
+    memcpy(s->episode.actions + (size_t)s->episode.num_steps++ * A, action, A * sizeof *action);
 }
 
 static void play_table(Study* s, Table* t, int every) {
@@ -216,8 +199,7 @@ static UfStatus measure_episodes(Study* s) {
     const int64_t most = s->num_episodes * ((s->spec->max_steps + every - 1) / (int64_t)every);
     UF_TRY(UF_ALLOC(&s->returns, s->num_episodes, "returns"));
     UF_TRY(UF_ALLOC(&s->visited, most * s->O, "states"));
-    UF_TRY(UF_ALLOC(&s->steps, (int64_t)s->spec->max_steps * s->O, "states"));
-    UF_TRY(UF_ALLOC(&s->actions, (int64_t)s->spec->max_steps * s->numbers, "actions"));
+    UF_TRY(se_episode_create(&s->episode, s->spec));
     const UfStatus status = make_table(s, &t);
     if (status == UF_OK) play_table(s, &t, every);
     for (int e = 0; e < s->num_episodes; e++) uf_env_free(t.envs[e]);
@@ -227,6 +209,7 @@ static UfStatus measure_episodes(Study* s) {
     double squares = 0;
     for (int e = 0; e < s->num_episodes; e++) s->mean += s->returns[e];
     s->mean /= s->num_episodes;
+    s->episode.sum = s->returns[0];
     for (int e = 0; e < s->num_episodes; e++)
         squares += (s->returns[e] - s->mean) * (s->returns[e] - s->mean);
     s->deviation = sqrt(squares / s->num_episodes);
@@ -346,39 +329,15 @@ static UfStatus measure(Study* s) {
     return measure_map(s);
 }
 
-// ---- colours and frames ----
+// ---- measures and colours ----
 
 enum {
-    WIDTH = 1280,
-    MARGIN = 24,
-    TITLE = 72,
     COLUMN = 392,  // of three, with 16 between them
-    AXIS = 58,     // left of what has numbers at its side
     MAP_HEIGHT = 270,
-    HEADER = 24,  // a line above a row of panels
-    PANEL_TITLE = 20,
-    BELOW = 40,  // numbers and name of an axis
     LEGEND = 28,
     HISTOGRAM = 104,
     MOST_COLUMNS = 6,
-    EPISODE = 260,
-    ROW_GAP = 22,
 };
-
-static const double context_colour[3] = {0.337, 0.706, 0.914}, visited_colour[3] = {0.835, 0.369, 0};
-
-static void set_grey(cairo_t* c, double grey) { cairo_set_source_rgb(c, grey, grey, grey); }
-
-static void set_rgb(cairo_t* c, const double rgb[3], double alpha) {
-    cairo_set_source_rgba(c, rgb[0], rgb[1], rgb[2], alpha);
-}
-
-static const double* kind_colour(int kind) {
-    static const double colours[][3] = {{0.53, 0.74, 0.90}, {0.98, 0.70, 0.42}, {0.53, 0.81, 0.68},
-                                        {0.87, 0.65, 0.79}, {0.95, 0.89, 0.50}, {0.93, 0.55, 0.47},
-                                        {0.75, 0.75, 0.75}, {0.62, 0.65, 0.90}};
-    return colours[kind % (int)(sizeof colours / sizeof *colours)];
-}
 
 // From dark blue by green to yellow, for x from 0 to 1: matplotlib's viridis at eight places.
 static void sequential(double rgb[3], double x) {
@@ -388,89 +347,6 @@ static void sequential(double rgb[3], double x) {
     const double at = fmin(fmax(x, 0), 1) * 7;
     const int i = (int)fmin(floor(at), 6);
     for (int k = 0; k < 3; k++) rgb[k] = places[i][k] + (at - i) * (places[i + 1][k] - places[i][k]);
-}
-
-// An axis that ends where the data do.
-static UfPageAxis axis_of(double low, double high, double from, double to, int count) {
-    UfPageAxis axis = {.from = from, .to = to};
-    uf_page_axis_fit(&axis, low, high, count, false);
-    axis.low = low;
-    axis.high = high;
-    int kept = 0;
-    for (int i = 0; i < axis.num_ticks; i++)
-        if (axis.ticks[i] >= low && axis.ticks[i] <= high) axis.ticks[kept++] = axis.ticks[i];
-    axis.num_ticks = kept;
-    return axis;
-}
-
-static void draw_ticks(cairo_t* c, const UfPageAxis* ax, const UfPageAxis* ay) {
-    char text[64];
-    cairo_set_line_width(c, 1);
-    uf_page_font(c, 11, false);
-    for (int i = 0; i < ax->num_ticks; i++) {
-        const double x = floor(uf_page_axis_tick(ax, i)) + 0.5;
-        set_grey(c, 0.4);
-        cairo_move_to(c, x, ay->from);
-        cairo_line_to(c, x, ay->from + 4);
-        cairo_stroke(c);
-        set_grey(c, 0.25);
-        uf_page_axis_label(ax, i, text, sizeof text);
-        uf_page_text(c, text, x, ay->from + 16, 0.5);
-    }
-    for (int i = 0; i < ay->num_ticks; i++) {
-        const double y = floor(uf_page_axis_tick(ay, i)) + 0.5;
-        set_grey(c, 0.4);
-        cairo_move_to(c, ax->from - 4, y);
-        cairo_line_to(c, ax->from, y);
-        cairo_stroke(c);
-        set_grey(c, 0.25);
-        uf_page_axis_label(ay, i, text, sizeof text);
-        uf_page_text(c, text, ax->from - 7, y + 4, 1);
-    }
-}
-
-static void draw_box(cairo_t* c, const UfPageAxis* ax, const UfPageAxis* ay) {
-    set_grey(c, 0.4);
-    cairo_set_line_width(c, 1);
-    cairo_rectangle(c, floor(ax->from) + 0.5, floor(ay->to) + 0.5, floor(ax->to - ax->from),
-                    floor(ay->from - ay->to));
-    cairo_stroke(c);
-}
-
-// Nullable: each of the three
-static void draw_names(cairo_t* c, const UfPageAxis* ax, const UfPageAxis* ay, const char* title,
-                       const char* x_name, const char* y_name) {
-    const double middle = (ax->from + ax->to) / 2, room = ax->to - ax->from;
-    set_grey(c, 0.15);
-    if (title) {
-        uf_page_font(c, 13, true);
-        uf_page_text(c, title, ax->from, ay->to - 7, 0);
-    }
-    set_grey(c, 0.25);
-    if (x_name) uf_page_text_within(c, x_name, middle, ay->from + 33, 0.5, 12, room);
-    if (!y_name) return;
-    cairo_save(c);
-    cairo_translate(c, ax->from - AXIS + 14, (ay->from + ay->to) / 2);
-    cairo_rotate(c, -UF_PI / 2);
-    uf_page_text_within(c, y_name, 0, 0, 0.5, 12, ay->from - ay->to);
-    cairo_restore(c);
-}
-
-static void draw_header(cairo_t* c, const char* text, double y) {
-    set_grey(c, 0.15);
-    uf_page_font(c, 14, true);
-    uf_page_text(c, text, MARGIN, y, 0);
-}
-
-// A square of a colour and what it stands for; where the next one may begin.
-static double draw_key(cairo_t* c, const double rgb[3], double alpha, const char* text, double x, double y) {
-    set_rgb(c, rgb, alpha);
-    cairo_rectangle(c, x, y - 10, 12, 12);
-    cairo_fill(c);
-    set_grey(c, 0.25);
-    uf_page_font(c, 12, false);
-    uf_page_text(c, text, x + 17, y, 0);
-    return x + 17 + uf_page_text_width(c, text) + 16;
 }
 
 // ---- maps ----
@@ -494,7 +370,7 @@ static UfStatus draw_cells(cairo_t* c, const Study* s, const UfPageAxis* ax, con
         if (what)
             sequential(rgb, ((double)m->reward[i] - m->least_reward) / (m->most_reward - m->least_reward));
         else if (s->o->discrete)
-            memcpy(rgb, kind_colour((int)action), sizeof rgb);
+            memcpy(rgb, se_page_kind_colour((int)action), sizeof rgb);
         else
             uf_page_diverging(rgb, (action - middle) / half);
         const uint32_t value = (uint32_t)lround(255 * rgb[0]) << 16 | (uint32_t)lround(255 * rgb[1]) << 8 |
@@ -534,7 +410,7 @@ static double draw_scale(cairo_t* c, double x, double y, int what, double low, d
     const int parts = 60;
     char text[32];
     uf_page_font(c, 12, false);
-    set_grey(c, 0.25);
+    se_page_grey(c, 0.25);
     snprintf(text, sizeof text, "%.3g", low);
     uf_page_text(c, text, x, y, 0);
     x += uf_page_text_width(c, text) + 6;
@@ -544,12 +420,12 @@ static double draw_scale(cairo_t* c, double x, double y, int what, double low, d
             sequential(rgb, (i + 0.5) / parts);
         else
             uf_page_diverging(rgb, 2 * (i + 0.5) / parts - 1);
-        set_rgb(c, rgb, 1);
+        se_page_rgb(c, rgb, 1);
         cairo_rectangle(c, x + 2 * i, y - 10, 2.5, 12);
         cairo_fill(c);
     }
     x += 2 * parts + 6;
-    set_grey(c, 0.25);
+    se_page_grey(c, 0.25);
     snprintf(text, sizeof text, "%.3g", high);
     uf_page_text(c, text, x, y, 0);
     return x + uf_page_text_width(c, text) + 16;
@@ -559,13 +435,13 @@ static UfStatus draw_map(cairo_t* c, const Study* s, double x, double y, int wha
     static const char dots[] = "dots: states visited";
     const Map* m = &s->map;
     const double right = x + COLUMN, bottom = y + MAP_HEIGHT;
-    const UfPageAxis ax = axis_of(m->low[0], m->high[0], x + AXIS, right, 6),
-                     ay = axis_of(m->low[1], m->high[1], bottom, y, 6);
+    const UfPageAxis ax = se_page_axis(m->low[0], m->high[0], x + SE_PAGE_AXIS, right, 6, false),
+                     ay = se_page_axis(m->low[1], m->high[1], bottom, y, 6, false);
     char title[64], x_name[64], name[32], text[32];
     UF_TRY(draw_cells(c, s, &ax, &ay, what));
     draw_dots(c, s, &ax, &ay, what);
-    draw_box(c, &ax, &ay);
-    draw_ticks(c, &ax, &ay);
+    se_page_box(c, &ax, &ay);
+    se_page_ticks(c, &ax, &ay);
     if (what)
         snprintf(title, sizeof title, "Its reward");
     else if (s->numbers > 1)
@@ -574,17 +450,17 @@ static UfStatus draw_map(cairo_t* c, const Study* s, double x, double y, int wha
         snprintf(title, sizeof title, "Best action");
     snprintf(x_name, sizeof x_name, "%s%s", m->angle ? "angle" : name_of(s, m->number[0], name),
              s->O > 2 && !m->angle ? "; others at their median" : "");
-    draw_names(c, &ax, &ay, title, x_name, name_of(s, m->number[1], name));
-    const double key = bottom + BELOW + 16;
-    double at = x + AXIS;
+    se_page_names(c, &ax, &ay, title, x_name, name_of(s, m->number[1], name));
+    const double key = bottom + SE_PAGE_BELOW + 16;
+    double at = x + SE_PAGE_AXIS;
     if (what)
         at = draw_scale(c, at, key, 1, m->least_reward, m->most_reward);
     else if (!s->o->discrete)
         at = draw_scale(c, at, key, 0, (double)s->o->action_low, (double)s->o->action_high);
     for (int k = 0; !what && s->o->discrete && k < s->o->action_dim && at < right - 60; k++)
-        at = draw_key(c, kind_colour(k), 1, kind_of(s, k, text), at, key);
+        at = se_page_key(c, se_page_kind_colour(k), 1, se_page_kind(s->spec, k, text), at, key);
     if (!s->num_visited) return UF_OK;
-    set_grey(c, 0.45);
+    se_page_grey(c, 0.45);
     uf_page_font(c, 11, false);
     if (uf_page_text_width(c, dots) <= right - at)
         uf_page_text(c, dots, right, key, 1);  // else the next map says so
@@ -604,28 +480,28 @@ static void draw_importance(cairo_t* c, const Study* s, double x, double y) {
         names = fmax(names, uf_page_text_width(c, name_of(s, s->shown[i], text)));
     }
     if (!(most > 0)) most = 1;
-    UfPageAxis ax = axis_of(0, most * 1.16, x + names + 20, WIDTH - MARGIN, 5),
+    UfPageAxis ax = se_page_axis(0, most * 1.16, x + names + 20, SE_PAGE_WIDTH - SE_PAGE_MARGIN, 5, false),
                ay = {.from = bottom, .to = y, .high = 1};
     for (int i = 0; i < n; i++) {
         const double value = s->importance[s->shown[i]], thick = fmin(26, 0.66 * height),
                      middle = y + (i + 0.5) * height;
-        set_grey(c, 0.25);
+        se_page_grey(c, 0.25);
         uf_page_font(c, 12, false);
         uf_page_text(c, name_of(s, s->shown[i], text), ax.from - 8, middle + 4, 1);
-        set_rgb(c, context_colour, 1);
+        se_page_rgb(c, se_page_sky, 1);
         cairo_rectangle(c, ax.from, middle - thick / 2, uf_page_axis_pixel(&ax, value) - ax.from, thick);
         cairo_fill(c);
-        set_grey(c, 0.25);
+        se_page_grey(c, 0.25);
         snprintf(text, sizeof text, "%.2g", value);
         uf_page_text(c, text, uf_page_axis_pixel(&ax, value) + 5, middle + 4, 0);
     }
-    draw_box(c, &ax, &ay);
-    draw_ticks(c, &ax, &ay);
-    draw_names(c, &ax, &ay, NULL,
-               s->o->discrete ? "share of best actions that change with it"
-                              : "mean change of the best action with it",
-               NULL);
-    set_grey(c, 0.15);
+    se_page_box(c, &ax, &ay);
+    se_page_ticks(c, &ax, &ay);
+    se_page_names(c, &ax, &ay, NULL,
+                  s->o->discrete ? "share of best actions that change with it"
+                                 : "mean change of the best action with it",
+                  NULL);
+    se_page_grey(c, 0.15);
     uf_page_font(c, 13, true);
     uf_page_text(c, n < s->O ? "What the best action depends on most" : "What the best action depends on", x,
                  y - 7, 0);
@@ -655,9 +531,9 @@ static void draw_bins(cairo_t* c, const int* bins, int count, const UfPageAxis* 
             cairo_line_to(c, ax->from + (i + side) * width, ay->from - height * bins[i] / most);
     cairo_line_to(c, ax->to, ay->from);
     cairo_close_path(c);
-    set_rgb(c, rgb, alpha);
+    se_page_rgb(c, rgb, alpha);
     cairo_fill_preserve(c);
-    set_rgb(c, rgb, 1);
+    se_page_rgb(c, rgb, 1);
     cairo_set_line_width(c, 1);
     cairo_stroke(c);
 }
@@ -673,43 +549,45 @@ static void draw_histogram(cairo_t* c, const Study* s, int j, const float* sorte
     int bins[BINS];
     char text[32];
     range_of(s, sorted, j, 0.005, &low, &high);
-    UfPageAxis ax = axis_of(low, high, x, x + width, width > 300 ? 8 : 4),
+    UfPageAxis ax = se_page_axis(low, high, x, x + width, width > 300 ? 8 : 4, false),
                ay = {.from = y + HISTOGRAM, .to = y, .high = 1};
     count_bins(bins, s, s->contexts, CONTEXTS, j, low, high);
-    draw_bins(c, bins, BINS, &ax, &ay, context_colour, 0.55);
+    draw_bins(c, bins, BINS, &ax, &ay, se_page_sky, 0.55);
     if (s->num_visited) {
         count_bins(bins, s, s->visited, s->num_visited, j, low, high);
-        draw_bins(c, bins, BINS, &ax, &ay, visited_colour, 0.35);
+        draw_bins(c, bins, BINS, &ax, &ay, se_page_vermilion, 0.35);
     }
-    draw_box(c, &ax, &ay);
-    draw_ticks(c, &ax, &ay);
-    draw_names(c, &ax, &ay, name_of(s, j, text), NULL, NULL);
+    se_page_box(c, &ax, &ay);
+    se_page_ticks(c, &ax, &ay);
+    se_page_names(c, &ax, &ay, name_of(s, j, text), NULL, NULL);
 }
 
 static UfStatus draw_histograms(cairo_t* c, const Study* s, double y) {
     const int columns = histogram_columns(s);
-    const double gap = 34, width = (WIDTH - 2 * MARGIN - (columns - 1) * gap) / columns;
+    const double gap = 34, width = (SE_PAGE_WIDTH - 2 * SE_PAGE_MARGIN - (columns - 1) * gap) / columns;
     char text[96];
     float* sorted;
     UF_TRY(UF_ALLOC(&sorted, CONTEXTS, "contexts"));
     const char* header = s->spec ? "Where it begins, and where its best action leads" : "Where it begins";
-    draw_header(c, header, y + 14);
-    double at = MARGIN + uf_page_text_width(c, header) + 30;
+    se_page_header(c, header, y + 14);
+    double at = SE_PAGE_MARGIN + uf_page_text_width(c, header) + 30;
     snprintf(text, sizeof text, "%d first observations", CONTEXTS);
-    at = draw_key(c, context_colour, 0.7, text, at, y + 14);
+    at = se_page_key(c, se_page_sky, 0.7, text, at, y + 14);
     if (s->num_visited) {
         snprintf(text, sizeof text, "states of %d episodes", s->num_episodes);
-        at = draw_key(c, visited_colour, 0.6, text, at, y + 14);
+        at = se_page_key(c, se_page_vermilion, 0.6, text, at, y + 14);
     }
-    set_grey(c, 0.45);
+    se_page_grey(c, 0.45);
     uf_page_text_within(c,
                         s->num_shown < s->O ? "each as high as its panel; the numbers that matter most"
                                             : "each as high as its panel",
-                        WIDTH - MARGIN, y + 14, 1, 11, WIDTH - MARGIN - at);
+                        SE_PAGE_WIDTH - SE_PAGE_MARGIN, y + 14, 1, 11, SE_PAGE_WIDTH - SE_PAGE_MARGIN - at);
     for (int i = 0; i < s->num_shown; i++) {
         sort_contexts(s, s->shown[i], sorted);
-        draw_histogram(c, s, s->shown[i], sorted, MARGIN + i % columns * (width + gap),
-                       y + HEADER + PANEL_TITLE + i / columns * (PANEL_TITLE + HISTOGRAM + ROW_GAP), width);
+        draw_histogram(c, s, s->shown[i], sorted, SE_PAGE_MARGIN + i % columns * (width + gap),
+                       y + SE_PAGE_HEADER + SE_PAGE_PANEL_TITLE +
+                           i / columns * (SE_PAGE_PANEL_TITLE + HISTOGRAM + SE_PAGE_ROW_GAP),
+                       width);
     }
     uf_free(sorted);
     return UF_OK;
@@ -733,119 +611,58 @@ static void draw_returns(cairo_t* c, const Study* s, double x, double y) {
     for (int e = 0; e < s->num_episodes; e++)
         bins[(int)fmin((s->returns[e] - low) / (high - low) * PARTS, PARTS - 1)]++;
     for (int i = 0; i < PARTS; i++) most = bins[i] > most ? bins[i] : most;
-    const UfPageAxis ax = axis_of(low, high, x + AXIS, x + COLUMN, 6),
-                     ay = axis_of(0, most / 0.94, y + EPISODE, y, 5);
-    draw_bins(c, bins, PARTS, &ax, &ay, visited_colour, 0.35);
-    set_grey(c, 0.15);
+    const UfPageAxis ax = se_page_axis(low, high, x + SE_PAGE_AXIS, x + COLUMN, 6, false),
+                     ay = se_page_axis(0, most / 0.94, y + SE_PAGE_EPISODE, y, 5, false);
+    draw_bins(c, bins, PARTS, &ax, &ay, se_page_vermilion, 0.35);
+    se_page_grey(c, 0.15);
     cairo_set_line_width(c, 1.5);
     const double at = uf_page_axis_pixel(&ax, s->mean);
     cairo_move_to(c, at, ay.from);
     cairo_line_to(c, at, ay.to);
     cairo_stroke(c);
-    draw_box(c, &ax, &ay);
-    draw_ticks(c, &ax, &ay);
+    se_page_box(c, &ax, &ay);
+    se_page_ticks(c, &ax, &ay);
     snprintf(title, sizeof title, "Returns: %.4g on average", s->mean);
-    draw_names(c, &ax, &ay, title, "return of an episode", "episodes");
-}
-
-// A line over the steps, between its own ends.
-static void draw_strip(cairo_t* c, const Study* s, const float* rows, int stride, int j, const UfPageAxis* ax,
-                       double y, double height, const double rgb[3]) {
-    double low = INFINITY, high = -INFINITY;
-    char text[32];
-    for (int t = 0; t < s->num_steps; t++) {
-        const double at = (double)rows[(size_t)t * (size_t)stride + (size_t)j];
-        low = fmin(low, at);
-        high = fmax(high, at);
-    }
-    const double flat = high - low > 1e-12 ? 0 : 1;
-    cairo_new_path(c);  // text leaves a point
-    for (int t = 0; t < s->num_steps; t++) {
-        const double value = (double)rows[(size_t)t * (size_t)stride + (size_t)j],
-                     share = flat > 0 ? 0.5 : (value - low) / (high - low);
-        cairo_line_to(c, uf_page_axis_pixel(ax, t + 0.5), y + height - 4 - share * (height - 8));
-    }
-    set_rgb(c, rgb, 1);
-    cairo_set_line_width(c, 1.4);
-    cairo_stroke(c);
-    set_grey(c, 0.45);
-    snprintf(text, sizeof text, "%.3g", high);
-    uf_page_text_within(c, text, ax->to + 6, y + 12, 0, 10, 46);
-    if (flat > 0) return;
-    snprintf(text, sizeof text, "%.3g", low);
-    uf_page_text_within(c, text, ax->to + 6, y + height - 4, 0, 10, 46);
-}
-
-static void draw_kinds(cairo_t* c, const Study* s, const UfPageAxis* ax, double y, double height) {
-    cairo_save(c);
-    cairo_set_antialias(c, CAIRO_ANTIALIAS_NONE);
-    for (int t = 0; t < s->num_steps; t++) {
-        set_rgb(c, kind_colour((int)s->actions[t]), 1);
-        cairo_rectangle(c, uf_page_axis_pixel(ax, t), y,
-                        uf_page_axis_pixel(ax, t + 1) - uf_page_axis_pixel(ax, t), height);
-        cairo_fill(c);
-    }
-    cairo_restore(c);
+    se_page_names(c, &ax, &ay, title, "return of an episode", "episodes");
 }
 
 static void draw_episode(cairo_t* c, const Study* s, double x, double y) {
-    static const double line_colour[3] = {0, 0.447, 0.698};
-    const int numbers = s->O < MAX_STRIPS ? s->O : MAX_STRIPS, strips = numbers + 1;
-    int chosen[MAX_STRIPS];
-    double names = 0;
-    char text[96], name[32];
-    memcpy(chosen, s->order, (size_t)numbers * sizeof(int));
-    qsort(chosen, (size_t)numbers, sizeof(int), compare_ints);
-    uf_page_font(c, 12, false);
-    for (int i = 0; i < numbers; i++) names = fmax(names, uf_page_text_width(c, name_of(s, chosen[i], name)));
-    names = fmax(names, uf_page_text_width(c, "best action"));
-    const UfPageAxis ax = axis_of(0, s->num_steps, x + names + 20, WIDTH - MARGIN - 50,
-                                  s->num_steps < 10 ? s->num_steps : 10),
-                     ay = {.from = y + EPISODE, .to = y, .high = 1};
-    const double height = (double)EPISODE / strips;
-    for (int i = 0; i < strips; i++) {
-        const double top = y + i * height;
-        const bool is_action = i == numbers;
-        set_grey(c, 0.25);
-        uf_page_font(c, 12, false);
-        uf_page_text(c, is_action ? "best action" : name_of(s, chosen[i], name), ax.from - 8,
-                     top + height / 2 + 4, 1);
-        if (!is_action)
-            draw_strip(c, s, s->steps, s->O, chosen[i], &ax, top, height, line_colour);
-        else if (s->o->discrete)
-            draw_kinds(c, s, &ax, top, height);
-        else
-            draw_strip(c, s, s->actions, s->numbers, s->map.shown, &ax, top, height, visited_colour);
-        set_grey(c, 0.8);
-        cairo_set_line_width(c, 1);
-        cairo_move_to(c, ax.from, floor(top) + 0.5);
-        cairo_line_to(c, ax.to, floor(top) + 0.5);
-        cairo_stroke(c);
-    }
-    draw_box(c, &ax, &ay);
-    draw_ticks(c, &ax, &ay);
-    snprintf(text, sizeof text, "One episode: return %.4g in %d step%s", s->returns[0], s->num_steps,
-             s->num_steps == 1 ? "" : "s");
-    draw_names(c, &ax, &ay, text, "step", NULL);
+    int chosen[SE_PAGE_STRIPS];
+    char title[96];
+    const SeEpisode* e = &s->episode;
+    const SeEpisodeView view = {.episode = e,
+                                .spec = s->spec,
+                                .num_shown = s->O < SE_PAGE_STRIPS ? s->O : SE_PAGE_STRIPS,
+                                .shown = chosen,
+                                .discrete = s->o->discrete,
+                                .action = s->map.shown,
+                                .action_name = "best action",
+                                .title = title};
+    memcpy(chosen, s->order, (size_t)view.num_shown * sizeof(int));
+    qsort(chosen, (size_t)view.num_shown, sizeof(int), compare_ints);
+    snprintf(title, sizeof title, "One episode: return %.4g in %d step%s", e->sum, e->num_steps,
+             e->num_steps == 1 ? "" : "s");
+    se_page_episode(c, &view, x, y);
 }
 
 // ---- page ----
 
-enum { FIRST_ROW = TITLE + PANEL_TITLE, SECOND_ROW = FIRST_ROW + MAP_HEIGHT + BELOW + LEGEND + ROW_GAP };
+enum {
+    FIRST_ROW = SE_PAGE_TITLE + SE_PAGE_PANEL_TITLE,
+    SECOND_ROW = FIRST_ROW + MAP_HEIGHT + SE_PAGE_BELOW + LEGEND + SE_PAGE_ROW_GAP
+};
 
 static double third_row(const Study* s) {
-    return SECOND_ROW + HEADER + histogram_rows(s) * (PANEL_TITLE + HISTOGRAM + ROW_GAP) + ROW_GAP;
+    return SECOND_ROW + SE_PAGE_HEADER +
+           histogram_rows(s) * (SE_PAGE_PANEL_TITLE + HISTOGRAM + SE_PAGE_ROW_GAP) + SE_PAGE_ROW_GAP;
 }
 
 static void draw_title(cairo_t* c, const Study* s) {
-    char text[512];
+    char title[512], text[512];
     const char* name =
         s->o->eval_env && s->o->eval_env[0] ? s->o->eval_env : "no environment that has a name";
-    set_grey(c, 0.1);
-    uf_page_font(c, 17, true);
-    snprintf(text, sizeof text, "Synthetic %s for %.200s: %lld numbers",
+    snprintf(title, sizeof title, "Synthetic %s for %.200s: %lld numbers",
              s->o->mode == SE_MDP ? "MDP" : "bandit", name, (long long)se_num_params(s->env));
-    uf_page_text(c, text, MARGIN, 29, 0);
     if (s->spec) {
         snprintf(text, sizeof text, "its best action in %s: return %.4g, deviation %.3g, over %d episodes",
                  s->spec->name, s->mean, s->deviation, s->num_episodes);
@@ -856,21 +673,20 @@ static void draw_title(cairo_t* c, const Study* s) {
         snprintf(text, sizeof text, "played in no environment");
     }
     snprintf(text + strlen(text), sizeof text - strlen(text), "; seed %llu", (unsigned long long)s->seed);
-    set_grey(c, 0.35);
-    uf_page_text_within(c, text, MARGIN, 50, 0, 13, WIDTH - 2 * MARGIN);
+    se_page_title(c, title, text);
 }
 
 static UfStatus draw_page(cairo_t* c, void* user) {
     const Study* s = user;
     draw_title(c, s);
-    UF_TRY(draw_map(c, s, MARGIN, FIRST_ROW, 0));
-    UF_TRY(draw_map(c, s, MARGIN + COLUMN + 16, FIRST_ROW, 1));
-    draw_importance(c, s, MARGIN + 2 * (COLUMN + 16) + 28, FIRST_ROW);
+    UF_TRY(draw_map(c, s, SE_PAGE_MARGIN, FIRST_ROW, 0));
+    UF_TRY(draw_map(c, s, SE_PAGE_MARGIN + COLUMN + 16, FIRST_ROW, 1));
+    draw_importance(c, s, SE_PAGE_MARGIN + 2 * (COLUMN + 16) + 28, FIRST_ROW);
     UF_TRY(draw_histograms(c, s, SECOND_ROW));
     if (!s->spec) return UF_OK;
-    draw_header(c, "Its best action", third_row(s) + 14);
-    draw_returns(c, s, MARGIN, third_row(s) + HEADER + PANEL_TITLE);
-    draw_episode(c, s, MARGIN + COLUMN + 16, third_row(s) + HEADER + PANEL_TITLE);
+    se_page_header(c, "Its best action", third_row(s) + 14);
+    draw_returns(c, s, SE_PAGE_MARGIN, third_row(s) + SE_PAGE_HEADER + SE_PAGE_PANEL_TITLE);
+    draw_episode(c, s, SE_PAGE_MARGIN + COLUMN + 16, third_row(s) + SE_PAGE_HEADER + SE_PAGE_PANEL_TITLE);
     return UF_OK;
 }
 
@@ -887,11 +703,14 @@ UfStatus uf_synth_draw(const SeEnv* env, const UfEnvSpec* spec, uint64_t seed, c
     if (spec) UF_TRY(uf_env_available(spec));
     if (spec) UF_TRY(se_check_fit(o, spec));
     UfStatus status = measure(&s);
-    const double height = third_row(&s) + (spec ? HEADER + PANEL_TITLE + EPISODE + BELOW + 8 : -ROW_GAP);
-    if (status == UF_OK) status = uf_page_write(path, WIDTH, height, draw_page, &s);
-    void* all[] = {s.contexts,   s.median,  s.importance, s.order, s.map.obs, s.map.action,
-                   s.map.reward, s.returns, s.visited,    s.steps, s.actions};
+    const double height =
+        third_row(&s) + (spec ? SE_PAGE_HEADER + SE_PAGE_PANEL_TITLE + SE_PAGE_EPISODE + SE_PAGE_BELOW + 8
+                              : -SE_PAGE_ROW_GAP);
+    if (status == UF_OK) status = uf_page_write(path, SE_PAGE_WIDTH, height, draw_page, &s);
+    void* all[] = {s.contexts,   s.median,     s.importance, s.order,  s.map.obs,
+                   s.map.action, s.map.reward, s.returns,    s.visited};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
+    se_episode_free(&s.episode);
     return status;
 }
 

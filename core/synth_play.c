@@ -83,6 +83,20 @@ UfStatus uf_synth_env_create(UfEnv** out, const SeEnv* env) {
 
 // ---- playing ----
 
+UfStatus se_episode_create(SeEpisode* out, const UfEnvSpec* spec) {
+    *out = (SeEpisode){.obs_dim = spec->obs_dim, .numbers = spec->discrete ? 1 : spec->action_dim};
+    UF_TRY(UF_ALLOC(&out->obs, (int64_t)spec->max_steps * out->obs_dim, "states"));
+    const UfStatus status = UF_ALLOC(&out->actions, (int64_t)spec->max_steps * out->numbers, "states");
+    if (status != UF_OK) se_episode_free(out);
+    return status;
+}
+
+void se_episode_free(SeEpisode* e) {
+    uf_free(e->obs);
+    uf_free(e->actions);
+    *e = (SeEpisode){.num_steps = 0};
+}
+
 enum { SIDE = 32 };  // episodes side by side
 
 // What a thread plays in.

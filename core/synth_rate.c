@@ -7,9 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "synth_agents_draw.h"
+
 // ---- rating ----
 
-static UfStatus copy_texts(SeRating* r, const SeAgents* agents) {
+static UfStatus copy_hypers(SeRating* r, const SeAgents* agents) {
+    UF_TRY(UF_ALLOC(&r->numbers, r->num_agents, "hyperparameters of agents"));
+    for (int i = 0; i < r->num_agents; i++) r->numbers[i] = *se_agent_hyper(agents, i);
     UF_TRY(UF_ALLOC(&r->hypers, r->num_agents, "hyperparameters of agents"));
     for (int i = 0; i < r->num_agents; i++)
         UF_TRY(uf_strdup(&r->hypers[i], se_agent_hyperparameters(agents, i)));
@@ -37,6 +41,53 @@ static UfStatus summarise(SeRating* r) {
     return UF_OK;
 }
 
+// An agent's place among all of them, from the worst on; of equal ones the first is worse.
+static int place_of(const SeRating* r, int agent) {
+    const double mean = r->means[agent];
+    int place = 0;
+    for (int i = 0; i < r->num_agents; i++) {
+        const double other = r->means[i];
+        const bool equal = isnan(mean) ? isnan(other) : other == mean;
+        place += equal ? i < agent : isnan(other) || other < mean;
+    }
+    return place;
+}
+
+static int find_median(const SeRating* r) {
+    int agent = 0;
+    while (place_of(r, agent) != r->num_agents / 2) agent++;
+    return agent;
+}
+
+static UfStatus play_episode(SeEpisode* e, const SeAgents* agents, int agent, UfEnv* env, uint64_t seed) {
+    bool terminated = false, truncated = false;
+    float obs[UF_ENV_MAX_OBS];
+    uf_env_reset(env, seed, 0, obs);
+    while (!terminated && !truncated) {
+        double reward;
+        float* action = e->actions + (size_t)e->num_steps * (size_t)e->numbers;
+        memcpy(e->obs + (size_t)e->num_steps * (size_t)e->obs_dim, obs, (size_t)e->obs_dim * sizeof *obs);
+        UF_TRY(se_act(agents, agent, 1, obs, action));
+        uf_env_step(env, action, obs, &reward, &terminated, &truncated);
+        e->sum += reward;
+        e->num_steps++;
+    }
+    return UF_OK;
+}
+
+static UfStatus record_episode(SeRating* r, const SeAgents* agents, const SeRateOptions* o) {
+    const UfEnvSpec* spec;
+    UfEnv* env;
+    UF_TRY(se_find_env(&spec, o->config));
+    UF_TRY(se_episode_create(&r->episode, spec));
+    UF_TRY(uf_env_create(&env, spec->name));
+    UfStatus status = play_episode(&r->episode, agents, r->median, env, o->seed);
+    uf_env_free(env);
+    if (status != UF_ERR_NONFINITE) return status;
+    r->episode.num_steps = 0;
+    return UF_OK;
+}
+
 static UfStatus rate(SeRating* r, SeAgents** agents, const SeRateOptions* o) {
     UfPool* pool;
     UF_TRY(uf_pool_create(&pool, (int)o->config->num_threads));
@@ -50,14 +101,18 @@ static UfStatus rate(SeRating* r, SeAgents** agents, const SeRateOptions* o) {
     const double busy = cores < o->num_agents ? cores : o->num_agents;
     r->train_seconds = (trained - start) * busy / o->num_agents;
     r->play_seconds = (uf_now() - trained) * busy / o->num_agents;
-    UF_TRY(copy_texts(r, *agents));
-    return summarise(r);
+    UF_TRY(copy_hypers(r, *agents));
+    UF_TRY(summarise(r));
+    r->median = find_median(r);
+    return record_episode(r, *agents, o);
 }
 
 UfStatus se_rate(SeRating* out, const SeRateOptions* o) {
     SeAgents* agents = NULL;
-    *out =
-        (SeRating){.algorithm = o->algorithm, .num_agents = o->num_agents, .num_episodes = o->num_episodes};
+    *out = (SeRating){.algorithm = o->algorithm,
+                      .real = !o->env,
+                      .num_agents = o->num_agents,
+                      .num_episodes = o->num_episodes};
     const UfStatus status = rate(out, &agents, o);
     se_agents_free(agents);
     if (status != UF_OK) se_rating_free(out);
@@ -69,7 +124,18 @@ void se_rating_free(SeRating* r) {
     uf_free(r->hypers);
     uf_free(r->returns);
     uf_free(r->means);
+    uf_free(r->numbers);
+    se_episode_free(&r->episode);
     *r = (SeRating){.num_agents = 0};
+}
+
+UfStatus se_rate_no_agent(UfEvaluation* out, const SeConfig* c, const SeEnv* env) {
+    const UfEnvSpec* spec;
+    UfPool* pool;
+    UF_TRY(uf_pool_create(&pool, (int)c->num_threads));
+    const UfStatus status = uf_synth_play(out, &spec, env, c->env, 100, (uint64_t)c->seed, pool);
+    uf_pool_free(pool);
+    return status;
 }
 
 // ---- published returns ----
@@ -134,42 +200,74 @@ static void add_row(UfText* text, const SeRating* r, const char* env, bool real,
         uf_text_add(text, "      %9.1f  %s\n", r->means[i], r->hypers[i]);
 }
 
-static UfStatus reuse_one(const SeReuseOptions* o, SeAlgorithm algorithm, bool real, bool first,
-                          UfText* text) {
-    SeRateOptions options = o->rate;
-    SeRating rating;
+typedef struct Reuse {
+    const SeReuseOptions* options;
+    const UfEnvSpec* spec;
+    UfText* text;
+    int count;
+    SeRating ratings[2 * SE_NUM_ALGORITHMS];  // each algorithm in both environments
+} Reuse;
+
+static UfStatus reuse_one(Reuse* u, SeAlgorithm algorithm, bool real) {
+    SeRateOptions options = u->options->rate;
+    SeRating* rating = &u->ratings[u->count];
     options.algorithm = algorithm;
     if (real) options.env = NULL;
-    UF_TRY(se_rate(&rating, &options));
-    if (o->json)
-        add_json(text, &rating, options.config->env, real, first);
+    UF_TRY(se_rate(rating, &options));
+    if (u->options->json)
+        add_json(u->text, rating, u->spec->name, real, u->count == 0);
     else
-        add_row(text, &rating, options.config->env, real, o->each);
-    se_rating_free(&rating);
+        add_row(u->text, rating, u->spec->name, real, u->options->each);
+    u->count++;
+    return UF_OK;
+}
+
+static UfStatus reuse_all(Reuse* u, const SeAlgorithms* list) {
+    const bool synthetic = u->options->rate.env != NULL;
+    for (int i = 0; i < list->count; i++) {
+        if (synthetic) UF_TRY(reuse_one(u, list->list[i], false));
+        if (!synthetic || u->options->control) UF_TRY(reuse_one(u, list->list[i], true));
+    }
+    return UF_OK;
+}
+
+static UfStatus draw_reuse(const Reuse* u) {
+    const SeRateOptions* o = &u->options->rate;
+    UfEvaluation none = {0};
+    SeAgentsPage page = {.spec = u->spec,
+                         .num_steps = o->config->num_steps,
+                         .seed = o->seed,
+                         .no_agent = NAN,
+                         .count = u->count,
+                         .ratings = u->ratings};
+    if (o->env) UF_TRY(se_rate_no_agent(&none, o->config, o->env));
+    if (o->env) page.no_agent = none.mean_return;
+    uf_evaluation_free(&none);
+    UF_TRY(se_draw_ratings(&page, u->options->picture));
+    if (!u->options->json) uf_text_add(u->text, "wrote %s\n", u->options->picture);
     return UF_OK;
 }
 
 UfStatus se_reuse(const SeReuseOptions* o, UfText* text) {
     const SeConfig* c = o->rate.config;
-    const UfEnvSpec* spec;
     SeAlgorithms list;
-    UF_TRY(se_find_env(&spec, c));
-    UF_TRY(se_parse_algorithms(&list, "algorithms", o->algorithms, spec->discrete));
-    UF_TRY(se_check_agents(c, spec, &list));
+    Reuse u = {.options = o, .text = text};
+    UF_TRY(se_find_env(&u.spec, c));
+    UF_TRY(se_parse_algorithms(&list, "algorithms", o->algorithms, u.spec->discrete));
+    UF_TRY(se_check_agents(c, u.spec, &list));
+    if (o->picture) UF_TRY(se_check_picture(o->picture));
     if (o->json)
-        uf_text_add(text, "{\"env\": \"%s\", \"num_steps\": %lld, \"seed\": %llu, \"ratings\": [", spec->name,
-                    (long long)c->num_steps, (unsigned long long)o->rate.seed);
+        uf_text_add(text, "{\"env\": \"%s\", \"num_steps\": %lld, \"seed\": %llu, \"ratings\": [",
+                    u.spec->name, (long long)c->num_steps, (unsigned long long)o->rate.seed);
     else
         uf_text_add(text,
                     "%s: %d agents of each algorithm, %lld steps, then %d episodes in the real environment\n"
                     "%-5s %-10s %9s %9s %9s %9s %10s %9s\n",
-                    spec->name, o->rate.num_agents, (long long)c->num_steps, o->rate.num_episodes, "",
+                    u.spec->name, o->rate.num_agents, (long long)c->num_steps, o->rate.num_episodes, "",
                     "trained in", "iqm", "mean", "least", "most", "published", "s/agent");
-    for (int i = 0; i < list.count; i++) {
-        if (o->rate.env) UF_TRY(reuse_one(o, list.list[i], false, i == 0, text));
-        if (!o->rate.env || o->control)
-            UF_TRY(reuse_one(o, list.list[i], true, i == 0 && !o->rate.env, text));
-    }
-    if (o->json) uf_text_add(text, "]}\n");
-    return UF_OK;
+    UfStatus status = reuse_all(&u, &list);
+    if (status == UF_OK && o->json) uf_text_add(text, "]}\n");
+    if (status == UF_OK && o->picture) status = draw_reuse(&u);
+    for (int i = 0; i < u.count; i++) se_rating_free(&u.ratings[i]);
+    return status;
 }

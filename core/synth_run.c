@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "synth_agents_draw.h"
 #include "synth_draw.h"
 #include "synth_rate.h"
 
@@ -48,7 +49,6 @@ static bool was_searched_with(const SeConfig* c, SeAlgorithm algorithm, bool dis
 static UfStatus rate_all(const UfSearchEnd* end, const SeEnv* env, const UfEnvSpec* spec, Ratings* out) {
     const SeConfig* c = end->config;
     SeAlgorithms list;
-    UfPool* pool;
     SeRateOptions options = {.config = c,
                              .env = env,
                              .num_agents = (int)c->eval_agents,
@@ -66,10 +66,7 @@ static UfStatus rate_all(const UfSearchEnd* end, const SeEnv* env, const UfEnvSp
                     r->num_episodes,
                     was_searched_with(c, r->algorithm, spec->discrete) ? "" : "; not in the search");
     }
-    UF_TRY(uf_pool_create(&pool, (int)c->num_threads));
-    const UfStatus status = uf_synth_play(&out->arg_max, &spec, env, NULL, 100, (uint64_t)c->seed, pool);
-    uf_pool_free(pool);
-    UF_TRY(status);
+    UF_TRY(se_rate_no_agent(&out->arg_max, c, env));
     uf_text_add(end->report, "%-18s%.4g mean  (the reward's best action, %lld episodes)\n", "no agent",
                 out->arg_max.mean_return, (long long)out->arg_max.num_episodes);
     return UF_OK;
@@ -88,18 +85,34 @@ static UfStatus write_environment(const UfSearchEnd* end, const SeEnv* env, cons
     return uf_search_drawn(end, uf_synth_draw(env, spec, (uint64_t)c->seed, path), has_picture);
 }
 
+static UfStatus draw_agents(const UfSearchEnd* end, const UfEnvSpec* spec, const Ratings* r,
+                            bool* has_picture) {
+    const SeConfig* c = end->config;
+    char path[UF_PATH_BYTES];
+    const SeAgentsPage page = {.spec = spec,
+                               .num_steps = c->num_steps,
+                               .seed = (uint64_t)c->seed,
+                               .no_agent = r->arg_max.mean_return,
+                               .count = r->count,
+                               .ratings = r->ratings};
+    uf_run_folder_path(end->folder, "agents.png", path);
+    return uf_search_drawn(end, se_draw_ratings(&page, path), has_picture);
+}
+
 static UfStatus all_results(const UfSearchEnd* end, const SeEnv* env, Ratings* ratings) {
     const SeConfig* c = end->config;
     const UfEnvSpec* spec;
     char path[UF_PATH_BYTES];
-    bool has_picture = false;
+    bool has_picture = false, has_agents = false;
     UF_TRY(uf_env_lookup(&spec, c->env));
     UF_TRY(write_environment(end, env, spec, &has_picture));
     UF_TRY(rate_all(end, env, spec, ratings));
     uf_run_folder_path(end->folder, AGENTS_FILE, path);
     UF_TRY(uf_search_write_file(&agents_file, path, c, write_ratings, ratings));
+    UF_TRY(draw_agents(end, spec, ratings, &has_agents));
     uf_text_add(end->report, "environment       %s/%s\n", end->folder->name, ENVIRONMENT_FILE);
     if (has_picture) uf_text_add(end->report, "picture           %s/environment.png\n", end->folder->name);
+    if (has_agents) uf_text_add(end->report, "agents' picture   %s/agents.png\n", end->folder->name);
     return UF_OK;
 }
 

@@ -192,7 +192,8 @@ static int64_t horizon_of(const SeSearch* s, int64_t generation) {
 }
 
 // What all candidates of a generation share.
-static UfStatus begin_generation(SeSearch* s) {
+static UfStatus begin_generation(void* search) {
+    SeSearch* s = search;
     const int64_t g = uf_es_generation(s->es);
     const SeAlgorithm a = algorithm_of(s, g);
     uint64_t* keys;
@@ -213,8 +214,9 @@ static UfStatus begin_generation(SeSearch* s) {
     return status;
 }
 
-static UfStatus rate_chunk(SeSearch* s, const float* x, int count, double* fitness,
+static UfStatus rate_chunk(void* search, const float* x, int count, double* fitness,
                            const volatile sig_atomic_t* stop) {
+    SeSearch* s = search;
     const size_t dims = (size_t)uf_es_options(s->es)->dims;
     const int64_t each = (int64_t)s->R * s->c.episodes;
     const SeAlgorithm a = algorithm_of(s, uf_es_generation(s->es));
@@ -244,43 +246,25 @@ static UfStatus rate_chunk(SeSearch* s, const float* x, int count, double* fitne
     return UF_OK;
 }
 
-UfStatus se_search_rate(SeSearch* s, const float* x, int count, double* fitness) {
-    const int64_t dims = uf_es_options(s->es)->dims;
-    UF_TRY(begin_generation(s));
-    for (int i = 0; i < count; i += s->chunk) {
-        const int n = count - i < s->chunk ? count - i : s->chunk;
-        UF_TRY(rate_chunk(s, x + i * dims, n, fitness + i, NULL));
-    }
-    return UF_OK;
+static UfSearchRater rater_of(SeSearch* s) {
+    return (UfSearchRater){s, begin_generation, rate_chunk, s->chunk, s->x, s->fitness};
 }
 
-// This process's share of the generation. One that is asked to stop leaves it unfinished.
-static UfStatus rate_share(SeSearch* s, const volatile sig_atomic_t* stop) {
-    const int64_t dims = uf_es_options(s->es)->dims;
-    int64_t first, end;
-    uf_rank_share(s->ranks, s->c.popsize, &first, &end);
-    UF_TRY(begin_generation(s));
-    for (int64_t i = first; i < end && !(stop && *stop); i += s->chunk) {
-        const int n = end - i < s->chunk ? (int)(end - i) : s->chunk;
-        for (int k = 0; k < n; k++) uf_es_candidate(s->es, (int)i + k, s->x + k * dims);
-        const UfStatus status = rate_chunk(s, s->x, n, s->fitness + i, stop);
-        if (status != UF_ERR_STOPPED) UF_TRY(status);
-    }
-    return UF_OK;
+UfStatus se_search_rate(SeSearch* s, const float* x, int count, double* fitness) {
+    const UfSearchRater rater = rater_of(s);
+    return uf_search_rate(s->es, &rater, x, count, fitness);
 }
 
 UfStatus se_search_step_until(SeSearch* s, SeGeneration* out, const volatile sig_atomic_t* stop,
                               bool* stopped) {
     const double start = uf_now();
     const int64_t g = uf_es_generation(s->es);
+    const UfSearchRater rater = rater_of(s);
     bool ended = false;
     s->num_agents = s->num_steps = 0;
-    memset(s->fitness, 0, (size_t)(s->c.popsize + 2) * sizeof *s->fitness);
-    UF_TRY(uf_search_share_fitness(s->es, s->ranks, s->fitness, rate_share(s, stop), stop, &ended));
+    UF_TRY(uf_search_generation(s->es, s->ranks, &rater, stop, &ended));
     if (stopped) *stopped = ended;
-    if (ended) return UF_OK;
-    UF_TRY(uf_es_tell(s->es, s->fitness));
-    if (!out) return UF_OK;
+    if (ended || !out) return UF_OK;
     const UfGeneration summary = uf_search_summary(s->es, s->fitness);
     *out = (SeGeneration){.generation = summary.generation,
                           .algorithm = se_algorithm_names[algorithm_of(s, g)],
@@ -367,8 +351,8 @@ UfStatus se_search_measure(SeSearch* s, SeAlgorithm algorithm, int num_agents, d
     SeEnv* env;
     memset(returns, 0, (size_t)num_agents * sizeof *returns);
     uf_rank_share(s->ranks, num_agents, &first, &end);
-    UF_TRY(se_search_env(s, &env));
-    UfStatus status = measure_share(s, env, algorithm, (int)first, (int)end, returns, stop);
+    UfStatus status = se_search_env(s, &env);
+    if (status == UF_OK) status = measure_share(s, env, algorithm, (int)first, (int)end, returns, stop);
     se_free(env);
     any = status == UF_ERR_STOPPED;
     if (status == UF_ERR_STOPPED) status = UF_OK;

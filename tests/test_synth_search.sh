@@ -165,6 +165,29 @@ check "its agents are those of agents.h5" eval "$U synthenv train straight/envir
     test \"\$(row dqn synthetic said | xargs printf '%.4g %.4g %.4g %.4g' | awk '{ print \$1, \$3, \$4 }')\" = \
     \"\$(sed -nE 's/^dqn +([0-9.]+) inter-quartile mean, ([0-9.]+) to ([0-9.]+) .*/\1 \2 \3/p' straight/report.txt)\""
 
+# ---- their picture ----
+
+pictured=("$U" "${train[@]}" --algorithms dqn,ppo --controls)
+if "${pictured[@]}" --out agents.png >said 2>complaint; then
+    check "picture" eval "head -c 4 agents.png | tail -c 3 | grep -q PNG"
+    check "picture: says so, last" test "$(tail -n 1 said)" = "wrote agents.png"
+    check "picture: the same numbers" test "$(row dqn synthetic said)" = "$(row dqn synthetic each)"
+    check "picture: the same bytes" eval "'$U' ${train[*]} --algorithms dqn,ppo --controls --threads 1 --out again.png && cmp agents.png again.png"
+    check "picture: of another seed" eval "'$U' ${train[*]} --algorithms dqn,ppo --controls --seed 1 --out again.png && ! cmp -s agents.png again.png"
+    check "picture: JSON alone is said" eval "'$U' ${train[*]} --algorithms dqn --json --out again.svg >said && python3 -c 'import json; json.load(open(\"said\"))'"
+    check "picture: SVG" grep -q "<svg" again.svg
+    check "picture: of a run" eval "head -c 4 straight/agents.png | tail -c 3 | grep -q PNG"
+    check "picture: in its report" grep -Eq "^agents' picture +straight/agents.png\$" straight/report.txt
+    check "picture: of the same run" cmp straight/agents.png loud/agents.png
+    refused "picture: of no such ending" 1 "x.bmp: the ending of a chart's name must be .png, .svg or .pdf" "${pictured[@]:1}" --out x.bmp
+    refused "picture: of no such folder" 1 "no/x.png: its folder is not there" "${pictured[@]:1}" --out no/x.png
+    # a training that would take hours
+    refused "picture: before any training" 1 "x.bmp: the ending" synthenv train pole.h5 --agents 1000 --set num_steps=100000000 --out x.bmp
+else
+    check "without cairo: agents' picture" grep -q "libcairo2-dev" complaint
+    check "without cairo: no picture of a run" test ! -e straight/agents.png
+fi
+
 # ---- sweep ----
 
 sweep=("${search[@]}" --set generations=2 --set 'rollouts=[1,2]' --set 'mode=["bandit","mdp"]' --set 'seed=[0,1]')
