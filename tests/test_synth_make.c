@@ -1,5 +1,5 @@
 // test_synth_make.c: bandits made of data (core/synth_make.c), and training that begins from one (core/synth_init.c).
-// With UF_TEST_DEVICE=cuda agents are initialised there.
+// With UF_TEST_DEVICE=cuda agents are initialised there, in the tests that take few steps.
 #include "support.h"
 #include "failing_alloc.h"
 #include "h5_change.h"
@@ -894,5 +894,6 @@ int main(void) {
         cmocka_unit_test(test_meaning_in_files),
         cmocka_unit_test(test_memory),
     };
+    if (on_device()) cmocka_set_test_filter("test_init_*u*");  // population, resume
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
