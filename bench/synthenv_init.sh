@@ -40,6 +40,7 @@ run() { # ALGORITHM WAY SEED: its scores at the table's updates, on one line
     [ "$2" = none ] || from=(--init-from "$folder/$2.h5")
     # The score before the first update is taken after one.
     for n in 1 "$updates"; do
+        [ -e "$out-$n/final.h5" ] || rm -rf "$out-$n"
         [ -e "$out-$n/final.h5" ] || "$unifloral" train "$configs/$1.json" --dataset "$dataset" --out "$out-$n" --seed "$3" \
             "${common[@]}" --set num_updates=$n "${from[@]}" >"$out-$n.txt" 2>&1
     done
