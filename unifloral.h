@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define UF_VERSION "0.5.0"
+#define UF_VERSION "0.6.0"
 
 #if defined(__GNUC__)
 #define UF_API __attribute__((visibility("default")))
@@ -57,7 +57,7 @@ typedef struct UfDynamics UfDynamics;
 
 // The sentence that belongs to the last failure on this thread; "" if there was none.
 UF_API const char* uf_error(void);
-// "0.5.0": the version this library was built as.
+// "0.6.0": the version this library was built as.
 UF_API const char* uf_version(void);
 // Frees what the library handed out as plain memory (uf_config_json).   Nullable: memory
 UF_API void uf_free(void* memory);

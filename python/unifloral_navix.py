@@ -27,7 +27,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-VERSION = "0.5.0"  # of the library whose structs these are
+VERSION = "0.6.0"  # of the library whose structs these are
 
 # ---- 1 the library ----
 
