@@ -2,15 +2,14 @@
 // random numbers, initial weights, checkpoints, ranks, datasets, images, what is refused. The command: test_hades.sh.
 #include "support.h"
 
-#include <assert.h>
 #include <math.h>
-#include <pthread.h>
 
 #include "core/es.h"
 #include "core/hades_run.h"
 #include "core/philox.h"
 #include "core/trials.h"
 #include "h5_change.h"
+#include "two_ranks.h"
 
 // ---- configurations and searches ----
 
@@ -746,12 +745,6 @@ static void test_bad_checkpoints(void** state) {
 
 // ---- ranks: two of them, each a thread ----
 
-typedef struct Shared {
-    pthread_barrier_t barrier;
-    double sum[200];
-    pthread_mutex_t lock;
-} Shared;
-
 typedef struct Rank {
     UfRanks ranks;
     HdConfig* config;
@@ -764,20 +757,6 @@ typedef struct Rank {
     UfStatus status;
     char sentence[600];
 } Rank;
-
-static UfStatus sum_shared(void* context, double* values, int64_t count) {
-    Shared* shared = context;
-    assert(count <= 200);
-    if (pthread_barrier_wait(&shared->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
-        memset(shared->sum, 0, sizeof shared->sum);
-    pthread_barrier_wait(&shared->barrier);
-    pthread_mutex_lock(&shared->lock);
-    for (int64_t i = 0; i < count; i++) shared->sum[i] += values[i];
-    pthread_mutex_unlock(&shared->lock);
-    pthread_barrier_wait(&shared->barrier);
-    memcpy(values, shared->sum, (size_t)count * sizeof *values);
-    return UF_OK;
-}
 
 static void* be_rank(void* user) {
     Rank* r = user;
@@ -794,17 +773,12 @@ static void* be_rank(void* user) {
 }
 
 static void run_ranks(Rank ranks[2], int count) {
-    pthread_t threads[2];
-    for (int i = 0; i < 2; i++) {
-        ranks[i].count = count;
-        assert_int_equal(pthread_create(&threads[i], NULL, be_rank, &ranks[i]), 0);
-    }
-    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    ranks[0].count = ranks[1].count = count;
+    run_both(be_rank, &ranks[0], &ranks[1]);
 }
 
 static void make_ranks(Rank ranks[2], Shared* shared, const char* settings) {
-    pthread_barrier_init(&shared->barrier, NULL, 2);
-    pthread_mutex_init(&shared->lock, NULL);
+    open_shared(shared);
     for (int i = 0; i < 2; i++) {
         ranks[i] = (Rank){.ranks = {i, 2, shared, sum_shared}, .config = config_of(settings)};
         assert_ok(hd_config_set(ranks[i].config, "num_threads", "1"));
@@ -816,8 +790,7 @@ static void free_ranks(Rank ranks[2], Shared* shared) {
         hd_search_free(ranks[i].search);
         hd_config_free(ranks[i].config);
     }
-    pthread_barrier_destroy(&shared->barrier);
-    pthread_mutex_destroy(&shared->lock);
+    close_shared(shared);
 }
 
 static UfStatus fail_sync(UfBackend* be) {

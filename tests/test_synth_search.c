@@ -5,10 +5,9 @@
 #include "support.h"
 #include "failing_alloc.h"
 #include "h5_change.h"
+#include "two_ranks.h"
 
-#include <assert.h>
 #include <math.h>
-#include <pthread.h>
 
 #include "core/es.h"
 #include "core/off_policy.h"
@@ -1867,12 +1866,6 @@ static void test_bad_checkpoints(void** state) {
 
 // ---- ranks: two of them, each a thread ----
 
-typedef struct Shared {
-    pthread_barrier_t barrier;
-    double sum[200];
-    pthread_mutex_t lock;
-} Shared;
-
 typedef struct Rank {
     UfRanks ranks;
     SeConfig* config;
@@ -1885,20 +1878,6 @@ typedef struct Rank {
     UfStatus status;
     char sentence[600];
 } Rank;
-
-static UfStatus sum_shared(void* context, double* values, int64_t count) {
-    Shared* shared = context;
-    assert(count <= 200);
-    if (pthread_barrier_wait(&shared->barrier) == PTHREAD_BARRIER_SERIAL_THREAD)
-        memset(shared->sum, 0, sizeof shared->sum);
-    pthread_barrier_wait(&shared->barrier);
-    pthread_mutex_lock(&shared->lock);
-    for (int64_t i = 0; i < count; i++) shared->sum[i] += values[i];
-    pthread_mutex_unlock(&shared->lock);
-    pthread_barrier_wait(&shared->barrier);
-    memcpy(values, shared->sum, (size_t)count * sizeof *values);
-    return UF_OK;
-}
 
 static void* be_rank(void* user) {
     Rank* r = user;
@@ -1913,13 +1892,9 @@ static void* be_rank(void* user) {
 }
 
 static void run_ranks(Rank ranks[2], int count) {
-    pthread_t threads[2];
-    for (int i = 0; i < 2; i++) {
-        ranks[i].count = count;
-        ranks[i].stopped = false;
-        assert_int_equal(pthread_create(&threads[i], NULL, be_rank, &ranks[i]), 0);
-    }
-    for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+    ranks[0].count = ranks[1].count = count;
+    ranks[0].stopped = ranks[1].stopped = false;
+    run_both(be_rank, &ranks[0], &ranks[1]);
 }
 
 // What a rank's agents have as learning rates; x is none.
@@ -1939,8 +1914,7 @@ static void test_ranks(void** state) {
     SeGeneration g = {0};
     char lr[512];
     for (int i = 0; i < 4; i++) assert_ok(se_search_step(alone, &g));
-    pthread_barrier_init(&shared.barrier, NULL, 2);
-    pthread_mutex_init(&shared.lock, NULL);
+    open_shared(&shared);
     for (int i = 0; i < 2; i++)
         ranks[i] = (Rank){.ranks = {i, 2, &shared, sum_shared}, .config = config_of(settings)};
     run_ranks(ranks, 4);
@@ -1997,8 +1971,7 @@ static void test_ranks(void** state) {
         se_search_free(ranks[i].search);
         se_config_free(ranks[i].config);
     }
-    pthread_barrier_destroy(&shared.barrier);
-    pthread_mutex_destroy(&shared.lock);
+    close_shared(&shared);
     se_search_free(alone);
 }
 
