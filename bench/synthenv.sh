@@ -81,8 +81,9 @@ run() {
 # column NAME LINE: a number of the log; LINE as tail or head take it
 column() { awk -F, -v name="$1" 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == name) c = i; next } { v[NR - 1] = $c } END { print v['"$2"' < 0 ? NR - 1 : '"$2"'] }' "$folder/log.csv"; }
 
+# TASKS="cartpole acrobot gridworld mountain_car_continuous pendulum mountain_car": the last three take minutes a seed.
 meta() {
-    for c in cartpole acrobot mountain_car mountain_car_continuous pendulum gridworld; do
+    for c in ${TASKS:-cartpole acrobot gridworld mountain_car_continuous pendulum mountain_car}; do
         for s in $seeds; do
             run $c "$s"
             echo "$c, seed $s: generation 1 $(printf %.4g "$(column mean 1)"), last $(printf %.4g "$(column mean -1)"), $(printf %.0f "$(column seconds -1)") s"
