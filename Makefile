@@ -118,7 +118,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test run-tests examples asan tsan test-cuda-host test-cuda-host-plain test-cuda-host-asan test-cuda bench datasets datasets-table minigrid-sheet reproduce reproduce-quick readme install uninstall clean help
+.PHONY: all check deps demo test test-programs run-tests examples asan tsan test-cuda-host cuda-host-programs cuda-host-asan-programs test-cuda-host-plain test-cuda-host-asan test-cuda bench datasets datasets-table minigrid-sheet reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -240,8 +240,11 @@ demo: deps
 	@./unifloral train configs/demo.json --out runs/demo
 
 test: deps
-	@$(MAKE) --no-print-directory -j$(JOBS) all examples $(filter-out %.sh,$(TEST_RUN)) $(TEST_TOOL)
+	@$(MAKE) --no-print-directory test-programs
 	@$(MAKE) --no-print-directory run-tests
+
+test-programs:
+	@$(MAKE) --no-print-directory -j$(JOBS) all examples $(filter-out %.sh,$(TEST_RUN)) $(TEST_TOOL)
 
 run-tests:
 	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) CC="$(CC)" SANITIZE=$(SANITIZE) bash tests/run_tests.sh $(TEST_RUN)
@@ -258,19 +261,29 @@ tsan:
 CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_trials.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
 DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_online.c tests/test_play.c tests/test_synth_make.c
+CUDA_HOST = BUILD=build/cuda_host CUDA=host
+CUDA_HOST_ASAN = BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g"
+# What both sides run at once takes about as long: agents are the half of the tests on the device.
+LONG_TESTS = tests/test_agent.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory deps CUDA=host
+	@$(MAKE) --no-print-directory -j2 cuda-host-programs cuda-host-asan-programs
 	@$(MAKE) --no-print-directory -j2 test-cuda-host-plain test-cuda-host-asan
 
+cuda-host-programs:
+	@$(MAKE) --no-print-directory test-programs $(CUDA_HOST) TESTS="$(CUDA_TESTS) $(HOST_TESTS) $(DEVICE_TESTS)"
+
+cuda-host-asan-programs:
+	@$(MAKE) --no-print-directory test-programs $(CUDA_HOST_ASAN) TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS) tests/test_play.c"
+
 test-cuda-host-plain:
-	@$(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
-	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host CUDA=host TESTS="$(DEVICE_TESTS)"
+	@$(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
+	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(filter-out $(LONG_TESTS),$(DEVICE_TESTS))"
 
 test-cuda-host-asan:
-	@UF_TEST_CASES=6 $(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
-		TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"
-	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory test BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g" \
-		TESTS="tests/test_play.c"
+	@UF_TEST_CASES=6 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_ASAN) TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"
+	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory run-tests $(CUDA_HOST_ASAN) TESTS="tests/test_play.c"
+	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(LONG_TESTS)"
 
 # On a machine with a GPU; elsewhere it says that it skips.
 test-cuda:
