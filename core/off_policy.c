@@ -643,7 +643,7 @@ static void update(Lane* l, int64_t u) {
         return;
     }
     optimise(l, CRITIC, CRITIC + 1, l->done.critic, clips);
-    if ((steps_after(l) + 1) % c->policy_delay) return;
+    if (l->done.critic % c->policy_delay) return;
     actor_gradient(l, count);
     optimise(l, ACTOR, ACTOR + 1, ++l->done.actor, clips);
 }

@@ -32,7 +32,7 @@ typedef struct UfOffPolicyConfig {
     int64_t warm_up;
     int64_t updates;              // optimiser steps of an iteration
     int64_t target_interval;      // DQN: steps between copies to the target
-    int64_t policy_delay;         // TD3: an actor's step where (steps so far + 1) is a multiple of it
+    int64_t policy_delay;         // TD3: steps of the critics to one of the actor
     double max_grad_norm;         // over all parameters of an optimiser; SAC: none.   0: any
     double exploration_fraction;  // DQN: share of num_steps in which epsilon falls from 1
     // a member's own
