@@ -518,7 +518,7 @@ struct SeAgents {
     const UfEnvSpec* spec;
     SeAlgorithm algorithm;
     bool bandit;
-    int count;
+    int first, count;  // of the seed's agents
     SePolicies policies;
     SeHyper* hypers;                          // (count)
     char (*descriptions)[DESCRIPTION_BYTES];  // (count)
@@ -568,17 +568,16 @@ static UfStatus allocate_agents(SeAgents* a) {
     return UF_ALLOC(&a->descriptions, a->count, "agents");
 }
 
-static UfStatus train_agents(SeAgents* a, const SeEnv* env, uint64_t seed,
-                             const volatile sig_atomic_t* stop) {
+static UfStatus train_agents(SeAgents* a, const SeTrainOptions* o) {
     uint64_t* seeds;
     const SeEnv** envs = NULL;
     UF_TRY(UF_ALLOC(&seeds, a->count, "seeds"));
     UfStatus status = UF_ALLOC(&envs, a->count, "environments");
     for (int i = 0; i < a->count && status == UF_OK; i++) {
-        seeds[i] = agent_key(seed, KEY_AGENT, i);
-        envs[i] = env;
+        seeds[i] = agent_key(o->seed, KEY_AGENT, a->first + i);
+        envs[i] = o->env;
         status = se_draw_hyper(&a->hypers[i], &a->config, a->algorithm, a->spec->discrete,
-                               agent_key(seed, KEY_HYPER, i));
+                               agent_key(o->seed, KEY_HYPER, a->first + i));
         if (status == UF_OK)
             se_describe_hyper(a->descriptions[i], DESCRIPTION_BYTES, &a->hypers[i], a->algorithm,
                               a->spec->discrete, a->bandit);
@@ -589,43 +588,43 @@ static UfStatus train_agents(SeAgents* a, const SeEnv* env, uint64_t seed,
                                  .count = a->count,
                                  .hypers = a->hypers,
                                  .seeds = seeds,
-                                 .envs = env ? envs : NULL,
+                                 .envs = o->env ? envs : NULL,
                                  .num_threads = (int)a->config.num_threads,
-                                 .stop = stop};
+                                 .stop = o->stop};
     if (status == UF_OK) status = se_train_policies(&a->policies, &training);
     uf_free(seeds);
     uf_free(envs);
     return status;
 }
 
-static UfStatus build_agents(SeAgents* a, const SeEnv* env, const char* algorithm, uint64_t seed,
-                             const volatile sig_atomic_t* stop) {
+static UfStatus build_agents(SeAgents* a, const SeTrainOptions* o) {
     SeAlgorithms list;
     UF_TRY(se_find_env(&a->spec, &a->config));
-    UF_TRY(se_parse_algorithms(&list, "algorithm", algorithm, a->spec->discrete));
+    UF_TRY(se_parse_algorithms(&list, "algorithm", o->algorithm, a->spec->discrete));
     if (list.count != 1)
-        return UF_FAIL(UF_ERR_CONFIG, "algorithm: '%s' are %d; expected one of them", algorithm, list.count);
+        return UF_FAIL(UF_ERR_CONFIG, "algorithm: '%s' are %d; expected one of them", o->algorithm,
+                       list.count);
     a->algorithm = list.list[0];
     UF_TRY(se_check_agents(&a->config, a->spec, &list));
-    if (env) {
-        UF_TRY(se_check_fit(se_options(env), a->spec));
-        UF_TRY(check_rewards(env, seed));
-        a->bandit = se_options(env)->mode == SE_BANDIT;
+    if (o->env) {
+        UF_TRY(se_check_fit(se_options(o->env), a->spec));
+        UF_TRY(check_rewards(o->env, o->seed));
+        a->bandit = se_options(o->env)->mode == SE_BANDIT;
     }
     UF_TRY(allocate_agents(a));
-    return train_agents(a, env, seed, stop);
+    return train_agents(a, o);
 }
 
-UfStatus se_train_until(SeAgents** out, const SeConfig* config, const SeEnv* env, const char* algorithm,
-                        int num_agents, uint64_t seed, const volatile sig_atomic_t* stop) {
+UfStatus se_train_some(SeAgents** out, const SeTrainOptions* o) {
     SeAgents* a;
     *out = NULL;
-    if (num_agents < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "agents: %d are asked for; expected at least 1", num_agents);
+    if (o->num_agents < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "agents: %d are asked for; expected at least 1", o->num_agents);
     UF_TRY(UF_ALLOC(&a, 1, "agents"));
-    a->config = *config;
-    a->count = num_agents;
-    const UfStatus status = build_agents(a, env, algorithm, seed, stop);
+    a->config = *o->config;
+    a->first = o->first;
+    a->count = o->num_agents;
+    const UfStatus status = build_agents(a, o);
     if (status != UF_OK) {
         se_agents_free(a);
         return status;
@@ -636,7 +635,10 @@ UfStatus se_train_until(SeAgents** out, const SeConfig* config, const SeEnv* env
 
 UfStatus se_train(SeAgents** out, const SeConfig* config, const SeEnv* env, const char* algorithm,
                   int num_agents, uint64_t seed) {
-    return se_train_until(out, config, env, algorithm, num_agents, seed, NULL);
+    return se_train_some(
+        out,
+        &(SeTrainOptions){
+            .config = config, .env = env, .algorithm = algorithm, .num_agents = num_agents, .seed = seed});
 }
 
 static UfStatus play_all(UfTrials* trials, const SePolicies* policies, const uint64_t* keys, int num_episodes,
@@ -651,8 +653,9 @@ static UfStatus play_all(UfTrials* trials, const SePolicies* policies, const uin
     return status;
 }
 
-UfStatus se_play_policies(const SePolicies* policies, const UfEnvSpec* spec, const uint64_t* keys,
-                          int num_episodes, int num_threads, double* returns) {
+// returns (count, num_episodes): episodes of policy i in an environment start and act by keys[i].
+static UfStatus play_policies(const SePolicies* policies, const UfEnvSpec* spec, const uint64_t* keys,
+                              int num_episodes, int num_threads, double* returns) {
     UfPool* pool;
     UfTrials* trials = NULL;
     const UfTrialOptions options = {.spec = spec,
@@ -677,9 +680,9 @@ UfStatus se_play(SeAgents* a, int num_episodes, uint64_t seed, double* returns) 
         return UF_FAIL(UF_ERR_ARGUMENT, "agents: %d episodes are asked for; expected at least 1",
                        num_episodes);
     UF_TRY(UF_ALLOC(&keys, a->count, "keys"));
-    for (int i = 0; i < a->count; i++) keys[i] = agent_key(seed, KEY_PLAY, i);
+    for (int i = 0; i < a->count; i++) keys[i] = agent_key(seed, KEY_PLAY, a->first + i);
     const UfStatus status =
-        se_play_policies(&a->policies, a->spec, keys, num_episodes, (int)a->config.num_threads, returns);
+        play_policies(&a->policies, a->spec, keys, num_episodes, (int)a->config.num_threads, returns);
     uf_free(keys);
     return status;
 }

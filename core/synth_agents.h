@@ -86,12 +86,16 @@ typedef struct SePolicies {
 // Agent i depends on hypers[i], seeds[i] and envs[i] alone. One whose numbers are no more finite has them in its policy.
 UfStatus se_train_policies(SePolicies* out, const SeTraining* training);
 void se_policies_free(SePolicies* policies);
-// returns (count, num_episodes): episodes of policy i in an environment start and act by keys[i] (count).
-UfStatus se_play_policies(const SePolicies* policies, const UfEnvSpec* spec, const uint64_t* keys,
-                          int num_episodes, int num_threads, double* returns);
-// se_train that leaves off early, with UF_ERR_STOPPED.   Nullable: stop
-UfStatus se_train_until(SeAgents** out, const SeConfig* config, const SeEnv* env, const char* algorithm,
-                        int num_agents, uint64_t seed, const volatile sig_atomic_t* stop);
+// se_train of agents [first, first + num_agents), which may leave off early, with UF_ERR_STOPPED.   Nullable: env, stop
+typedef struct SeTrainOptions {
+    const SeConfig* config;
+    const SeEnv* env;
+    const char* algorithm;
+    int first, num_agents;
+    uint64_t seed;
+    const volatile sig_atomic_t* stop;
+} SeTrainOptions;
+UfStatus se_train_some(SeAgents** out, const SeTrainOptions* options);
 // What agent `index` was given; belongs to the agents.
 const SeHyper* se_agent_hyper(const SeAgents* agents, int index);
 // The shape alone.

@@ -20,6 +20,20 @@ static UfStatus copy_hypers(SeRating* r, const SeAgents* agents) {
     return UF_OK;
 }
 
+// An agent that is no more finite is the worst.
+static double rank_by(const SeRating* r, int agent) {
+    return isnan(r->means[agent]) ? -INFINITY : r->means[agent];
+}
+
+// The agent in the middle of `sorted` means; of equal ones the first is worse.
+static int find_median(const SeRating* r, const double* sorted) {
+    const int middle = r->num_agents / 2;
+    int before = 0, agent = 0;
+    while (sorted[before] < sorted[middle]) before++;
+    for (int equal = before;; agent++)
+        if (rank_by(r, agent) == sorted[middle] && equal++ == middle) return agent;
+}
+
 static UfStatus summarise(SeRating* r) {
     const int n = r->num_agents, E = r->num_episodes, cut = n / 4;
     double* sorted;
@@ -27,8 +41,7 @@ static UfStatus summarise(SeRating* r) {
     UF_TRY(UF_ALLOC(&sorted, n, "returns"));
     for (int i = 0; i < n; i++) {
         for (int e = 0; e < E; e++) r->means[i] += r->returns[(size_t)i * (size_t)E + (size_t)e] / E;
-        sorted[i] =
-            isnan(r->means[i]) ? -INFINITY : r->means[i];  // an agent that is no more finite is the worst
+        sorted[i] = rank_by(r, i);
     }
     uf_sort(sorted, n);
     for (int i = cut; i < n - cut; i++) r->iqm += sorted[i] / (n - 2 * cut);
@@ -37,26 +50,9 @@ static UfStatus summarise(SeRating* r) {
     r->std = sqrt(r->std);
     r->least = sorted[0];
     r->most = sorted[n - 1];
+    r->median = find_median(r, sorted);
     uf_free(sorted);
     return UF_OK;
-}
-
-// An agent's place among all of them, from the worst on; of equal ones the first is worse.
-static int place_of(const SeRating* r, int agent) {
-    const double mean = r->means[agent];
-    int place = 0;
-    for (int i = 0; i < r->num_agents; i++) {
-        const double other = r->means[i];
-        const bool equal = isnan(mean) ? isnan(other) : other == mean;
-        place += equal ? i < agent : isnan(other) || other < mean;
-    }
-    return place;
-}
-
-static int find_median(const SeRating* r) {
-    int agent = 0;
-    while (place_of(r, agent) != r->num_agents / 2) agent++;
-    return agent;
 }
 
 static UfStatus play_episode(SeEpisode* e, const SeAgents* agents, int agent, UfEnv* env, uint64_t seed) {
@@ -89,12 +85,15 @@ static UfStatus record_episode(SeRating* r, const SeAgents* agents, const SeRate
 }
 
 static UfStatus rate(SeRating* r, SeAgents** agents, const SeRateOptions* o) {
-    UfPool* pool;
-    UF_TRY(uf_pool_create(&pool, (int)o->config->num_threads));
-    const double cores = uf_pool_num_threads(pool), start = uf_now();
-    uf_pool_free(pool);
-    UF_TRY(se_train_until(agents, o->config, o->env, se_algorithm_names[o->algorithm], o->num_agents, o->seed,
-                          o->stop));
+    const SeTrainOptions options = {.config = o->config,
+                                    .env = o->env,
+                                    .algorithm = se_algorithm_names[o->algorithm],
+                                    .num_agents = o->num_agents,
+                                    .seed = o->seed,
+                                    .stop = o->stop};
+    const double threads = (double)o->config->num_threads, cores = threads > 0 ? threads : uf_num_cores();
+    const double start = uf_now();
+    UF_TRY(se_train_some(agents, &options));
     const double trained = uf_now();
     UF_TRY(UF_ALLOC(&r->returns, (size_t)r->num_agents * (size_t)r->num_episodes, "returns"));
     UF_TRY(se_play(*agents, o->num_episodes, o->seed, r->returns));
@@ -103,7 +102,6 @@ static UfStatus rate(SeRating* r, SeAgents** agents, const SeRateOptions* o) {
     r->play_seconds = (uf_now() - trained) * busy / o->num_agents;
     UF_TRY(copy_hypers(r, *agents));
     UF_TRY(summarise(r));
-    r->median = find_median(r);
     return record_episode(r, *agents, o);
 }
 

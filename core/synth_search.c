@@ -17,7 +17,7 @@
 
 #include "search.h"
 
-enum { KEY_HYPER, KEY_AGENT, KEY_PLAY, KEY_MEAN_HYPER, KEY_MEAN_AGENT, KEY_MEAN_PLAY };
+enum { KEY_HYPER, KEY_AGENT, KEY_PLAY, KEY_MEAN };
 
 struct SeSearch {
     SeConfig c;
@@ -300,48 +300,24 @@ UfStatus se_search_env(const SeSearch* s, SeEnv** out) {
     return status;
 }
 
-// What agents [first, end) of one algorithm earn in the mean: returns[i] is agent i's mean.
+// What agents [first, end) of one algorithm earn in the mean: returns[i] is agent i's mean. NaN where the mean's rewards
+// are not finite.
 static UfStatus measure_share(const SeSearch* s, const SeEnv* env, SeAlgorithm a, int first, int end,
                               double* returns, const volatile sig_atomic_t* stop) {
-    const int64_t g = uf_es_generation(s->es);
     const int n = end - first, E = (int)s->c.eval_episodes;
-    SePolicies policies = {0};
-    SeHyper* hypers;
-    uint64_t* seeds = NULL;
-    const SeEnv** envs = NULL;
+    const uint64_t seed = seed_of(s, KEY_MEAN, uf_es_generation(s->es), a);
+    const SeTrainOptions options = {&s->c, env, se_algorithm_names[a], first, n, seed, stop};
+    SeAgents* agents;
     double* episodes = NULL;
     if (n == 0) return UF_OK;
-    UF_TRY(UF_ALLOC(&hypers, n, "agents"));
-    UfStatus status = UF_ALLOC(&seeds, 2 * n, "agents");  // then the keys of their episodes
-    if (status == UF_OK) status = UF_ALLOC(&envs, n, "agents");
+    UfStatus status = se_train_some(&agents, &options);
     if (status == UF_OK) status = UF_ALLOC(&episodes, (int64_t)n * E, "episodes");
-    for (int i = 0; i < n && status == UF_OK; i++) {
-        const int64_t index = (int64_t)a << 24 | (first + i);
-        seeds[i] = seed_of(s, KEY_MEAN_AGENT, g, index);
-        seeds[n + i] = seed_of(s, KEY_MEAN_PLAY, g, index);
-        envs[i] = env;
-        status = se_draw_hyper(&hypers[i], &s->c, a, s->spec->discrete, seed_of(s, KEY_MEAN_HYPER, g, index));
-    }
-    const int threads = uf_pool_num_threads(s->pool);
-    const SeTraining training = {.config = &s->c,
-                                 .spec = s->spec,
-                                 .algorithm = a,
-                                 .count = n,
-                                 .hypers = hypers,
-                                 .seeds = seeds,
-                                 .envs = envs,
-                                 .num_threads = threads,
-                                 .stop = stop};
-    if (status == UF_OK) status = se_train_policies(&policies, &training);
-    if (status == UF_OK) status = se_play_policies(&policies, s->spec, seeds + n, E, threads, episodes);
-    for (int i = 0; i < n && status == UF_OK; i++)
-        for (int e = 0; e < E; e++) returns[first + i] += episodes[i * E + e] / E;
-    se_policies_free(&policies);
-    uf_free(hypers);
-    uf_free(seeds);
-    uf_free(envs);
+    if (status == UF_OK) status = se_play(agents, E, seed, episodes);
+    for (int i = 0; i < n && (status == UF_OK || status == UF_ERR_NONFINITE); i++)
+        for (int e = 0; e < E; e++) returns[first + i] += status == UF_OK ? episodes[i * E + e] / E : NAN;
+    se_agents_free(agents);
     uf_free(episodes);
-    return status;
+    return status == UF_ERR_NONFINITE ? UF_OK : status;
 }
 
 UfStatus se_search_measure(SeSearch* s, SeAlgorithm algorithm, int num_agents, double* returns,

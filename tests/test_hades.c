@@ -9,31 +9,17 @@
 #include "core/philox.h"
 #include "core/trials.h"
 #include "h5_change.h"
+#include "settings.h"
 #include "two_ranks.h"
 
 // ---- configurations and searches ----
 
-// "name=value name=value ..."
-static UfStatus try_settings(HdConfig* c, const char* settings) {
-    char text[1000], *rest;
-    bool first = true;
-    snprintf(text, sizeof text, "%s", settings);
-    for (char* pair; (pair = strtok_r(first ? text : NULL, " ", &rest));) {
-        char* equals = strchr(pair, '=');
-        first = false;
-        assert_non_null(equals);
-        *equals = 0;
-        UF_TRY(hd_config_set(c, pair, equals + 1));
-    }
-    return UF_OK;
-}
-
 static HdConfig* config_of(const char* settings) {
     HdConfig* c;
     assert_ok(hd_config_create(&c));
-    assert_ok(try_settings(c, "num_threads=2"));
+    assert_ok(try_settings(&hd_table, c, "num_threads=2"));
     if (on_device()) assert_ok(hd_config_set(c, "device", getenv("UF_TEST_DEVICE")));
-    assert_ok(try_settings(c, settings));
+    assert_ok(try_settings(&hd_table, c, settings));
     return c;
 }
 
@@ -1087,7 +1073,7 @@ static void test_rate(void** state) {
     o.config = c;
     assert_int_equal(hd_rate(&five, data, &o), UF_ERR_CONFIG);
     assert_error("loss: the dataset has discrete actions; expected ce or ce_over_actions");
-    assert_ok(try_settings(c, "loss=auto conv_filters=4"));
+    assert_ok(try_settings(&hd_table, c, "loss=auto conv_filters=4"));
     assert_int_equal(hd_rate(&five, data, &o), UF_ERR_CONFIG);
     assert_error("conv_filters 4: observations of CartPole-v1 are no picture");
     hd_config_free(c);
@@ -1311,9 +1297,9 @@ static void test_refused(void** state) {
         hd_config_free(c);
     }
     HdConfig* c = config_of("env=CartPole-v1");
-    assert_int_equal(try_settings(c, "popsize=1"), UF_ERR_CONFIG);
-    assert_int_equal(try_settings(c, "fitness=best"), UF_ERR_CONFIG);
-    assert_int_equal(try_settings(c, "popsise=8"), UF_ERR_CONFIG);
+    assert_int_equal(try_settings(&hd_table, c, "popsize=1"), UF_ERR_CONFIG);
+    assert_int_equal(try_settings(&hd_table, c, "fitness=best"), UF_ERR_CONFIG);
+    assert_int_equal(try_settings(&hd_table, c, "popsise=8"), UF_ERR_CONFIG);
     assert_error("popsize");
     hd_config_free(c);
 }

@@ -5,6 +5,7 @@
 #include "support.h"
 #include "failing_alloc.h"
 #include "h5_change.h"
+#include "settings.h"
 #include "two_ranks.h"
 
 #include <math.h>
@@ -22,26 +23,11 @@ static const char published[] = "../shared/oracle/synth_checkpoints.h5";
 
 // ---- configurations and searches ----
 
-// "name=value name=value ..."
-static UfStatus try_settings(SeConfig* c, const char* settings) {
-    char text[1500], *rest;
-    bool first = true;
-    assert_true(snprintf(text, sizeof text, "%s", settings) < (int)sizeof text);
-    for (char* pair; (pair = strtok_r(first ? text : NULL, " ", &rest));) {
-        char* equals = strchr(pair, '=');
-        first = false;
-        assert_non_null(equals);
-        *equals = 0;
-        UF_TRY(se_config_set(c, pair, equals + 1));
-    }
-    return UF_OK;
-}
-
 static SeConfig* config_of(const char* settings) {
     SeConfig* c;
     assert_ok(se_config_create(&c));
-    assert_ok(try_settings(c, "num_threads=2"));
-    assert_ok(try_settings(c, settings));
+    assert_ok(try_settings(&se_table, c, "num_threads=2"));
+    assert_ok(try_settings(&se_table, c, settings));
     return c;
 }
 
@@ -187,7 +173,7 @@ static void test_lists_of_other_lengths(void** state) {
     }
     char text[400] = "clip_eps=1";
     for (int i = 2; i <= MOST; i++) snprintf(text + strlen(text), sizeof text - strlen(text), ",%d", i);
-    assert_ok(try_settings(c, text));
+    assert_ok(try_settings(&se_table, c, text));
     assert_ok(se_config_check(c));
     for (uint64_t seed = 0; seed < 1000; seed++) {  // one is missed with probability 32 (31/32)^1000 = 5e-13
         assert_ok(se_draw_hyper(&a, c, SE_PPO, true, seed));
@@ -417,9 +403,9 @@ static void test_refused(void** state) {
         se_config_free(c);
     }
     SeConfig* c = config_of("env=CartPole-v1");
-    assert_int_equal(try_settings(c, "popsize=1"), UF_ERR_CONFIG);
-    assert_int_equal(try_settings(c, "mode=pomdp"), UF_ERR_CONFIG);
-    assert_int_equal(try_settings(c, "popsise=8"), UF_ERR_CONFIG);
+    assert_int_equal(try_settings(&se_table, c, "popsize=1"), UF_ERR_CONFIG);
+    assert_int_equal(try_settings(&se_table, c, "mode=pomdp"), UF_ERR_CONFIG);
+    assert_int_equal(try_settings(&se_table, c, "popsise=8"), UF_ERR_CONFIG);
     assert_error("popsize");
     se_config_free(c);
 }
@@ -791,7 +777,7 @@ static void test_real_environment(void** state) {
     assert_ok(se_play(agents, 20, 1, returns));
     for (int i = 0; i < 80; i++) learned += returns[i] / 80;
     se_agents_free(agents);
-    assert_ok(try_settings(c, "lr=1e-12"));
+    assert_ok(try_settings(&se_table, c, "lr=1e-12"));
     agents = train(c, NULL, "ppo", 4, 0);
     assert_ok(se_play(agents, 20, 1, returns));
     for (int i = 0; i < 80; i++) fresh += returns[i] / 80;
@@ -1055,14 +1041,14 @@ static void test_refused_agents(void** state) {
     refuse_agents(pendulum, car, "ppo", 1, UF_ERR_ARGUMENT,
                   "the synthetic environment has 2 numbers of an observation and 1 numbers of an action, "
                   "Pendulum-v1 has 3");
-    assert_ok(try_settings(c, "lr=x"));
+    assert_ok(try_settings(&se_table, c, "lr=x"));
     refuse_agents(c, cart, "ppo", 1, UF_ERR_CONFIG, "lr 'x': expected");
-    assert_ok(try_settings(c, "lr=0.1 num_steps=99"));
+    assert_ok(try_settings(&se_table, c, "lr=0.1 num_steps=99"));
     refuse_agents(c, cart, "ppo", 1, UF_ERR_CONFIG, "num_steps 99 is less than one rollout of PPO");
     // what the search's algorithms want is no matter to an agent of another
-    assert_ok(try_settings(c, "num_steps=100 warm_up=100 algorithms=ppo eval_algorithms=ppo"));
+    assert_ok(try_settings(&se_table, c, "num_steps=100 warm_up=100 algorithms=ppo eval_algorithms=ppo"));
     refuse_agents(c, cart, "dqn", 1, UF_ERR_CONFIG, "warm_up 100: dqn would never learn in num_steps 100");
-    assert_ok(try_settings(c, "num_steps=90 warm_up=30"));
+    assert_ok(try_settings(&se_table, c, "num_steps=90 warm_up=30"));
     SeAgents* agents = train(c, cart, "dqn", 1, 0);
     se_agents_free(agents);
     // weights that are finite, and rewards that are not
@@ -1094,7 +1080,11 @@ static void test_stopped_agents(void** state) {
     SeConfig* c = config_of(AGENTS "env=CartPole-v1");
     for (int k = 0; k < 2; k++) {
         SeAgents* agents = (SeAgents*)1;
-        assert_int_equal(se_train_until(&agents, c, NULL, algorithms[k], 1, 0, &stop), UF_ERR_STOPPED);
+        assert_int_equal(
+            se_train_some(
+                &agents,
+                &(SeTrainOptions){.config = c, .algorithm = algorithms[k], .num_agents = 1, .stop = &stop}),
+            UF_ERR_STOPPED);
         assert_null(agents);
     }
     se_config_free(c);
@@ -1434,7 +1424,7 @@ static void test_beginning(void** state) {
 // ---- fitness by hand ----
 
 // Seeds as synth_search.c derives them: they are part of what a search ends with.
-enum { HYPER, AGENT, PLAY, MEAN_HYPER, MEAN_AGENT, MEAN_PLAY };
+enum { HYPER, AGENT, PLAY, MEAN };
 static uint64_t seed_of(const SeConfig* c, int purpose, int64_t generation, int64_t index) {
     return uf_search_seed(UF_STREAM_SYNTH_SEARCH, c->seed, purpose, generation, index);
 }
@@ -1502,11 +1492,10 @@ static void test_measure(void** state) {
         assert_ok(se_search_measure(s, a, N, returns, NULL, &stopped));
         assert_false(stopped);
         for (int i = 0; i < N; i++) {
-            const int64_t index = (int64_t)a << 24 | i;
-            SePolicies p =
-                train_one(c, env, a, seed_of(c, MEAN_HYPER, 2, index), seed_of(c, MEAN_AGENT, 2, index));
+            const uint64_t seed = seed_of(c, MEAN, 2, a);
+            SePolicies p = train_one(c, env, a, agent_key(seed, HYPER, i), agent_key(seed, AGENT, i));
             const double expected =
-                play_slowly(&p, 0, a, uf_env_find(c->env), seed_of(c, MEAN_PLAY, 2, index), 4, 500);
+                play_slowly(&p, 0, a, uf_env_find(c->env), agent_key(seed, PLAY, i), 4, 500);
             if (fabs(returns[i] - expected) > 1e-9 * expected)
                 fail_msg("%s %d: %.12g, expected %.12g", se_algorithm_names[a], i, returns[i], expected);
             se_policies_free(&p);
@@ -1603,7 +1592,7 @@ static void test_nonfinite(void** state) {
         test_free(x);
         // all of them: the search stays where it is
         SeConfig* c = config_of(settings);
-        assert_ok(try_settings(c, "sigma_init=1000000"));
+        assert_ok(try_settings(&se_table, c, "sigma_init=1000000"));
         se_search_free(s);
         assert_ok(se_search_create(&s, c));
         double* mean = test_malloc((size_t)n * sizeof *mean);
@@ -1759,7 +1748,7 @@ static void test_run_fields(void** state) {
     same_search(s, again);
     se_search_free(again);
     // what does not go with the file's own is refused
-    assert_ok(try_settings(run, "eval_algorithms=td3"));
+    assert_ok(try_settings(&se_table, run, "eval_algorithms=td3"));
     assert_int_equal(se_search_reopen(&again, path, run, NULL), UF_ERR_CONFIG);
     assert_error("eval_algorithms: td3 is for continuous actions");
     assert_null(again);
@@ -2018,7 +2007,7 @@ static void test_cartpole(void** state) {
     SeSearch* s;
     SeEnv *fresh, *env;
     assert_ok(se_config_load(c, "configs/synthenv/cartpole.json"));
-    assert_ok(try_settings(c, "seed=1"));
+    assert_ok(try_settings(&se_table, c, "seed=1"));
     assert_ok(se_search_create(&s, c));
     assert_ok(se_search_env(s, &fresh));
     steps(s, 25);
