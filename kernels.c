@@ -2125,7 +2125,11 @@ static void adam_task(void* context, int task, int thread) {
                                       g->m + at, g->v + at, count, step);
         if (!(check == 0)) __atomic_store_n(&c->bad[p], 1, __ATOMIC_RELAXED);
     }
-    if (c->polyak) polyak_chunk(g->target + at, g->params + at, count, c->polyak[p]);
+    if (!c->polyak) return;
+    if (c->polyak[p] == 1)
+        memcpy(g->target + at, g->params + at, count * sizeof(real));
+    else
+        polyak_chunk(g->target + at, g->params + at, count, c->polyak[p]);
 }
 
 static void cpu_adam_polyak(UfBackend* backend, const UfGroup* group, const real* lr, UfCount step,

@@ -1824,7 +1824,7 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
             g.m[at] = m;
             g.v[at] = v;
         }
-        if (c.polyak) g.target[at] += share * (w - g.target[at]);
+        if (c.polyak) g.target[at] = share == 1 ? w : g.target[at] + share * (w - g.target[at]);
     }
     if (bad) c.bad[p] = 1;
 }

@@ -355,6 +355,7 @@ typedef struct UfOffRing {
     int items, stride;        // numbers of a stored action, of a record
     int64_t capacity;
     real* records;  // (P, capacity, stride)
+    int64_t* fill;  // (P) records that hold something
 } UfOffRing;
 
 // Rows that an off-policy agent learns from: B for each of P members. Critics of numbers see [observation | action].
@@ -394,6 +395,7 @@ typedef struct UfOffAct {
     bool explores;        // adds exploration_noise to it, or to the tanh
     UfCount step;         // before this one, of all environments together
     int64_t fall;         // steps in which epsilon comes down; INT64_MAX: it is 1
+    uint8_t* kinds;       // (P, N) kinds once more, as environments of a device want them.   Nullable
 } UfOffAct;
 
 // Of next states. q is of all kinds, or of one action.
@@ -655,7 +657,8 @@ struct UfBackend {
                            double* norm, size_t stride);
 
     // off-policy agents: what they do with rows between passes over networks.   Nullable: a device may lack them, all alike
-    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity. done: u8.
+    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity, and fill what is theirs
+    // from row 0 on. done: u8.
     void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, const real* obs, const real* action,
                       const real* reward, const uint8_t* done, const real* next_obs);
     // The records at index (P, B).
@@ -686,7 +689,7 @@ struct UfBackend {
                            const real* log_alpha);
 
     // optimiser: one Adam step (1-based `step`) with uf_adam_step of lr[p] on the sum of the gradient's blocks; then
-    // target += polyak[p] * (params - target) where polyak is not null. lr null: only that. bad (P): set to 1 where a
+    // target += polyak[p] * (params - target) where polyak is not null, of 1 params themselves. lr null: only that. bad (P): set to 1 where a
     // parameter or its second moment is no longer finite.   Nullable: lr, polyak
     void (*adam_polyak)(UfBackend*, const UfGroup*, const real* lr, UfCount step, UfDecay decay,
                         double weight_decay, const real* polyak, int* bad);

@@ -30,6 +30,7 @@ static void store_task(void* context, int p, int thread) {
         to[O + items + 1] = c->done[from] != 0;
         if (r->has_next) memcpy(to + O + items + 2, c->next_obs + from * O, O * sizeof(real));
     }
+    r->fill[p] = c->row + r->N < r->capacity ? c->row + r->N : r->capacity;
 }
 
 static void off_store(UfBackend* backend, const UfOffRing* ring, UfCount row, const real* obs,
@@ -133,7 +134,9 @@ static void act_task(void* context, int p, int thread) {
         const size_t row = (size_t)p * (size_t)h->R + (size_t)n;
         const real* head = h->head + row * (size_t)h->H;
         if (h->kind == UF_OFF_GREEDY || h->kind == UF_OFF_CATEGORICAL) {
-            c->action[row] = (real)act_kind(c, p, head, c->of->noise[row]);
+            const int picked = act_kind(c, p, head, c->of->noise[row]);
+            c->action[row] = (real)picked;
+            if (c->of->kinds) c->of->kinds[row] = (uint8_t)picked;
             continue;
         }
         for (int i = 0; i < h->A; i++) {

@@ -61,7 +61,7 @@ struct Lane {
     real *action, *next_obs, *reward;             // (N, items) (N, O) (N)
     uint8_t* ended;                               // (N)
     // a batch
-    int64_t *below, *index;  // (1) (B)
+    int64_t* index;  // (B)
     UfOffBatch batch;
     real *noise_pi, *noise_next;                                // (B, A)
     real *head, *dhead, *head_next, *log_prob, *log_prob_next;  // (B, H) thrice, (B)
@@ -255,6 +255,7 @@ static UfStatus reserve_members(UfOffPolicy* a) {
         if (has_target(a, k)) UF_TRY(UF_RESERVE(r, g->target, P * g->count, what));
     }
     UF_TRY(UF_RESERVE(r, a->ring.records, P * (size_t)a->ring.capacity * (size_t)a->ring.stride, replay));
+    UF_TRY(UF_RESERVE(r, a->ring.fill, P, replay));
     UF_TRY(UF_RESERVE(r, a->hyper, P, what));
     UF_TRY(UF_RESERVE(r, a->lr, P, what));
     UF_TRY(UF_RESERVE(r, a->polyak, P, what));
@@ -289,7 +290,6 @@ static UfStatus reserve_batch(const UfOffPolicy* a, Lane* l) {
     const size_t B = (size_t)a->B, C = (size_t)a->num_critics, Q = (size_t)a->Q, A = (size_t)a->A;
     const int ld = a->O + a->ring.items;
     l->batch = (UfOffBatch){.P = 1, .B = a->B, .O = a->O, .items = a->ring.items, .ld = ld};
-    UF_TRY(UF_RESERVE(r, l->below, 1, what));
     UF_TRY(UF_RESERVE(r, l->index, B, what));
     UF_TRY(UF_RESERVE(r, l->batch.x, B * (size_t)ld, what));
     if (!a->space.discrete) UF_TRY(UF_RESERVE(r, l->batch.x_pi, B * (size_t)ld, what));
@@ -433,6 +433,7 @@ static void take_member(Lane* l, int p) {
     l->ring = a->ring;
     l->ring.P = 1;
     l->ring.records = at_member(a->ring.records, (size_t)a->ring.capacity * (size_t)a->ring.stride, p);
+    l->ring.fill = a->ring.fill + p;
     l->hyper = a->hyper + p;
     l->lr = a->lr + p;
     l->polyak = a->polyak + p;
@@ -467,7 +468,7 @@ static UfInput input_of(const Lane* l, const real* x) { return (UfInput){x, l->b
 
 static void draw(const Lane* l, void* out, int64_t count, int kind, int stream, UfCount update) {
     UfBackend* be = l->agents->backend;
-    const UfDraw d = {out, kind == UF_DRAW_INDEX ? l->below : NULL, count, kind, stream, update};
+    const UfDraw d = {out, kind == UF_DRAW_INDEX ? l->ring.fill : NULL, count, kind, stream, update};
     be->random(be, &d, 1, 1, &l->seed);
 }
 
@@ -655,7 +656,6 @@ static UfStatus iterate(Lane* l, UfTrainEnvs* envs, int p) {
     if (l->done.iteration == 0) UF_TRY(envs->ops->reset(envs, p, l->obs));
     act(l);
     UF_TRY(step(l, envs, p));
-    *l->below = steps_after(l) < l->ring.capacity ? steps_after(l) : l->ring.capacity;
     for (int64_t u = 0; u < c->updates && !is_warm_up(l); u++) update(l, u);
     move_targets(l);
     l->done.iteration++;

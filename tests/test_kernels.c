@@ -1943,6 +1943,8 @@ static void op_adam_polyak(Test* t) {
               *mean = normals(t, "m", count, 0.1, 0);
         Array *square = normals(t, "v", count, 0.1, 0), *lr = normals(t, "lr", 1, 1e-3, 1e-2),
               *step_size = normals(t, "polyak", 1, 0.01, 0.1);
+        for (int p = 0; p < t->P && k == POLYAK_ONLY; p++)  // every other member's target is a copy
+            BEFORE(step_size)[p] = (t->first + p) % 2 ? 1 : BEFORE(step_size)[p];
         Array* bad = new_array(t, "bad", 1, 1, sizeof(int), false, true);
         for (size_t i = 0; i < t->P * count; i++) BEFORE(square)[i] *= i % count % 5 ? BEFORE(square)[i] : 0;
         for (int p = 0; p < t->P; p++) {
@@ -1997,6 +1999,7 @@ static void op_adam_polyak(Test* t) {
                 }
                 if (!polyak) continue;
                 const double old = BEFORE(target)[i], part = BEFORE(step_size)[p];
+                if (part == 1) assert_true(AFTER(target)[i] == AFTER(params)[i]);
                 expect(t, "target", i, AFTER(target)[i], old + part * (w - old),
                        4 * U * (fabs(old) + fabs(w)) + w_bound);
             }
@@ -3443,11 +3446,12 @@ static void op_off_replay(Test* t) {
         const bool discrete = which % 2, has_next = which < 2;
         const int O = t->c->in, items = discrete ? 1 : t->c->out, N = 1 + t->c->rows % 5, B = t->c->rows,
                   ld = O + items, stride = ld + 2 + (has_next ? O : 0), capacity = N + t->c->rows % 7;
-        const int64_t row = 3 * capacity - 1;
+        const int64_t row = which == 1 ? 0 : 3 * capacity - 1;
         Array *records = normals(t, "records", capacity * stride, 1, 0),
               *obs = normals(t, "obs", N * O, 1, 0), *action = normals(t, "action", N * items, 1, 0),
               *reward = normals(t, "reward", N, 1, 0), *next = normals(t, "next_obs", N * O, 1, 0),
               *done = new_array(t, "done", 1, N, 1, false, false),
+              *fill = new_array(t, "fill", 1, 1, sizeof(int64_t), false, true),
               *index = new_array(t, "index", 1, B, sizeof(int64_t), false, false),
               *x = output(t, "x", B * ld), *x_pi = output(t, "x_pi", B * ld),
               *x_next = output(t, "x_next", B * ld), *got_reward = output(t, "reward of rows", B),
@@ -3459,8 +3463,8 @@ static void op_off_replay(Test* t) {
             for (int b = 0; b < B; b++) ((int64_t*)(void*)index->before)[p * B + b] = between(&r, capacity);
             for (int k = 0; k < capacity; k++) BEFORE(records)[(p * capacity + k) * stride + ld + 1] = k % 2;
         }
-        const UfOffRing ring = {t->P,     N,     O,      t->c->out, discrete,
-                                has_next, items, stride, capacity,  DEV(records)};
+        const UfOffRing ring = {t->P,  N,      O,        t->c->out,    discrete,    has_next,
+                                items, stride, capacity, DEV(records), fill->device};
         const UfOffBatch batch = {t->P,
                                   B,
                                   O,
@@ -3477,6 +3481,7 @@ static void op_off_replay(Test* t) {
         t->be->off_gather(t->be, &batch, &ring, index->device);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++) {
+            assert_int_equal(((int64_t*)(void*)fill->after)[p], row + N < capacity ? row + N : capacity);
             for (int n = 0; n < N;
                  n++) {  // what was stored takes its place in what is expected of all records
                 real* to = BEFORE(records) + (p * capacity + (row + n) % capacity) * stride;
@@ -3535,7 +3540,8 @@ static void op_off_act(Test* t) {
         const int items = discrete ? 1 : A;
         Array *head = normals(t, "head", N * H, 1, 0), *noise = normals(t, "noise", N * items, 1, 0),
               *uniform = normals(t, "uniform", N * items, 1, 0), *hyper = off_hypers(t),
-              *action = output(t, "action", N * items);
+              *action = output(t, "action", N * items),
+              *apart = new_array(t, "kinds apart", 1, N, 1, false, which == 1 || which == 2);
         for (size_t i = 0; i < t->P * noise->member; i++) {
             if (discrete) BEFORE(noise)[i] = (real)tanh(BEFORE(noise)[i]);
             BEFORE(uniform)[i] = (real)tanh(BEFORE(uniform)[i]);
@@ -3549,10 +3555,13 @@ static void op_off_act(Test* t) {
                               .uniform = random ? DEV(uniform) : NULL,
                               .explores = kind == UF_OFF_TANH,
                               .step = {30, 1},
-                              .fall = which == 1 ? INT64_MAX : 40};
+                              .fall = which == 1 ? INT64_MAX : 40,
+                              .kinds = which == 1 || which == 2 ? apart->device : NULL};
         send(t);
         t->be->off_act(t->be, DEV(action), &heads, &how);
         receive(t);
+        for (int i = 0; i < t->P * N && t->reference && how.kinds; i++)
+            assert_int_equal(apart->after[i], (int)AFTER(action)[i]);
         for (int p = 0; p < t->P && t->reference; p++)
             for (int n = 0; n < N; n++) {
                 const real* m = BEFORE(head) + (p * N + n) * H;
