@@ -35,6 +35,7 @@
 #include "core/render.h"
 #include "core/report.h"
 #include "core/results.h"
+#include "core/returns.h"
 #include "core/run.h"
 #include "core/search_sweep.h"
 #include "core/sweep.h"
@@ -1459,7 +1460,10 @@ static const struct {
              {"unifloral-ppo", uf_ppo_info},
              {"unifloral-hades", hd_checkpoint_info},
              {"unifloral-synthenv", uf_synth_info},
-             {"unifloral-synthenv-search", se_checkpoint_info}};
+             {"unifloral-synthenv-search", se_checkpoint_info},
+             {UF_RETURNS_OF_AGENTS, uf_returns_info},
+             {UF_RETURNS_OF_CLONES, uf_returns_info},
+             {UF_RETURNS_OF_PPO, uf_returns_info}};
 
 // Checkpoints and results say so in their attribute `kind`; everything else is taken for a dataset.
 // A folder is a run, or else a Minari dataset.

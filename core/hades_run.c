@@ -7,12 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "returns.h"
+
 static const char DATASET_FILE[] = "distilled.hdf5", RATINGS_FILE[] = "ratings.h5";
 
 // ---- results ----
 
-static const UfSearchFile ratings_file = {"unifloral-hades-ratings", "the ratings of a distillation",
-                                          &hd_table};
+static const UfSearchFile ratings_file = {UF_RETURNS_OF_CLONES, "the ratings of a distillation", &hd_table};
 
 typedef struct Ratings {
     const HdRating *fresh, *own;  // own: of the search's fixed weights.   Nullable

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "plot.h"
+#include "returns.h"
 #include "run_log.h"
 
 static const char CONFIG_FILE[] = "ppo.json", CHECKPOINT_FILE[] = "checkpoint.h5",
@@ -377,7 +378,7 @@ static UfStatus write_returns(const Run* run, const UfEvaluation* evaluations, c
     UF_TRY(uf_table_json(&uf_ppo_table, &run->config, &json));
     UfStatus status = uf_h5_write_string(h5, "/", "config", json);
     uf_free(json);
-    if (status == UF_OK) status = uf_h5_write_string(h5, "/", "kind", "unifloral-ppo-returns");
+    if (status == UF_OK) status = uf_h5_write_string(h5, "/", "kind", UF_RETURNS_OF_PPO);
     if (status == UF_OK) status = uf_h5_write_string(h5, "/", "version", uf_version());
     if (status == UF_OK) status = UF_ALLOC(&returns, P * count, "returns");
     if (status == UF_OK) status = UF_ALLOC(&lengths, P * count, "returns");

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "returns.h"
 #include "synth_agents_draw.h"
 #include "synth_draw.h"
 #include "synth_rate.h"
@@ -15,7 +16,7 @@ static const char ENVIRONMENT_FILE[] = "environment.h5", AGENTS_FILE[] = "agents
 
 // ---- results ----
 
-static const UfSearchFile agents_file = {"unifloral-synthenv-agents", "agents of a synthetic environment",
+static const UfSearchFile agents_file = {UF_RETURNS_OF_AGENTS, "agents of a synthetic environment",
                                          &se_table};
 
 typedef struct Ratings {

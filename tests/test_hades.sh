@@ -100,6 +100,8 @@ check "info: generation" grep -Eq '^generation +9$' said
 check "info: dimensions" grep -Eq '^candidates +8 numbers, 16 of them a generation$' said
 check "info: best" grep -Eq '^best fitness +[0-9.]+$' said
 check "info: settings" grep -Eq '^  layer_width +16$' said
+check "info of ratings.h5 has the report's mean" test "$("$U" info straight/ratings.h5 | awk '/^returns/ { printf "%.4g", $2 }')" = \
+    "$(awk '/^fresh policies/ { print $3 }' straight/report.txt)"
 check "info of weights" eval "$U info weights/checkpoint.h5 | grep -q 'direct evolution of weights'"
 "$U" info straight/distilled.hdf5 >said
 check "info of the dataset" grep -Eq '^layout +distilled, D4RL' said

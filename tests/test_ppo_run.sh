@@ -33,6 +33,7 @@ check "a run says its return" grep -Eq '^return +0\.[0-9]+ \+- ' said
 for file in ppo.json log.csv log.jsonl checkpoint.h5 returns.h5 learning_curve.png learning_curve.svg; do
     check "writes $file" test -s "straight/$file"
 done
+check "info of returns.h5" grep -Eq '^returns +0\.[0-9]+ mean  \([0-9]+ episodes\)$' <("$U" info straight/returns.h5)
 check "a line each log_interval, at each evaluation and at the end" test "$(cut -d, -f1 straight/log.csv | tr '\n' ' ')" = \
     "iteration 3 6 7 9 12 14 15 18 21 24 27 28 30 33 35 36 39 42 45 48 49 50 "
 check "evaluations where they are due" test "$(awk -F, 'NR > 1 && $NF != "" { print $1 }' straight/log.csv | tr '\n' ' ')" = \

@@ -117,7 +117,9 @@ check "info: settings" grep -Eq '^  layer_width +8$' said
 "$U" info straight/environment.h5 >said
 check "info of the environment" grep -q 'CartPole-v1' said
 check "info: where it is from" grep -q 'search: 8 candidates, generation 9, seed 0' said
-check "info of agents.h5 says no" eval "! $U info straight/agents.h5"
+"$U" info straight/agents.h5 >said
+check "info of agents.h5" grep -Eq '^returns/dqn +[0-9.]+ mean, [0-9.]+ to [0-9.]+  \([0-9]+ policies x [0-9]+ episodes\)$' said
+check "info of agents.h5: no agent" grep -Eq '^arg_max +[0-9.]+ mean  \(100 episodes\)$' said
 check "play" eval "$U synthenv play straight/environment.h5 --episodes 100 --json >played &&
     test \"\$(sed -E 's/.*\"return_mean\": ([0-9.]+).*/\1/' played | xargs printf %.4g)\" = \"\$(awk '/^no agent/ { print \$3 }' straight/report.txt)\""
 
