@@ -120,7 +120,7 @@ say = @$(if $(V),:,echo "  $(1)")
 
 .PHONY: all check deps demo test test-programs run-tests examples asan tsan test-cuda-host cuda-host-programs cuda-host-asan-programs test-cuda-host-plain test-cuda-host-asan test-cuda bench datasets datasets-table minigrid-sheet reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
-.SECONDARY:
+.PRECIOUS: $(BUILD)/%.o $(BUILD)/%.cu.o $(BUILD)/double/%.o $(BUILD)/tests/% $(BUILD)/examples/%
 
 # ---- build ----
 
