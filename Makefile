@@ -81,13 +81,19 @@ ALL_C    += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -DUF_NO_CLONES
 ALL_HOST += -fsanitize=$(SANITIZE) -fsanitize-sections=uf_shared -fno-omit-frame-pointer
 endif
 ALL_HOST += -std=c++17 -fPIC -pthread -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Itests/cuda_host $(CFLAGS)
+# The device's code calls races.cpp before each access; nothing else does, and the thread sanitizer's library stays out.
+ifneq ($(RACES),)
+ALL_HOST += -DUF_RACES
+RACE_FLAGS = -fsanitize=thread --param tsan-instrument-func-entry-exit=0 -fno-tree-pta
+RACE_NAMES = $(foreach f,memcpy memmove memset,--redefine-sym $(f)=uf_races_$(f))
+endif
 
 # ---- files ----
 
 LIBRARY_C := $(filter-out main.c core/mpi.c,$(wildcard *.c core/*.c))
 CUDA_FILES := $(if $(filter-out 0,$(CUDA)),$(wildcard *.cu core/*.cu))
 OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BUILD)/%.o) \
-             $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o)
+             $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o $(if $(RACES),$(BUILD)/tests/cuda_host/races.o))
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
 SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double uf_replay_ppo_double uf_replay_bc_double uf_off_policy_parts_double
 DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/checkpoint.c core/loaded.c core/policy.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c core/synth_init.c)
@@ -118,7 +124,7 @@ SHARED  := $(OUT)/libunifloral.so.0
 Q   = $(if $(V),,@)
 say = @$(if $(V),:,echo "  $(1)")
 
-.PHONY: all check deps demo test test-programs run-tests examples asan tsan test-cuda-host cuda-host-programs cuda-host-asan-programs test-cuda-host-plain test-cuda-host-asan test-cuda bench datasets datasets-table minigrid-sheet reproduce reproduce-quick readme install uninstall clean help
+.PHONY: all check deps demo test test-programs run-tests examples asan tsan test-cuda-host cuda-host-programs cuda-host-asan-programs cuda-host-races-programs test-cuda-host-plain test-cuda-host-asan test-cuda-host-races test-cuda bench datasets datasets-table minigrid-sheet reproduce reproduce-quick readme install uninstall clean help
 .DELETE_ON_ERROR:
 .PRECIOUS: $(BUILD)/%.o $(BUILD)/%.cu.o $(BUILD)/double/%.o $(BUILD)/tests/% $(BUILD)/examples/%
 
@@ -134,7 +140,7 @@ check:
 	@[ -z "$(NEEDED)" ] || { echo "error: cannot build without the parts marked ✗; run: make deps" >&2; exit 1; }
 
 # Objects follow the compiler flags too: this file changes when they do.
-FLAGS := $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS) $(MPI_FLAGS) $(MPI_LIBS) $(NVCC_FLAGS) $(ALL_HOST)
+FLAGS := $(RACE_FLAGS) $(CC) $(ALL_C) $(CPPFLAGS) $(LIBS) $(MPI_FLAGS) $(MPI_LIBS) $(NVCC_FLAGS) $(ALL_HOST)
 $(shell mkdir -p $(BUILD); echo '$(FLAGS)' | cmp -s - $(BUILD)/flags || echo '$(FLAGS)' >$(BUILD)/flags)
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | check
@@ -146,7 +152,8 @@ ifeq ($(CUDA),host)
 $(BUILD)/%.cu.o: %.cu $(BUILD)/flags | check
 	@mkdir -p $(@D)
 	$(call say,c++ $< (for the host))
-	$(Q)$(CXX) -x c++ $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CXX) -x c++ $(ALL_HOST) $(RACE_FLAGS) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+	$(if $(RACES),$(Q)objcopy $(RACE_NAMES) $@)
 else
 $(BUILD)/%.cu.o: %.cu $(BUILD)/flags | check
 	@mkdir -p $(@D)
@@ -158,6 +165,8 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 	@mkdir -p $(@D)
 	$(call say,c++ $<)
 	$(Q)$(CXX) $(ALL_HOST) $(CPPFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/cuda_host/test_cuda_races: $(BUILD)/tests/cuda_host/races_planted.cu.o
 
 # What env_rules.h, trial_rules.h and grid_step.h compute is rounded twice: the same bits with any instructions, and on a device.
 $(BUILD)/core/play.cu.o $(BUILD)/core/trials.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
@@ -263,11 +272,15 @@ HOST_TESTS = tests/cuda_host/test_cuda_errors.c
 DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_online.c tests/test_play.c tests/test_synth_make.c
 CUDA_HOST = BUILD=build/cuda_host CUDA=host
 CUDA_HOST_ASAN = BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g"
+# Once more with races looked for: tests/cuda_host/races.cpp.
+CUDA_HOST_RACES = BUILD=build/cuda_host_races CUDA=host RACES=1 CFLAGS="-O1 -g"
+RACE_TESTS = tests/cuda_host/test_cuda_races.c $(filter %.c,$(CUDA_TESTS))
 # What both sides run at once takes about as long: agents are the half of the tests on the device.
 LONG_TESTS = tests/test_agent.c
 test-cuda-host:
 	@$(MAKE) --no-print-directory deps CUDA=host
 	@$(MAKE) --no-print-directory -j2 cuda-host-programs cuda-host-asan-programs
+	@$(MAKE) --no-print-directory cuda-host-races-programs
 	@$(MAKE) --no-print-directory -j2 test-cuda-host-plain test-cuda-host-asan
 
 cuda-host-programs:
@@ -275,6 +288,12 @@ cuda-host-programs:
 
 cuda-host-asan-programs:
 	@$(MAKE) --no-print-directory test-programs $(CUDA_HOST_ASAN) TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS) tests/test_play.c"
+
+cuda-host-races-programs:
+	@$(MAKE) --no-print-directory test-programs $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
+
+test-cuda-host-races: cuda-host-races-programs
+	@UF_TEST_CASES=2 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
 
 test-cuda-host-plain:
 	@$(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
@@ -362,6 +381,7 @@ help:
 	@echo "make asan       the whole suite under the address and undefined-behaviour sanitizers"
 	@echo "make tsan       tests with threads under the thread sanitizer"
 	@echo "make test-cuda-host   kernels.cu compiled for the host: its tests without a GPU, also under the sanitizers"
+	@echo "make test-cuda-host-races   the same with a detector of races between threads, warps, blocks and streams"
 	@echo "make test-cuda  on a machine with a GPU: conformance, verify, agents, compute-sanitizer"
 	@echo "make bench      one line of JSON: speed of the TD3-AWR update on one thread"
 	@echo "make datasets   the locomotion sets, by SAC from nothing; TASKS='hopper ...' STEPS=300000 ROWS=100000; resumable"

@@ -1826,7 +1826,7 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
         }
         if (c.polyak) g.target[at] = share == 1 ? w : g.target[at] + share * (w - g.target[at]);
     }
-    if (bad) c.bad[p] = 1;
+    if (bad) uf_store_flag(&c.bad[p]);
 }
 
 void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCount step, UfDecay decay,

@@ -1,5 +1,5 @@
-// kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, and shared memory whose
-// size is chosen at launch. Each is one function; on the host (tests/cuda_host) a twin takes its place.
+// kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, shared memory whose
+// size is chosen at launch, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
 //
 // Fragments of a product c += a b of 16 x K by K x 8 in a warp, as the PTX manual lays them out. With g = lane / 4 and
 // t = lane % 4: c[0], c[1] are row g, columns 2t and 2t + 1; c[2], c[3] the same of row g + 8. tf32 (K = 8): a[0] is row
@@ -20,6 +20,9 @@ __device__ inline float* uf_shared_memory() {
     extern __shared__ float4 uf_shared_bytes[];
     return &uf_shared_bytes[0].x;
 }
+
+// Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.
+__device__ inline void uf_store_flag(int* at) { *at = 1; }
 
 // To the nearest number with 10 bits behind the point.
 __device__ inline uint32_t uf_round_tf32(float x) {

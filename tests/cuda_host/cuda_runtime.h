@@ -93,8 +93,16 @@ inline uint64_t __umul64hi(uint64_t a, uint64_t b) {
     return static_cast<uint64_t>(static_cast<UfHostUint128>(a) * b >> 64);
 }
 
+// Tells the detector of races of a write that does not conflict with others of its kind.
+#ifdef UF_RACES
+extern "C" void uf_races_joint_write(void* at, size_t bytes);
+#else
+inline void uf_races_joint_write(void*, size_t) {}
+#endif
+
 // Threads take turns between meetings, so that nothing comes in between.
-inline unsigned long long atomicMax(unsigned long long* at, unsigned long long x) {
+__attribute__((no_sanitize("thread"))) inline unsigned long long atomicMax(unsigned long long* at, unsigned long long x) {
+    uf_races_joint_write(at, sizeof *at);
     const unsigned long long before = *at;
     if (x > before) *at = x;
     return before;

@@ -10,6 +10,8 @@
 // them: in one order of threads the first that can goes on, in another the last, so that what nothing orders is done in
 // both orders.
 //
+// A build of its own looks for races between all these: races.cpp.
+//
 // Rooms: fibres, meeting, tensor cores, launching, streams, graphs, clock, memory, device, cuBLAS.
 #include "host_cuda.h"
 
@@ -17,6 +19,7 @@
 #include "cuda_runtime.h"
 #include "dlfcn.h"
 #include "host_mma.h"
+#include "races.h"
 
 #include <cblas.h>
 #include <sys/mman.h>
@@ -37,9 +40,15 @@
 #include <ucontext.h>
 #endif
 
-UfHostCuda uf_host_cuda = {UF_HOST_FORWARD, 13000, 1,  9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1,
-                           false,           0,     -1, -1};
-dim3 threadIdx, blockIdx, blockDim, gridDim;
+#ifdef UF_RACES
+static const bool FINDS_RACES = true;
+#else
+static const bool FINDS_RACES = false;
+#endif
+UfHostCuda uf_host_cuda = {
+    UF_HOST_FORWARD, 13000, 1,    9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1, false, 0, -1, -1,
+    FINDS_RACES,     0,     false};
+__attribute__((section("uf_built_in"))) dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 [[noreturn]] static void give_up(const char* sentence) {
     fprintf(stderr, "ERROR: block %u, thread %u of %u: %s\n", blockIdx.x, threadIdx.x, blockDim.x, sentence);
@@ -187,6 +196,7 @@ static void meet(UfHostMeeting what, int first, int count, int* arrived) {
 
 void __syncthreads() {
     if (num_done) give_up("a thread has left and will not come to __syncthreads");
+    if (num_at_barrier + 1 == static_cast<int>(blockDim.x)) uf_races_meet_block();
     meet(UF_HOST_SYNCTHREADS, 0, static_cast<int>(blockDim.x), &num_at_barrier);
 }
 
@@ -205,6 +215,7 @@ static void meet_warp(UfHostMeeting what) {
     if (first + WARP > static_cast<int>(blockDim.x)) give_up("a warp function in a warp that is not whole");
     for (int i = first; i < first + WARP; i++)
         if (fibres[i].state == DONE) give_up("a lane has left and will not come to the warp function");
+    if (num_in_warp[warp] + 1 == WARP) uf_races_meet_warp(static_cast<unsigned>(warp));
     meet(what, first, WARP, &num_in_warp[warp]);
 }
 
@@ -333,6 +344,7 @@ static void run_block(int count) {
     for (float4& x : shared_memory) x.x = x.y = x.z = x.w = float_of(UNWRITTEN);
     choose_order(count);
     num_done = num_at_barrier = first_ready = 0;
+    uf_races_begin_block(blockIdx.x, shared_memory.data(), shared_memory.size() * sizeof(float4));
     memset(num_in_warp, 0, sizeof num_in_warp);
     for (int i = 0; i < count; i++) {
         fibres[i].state = READY;
@@ -367,14 +379,21 @@ static void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::func
 struct Ticket {
     UfHostStream* stream;
     bool done;
+    UfRaceClock clock;
 };
 
 // What a stream does next: some work, or to tell where it is, or to wait for where another is.
 struct Item {
-    std::function<void()> work;
+    std::function<void(UfRaceClock*)> work;
     std::shared_ptr<Ticket> tells, waits;
+    UfRaceClock given = {};  // what the program has waited for before
 };
-typedef std::deque<Item> Lane;
+
+struct Lane : std::deque<Item> {
+    UfRaceClock clock;
+};
+
+static UfRaceClock program_clock;  // what the program has waited for
 
 struct UfHostStream {
     int number;  // in the order in which they were made
@@ -405,13 +424,20 @@ static Lane& lane_of(UfHostStream* stream) {
     return stream->lane;
 }
 
-static void give(UfHostStream* stream, const Item& item) { lane_of(stream).push_back(item); }
+static void give(UfHostStream* stream, const Item& item) {
+    lane_of(stream).push_back(item);
+    lane_of(stream).back().given = program_clock;
+}
 
 static void do_next(Lane* lane) {
     const Item item = lane->front();
     lane->pop_front();
-    if (item.work) item.work();
-    if (item.tells) item.tells->done = true;
+    uf_races_join(&lane->clock, item.given);
+    if (item.waits) uf_races_join(&lane->clock, item.waits->clock);
+    if (item.work) item.work(&lane->clock);
+    if (!item.tells) return;
+    item.tells->done = true;
+    item.tells->clock = lane->clock;
 }
 
 // Lanes take turns until `until` is empty, or all are.
@@ -454,12 +480,14 @@ static void drain(UfHostStream* stream) {
         for (const UfHostStream* other : taking)
             if (one == other) lanes.push_back(&one->lane);
     run_lanes(lanes, &stream->lane);
+    uf_races_join(&program_clock, stream->lane.clock);
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* out, unsigned flags) {
     const Turn turn(one_at_a_time);
     (void)flags;
     *out = new UfHostStream();
+    (*out)->lane.clock.slot = uf_races_take_slot();
     all_streams().push_back(*out);
     return cudaSuccess;
 }
@@ -469,6 +497,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
     drain(stream);
     for (size_t i = 0; i < all_streams().size(); i++)
         if (all_streams()[i] == stream) all_streams().erase(all_streams().begin() + static_cast<long>(i));
+    uf_races_return_slot(stream->lane.clock.slot);
     delete stream;
     return cudaSuccess;
 }
@@ -501,14 +530,16 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     const Turn turn(one_at_a_time);
-    event->last = std::make_shared<Ticket>(Ticket{stream, false});
+    event->last = std::make_shared<Ticket>(Ticket{stream, false, {}});
     event->capture = stream->capture;
-    const std::function<void()> note = [seconds = event->seconds] {
+    const auto note = [seconds = event->seconds](UfRaceClock*) {
         timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         *seconds = static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
     };
-    give(stream, {stream->capture ? std::function<void()>() : note, event->last, nullptr});
+    Item item = {nullptr, event->last, nullptr};
+    if (!stream->capture) item.work = note;
+    give(stream, item);
     return cudaSuccess;
 }
 
@@ -558,7 +589,13 @@ cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
     if (bytes % sizeof(float4) ||
         bytes > (limit == shared_limits().end() ? static_cast<size_t>(PLAIN_SHARED) : limit->second))
         return cudaErrorInvalidValue;
-    give(config->stream, {[=] { run_grid(grid, block, bytes, thread); }, nullptr, nullptr});
+    const int64_t number = uf_host_cuda.num_launches - 1;
+    const auto work = [=](UfRaceClock* clock) {
+        uf_races_begin_launch(clock, kernel, nullptr, number);
+        run_grid(grid, block, bytes, thread);
+        uf_races_end_launch();
+    };
+    give(config->stream, {work, nullptr, nullptr});
     return cudaSuccess;
 }
 
@@ -617,20 +654,24 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
     return cudaSuccess;
 }
 
-static void run_graph(std::vector<Lane> lanes) {
+// Its lanes begin after what its stream has done, which goes on after all of them.
+static void run_graph(std::vector<Lane> lanes, UfRaceClock* clock) {
     std::vector<Lane*> all;
     for (Lane& lane : lanes) {
+        lane.clock = *clock;
+        lane.clock.slot = uf_races_lane_slot(clock->slot, all.size());
         all.push_back(&lane);
         for (Item& item : lane)
             if (item.tells) item.tells->done = false;
     }
     run_lanes(all, nullptr);
+    for (const Lane& lane : lanes) uf_races_join(clock, lane.clock);
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     const Turn turn(one_at_a_time);
     expect_no_capture(stream, "a graph launched inside a recording");
-    give(stream, {[lanes = graph->lanes] { run_graph(lanes); }, nullptr, nullptr});
+    give(stream, {[lanes = graph->lanes](UfRaceClock* clock) { run_graph(lanes, clock); }, nullptr, nullptr});
     return cudaSuccess;
 }
 
@@ -657,12 +698,20 @@ static std::map<void*, size_t>& allocations() {
     return all;
 }
 
+#ifdef UF_RACES
+static void* alloc_device(size_t bytes) { return uf_races_alloc(bytes); }
+static void free_device(void* memory) { uf_races_free(memory); }
+#else
+static void* alloc_device(size_t bytes) { return aligned_alloc(256, (bytes + 255) / 256 * 256); }
+static void free_device(void* memory) { free(memory); }
+#endif
+
 cudaError_t cudaMalloc(void** out, size_t bytes) {
     const Turn turn(one_at_a_time);
     *out = nullptr;
     if (bytes > uf_host_cuda.total_bytes - uf_host_cuda.used_bytes) return cudaErrorMemoryAllocation;
     const size_t words = bytes / sizeof UNWRITTEN;
-    void* memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    void* memory = alloc_device(bytes);
     if (!memory) return cudaErrorMemoryAllocation;
     for (size_t i = 0; i < words; i++) static_cast<uint32_t*>(memory)[i] = UNWRITTEN;
     allocations()[memory] = bytes;
@@ -679,7 +728,7 @@ cudaError_t cudaFree(void* memory) {
     if (found == allocations().end()) give_up("cudaFree of what cudaMalloc did not give");
     uf_host_cuda.used_bytes -= found->second;
     allocations().erase(found);
-    free(memory);
+    free_device(memory);
     return cudaSuccess;
 }
 
@@ -694,14 +743,29 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
     (void)kind;
     const Turn turn(one_at_a_time);
     expect_no_capture(stream, "a copy inside a recording");
-    give(stream, {[=] { memcpy(to, from, bytes); }, nullptr, nullptr});
+    const int64_t number = uf_host_cuda.num_launches;
+    const auto work = [=](UfRaceClock* clock) {
+        uf_races_begin_launch(clock, nullptr, "a copy", number);
+        uf_races_access(from, bytes, false);
+        uf_races_access(to, bytes, true);
+        uf_races_end_launch();
+        memcpy(to, from, bytes);
+    };
+    give(stream, {work, nullptr, nullptr});
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stream) {
     const Turn turn(one_at_a_time);
     expect_no_capture(stream, "memory is set inside a recording");
-    give(stream, {[=] { memset(to, value, bytes); }, nullptr, nullptr});
+    const int64_t number = uf_host_cuda.num_launches;
+    const auto work = [=](UfRaceClock* clock) {
+        uf_races_begin_launch(clock, nullptr, "cudaMemsetAsync", number);
+        uf_races_access(to, bytes, true);
+        uf_races_end_launch();
+        memset(to, value, bytes);
+    };
+    give(stream, {work, nullptr, nullptr});
     return cudaSuccess;
 }
 
@@ -786,6 +850,12 @@ static std::vector<float> rounded_matrix(const float* x, int rows, int columns, 
     return y;
 }
 
+static void access_matrix(const float* x, int rows, int columns, int ld, bool writes) {
+    for (int j = 0; j < columns; j++)
+        uf_races_access(x + static_cast<size_t>(j) * static_cast<size_t>(ld),
+                        static_cast<size_t>(rows) * sizeof *x, writes);
+}
+
 cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t op_a,
                                           cublasOperation_t op_b, int m, int n, int k, const void* alpha,
                                           const void* a, cudaDataType a_type, int lda, long long stride_a,
@@ -802,7 +872,16 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
         ldc < m)
         return CUBLAS_STATUS_INVALID_VALUE;
     const float factor = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
-    const auto products = [=] {
+    const int64_t number = uf_host_cuda.num_launches;
+    const auto products = [=](UfRaceClock* clock) {
+        uf_races_begin_launch(clock, nullptr, "a product of cuBLAS", number);
+        for (int i = 0; i < count; i++) {
+            access_matrix(static_cast<const float*>(a) + i * stride_a, rows_a, columns_a, lda, false);
+            access_matrix(static_cast<const float*>(b) + i * stride_b, rows_b, columns_b, ldb, false);
+        }
+        for (int i = 0; i < count; i++)
+            access_matrix(static_cast<const float*>(c) + i * stride_c, m, n, ldc, true);
+        uf_races_end_launch();
         for (int i = 0; i < count; i++) {
             const std::vector<float> left =
                 rounded_matrix(static_cast<const float*>(a) + i * stride_a, rows_a, columns_a, lda, bits);

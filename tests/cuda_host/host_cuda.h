@@ -34,6 +34,9 @@ typedef struct UfHostCuda {
     int64_t num_waits;     // of streams for others, so far
     int64_t skip_wait;     // the wait of this number is left out.   -1: none
     int held_stream;       // goes on where no other can: the stream of this number of those at hand.   -1: none
+    bool finds_races;      // this build looks for them: races.cpp
+    int64_t num_races;     // found so far
+    bool expect_races;     // they are counted; else the first stops the program
 } UfHostCuda;
 extern UfHostCuda uf_host_cuda;
 

@@ -5,10 +5,15 @@
 #include <cstdint>
 #include <cstring>
 
-#include "host_cuda.h"
+#include "cuda_runtime.h"
 
 // Exactly the bytes of the launch, so that the address sanitizer sees what lies beyond.
 float* uf_shared_memory();
+
+__attribute__((no_sanitize("thread"))) inline void uf_store_flag(int* at) {
+    uf_races_joint_write(at, sizeof *at);
+    *at = 1;
+}
 
 uint32_t uf_round_tf32(float x);
 uint32_t uf_pack_bf16(float low, float high);
