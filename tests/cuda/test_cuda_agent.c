@@ -618,6 +618,92 @@ static void test_online_moves(void** state) {
     }
 }
 
+// Steps of off-policy agents that are recorded once and repeated count along: on either backend the last of REPEATS steps
+// finds its place in the ring, and its epsilon.
+enum { MEMBERS = 2, ENVS = 3, CAPACITY = 7, KINDS = 4, REPEATS = 5, STRIDE = 2 + 1 + 2 };
+typedef struct OffSteps {
+    float records[MEMBERS * CAPACITY * STRIDE], actions[MEMBERS * ENVS];
+    uint8_t kinds[MEMBERS * ENVS];
+    int64_t fill[MEMBERS];
+} OffSteps;
+
+static void* reserved(UfBackend* be, const void* from, size_t bytes) {
+    void* to;
+    assert_ok(be->reserve(be, &to, bytes, "a test"));
+    if (from) be->upload(be, to, from, bytes);
+    return to;
+}
+
+static void off_steps(OffSteps* out, const char* device) {
+    UfBackend* be;
+    enum { ROWS_ALL = MEMBERS * ENVS };
+    float obs[ROWS_ALL * 2], reward[ROWS_ALL], heads[ROWS_ALL * (KINDS + 1)], noise[ROWS_ALL];
+    uint8_t done[ROWS_ALL];
+    UfRandom random = uf_random(11, UF_STREAM_CONTROLLER, 0);
+    for (int i = 0; i < ROWS_ALL * 2; i++) obs[i] = uf_random_normal(&random);
+    for (int i = 0; i < ROWS_ALL * (KINDS + 1); i++) heads[i] = uf_random_normal(&random);
+    for (int i = 0; i < ROWS_ALL; i++) {
+        reward[i] = (float)i;
+        done[i] = i % 2;
+        noise[i] = -0.9F + 0.3F * (float)i;
+    }
+    const UfOffHyper hyper[MEMBERS] = {{.eps_end = 0.05F}, {.eps_end = 0.5F}};
+    assert_ok(uf_backend_open(&be, device, "fp32", 1));
+    UfOffRing ring = {.P = MEMBERS,
+                      .N = ENVS,
+                      .O = 2,
+                      .A = KINDS,
+                      .discrete = true,
+                      .items = 1,
+                      .stride = STRIDE,
+                      .capacity = CAPACITY};
+    ring.records = reserved(be, NULL, sizeof out->records);
+    ring.fill = reserved(be, NULL, sizeof out->fill);
+    real *action = reserved(be, NULL, sizeof out->actions), *on_obs = reserved(be, obs, sizeof obs),
+         *on_reward = reserved(be, reward, sizeof reward);
+    uint8_t *kinds = reserved(be, NULL, sizeof out->kinds), *on_done = reserved(be, done, sizeof done);
+    const UfOffHeads h = {.kind = UF_OFF_GREEDY,
+                          .P = MEMBERS,
+                          .R = ENVS,
+                          .A = KINDS,
+                          .H = KINDS + 1,
+                          .head = reserved(be, heads, sizeof heads),
+                          .hyper = reserved(be, hyper, sizeof hyper)};
+    UfOffAct how = {
+        .noise = reserved(be, noise, sizeof noise), .step = {1, ENVS}, .fall = 14, .kinds = kinds};
+    for (int i = 0; i < REPEATS; i++) {
+        if (be->record && i == 0) be->record(be);
+        if (!be->record || i == 0) {
+            be->off_act(be, action, &h, &how);
+            be->off_store(be, &ring, how.step, on_obs, action, on_reward, on_done, NULL);
+            how.step.now += how.step.each;
+        }
+        if (be->record && i == 0) be->end_record(be);
+        if (be->record) be->repeat(be);
+    }
+    be->download(be, out->records, ring.records, sizeof out->records);
+    be->download(be, out->fill, ring.fill, sizeof out->fill);
+    be->download(be, out->actions, action, sizeof out->actions);
+    be->download(be, out->kinds, kinds, sizeof out->kinds);
+    assert_ok(be->sync(be));
+    void* all[] = {ring.records, ring.fill, action,        on_obs,         on_reward,
+                   kinds,        on_done,   (void*)h.head, (void*)h.hyper, (void*)how.noise};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) be->release(be, all[i]);
+    uf_backend_close(be);
+}
+
+static void test_off_policy_steps(void** state) {
+    (void)state;
+    need_device();
+    static OffSteps cpu, device;
+    off_steps(&cpu, "cpu");
+    off_steps(&device, "cuda");
+    assert_memory_equal(cpu.records, device.records, sizeof cpu.records);
+    assert_memory_equal(cpu.fill, device.fill, sizeof cpu.fill);
+    assert_memory_equal(cpu.actions, device.actions, sizeof cpu.actions);
+    for (int i = 0; i < MEMBERS * ENVS; i++) assert_int_equal(device.kinds[i], (int)cpu.actions[i]);
+}
+
 // What does not fit together says so.
 static void test_refusals(void** state) {
     (void)state;
@@ -630,23 +716,17 @@ static void test_refusals(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_update),
-        cmocka_unit_test(test_repeats),
+        cmocka_unit_test(test_first_update),     cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_recorded_updates),
 #ifdef UF_HOST_CUDA
-        cmocka_unit_test(test_branches),
-        cmocka_unit_test(test_missing_waits),
+        cmocka_unit_test(test_branches),         cmocka_unit_test(test_missing_waits),
         cmocka_unit_test(test_launches),
 #endif
-        cmocka_unit_test(test_checkpoints_move),
-        cmocka_unit_test(test_wrong_recordings),
-        cmocka_unit_test(test_wrong_terms),
-        cmocka_unit_test(test_recorded_model),
-        cmocka_unit_test(test_policy),
-        cmocka_unit_test(test_auto),
-        cmocka_unit_test(test_growing_copy),
-        cmocka_unit_test(test_online_moves),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_checkpoints_move), cmocka_unit_test(test_wrong_recordings),
+        cmocka_unit_test(test_wrong_terms),      cmocka_unit_test(test_recorded_model),
+        cmocka_unit_test(test_policy),           cmocka_unit_test(test_auto),
+        cmocka_unit_test(test_growing_copy),     cmocka_unit_test(test_online_moves),
+        cmocka_unit_test(test_off_policy_steps), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests_name("cuda agent", tests, setup, teardown);
 }
