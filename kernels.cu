@@ -2181,6 +2181,7 @@ void fill_table(UfBackend* be) {
     be->play = uf_cuda_play;
     be->play_trials = uf_cuda_play_trials;
     add_ppo(be);
+    add_td(be);
     be->adam_polyak = cuda_adam_polyak;
     be->record = cuda_record;
     be->end_record = cuda_end_record;

@@ -322,10 +322,11 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
                         const float* tangent, int tangent_first, int tangent_count, const float* dout,
                         int total);
 
-// ---- PPO: kernels_ppo.cu; cloning: kernels_clone.cu ----
+// ---- PPO: kernels_ppo.cu; off-policy agents: kernels_td.cu; cloning: kernels_clone.cu ----
 
-// Puts its ops into the table.
+// Put their ops into the table.
 void add_ppo(UfBackend* be);
+void add_td(UfBackend* be);
 // Likewise; before the first of its kernels, as prepare_whole.
 void add_clone(UfBackend* be);
 

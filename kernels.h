@@ -656,7 +656,7 @@ struct UfBackend {
     void (*clip_gradients)(UfBackend*, const UfGroup* groups, int num_groups, const real* max_norm,
                            double* norm, size_t stride);
 
-    // off-policy agents: what they do with rows between passes over networks.   Nullable: a device may lack them, all alike
+    // off-policy agents: what they do with rows between passes over networks
     // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity, and fill what is theirs
     // from row 0 on. done: u8.
     void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, const real* obs, const real* action,

@@ -1,10 +1,11 @@
 // kernels_td.c: rows of off-policy agents on the CPU: their replay, actions, targets, losses.
 //
-// A task is a member: a row has a few numbers, and the passes over networks between these ops are what costs.
+// A row is kernels_td.h. A task is a member: a row has a few numbers, and the passes over networks between these ops are what costs.
 // Rooms: replay, actions, targets, losses, table.
 #include <string.h>
 
 #include "kernels_cpu.h"
+#include "kernels_td.h"
 
 // ---- replay ----
 
@@ -76,74 +77,16 @@ static void off_gather(UfBackend* backend, const UfOffBatch* batch, const UfOffR
 
 // ---- actions ----
 
-// Of a squashed head: number i of a row before tanh, whose log-std the gradient passes or not. The library's tanh would take
-// as long as half the products of a layer.
-typedef struct Squashed {
-    real s, noise, u;  // noise: exp(s) * eps
-    bool passes;
-} Squashed;
-
-static Squashed squashed(const real* head, int A, int i, real eps) {
-    Squashed r;
-    r.s = uf_log_std(head[A + i], UF_SAC_LOG_STD_MIN, UF_SAC_LOG_STD_MAX, &r.passes);
-    r.noise = exp(r.s) * eps;
-    r.u = head[i] + r.noise;
-    return r;
-}
-
 typedef struct Act {
     real* action;
     const UfOffHeads* heads;
     const UfOffAct* of;
 } Act;
 
-static int act_kind(const Act* c, int p, const real* head, real noise) {
-    const UfOffHeads* h = c->heads;
-    const real u = (noise + 1) / 2;
-    if (h->kind == UF_OFF_GREEDY) {
-        const int64_t step = c->of->step.now, fall = c->of->fall;
-        const real epsilon = fall == INT64_MAX ? 1 : uf_epsilon(h->hyper[p].eps_end, step, fall);
-        return uf_epsilon_greedy(head, h->A, epsilon, u);
-    }
-    real log_p[UF_MAX_KINDS];
-    uf_log_softmax(log_p, head, h->A);
-    return uf_categorical_pick(log_p, h->A, u);
-}
-
-// Number i of an action; at: its place among all members' numbers.
-static real act_number(const Act* c, int p, const real* head, int i, size_t at) {
-    const UfOffHeads* h = c->heads;
-    const UfOffAct* of = c->of;
-    real unused, action;
-    if (of->uniform)
-        action = uf_in_units(of->uniform[at], h->low, h->high);
-    else
-        action =
-            uf_tanh_action(h->kind == UF_OFF_SQUASHED ? squashed(head, h->A, i, of->noise[at]).u : head[i],
-                           h->low, h->high, &unused);
-    if (of->explores)
-        action = uf_clip(action + h->hyper[p].exploration_noise * of->noise[at], h->low, h->high);
-    return uf_is_finite(action) ? action : uf_in_units(0, h->low, h->high);
-}
-
 static void act_task(void* context, int p, int thread) {
     const Act* c = context;
-    const UfOffHeads* h = c->heads;
     (void)thread;
-    for (int n = 0; n < h->R; n++) {
-        const size_t row = (size_t)p * (size_t)h->R + (size_t)n;
-        const real* head = h->head + row * (size_t)h->H;
-        if (h->kind == UF_OFF_GREEDY || h->kind == UF_OFF_CATEGORICAL) {
-            const int picked = act_kind(c, p, head, c->of->noise[row]);
-            c->action[row] = (real)picked;
-            if (c->of->kinds) c->of->kinds[row] = (uint8_t)picked;
-            continue;
-        }
-        for (int i = 0; i < h->A; i++) {
-            const size_t at = row * (size_t)h->A + (size_t)i;
-            c->action[at] = act_number(c, p, head, i, at);
-        }
-    }
+    for (int n = 0; n < c->heads->R; n++) uf_off_act_row(c->action, c->heads, c->of, c->of->step.now, p, n);
 }
 
 static void off_act(UfBackend* backend, real* action, const UfOffHeads* heads, const UfOffAct* of) {
@@ -162,27 +105,12 @@ typedef struct Sample {
 static void sample_task(void* context, int p, int thread) {
     const Sample* c = context;
     const UfOffHeads* h = c->heads;
-    const UfOffHyper* hyper = &h->hyper[p];
-    const int A = h->A;
     (void)thread;
     for (int b = 0; b < h->R; b++) {
-        const size_t row = (size_t)p * (size_t)h->R + (size_t)b, at = row * (size_t)A;
-        const real* head = h->head + row * (size_t)h->H;
-        real *a = c->x + row * (size_t)c->ld + (size_t)c->O, log_prob = 0;
-        for (int i = 0; i < A; i++) {
-            const real noise = c->noise ? c->noise[at + (size_t)i] : 0;
-            real unused;
-            if (h->kind == UF_OFF_TANH) {
-                a[i] = uf_tanh_action(head[i], h->low, h->high, &unused);
-                if (c->noise)
-                    a[i] = uf_smoothed_within(a[i], hyper->target_noise, hyper->target_noise_clip, noise,
-                                              h->low, h->high);
-                continue;
-            }
-            const Squashed q = squashed(head, A, i, noise);
-            a[i] = uf_tanh_action(q.u, h->low, h->high, &unused);
-            log_prob += uf_squashed_log_prob(q.s, noise, q.u);
-        }
+        const size_t row = (size_t)p * (size_t)h->R + (size_t)b;
+        const real* noise = c->noise ? c->noise + row * (size_t)h->A : NULL;
+        const real log_prob = uf_off_sample_row(c->x + row * (size_t)c->ld + (size_t)c->O, h, p,
+                                                h->head + row * (size_t)h->H, noise);
         if (c->log_prob) c->log_prob[row] = log_prob;
     }
 }
@@ -195,14 +123,6 @@ static void off_sample(UfBackend* backend, real* x, int O, int ld, real* log_pro
 
 // ---- targets ----
 
-// q[k]: the smallest of N duelling critics, the first of which is at out and the others `stride` behind.
-static void smallest_q(real* q, const real* out, int A, int N, size_t stride) {
-    for (int n = 0; n < N; n++, out += stride) {
-        const real base = uf_duel_base(out, A);
-        for (int k = 0; k < A; k++) q[k] = n ? uf_min(base + out[k], q[k]) : base + out[k];
-    }
-}
-
 typedef struct Target {
     real* y;
     const UfOffBatch* batch;
@@ -212,28 +132,6 @@ typedef struct Target {
     const real* log_alpha;
 } Target;
 
-static real next_value(const Target* c, int p, int b) {
-    const UfOffHeads* h = c->heads;
-    const int B = c->batch->B, A = h->A;
-    const bool kinds = h->kind == UF_OFF_GREEDY || h->kind == UF_OFF_CATEGORICAL;
-    const size_t row = (size_t)p * (size_t)B + (size_t)b, H = kinds ? (size_t)A + 1 : 1,
-                 stride = (size_t)B * H;
-    const real* q = c->next->q + ((size_t)p * (size_t)c->N * (size_t)B + (size_t)b) * H;
-    const real alpha = c->log_alpha ? exp(c->log_alpha[p]) : 0;
-    if (h->kind == UF_OFF_GREEDY) {
-        const real* chooser = h->hyper[p].double_dqn ? c->next->chooser + row * H : q;
-        return uf_duel_q(q, A, uf_best_kind(chooser, A));
-    }
-    if (h->kind == UF_OFF_CATEGORICAL) {
-        real least[UF_MAX_KINDS];
-        smallest_q(least, q, A, c->N, stride);
-        return -uf_soft_loss(NULL, c->next->head + row * (size_t)A, least, A, alpha);
-    }
-    real least = q[0];
-    for (int n = 1; n < c->N; n++) least = uf_min(q[(size_t)n * stride], least);
-    return c->next->log_prob ? least - alpha * c->next->log_prob[row] : least;
-}
-
 static void target_task(void* context, int p, int thread) {
     const Target* c = context;
     const UfOffBatch* batch = c->batch;
@@ -241,7 +139,7 @@ static void target_task(void* context, int p, int thread) {
     for (int b = 0; b < batch->B; b++) {
         const size_t row = (size_t)p * (size_t)batch->B + (size_t)b;
         c->y[row] = uf_step_value(batch->reward[row], batch->done[row], c->heads->hyper[p].gamma,
-                                  next_value(c, p, b));
+                                  uf_off_next_value(c->heads, c->next, batch->B, c->N, c->log_alpha, p, b));
     }
 }
 
@@ -262,26 +160,10 @@ typedef struct CriticLoss {
 
 static void critic_loss_task(void* context, int p, int thread) {
     const CriticLoss* c = context;
-    const UfOffBatch* batch = c->batch;
-    const int B = batch->B, A = c->kinds;
-    const real *y = c->y + (size_t)p * (size_t)B, share = (real)1 / (real)B;
     (void)thread;
-    for (int n = 0; n < c->N; n++) {
-        const size_t first = ((size_t)p * (size_t)c->N + (size_t)n) * (size_t)B;
-        for (int b = 0; b < B; b++) {
-            real slope;
-            if (!A) {
-                uf_half_square(c->q[first + (size_t)b], y[b], &slope);
-                c->dq[first + (size_t)b] = slope * share;
-                continue;
-            }
-            const size_t at = (first + (size_t)b) * (size_t)(A + 1);
-            const size_t row = (size_t)p * (size_t)B + (size_t)b;
-            const int kind = (int)batch->x[row * (size_t)batch->ld + (size_t)batch->O];
-            uf_half_square(uf_duel_q(c->q + at, A, kind), y[b], &slope);
-            uf_duel_grad(c->dq + at, A, kind, slope * share);
-        }
-    }
+    for (int n = 0; n < c->N; n++)
+        for (int b = 0; b < c->batch->B; b++)
+            uf_off_critic_row(c->dq, c->q, c->y, c->batch, c->N, c->kinds, p, n, b);
 }
 
 static void off_critic_loss(UfBackend* backend, real* dq, const real* q, const real* y,
@@ -299,16 +181,10 @@ typedef struct ActorQ {
 
 static void actor_q_task(void* context, int p, int thread) {
     const ActorQ* c = context;
-    const size_t B = (size_t)c->B, first = (size_t)p * (size_t)c->N * B;
-    const real* q = c->q + first;
-    real *dq = c->dq + first, share = (real)-1 / (real)(c->smallest ? c->B : c->B * c->N);
+    const size_t first = (size_t)p * (size_t)c->N * (size_t)c->B;
     (void)thread;
-    for (size_t b = 0; b < B; b++) {
-        int least = 0;
-        for (int n = 1; n < c->N; n++)  // a NaN wins and is found
-            if (!(q[(size_t)n * B + b] >= q[(size_t)least * B + b])) least = n;
-        for (int n = 0; n < c->N; n++) dq[(size_t)n * B + b] = c->smallest && n != least ? 0 : share;
-    }
+    for (int b = 0; b < c->B; b++)
+        uf_off_actor_q_row(c->dq + first, c->q + first, c->smallest, c->N, c->B, b);
 }
 
 static void off_actor_q(UfBackend* backend, real* dq, const real* q, bool smallest, int P, int N, int B) {
@@ -324,55 +200,20 @@ typedef struct ActorLoss {
     const real *noise, *log_prob, *log_alpha;
 } ActorLoss;
 
-// Row b of a policy of kinds. Returns the mean log-probability.
-static real kinds_row(const ActorLoss* c, int p, size_t b, real alpha, real share, real* dhead,
-                      const real* head) {
-    const int A = c->heads->A;
-    const size_t R = (size_t)c->heads->R, H = (size_t)A + 1;
-    real least[UF_MAX_KINDS];
-    smallest_q(least, c->q + ((size_t)p * (size_t)c->N * R + b) * H, A, c->N, R * H);
-    uf_soft_loss(dhead, head, least, A, alpha);
-    for (int k = 0; k < A; k++) dhead[k] *= share;
-    return uf_categorical(head, A).mean_log_prob;
-}
-
-// Row b of one of numbers.
-static void numbers_row(const ActorLoss* c, int p, size_t b, real alpha, real share, real* dhead,
-                        const real* head) {
-    const UfOffHeads* h = c->heads;
-    const int A = h->A;
-    const size_t R = (size_t)h->R;
-    const real* dqda = c->q + ((size_t)p * (size_t)c->N * R + b) * (size_t)A;
-    for (int i = 0; i < A; i++) {
-        real da = 0;
-        for (int n = 0; n < c->N; n++) da += dqda[(size_t)n * R * (size_t)A + (size_t)i];
-        if (h->kind == UF_OFF_TANH) {
-            real slope;
-            uf_tanh_action(head[i], h->low, h->high, &slope);
-            dhead[i] = da * slope;
-            continue;
-        }
-        const Squashed q = squashed(head, A, i, c->noise[((size_t)p * R + b) * (size_t)A + (size_t)i]);
-        const UfHeadGrad g =
-            uf_squashed_grad(uf_tanh(q.u), q.noise, da * uf_half_range(h->low, h->high), alpha * share);
-        dhead[i] = g.dm;
-        dhead[A + i] = q.passes ? g.ds : 0;
-    }
-}
-
 static void actor_loss_task(void* context, int p, int thread) {
     const ActorLoss* c = context;
     const UfOffHeads* h = c->heads;
-    const real alpha = c->log_alpha ? exp(c->log_alpha[p]) : 0, share = (real)1 / (real)h->R;
+    const real alpha = c->log_alpha ? exp(c->log_alpha[p]) : 0;
     double log_prob = 0;
     (void)thread;
     for (int b = 0; b < h->R; b++) {
-        const size_t row = (size_t)p * (size_t)h->R + (size_t)b, at = row * (size_t)h->H;
+        const size_t row = (size_t)p * (size_t)h->R + (size_t)b;
+        real* dhead = c->dhead + row * (size_t)h->H;
         if (h->kind == UF_OFF_CATEGORICAL) {
-            log_prob += (double)kinds_row(c, p, (size_t)b, alpha, share, c->dhead + at, h->head + at);
+            log_prob += (double)uf_off_actor_kinds(dhead, h, c->q, c->N, alpha, p, b);
             continue;
         }
-        numbers_row(c, p, (size_t)b, alpha, share, c->dhead + at, h->head + at);
+        uf_off_actor_numbers(dhead, h, c->q, c->N, c->noise, alpha, p, b);
         if (c->log_prob) log_prob += (double)c->log_prob[row];
     }
     if (c->dlog_alpha)

@@ -16,8 +16,9 @@
 // terms need alike is computed once: Q(s,a) serves AWR and the first critic update, V(s) AWR and the value
 // update, the actor's forward pass on s the entropy coefficient and the actor, its pass on s' all U targets.
 //
-// Rooms: config check, agent, members that stop, tensors, memory, world model, making an agent, noise and inputs, actor,
-// critics, value and targets, rollouts, train step, training loop, diagnosis, checkpoint, policy, evaluator. What init_from does: core/synth_init.c.
+// Rooms: config check, members that stop, tensors, memory, world model, making an agent, noise and inputs, actor,
+// critics, value and targets, rollouts, train step, training loop, diagnosis. Elsewhere: an agent's fields (core/agent_parts.h) and files
+// (core/checkpoint.c), acting (core/policy.c), what init_from does (core/synth_init.c).
 // `grep -n '^// ---- ' unifloral.c` prints the contents. How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
@@ -26,14 +27,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/agent.h"
-#include "core/dynamics.h"
-#include "core/h5.h"
-#include "core/loaded.h"
-#include "core/policy.h"
+#include "core/agent_parts.h"
 #include "core/synth_init.h"
-
-#define CHECKPOINT_KIND "unifloral-checkpoint"
 
 // ---- config check ----
 
@@ -120,145 +115,7 @@ UfStatus uf_config_check(const UfConfig* c) {
     return UF_OK;
 }
 
-// An action in [-1, 1] in the units of bounds (2, A); null: as it is.
-static float action_in_units(const float* bounds, int num_actions, int i, float action) {
-    return bounds ? bounds[i] + (action + 1) / 2 * (bounds[num_actions + i] - bounds[i]) : action;
-}
-
 static bool needs_value(const UfConfig* c) { return c->use_awr || c->use_value_target; }
-
-// ---- agent ----
-
-enum { GROUP_ACTOR, GROUP_CRITIC, GROUP_VALUE, GROUP_ALPHA, NUM_GROUPS };
-
-enum { MAX_TENSORS = 512, MAX_REGIONS = 320 };
-
-// A list of arrays that will lie in one reservation.
-typedef struct Arena {
-    void* memory;
-    size_t bytes;
-    int num_regions;
-    struct {
-        void* pointer;  // address of the pointer to set
-        size_t offset;
-    } regions[MAX_REGIONS];
-} Arena;
-
-// The world model of an agent, and what rollouts in it work on: `slice` start states at once. All on the
-// device but for host and below.
-typedef struct World {
-    UfMlp mlp;
-    UfElites elites;  // nets.params null: there is no model
-    real *params, *bounds;
-    int slice;
-    UfRing ring;
-    UfBatch step;                // (P, slice, .) dataset rows to start from, then a step of the rollout
-    int64_t *index, *elite;      // (P, slice)
-    int64_t* num_elites;         // (P)
-    real *x, *obs;               // (P, slice, O + A) inputs of the model, (P, slice, O) of the actor
-    real *out, *head;            // (P, E, slice, 2 D), (P, slice, H)
-    real *noise, *action_noise;  // (P, slice, D), (P, slice, A).   Nullable: action_noise
-    real *penalty, *log_prob;    // (P, slice)
-    int* alive;                  // (P, slice)
-    double *sums, *error;        // (P, UF_NUM_ROLLOUT_SUMS), (P)
-    Arena arena;
-
-    double* metrics;              // (P, NUM_MODEL_METRICS) of the last rollout
-    char hash[65];                // of the model's numbers
-    bool has_rule;                // a built-in termination rule is named
-    UfTerminationFn* terminates;  // the user's.   Nullable
-    void* user;
-    bool needs_callback;  // the checkpoint was trained with one
-    struct {              // rows of one member on the host, for the callback
-        real* device;     // (slice, O + A), (slice, O), (slice)
-        int* alive;       // (slice)
-        float* packed;    // (slice, O), (slice, A), (slice, O)
-        uint8_t* done;    // (slice)
-    } host;
-} World;
-
-// Why a member of a population stopped. status UF_OK: it goes on.
-typedef struct UfFault {
-    UfStatus status;
-    bool told;  // the caller of uf_train knows
-    char sentence[512];
-} UfFault;
-
-// An update that a device recorded: the next one is `next`, of rows of `records`.
-typedef struct Recorded {
-    const float* records;
-    bool warm;
-    int64_t next;
-} Recorded;
-
-struct UfAgent {
-    UfBackend* backend;
-    UfConfig* configs;  // (P)
-    int P, O, A, H;     // H: outputs of the actor
-    int N, B, U;
-    int total;     // rows of a critic pass: B, or under CQL 4B, of discrete actions (1 + A) B
-    int pi_rows;   // rows of the actor's critic pass: B, of discrete actions A B: all there are
-    int num_data;  // rows of a batch from the dataset, its first ones
-    int ld;        // O + A: a critic input row
-    int policy_kind;
-    bool discrete;  // actions are one-hot, the policy is categorical
-    bool has_target_actor;
-    bool frozen;           // an evaluator: the actors stay as they are
-    uint64_t* seeds;       // (P)
-    real* host_norm;       // (2, O) mean and std on the host
-    float* action_bounds;  // (2, A) low and high of the dataset's units; null: [-1, 1]
-    char dataset_hash[65];
-    char env_id[64];
-
-    UfMlp mlp[NUM_GROUPS];
-    int networks[NUM_GROUPS];  // N of each group, 0: absent
-    UfGroup groups[NUM_GROUPS];
-    UfTensor tensors[MAX_TENSORS];
-    int num_tensors;
-
-    // Constants of an update, on the device.
-    UfHyper* hyper;                // (P)
-    real *lr, *actor_lr, *polyak;  // (P)
-    real *norm_mean, *norm_std;    // (O) or null
-    real *actor_mean, *actor_std;  // (O) or null: of a frozen actor, which keeps its own
-    real* ones;                    // (P, N, total): seed of dQ/da
-
-    // What an update works on.
-    UfBatch batch;
-    UfNoise noise;
-    int64_t* index;                // (P, num_data), then (P, B - num_data)
-    int64_t* num_rows;             // (P) of the dataset
-    real *x_data, *x_pi, *x_next;  // critic inputs (P, total, ld), (P, pi_rows, ld), (P, B, ld)
-    UfInputRows* inputs;  // on the host, what prepare_inputs lists: data, next, pi_rows / B and total / B - 1
-    UfTape actor_tape, data_tape, pi_tape, value_tape;
-    real *actor_out, *next_out;    // heads (P, B, H) on s and s'
-    real *q_data, *q_pi, *q_next;  // (P, N, total), (P, used, pi_rows), (P, N, B)
-    real* q_weight;                // (P, N, B)
-    real *v_data, *v_next;         // (P, B)
-    real *log_prob, *next_log_prob, *weight, *alpha;
-    real* target;  // (U, P, B); U = 1 under same_targets
-    real *dq, *dq_pi, *dqda_pi, *dqda_data, *tangent, *dhead, *dv;
-
-    int* bad;         // (NUM_GROUPS, P)
-    double* metrics;  // (P, UF_NUM_METRICS) sums
-    int64_t metrics_count;
-    int num_logged;
-    int logged[UF_NUM_METRICS];
-    const char* logged_names[UF_NUM_METRICS];
-    double* logged_values;  // (UF_NUM_METRICS)
-    // On the host: `metrics` and `bad` as they were when last fetched; on a backend that is not apart they are those.
-    double* host_metrics;
-    int* host_bad;
-    UfLoaded data;
-    Recorded recorded;
-
-    int64_t num_updates, num_checked;  // checked: looked at for what is not finite
-    int64_t round;                     // of a population: updates that its members do by themselves at most
-    UfFault* faults;                   // (P) of members that stopped
-    char init_note[400];               // what init_from has done
-    World world;
-    Arena parameters, scratch;
-};
 
 #define FOR_MEMBERS(a, p) UF_FOR_MEMBERS((a)->backend, p, (a)->P)
 
@@ -272,11 +129,9 @@ static void stop_member(UfAgent* a, int p, UfStatus status) {
     snprintf(f->sentence, sizeof f->sentence, "%s", uf_error());
 }
 
-static bool is_stopped(const UfAgent* a, int p) { return a->faults[p].status != UF_OK; }
-
 static int num_going(const UfAgent* a) {
     int count = 0;
-    FOR_MEMBERS(a, p) count += !is_stopped(a, p);
+    FOR_MEMBERS(a, p) count += !uf_agent_is_stopped(a, p);
     return count;
 }
 
@@ -293,7 +148,7 @@ static UfStatus report_fault(UfAgent* a, bool again) {
 }
 
 const char* uf_agent_member_error(const UfAgent* a, int member) {
-    if (!a || member < 0 || member >= a->P || !is_stopped(a, member)) return NULL;
+    if (!a || member < 0 || member >= a->P || !uf_agent_is_stopped(a, member)) return NULL;
     return a->faults[member].sentence;
 }
 
@@ -424,13 +279,13 @@ UfStatus uf_agent_set_tensor(UfAgent* agent, const UfTensor* tensor, UfTensorKin
 
 // ---- memory ----
 
-static void describe(Arena* arena, void* pointer, size_t count, size_t item_bytes) {
+static void describe(UfArena* arena, void* pointer, size_t count, size_t item_bytes) {
     arena->regions[arena->num_regions].pointer = pointer;
     arena->regions[arena->num_regions++].offset = arena->bytes;
     arena->bytes += (count * item_bytes + UF_ALIGN - 1) / UF_ALIGN * UF_ALIGN;
 }
 
-static UfStatus reserve_and_bind(UfAgent* a, Arena* arena, const char* what) {
+static UfStatus reserve_and_bind(UfAgent* a, UfArena* arena, const char* what) {
     UF_TRY(a->backend->reserve(a->backend, &arena->memory, arena->bytes, what));
     for (int i = 0; i < arena->num_regions; i++) {
         void* start = (char*)arena->memory + arena->regions[i].offset;
@@ -441,14 +296,14 @@ static UfStatus reserve_and_bind(UfAgent* a, Arena* arena, const char* what) {
 
 #define REALS(arena, field, count) describe((arena), &(field), (size_t)(count), sizeof(real))
 
-static void describe_tape(Arena* arena, UfTape* tape, const UfMlp* mlp, size_t rows) {
+static void describe_tape(UfArena* arena, UfTape* tape, const UfMlp* mlp, size_t rows) {
     for (int l = 0; l < mlp->layers; l++) {
         REALS(arena, tape->r[l], rows * (size_t)mlp->width);
         if (mlp->layer_norm) REALS(arena, tape->stats[l], rows * 2);
     }
 }
 
-static void describe_batch(Arena* arena, UfBatch* batch, size_t rows, size_t O, size_t A) {
+static void describe_batch(UfArena* arena, UfBatch* batch, size_t rows, size_t O, size_t A) {
     REALS(arena, batch->obs, rows * O);
     REALS(arena, batch->action, rows * A);
     REALS(arena, batch->reward, rows);
@@ -494,9 +349,6 @@ static bool uses_cql(const UfAgent* a) { return a->total > a->B; }
 static bool same_targets(const UfAgent* a) {
     return a->configs[0].deterministic && !ANY_POSITIVE(a, policy_noise);
 }
-static bool uses_model(const UfAgent* a) { return a->configs[0].dataset_sample_ratio < 1; }
-
-enum { FIRST_MODEL_METRIC = UF_METRIC_model_error, NUM_MODEL_METRICS = 5 };
 
 static bool is_model_metric(int metric) {
     return metric >= FIRST_MODEL_METRIC && metric < FIRST_MODEL_METRIC + NUM_MODEL_METRICS;
@@ -504,7 +356,7 @@ static bool is_model_metric(int metric) {
 
 static void describe_scratch(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
-    Arena* s = &a->scratch;
+    UfArena* s = &a->scratch;
     const size_t P = (size_t)a->P, B = (size_t)a->B, N = (size_t)a->N, A = (size_t)a->A, O = (size_t)a->O,
                  U = (size_t)a->U;
     const size_t rows = P * B, total = P * (size_t)a->total, ld = (size_t)a->ld, pi_rows = (size_t)a->pi_rows,
@@ -594,8 +446,8 @@ size_t uf_model_buffer_bytes(const UfConfig* c, int obs_dim, int action_dim) {
 
 static void describe_world(UfAgent* a) {
     const UfConfig* c = &a->configs[0];
-    World* w = &a->world;
-    Arena* s = &w->arena;
+    UfWorld* w = &a->world;
+    UfArena* s = &w->arena;
     UfRing* ring = &w->ring;
     const size_t P = (size_t)a->P, O = (size_t)a->O, A = (size_t)a->A, E = (size_t)w->elites.nets.N;
     w->slice = c->rollout_batch_size < ROLLOUT_ROWS ? (int)c->rollout_batch_size : ROLLOUT_ROWS;
@@ -660,7 +512,7 @@ static UfStatus check_model(const UfAgent* a, const UfModel* m) {
 }
 
 // The rule that the configuration names, else the model's own. Neither: the user may bring one.
-static UfStatus find_rule(World* w, const UfConfig* c, const UfModel* m) {
+static UfStatus find_rule(UfWorld* w, const UfConfig* c, const UfModel* m) {
     const bool own = c->termination[0] != 0;
     const char* name = own ? c->termination : m->termination;
     UfTermination* rule = &w->elites.termination;
@@ -678,7 +530,7 @@ static UfStatus find_rule(World* w, const UfConfig* c, const UfModel* m) {
 }
 
 UfStatus uf_agent_set_model(UfAgent* a, const UfModel* m) {
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     UfBackend* be = a->backend;
     const int D = a->O + 1;
     UF_TRY(check_model(a, m));
@@ -708,7 +560,7 @@ UfStatus uf_agent_set_model(UfAgent* a, const UfModel* m) {
     return be->sync(be);
 }
 
-static UfStatus load_model(UfAgent* a) {
+UfStatus uf_agent_load_model(UfAgent* a) {
     UfModel* model = NULL;
     UF_TRY(uf_model_load(&model, a->configs[0].model_path));
     UfStatus status = uf_agent_set_model(a, model);
@@ -716,13 +568,11 @@ static UfStatus load_model(UfAgent* a) {
     return status;
 }
 
-static bool has_model(const UfAgent* a) { return a->world.elites.nets.params != NULL; }
-
 UfStatus uf_agent_set_termination(UfAgent* a, UfTerminationFn* terminates, void* user) {
-    if (!a || !has_model(a))
+    if (!a || !uf_agent_has_model(a))
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "uf_agent_set_termination: this agent has no world model to end rollouts of");
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     const char* what = "rows for a termination callback";
     if (terminates && !w->host.done) {
         if (!w->host.device) UF_TRY(UF_ALLOC(&w->host.device, w->slice * (a->ld + a->O + 1), what));
@@ -786,7 +636,7 @@ static UfStatus init_parameters(UfAgent* a) {
     return a->backend->sync(a->backend);
 }
 
-static void upload_constants(UfAgent* a) {
+void uf_agent_upload_constants(UfAgent* a) {
     UfBackend* be = a->backend;
     for (int p = 0; p < a->P; p++) {
         const UfConfig* c = &a->configs[p];
@@ -863,7 +713,7 @@ static UfStatus fetch_metrics(UfAgent* a) {
     return be->sync(be);
 }
 
-static void send_metrics(UfAgent* a) {
+void uf_agent_send_metrics(UfAgent* a) {
     const size_t bytes = (size_t)a->P * UF_NUM_METRICS * sizeof *a->metrics;
     if (a->backend->apart) a->backend->upload(a->backend, a->metrics, a->host_metrics, bytes);
 }
@@ -882,7 +732,7 @@ static void choose_metrics(UfAgent* a) {
             (m == UF_METRIC_adv && !c->use_awr) || (m == UF_METRIC_entropy && c->deterministic) ||
             ((m == UF_METRIC_alpha || m == UF_METRIC_alpha_loss) && !c->use_entropy_loss) ||
             (m == UF_METRIC_diversity_loss && !a->tangent) || (m == UF_METRIC_cql_loss && !uses_cql(a)) ||
-            (m == UF_METRIC_value_loss && !needs_value(c)) || (is_model_metric(m) && !uses_model(a));
+            (m == UF_METRIC_value_loss && !needs_value(c)) || (is_model_metric(m) && !uf_agent_uses_model(a));
         if (absent) continue;
         a->logged[a->num_logged] = m;
         a->logged_names[a->num_logged++] = names[m];
@@ -960,14 +810,14 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     choose_metrics(a);
     UF_TRY(give_host_copies(a));
     UF_TRY(init_parameters(a));
-    upload_constants(a);
+    uf_agent_upload_constants(a);
     UF_TRY(upload_ones(a));
     return a->backend->sync(a->backend);
 }
 
-static UfStatus create_agent(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
-                             int action_dim, bool discrete, const real* obs_mean, const real* obs_std,
-                             int num_threads, bool frozen) {
+UfStatus uf_agent_make(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
+                       int action_dim, bool discrete, const real* obs_mean, const real* obs_std,
+                       int num_threads, bool frozen) {
     UfAgent* a = NULL;
     *out = NULL;
     if (population < 1 || obs_dim < 1 || action_dim < 1)
@@ -993,8 +843,8 @@ static UfStatus create_agent(UfAgent** out, const UfConfig* const* configs, int 
 UfStatus uf_agent_create_bare(UfAgent** out, const UfConfig* const* configs, int population, int obs_dim,
                               int action_dim, const real* obs_mean, const real* obs_std, int num_threads) {
     const bool discrete = population > 0 && configs[0]->action_space == UF_ACTIONS_DISCRETE;
-    return create_agent(out, configs, population, obs_dim, action_dim, discrete, obs_mean, obs_std,
-                        num_threads, false);
+    return uf_agent_make(out, configs, population, obs_dim, action_dim, discrete, obs_mean, obs_std,
+                         num_threads, false);
 }
 
 // Whether the policy of a run on this dataset is categorical.
@@ -1021,7 +871,7 @@ UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* config
     bool discrete;
     UfStatus status = has_discrete_actions(configs[0], dataset, &discrete);
     if (status == UF_OK)
-        status = create_agent(&a, configs, population, O, A, discrete, norm, norm + O, num_threads, false);
+        status = uf_agent_make(&a, configs, population, O, A, discrete, norm, norm + O, num_threads, false);
     uf_free(norm);
     UF_TRY(status);
     snprintf(a->dataset_hash, sizeof a->dataset_hash, "%s", dataset->hash);
@@ -1031,7 +881,7 @@ UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* config
         memcpy(a->action_bounds, dataset->action_low, (size_t)A * sizeof(float));
         memcpy(a->action_bounds + A, dataset->action_high, (size_t)A * sizeof(float));
     }
-    if (status == UF_OK && uses_model(a)) status = load_model(a);
+    if (status == UF_OK && uf_agent_uses_model(a)) status = uf_agent_load_model(a);
     if (status == UF_OK && a->configs[0].init_from[0])
         status = uf_synth_init(a, a->init_note, sizeof a->init_note);
     if (status != UF_OK) {
@@ -1429,7 +1279,7 @@ static UfCount rollout_draw(const UfAgent* a, int64_t step, int64_t slice) {
 }
 
 static void draw_rows(UfAgent* a, const UfSource* dataset, int rows, UfCount draw) {
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     UfBackend* be = a->backend;
     Draws draws = {0};
     add_index(a, &draws, w->index, a->num_rows, rows, UF_STREAM_ROLLOUT_START, draw);
@@ -1443,14 +1293,14 @@ static void put_model_input(UfAgent* a, const real* obs, const real* action, int
 }
 
 static void forward_elites(UfAgent* a, int rows) {
-    const World* w = &a->world;
+    const UfWorld* w = &a->world;
     a->backend->mlp_forward(a->backend, &w->elites.nets, w->out, NULL, (UfInput){w->x, a->ld, rows},
                             (UfRows){0, rows, rows});
 }
 
 // action (P, rows, A) of the current policy at obs (P, rows, O).
 static void act_in_model(UfAgent* a, real* action, const real* obs, int rows, UfCount draw) {
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     UfBackend* be = a->backend;
     const UfNets actor = nets_of(a, GROUP_ACTOR, false);
     UfHeads heads = heads_of(a, w->head, false);
@@ -1467,7 +1317,7 @@ static void act_in_model(UfAgent* a, real* action, const real* obs, int rows, Uf
 
 // Asks the user's rule about the rows of one member that are still going: the only step that visits the host.
 static UfStatus ask_user(UfAgent* a, int p, int rows, bool start) {
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     UfBackend* be = a->backend;
     const size_t O = (size_t)a->O, A = (size_t)a->A, ld = O + A, first = (size_t)p * (size_t)rows,
                  n = (size_t)rows;
@@ -1489,7 +1339,8 @@ static UfStatus ask_user(UfAgent* a, int p, int rows, bool start) {
         for (size_t i = 0; i < O; i++) obs[to * O + i] = (float)x[b * ld + i];
         for (size_t i = 0; i < O; i++) next_obs[to * O + i] = (float)z[b * O + i];
         for (size_t i = 0; i < A; i++)
-            actions[to * A + i] = action_in_units(a->action_bounds, a->A, (int)i, (float)x[b * ld + O + i]);
+            actions[to * A + i] =
+                uf_action_in_units(a->action_bounds, a->A, (int)i, (float)x[b * ld + O + i]);
     }
     if (count == 0) return UF_OK;
     memset(w->host.done, 0, (size_t)count);
@@ -1503,7 +1354,7 @@ static UfStatus ask_user(UfAgent* a, int p, int rows, bool start) {
 
 // Rolls the policy out from `rows` rows of the dataset; what comes about goes to the ring.
 static UfStatus roll_slice(UfAgent* a, const UfSource* dataset, int rows, int64_t slice) {
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     UfBackend* be = a->backend;
     const UfInput x = {w->x, a->ld, rows};
     const int64_t length = a->configs[0].rollout_length;
@@ -1530,7 +1381,7 @@ static UfStatus roll_slice(UfAgent* a, const UfSource* dataset, int rows, int64_
 
 // Error of the model on rows of the dataset, into w->error.
 static void measure_model(UfAgent* a, const UfSource* dataset) {
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     const int rows = w->slice < ERROR_ROWS ? w->slice : ERROR_ROWS;
     draw_rows(a, dataset, rows, rollout_draw(a, 1, 0));  // step 0 draws start states
     put_model_input(a, w->step.obs, w->step.action, rows);
@@ -1540,7 +1391,7 @@ static void measure_model(UfAgent* a, const UfSource* dataset) {
 
 // One member's metrics of the rollout that was just done.
 static UfStatus sum_up_member(UfAgent* a, int p) {
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     UfBackend* be = a->backend;
     double sums[UF_NUM_ROLLOUT_SUMS], error = 0;
     int64_t fill = 0;
@@ -1566,7 +1417,7 @@ static UfStatus sum_up_member(UfAgent* a, int p) {
 
 static UfStatus sum_up(UfAgent* a) {
     FOR_MEMBERS(a, p) {
-        if (is_stopped(a, p)) continue;
+        if (uf_agent_is_stopped(a, p)) continue;
         const UfStatus status = sum_up_member(a, p);
         if (status == UF_ERR_NONFINITE)
             stop_member(a, p, status);
@@ -1577,7 +1428,7 @@ static UfStatus sum_up(UfAgent* a) {
 }
 
 static UfStatus renew_model_buffer(UfAgent* a, const UfSource* dataset) {
-    World* w = &a->world;
+    UfWorld* w = &a->world;
     const int64_t starts = a->configs[0].rollout_batch_size;
     const double zeros[UF_NUM_ROLLOUT_SUMS] = {0};
     FOR_MEMBERS(a, p)
@@ -1598,8 +1449,8 @@ static void log_rollout(UfAgent* a) {
 }
 
 static UfStatus check_rollouts(const UfAgent* a) {
-    const World* w = &a->world;
-    if (!has_model(a))
+    const UfWorld* w = &a->world;
+    if (!uf_agent_has_model(a))
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "uf_train: this agent has no world model, but dataset_sample_ratio %g needs one",
                        a->configs[0].dataset_sample_ratio);
@@ -1757,7 +1608,7 @@ UfStatus uf_agent_rollout(UfAgent* a, const UfDataset* dataset) {
 static UfStatus check_members(UfAgent* a) {
     UF_TRY(fetch_metrics(a));
     FOR_MEMBERS(a, p) {
-        const UfStatus status = is_stopped(a, p) ? UF_OK : check_finite(a, p);
+        const UfStatus status = uf_agent_is_stopped(a, p) ? UF_OK : check_finite(a, p);
         if (status != UF_OK) stop_member(a, p, status);
     }
     a->num_checked = a->num_updates;
@@ -1773,10 +1624,10 @@ static UfStatus draw_and_step(UfAgent* a, const UfSource* source) {
 // second is recorded, and that is repeated from then on.
 static UfStatus repeat_update(UfAgent* a, const UfSource* source) {
     UfBackend* be = a->backend;
-    Recorded* r = &a->recorded;
+    UfRecorded* r = &a->recorded;
     const bool recorded = r->warm && r->records == source->records && r->next == a->num_updates;
     if (!r->warm || r->records != source->records) {
-        *r = (Recorded){source->records, true, -1};
+        *r = (UfRecorded){source->records, true, -1};
         return draw_and_step(a, source);
     }
     if (recorded) {
@@ -1796,7 +1647,7 @@ static UfStatus repeat_update(UfAgent* a, const UfSource* source) {
 // One update of the members that the backend works on.
 static UfStatus update(UfAgent* a, const UfSource* source) {
     UF_TRY(a->backend->repeat ? repeat_update(a, source) : draw_and_step(a, source));
-    if (uses_model(a)) log_rollout(a);
+    if (uf_agent_uses_model(a)) log_rollout(a);
     return a->backend->apart && a->num_updates % FETCH_UPDATES ? UF_OK : check_members(a);
 }
 
@@ -1853,7 +1704,7 @@ static void update_split(UfAgent* a, const UfSource* source, Lane* lanes, int64_
 static int64_t round_updates(const UfAgent* a, int64_t end) {
     const int64_t interval = a->configs[0].rollout_interval, left = end - a->num_updates;
     const int64_t count = left < a->round ? left : a->round;
-    const int64_t renewed = uses_model(a) ? interval - a->num_updates % interval : count;
+    const int64_t renewed = uf_agent_uses_model(a) ? interval - a->num_updates % interval : count;
     return renewed < count ? renewed : count;
 }
 
@@ -1867,7 +1718,7 @@ static UfStatus train_until(UfAgent* a, const UfSource* source, Lane* lanes, int
                             UfUpdateFn* on_update, void* user) {
     for (int t = 0; lanes && t < uf_pool_num_threads(a->backend->pool); t++) lanes[t].agent = *a;
     while (a->num_updates < end) {
-        if (uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)
+        if (uf_agent_uses_model(a) && a->num_updates % a->configs[0].rollout_interval == 0)
             UF_TRY(renew_model_buffer(a, source));
         const double start = lanes ? uf_now() : 0;
         if (lanes)
@@ -1891,7 +1742,7 @@ UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfU
                        dataset->obs_dim, dataset->action_dim, a->O, a->A);
     if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
     if (a->discrete) UF_TRY(uf_dataset_check_one_hot(dataset));
-    if (uses_model(a)) UF_TRY(check_rollouts(a));
+    if (uf_agent_uses_model(a)) UF_TRY(check_rollouts(a));
     UfSource source;
     UF_TRY(open_source(a, dataset, &source));
     const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
@@ -1923,7 +1774,7 @@ UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* 
 
 void uf_agent_clear_metrics(UfAgent* a) {
     memset(a->host_metrics, 0, (size_t)a->P * UF_NUM_METRICS * sizeof(double));
-    send_metrics(a);
+    uf_agent_send_metrics(a);
     a->metrics_count = 0;
 }
 
@@ -2173,767 +2024,5 @@ UfStatus uf_agent_diagnose(UfAgent* a, int member, const UfDataset* dataset, UfD
     UF_TRY(open_probe(a, member, dataset, &probe));
     const UfStatus status = diagnose(a, dataset, &probe, out);
     close_probe(&probe);
-    return status;
-}
-
-// ---- checkpoint ----
-
-// Layout: attributes kind, version, population, num_updates, obs_dim, action_dim, discrete, dataset_hash, env;
-// with a world model also model_hash and model_callback, model/{metrics,counts} and for each member the
-// filled rows of its buffer, model/<p>/{records,next_obs,next_actions}; config/<p> (JSON bytes); of a member that
-// stopped the attributes fault_<p> (its sentence) and fault_status_<p>;
-// norm/{mean,std}; action/{low,high} where the dataset has units; metrics (P, M) and its attribute count; and
-// for each tensor of the table value/<name>, adam_m/<name>, adam_v/<name> with shape (P, [N,] rows, columns).
-static const UfH5Type h5_real = sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE;
-
-// Members of the agent that a file holds, all of the file's.
-typedef struct Part {
-    UfAgent* agent;
-    const UfH5* h5;
-    int first, count;
-} Part;
-
-typedef UfStatus TensorVisit(const Part* part, const char* name, const UfTensor* t, UfTensorKind kind,
-                             real* values);
-
-static UfStatus write_tensor(const Part* part, const char* name, const UfTensor* t, UfTensorKind kind,
-                             real* values) {
-    int64_t dims[4] = {part->count};
-    int rank = 1;
-    if (t->has_networks) dims[rank++] = t->num_networks;
-    if (t->rank == 2) dims[rank++] = t->rows;
-    if (t->rank >= 1) dims[rank++] = t->columns;
-    for (int k = 0; k < part->count; k++)
-        UF_TRY(uf_agent_get_tensor(part->agent, t, kind, part->first + k,
-                                   values + (size_t)k * uf_tensor_count(t)));
-    return uf_h5_write(part->h5, name, h5_real, values, rank, dims, 0, false);
-}
-
-static UfStatus read_tensor(const Part* part, const char* name, const UfTensor* t, UfTensorKind kind,
-                            real* values) {
-    const size_t count = uf_tensor_count(t);
-    UF_TRY(uf_h5_read(part->h5, name, h5_real, values, (int64_t)((size_t)part->count * count)));
-    for (int k = 0; k < part->count; k++)
-        UF_TRY(uf_agent_set_tensor(part->agent, t, kind, part->first + k, values + (size_t)k * count));
-    return UF_OK;
-}
-
-static UfStatus visit_tensors(const Part* part, TensorVisit* visit) {
-    const UfAgent* a = part->agent;
-    static const char* const prefix[] = {"value", "adam_m", "adam_v"};
-    for (int i = 0; i < a->num_tensors; i++) {
-        const UfTensor* t = &a->tensors[i];
-        real* values = NULL;
-        UF_TRY(UF_ALLOC(&values, (size_t)part->count * uf_tensor_count(t), "one tensor of a checkpoint"));
-        UfStatus status = UF_OK;
-        for (int kind = 0; kind < (t->is_target ? 1 : 3) && status == UF_OK; kind++) {
-            char name[96];
-            snprintf(name, sizeof name, "%s/%s", prefix[kind], t->name);
-            status = visit(part, name, t, (UfTensorKind)kind, values);
-        }
-        uf_free(values);
-        UF_TRY(status);
-    }
-    return UF_OK;
-}
-
-static UfStatus read_optional_string(const UfH5* h5, const char* name, char* out, size_t bytes) {
-    char* text = NULL;
-    UF_TRY(uf_h5_read_string(h5, "/", name, &text));
-    snprintf(out, bytes, "%s", text);
-    uf_free(text);
-    return UF_OK;
-}
-
-static UfStatus write_rows(const UfH5* h5, const char* name, float* rows, int64_t count, int64_t columns) {
-    return uf_h5_write(h5, name, UF_H5_FLOAT, rows, 2, (int64_t[]){count, columns}, 0, false);
-}
-
-static UfStatus read_rows(const UfH5* h5, const char* name, float* rows, int64_t count, int64_t columns) {
-    return uf_h5_read(h5, name, UF_H5_FLOAT, rows, count * columns);
-}
-
-// Moves the filled rows of the buffer of the file's member k between device and file.
-static UfStatus move_ring(const Part* part, int k, int64_t fill, bool to_device) {
-    UfBackend* be = part->agent->backend;
-    const UfRing* ring = &part->agent->world.ring;
-    const size_t p = (size_t)(part->first + k);
-    const struct {
-        const char* name;
-        float* device;
-        int columns;
-    } arrays[] = {{"records", ring->records, ring->stride},
-                  {"next_obs", ring->next_obs, ring->obs_dim},
-                  {"next_actions", ring->next_actions, ring->action_dim}};
-    UfStatus status = UF_OK;
-    for (int i = 0; i < 3 && fill > 0 && status == UF_OK; i++) {
-        char name[64];
-        float *host = NULL,
-              *device = arrays[i].device + p * (size_t)ring->capacity * (size_t)arrays[i].columns;
-        const int64_t count = fill * arrays[i].columns;
-        snprintf(name, sizeof name, "model/%d/%s", k, arrays[i].name);
-        UF_TRY(UF_ALLOC(&host, count, "rows of the model buffer"));
-        if (!to_device) be->download(be, host, device, (size_t)count * sizeof(float));
-        if (!to_device) status = be->sync(be);
-        if (status == UF_OK)
-            status = (to_device ? read_rows : write_rows)(part->h5, name, host, fill, arrays[i].columns);
-        if (to_device && status == UF_OK) be->upload(be, device, host, (size_t)count * sizeof(float));
-        if (status == UF_OK) status = be->sync(be);
-        uf_free(host);
-    }
-    return status;
-}
-
-// head and fill of each member, (2, count).
-static UfStatus write_world(const Part* part) {
-    const UfH5* h5 = part->h5;
-    UfBackend* be = part->agent->backend;
-    const World* w = &part->agent->world;
-    const int count = part->count;
-    const size_t bytes = (size_t)count * sizeof(int64_t);
-    int64_t* counts = NULL;
-    UF_TRY(uf_h5_write_string(h5, "/", "model_hash", w->hash));
-    UF_TRY(uf_h5_write_integer(h5, "/", "model_callback", w->terminates || w->needs_callback));
-    UF_TRY(uf_h5_write(h5, "model/metrics", UF_H5_DOUBLE,
-                       w->metrics + (size_t)part->first * NUM_MODEL_METRICS, 2,
-                       (int64_t[]){count, NUM_MODEL_METRICS}, 0, false));
-    UF_TRY(UF_ALLOC(&counts, 2 * count, "counts of the model buffer"));
-    be->download(be, counts, w->ring.head + part->first, bytes);
-    be->download(be, counts + count, w->ring.fill + part->first, bytes);
-    UfStatus status = be->sync(be);
-    if (status == UF_OK)
-        status = uf_h5_write(h5, "model/counts", UF_H5_INT64, counts, 2, (int64_t[]){2, count}, 0, false);
-    for (int k = 0; k < count && status == UF_OK; k++) status = move_ring(part, k, counts[count + k], false);
-    uf_free(counts);
-    return status;
-}
-
-static UfStatus read_ring(const Part* part, const int64_t* head, const int64_t* fill) {
-    UfBackend* be = part->agent->backend;
-    const UfRing* ring = &part->agent->world.ring;
-    const size_t bytes = (size_t)part->count * sizeof(int64_t);
-    for (int k = 0; k < part->count; k++) {
-        if (fill[k] < 0 || fill[k] > ring->capacity || head[k] < 0 || head[k] >= ring->capacity ||
-            (fill[k] < ring->capacity && head[k] != fill[k]))
-            return UF_FAIL(UF_ERR_FORMAT,
-                           "%s: model/counts has head %lld and fill %lld of %lld; the checkpoint is damaged",
-                           part->h5->path, (long long)head[k], (long long)fill[k], (long long)ring->capacity);
-        UF_TRY(move_ring(part, k, fill[k], true));
-    }
-    be->upload(be, ring->head + part->first, head, bytes);
-    be->upload(be, ring->fill + part->first, fill, bytes);
-    return be->sync(be);
-}
-
-// The model that the run was trained with, and its buffer.
-static UfStatus read_world(const Part* part) {
-    UfAgent* a = part->agent;
-    const UfH5* h5 = part->h5;
-    char hash[65] = "";
-    double callback = 0;
-    int64_t* counts = NULL;
-    if (!uf_h5_has_attribute(h5, "/", "model_hash"))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: no attribute 'model_hash', though dataset_sample_ratio is below 1",
-                       h5->path);
-    UF_TRY(read_optional_string(h5, "model_hash", hash, sizeof hash));
-    UF_TRY(uf_h5_read_number(h5, "/", "model_callback", &callback));
-    UfStatus status = has_model(a) ? UF_OK : load_model(a);
-    if (status != UF_OK) return uf_fail_prefix(status, h5->path);
-    if (strcmp(hash, a->world.hash) != 0)
-        return UF_FAIL(
-            UF_ERR_CONFIG,
-            "%s: model_path '%s' holds another world model than this run was trained with; put that one back "
-            "or start a new run",
-            h5->path, a->configs[0].model_path);
-    a->world.needs_callback = callback != 0;
-    UF_TRY(uf_h5_read(h5, "model/metrics", UF_H5_DOUBLE,
-                      a->world.metrics + (size_t)part->first * NUM_MODEL_METRICS,
-                      (int64_t)part->count * NUM_MODEL_METRICS));
-    UF_TRY(UF_ALLOC(&counts, 2 * part->count, "counts of the model buffer"));
-    status = uf_h5_read(h5, "model/counts", UF_H5_INT64, counts, 2 * part->count);
-    if (status == UF_OK) status = read_ring(part, counts, counts + part->count);
-    uf_free(counts);
-    return status;
-}
-
-static UfStatus write_member(const Part* part, int k) {
-    const UfAgent* a = part->agent;
-    const int p = part->first + k;
-    char name[32], *json = NULL;
-    snprintf(name, sizeof name, "config/%d", k);
-    UF_TRY(uf_config_json(&a->configs[p], &json));
-    UfStatus status =
-        uf_h5_write(part->h5, name, UF_H5_UINT8, json, 1, &(int64_t){(int64_t)strlen(json)}, 0, false);
-    uf_free(json);
-    if (status != UF_OK || !is_stopped(a, p)) return status;
-    snprintf(name, sizeof name, "fault_%d", k);
-    UF_TRY(uf_h5_write_string(part->h5, "/", name, a->faults[p].sentence));
-    snprintf(name, sizeof name, "fault_status_%d", k);
-    return uf_h5_write_integer(part->h5, "/", name, a->faults[p].status);
-}
-
-static UfStatus write_checkpoint(const Part* part) {
-    const UfAgent* a = part->agent;
-    const UfH5* h5 = part->h5;
-    UF_TRY(uf_h5_write_string(h5, "/", "kind", CHECKPOINT_KIND));
-    UF_TRY(uf_h5_write_string(h5, "/", "version", UF_VERSION));
-    UF_TRY(uf_h5_write_string(h5, "/", "dataset_hash", a->dataset_hash));
-    UF_TRY(uf_h5_write_string(h5, "/", "env", a->env_id));
-    UF_TRY(uf_h5_write_integer(h5, "/", "population", part->count));
-    UF_TRY(uf_h5_write_integer(h5, "/", "num_updates", a->num_updates));
-    UF_TRY(uf_h5_write_integer(h5, "/", "obs_dim", a->O));
-    UF_TRY(uf_h5_write_integer(h5, "/", "action_dim", a->A));
-    if (a->discrete) UF_TRY(uf_h5_write_integer(h5, "/", "discrete", 1));
-    for (int k = 0; k < part->count; k++) UF_TRY(write_member(part, k));
-    UF_TRY(uf_h5_write(h5, "norm/mean", h5_real, a->host_norm, 1, &(int64_t){a->O}, 0, false));
-    UF_TRY(uf_h5_write(h5, "norm/std", h5_real, a->host_norm + a->O, 1, &(int64_t){a->O}, 0, false));
-    if (a->action_bounds) {
-        UF_TRY(uf_h5_write(h5, "action/low", UF_H5_FLOAT, a->action_bounds, 1, &(int64_t){a->A}, 0, false));
-        UF_TRY(uf_h5_write(h5, "action/high", UF_H5_FLOAT, a->action_bounds + a->A, 1, &(int64_t){a->A}, 0,
-                           false));
-    }
-    UF_TRY(uf_h5_write(h5, "metrics", UF_H5_DOUBLE, a->host_metrics + (size_t)part->first * UF_NUM_METRICS, 2,
-                       (int64_t[]){part->count, UF_NUM_METRICS}, 0, false));
-    UF_TRY(uf_h5_write_integer(h5, "/", "metrics_count", a->metrics_count));
-    if (has_model(a)) UF_TRY(write_world(part));
-    return visit_tensors(part, write_tensor);
-}
-
-static UfStatus save_members(const UfAgent* agent, int first, int count, const char* path) {
-    char temporary[1024];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the path is too long", path);
-    UfH5 h5;
-    UF_TRY(uf_h5_create(&h5, temporary));
-    const Part part = {(UfAgent*)agent, &h5, first, count};
-    UfStatus status = write_checkpoint(&part);
-    UfStatus closed = uf_h5_close(&h5);
-    if (status == UF_OK) status = closed;
-    if (status == UF_OK) return uf_commit_file(temporary, path);
-    remove(temporary);
-    return status;
-}
-
-UfStatus uf_agent_save(const UfAgent* agent, const char* path) {
-    if (!agent || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_save: agent or path is null");
-    return save_members(agent, 0, agent->P, path);
-}
-
-UfStatus uf_agent_save_member(const UfAgent* agent, int member, const char* path) {
-    if (!agent || !path || member < 0 || member >= agent->P)
-        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_save_member: agent or path is null, or no member %d",
-                       member);
-    return save_members(agent, member, 1, path);
-}
-
-typedef struct CheckpointHeader {
-    int population, obs_dim, action_dim;
-    bool discrete;
-    int64_t num_updates, metrics_count;
-} CheckpointHeader;
-
-static UfStatus read_integer(const UfH5* h5, const char* name, double lowest, double highest, int64_t* out) {
-    double value = 0;
-    UF_TRY(uf_h5_read_number(h5, "/", name, &value));
-    if (!(value >= lowest && value <= highest) || value != floor(value))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is %g; the checkpoint is damaged", h5->path, name,
-                       value);
-    *out = (int64_t)value;
-    return UF_OK;
-}
-
-static UfStatus check_string(const UfH5* h5, const char* name, const char* expected) {
-    char* text = NULL;
-    if (!uf_h5_has_attribute(h5, "/", name))
-        return UF_FAIL(UF_ERR_FORMAT, "%s: no attribute '%s'; this is not a checkpoint of unifloral",
-                       h5->path, name);
-    UF_TRY(uf_h5_read_string(h5, "/", name, &text));
-    UfStatus status = UF_OK;
-    if (strcmp(text, expected) != 0)
-        status = UF_FAIL(UF_ERR_FORMAT, "%s: attribute '%s' is '%.40s', expected '%s'", h5->path, name, text,
-                         expected);
-    uf_free(text);
-    return status;
-}
-
-static UfStatus read_header(const UfH5* h5, CheckpointHeader* header) {
-    int64_t population = 0, obs_dim = 0, action_dim = 0, discrete = 0;
-    UF_TRY(check_string(h5, "kind", CHECKPOINT_KIND));
-    UF_TRY(check_string(h5, "version", UF_VERSION));
-    UF_TRY(read_integer(h5, "population", 1, 1e6, &population));
-    UF_TRY(read_integer(h5, "obs_dim", 1, 1e6, &obs_dim));
-    UF_TRY(read_integer(h5, "action_dim", 1, 1e6, &action_dim));
-    if (uf_h5_has_attribute(h5, "/", "discrete")) UF_TRY(read_integer(h5, "discrete", 0, 1, &discrete));
-    UF_TRY(read_integer(h5, "num_updates", 0, 9e15, &header->num_updates));
-    UF_TRY(read_integer(h5, "metrics_count", 0, 9e15, &header->metrics_count));
-    header->population = (int)population;
-    header->obs_dim = (int)obs_dim;
-    header->action_dim = (int)action_dim;
-    header->discrete = discrete;
-    return UF_OK;
-}
-
-static UfStatus read_config(const UfH5* h5, int member, UfConfig** out) {
-    char name[32], label[1100], *json = NULL;
-    UfH5Shape shape;
-    *out = NULL;
-    snprintf(name, sizeof name, "config/%d", member);
-    snprintf(label, sizeof label, "%s:%s", h5->path, name);
-    UF_TRY(uf_h5_shape(h5, name, &shape));
-    UF_TRY(UF_ALLOC(&json, shape.count + 1, "configuration of a checkpoint"));
-    UfStatus status = uf_h5_read(h5, name, UF_H5_UINT8, json, shape.count);
-    if (status == UF_OK) status = uf_config_create(out);
-    if (status == UF_OK) status = uf_config_parse(*out, json, label);
-    uf_free(json);
-    if (status != UF_OK) {
-        uf_config_free(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
-// Units of the dataset's actions, (2, A), or null where they are [-1, 1].
-static UfStatus read_action_bounds(const UfH5* h5, int action_dim, float** bounds) {
-    if (!uf_h5_exists(h5, "action/low")) return UF_OK;
-    UF_TRY(UF_ALLOC(bounds, 2 * action_dim, "action bounds"));
-    UF_TRY(uf_h5_read(h5, "action/low", UF_H5_FLOAT, *bounds, action_dim));
-    return uf_h5_read(h5, "action/high", UF_H5_FLOAT, *bounds + action_dim, action_dim);
-}
-
-// A file of those that a population is loaded from.
-typedef struct Saved {
-    UfH5 h5;
-    bool open;
-    CheckpointHeader header;
-    int first;  // of the population's members
-} Saved;
-
-static UfStatus read_fault(const Part* part, int k) {
-    UfFault* f = &part->agent->faults[part->first + k];
-    char name[32];
-    double status = 0;
-    snprintf(name, sizeof name, "fault_%d", k);
-    if (!uf_h5_has_attribute(part->h5, "/", name)) return UF_OK;
-    UF_TRY(read_optional_string(part->h5, name, f->sentence, sizeof f->sentence));
-    snprintf(name, sizeof name, "fault_status_%d", k);
-    UF_TRY(uf_h5_read_number(part->h5, "/", name, &status));
-    f->status = (UfStatus)status;
-    f->told = true;
-    return UF_OK;
-}
-
-// What belongs to single members.
-static UfStatus read_members(const Part* part, bool to_train) {
-    UfAgent* a = part->agent;
-    UF_TRY(uf_h5_read(part->h5, "metrics", UF_H5_DOUBLE,
-                      a->host_metrics + (size_t)part->first * UF_NUM_METRICS,
-                      (int64_t)part->count * UF_NUM_METRICS));
-    send_metrics(a);
-    for (int k = 0; k < part->count; k++) UF_TRY(read_fault(part, k));
-    UF_TRY(visit_tensors(part, read_tensor));
-    return to_train && uses_model(a) ? read_world(part) : UF_OK;
-}
-
-// What members share, from the first file; the others were checked to be like it.
-static UfStatus read_shared(UfAgent* a, const Saved* saved) {
-    const UfH5* h5 = &saved->h5;
-    UF_TRY(uf_h5_read(h5, "norm/mean", h5_real, a->host_norm, a->O));
-    UF_TRY(uf_h5_read(h5, "norm/std", h5_real, a->host_norm + a->O, a->O));
-    UF_TRY(read_action_bounds(h5, a->A, &a->action_bounds));
-    UF_TRY(read_optional_string(h5, "dataset_hash", a->dataset_hash, sizeof a->dataset_hash));
-    UF_TRY(read_optional_string(h5, "env", a->env_id, sizeof a->env_id));
-    a->num_updates = a->num_checked = saved->header.num_updates;
-    a->metrics_count = saved->header.metrics_count;
-    upload_constants(a);
-    return UF_OK;
-}
-
-static UfStatus check_alike(const Saved* first, const Saved* s) {
-    const CheckpointHeader *a = &first->header, *b = &s->header;
-    char hashes[2][65] = {"", ""};
-    UF_TRY(read_optional_string(&first->h5, "dataset_hash", hashes[0], sizeof hashes[0]));
-    UF_TRY(read_optional_string(&s->h5, "dataset_hash", hashes[1], sizeof hashes[1]));
-    if (a->num_updates == b->num_updates && a->metrics_count == b->metrics_count &&
-        a->obs_dim == b->obs_dim && a->action_dim == b->action_dim && a->discrete == b->discrete &&
-        !strcmp(hashes[0], hashes[1]))
-        return UF_OK;
-    return UF_FAIL(UF_ERR_ARGUMENT,
-                   "%s and %s cannot be one population: they are at updates %lld and %lld, of datasets "
-                   "%.12s... and %.12s...; members must be at the same update of the same dataset",
-                   first->h5.path, s->h5.path, (long long)a->num_updates, (long long)b->num_updates,
-                   hashes[0], hashes[1]);
-}
-
-static UfStatus read_configs(const Saved* saved, int count, int device, int precision, UfConfig** configs) {
-    for (int i = 0; i < count; i++)
-        for (int k = 0; k < saved[i].header.population; k++) {
-            UfConfig** c = &configs[saved[i].first + k];
-            UF_TRY(read_config(&saved[i].h5, k, c));
-            if (device >= 0) (*c)->device = device;
-            if (precision >= 0) (*c)->precision = precision;
-        }
-    return UF_OK;
-}
-
-static UfStatus read_saved(Saved* saved, int count, UfConfig** configs, int population, int num_threads,
-                           bool to_train, UfAgent** out) {
-    const CheckpointHeader* h = &saved->header;
-    UF_TRY(create_agent(out, (const UfConfig* const*)configs, population, h->obs_dim, h->action_dim,
-                        h->discrete, NULL, NULL, num_threads, false));
-    UF_TRY(read_shared(*out, saved));
-    for (int i = 0; i < count; i++) {
-        const Part part = {*out, &saved[i].h5, saved[i].first, saved[i].header.population};
-        UF_TRY(read_members(&part, to_train));
-    }
-    return UF_OK;
-}
-
-// to_train: with world model and its buffer, which acting does without.
-// device and precision: indices into the choices; negative: those of the configuration.
-static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_paths, int device, int precision,
-                           int num_threads, bool to_train) {
-    Saved* saved = NULL;
-    UfConfig** configs = NULL;
-    int population = 0;
-    *out = NULL;
-    UF_TRY(UF_ALLOC(&saved, num_paths, "checkpoints"));
-    UfStatus status = UF_OK;
-    for (int i = 0; i < num_paths && status == UF_OK; i++) {
-        Saved* s = &saved[i];
-        status = uf_h5_open(&s->h5, paths[i]);
-        s->open = status == UF_OK;
-        if (status == UF_OK) status = read_header(&s->h5, &s->header);
-        if (status == UF_OK) status = check_alike(saved, s);
-        s->first = population;
-        population += s->header.population;
-    }
-    if (status == UF_OK) status = UF_ALLOC(&configs, population, "configurations");
-    if (status == UF_OK) status = read_configs(saved, num_paths, device, precision, configs);
-    if (status == UF_OK)
-        status = read_saved(saved, num_paths, configs, population, num_threads, to_train, out);
-    for (int p = 0; configs && p < population; p++) uf_config_free(configs[p]);
-    uf_free(configs);
-    for (int i = 0; i < num_paths; i++)
-        if (saved[i].open) uf_h5_close(&saved[i].h5);
-    uf_free(saved);
-    if (status != UF_OK) {
-        uf_agent_free(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
-UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
-    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load: out or path is null");
-    return load_agent(out, &path, 1, -1, -1, num_threads, true);
-}
-
-UfStatus uf_agent_load_population(UfAgent** out, const char* const* paths, int num_paths, int num_threads) {
-    if (!out || !paths || num_paths < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_population: needs out and at least one path");
-    return load_agent(out, paths, num_paths, -1, -1, num_threads, true);
-}
-
-UfStatus uf_agent_load_on(UfAgent** out, const char* const* paths, int num_paths, const char* device,
-                          const char* precision, int num_threads) {
-    UfConfig* config = NULL;
-    if (!out || !paths || num_paths < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_on: needs out and at least one path");
-    *out = NULL;
-    UF_TRY(uf_config_create(&config));
-    UfStatus status = device ? uf_config_set(config, "device", device) : UF_OK;
-    if (status == UF_OK && precision) status = uf_config_set(config, "precision", precision);
-    if (status == UF_OK)
-        status = load_agent(out, paths, num_paths, device ? (int)config->device : -1,
-                            precision ? (int)config->precision : -1, num_threads, true);
-    uf_config_free(config);
-    return status;
-}
-
-UfStatus uf_checkpoint_peek(const char* path, int* population, int64_t* num_updates, UfConfig** config) {
-    CheckpointHeader header = {0};
-    UfH5 h5;
-    *config = NULL;
-    UF_TRY(uf_h5_open(&h5, path));
-    UfStatus status = read_header(&h5, &header);
-    if (status == UF_OK) status = read_config(&h5, 0, config);
-    uf_h5_close(&h5);
-    *population = header.population;
-    *num_updates = header.num_updates;
-    return status;
-}
-
-UfStatus uf_agent_load_to_act(UfAgent** out, const char* path) {
-    return load_agent(out, &path, 1, UF_DEVICE_CPU, -1, 1, false);
-}
-
-UfStatus uf_checkpoint_info(const char* path, char** out) {
-    UfAgent* a = NULL;
-    UfConfig* defaults = NULL;
-    UfText text = {0};
-    UF_TRY(load_agent(&a, &path, 1, UF_DEVICE_CPU, -1, 1, false));
-    UfStatus status = uf_config_create(&defaults);
-    if (status == UF_OK) {
-        const UfConfig* c = &a->configs[0];
-        size_t parameters = 0;
-        for (int i = 0; i < a->num_tensors; i++)
-            if (!a->tensors[i].is_target) parameters += uf_tensor_count(&a->tensors[i]);
-        uf_text_add(&text, "file            %s\nkind            %s, version %s\n", path, CHECKPOINT_KIND,
-                    UF_VERSION);
-        uf_text_add(&text, "updates         %lld of %lld\n", (long long)a->num_updates,
-                    (long long)c->num_updates);
-        uf_text_add(&text, "population      %d\ndimensions      %d observation, %d action%s\n", a->P, a->O,
-                    a->A, a->discrete ? " kinds" : "");
-        uf_text_add(&text, "parameters      %zu a member, targets not counted\n", parameters);
-        uf_text_add(&text, "dataset SHA-256 %s\nenvironment     %s\n", a->dataset_hash,
-                    a->env_id[0] ? a->env_id : "not named");
-        uf_text_add(&text, "differs from the defaults%s\n", a->P > 1 ? " (member 0)" : "");
-        for (int i = 0; i < uf_num_params; i++) {
-            char value[UF_STRING_BYTES], usual[UF_STRING_BYTES];
-            if (uf_params[i].type == UF_TYPE_GROUP) continue;
-            uf_param_format(c, &uf_params[i], value, sizeof value);
-            uf_param_format(defaults, &uf_params[i], usual, sizeof usual);
-            if (strcmp(value, usual) != 0) uf_text_add(&text, "  %-28s %s\n", uf_params[i].name, value);
-        }
-        status = uf_text_finish(&text, out);
-    }
-    uf_config_free(defaults);
-    uf_agent_free(a);
-    return status;
-}
-
-// ---- policy ----
-
-struct UfPolicy {
-    int O, A, H, kind;
-    UfMlp mlp;
-    bool norm_obs;
-    bool at_mean;  // is evaluated there, though it may be stochastic
-    real log_std_min, log_std_max;
-    real* params;          // one network
-    real* norm;            // (2, O)
-    float* action_bounds;  // (2, A) or null
-};
-
-UfStatus uf_policy_refresh(UfPolicy* policy, const UfAgent* a, int member) {
-    const UfGroup* g = &a->groups[GROUP_ACTOR];
-    a->backend->download(a->backend, policy->params, g->params + (size_t)member * g->count,
-                         policy->mlp.size * sizeof(real));
-    return a->backend->sync(a->backend);
-}
-
-UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
-    if (!out) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_create: out is null");
-    *out = NULL;
-    if (!a || member < 0 || member >= a->P)
-        return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
-    const UfConfig* c = &a->configs[member];
-    UfPolicy* policy = NULL;
-    UF_TRY(UF_ALLOC(&policy, 1, "policy"));
-    policy->O = a->O;
-    policy->A = a->A;
-    policy->H = a->H;
-    policy->kind = a->policy_kind;
-    policy->mlp = a->mlp[GROUP_ACTOR];
-    policy->norm_obs = c->norm_obs;
-    policy->at_mean = c->deterministic || c->deterministic_eval;
-    policy->log_std_min = (real)c->log_std_min;
-    policy->log_std_max = (real)c->log_std_max;
-    UfStatus status = UF_ALLOC(&policy->params, policy->mlp.size, "policy parameters");
-    if (status == UF_OK) status = UF_ALLOC(&policy->norm, 2 * a->O, "policy statistics");
-    if (status == UF_OK && a->action_bounds)
-        status = UF_ALLOC(&policy->action_bounds, 2 * a->A, "action bounds");
-    if (status == UF_OK) {
-        memcpy(policy->norm, a->host_norm, 2 * (size_t)a->O * sizeof(real));
-        if (a->action_bounds)
-            memcpy(policy->action_bounds, a->action_bounds, 2 * (size_t)a->A * sizeof(float));
-        status = uf_policy_refresh(policy, a, member);
-    }
-    if (status != UF_OK) {
-        uf_policy_free(policy);
-        return status;
-    }
-    *out = policy;
-    return UF_OK;
-}
-
-UfStatus uf_policy_load(UfPolicy** out, const char* path, int member) {
-    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_load: out or path is null");
-    UfAgent* agent = NULL;
-    *out = NULL;
-    UF_TRY(load_agent(&agent, &path, 1, UF_DEVICE_CPU, -1, 1, false));
-    UfStatus status = uf_policy_create(out, agent, member);
-    uf_agent_free(agent);
-    return status;
-}
-
-int uf_policy_obs_dim(const UfPolicy* policy) { return policy->O; }
-int uf_policy_action_dim(const UfPolicy* policy) { return policy->A; }
-
-enum { POLICY_ROWS = 64 };  // rows a pass, so that scratch stays small
-
-// m, a categorical policy's outputs, is overwritten.
-static void choose_kind(float* action, real* m, const float* noise, int A) {
-    for (int i = 0; i < A && noise; i++) m[i] += uf_gumbel(noise[i]);
-    uf_categorical_action(m, m, NULL, A);
-    for (int i = 0; i < A; i++) action[i] = (float)m[i];
-}
-
-static void act_rows(const UfPolicy* p, float* actions, const float* obs, int rows, const float* noise,
-                     real* scratch) {
-    real *x = scratch, *head = x + (size_t)rows * (size_t)p->O, *layers = head + (size_t)rows * (size_t)p->H;
-    for (int b = 0; b < rows; b++)
-        for (int i = 0; i < p->O; i++) {
-            const real o = obs[(size_t)b * (size_t)p->O + (size_t)i];
-            x[(size_t)b * (size_t)p->O + (size_t)i] =
-                p->norm_obs ? (o - p->norm[i]) / (p->norm[p->O + i] + (real)UF_OBS_STD_EPS) : o;
-        }
-    uf_mlp_forward_host(&p->mlp, p->params, head, x, p->O, rows, layers);
-    for (int b = 0; b < rows && p->kind == UF_POLICY_CATEGORICAL; b++)
-        choose_kind(actions + (size_t)b * (size_t)p->A, head + (size_t)b * (size_t)p->H,
-                    noise ? noise + (size_t)b * (size_t)p->A : NULL, p->A);
-    for (int b = 0; b < rows && p->kind != UF_POLICY_CATEGORICAL; b++)
-        for (int i = 0; i < p->A; i++) {
-            const real* m = head + (size_t)b * (size_t)p->H;
-            const real raw = p->kind == UF_POLICY_DETERMINISTIC ? 0
-                             : p->H == 2 * p->A                 ? m[p->A + i]
-                                                                : p->params[p->mlp.log_std + (size_t)i];
-            const size_t at = (size_t)b * (size_t)p->A + (size_t)i;
-            actions[at] = (float)uf_policy_sample(p->kind, m[i], uf_clip(raw, p->log_std_min, p->log_std_max),
-                                                  noise ? noise[at] : 0)
-                              .action;
-        }
-}
-
-UfStatus uf_policy_act_normalised(const UfPolicy* p, float* actions, const float* obs, int64_t n,
-                                  const float* noise) {
-    real* scratch = NULL;
-    const size_t most = n < POLICY_ROWS ? (size_t)n : POLICY_ROWS;
-    UF_TRY(UF_ALLOC(&scratch, most * (size_t)(p->O + p->H + 2 * p->mlp.width), "scratch of a policy"));
-    for (int64_t b = 0; b < n; b += POLICY_ROWS) {
-        const int rows = n - b < POLICY_ROWS ? (int)(n - b) : POLICY_ROWS;
-        act_rows(p, actions + b * p->A, obs + b * p->O, rows, noise ? noise + b * p->A : NULL, scratch);
-    }
-    uf_free(scratch);
-    return UF_OK;
-}
-
-UfStatus uf_policy_act(const UfPolicy* p, float* actions, const float* obs, int64_t n, const float* noise) {
-    if (!p || n < 0 || (n > 0 && (!actions || !obs)))
-        return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_act: needs a policy, actions and obs");
-    UF_TRY(uf_policy_act_normalised(p, actions, obs, n, noise));
-    if (!p->action_bounds) return UF_OK;
-    for (int64_t i = 0; i < n * p->A; i++)
-        actions[i] = action_in_units(p->action_bounds, p->A, (int)(i % p->A), actions[i]);
-    return UF_OK;
-}
-
-void uf_policy_free(UfPolicy* policy) {
-    if (!policy) return;
-    uf_free(policy->params);
-    uf_free(policy->norm);
-    uf_free(policy->action_bounds);
-    uf_free(policy);
-}
-
-// ---- evaluator ----
-
-// An agent that learns Q of given policies instead of its own: see core/fqe.h.
-
-// First number of the actor that is none.   -1: all are
-static int64_t first_nonfinite(const UfPolicy* p) {
-    for (size_t i = 0; i < p->mlp.size; i++)
-        if (!uf_is_finite(p->params[i])) return (int64_t)i;
-    for (int i = 0; p->norm_obs && i < 2 * p->O; i++)
-        if (!uf_is_finite(p->norm[i])) return i;
-    return -1;
-}
-
-UfStatus uf_policy_check(const UfPolicy* p, const UfDataset* d) {
-    const char* name = d->path[0] ? d->path : "the dataset";
-    if (p->O != d->obs_dim || p->A != d->action_dim)
-        return UF_FAIL(
-            UF_ERR_ARGUMENT,
-            "the policy has %d observations and %d actions, %s %d and %d; evaluate it on data of its task",
-            p->O, p->A, name, d->obs_dim, d->action_dim);
-    for (int i = 0; p->action_bounds && d->action_low && i < p->A; i++)
-        if (p->action_bounds[i] != d->action_low[i] || p->action_bounds[p->A + i] != d->action_high[i])
-            return UF_FAIL(
-                UF_ERR_ARGUMENT,
-                "action %d of the policy goes from %g to %g, in %s from %g to %g; their units differ", i,
-                (double)p->action_bounds[i], (double)p->action_bounds[p->A + i], name,
-                (double)d->action_low[i], (double)d->action_high[i]);
-    if (p->kind == UF_POLICY_CATEGORICAL) UF_TRY(uf_dataset_check_one_hot(d));
-    if (first_nonfinite(p) >= 0)
-        return UF_FAIL(UF_ERR_FORMAT, "number %lld of the actor is not finite; the policy cannot act",
-                       (long long)first_nonfinite(p));
-    return UF_OK;
-}
-
-bool uf_policies_alike(const UfPolicy* a, const UfPolicy* b) {
-    return a->kind == b->kind && a->H == b->H && a->at_mean == b->at_mean && a->norm_obs == b->norm_obs &&
-           !memcmp(&a->mlp, &b->mlp, sizeof a->mlp) &&
-           (!a->norm_obs || !memcmp(a->norm, b->norm, 2 * (size_t)a->O * sizeof(real)));
-}
-
-// `settings` with the actor's shape of a policy, and one critic.
-static void evaluator_config(UfConfig* c, const UfConfig* settings, const UfPolicy* policy, int64_t seed) {
-    *c = *settings;
-    c->seed = seed;
-    c->num_critics = 1;
-    c->deterministic = policy->kind == UF_POLICY_DETERMINISTIC;
-    c->deterministic_eval = policy->at_mean;
-    c->use_tanh_mean = policy->kind != UF_POLICY_SQUASHED;
-    c->use_log_std_param =
-        !c->deterministic && policy->H == policy->A;  // a categorical one's does not matter
-    c->actor_num_layers = policy->mlp.layers;
-    c->actor_layer_width = policy->mlp.width;
-    c->actor_ln = policy->mlp.layer_norm;
-    c->log_std_min = (double)policy->log_std_min;
-    c->log_std_max = (double)policy->log_std_max;
-}
-
-static UfStatus upload_policies(UfAgent* a, const UfPolicy* const* policies) {
-    UfBackend* be = a->backend;
-    const UfPolicy* first = policies[0];
-    const size_t O = (size_t)a->O;
-    for (int p = 0; p < a->P; p++)
-        be->upload(be, a->groups[GROUP_ACTOR].params + (size_t)p * a->groups[GROUP_ACTOR].count,
-                   policies[p]->params, first->mlp.size * sizeof(real));
-    be->upload(be, a->actor_mean, first->norm, O * sizeof(real));
-    be->upload(be, a->actor_std, first->norm + O, O * sizeof(real));
-    if (!first->norm_obs) a->actor_mean = a->actor_std = NULL;
-    return be->sync(be);
-}
-
-UfStatus uf_agent_create_evaluator(UfAgent** out, const UfPolicy* const* policies, const int64_t* seeds,
-                                   int population, const UfConfig* settings, const UfDataset* dataset,
-                                   int num_threads) {
-    const int O = dataset->obs_dim;
-    UfConfig *configs = NULL, **each = NULL;
-    real* norm = NULL;
-    *out = NULL;
-    UfStatus status = UF_ALLOC(&configs, population, "configurations");
-    if (status == UF_OK) status = UF_ALLOC(&each, population, "configurations");
-    if (status == UF_OK) status = UF_ALLOC(&norm, 2 * O, "observation statistics");
-    for (int p = 0; status == UF_OK && p < population; p++) {
-        each[p] = &configs[p];
-        evaluator_config(each[p], settings, policies[p], seeds[p]);
-    }
-    for (int i = 0; status == UF_OK && i < O; i++) {
-        norm[i] = dataset->obs_mean[i];
-        norm[O + i] = dataset->obs_std[i];
-    }
-    if (status == UF_OK)
-        status = create_agent(out, (const UfConfig* const*)each, population, O, dataset->action_dim,
-                              policies[0]->kind == UF_POLICY_CATEGORICAL, norm, norm + O, num_threads, true);
-    if (status == UF_OK) status = upload_policies(*out, policies);
-    if (status != UF_OK) {
-        uf_agent_free(*out);
-        *out = NULL;
-    }
-    uf_free(configs);
-    uf_free(each);
-    uf_free(norm);
     return status;
 }

@@ -3396,8 +3396,6 @@ static void op_clip_gradients(Test* t) {
 
 // ---- off-policy agents ----
 
-static bool has_off_policy(const Test* t) { return t->be->off_store != NULL; }
-
 static Array* off_hypers(Test* t) {
     Array* a = new_array(t, "hyper", 1, 1, sizeof(UfOffHyper), false, false);
     for (int p = 0; p < t->P; p++) {
@@ -3441,7 +3439,6 @@ static const double OFF_ACTION = 4e-6;
 
 // Rows go round the ring; a batch of them comes back.
 static void op_off_replay(Test* t) {
-    if (!has_off_policy(t)) return;
     for (int which = 0; which < 4; which++) {
         const bool discrete = which % 2, has_next = which < 2;
         const int O = t->c->in, items = discrete ? 1 : t->c->out, N = 1 + t->c->rows % 5, B = t->c->rows,
@@ -3530,7 +3527,6 @@ static void expect_kind(const Test* t, const double* share, int A, double u, rea
 }
 
 static void op_off_act(Test* t) {
-    if (!has_off_policy(t)) return;
     // greedy, greedy while it warms up, categorical, squashed, tanh, and tanh at random with noise
     static const int kinds[] = {UF_OFF_GREEDY,   UF_OFF_GREEDY, UF_OFF_CATEGORICAL,
                                 UF_OFF_SQUASHED, UF_OFF_TANH,   UF_OFF_TANH};
@@ -3604,7 +3600,6 @@ static void op_off_act(Test* t) {
 }
 
 static void op_off_sample(Test* t) {
-    if (!has_off_policy(t)) return;
     for (int which = 0; which < 3; which++) {  // squashed; tanh with and without the target's noise
         const int kind = which ? UF_OFF_TANH : UF_OFF_SQUASHED, A = t->c->out, H = off_outputs(kind, A);
         const int B = t->c->rows, O = t->c->in, ld = O + A;
@@ -3665,7 +3660,6 @@ static double naive_smallest(const real* q, int p, int N, int B, int b, int A, i
 static double off_bound(int A) { return (A + 16) * U * 20; }
 
 static void op_off_target(Test* t) {
-    if (!has_off_policy(t)) return;
     static const int kinds[] = {UF_OFF_GREEDY, UF_OFF_CATEGORICAL, UF_OFF_SQUASHED, UF_OFF_TANH};
     for (int which = 0; which < 4; which++) {
         const int kind = kinds[which], A = t->c->out, B = t->c->rows, N = kind == UF_OFF_GREEDY ? 1 : 2;
@@ -3717,7 +3711,6 @@ static void op_off_target(Test* t) {
 }
 
 static void op_off_critic_loss(Test* t) {
-    if (!has_off_policy(t)) return;
     for (int discrete = 0; discrete < 2; discrete++) {
         const int A = t->c->out, B = t->c->rows, N = t->c->N, O = t->c->in, ld = O + (discrete ? 1 : A);
         const int Q = discrete ? A + 1 : 1;
@@ -3748,7 +3741,6 @@ static void op_off_critic_loss(Test* t) {
 }
 
 static void op_off_actor_q(Test* t) {
-    if (!has_off_policy(t)) return;
     for (int smallest = 0; smallest < 2; smallest++) {
         const int B = t->c->rows, N = t->c->N;
         Array *q = normals(t, "q", N * B, 1, 0), *dq = output(t, "dq", N * B);
@@ -3769,7 +3761,6 @@ static void op_off_actor_q(Test* t) {
 }
 
 static void op_off_actor_loss(Test* t) {
-    if (!has_off_policy(t)) return;
     static const int kinds[] = {UF_OFF_CATEGORICAL, UF_OFF_SQUASHED, UF_OFF_TANH};
     for (int which = 0; which < 3; which++) {
         const int kind = kinds[which], A = t->c->out, H = off_outputs(kind, A), B = t->c->rows, N = t->c->N;
