@@ -298,6 +298,7 @@ test-cuda-host-races: cuda-host-races-programs
 test-cuda-host-plain:
 	@$(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(filter-out $(LONG_TESTS),$(DEVICE_TESTS))"
+	@$(MAKE) --no-print-directory test-cuda-host-races
 
 test-cuda-host-asan:
 	@UF_TEST_CASES=6 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_ASAN) TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"

@@ -101,7 +101,8 @@ inline void uf_races_joint_write(void*, size_t) {}
 #endif
 
 // Threads take turns between meetings, so that nothing comes in between.
-__attribute__((no_sanitize("thread"))) inline unsigned long long atomicMax(unsigned long long* at, unsigned long long x) {
+__attribute__((no_sanitize("thread"))) inline unsigned long long atomicMax(unsigned long long* at,
+                                                                           unsigned long long x) {
     uf_races_joint_write(at, sizeof *at);
     const unsigned long long before = *at;
     if (x > before) *at = x;

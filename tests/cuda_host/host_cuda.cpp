@@ -215,7 +215,9 @@ static void meet_warp(UfHostMeeting what) {
     if (first + WARP > static_cast<int>(blockDim.x)) give_up("a warp function in a warp that is not whole");
     for (int i = first; i < first + WARP; i++)
         if (fibres[i].state == DONE) give_up("a lane has left and will not come to the warp function");
-    if (num_in_warp[warp] + 1 == WARP) uf_races_meet_warp(static_cast<unsigned>(warp));
+    // Shuffles, votes and products bring lanes together, but do not order memory.
+    if (what == UF_HOST_SYNCWARP && num_in_warp[warp] + 1 == WARP)
+        uf_races_meet_warp(static_cast<unsigned>(warp));
     meet(what, first, WARP, &num_in_warp[warp]);
 }
 

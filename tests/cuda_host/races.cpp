@@ -5,9 +5,9 @@
 // of the thread sanitizer's library: each byte of device and shared memory remembers its last write and the reads since.
 // Two accesses, one of them a write, are a race where no barrier of the block, no meeting of the warp, no order of
 // streams lies between them, in whatever order they ran here. Within a launch the rule is exact: different blocks; or
-// different warps without a barrier in between; or different lanes of a warp without a meeting of the warp or a barrier
-// in between. Launches are ordered by clocks, one number a stream, that events, waits of the program and graphs carry
-// on; threads of the program share a clock.
+// different warps without a barrier in between; or different lanes of a warp without a barrier or __syncwarp in between
+// (shuffles, votes and products do not order memory). Launches are ordered by clocks, one number a stream, that events,
+// waits of the program and graphs carry on; threads of the program share a clock.
 //
 // A word has one cell until something smaller is accessed, then each of its bytes has its own.
 //

@@ -24,6 +24,16 @@ __global__ void shift_shared(int* out) {
 }
 
 template <bool MENDED>
+__global__ void shuffle_alone(int* out) {
+    __shared__ int x[THREADS];
+    const int i = static_cast<int>(threadIdx.x);
+    x[i] = i;
+    const int own = __shfl_xor_sync(0xffffffffu, i, 1);
+    if (MENDED) __syncwarp();
+    out[blockIdx.x * THREADS + threadIdx.x] = x[i ^ 1] + own;
+}
+
+template <bool MENDED>
 __global__ void reuse_shared(int* out) {
     __shared__ int x[THREADS];
     const int i = static_cast<int>(threadIdx.x);
@@ -149,6 +159,7 @@ const char* const uf_planted_names[NUM_PLANTED] = {
     "no barrier behind",
     "no barrier, launch's memory",
     "no meeting of a warp",
+    "a shuffle alone",
     "global memory",
     "blocks write",
     "blocks read",
@@ -183,6 +194,7 @@ void uf_plant(Planted fault, bool mended) {
         case NO_WARP_MEETING:
             p.launch(0, mended ? shift_shared<true, 1> : shift_shared<false, 1>, p.a);
             break;
+        case SHUFFLE_ALONE: p.launch(0, mended ? shuffle_alone<true> : shuffle_alone<false>, p.a); break;
         case NO_BARRIER_GLOBAL: p.launch(0, mended ? shift_global<true> : shift_global<false>, p.a); break;
         case BLOCKS_WRITE: p.launch(0, write_word, p.a, mended ? 1 : 0); break;
         case BLOCKS_READ: p.launch(0, read_before, p.a, mended ? static_cast<int>(BLOCKS) : 1); break;

@@ -14,6 +14,7 @@ typedef enum Planted {
     NO_BARRIER_BEHIND,  // a warp overwrites what another still reads there
     NO_BARRIER_LAUNCH,  // the first, in the memory that the launch asked for
     NO_WARP_MEETING,    // a lane reads what another wrote there
+    SHUFFLE_ALONE,      // likewise, and a shuffle in between, which does not order memory
     NO_BARRIER_GLOBAL,  // the first, in global memory
     BLOCKS_WRITE,       // two blocks write one word
     BLOCKS_READ,        // a block reads what another writes
