@@ -298,12 +298,12 @@ test-cuda-host-races: cuda-host-races-programs
 test-cuda-host-plain:
 	@$(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(filter-out $(LONG_TESTS),$(DEVICE_TESTS))"
-	@$(MAKE) --no-print-directory test-cuda-host-races
 
 test-cuda-host-asan:
 	@UF_TEST_CASES=6 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_ASAN) TESTS="$(filter %.c,$(CUDA_TESTS)) $(HOST_TESTS)"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory run-tests $(CUDA_HOST_ASAN) TESTS="tests/test_play.c"
 	@UF_TEST_DEVICE=cuda $(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(LONG_TESTS)"
+	@$(MAKE) --no-print-directory test-cuda-host-races
 
 # On a machine with a GPU; elsewhere it says that it skips.
 test-cuda:
