@@ -2005,12 +2005,12 @@ void cuda_close(UfBackend* be) {
     State* s = state_of(be);
     if (s) {
         uf_cuda_clock_stop(s->clock, nullptr);
+        if (s->graph) cudaGraphExecDestroy(s->graph);  // may hold kernels of cuBLAS
         for (int b = 0; b < UF_NUM_BRANCHES; b++) {
             if (s->blas.handles[b]) s->blas.destroy(s->blas.handles[b]);
             if (s->blas.workspaces[b]) cudaFree(s->blas.workspaces[b]);
         }
         if (s->blas.library) dlclose(s->blas.library);
-        if (s->graph) cudaGraphExecDestroy(s->graph);
         if (s->scratch) cudaFree(s->scratch);
         if (s->clone_scratch) cudaFree(s->clone_scratch);
         if (s->replays) cudaFree(s->replays);

@@ -6,6 +6,7 @@ enum { RTLD_NOW = 2, RTLD_LOCAL = 0 };
 
 void* uf_host_dlopen(const char* name);
 void* uf_host_dlsym(const char* name);
+void uf_host_dlclose();
 
 inline void* dlopen(const char* name, int flags) {
     (void)flags;
@@ -17,6 +18,7 @@ inline void* dlsym(void* library, const char* name) {
 }
 inline int dlclose(void* library) {
     (void)library;
+    uf_host_dlclose();
     return 0;
 }
 inline const char* dlerror() { return "no such file"; }

@@ -640,9 +640,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
     return joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
 }
 
+static int num_graphs;  // that can be launched
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long flags) {
     (void)flags;
     *out = new UfHostGraph(*graph);
+    num_graphs++;
     return cudaSuccess;
 }
 
@@ -652,6 +655,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    num_graphs--;
     delete graph;
     return cudaSuccess;
 }
@@ -834,6 +838,7 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
 
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
     handle->stream = stream;
+    handle->has_workspace = false;  // the library goes back to its own
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -903,6 +908,11 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
 void* uf_host_dlopen(const char* name) {
     (void)name;
     return uf_host_cuda.no_blas ? nullptr : &uf_host_cuda;
+}
+
+// A graph may hold kernels of the library, which go with it.
+void uf_host_dlclose() {
+    if (num_graphs) give_up("a library is closed whose kernels a graph may hold");
 }
 
 void* uf_host_dlsym(const char* name) {

@@ -65,6 +65,28 @@ static void test_no_blas(void** state) {
     uf_backend_close(be);
 }
 
+// A recorded update holds kernels of cuBLAS: it goes before the library does.
+static void test_graph_of_blas(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    void* all[3] = {NULL};
+    float c = 0;
+    const float two = 2, three = 3;
+    assert_ok(uf_backend_open(&be, "cuda", "tf32", 1));
+    for (int i = 0; i < 3; i++) assert_ok(be->reserve(be, &all[i], sizeof c, "a number"));
+    be->upload(be, all[1], &two, sizeof two);
+    be->upload(be, all[2], &three, sizeof three);
+    be->record(be);
+    be->product(be, all[0], all[1], all[2], 1, 1, 1);
+    be->end_record(be);
+    be->repeat(be);
+    be->download(be, &c, all[0], sizeof c);
+    assert_ok(be->sync(be));
+    assert_true(c == 6);
+    for (int i = 0; i < 3; i++) be->release(be, all[i]);
+    uf_backend_close(be);
+}
+
 static void test_precision(void** state) {
     (void)state;
     expect_refused("fp16", UF_ERR_ARGUMENT, "precision 'fp16'", "expected fp32, tf32 or bf16");
@@ -333,6 +355,7 @@ int main(void) {
         TEST(test_no_device),
         TEST(test_old_device),
         TEST(test_no_blas),
+        TEST(test_graph_of_blas),
         TEST(test_precision),
         TEST(test_memory),
         TEST(test_launch),
