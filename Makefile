@@ -306,10 +306,11 @@ test-cuda-host-asan:
 	@$(MAKE) --no-print-directory test-cuda-host-races
 
 # On a machine with a GPU; elsewhere it says that it skips.
+DEVICE_PROGRAMS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(DEVICE_TESTS) tests/test_model.c)
 test-cuda:
 ifeq ($(CUDA),1)
-	@$(MAKE) --no-print-directory all $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(CUDA_TESTS))) $(BUILD)/tests/test_model $(patsubst tests/%.c,$(BUILD)/tests/%,$(DEVICE_TESTS))
-	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) bash tests/cuda/run.sh
+	@$(MAKE) --no-print-directory all $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(CUDA_TESTS))) $(DEVICE_PROGRAMS)
+	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) DEVICE_PROGRAMS="$(DEVICE_PROGRAMS)" bash tests/cuda/run.sh
 else
 	@echo "SKIP test-cuda: this build has no CUDA backend (CUDA=$(CUDA)); it needs nvcc on the PATH"
 endif
