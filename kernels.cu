@@ -2069,7 +2069,7 @@ UfStatus open_blas(State* s, const char* precision) {
     Blas* blas = &s->blas;
     char name[32];
     snprintf(name, sizeof name, "libcublas.so.%d", CUBLAS_VER_MAJOR);
-    blas->library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    blas->library = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);  // loading takes long: once
     if (!blas->library)
         return UF_FAIL(
             UF_ERR_DEVICE,

@@ -2,7 +2,7 @@
 #ifndef UF_HOST_DLFCN_H
 #define UF_HOST_DLFCN_H
 
-enum { RTLD_NOW = 2, RTLD_LOCAL = 0 };
+enum { RTLD_NOW = 2, RTLD_LOCAL = 0, RTLD_NODELETE = 0x1000 };
 
 void* uf_host_dlopen(const char* name);
 void* uf_host_dlsym(const char* name);
