@@ -657,8 +657,8 @@ struct UfBackend {
                            double* norm, size_t stride);
 
     // off-policy agents: what they do with rows between passes over networks
-    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity, and fill what is theirs
-    // from row 0 on. done: u8.
+    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity; fill
+    // becomes what the ring holds then, rows having begun at 0. done: u8.
     void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, const real* obs, const real* action,
                       const real* reward, const uint8_t* done, const real* next_obs);
     // The records at index (P, B).

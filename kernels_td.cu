@@ -11,12 +11,6 @@ namespace uf_cuda {
 
 namespace {
 
-// Number i of all numbers that a launch has threads for; false: there are no more.
-__device__ inline bool next_thread(int64_t* i, int64_t count) {
-    *i = thread_id();
-    return *i < count;
-}
-
 // ---- replay ----
 
 struct Store {
@@ -30,8 +24,8 @@ struct Store {
 // A thread has a number of a record.
 __global__ void __launch_bounds__(THREADS) off_store_kernel(Store c) {
     const UfOffRing& r = c.ring;
-    int64_t i;
-    if (!next_thread(&i, static_cast<int64_t>(r.P) * r.N * r.stride)) return;
+    const int64_t i = thread_id();
+    if (i >= static_cast<int64_t>(r.P) * r.N * r.stride) return;
     const int64_t from = i / r.stride, p = from / r.N, n = from % r.N, now = count_now(c.row, c.replays);
     const int k = static_cast<int>(i % r.stride), end = r.O + r.items;
     const real x = k < r.O        ? c.obs[from * r.O + k]
@@ -54,8 +48,8 @@ void cuda_off_store(UfBackend* be, const UfOffRing* ring, UfCount row, const rea
 // A thread has a number of a record.
 __global__ void __launch_bounds__(THREADS)
     off_gather_kernel(UfOffBatch b, UfOffRing r, const int64_t* index) {
-    int64_t i;
-    if (!next_thread(&i, static_cast<int64_t>(b.P) * b.B * r.stride)) return;
+    const int64_t i = thread_id();
+    if (i >= static_cast<int64_t>(b.P) * b.B * r.stride) return;
     const int64_t row = i / r.stride, p = row / b.B;
     const int k = static_cast<int>(i % r.stride);
     const real x = r.records[(p * r.capacity + index[row]) * r.stride + k];
@@ -81,8 +75,8 @@ void cuda_off_gather(UfBackend* be, const UfOffBatch* batch, const UfOffRing* ri
 
 __global__ void __launch_bounds__(THREADS)
     off_act_kernel(real* action, UfOffHeads heads, UfOffAct of, const int64_t* replays) {
-    int64_t i;
-    if (!next_thread(&i, static_cast<int64_t>(heads.P) * heads.R)) return;
+    const int64_t i = thread_id();
+    if (i >= static_cast<int64_t>(heads.P) * heads.R) return;
     uf_off_act_row(action, &heads, &of, count_now(of.step, replays), static_cast<int>(i / heads.R),
                    static_cast<int>(i % heads.R));
 }
@@ -95,8 +89,8 @@ void cuda_off_act(UfBackend* be, real* action, const UfOffHeads* heads, const Uf
 
 __global__ void __launch_bounds__(THREADS)
     off_sample_kernel(real* x, int O, int ld, real* log_prob, UfOffHeads h, const real* noise) {
-    int64_t i;
-    if (!next_thread(&i, static_cast<int64_t>(h.P) * h.R)) return;
+    const int64_t i = thread_id();
+    if (i >= static_cast<int64_t>(h.P) * h.R) return;
     const real of_action = uf_off_sample_row(x + i * ld + O, &h, static_cast<int>(i / h.R), h.head + i * h.H,
                                              noise ? noise + i * h.A : nullptr);
     if (log_prob) log_prob[i] = of_action;
@@ -113,8 +107,8 @@ void cuda_off_sample(UfBackend* be, real* x, int O, int ld, real* log_prob, cons
 
 __global__ void __launch_bounds__(THREADS) off_target_kernel(real* y, UfOffBatch batch, UfOffHeads heads,
                                                              UfOffNext next, int N, const real* log_alpha) {
-    int64_t i;
-    if (!next_thread(&i, static_cast<int64_t>(batch.P) * batch.B)) return;
+    const int64_t i = thread_id();
+    if (i >= static_cast<int64_t>(batch.P) * batch.B) return;
     const int p = static_cast<int>(i / batch.B), b = static_cast<int>(i % batch.B);
     y[i] = uf_step_value(batch.reward[i], batch.done[i], heads.hyper[p].gamma,
                          uf_off_next_value(&heads, &next, batch.B, N, log_alpha, p, b));
@@ -131,8 +125,8 @@ void cuda_off_target(UfBackend* be, real* y, const UfOffBatch* batch, const UfOf
 
 __global__ void __launch_bounds__(THREADS)
     off_critic_loss_kernel(real* dq, const real* q, const real* y, UfOffBatch batch, int N, int kinds) {
-    int64_t i;
-    if (!next_thread(&i, static_cast<int64_t>(batch.P) * N * batch.B)) return;
+    const int64_t i = thread_id();
+    if (i >= static_cast<int64_t>(batch.P) * N * batch.B) return;
     const int64_t g = i / batch.B;
     uf_off_critic_row(dq, q, y, &batch, N, kinds, static_cast<int>(g / N), static_cast<int>(g % N),
                       static_cast<int>(i % batch.B));
@@ -147,8 +141,8 @@ void cuda_off_critic_loss(UfBackend* be, real* dq, const real* q, const real* y,
 
 __global__ void __launch_bounds__(THREADS)
     off_actor_q_kernel(real* dq, const real* q, bool smallest, int P, int N, int B) {
-    int64_t i;
-    if (!next_thread(&i, static_cast<int64_t>(P) * B)) return;
+    const int64_t i = thread_id();
+    if (i >= static_cast<int64_t>(P) * B) return;
     const int64_t first = i / B * N * B;
     uf_off_actor_q_row(dq + first, q + first, smallest, N, B, static_cast<int>(i % B));
 }

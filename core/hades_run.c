@@ -94,31 +94,21 @@ enum { FRESH, LEAST, OWN, NUM_COLUMNS };
 static const UfSearchColumn columns[NUM_COLUMNS] = {
     {"fresh policies", "fresh_policies"}, {NULL, "least_policy"}, {"its own weights", "own_weights"}};
 
-static double mean_of(const double* numbers, int64_t count, int64_t stride) {
-    double sum = 0;
-    for (int64_t i = 0; i < count; i++) sum += numbers[i * stride];
-    return sum / (double)count;
-}
-
 // Mean of a rating in ratings.h5, and the least mean of a policy; of images the accuracies.
 static UfStatus read_rating(const UfH5* h5, const char* name, double* mean, double* least) {
-    UfH5Shape shape;
-    double* numbers;
+    UfReturns r;
     const bool images = !strcmp(name, "loss_and_accuracy");
-    UF_TRY(uf_h5_shape(h5, name, &shape));
-    if (shape.rank != 2 || shape.count < 1)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' is no table of numbers", h5->path, name);
-    UF_TRY(UF_ALLOC(&numbers, shape.count, "ratings"));
-    const UfStatus status = uf_h5_read(h5, name, UF_H5_DOUBLE, numbers, shape.count);
-    const int64_t columns = shape.dims[1];
+    UF_TRY(uf_returns_read(h5, name, &r));
     *least = INFINITY;
-    for (int64_t i = 0; i < shape.dims[0]; i++) {
-        const double m = images ? numbers[i * columns + 1] : mean_of(numbers + i * columns, columns, 1);
+    for (int64_t i = 0; i < r.rows; i++) {
+        const double* row = r.numbers + i * r.columns;
+        const double m = images ? row[r.columns - 1] : uf_returns_mean(row, r.columns, 1);
         if (!(m >= *least || isnan(*least))) *least = m;
     }
-    *mean = images ? mean_of(numbers + 1, shape.dims[0], columns) : mean_of(numbers, shape.count, 1);
-    uf_free(numbers);
-    return status;
+    *mean = images ? uf_returns_mean(r.numbers + r.columns - 1, r.rows, r.columns)
+                   : uf_returns_mean(r.numbers, r.rows * r.columns, 1);
+    uf_free(r.numbers);
+    return UF_OK;
 }
 
 static UfStatus read_columns(const char* folder, double* values) {

@@ -359,7 +359,7 @@ static void init_member(UfOffPolicy* a, int p) {
         .target_noise_clip = (real)c->target_noise_clip,
         .double_dqn = c->double_dqn};
     a->lr[p] = (real)c->lr;
-    a->polyak[p] = (real)(1 - c->tau);
+    a->polyak[p] = a->kind == UF_OFF_GREEDY ? 1 : (real)(1 - c->tau);  // DQN copies
     a->max_grad_norm[p] = (real)c->max_grad_norm;
 }
 
@@ -560,14 +560,10 @@ static void move_targets(const Lane* l) {
     const UfOffPolicy* a = l->agents;
     const int64_t interval = a->configs[0].target_interval;
     UfBackend* be = a->backend;
-    for (int k = 0; k < GROUPS; k++) {
-        const UfGroup* g = &l->groups[k];
-        if (!g->target) continue;
-        if (a->kind != UF_OFF_GREEDY)
-            be->adam_polyak(be, g, NULL, (UfCount){0}, (UfDecay){0}, 0, l->polyak, NULL);
-        else if (steps_after(l) / interval > steps_before(l) / interval)
-            memcpy(g->target, g->params, g->count * sizeof(real));
-    }
+    if (a->kind == UF_OFF_GREEDY && steps_after(l) / interval == steps_before(l) / interval) return;
+    for (int k = 0; k < GROUPS; k++)
+        if (l->groups[k].target)
+            be->adam_polyak(be, &l->groups[k], NULL, (UfCount){0}, (UfDecay){0}, 0, l->polyak, NULL);
 }
 
 // ---- learning ----

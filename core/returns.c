@@ -5,14 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "h5.h"
-
-typedef struct Table {
-    int64_t rows, columns;
-    double* numbers;  // (rows, columns)
-} Table;
-
-static UfStatus read_table(const UfH5* h5, const char* name, Table* t) {
+UfStatus uf_returns_read(const UfH5* h5, const char* name, UfReturns* t) {
     UfH5Shape shape;
     UF_TRY(uf_h5_shape(h5, name, &shape));
     if (shape.rank < 1 || shape.rank > 2 || shape.count < 1)
@@ -25,21 +18,21 @@ static UfStatus read_table(const UfH5* h5, const char* name, Table* t) {
     return status;
 }
 
-static double mean_of(const double* numbers, int64_t count, int64_t stride) {
+double uf_returns_mean(const double* numbers, int64_t count, int64_t stride) {
     double sum = 0;
     for (int64_t i = 0; i < count; i++) sum += numbers[i * stride];
     return sum / (double)count;
 }
 
 // Means of policies: the least and the most are told where there are several.
-static void add_returns(UfText* text, const char* name, const Table* t) {
+static void add_returns(UfText* text, const char* name, const UfReturns* t) {
     double least = 0, most = 0;
     for (int64_t r = 0; r < t->rows; r++) {
-        const double mean = mean_of(t->numbers + r * t->columns, t->columns, 1);
+        const double mean = uf_returns_mean(t->numbers + r * t->columns, t->columns, 1);
         if (r == 0 || !(mean >= least)) least = mean;
         if (r == 0 || !(mean <= most)) most = mean;
     }
-    uf_text_add(text, "%-14s %.6g mean", name, mean_of(t->numbers, t->rows * t->columns, 1));
+    uf_text_add(text, "%-14s %.6g mean", name, uf_returns_mean(t->numbers, t->rows * t->columns, 1));
     if (t->rows > 1)
         uf_text_add(text, ", %.6g to %.6g  (%lld policies x %lld episodes)\n", least, most,
                     (long long)t->rows, (long long)t->columns);
@@ -48,12 +41,12 @@ static void add_returns(UfText* text, const char* name, const Table* t) {
 }
 
 static UfStatus add_table(UfText* text, const UfH5* h5, const char* name) {
-    Table t;
-    UF_TRY(read_table(h5, name, &t));
+    UfReturns t;
+    UF_TRY(uf_returns_read(h5, name, &t));
     if (!strcmp(name, "loss_and_accuracy") && t.columns == 2)
         uf_text_add(text, "%-14s %.6g\n%-14s %.6g  (mean of %lld policies on the test images)\n", "loss",
-                    mean_of(t.numbers, t.rows, 2), "accuracy", mean_of(t.numbers + 1, t.rows, 2),
-                    (long long)t.rows);
+                    uf_returns_mean(t.numbers, t.rows, 2), "accuracy",
+                    uf_returns_mean(t.numbers + 1, t.rows, 2), (long long)t.rows);
     else
         add_returns(text, name, &t);
     uf_free(t.numbers);

@@ -137,16 +137,11 @@ static const UfSearchColumn columns[NUM_COLUMNS] = {{"ppo agents", "ppo"}, {"sac
 
 // Mean over all numbers of a dataset.
 static UfStatus read_mean(const UfH5* h5, const char* name, double* mean) {
-    UfH5Shape shape;
-    double* numbers;
-    UF_TRY(uf_h5_shape(h5, name, &shape));
-    if (shape.count < 1) return UF_FAIL(UF_ERR_FORMAT, "%s: '%s' is empty", h5->path, name);
-    UF_TRY(UF_ALLOC(&numbers, shape.count, "returns"));
-    const UfStatus status = uf_h5_read(h5, name, UF_H5_DOUBLE, numbers, shape.count);
-    *mean = 0;
-    for (int64_t i = 0; i < shape.count; i++) *mean += numbers[i] / (double)shape.count;
-    uf_free(numbers);
-    return status;
+    UfReturns r;
+    UF_TRY(uf_returns_read(h5, name, &r));
+    *mean = uf_returns_mean(r.numbers, r.rows * r.columns, 1);
+    uf_free(r.numbers);
+    return UF_OK;
 }
 
 static UfStatus read_columns(const char* folder, double* values) {
