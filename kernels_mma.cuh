@@ -24,6 +24,13 @@ __device__ inline float* uf_shared_memory() {
 // Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.
 __device__ inline void uf_store_flag(int* at) { *at = 1; }
 
+// Numbers that nobody writes while the kernel runs.
+__device__ inline float uf_read(const float* at) { return __ldg(at); }
+__device__ inline float4 uf_read4(const float* at) { return __ldg(reinterpret_cast<const float4*>(at)); }
+
+// 1/sqrt(x), to within two units of the last place.
+__device__ inline float uf_rsqrt(float x) { return rsqrtf(x); }
+
 // To the nearest number with 10 bits behind the point.
 __device__ inline uint32_t uf_round_tf32(float x) {
     uint32_t word;
