@@ -31,10 +31,15 @@ __device__ inline float4 uf_read4(const float* at) { return __ldg(reinterpret_ca
 // 1/sqrt(x), to within two units of the last place.
 __device__ inline float uf_rsqrt(float x) { return rsqrtf(x); }
 
-// To the nearest number with 10 bits behind the point.
+// To the nearest number with 10 bits behind the point; of two as near the even one from sm_90 on, where that is one
+// instruction, before it the one farther from 0.
 __device__ inline uint32_t uf_round_tf32(float x) {
     uint32_t word;
+#if __CUDA_ARCH__ >= 900
+    asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(word) : "f"(x));
+#else
     asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(word) : "f"(x));
+#endif
     return word;
 }
 

@@ -74,11 +74,23 @@ Tape tape_of(const UfMlp* mlp, const UfTape* tape, int first, int total) {
 
 __host__ __device__ inline int round_up(int x, int step) { return (x + step - 1) / step * step; }
 
-// Numbers from row to row of a tile: the columns of whole warps, and 16 banks on, so that the eight lanes that load 16
-// bytes each at a time, from two rows, meet no bank twice.
-int tile_ld(int columns) { return round_up(columns, COLUMNS) + 16; }
+// How activations lie in a tile. PLAIN: row after row, as numbers. PAIRED, for tensor cores: rows b and b + 8 of each 16
+// side by side, so that a fragment is one load: in tf32 column j of both, in bf16 columns j and j + 1 of the first, then
+// of the second, a word each.
+enum Layout { PLAIN, PAIRED };
+
+constexpr Layout layout_of(int precision) { return precision == FP32 ? PLAIN : PAIRED; }
+
+// Words from row to row of a tile, or from pair to pair: padded so that lanes that load or store 16 bytes each at a time meet
+// no bank twice: 16 banks on from row to row, in tf32 4.
+int tile_ld(int columns, Layout layout, Precision precision) {
+    if (layout == PAIRED && precision == TF32) return 2 * round_up(columns, 16) + 4;
+    return round_up(columns, COLUMNS) + 16;
+}
 
 __device__ inline float4 load4(const float* at) { return *reinterpret_cast<const float4*>(at); }
+__device__ inline uint4 load4_words(const float* at) { return *reinterpret_cast<const uint4*>(at); }
+__device__ inline float two_words(float low, float high) { return __uint_as_float(uf_pack_bf16(low, high)); }
 __device__ inline void store4(float* at, float a, float b, float c, float d) {
     *reinterpret_cast<float4*>(at) = make_float4(a, b, c, d);
 }
@@ -145,9 +157,36 @@ struct Sum {
     }
 };
 
-// One group: 16 numbers along k on tensor cores, 4 in fp32. x: the tile at the group's first column.
-template <int PRECISION, int M, bool TRANSPOSED>
-__device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* x, int ld, const float (&b)[4][4]) {
+// Fragments of rows g and g + 8 of a tile, 16 numbers along k from column `at` on: the four of this lane.
+template <int PRECISION, Layout LAYOUT>
+__device__ inline void load_fragments(uint32_t (&low)[4], uint32_t (&high)[4], const float* rows, int ld, int at) {
+    const int g = lane() / 4, slot = lane() % 4 * 4;
+    if constexpr (LAYOUT == PLAIN) {
+        const float4 a = load4(rows + g * ld + at + slot), c = load4(rows + (g + 8) * ld + at + slot);
+        pack<PRECISION, true>(low, {a.x, a.y, a.z, a.w});
+        pack<PRECISION, true>(high, {c.x, c.y, c.z, c.w});
+    } else if constexpr (PRECISION == TF32) {
+        const uint4 a = load4_words(rows + g * ld + 2 * (at + slot)), c = load4_words(rows + g * ld + 2 * (at + slot) + 4);
+        low[0] = a.x;
+        high[0] = a.y;
+        low[1] = a.z;
+        high[1] = a.w;
+        low[2] = c.x;
+        high[2] = c.y;
+        low[3] = c.z;
+        high[3] = c.w;
+    } else {
+        const uint4 a = load4_words(rows + g * ld + at + slot);
+        low[0] = a.x;
+        high[0] = a.y;
+        low[1] = a.z;
+        high[1] = a.w;
+    }
+}
+
+// One group: 16 numbers along k on tensor cores, 4 in fp32, from column `at` of the tile on.
+template <int PRECISION, int M, bool TRANSPOSED, Layout LAYOUT>
+__device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile, int ld, int at, const float (&b)[4][4]) {
     float column[4][4];  // [column][k]
 #pragma unroll
     for (int j = 0; j < 4; j++)
@@ -158,7 +197,7 @@ __device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* x, in
         for (int m = 0; m < M; m++)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const float4 a = load4(x + (m * ROWS + lane() / 8 * 4 + i) * ld);
+                const float4 a = load4(tile + (m * ROWS + lane() / 8 * 4 + i) * ld + at);
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
                     float& s = sum->v[m][i][j];
@@ -174,11 +213,8 @@ __device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* x, in
         for (int j = 0; j < 4; j++) pack<PRECISION, false>(word[j], column[j]);
 #pragma unroll
         for (int m = 0; m < M; m++) {
-            const float* row = x + (m * ROWS + lane() / 4) * ld + lane() % 4 * 4;
-            const float4 a = load4(row), c = load4(row + 8 * ld);
             uint32_t low[4], high[4];
-            pack<PRECISION, true>(low, {a.x, a.y, a.z, a.w});
-            pack<PRECISION, true>(high, {c.x, c.y, c.z, c.w});
+            load_fragments<PRECISION, LAYOUT>(low, high, tile + (LAYOUT == PAIRED ? m * ROWS / 2 : m * ROWS) * ld, ld, at);
 #pragma unroll
             for (int j = 0; j < 4; j++) mma_16<PRECISION>(sum->v[m][j], low, high, word[j]);
         }
@@ -187,7 +223,10 @@ __device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* x, in
 
 // A warp's columns of tile (16 M, k) times w (k, n), or times the transpose of w (n, k). Columns of the tile from k
 // to the next multiple of 16 are zero; n is a multiple of 4. DEPTH groups of weights are on their way, 16 registers a
-// lane each: `begin` sends for the first of them, which may be long before `run`.
+// lane each: `begin` sends for the first of them, which may be long before `run`. Where k fills
+// them, nothing in the loop branches but the loop: where paths meet the compiler waits for loads under way. What lies beyond
+// is not left out: a lane without a column takes the last, which nobody reads, and rows of w from k on are the last one,
+// times zeros.
 template <int PRECISION, int M, int DEPTH, bool TRANSPOSED>
 struct Product {
     static constexpr int STEP = PRECISION == FP32 ? 4 : 16;
@@ -202,22 +241,27 @@ struct Product {
         k = k_;
         slot = PRECISION == FP32 ? 0 : lane() % 4 * 4;
         idle = first_column >= n;
-        const int inside = column < n ? column : n - 4;  // a lane beyond makes numbers that nobody reads
-        from = w + (TRANSPOSED ? static_cast<int64_t>(inside) * ld + slot : static_cast<int64_t>(slot) * ld + inside);
+        const int inside = column < n ? column : n - 4;
+        from = w + (TRANSPOSED ? static_cast<int64_t>(inside) * ld : inside);
         if (idle) return;
+        if (k % (DEPTH * STEP) == 0) {
 #pragma unroll
-        for (int d = 0; d < DEPTH; d++) load(d, d);
+            for (int d = 0; d < DEPTH; d++) load<false>(d, d);
+        } else {
+#pragma unroll
+            for (int d = 0; d < DEPTH; d++)
+                if (d * STEP < k) load<true>(d, d);
+        }
     }
 
+    template <bool TAIL>
     __device__ void load(int to, int group) {
-        const int at = group * STEP;
-        if (at >= k) return;
-        const float* first = from + static_cast<int64_t>(at) * (TRANSPOSED ? 1 : ld);
-        const bool whole = at + STEP <= k;
+        const int at = group * STEP + slot, last = TAIL ? k - (TRANSPOSED ? 4 : 1) : 0;
 #pragma unroll
         for (int q = 0; q < 4; q++) {
-            const bool inside = whole || at + slot + (TRANSPOSED ? 0 : q) < k;
-            const float4 x = inside ? uf_read4(first + static_cast<int64_t>(q) * ld) : make_float4(0, 0, 0, 0);
+            const int row = TRANSPOSED ? at : at + q, inside = TAIL && row > last ? last : row;
+            const float4 x = uf_read4(from + (TRANSPOSED ? static_cast<int64_t>(q) * ld + inside
+                                                         : static_cast<int64_t>(inside) * ld));
             b[to][q][0] = x.x;
             b[to][q][1] = x.y;
             b[to][q][2] = x.z;
@@ -225,51 +269,80 @@ struct Product {
         }
     }
 
+    template <Layout LAYOUT>
     __device__ void run(Sum<PRECISION, M>* sum, const float* tile, int tile_ld) {
+        const int groups = (k + STEP - 1) / STEP;
         *sum = {};
         if (idle) return;
-        const int groups = (k + STEP - 1) / STEP;
-        for (int first = 0; first < groups; first += DEPTH)
+        if (k % (DEPTH * STEP) == 0) {
+#pragma unroll 1
+            for (int first = DEPTH; first < groups; first += DEPTH)
 #pragma unroll
-            for (int d = 0; d < DEPTH; d++) {
-                if (first + d >= groups) break;
-                multiply_group<PRECISION, M, TRANSPOSED>(sum, tile + (first + d) * STEP, tile_ld, b[d]);
-                load(d, first + d + DEPTH);
-            }
+                for (int d = 0; d < DEPTH; d++) {
+                    multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (first - DEPTH + d) * STEP, b[d]);
+                    load<false>(d, first + d);
+                }
+#pragma unroll
+            for (int d = 0; d < DEPTH; d++)
+                multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (groups - DEPTH + d) * STEP, b[d]);
+        } else {
+#pragma unroll 1
+            for (int first = 0; first < groups; first += DEPTH)
+#pragma unroll
+                for (int d = 0; d < DEPTH; d++) {
+                    if (first + d >= groups) break;
+                    multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (first + d) * STEP, b[d]);
+                    if (first + d + DEPTH < groups) load<true>(d, first + d + DEPTH);
+                }
+        }
     }
 };
 
-// A warp's numbers of 16 M rows to the tile, from its first column on, as operands or as they are: zeros from column n
-// on, nothing from `end` on.
-template <int PRECISION, int M, bool AS_OPERAND>
+// A warp's numbers of 16 M rows to a tile, as operands where it is not PLAIN: zeros from column n on, nothing from
+// `end` on.
+template <int PRECISION, int M, Layout LAYOUT>
 __device__ inline void put_rows(float* tile, int ld, Sum<PRECISION, M>& sum, int first_column, int n, int end) {
     typedef Lane<PRECISION> Here;
 #pragma unroll
     for (int m = 0; m < M; m++)
 #pragma unroll
-        for (int s = 0; s < Here::SLOTS; s++)
+        for (int c = 0; c < Here::ITEMS; c += 4) {
+            const int j = first_column + Here::column() + c;
+            float x[Here::SLOTS][4];
 #pragma unroll
-            for (int c = 0; c < Here::ITEMS; c += 4) {
-                const int j = first_column + Here::column() + c;
-                float x[4];
+            for (int s = 0; s < Here::SLOTS; s++)
 #pragma unroll
                 for (int q = 0; q < 4; q++) {
-                    x[q] = j < n ? sum.at(m, s, c + q) : 0;
-                    if (AS_OPERAND) x[q] = operand<PRECISION>(x[q]);
+                    x[s][q] = j < n ? sum.at(m, s, c + q) : 0;
+                    if (LAYOUT == PAIRED) x[s][q] = operand<PRECISION>(x[s][q]);
                 }
-                if (j < end) store4(tile + (m * ROWS + Here::row(s)) * ld + j, x[0], x[1], x[2], x[3]);
+            if (j >= end) continue;
+            if constexpr (LAYOUT == PLAIN) {
+#pragma unroll
+                for (int s = 0; s < Here::SLOTS; s++)
+                    store4(tile + (m * ROWS + Here::row(s)) * ld + j, x[s][0], x[s][1], x[s][2], x[s][3]);
+            } else {
+                float* pair = tile + (m * ROWS / 2 + lane() / 4) * ld;
+                if constexpr (PRECISION == TF32) {
+                    store4(pair + 2 * j, x[0][0], x[1][0], x[0][1], x[1][1]);
+                    store4(pair + 2 * j + 4, x[0][2], x[1][2], x[0][3], x[1][3]);
+                } else {
+                    store4(pair + j, two_words(x[0][0], x[0][1]), two_words(x[1][0], x[1][1]),
+                           two_words(x[0][2], x[0][3]), two_words(x[1][2], x[1][3]));
+                }
             }
+        }
 }
 
 // tile <- tile times a kernel, for a block of 8 warps.
 template <int PRECISION, int M, bool TRANSPOSED>
 __device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_ld, int k, int n) {
-    Product<PRECISION, M, M == 4 ? 3 : 4, TRANSPOSED> product;
+    Product<PRECISION, M, 4, TRANSPOSED> product;
     Sum<PRECISION, M> sum;
     product.begin(w, w_ld, k, n, warp() * COLUMNS);
-    product.run(&sum, tile, ld);
+    product.template run<PLAIN>(&sum, tile, ld);
     __syncthreads();  // every warp has read the tile
-    put_rows<PRECISION, M, false>(tile, ld, sum, warp() * COLUMNS, n, round_up(n, COLUMNS));
+    put_rows<PRECISION, M, PLAIN>(tile, ld, sum, warp() * COLUMNS, n, round_up(n, COLUMNS));
     __syncthreads();
 }
 
@@ -280,7 +353,8 @@ template <int PRECISION_, int M_, int W_, int V_>
 struct Shape {
     static constexpr int PRECISION = PRECISION_, M = M_, W = W_, V = V_, TILE_ROWS = ROWS * M * V, NUM_THREADS = W * V * WARP;
     // 512 threads have 128 registers each; of 64 rows 64 are the sums.
-    static constexpr int DEPTH = V > 1 ? 2 : M == 4 ? 3 : 4;
+    static constexpr int DEPTH = V > 1 ? 2 : 4;
+    static constexpr Layout LAYOUT = layout_of(PRECISION);
     static constexpr bool EARLY = M <= 2;  // registers to send for the next layer's numbers before this one is done
     typedef Lane<PRECISION> Here;
     typedef uf_cuda::Sum<PRECISION, M> Sum;
@@ -291,6 +365,8 @@ struct Shape {
     static __device__ int warp_of_part() { return V == 1 ? warp() : warp() % W; }
     static __device__ int first_column() { return warp_of_part() * COLUMNS; }
     static __device__ int first_row() { return part() * M * ROWS; }
+    static __host__ __device__ int words(int ld) { return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld; }
+    static __device__ float* my_rows(float* tile, int ld) { return tile + part() * words(ld) / V; }
 };
 
 // A tile of rows of one network, as its block sees it.
@@ -307,16 +383,27 @@ __device__ inline Place place_of(int rows, int tile_rows) {
     return p;
 }
 
-// Rows of the input, zero beyond them and beyond their columns: a warp takes a row.
-template <int PRECISION, int NUM_WARPS>
-__device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, int columns, int count,
-                                 int tile_rows) {
+// Rows of the input as operands, zero beyond them and, up to a multiple of 16, beyond their columns.
+template <int PRECISION, int NUM_WARPS, Layout LAYOUT, int TILE_ROWS>
+__device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, int columns, int count) {
+    constexpr int EACH = LAYOUT == PAIRED && PRECISION == BF16 ? 2 : 1;  // columns of a lane
     const int padded = round_up(columns, 16);
-#pragma unroll 2
-    for (int b = warp(); b < tile_rows; b += NUM_WARPS)
-        for (int i = lane(); i < padded; i += WARP)
-            tile[b * ld + i] =
-                b < count && i < columns ? operand<PRECISION>(x[static_cast<int64_t>(b) * x_ld + i]) : 0;
+#pragma unroll 1
+    for (int i = lane() * EACH; i < padded; i += WARP * EACH)
+#pragma unroll 4
+        for (int b = warp(); b < TILE_ROWS; b += NUM_WARPS) {
+            float v[EACH];
+#pragma unroll
+            for (int q = 0; q < EACH; q++)
+                v[q] = b < count && i + q < columns ? uf_read(x + static_cast<int64_t>(b) * x_ld + i + q) : 0;
+            const int pair = b / ROWS * (ROWS / 2) + b % (ROWS / 2), half = b / (ROWS / 2) % 2;
+            if constexpr (LAYOUT == PLAIN)
+                tile[b * ld + i] = operand<PRECISION>(v[0]);
+            else if constexpr (EACH == 2)
+                tile[pair * ld + i + half] = two_words(v[0], v[1]);
+            else
+                tile[pair * ld + 2 * i + half] = operand<PRECISION>(v[0]);
+        }
 }
 
 // The lane's numbers of a row of `width` from `column` on: zeros beyond. One load for each four.
@@ -531,14 +618,14 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
     typename S::template Product<false> product;
     typename S::Sum x;
     product.begin(w + c.net.kernel[0], width, c.net.in, width, S::first_column());
-    load_tile<S::PRECISION, S::W * S::V>(
+    load_tile<S::PRECISION, S::W * S::V, S::LAYOUT, S::TILE_ROWS>(
         tile, c.ld, c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld), c.x_ld,
-        c.net.in, p.count, S::TILE_ROWS);
+        c.net.in, p.count);
     __syncthreads();
     for (int l = 0;; l++) {
         float bias[Here::ITEMS];
         load_items(bias, w + c.net.bias[l], column, width);
-        product.run(&x, tile + S::first_row() * c.ld, c.ld);
+        product.template run<S::LAYOUT>(&x, S::my_rows(tile, c.ld), c.ld);
         if (S::EARLY && l < L - 1)
             product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column());
         activate_rows<S, ACTIVATION>(x, bias, width);
@@ -550,7 +637,7 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
         else
             __syncthreads();  // every warp has read the tile
         if (l == L - 1) break;
-        put_rows<S::PRECISION, S::M, true>(tile + S::first_row() * c.ld, c.ld, x, S::first_column(), width,
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(S::my_rows(tile, c.ld), c.ld, x, S::first_column(), width,
                                            round_up(width, 16));
         if (!S::EARLY) product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column());
         __syncthreads();
@@ -558,7 +645,7 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
     const float *out_kernel = w + c.net.kernel[L], *out_bias = w + c.net.bias[L];
     float* to = c.out.at + (p.g * c.out.stride + static_cast<int64_t>(p.first) * out);
     dots<S>(
-        x, tile, S::TILE_ROWS * c.ld, out, width, [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
+        x, tile, S::words(c.ld), out, width, [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
         [&](int b, int q, float sum) {
             if (b < p.count) to[b * out + q] = sum + out_bias[q];
         });
@@ -732,7 +819,7 @@ __device__ inline void sum_seeds(const Backward& c, const Place& p, const float*
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backward c) {
     __shared__ Pairs<S> pairs;
-    float *tile = uf_shared_memory(), *seeds = tile + S::TILE_ROWS * c.ld;
+    float *tile = uf_shared_memory(), *seeds = tile + S::words(c.ld);
     const Place p = place_of(c.rows, S::TILE_ROWS);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, out = c.net.out;
@@ -755,21 +842,21 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backw
             keep_rows<S>(d, c.dz + (l * c.dz_layer + (static_cast<int64_t>(p.g) * c.rows + p.first) * width), p.count,
                          width);
         if (!l) break;
-        put_rows<S::PRECISION, S::M, true>(tile + S::first_row() * c.ld, c.ld, d, S::first_column(), width,
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(S::my_rows(tile, c.ld), c.ld, d, S::first_column(), width,
                                            round_up(width, 16));
         if (S::EARLY)
             load_rows<S>(c, p, r, l - 1);
         else
             product.begin(w + c.net.kernel[l], width, width, width, S::first_column());
         __syncthreads();
-        product.run(&d, tile + S::first_row() * c.ld, c.ld);
+        product.template run<S::LAYOUT>(&d, S::my_rows(tile, c.ld), c.ld);
         if (S::EARLY && l > 1) product.begin(w + c.net.kernel[l - 1], width, width, width, S::first_column());
     }
     if (!c.dx.at) return;
     const float* kernel = w + c.net.kernel[0] + c.dx_first * width;
     float* dx = c.dx.at + (p.g * c.dx.stride + static_cast<int64_t>(p.first) * c.dx_count);
     dots<S>(
-        d, tile, S::TILE_ROWS * c.ld, c.dx_count, width, [&](int q, int j) { return uf_read(kernel + q * width + j); },
+        d, tile, S::words(c.ld), c.dx_count, width, [&](int q, int j) { return uf_read(kernel + q * width + j); },
         [&](int b, int q, float sum) {
             if (b < p.count) dx[b * c.dx_count + q] = sum;
         });
@@ -975,9 +1062,9 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, j = static_cast<int>(threadIdx.x);
-    load_tile<PRECISION, WARPS>(
+    load_tile<PRECISION, WARPS, PLAIN, ROWS * M>(
         tile, c.ld, c.tangent.at + (p.g * c.tangent.stride + static_cast<int64_t>(p.first) * c.tangent_count),
-        c.tangent_count, c.tangent_count, p.count, ROWS * M);
+        c.tangent_count, c.tangent_count, p.count);
     if (j < ROWS * M) seeds[j] = j < p.count ? c.dout.at[p.g * c.dout.stride + p.first + j] : 0;
     __syncthreads();
     for (int l = 0; l < L; l++) {
@@ -1242,8 +1329,18 @@ void with_shape(Precision precision, int tile_rows, int width, F f) {
             if (tile_rows == ROWS) f(Shape<PRECISION, 1, WARPS, 1>());
             if (tile_rows == 2 * ROWS) f(Shape<PRECISION, 2, WARPS, 1>());
             if (tile_rows == 4 * ROWS) f(Shape<PRECISION, UF_M64, WARPS, 4 / UF_M64>());
+            if (tile_rows == 8 * ROWS) f(Shape<PRECISION, 4, WARPS, 2>());
         }
     });
+}
+
+// The most rows whose tile, and their outputs, fit into a block's memory.
+int most_tile_rows(const State* s, const UfMlp* mlp) {
+    const Layout layout = layout_of(s->precision);
+    const int ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width, layout, s->precision);
+    int rows = mlp->width <= FEW_WARPS * COLUMNS ? 4 * ROWS : 8 * ROWS;
+    while (((layout == PAIRED ? rows / 2 : rows) * ld + rows * mlp->out) * int{sizeof(float)} > MOST_SHARED) rows /= 2;
+    return rows;
 }
 
 // The rule: rows of a tile of such a pass, or 0: layer by layer.
@@ -1252,28 +1349,21 @@ int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
     for (int l = 0; l <= mlp->layers; l++) aligned = aligned && mlp->kernel[l] % 4 == 0;
     if (!aligned || mlp->width > MOST_WIDTH || mlp->in > MOST_IN || mlp->out > MOST_OUT) return 0;
     if (s->passes == PASSES_BY_LAYER) return 0;
-    if (s->passes != PASSES_BY_SHAPE) return s->passes;
-    if (rows > MOST_ROWS) return 0;
+    if (s->passes == PASSES_BY_SHAPE && rows > MOST_ROWS) return 0;
     const int64_t chunks = G * ceil_div(rows, ROWS);
     int tile = chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
     while (tile > ROWS && tile / 2 >= rows) tile /= 2;  // no half of a tile is empty
-    return tile;
+    if (s->passes != PASSES_BY_SHAPE) tile = s->passes;
+    const int most = most_tile_rows(s, mlp);
+    return tile < most ? tile : most;
 }
 
-size_t forward_bytes(int ld, int tile) {
-    return static_cast<size_t>(tile) * static_cast<size_t>(ld) * sizeof(float);
-}
-
-size_t backward_bytes(int ld, int tile, int out) {
-    return static_cast<size_t>(tile) * static_cast<size_t>(ld + out) * sizeof(float);
-}
+size_t tile_bytes(int words) { return static_cast<size_t>(words) * sizeof(float); }
 
 Rows input_rows(UfInput input, int first) {
     return Rows{const_cast<float*>(input.x) + static_cast<int64_t>(first) * input.ld,
                 static_cast<int64_t>(input.total) * input.ld};
 }
-
-size_t second_order_bytes(int ld, int tile) { return 2 * forward_bytes(ld, tile); }
 
 // Rows (P, used, total, item) as a factor.
 Factor rows_factor(const UfNets* nets, const float* at, int total, int item) {
@@ -1327,7 +1417,7 @@ void launch_gradients(State* s, Gradients* k, int G) {
 
 void prepare_whole(State* s) {
     const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
-    for (int tile = ROWS; tile <= 4 * ROWS; tile *= 2)
+    for (int tile = ROWS; tile <= 8 * ROWS; tile *= 2)
         for (int width : {FEW_WARPS * COLUMNS, int{MOST_WIDTH}})
             with_shape(s->precision, tile, width, [&](auto shape) {
                 typedef decltype(shape) S;
@@ -1355,12 +1445,12 @@ bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape,
     c.tape = tape_of(mlp, tape, rows.first, rows.total);
     c.out = tape_rows(out, rows.first, rows.total, mlp->out);
     c.rows = rows.count;
-    c.ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width);
+    c.ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width, layout_of(s->precision), s->precision);
     with_activation(mlp, [&](auto activation) {
         with_shape(s->precision, tile, mlp->width, [&](auto shape) {
             typedef decltype(shape) S;
             launch_shared(s, whole_forward_kernel<S, decltype(activation)::value>, G * ceil_div(rows.count, tile),
-                          S::NUM_THREADS, forward_bytes(c.ld, tile), c);
+                          S::NUM_THREADS, tile_bytes(S::words(c.ld)), c);
         });
     });
     return true;
@@ -1390,12 +1480,12 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     c.dx_first = dx_first;
     c.dx_count = dx_count;
     c.rows = total;
-    c.ld = tile_ld(width);
+    c.ld = tile_ld(width, layout_of(s->precision), s->precision);
     with_activation(mlp, [&](auto activation) {
         with_shape(s->precision, tile, width, [&](auto shape) {
             typedef decltype(shape) S;
             launch_shared(s, whole_backward_kernel<S, decltype(activation)::value>, G * ceil_div(total, tile),
-                          S::NUM_THREADS, backward_bytes(c.ld, tile, mlp->out), c);
+                          S::NUM_THREADS, tile_bytes(S::words(c.ld) + S::TILE_ROWS * mlp->out), c);
         });
     });
     if (!grads) return true;
@@ -1441,11 +1531,11 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
     c.sums.at = scratch.take(static_cast<size_t>(G) * static_cast<size_t>(c.sums.chunks * c.sums.record));
     if (!scratch.fits()) return true;
     c.rows = total;
-    c.ld = tile_ld(tangent_count > width ? tangent_count : width);
+    c.ld = tile_ld(tangent_count > width ? tangent_count : width, PLAIN, s->precision);
     with_precision(s->precision, [&](auto of) {
         constexpr int PRECISION = decltype(of)::value;
         const auto kernel = tile == ROWS ? whole_second_order_kernel<PRECISION, 1> : whole_second_order_kernel<PRECISION, 2>;
-        launch_shared(s, kernel, G * ceil_div(total, tile), THREADS, second_order_bytes(c.ld, tile), c);
+        launch_shared(s, kernel, G * ceil_div(total, tile), THREADS, tile_bytes(2 * tile * c.ld), c);
     });
     Gradients k = gradients_of(nets, grads, c.sums, total);
     for (int l = 0; l < L; l++) {
