@@ -1,5 +1,5 @@
 // kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, shared memory whose
-// size is chosen at launch, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
+// size is chosen at launch, copies to it that go on by themselves, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
 //
 // Fragments of a product c += a b of 16 x K by K x 8 in a warp, as the PTX manual lays them out. With g = lane / 4 and
 // t = lane % 4: c[0], c[1] are row g, columns 2t and 2t + 1; c[2], c[3] the same of row g + 8. tf32 (K = 8): a[0] is row
@@ -19,6 +19,24 @@
 __device__ inline float* uf_shared_memory() {
     extern __shared__ float4 uf_shared_bytes[];
     return &uf_shared_bytes[0].x;
+}
+
+// Begins to copy BYTES (4, 8 or 16) to shared memory: the first `valid` of them, then zeros. A thread's copies since its last
+// uf_commit_copies are a group; uf_wait_copies waits for all its groups but the last LATER, and other threads see those
+// behind a barrier.
+template <int BYTES>
+__device__ inline void uf_copy_async(float* to, const float* from, int valid) {
+    const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+    if constexpr (BYTES == 16)  // past the first cache
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(valid) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(at), "l"(from), "n"(BYTES), "r"(valid)
+                     : "memory");
+}
+__device__ inline void uf_commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int LATER>
+__device__ inline void uf_wait_copies() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
 }
 
 // Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.
