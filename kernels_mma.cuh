@@ -21,16 +21,20 @@ __device__ inline float* uf_shared_memory() {
     return &uf_shared_bytes[0].x;
 }
 
-// Begins to copy BYTES (4, 8 or 16) to shared memory: the first `valid` of them, then zeros. A thread's copies since its last
-// uf_commit_copies are a group; uf_wait_copies waits for all its groups but the last LATER, and other threads see those
-// behind a barrier.
+// Begins to copy BYTES (4, 8 or 16) to shared memory, or zeros where not is_real. A thread's copies since its last
+// uf_commit_copies are a group; uf_wait_copies waits for all its groups but the last LATER. Others see them behind a barrier.
 template <int BYTES>
-__device__ inline void uf_copy_async(float* to, const float* from, int valid) {
+__device__ inline void uf_copy_async(float* to, const float* from, bool is_real) {
     const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+    const int zeros = !is_real;
     if constexpr (BYTES == 16)  // past the first cache
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(at), "l"(from), "r"(valid) : "memory");
+        asm volatile(
+            "{.reg .pred p; setp.ne.s32 p, %2, 0; cp.async.cg.shared.global.L2::128B [%0], [%1], 16, p;}" ::"r"(at),
+            "l"(from), "r"(zeros)
+            : "memory");
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(at), "l"(from), "n"(BYTES), "r"(valid)
+        asm volatile("{.reg .pred p; setp.ne.s32 p, %2, 0; cp.async.ca.shared.global [%0], [%1], %3, p;}" ::"r"(at),
+                     "l"(from), "r"(zeros), "n"(BYTES)
                      : "memory");
 }
 __device__ inline void uf_commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -42,11 +46,12 @@ __device__ inline void uf_wait_copies() {
 // Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.
 __device__ inline void uf_store_flag(int* at) { *at = 1; }
 
-// To the nearest number with 10 bits behind the point.
+// To the nearest number with 10 bits behind the point, of a half the greater: tensor cores do not look at what is behind
+// those. One instruction of sm_90; cvt.rna.tf32 is the same of finite numbers, and three. Nor does this one make a number of
+// the NaN that arithmetic gives, 0x7fffffff.
 __device__ inline uint32_t uf_round_tf32(float x) {
-    uint32_t word;
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(word) : "f"(x));
-    return word;
+    const int bits = __float_as_int(x);
+    return static_cast<uint32_t>(__viaddmax_s32(bits, 0x1000, bits));
 }
 
 // Two numbers to the nearest with 7 bits behind the point.

@@ -844,26 +844,26 @@ __device__ inline bool is_aligned(const float* at, int ld) {
     return reinterpret_cast<uintptr_t>(at) % sizeof(float4) == 0 && ld % 4 == 0;
 }
 
-// Begins to copy a stage of a factor to rows of COLUMNS + 8: zeros in rows from `rows` on and outside of columns
-// [low, high). aligned: so are its rows and `low`.
+// Begins to copy a stage of a factor to rows of COLUMNS + 8: zeros in rows from `rows` on and, but for what shares 16 bytes
+// with others, outside of columns [low, high). aligned: so are its rows and `low`.
 template <int COLUMNS, int NUM_THREADS>
 __device__ inline void copy_stage(float* to, const float* from, int ld, int rows, int low, int high,
                                   bool aligned) {
-    constexpr int PIECES = COLUMNS / 4;
+    constexpr int PIECES = COLUMNS / 4, STEP = NUM_THREADS / PIECES;
     const int tid = static_cast<int>(threadIdx.x), j = tid % PIECES * 4;
+    int b = tid / PIECES;
+    to += b * (COLUMNS + 8) + j;
+    from += static_cast<int64_t>(b) * ld + j;
+    if (aligned) {
+        rows = j >= low && j < high ? rows : 0;
 #pragma unroll
-    for (int i = 0; i < STAGE * PIECES / NUM_THREADS; i++) {
-        const int b = tid / PIECES + i * (NUM_THREADS / PIECES), end = b < rows ? high - j : 0;
-        float* piece = to + b * (COLUMNS + 8) + j;
-        const float* at = from + (static_cast<int64_t>(b) * ld + j);
-        if (aligned) {
-            const int count = j < low || end < 0 ? 0 : end < 4 ? end : 4;
-            uf_copy_async<16>(piece, at, count * static_cast<int>(sizeof *at));
-            continue;
-        }
+        for (int i = 0; i < STAGE / STEP; i++, b += STEP, to += STEP * (COLUMNS + 8), from += STEP * ld)
+            uf_copy_async<16>(to, from, b < rows);
+    } else {
+#pragma unroll 1
+        for (; b < STAGE; b += STEP, to += STEP * (COLUMNS + 8), from += STEP * ld)
 #pragma unroll
-        for (int q = 0; q < 4; q++)
-            uf_copy_async<4>(piece + q, at + q, j + q >= low && q < end ? sizeof *at : 0);
+            for (int q = 0; q < 4; q++) uf_copy_async<4>(to + q, from + q, b < rows && j + q >= low && j + q < high);
     }
 }
 
@@ -924,15 +924,15 @@ struct Norm {
     }
 };
 
-// Sum over a stage of a warp's numbers.   Nullable: stats
-template <int PRECISION, class Tile, int X>
+// Sum over a stage of a warp's numbers.
+template <int PRECISION, class Tile, bool NORM, int X>
 __device__ inline void multiply_stage(float (&sum)[Tile::I][Tile::J][4], const float* x, const float* d,
                                       const float* stats, const Norm<X>& norm) {
     typedef Lane<PRECISION, Tile> Mine;
     // SLOTS: numbers along k that a lane has of a product.
     constexpr int SLOTS = PRECISION == FP32 ? 1 : PRECISION == TF32 ? 2 : 4, I = Tile::I, J = Tile::J,
                   STEP = PRECISION == FP32 ? 1 : 4 * SLOTS;
-#pragma unroll
+#pragma unroll(PRECISION == FP32 ? 4 : STAGE)
     for (int first = 0; first < STAGE; first += STEP) {
         float left[SLOTS][X], right[SLOTS][J];
 #pragma unroll
@@ -940,7 +940,7 @@ __device__ inline void multiply_stage(float (&sum)[Tile::I][Tile::J][4], const f
             const int k = first + (PRECISION == FP32 ? 0 : lane() % 4 + 4 * q);
             Mine::load_x(left[q], x + k * Tile::X_LD);
             Mine::load_d(right[q], d + k * Tile::D_LD);
-            if (stats) norm.apply(left[q], stats + 2 * k);
+            if (NORM) norm.apply(left[q], stats + 2 * k);
         }
         if constexpr (PRECISION == FP32) {
 #pragma unroll
@@ -1042,14 +1042,8 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, 2) whole_gradients_kernel(c
         copy_stage<N, NUM_THREADS>(to + STAGE * Tile::X_LD, d + (from * t.d.ld + column), t.d.ld, left, 0,
                                    k.n - column, d_aligned);
         if (stats && stage < num_stages && tid < STAGE)
-            uf_copy_async<8>(to + STAGE * (Tile::X_LD + Tile::D_LD) + 2 * tid, stats + (from + tid) * 2,
-                             tid < left ? sizeof(float2) : 0);
+            uf_copy_async<8>(to + STAGE * (Tile::X_LD + Tile::D_LD) + 2 * tid, stats + (from + tid) * 2, tid < left);
     };
-#pragma unroll
-    for (int stage = 0; stage < STAGES - 1; stage++) {
-        if (stage < all_stages) copy(stage);
-        uf_commit_copies();
-    }
     const int my_row = warp() / Tile::LEFT * 16 * Tile::I, my_column = warp() % Tile::LEFT * 8 * Tile::J;
     const bool has_work = row + my_row < k.m && column + my_column < k.n;
     Norm<Mine::X> norm;
@@ -1061,15 +1055,20 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, 2) whole_gradients_kernel(c
         norm.shift[v] = stats && row + j < k.m ? w[k.shift + j] : 0;
     }
     float sum[Tile::I][Tile::J][4] = {};
-    for (int stage = 0; stage < all_stages; stage++) {
-        uf_wait_copies<STAGES - 2>();
-        __syncthreads();  // also: every warp is done with the memory of the stage that is begun next
+#pragma unroll 1
+    for (int stage = 1 - STAGES; stage < all_stages; stage++) {
+        if (stage >= 0) {
+            uf_wait_copies<STAGES - 2>();
+            __syncthreads();  // also: every warp is done with the memory of the stage that is begun next
+        }
         if (stage + STAGES - 1 < all_stages) copy(stage + STAGES - 1);
         uf_commit_copies();  // also of none, so that the count of those on their way is right
+        if (stage < 0 || !has_work) continue;
         const float *x = space + stage % STAGES * Tile::NUMBERS, *d = x + STAGE * Tile::X_LD;
-        if (has_work)
-            multiply_stage<PRECISION, Tile>(sum, x + my_row, d + my_column,
-                                            stats && stage < num_stages ? d + STAGE * Tile::D_LD : nullptr, norm);
+        if (stats && stage < num_stages)
+            multiply_stage<PRECISION, Tile, true>(sum, x + my_row, d + my_column, d + STAGE * Tile::D_LD, norm);
+        else
+            multiply_stage<PRECISION, Tile, false>(sum, x + my_row, d + my_column, nullptr, norm);
     }
     if (has_work)
         put_gradient<PRECISION, Tile>(

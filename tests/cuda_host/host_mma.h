@@ -20,15 +20,16 @@ __attribute__((no_sanitize("thread"))) inline void uf_store_flag(int* at) {
 struct UfHostCopy {
     float* to;
     const float* from;
-    int count, valid;  // numbers
+    int count;  // numbers
+    bool is_real;
 };
 void uf_host_begin_copy(const UfHostCopy& copy);
 bool uf_host_next_copy(int later, UfHostCopy* out);  // of the thread's oldest groups but the last `later`
 void uf_commit_copies();
 
 template <int BYTES>
-inline void uf_copy_async(float* to, const float* from, int valid) {
-    const UfHostCopy copy = {to, from, BYTES / 4, valid / 4};
+inline void uf_copy_async(float* to, const float* from, bool is_real) {
+    const UfHostCopy copy = {to, from, BYTES / 4, is_real};
     for (int i = 0; i < copy.count; i++) to[i] = __uint_as_float(0x7FA5A5A5);
     uf_host_begin_copy(copy);
 }
@@ -36,7 +37,7 @@ template <int LATER>
 void uf_wait_copies() {
     UfHostCopy copy;
     while (uf_host_next_copy(LATER, &copy))
-        for (int i = 0; i < copy.count; i++) copy.to[i] = i < copy.valid ? copy.from[i] : 0;
+        for (int i = 0; i < copy.count; i++) copy.to[i] = copy.is_real ? copy.from[i] : 0;
 }
 
 uint32_t uf_round_tf32(float x);
