@@ -1852,7 +1852,12 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
                   fours = (end + 3) / 4;
     int64_t i = first / 4 + static_cast<int64_t>(block) * THREADS + threadIdx.x;
     Four four;
-    real w[4], m[4], v[4], grad[4], target[4];
+    real w[4], m[4], v[4], grad[4], second[4], target[4];
+    const auto load_part = [&](real(&part)[4], int k) {
+        Four of = four;
+        of.at_once = four.at_once && k * stride % 4 == 0;
+        load_four<true>(part, g.grads + k * stride, of);
+    };
     const auto load = [&] {
         four.at = 4 * i;
         four.low = first > four.at ? static_cast<int>(first - four.at) : 0;
@@ -1865,14 +1870,7 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
             load_four<true>(grad, g.grads, four);
         }
         if (c.polyak) load_four<false>(target, g.target, four);
-        for (int k = 1; c.lr && k < g.num_blocks; k++) {
-            Four part = four;
-            real more[4];
-            part.at_once = four.at_once && k * stride % 4 == 0;
-            load_four<true>(more, g.grads + k * stride, part);
-#pragma unroll
-            for (int q = 0; q < 4; q++) grad[q] += more[q];
-        }
+        if (c.lr && g.num_blocks > 1) load_part(second, 1);
     };
     if (i < fours) load();
     const real share = c.polyak ? c.polyak[p] : 0;
@@ -1882,6 +1880,11 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
     bool bad = false;
     while (i < fours) {
         if (c.lr) {
+            for (int k = 1; k < g.num_blocks; k++) {
+                if (k > 1) load_part(second, k);
+#pragma unroll
+                for (int q = 0; q < 4; q++) grad[q] += second[q];
+            }
 #pragma unroll
             for (int q = 0; q < 4; q++) {
                 uf_adam(&w[q], &m[q], &v[q], grad[q], step);
