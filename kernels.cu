@@ -1848,8 +1848,8 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
     const UfGroup& g = c.group;
     const int p = static_cast<int>(blockIdx.x) / c.blocks_each,
               block = static_cast<int>(blockIdx.x) % c.blocks_each;
-    const int64_t count = static_cast<int64_t>(g.count), first = p * count, end = first + count, stride = g.P * count,
-                  fours = (end + 3) / 4;
+    const int64_t count = static_cast<int64_t>(g.count), first = p * count, end = first + count,
+                  stride = g.P * count, fours = (end + 3) / 4;
     int64_t i = first / 4 + static_cast<int64_t>(block) * THREADS + threadIdx.x;
     Four four;
     real w[4], m[4], v[4], grad[4], second[4], target[4];
@@ -1896,7 +1896,8 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
         }
         if (c.polyak) {
 #pragma unroll
-            for (int q = 0; q < 4; q++) target[q] = share == 1 ? w[q] : target[q] + share * (w[q] - target[q]);
+            for (int q = 0; q < 4; q++)
+                target[q] = share == 1 ? w[q] : target[q] + share * (w[q] - target[q]);
             store_four<false>(g.target, four, target);
         }
         i += static_cast<int64_t>(c.blocks_each) * THREADS;

@@ -29,13 +29,15 @@ __device__ inline void uf_copy_async(float* to, const float* from, bool is_real)
     const int zeros = !is_real;
     if constexpr (BYTES == 16)  // past the first cache
         asm volatile(
-            "{.reg .pred p; setp.ne.s32 p, %2, 0; cp.async.cg.shared.global.L2::128B [%0], [%1], 16, p;}" ::"r"(at),
+            "{.reg .pred p; setp.ne.s32 p, %2, 0; cp.async.cg.shared.global.L2::128B [%0], [%1], 16, p;}" ::
+                "r"(at),
             "l"(from), "r"(zeros)
             : "memory");
     else
-        asm volatile("{.reg .pred p; setp.ne.s32 p, %2, 0; cp.async.ca.shared.global [%0], [%1], %3, p;}" ::"r"(at),
-                     "l"(from), "r"(zeros), "n"(BYTES)
-                     : "memory");
+        asm volatile(
+            "{.reg .pred p; setp.ne.s32 p, %2, 0; cp.async.ca.shared.global [%0], [%1], %3, p;}" ::"r"(at),
+            "l"(from), "r"(zeros), "n"(BYTES)
+            : "memory");
 }
 __device__ inline void uf_commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int LATER>

@@ -807,14 +807,15 @@ struct KernelGradient {
     int num_terms, m, n, offset, scale, shift;
 };
 
+// What every block reads stands together: an argument's lines come from far away, one by one.
 struct Gradients {
-    KernelGradient of[UF_MAX_LAYERS + 1];
-    int num_kernels;
-    Parameters params;
-    Sums sums;
-    SumsTo to;
+    int num_kernels, tiles, rows, block_rows;
     int64_t num_sums, product_blocks;
-    int tiles, rows, block_rows;
+    int first_tile[UF_MAX_LAYERS + 1];  // of each kernel, of the tiles of a network and block of rows
+    Parameters params;
+    SumsTo to;
+    Sums sums;
+    KernelGradient of[UF_MAX_LAYERS + 1];
 };
 static_assert(sizeof(Gradients) <= 4096, "a kernel's argument");
 
@@ -825,9 +826,10 @@ enum { STAGE = 32 };  // rows of the factors that are multiplied at a time
 template <int W, int ACROSS, int I_, int J_, int STAGES_>
 struct TileOf {
     static constexpr int I = I_, J = J_, STAGES = STAGES_, NUM_THREADS = W * WARP, LEFT = ACROSS,
-                         M = 16 * I * (W / ACROSS), N = 8 * J * ACROSS,
-                         X_LD = M + 8, D_LD = N + 8,  // banks apart, so that a fragment's rows meet none twice
-        NUMBERS = STAGE * (X_LD + D_LD + 2);          // of a stage: x, d, stats
+                         M = 16 * I * (W / ACROSS), N = 8 * J * ACROSS, X_LD = M + 8,
+                         D_LD = N + 8,               // banks apart, so that a fragment's rows meet none twice
+        NUMBERS = STAGE * (X_LD + D_LD + 2),         // of a stage: x, d, stats
+        ON_SM = I * J * NUM_THREADS > 4096 ? 1 : 2;  // blocks that registers and shared memory leave room for
     static constexpr size_t bytes = sizeof(float) * STAGES * NUMBERS;
 };
 // 64 x 64 gives one agent's networks blocks enough for a device. The others read less: a tile's factors are needed by
@@ -863,7 +865,8 @@ __device__ inline void copy_stage(float* to, const float* from, int ld, int rows
 #pragma unroll 1
         for (; b < STAGE; b += STEP, to += STEP * (COLUMNS + 8), from += STEP * ld)
 #pragma unroll
-            for (int q = 0; q < 4; q++) uf_copy_async<4>(to + q, from + q, b < rows && j + q >= low && j + q < high);
+            for (int q = 0; q < 4; q++)
+                uf_copy_async<4>(to + q, from + q, b < rows && j + q >= low && j + q < high);
     }
 }
 
@@ -892,7 +895,8 @@ struct Lane {
 
     // Of x's number v that load_x gives.
     static __device__ int x_row(int v) {
-        return PRECISION == FP32 ? v / 4 * 16 + lane() / 8 * 4 + v % 4 : v / I * 8 * I + lane() / 4 * I + v % I;
+        return PRECISION == FP32 ? v / 4 * 16 + lane() / 8 * 4 + v % 4
+                                 : v / I * 8 * I + lane() / 4 * I + v % I;
     }
     static __device__ void load_x(float (&v)[X], const float* x) {
         constexpr int AT_ONCE = PRECISION == FP32 ? 4 : I;
@@ -930,8 +934,10 @@ __device__ inline void multiply_stage(float (&sum)[Tile::I][Tile::J][4], const f
                                       const float* stats, const Norm<X>& norm) {
     typedef Lane<PRECISION, Tile> Mine;
     // SLOTS: numbers along k that a lane has of a product.
-    constexpr int SLOTS = PRECISION == FP32 ? 1 : PRECISION == TF32 ? 2 : 4, I = Tile::I, J = Tile::J,
-                  STEP = PRECISION == FP32 ? 1 : 4 * SLOTS;
+    constexpr int SLOTS = PRECISION == FP32   ? 1
+                          : PRECISION == TF32 ? 2
+                                              : 4,
+                  I = Tile::I, J = Tile::J, STEP = PRECISION == FP32 ? 1 : 4 * SLOTS;
 #pragma unroll(PRECISION == FP32 ? 4 : STAGE)
     for (int first = 0; first < STAGE; first += STEP) {
         float left[SLOTS][X], right[SLOTS][J];
@@ -1007,7 +1013,8 @@ __device__ inline void put_gradient(float* dw, const float (&sum)[Tile::I][Tile:
 // A tile of one kernel's gradient over one block of rows, which come to shared memory some stages ahead of their use;
 // the blocks behind those add up the chunks.
 template <int PRECISION, class Tile>
-__global__ void __launch_bounds__(Tile::NUM_THREADS, 2) whole_gradients_kernel(const __grid_constant__ Gradients c) {
+__global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
+    whole_gradients_kernel(const __grid_constant__ Gradients c) {
     typedef Lane<PRECISION, Tile> Mine;
     constexpr int STAGES = Tile::STAGES, M = Tile::M, N = Tile::N, NUM_THREADS = Tile::NUM_THREADS;
     float* space = uf_shared_memory();
@@ -1017,23 +1024,25 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, 2) whole_gradients_kernel(c
         if (i < c.num_sums) sum_chunks_at(c.sums, c.to, i);
         return;
     }
-    int tile = static_cast<int>(blockIdx.x) % c.tiles, z = static_cast<int>(blockIdx.x) / c.tiles, which = 0;
-    const int part = z % c.to.blocks, g = z / c.to.blocks, member = g / c.params.N, network = g % c.params.N;
-    for (;; which++) {
-        const int tiles = (c.of[which].m + M - 1) / M * ((c.of[which].n + N - 1) / N);
-        if (tile < tiles) break;
-        tile -= tiles;
-    }
+    const auto over = [](int a, int b) {
+        return static_cast<int>(static_cast<unsigned>(a) / static_cast<unsigned>(b));
+    };
+    const int z = over(static_cast<int>(blockIdx.x), c.tiles),
+              of_network = static_cast<int>(blockIdx.x) - z * c.tiles, g = over(z, c.to.blocks),
+              part = z - g * c.to.blocks, member = over(g, c.params.N), network = g - member * c.params.N;
+    int which = 0;
+    while (which + 1 < c.num_kernels && of_network >= c.first_tile[which + 1]) which++;
     const KernelGradient& k = c.of[which];
-    const int across = (k.n + N - 1) / N, row = tile / across * M, column = tile % across * N;
+    const int tile = of_network - c.first_tile[which], across = (k.n + N - 1) / N, down = over(tile, across),
+              row = down * M, column = (tile - down * across) * N;
     const int first = part * c.block_rows,
               count = c.rows - first < c.block_rows ? c.rows - first : c.block_rows;
     const int num_stages = (count + STAGE - 1) / STAGE, all_stages = num_stages * k.num_terms;
     const float* stats = k.stats.at ? factor(k.stats, member, network) : nullptr;
     const auto copy = [&](int stage) {
-        const Term& t = k.terms[stage / num_stages];
+        const int term = stage >= num_stages, b = (stage - term * num_stages) * STAGE, left = count - b;
+        const Term& t = k.terms[term];
         const float *x = factor(t.x, member, network), *d = factor(t.d, member, network);
-        const int b = stage % num_stages * STAGE, left = count - b;
         const int64_t from = first + b;
         const bool x_aligned = is_aligned(x, t.x.ld) && t.first % 4 == 0, d_aligned = is_aligned(d, t.d.ld);
         float* to = space + stage % STAGES * Tile::NUMBERS;
@@ -1042,7 +1051,8 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, 2) whole_gradients_kernel(c
         copy_stage<N, NUM_THREADS>(to + STAGE * Tile::X_LD, d + (from * t.d.ld + column), t.d.ld, left, 0,
                                    k.n - column, d_aligned);
         if (stats && stage < num_stages && tid < STAGE)
-            uf_copy_async<8>(to + STAGE * (Tile::X_LD + Tile::D_LD) + 2 * tid, stats + (from + tid) * 2, tid < left);
+            uf_copy_async<8>(to + STAGE * (Tile::X_LD + Tile::D_LD) + 2 * tid, stats + (from + tid) * 2,
+                             tid < left);
     };
     const int my_row = warp() / Tile::LEFT * 16 * Tile::I, my_column = warp() % Tile::LEFT * 8 * Tile::J;
     const bool has_work = row + my_row < k.m && column + my_column < k.n;
@@ -1066,7 +1076,8 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, 2) whole_gradients_kernel(c
         if (stage < 0 || !has_work) continue;
         const float *x = space + stage % STAGES * Tile::NUMBERS, *d = x + STAGE * Tile::X_LD;
         if (stats && stage < num_stages)
-            multiply_stage<PRECISION, Tile, true>(sum, x + my_row, d + my_column, d + STAGE * Tile::D_LD, norm);
+            multiply_stage<PRECISION, Tile, true>(sum, x + my_row, d + my_column, d + STAGE * Tile::D_LD,
+                                                  norm);
         else
             multiply_stage<PRECISION, Tile, false>(sum, x + my_row, d + my_column, nullptr, norm);
     }
@@ -1169,17 +1180,20 @@ void add_stats(KernelGradient* of, const UfNets* nets, const UfTape* tape, int t
     of->shift = static_cast<int>(nets->mlp->shift[l - 1]);
 }
 
-// Tiles of all kernels' gradients, for each network and block of rows.
+// Tiles of all kernels' gradients, for each network and block of rows.   Nullable: first, of each kernel
 template <class Tile>
-int count_tiles(const Gradients& k) {
-    int64_t tiles = 0;
-    for (int i = 0; i < k.num_kernels; i++) tiles += ceil_div(k.of[i].m, Tile::M) * ceil_div(k.of[i].n, Tile::N);
-    return static_cast<int>(tiles);
+int count_tiles(const Gradients& k, int* first) {
+    int tiles = 0;
+    for (int i = 0; i < k.num_kernels; i++) {
+        if (first) first[i] = tiles;
+        tiles += static_cast<int>(ceil_div(k.of[i].m, Tile::M) * ceil_div(k.of[i].n, Tile::N));
+    }
+    return tiles;
 }
 
 template <class Tile>
 void launch_tiles(State* s, Gradients* k, int G) {
-    k->tiles = count_tiles<Tile>(*k);
+    k->tiles = count_tiles<Tile>(*k, k->first_tile);
     k->product_blocks = static_cast<int64_t>(G) * k->to.blocks * k->tiles;
     const int64_t blocks = k->product_blocks + ceil_div(k->num_sums, Tile::NUM_THREADS);
     with_precision(s->precision, [&](auto precision) {
@@ -1192,9 +1206,10 @@ void launch_tiles(State* s, Gradients* k, int G) {
 void launch_gradients(State* s, Gradients* k, int G) {
     const int64_t networks = static_cast<int64_t>(G) * k->to.blocks;
     const bool by_shape = s->passes == PASSES_BY_SHAPE;
-    if (by_shape ? networks * count_tiles<LargeTile>(*k) >= s->num_sms : s->passes == PASSES_OF_64)
+    if (by_shape ? networks * count_tiles<LargeTile>(*k, nullptr) >= s->num_sms : s->passes == PASSES_OF_64)
         launch_tiles<LargeTile>(s, k, G);
-    else if (by_shape ? networks * count_tiles<MiddleTile>(*k) >= s->num_sms : s->passes == PASSES_OF_32)
+    else if (by_shape ? networks * count_tiles<MiddleTile>(*k, nullptr) >= s->num_sms
+                      : s->passes == PASSES_OF_32)
         launch_tiles<MiddleTile>(s, k, G);
     else
         launch_tiles<SmallTile>(s, k, G);
