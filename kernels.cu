@@ -1797,34 +1797,111 @@ struct Adam {
     double weight_decay;
     int* bad;
     int blocks_each;
+    bool aligned;  // the arrays begin on 16 bytes
 };
 
-// Blocks of a member share its parameters; each parameter is read and written once.
-__global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
+// Four numbers that lie in 16 bytes; [low, high) of them are the member's.
+struct Four {
+    int64_t at;
+    int low, high;
+    bool at_once;  // all are, and arrays begin on 16 bytes
+};
+
+// ONCE: nobody needs the array again soon.
+template <bool ONCE>
+__device__ inline void load_four(real (&x)[4], const real* array, const Four& four) {
+    const real* from = array + four.at;
+    if (four.at_once) {
+        const float4* whole = reinterpret_cast<const float4*>(from);
+        const float4 v = ONCE ? __ldcs(whole) : *whole;
+        x[0] = v.x;
+        x[1] = v.y;
+        x[2] = v.z;
+        x[3] = v.w;
+        return;
+    }
+#pragma unroll
+    for (int q = 0; q < 4; q++) x[q] = q >= four.low && q < four.high ? from[q] : 0;
+}
+
+template <bool ONCE>
+__device__ inline void store_four(real* array, const Four& four, const real (&x)[4]) {
+    real* to = array + four.at;
+    if (four.at_once) {
+        const float4 v = make_float4(x[0], x[1], x[2], x[3]);
+        float4* whole = reinterpret_cast<float4*>(to);
+        if (ONCE)
+            __stcs(whole, v);
+        else
+            *whole = v;
+        return;
+    }
+#pragma unroll
+    for (int q = 0; q < 4; q++)
+        if (q >= four.low && q < four.high) to[q] = x[q];
+}
+
+// Blocks of a member share its parameters; each parameter is read and written once, four by four. What a thread's first
+// four need is on its way before the step is worked out.
+__global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_constant__ Adam c) {
     __shared__ UfAdamStep step;
     const UfGroup& g = c.group;
     const int p = static_cast<int>(blockIdx.x) / c.blocks_each,
               block = static_cast<int>(blockIdx.x) % c.blocks_each;
+    const int64_t count = static_cast<int64_t>(g.count), first = p * count, end = first + count,
+                  stride = g.P * count, fours = (end + 3) / 4;
+    int64_t i = first / 4 + static_cast<int64_t>(block) * THREADS + threadIdx.x;
+    Four four;
+    real w[4], m[4], v[4], grad[4], second[4], target[4];
+    const auto load_part = [&](real(&part)[4], int k) {
+        Four of = four;
+        of.at_once = four.at_once && k * stride % 4 == 0;
+        load_four<true>(part, g.grads + k * stride, of);
+    };
+    const auto load = [&] {
+        four.at = 4 * i;
+        four.low = first > four.at ? static_cast<int>(first - four.at) : 0;
+        four.high = end - four.at < 4 ? static_cast<int>(end - four.at) : 4;
+        four.at_once = c.aligned && four.low == 0 && four.high == 4;
+        load_four<false>(w, g.params, four);
+        if (c.lr) {
+            load_four<true>(m, g.m, four);
+            load_four<true>(v, g.v, four);
+            load_four<true>(grad, g.grads, four);
+        }
+        if (c.polyak) load_four<false>(target, g.target, four);
+        if (c.lr && g.num_blocks > 1) load_part(second, 1);
+    };
+    if (i < fours) load();
+    const real share = c.polyak ? c.polyak[p] : 0;
     if (c.lr && threadIdx.x == 0)
         step = uf_adam_step(c.lr[p], count_now(c.step, c.replays), c.decay, c.weight_decay);
     __syncthreads();
-    const int64_t count = static_cast<int64_t>(g.count), first = p * count, stride = g.P * count;
-    const real share = c.polyak ? c.polyak[p] : 0;
     bool bad = false;
-    for (int64_t i = static_cast<int64_t>(block) * THREADS + threadIdx.x; i < count;
-         i += static_cast<int64_t>(c.blocks_each) * THREADS) {
-        const int64_t at = first + i;
-        real w = g.params[at];
+    while (i < fours) {
         if (c.lr) {
-            real m = g.m[at], v = g.v[at], grad = g.grads[at];
-            for (int k = 1; k < g.num_blocks; k++) grad += g.grads[k * stride + at];
-            uf_adam(&w, &m, &v, grad, step);
-            bad = bad || !uf_is_finite(w) || !uf_is_finite(v);
-            g.params[at] = w;
-            g.m[at] = m;
-            g.v[at] = v;
+            for (int k = 1; k < g.num_blocks; k++) {
+                if (k > 1) load_part(second, k);
+#pragma unroll
+                for (int q = 0; q < 4; q++) grad[q] += second[q];
+            }
+#pragma unroll
+            for (int q = 0; q < 4; q++) {
+                uf_adam(&w[q], &m[q], &v[q], grad[q], step);
+                bad = bad || !uf_is_finite(w[q]) || !uf_is_finite(v[q]);
+            }
+            store_four<false>(g.params, four, w);
+            store_four<true>(g.m, four, m);
+            store_four<true>(g.v, four, v);
         }
-        if (c.polyak) g.target[at] = share == 1 ? w : g.target[at] + share * (w - g.target[at]);
+        if (c.polyak) {
+#pragma unroll
+            for (int q = 0; q < 4; q++)
+                target[q] = share == 1 ? w[q] : target[q] + share * (w[q] - target[q]);
+            store_four<false>(g.target, four, target);
+        }
+        i += static_cast<int64_t>(c.blocks_each) * THREADS;
+        if (i < fours) load();
     }
     if (bad) uf_store_flag(&c.bad[p]);
 }
@@ -1832,8 +1909,12 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(Adam c) {
 void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCount step, UfDecay decay,
                       double weight_decay, const real* polyak, int* bad) {
     State* s = begin(be, "adam_polyak", group->P, group->num_blocks, 1, static_cast<int>(group->count));
-    const int64_t needed = ceil_div(static_cast<int64_t>(group->count), THREADS),
-                  fair = ceil_div(16 * static_cast<int64_t>(s->num_sms), group->P);
+    // One more four where a member begins within one.
+    const int64_t needed = ceil_div(static_cast<int64_t>(group->count) / 4 + 2, THREADS),
+                  fair = ceil_div(8 * static_cast<int64_t>(s->num_sms), group->P);
+    bool aligned = true;
+    for (const real* array : {group->params, group->grads, group->m, group->v, group->target})
+        aligned = aligned && reinterpret_cast<uintptr_t>(array) % sizeof(float4) == 0;
     const Adam c = {*group,
                     lr,
                     polyak,
@@ -1842,7 +1923,8 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
                     decay,
                     weight_decay,
                     bad,
-                    static_cast<int>(needed < fair ? needed : fair)};
+                    static_cast<int>(needed < fair ? needed : fair),
+                    aligned};
     launch(s, adam_polyak_kernel, static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
 }
 

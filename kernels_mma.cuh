@@ -1,5 +1,5 @@
 // kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, shared memory whose
-// size is chosen at launch, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
+// size is chosen at launch, copies to it that go on by themselves, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
 //
 // Fragments of a product c += a b of 16 x K by K x 8 in a warp, as the PTX manual lays them out. With g = lane / 4 and
 // t = lane % 4: c[0], c[1] are row g, columns 2t and 2t + 1; c[2], c[3] the same of row g + 8. tf32 (K = 8): a[0] is row
@@ -21,6 +21,30 @@ __device__ inline float* uf_shared_memory() {
     return &uf_shared_bytes[0].x;
 }
 
+// Begins to copy BYTES (4, 8 or 16) to shared memory, or zeros where not is_real. A thread's copies since its last
+// uf_commit_copies are a group; uf_wait_copies waits for all its groups but the last LATER. Others see them behind a barrier.
+template <int BYTES>
+__device__ inline void uf_copy_async(float* to, const float* from, bool is_real) {
+    const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(to));
+    const int zeros = !is_real;
+    if constexpr (BYTES == 16)  // past the first cache
+        asm volatile(
+            "{.reg .pred p; setp.ne.s32 p, %2, 0; cp.async.cg.shared.global.L2::128B [%0], [%1], 16, p;}" ::
+                "r"(at),
+            "l"(from), "r"(zeros)
+            : "memory");
+    else
+        asm volatile(
+            "{.reg .pred p; setp.ne.s32 p, %2, 0; cp.async.ca.shared.global [%0], [%1], %3, p;}" ::"r"(at),
+            "l"(from), "r"(zeros), "n"(BYTES)
+            : "memory");
+}
+__device__ inline void uf_commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int LATER>
+__device__ inline void uf_wait_copies() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+}
+
 // Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.
 __device__ inline void uf_store_flag(int* at) { *at = 1; }
 
@@ -31,16 +55,12 @@ __device__ inline float4 uf_read4(const float* at) { return __ldg(reinterpret_ca
 // 1/sqrt(x), to within two units of the last place.
 __device__ inline float uf_rsqrt(float x) { return rsqrtf(x); }
 
-// To the nearest number with 10 bits behind the point; of two as near the even one from sm_90 on, where that is one
-// instruction, before it the one farther from 0.
+// To the nearest number with 10 bits behind the point, of a half the greater: tensor cores do not look at what is behind
+// those. One instruction of sm_90; cvt.rna.tf32 is the same of finite numbers, and three. Nor does this one make a number of
+// the NaN that arithmetic gives, 0x7fffffff.
 __device__ inline uint32_t uf_round_tf32(float x) {
-    uint32_t word;
-#if __CUDA_ARCH__ >= 900
-    asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(word) : "f"(x));
-#else
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(word) : "f"(x));
-#endif
-    return word;
+    const int bits = __float_as_int(x);
+    return static_cast<uint32_t>(__viaddmax_s32(bits, 0x1000, bits));
 }
 
 // Two numbers to the nearest with 7 bits behind the point.

@@ -11,7 +11,7 @@
 // permuted likewise, which a sum does not mind.
 // Between products a warp takes rows: bias, activation, LayerNorm, tape, output layer. Backward a thread takes a column, for
 // sums over the rows of each chunk of ROWS, as kernels.cu does; so M changes no bit.
-// The gradients of all kernels are one more launch: tiles of 64 x 64, the rows of a gradient block summed in order,
+// The gradients of all kernels are one more launch: tiles of each kernel's, the rows of a gradient block summed in order,
 // and, in the blocks behind these, the sums of the chunks.
 //
 // Rooms: shapes, products, forward, backward, second order, gradients, launching.
@@ -1118,37 +1118,36 @@ struct KernelGradient {
     int num_terms, m, n, offset, scale, shift;
 };
 
+// What every block reads stands together: an argument's lines come from far away, one by one.
 struct Gradients {
-    KernelGradient of[UF_MAX_LAYERS + 1];
-    int num_kernels;
-    Parameters params;
-    Sums sums;
-    SumsTo to;
+    int num_kernels, tiles, rows, block_rows;
     int64_t num_sums, product_blocks;
-    int tiles, rows, block_rows;
+    int first_tile[UF_MAX_LAYERS + 1];  // of each kernel, of the tiles of a network and block of rows
+    Parameters params;
+    SumsTo to;
+    Sums sums;
+    KernelGradient of[UF_MAX_LAYERS + 1];
 };
 static_assert(sizeof(Gradients) <= 4096, "a kernel's argument");
 
-enum { TILE = 64, STAGE = 32, STAGE_LD = TILE + 8, PIECES = STAGE * TILE / 4 / THREADS };
+enum { STAGE = 32 };  // rows of the factors that are multiplied at a time
 
-// What a thread carries of a stage: PIECES times 4 columns of a row, of both factors.
-struct Stage {
-    float x[PIECES][4], d[PIECES][4];
+// How a block makes a tile of a gradient: W warps, ACROSS of them side by side, each 16 I by 8 J numbers, and room for
+// STAGES stages on their way. Which one it is changes no bit.
+template <int W, int ACROSS, int I_, int J_, int STAGES_>
+struct TileOf {
+    static constexpr int I = I_, J = J_, STAGES = STAGES_, NUM_THREADS = W * WARP, LEFT = ACROSS,
+                         M = 16 * I * (W / ACROSS), N = 8 * J * ACROSS, X_LD = M + 8,
+                         D_LD = N + 8,               // banks apart, so that a fragment's rows meet none twice
+        NUMBERS = STAGE * (X_LD + D_LD + 2),         // of a stage: x, d, stats
+        ON_SM = I * J * NUM_THREADS > 4096 ? 1 : 2;  // blocks that registers and shared memory leave room for
+    static constexpr size_t bytes = sizeof(float) * STAGES * NUMBERS;
 };
-
-// Four columns of a row, zero before `low` and from `high` on.
-__device__ inline void load_columns(float (&v)[4], const float* at, int low, int high, bool aligned) {
-    if (aligned && low <= 0 && high >= 4) {
-        const float4 x = load4(at);
-        v[0] = x.x;
-        v[1] = x.y;
-        v[2] = x.z;
-        v[3] = x.w;
-        return;
-    }
-#pragma unroll
-    for (int q = 0; q < 4; q++) v[q] = q >= low && q < high ? at[q] : 0;
-}
+// 64 x 64 gives one agent's networks blocks enough for a device. The others read less: a tile's factors are needed by
+// (M + N) / (M N) of the products; and warps of 64 x 64 are those that shared memory keeps pace with.
+typedef TileOf<8, 2, 1, 4, 5> SmallTile;
+typedef TileOf<8, 2, 2, 4, 4> MiddleTile;
+typedef TileOf<4, 2, 4, 8, 3> LargeTile;
 
 __device__ inline const float* factor(const Factor& f, int p, int n) {
     return f.at + (p * f.member + n * f.network);
@@ -1158,153 +1157,245 @@ __device__ inline bool is_aligned(const float* at, int ld) {
     return reinterpret_cast<uintptr_t>(at) % sizeof(float4) == 0 && ld % 4 == 0;
 }
 
-// Sum over a stage. Tensor cores: 8 warps make 4 x 2 pieces of 16 x 32 of the tile; fp32: a thread makes 4 x 4.
-template <int PRECISION>
-__device__ inline void multiply_stage(float (&sum)[4][4], const float* x, const float* d) {
-    if constexpr (PRECISION == FP32) {
-        const int row = static_cast<int>(threadIdx.x) / 16 * 4,
-                  column = static_cast<int>(threadIdx.x) % 16 * 4;
-#pragma unroll 8
-        for (int k = 0; k < STAGE; k++) {
-            const float4 a = load4(x + k * STAGE_LD + row), b = load4(d + k * STAGE_LD + column);
-            const float left[4] = {a.x, a.y, a.z, a.w}, right[4] = {b.x, b.y, b.z, b.w};
+// Begins to copy a stage of a factor to rows of COLUMNS + 8: zeros in rows from `rows` on and, but for what shares 16 bytes
+// with others, outside of columns [low, high). aligned: so are its rows and `low`.
+template <int COLUMNS, int NUM_THREADS>
+__device__ inline void copy_stage(float* to, const float* from, int ld, int rows, int low, int high,
+                                  bool aligned) {
+    constexpr int PIECES = COLUMNS / 4, STEP = NUM_THREADS / PIECES;
+    const int tid = static_cast<int>(threadIdx.x), j = tid % PIECES * 4;
+    int b = tid / PIECES;
+    to += b * (COLUMNS + 8) + j;
+    from += static_cast<int64_t>(b) * ld + j;
+    if (aligned) {
+        rows = j >= low && j < high ? rows : 0;
 #pragma unroll
-            for (int i = 0; i < 4; i++)
-#pragma unroll
-                for (int j = 0; j < 4; j++) sum[i][j] += left[i] * right[j];
-        }
+        for (int i = 0; i < STAGE / STEP; i++, b += STEP, to += STEP * (COLUMNS + 8), from += STEP * ld)
+            uf_copy_async<16>(to, from, b < rows);
     } else {
-        const int g = lane() / 4, t = lane() % 4, row = warp() % 4 * 16 + g,
-                  column = warp() / 4 * COLUMNS + 4 * g;
+#pragma unroll 1
+        for (; b < STAGE; b += STEP, to += STEP * (COLUMNS + 8), from += STEP * ld)
 #pragma unroll
-        for (int first = 0; first < STAGE; first += 16) {
-            float a[4], c[4], b[4][4];
-            uint32_t low[4], high[4], word[4];
+            for (int q = 0; q < 4; q++)
+                uf_copy_async<4>(to + q, from + q, b < rows && j + q >= low && j + q < high);
+    }
+}
+
+template <int N>
+__device__ inline void load_numbers(float* v, const float* at) {
+    if constexpr (N == 1) {
+        v[0] = *at;
+    } else if constexpr (N == 2) {
+        const float2 x = *reinterpret_cast<const float2*>(at);
+        v[0] = x.x;
+        v[1] = x.y;
+    } else {
+        const float4 x = load4(at);
+        v[0] = x.x;
+        v[1] = x.y;
+        v[2] = x.z;
+        v[3] = x.w;
+    }
+}
+
+// Where a lane's numbers lie in the 16 I by 8 J numbers of its warp. On tensor cores sum[i][j][e] is number e of a
+// fragment, slots interleaved so that loads and stores are wide; in fp32 e is a row.
+template <int PRECISION, class Tile>
+struct Lane {
+    static constexpr int I = Tile::I, J = Tile::J, X = PRECISION == FP32 ? 4 * I : 2 * I;
+
+    // Of x's number v that load_x gives.
+    static __device__ int x_row(int v) {
+        return PRECISION == FP32 ? v / 4 * 16 + lane() / 8 * 4 + v % 4
+                                 : v / I * 8 * I + lane() / 4 * I + v % I;
+    }
+    static __device__ void load_x(float (&v)[X], const float* x) {
+        constexpr int AT_ONCE = PRECISION == FP32 ? 4 : I;
 #pragma unroll
-            for (int q = 0; q < 4; q++) {
-                const int k = first + t + 4 * q;
-                a[q] = x[k * STAGE_LD + row];
-                c[q] = x[k * STAGE_LD + row + 8];
-                const float4 v = load4(d + k * STAGE_LD + column);
-                b[0][q] = v.x;
-                b[1][q] = v.y;
-                b[2][q] = v.z;
-                b[3][q] = v.w;
+        for (int i = 0; i < X; i += AT_ONCE) load_numbers<AT_ONCE>(v + i, x + x_row(i));
+    }
+    static __device__ void load_d(float (&v)[J], const float* d) {
+        const int first = (PRECISION == FP32 ? lane() % 8 : lane() / 4) * 4;
+#pragma unroll
+        for (int j = 0; j < J; j += 4) load_numbers<4>(v + j, d + j * 8 + first);
+    }
+    static __device__ int sum_row(int i, int e) {
+        return PRECISION == FP32 ? x_row(4 * i + e) : x_row(e / 2 * I + i);
+    }
+    static __device__ int sum_column(int j, int e) {
+        return j * 8 + (PRECISION == FP32 ? lane() % 8 * 4 : lane() % 4 * 8 + e % 2 * 4);
+    }
+};
+
+// h of LayerNorm from r, where a gradient's x is that.
+template <int X>
+struct Norm {
+    float gain[X], shift[X];
+
+    __device__ void apply(float (&x)[X], const float* stats) const {
+        const float2 of_row = *reinterpret_cast<const float2*>(stats);
+#pragma unroll
+        for (int v = 0; v < X; v++) x[v] = (x[v] - of_row.x) * of_row.y * gain[v] + shift[v];
+    }
+};
+
+// Sum over a stage of a warp's numbers.
+template <int PRECISION, class Tile, bool NORM, int X>
+__device__ inline void multiply_stage(float (&sum)[Tile::I][Tile::J][4], const float* x, const float* d,
+                                      const float* stats, const Norm<X>& norm) {
+    typedef Lane<PRECISION, Tile> Mine;
+    // SLOTS: numbers along k that a lane has of a product.
+    constexpr int SLOTS = PRECISION == FP32   ? 1
+                          : PRECISION == TF32 ? 2
+                                              : 4,
+                  I = Tile::I, J = Tile::J, STEP = PRECISION == FP32 ? 1 : 4 * SLOTS;
+#pragma unroll(PRECISION == FP32 ? 4 : STAGE)
+    for (int first = 0; first < STAGE; first += STEP) {
+        float left[SLOTS][X], right[SLOTS][J];
+#pragma unroll
+        for (int q = 0; q < SLOTS; q++) {
+            const int k = first + (PRECISION == FP32 ? 0 : lane() % 4 + 4 * q);
+            Mine::load_x(left[q], x + k * Tile::X_LD);
+            Mine::load_d(right[q], d + k * Tile::D_LD);
+            if (NORM) norm.apply(left[q], stats + 2 * k);
+        }
+        if constexpr (PRECISION == FP32) {
+#pragma unroll
+            for (int i = 0; i < I; i++)
+#pragma unroll
+                for (int j = 0; j < J; j++)
+#pragma unroll
+                    for (int e = 0; e < 4; e++) sum[i][j][e] += left[0][4 * i + e] * right[0][j];
+        } else {
+            uint32_t a[I][4], b[J][2];
+#pragma unroll
+            for (int w = 0; w < 2; w++) {
+                const auto word = [&](const auto& v, int n) {
+                    return PRECISION == TF32 ? uf_round_tf32(v[w][n])
+                                             : uf_pack_bf16(v[w * SLOTS / 2][n], v[w * SLOTS / 2 + 1][n]);
+                };
+#pragma unroll
+                for (int i = 0; i < I; i++) {
+                    a[i][2 * w] = word(left, i);
+                    a[i][2 * w + 1] = word(left, I + i);
+                }
+#pragma unroll
+                for (int j = 0; j < J; j++) b[j][w] = word(right, j);
             }
-            pack<PRECISION, true>(low, a);
-            pack<PRECISION, true>(high, c);
 #pragma unroll
-            for (int j = 0; j < 4; j++) {
-                pack<PRECISION, true>(word, b[j]);
-                mma_16<PRECISION>(sum[j], low, high, word);
-            }
+            for (int i = 0; i < I; i++)
+#pragma unroll
+                for (int j = 0; j < J; j++) {
+                    if constexpr (PRECISION == TF32)
+                        uf_mma_tf32(sum[i][j], a[i], b[j]);
+                    else
+                        uf_mma_bf16(sum[i][j], a[i], b[j]);
+                }
         }
     }
 }
 
-__device__ inline void store_columns(float* at, const float (&v)[4], int count, bool aligned) {
-    if (aligned && count >= 4) return store4(at, v[0], v[1], v[2], v[3]);
-#pragma unroll
-    for (int q = 0; q < 4; q++)
-        if (q < count) at[q] = v[q];
-}
-
-template <int PRECISION>
-__device__ inline void put_gradient(float* dw, const float (&sum)[4][4], int row, int column, int m, int n) {
+// What lies at row and column of a warp's numbers becomes dw's, as far as that goes.
+template <int PRECISION, class Tile>
+__device__ inline void put_gradient(float* dw, const float (&sum)[Tile::I][Tile::J][4], int row, int column,
+                                    int m, int n) {
+    typedef Lane<PRECISION, Tile> Mine;
     const bool aligned = is_aligned(dw, n);
-    const int r = PRECISION == FP32 ? static_cast<int>(threadIdx.x) / 16 * 4 : warp() % 4 * 16 + lane() / 4,
-              s = PRECISION == FP32 ? static_cast<int>(threadIdx.x) % 16 * 4
-                                    : warp() / 4 * COLUMNS + lane() % 4 * 8;
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-        const int at_row = row + r + (PRECISION == FP32 ? i : i / 2 * 8),
-                  at_column = column + s + (PRECISION == FP32 ? 0 : i % 2 * 4);
-        const float tensor[4] = {sum[0][i], sum[1][i], sum[2][i], sum[3][i]};
-        if (at_row < m && at_column < n)
-            store_columns(dw + (static_cast<int64_t>(at_row) * n + at_column),
-                          PRECISION == FP32 ? sum[i] : tensor, n - at_column, aligned);
-    }
+    for (int i = 0; i < Tile::I; i++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+#pragma unroll
+            for (int j = 0; j < Tile::J; j += 4) {
+                const int r = row + Mine::sum_row(i, e), at = column + Mine::sum_column(j, e), count = n - at;
+                float* to = dw + (static_cast<int64_t>(r) * n + at);
+                const float v[4] = {sum[i][j][e], sum[i][j + 1][e], sum[i][j + 2][e], sum[i][j + 3][e]};
+                if (r >= m) continue;
+                if (aligned && count >= 4) {
+                    store4(to, v[0], v[1], v[2], v[3]);
+                    continue;
+                }
+#pragma unroll
+                for (int q = 0; q < 4; q++)
+                    if (q < count) to[q] = v[q];
+            }
 }
 
-// A tile of 64 x 64 of one kernel's gradient over one block of rows, two stages of 32 rows in shared memory in turn;
+// A tile of one kernel's gradient over one block of rows, which come to shared memory some stages ahead of their use;
 // the blocks behind those add up the chunks.
-template <int PRECISION>
-__global__ void __launch_bounds__(THREADS) whole_gradients_kernel(Gradients c) {
-    __shared__ float4 space[2][2][STAGE * STAGE_LD / 4];
+template <int PRECISION, class Tile>
+__global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
+    whole_gradients_kernel(const __grid_constant__ Gradients c) {
+    typedef Lane<PRECISION, Tile> Mine;
+    constexpr int STAGES = Tile::STAGES, M = Tile::M, N = Tile::N, NUM_THREADS = Tile::NUM_THREADS;
+    float* space = uf_shared_memory();
     const int tid = static_cast<int>(threadIdx.x);
     if (static_cast<int64_t>(blockIdx.x) >= c.product_blocks) {
-        const int64_t i = (blockIdx.x - c.product_blocks) * THREADS + tid;
+        const int64_t i = (blockIdx.x - c.product_blocks) * NUM_THREADS + tid;
         if (i < c.num_sums) sum_chunks_at(c.sums, c.to, i);
         return;
     }
-    int tile = static_cast<int>(blockIdx.x) % c.tiles, z = static_cast<int>(blockIdx.x) / c.tiles, which = 0;
-    const int part = z % c.to.blocks, g = z / c.to.blocks, member = g / c.params.N, network = g % c.params.N;
-    for (;; which++) {
-        const int tiles = (c.of[which].m + TILE - 1) / TILE * ((c.of[which].n + TILE - 1) / TILE);
-        if (tile < tiles) break;
-        tile -= tiles;
-    }
+    const auto over = [](int a, int b) {
+        return static_cast<int>(static_cast<unsigned>(a) / static_cast<unsigned>(b));
+    };
+    const int z = over(static_cast<int>(blockIdx.x), c.tiles),
+              of_network = static_cast<int>(blockIdx.x) - z * c.tiles, g = over(z, c.to.blocks),
+              part = z - g * c.to.blocks, member = over(g, c.params.N), network = g - member * c.params.N;
+    int which = 0;
+    while (which + 1 < c.num_kernels && of_network >= c.first_tile[which + 1]) which++;
     const KernelGradient& k = c.of[which];
-    const int columns = (k.n + TILE - 1) / TILE, row = tile / columns * TILE, column = tile % columns * TILE;
+    const int tile = of_network - c.first_tile[which], across = (k.n + N - 1) / N, down = over(tile, across),
+              row = down * M, column = (tile - down * across) * N;
     const int first = part * c.block_rows,
               count = c.rows - first < c.block_rows ? c.rows - first : c.block_rows;
-    // This thread's four columns of each factor, and every (THREADS / 16)th row.
-    const int mine = tid % (TILE / 4) * 4, my_row = tid / (TILE / 4), step = THREADS / (TILE / 4);
-    const float *w = c.params.of(g), *stats = k.stats.at ? factor(k.stats, member, network) : nullptr;
-    float gain[4], shift[4], sum[4][4] = {};
-#pragma unroll
-    for (int q = 0; q < 4; q++) {
-        const int j = row + mine + q;
-        gain[q] = stats && j < k.m ? w[k.scale + j] : 0;
-        shift[q] = stats && j < k.m ? w[k.shift + j] : 0;
-    }
-    Stage next;
-    const int num_stages = (count + STAGE - 1) / STAGE;
-    const auto load = [&](int stage) {
-        const Term& t = k.terms[stage / num_stages];
+    const int num_stages = (count + STAGE - 1) / STAGE, all_stages = num_stages * k.num_terms;
+    const float* stats = k.stats.at ? factor(k.stats, member, network) : nullptr;
+    const auto copy = [&](int stage) {
+        const int term = stage >= num_stages, b = (stage - term * num_stages) * STAGE, left = count - b;
+        const Term& t = k.terms[term];
         const float *x = factor(t.x, member, network), *d = factor(t.d, member, network);
+        const int64_t from = first + b;
         const bool x_aligned = is_aligned(x, t.x.ld) && t.first % 4 == 0, d_aligned = is_aligned(d, t.d.ld);
-        const int my_column = row + mine - t.first;
-#pragma unroll
-        for (int i = 0; i < PIECES; i++) {
-            const int b = stage % num_stages * STAGE + my_row + i * step;
-            const int64_t from = first + b;
-            const bool inside = b < count;
-            load_columns(next.x[i], x + (from * t.x.ld + my_column), -my_column,
-                         inside ? t.count - my_column : 0, x_aligned);
-            load_columns(next.d[i], d + (from * t.d.ld + column + mine), 0, inside ? k.n - column - mine : 0,
-                         d_aligned);
-            if (!stats || stage >= num_stages) continue;
-            const float2 of_row =
-                inside ? *reinterpret_cast<const float2*>(stats + from * 2) : make_float2(0, 0);
-#pragma unroll
-            for (int q = 0; q < 4; q++)
-                next.x[i][q] = inside ? (next.x[i][q] - of_row.x) * of_row.y * gain[q] + shift[q] : 0;
-        }
+        float* to = space + stage % STAGES * Tile::NUMBERS;
+        copy_stage<M, NUM_THREADS>(to, x + (from * t.x.ld + row - t.first), t.x.ld, left, t.first - row,
+                                   t.first + t.count - row, x_aligned);
+        copy_stage<N, NUM_THREADS>(to + STAGE * Tile::X_LD, d + (from * t.d.ld + column), t.d.ld, left, 0,
+                                   k.n - column, d_aligned);
+        if (stats && stage < num_stages && tid < STAGE)
+            uf_copy_async<8>(to + STAGE * (Tile::X_LD + Tile::D_LD) + 2 * tid, stats + (from + tid) * 2,
+                             tid < left);
     };
-    const auto put = [&](float* to_x, float* to_d) {
+    const int my_row = warp() / Tile::LEFT * 16 * Tile::I, my_column = warp() % Tile::LEFT * 8 * Tile::J;
+    const bool has_work = row + my_row < k.m && column + my_column < k.n;
+    Norm<Mine::X> norm;
+    const float* w = c.params.of(g) + row;
 #pragma unroll
-        for (int i = 0; i < PIECES; i++) {
-            const int at = (my_row + i * step) * STAGE_LD + mine;
-            const auto &a = next.x[i], &b = next.d[i];
-            store4(to_x + at, operand<PRECISION>(a[0]), operand<PRECISION>(a[1]), operand<PRECISION>(a[2]),
-                   operand<PRECISION>(a[3]));
-            store4(to_d + at, operand<PRECISION>(b[0]), operand<PRECISION>(b[1]), operand<PRECISION>(b[2]),
-                   operand<PRECISION>(b[3]));
-        }
-    };
-    const int all_stages = num_stages * k.num_terms;
-    load(0);
-    for (int stage = 0; stage < all_stages; stage++) {
-        float *to_x = &space[stage % 2][0][0].x, *to_d = &space[stage % 2][1][0].x;
-        put(to_x, to_d);
-        __syncthreads();  // also: every warp is done with what this stage's memory held
-        if (stage + 1 < all_stages) load(stage + 1);
-        multiply_stage<PRECISION>(sum, to_x, to_d);
+    for (int v = 0; v < Mine::X; v++) {
+        const int j = my_row + Mine::x_row(v);
+        norm.gain[v] = stats && row + j < k.m ? w[k.scale + j] : 0;
+        norm.shift[v] = stats && row + j < k.m ? w[k.shift + j] : 0;
     }
-    put_gradient<PRECISION>(
-        c.to.grads + (part * c.to.block + member * c.to.member + network * c.to.network + k.offset), sum, row,
-        column, k.m, k.n);
+    float sum[Tile::I][Tile::J][4] = {};
+#pragma unroll 1
+    for (int stage = 1 - STAGES; stage < all_stages; stage++) {
+        if (stage >= 0) {
+            uf_wait_copies<STAGES - 2>();
+            __syncthreads();  // also: every warp is done with the memory of the stage that is begun next
+        }
+        if (stage + STAGES - 1 < all_stages) copy(stage + STAGES - 1);
+        uf_commit_copies();  // also of none, so that the count of those on their way is right
+        if (stage < 0 || !has_work) continue;
+        const float *x = space + stage % STAGES * Tile::NUMBERS, *d = x + STAGE * Tile::X_LD;
+        if (stats && stage < num_stages)
+            multiply_stage<PRECISION, Tile, true>(sum, x + my_row, d + my_column, d + STAGE * Tile::D_LD,
+                                                  norm);
+        else
+            multiply_stage<PRECISION, Tile, false>(sum, x + my_row, d + my_column, nullptr, norm);
+    }
+    if (has_work)
+        put_gradient<PRECISION, Tile>(
+            c.to.grads + (part * c.to.block + member * c.to.member + network * c.to.network + k.offset), sum,
+            row + my_row, column + my_column, k.m, k.n);
 }
 
 // ---- launching ----
@@ -1393,7 +1484,6 @@ KernelGradient* add_kernel(Gradients* k, const UfMlp* mlp, int l) {
     of->m = l ? mlp->width : mlp->in;
     of->n = l < mlp->layers ? mlp->width : mlp->out;
     of->offset = static_cast<int>(mlp->kernel[l]);
-    k->tiles += static_cast<int>(ceil_div(of->m, TILE) * ceil_div(of->n, TILE));
     return of;
 }
 
@@ -1405,17 +1495,59 @@ void add_stats(KernelGradient* of, const UfNets* nets, const UfTape* tape, int t
     of->shift = static_cast<int>(nets->mlp->shift[l - 1]);
 }
 
-void launch_gradients(State* s, Gradients* k, int G) {
+// Tiles of all kernels' gradients, for each network and block of rows.   Nullable: first, of each kernel
+template <class Tile>
+int count_tiles(const Gradients& k, int* first) {
+    int tiles = 0;
+    for (int i = 0; i < k.num_kernels; i++) {
+        if (first) first[i] = tiles;
+        tiles += static_cast<int>(ceil_div(k.of[i].m, Tile::M) * ceil_div(k.of[i].n, Tile::N));
+    }
+    return tiles;
+}
+
+template <class Tile>
+void launch_tiles(State* s, Gradients* k, int G) {
+    k->tiles = count_tiles<Tile>(*k, k->first_tile);
     k->product_blocks = static_cast<int64_t>(G) * k->to.blocks * k->tiles;
-    const int64_t blocks = k->product_blocks + ceil_div(k->num_sums, THREADS);
+    const int64_t blocks = k->product_blocks + ceil_div(k->num_sums, Tile::NUM_THREADS);
     with_precision(s->precision, [&](auto precision) {
-        launch(s, whole_gradients_kernel<decltype(precision)::value>, blocks, THREADS, *k);
+        launch_shared(s, whole_gradients_kernel<decltype(precision)::value, Tile>, blocks, Tile::NUM_THREADS,
+                      Tile::bytes, *k);
     });
+}
+
+// The rule: the largest tile of which each multiprocessor gets one.
+void launch_gradients(State* s, Gradients* k, int G) {
+    const int64_t networks = static_cast<int64_t>(G) * k->to.blocks;
+    const bool by_shape = s->passes == PASSES_BY_SHAPE;
+    if (by_shape ? networks * count_tiles<LargeTile>(*k, nullptr) >= s->num_sms : s->passes == PASSES_OF_64)
+        launch_tiles<LargeTile>(s, k, G);
+    else if (by_shape ? networks * count_tiles<MiddleTile>(*k, nullptr) >= s->num_sms
+                      : s->passes == PASSES_OF_32)
+        launch_tiles<MiddleTile>(s, k, G);
+    else
+        launch_tiles<SmallTile>(s, k, G);
+}
+
+template <class Tile>
+void prepare_tiles(State* s) {
+    with_precision(s->precision, [&](auto precision) {
+        check(s, cudaFuncSetAttribute(whole_gradients_kernel<decltype(precision)::value, Tile>,
+                                      cudaFuncAttributeMaxDynamicSharedMemorySize, Tile::bytes));
+    });
+}
+
+void prepare_gradients(State* s) {
+    prepare_tiles<SmallTile>(s);
+    prepare_tiles<MiddleTile>(s);
+    prepare_tiles<LargeTile>(s);
 }
 
 }  // namespace
 
 void prepare_whole(State* s) {
+    prepare_gradients(s);
     const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
     for (int tile = ROWS; tile <= 8 * ROWS; tile *= 2)
         for (int width : {FEW_WARPS * COLUMNS, int{MOST_WIDTH}})

@@ -42,6 +42,10 @@ inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return
 inline float2 make_float2(float x, float y) { return float2{x, y}; }
 inline float4 make_float4(float x, float y, float z, float w) { return float4{x, y, z, w}; }
 
+// Of what is not needed again soon.
+inline float4 __ldcs(const float4* at) { return *at; }
+inline void __stcs(float4* at, float4 x) { *at = x; }
+
 // ---- what the threads of a block do together ----
 
 enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCWARP, UF_HOST_SHUFFLE, UF_HOST_ALL, UF_HOST_MMA };

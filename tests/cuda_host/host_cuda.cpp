@@ -12,7 +12,7 @@
 //
 // A build of its own looks for races between all these: races.cpp.
 //
-// Rooms: fibres, meeting, tensor cores, launching, streams, graphs, clock, memory, device, cuBLAS.
+// Rooms: fibres, meeting, tensor cores, copies, launching, streams, graphs, clock, memory, device, cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
@@ -308,6 +308,39 @@ static void mma(float* c, const uint32_t* a, const uint32_t* b, int slots) {
 void uf_mma_tf32(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { mma(c, a, b, 1); }
 void uf_mma_bf16(float (&c)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) { mma(c, a, b, 2); }
 
+// ---- copies ----
+
+// What a thread has begun to copy, in groups; the last is open.
+static std::deque<std::vector<UfHostCopy>> copies[MAX_THREADS];
+
+void uf_host_begin_copy(const UfHostCopy& copy) {
+    const size_t bytes = static_cast<size_t>(copy.count) * sizeof *copy.to;
+    if (reinterpret_cast<uintptr_t>(copy.to) % bytes || reinterpret_cast<uintptr_t>(copy.from) % bytes)
+        give_up("a copy that is not aligned");
+    auto& groups = copies[threadIdx.x];
+    if (groups.empty()) groups.emplace_back();
+    groups.back().push_back(copy);
+}
+
+void uf_commit_copies() {
+    auto& groups = copies[threadIdx.x];
+    if (groups.empty()) groups.emplace_back();
+    groups.emplace_back();
+}
+
+bool uf_host_next_copy(int later, UfHostCopy* out) {
+    auto& groups = copies[threadIdx.x];
+    while (groups.size() > static_cast<size_t>(later) + 1) {
+        if (!groups.front().empty()) {
+            *out = groups.front().back();
+            groups.front().pop_back();
+            return true;
+        }
+        groups.pop_front();
+    }
+    return false;
+}
+
 // ---- launching ----
 
 extern uint32_t uf_shared_start[] __asm__("__start_uf_shared") __attribute__((weak));
@@ -351,6 +384,7 @@ static void run_block(int count) {
     for (int i = 0; i < count; i++) {
         fibres[i].state = READY;
         fibres[i].turn = 0;
+        copies[i].clear();
     }
     threadIdx = dim3(static_cast<unsigned>(order[0]), 0, 0);
     switch_fibre(program, &fibres[order[0]]);

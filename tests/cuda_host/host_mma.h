@@ -20,6 +20,31 @@ inline float uf_read(const float* at) { return *at; }
 inline float4 uf_read4(const float* at) { return *reinterpret_cast<const float4*>(at); }
 inline float uf_rsqrt(float x) { return 1 / std::sqrt(x); }
 
+// A copy is done when its thread waits for it; until then NaN is there, so that a wait too few is seen, and what is begun
+// too early.
+struct UfHostCopy {
+    float* to;
+    const float* from;
+    int count;  // numbers
+    bool is_real;
+};
+void uf_host_begin_copy(const UfHostCopy& copy);
+bool uf_host_next_copy(int later, UfHostCopy* out);  // of the thread's oldest groups but the last `later`
+void uf_commit_copies();
+
+template <int BYTES>
+inline void uf_copy_async(float* to, const float* from, bool is_real) {
+    const UfHostCopy copy = {to, from, BYTES / 4, is_real};
+    for (int i = 0; i < copy.count; i++) to[i] = __uint_as_float(0x7FA5A5A5);
+    uf_host_begin_copy(copy);
+}
+template <int LATER>
+void uf_wait_copies() {
+    UfHostCopy copy;
+    while (uf_host_next_copy(LATER, &copy))
+        for (int i = 0; i < copy.count; i++) copy.to[i] = copy.is_real ? copy.from[i] : 0;
+}
+
 uint32_t uf_round_tf32(float x);
 uint32_t uf_pack_bf16(float low, float high);
 // Products of what tensor cores see of the operands, summed in double: they keep more bits than float between the terms
