@@ -137,7 +137,7 @@ __device__ inline void mma_16(float (&c)[4], const uint32_t (&low)[4], const uin
 template <int PRECISION>
 struct Fragment {
     static constexpr int SLOTS = PRECISION == FP32 ? 4 : 2, ITEMS = COLUMNS * ROWS / WARP / SLOTS,
-                         FOURS = ITEMS / 4, SHARE = COLUMNS / ITEMS;  // SHARE: lanes that have the same rows
+                         SHARE = COLUMNS / ITEMS;  // SHARE: lanes that have the same rows
 
     static __device__ int row(int slot) { return PRECISION == FP32 ? lane() / 8 * 4 + slot : lane() / 4 + 8 * slot; }
     static __device__ int column() { return lane() % SHARE * ITEMS; }
@@ -360,7 +360,9 @@ __device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_
 template <int PRECISION_, int M_, int W_>
 struct Shape {
     static constexpr int PRECISION = PRECISION_, M = M_, W = W_, TILE_ROWS = ROWS * M, NUM_THREADS = W * WARP,
-                         STAGES = M == 1 ? 8 : 4;  // where few rows share a weight, waiting for it is all
+                         STAGES = 4;
+    static constexpr int AT_ONCE = 8 / M;  // vectors that rows are multiplied with whose numbers are sent for together
+    static constexpr bool EARLY = M <= 2;  // registers for what a layer needs behind its product, before it
     static constexpr Layout LAYOUT = layout_of(PRECISION);
     typedef Fragment<PRECISION> Here;
     typedef uf_cuda::Sum<PRECISION, M> Sum;
@@ -389,28 +391,54 @@ __device__ inline Place place_of(int rows, int tile_rows) {
     return p;
 }
 
-// Rows of the input as operands, zero beyond them and, up to a multiple of 16, beyond their columns.
+// Rows of the input as operands, zero beyond them and, up to a multiple of 16, beyond their columns. A warp takes rows;
+// `read` sends for their first columns, `put` lays all down.
 template <int PRECISION, int NUM_WARPS, Layout LAYOUT, int TILE_ROWS>
-__device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, int columns, int count) {
-    constexpr int EACH = LAYOUT == PAIRED && PRECISION == BF16 ? 2 : 1;  // columns of a lane
-    const int padded = round_up(columns, 16);
-#pragma unroll 1
-    for (int i = lane() * EACH; i < padded; i += WARP * EACH)
-#pragma unroll 4
-        for (int b = warp(); b < TILE_ROWS; b += NUM_WARPS) {
-            float v[EACH];
+struct Input {
+    static constexpr int EACH = LAYOUT == PAIRED && PRECISION == BF16 ? 2 : 1,  // columns of a lane
+        NUM_ROWS = TILE_ROWS / NUM_WARPS;
+    const float* x;
+    int ld, columns, count;
+    float first[NUM_ROWS][EACH];
+
+    __device__ static int row(int i) { return warp() + i * NUM_WARPS; }
+
+    __device__ void read(float (&v)[NUM_ROWS][EACH], int column) const {
+#pragma unroll
+        for (int i = 0; i < NUM_ROWS; i++)
 #pragma unroll
             for (int q = 0; q < EACH; q++)
-                v[q] = b < count && i + q < columns ? uf_read(x + static_cast<int64_t>(b) * x_ld + i + q) : 0;
-            const int pair = b / ROWS * (ROWS / 2) + b % (ROWS / 2), half = b / (ROWS / 2) % 2;
+                v[i][q] = row(i) < count && column + q < columns
+                              ? uf_read(x + static_cast<int64_t>(row(i)) * ld + column + q)
+                              : 0;
+    }
+
+    __device__ void read() { read(first, lane() * EACH); }
+
+    __device__ void put(float* tile, int tile_ld, const float (&v)[NUM_ROWS][EACH], int column) const {
+#pragma unroll
+        for (int i = 0; i < NUM_ROWS; i++) {
+            const int b = row(i), pair = b / ROWS * (ROWS / 2) + b % (ROWS / 2), half = b / (ROWS / 2) % 2;
             if constexpr (LAYOUT == PLAIN)
-                tile[b * ld + i] = operand<PRECISION>(v[0]);
+                tile[b * tile_ld + column] = operand<PRECISION>(v[i][0]);
             else if constexpr (EACH == 2)
-                tile[pair * ld + i + half] = two_words(v[0], v[1]);
+                tile[pair * tile_ld + column + half] = two_words(v[i][0], v[i][1]);
             else
-                tile[pair * ld + 2 * i + half] = operand<PRECISION>(v[0]);
+                tile[pair * tile_ld + 2 * column + half] = operand<PRECISION>(v[i][0]);
         }
-}
+    }
+
+    __device__ void put(float* tile, int tile_ld) const {
+        const int padded = round_up(columns, 16);
+        if (lane() * EACH < padded) put(tile, tile_ld, first, lane() * EACH);
+#pragma unroll 1
+        for (int column = (lane() + WARP) * EACH; column < padded; column += WARP * EACH) {
+            float v[NUM_ROWS][EACH];
+            read(v, column);
+            put(tile, tile_ld, v, column);
+        }
+    }
+};
 
 // The lane's numbers of a row of `width` from `column` on: zeros beyond. One load for each four.
 template <int ITEMS>
@@ -474,7 +502,7 @@ __device__ inline void dots(typename S::Sum& x, float* space, int space_count, i
     for (int first = 0; first < count; first += most) {
         const int some = count - first < most ? count - first : most;
         __syncthreads();
-#pragma unroll 2
+#pragma unroll S::AT_ONCE
         for (int q = 0; q < some; q++) {
             float w[Here::ITEMS];
 #pragma unroll
@@ -535,12 +563,12 @@ __device__ inline void activate_rows(typename S::Sum& x, const float (&bias)[S::
 // those of samples are (Chan et al.), in the order of warps. stats.at null: not kept.
 template <typename S>
 __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const Place& p, const Rows& stats,
-                                      const float* scale, const float* shift, int width) {
+                                      const float (&gain)[S::Here::ITEMS], const float (&shift)[S::Here::ITEMS],
+                                      int width) {
     typedef typename S::Here Here;
     const int column = S::first_column() + Here::column(), rest = width - S::first_column();
     const float share = rest > 0 ? 1 / static_cast<float>(rest > COLUMNS ? COLUMNS : rest) : 0,
                 whole_share = 1 / static_cast<float>(width);
-    float gain[Here::ITEMS], add[Here::ITEMS];
 #pragma unroll
     for (int m = 0; m < S::M; m++)
 #pragma unroll
@@ -559,8 +587,6 @@ __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const
             if (lane() % Here::SHARE == 0)
                 pairs->of[warp()][m * ROWS + Here::row(s)] = make_float2(mean, squares);
         }
-    load_items(gain, scale, column, width);
-    load_items(add, shift, column, width);
     __syncthreads();
 #pragma unroll
     for (int m = 0; m < S::M; m++)
@@ -589,7 +615,7 @@ __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const
 #pragma unroll
             for (int c = 0; c < Here::ITEMS; c++) {
                 float& v = x.at(m, s, c);
-                v = column + c / 4 * 4 < width ? (v - mean) * inv_std * gain[c] + add[c] : 0;
+                v = column + c / 4 * 4 < width ? (v - mean) * inv_std * gain[c] + shift[c] : 0;
             }
         }
 }
@@ -624,14 +650,19 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
     typename S::template Product<false> product;
     typename S::Sum x;
     float* ring = S::ring(tile, c.ld);
+    Input<S::PRECISION, S::W, S::LAYOUT, S::TILE_ROWS> input = {
+        c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld), c.x_ld, c.net.in, p.count, {}};
+    input.read();
     product.begin(w + c.net.kernel[0], width, c.net.in, width, S::first_column(), ring);
-    load_tile<S::PRECISION, S::W, S::LAYOUT, S::TILE_ROWS>(
-        tile, c.ld, c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld), c.x_ld,
-        c.net.in, p.count);
+    input.put(tile, c.ld);
     __syncthreads();
     for (int l = 0;; l++) {
-        float bias[Here::ITEMS];
+        float bias[Here::ITEMS], gain[Here::ITEMS] = {}, shift[Here::ITEMS] = {};
         load_items(bias, w + c.net.bias[l], column, width);
+        if (c.net.layer_norm) {
+            load_items(gain, w + c.net.scale[l], column, width);
+            load_items(shift, w + c.net.shift[l], column, width);
+        }
         product.template run<S::LAYOUT>(&x, tile, c.ld);
         if (l < L - 1) product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column(), ring);
         activate_rows<S, ACTIVATION>(x, bias, width);
@@ -639,7 +670,7 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
         if (r.at)
             keep_rows<S>(x, r.at + (p.g * r.stride + static_cast<int64_t>(p.first) * width), p.count, width);
         if (c.net.layer_norm)
-            normalise_rows<S>(x, &pairs, p, c.tape.stats[l], w + c.net.scale[l], w + c.net.shift[l], width);
+            normalise_rows<S>(x, &pairs, p, c.tape.stats[l], gain, shift, width);
         else
             __syncthreads();  // every warp has read the tile
         if (l == L - 1) break;
@@ -677,7 +708,7 @@ __device__ inline void top_rows(typename S::Sum& d, const float* seeds, const fl
     typedef typename S::Here Here;
     const int column = S::first_column() + Here::column();
     d = {};
-#pragma unroll 2
+#pragma unroll S::AT_ONCE
     for (int o = 0; o < out; o++) {
         float w[Here::ITEMS];
 #pragma unroll
@@ -712,28 +743,51 @@ struct ColumnSums {
     }
 };
 
-// dL/dh -> dL/dz of the lane's rows. r: what the tape holds of them.
+// What a layer's derivative needs besides: its rows of the tape, their means and 1/std, its scale and shift.
+template <typename S>
+struct Taped {
+    typename S::Sum r;
+    float2 stats[S::M][S::Here::SLOTS];
+    float gain[S::Here::ITEMS], shift[S::Here::ITEMS];
+
+    __device__ void load(const Backward& c, const Place& p, const float* w, int l) {
+        typedef typename S::Here Here;
+        const int width = c.net.width, column = S::first_column() + Here::column();
+        const float* from = c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
+#pragma unroll
+        for (int m = 0; m < S::M; m++)
+#pragma unroll
+            for (int s = 0; s < Here::SLOTS; s++) {
+                const int b = m * ROWS + Here::row(s);
+                float x[Here::ITEMS];
+                load_items(x, from + static_cast<int64_t>(b) * width, column, b < p.count ? width : 0);
+#pragma unroll
+                for (int q = 0; q < Here::ITEMS; q++) r.at(m, s, q) = x[q];
+            }
+        if (!c.net.layer_norm) return;
+        const float* of_rows = c.tape.stats[l].at + (p.g * c.tape.stats[l].stride + 2 * p.first);
+        load_items(gain, w + c.net.scale[l], column, width);
+        load_items(shift, w + c.net.shift[l], column, width);
+#pragma unroll
+        for (int m = 0; m < S::M; m++)
+#pragma unroll
+            for (int s = 0; s < Here::SLOTS; s++) {
+                const int b = m * ROWS + Here::row(s);
+                stats[m][s] = b < p.count ? *reinterpret_cast<const float2*>(of_rows + 2 * b) : make_float2(0, 0);
+            }
+    }
+};
+
+// dL/dh -> dL/dz of the lane's rows.
 template <typename S, int ACTIVATION>
-__device__ inline void hidden_rows(const Backward& c, const Place& p, typename S::Sum& d, typename S::Sum& r,
-                                   Pairs<S>* pairs, const float* seeds, const float* w, int l) {
+__device__ inline void hidden_rows(const Backward& c, const Place& p, typename S::Sum& d, Taped<S>& t,
+                                   Pairs<S>* pairs, const float* seeds, int l) {
     typedef typename S::Here Here;
     constexpr int M = S::M, SLOTS = Here::SLOTS, ITEMS = Here::ITEMS;
     const int width = c.net.width, column = S::first_column() + Here::column();
     const bool norm = c.net.layer_norm, top = l == c.net.layers - 1 && c.net.out == 1;
     const float share = 1 / static_cast<float>(width);
-    float gain[ITEMS], shift[ITEMS];
-    float2 stats[M][SLOTS];  // mean and 1/std
-    if (norm) {
-        const float* from = c.tape.stats[l].at + (p.g * c.tape.stats[l].stride + 2 * p.first);
-        load_items(gain, w + c.net.scale[l], column, width);
-        load_items(shift, w + c.net.shift[l], column, width);
-#pragma unroll
-        for (int m = 0; m < M; m++)
-#pragma unroll
-            for (int s = 0; s < SLOTS; s++) {
-                const int b = m * ROWS + Here::row(s);
-                stats[m][s] = b < p.count ? *reinterpret_cast<const float2*>(from + 2 * b) : make_float2(0, 0);
-            }
+    if (norm)
 #pragma unroll
         for (int m = 0; m < M; m++)
 #pragma unroll
@@ -741,16 +795,15 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
                 float s1 = 0, s2 = 0;
 #pragma unroll
                 for (int q = 0; q < ITEMS; q++) {
-                    const float x = d.at(m, s, q) * gain[q];
+                    const float x = d.at(m, s, q) * t.gain[q];
                     s1 += x;
-                    s2 += x * ((r.at(m, s, q) - stats[m][s].x) * stats[m][s].y);
+                    s2 += x * ((t.r.at(m, s, q) - t.stats[m][s].x) * t.stats[m][s].y);
                 }
                 s1 = share_sum<Here::SHARE>(s1);
                 s2 = share_sum<Here::SHARE>(s2);
                 if (lane() % Here::SHARE == 0)
                     pairs->of[warp()][m * ROWS + Here::row(s)] = make_float2(s1, s2);
             }
-    }
     __syncthreads();  // also: every warp has read the tile
 #pragma unroll
     for (int m = 0; m < M; m++) {
@@ -772,14 +825,14 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
             }
 #pragma unroll
             for (int q = 0; q < ITEMS; q++) {
-                const float live = r.at(m, s, q), dy = d.at(m, s, q);
+                const float live = t.r.at(m, s, q), dy = d.at(m, s, q);
                 float dz = dy, h = live;
                 if (norm) {
-                    const float xhat = (live - stats[m][s].x) * stats[m][s].y;
-                    h = xhat * gain[q] + shift[q];
+                    const float xhat = (live - t.stats[m][s].x) * t.stats[m][s].y;
+                    h = xhat * t.gain[q] + t.shift[q];
                     sums.scale[q] += dy * xhat;
                     sums.shift[q] += dy;
-                    dz = stats[m][s].y * (dy * gain[q] - s1 - xhat * s2);
+                    dz = t.stats[m][s].y * (dy * t.gain[q] - s1 - xhat * s2);
                 }
                 if (top) sums.kernel[q] += h * seed;
                 dz = column + q / 4 * 4 < width ? activation_grad<ACTIVATION>(live, dz) : 0;
@@ -790,23 +843,6 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
         const int first = m * ROWS;
         if (c.dz) sums.put(first < p.count ? c.sums.of(p.g, (p.first + first) / ROWS) : nullptr, l, c.net, top);
     }
-}
-
-template <typename S>
-__device__ inline void load_rows(const Backward& c, const Place& p, typename S::Sum& r, int l) {
-    typedef typename S::Here Here;
-    const int width = c.net.width, column = S::first_column() + Here::column();
-    const float* from = c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
-#pragma unroll
-    for (int m = 0; m < S::M; m++)
-#pragma unroll
-        for (int s = 0; s < Here::SLOTS; s++) {
-            const int b = m * ROWS + Here::row(s);
-            float x[Here::ITEMS];
-            load_items(x, from + static_cast<int64_t>(b) * width, column, b < p.count ? width : 0);
-#pragma unroll
-            for (int q = 0; q < Here::ITEMS; q++) r.at(m, s, q) = x[q];
-        }
 }
 
 template <int NUM_THREADS>
@@ -824,32 +860,32 @@ __device__ inline void sum_seeds(const Backward& c, const Place& p, const float*
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backward c) {
     __shared__ Pairs<S> pairs;
-    constexpr bool EARLY = S::M <= 2;  // registers for a layer's rows while the product before still runs
     float *tile = uf_shared_memory(), *seeds = tile + S::words(c.ld);
     const Place p = place_of(c.rows, S::TILE_ROWS);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, out = c.net.out;
     const float* dout = c.dout.at + (p.g * c.dout.stride + static_cast<int64_t>(p.first) * out);
     typename S::template Product<true> product;
-    typename S::Sum d, r;
+    typename S::Sum d;
+    Taped<S> taped;
     float* ring = S::ring(tile, c.ld);
     if (L > 1) product.begin(w + c.net.kernel[L - 1], width, width, width, S::first_column(), ring);
-    if (EARLY) load_rows<S>(c, p, r, L - 1);
+    if (S::EARLY) taped.load(c, p, w, L - 1);
     for (int e = static_cast<int>(threadIdx.x); e < S::TILE_ROWS * out; e += S::NUM_THREADS)
         seeds[e] = e < p.count * out ? dout[e] : 0;
     __syncthreads();
     if (c.dz) sum_seeds<S::NUM_THREADS>(c, p, seeds);
     top_rows<S>(d, seeds, w + c.net.kernel[L], out, width);
     for (int l = L - 1;; l--) {
-        if (!EARLY) load_rows<S>(c, p, r, l);
-        hidden_rows<S, ACTIVATION>(c, p, d, r, &pairs, seeds, w, l);
+        if (!S::EARLY) taped.load(c, p, w, l);
+        hidden_rows<S, ACTIVATION>(c, p, d, taped, &pairs, seeds, l);
         if (c.dz)
             keep_rows<S>(d, c.dz + (l * c.dz_layer + (static_cast<int64_t>(p.g) * c.rows + p.first) * width), p.count,
                          width);
         if (!l) break;
         put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, d, S::first_column(), width,
                                            round_up(width, 16));
-        if (EARLY) load_rows<S>(c, p, r, l - 1);
+        if (S::EARLY) taped.load(c, p, w, l - 1);
         __syncthreads();
         product.template run<S::LAYOUT>(&d, tile, c.ld);
         if (l > 1) product.begin(w + c.net.kernel[l - 1], width, width, width, S::first_column(), ring);
@@ -1064,9 +1100,11 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, j = static_cast<int>(threadIdx.x);
-    load_tile<PRECISION, WARPS, PLAIN, ROWS * M>(
-        tile, c.ld, c.tangent.at + (p.g * c.tangent.stride + static_cast<int64_t>(p.first) * c.tangent_count),
-        c.tangent_count, c.tangent_count, p.count);
+    Input<PRECISION, WARPS, PLAIN, ROWS * M> input = {
+        c.tangent.at + (p.g * c.tangent.stride + static_cast<int64_t>(p.first) * c.tangent_count), c.tangent_count,
+        c.tangent_count, p.count, {}};
+    input.read();
+    input.put(tile, c.ld);
     if (j < ROWS * M) seeds[j] = j < p.count ? c.dout.at[p.g * c.dout.stride + p.first + j] : 0;
     __syncthreads();
     for (int l = 0; l < L; l++) {
