@@ -1027,8 +1027,10 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
     const auto over = [](int a, int b) {
         return static_cast<int>(static_cast<unsigned>(a) / static_cast<unsigned>(b));
     };
-    const int z = over(static_cast<int>(blockIdx.x), c.tiles),
-              of_network = static_cast<int>(blockIdx.x) - z * c.tiles, g = over(z, c.to.blocks),
+    // From the last network back: of a population, what the pass before wrote last may still be in the cache. The
+    // optimiser, which begins with the first, finds their gradients there likewise.
+    const int block = static_cast<int>(c.product_blocks) - 1 - static_cast<int>(blockIdx.x),
+              z = over(block, c.tiles), of_network = block - z * c.tiles, g = over(z, c.to.blocks),
               part = z - g * c.to.blocks, member = over(g, c.params.N), network = g - member * c.params.N;
     int which = 0;
     while (which + 1 < c.num_kernels && of_network >= c.first_tile[which + 1]) which++;
