@@ -48,6 +48,13 @@ __device__ inline void uf_wait_copies() {
 // Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.
 __device__ inline void uf_store_flag(int* at) { *at = 1; }
 
+// Numbers that nobody writes while the kernel runs.
+__device__ inline float uf_read(const float* at) { return __ldg(at); }
+__device__ inline float4 uf_read4(const float* at) { return __ldg(reinterpret_cast<const float4*>(at)); }
+
+// 1/sqrt(x), to within two units of the last place.
+__device__ inline float uf_rsqrt(float x) { return rsqrtf(x); }
+
 // To the nearest number with 10 bits behind the point, of a half the greater: tensor cores do not look at what is behind
 // those. One instruction of sm_90; cvt.rna.tf32 is the same of finite numbers, and three. Nor does this one make a number of
 // the NaN that arithmetic gives, 0x7fffffff.

@@ -25,6 +25,9 @@ enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
 enum { MOST_SHARED = 140 << 10 };  // bytes of a tile of 64 rows of MOST_IN; a block of Ampere has 163 KB
 // Columns a warp multiplies, so that a lane has W numbers of a row and a block a thread for each column.
 enum { COLUMNS = WARP };
+#ifndef UF_M64
+#define UF_M64 4
+#endif
 enum { FEW_WARPS = 2 };  // of a block for a narrow network
 
 static_assert(WARPS * COLUMNS == int{MOST_WIDTH}, "a warp for each 32 columns");
@@ -71,11 +74,23 @@ Tape tape_of(const UfMlp* mlp, const UfTape* tape, int first, int total) {
 
 __host__ __device__ inline int round_up(int x, int step) { return (x + step - 1) / step * step; }
 
-// Numbers from row to row of a tile: the columns of whole warps, and 16 banks on, so that the eight lanes that load 16
-// bytes each at a time, from two rows, meet no bank twice.
-int tile_ld(int columns) { return round_up(columns, COLUMNS) + 16; }
+// How activations lie in a tile. PLAIN: row after row, as numbers. PAIRED, for tensor cores: rows b and b + 8 of each 16
+// side by side, so that a fragment is one load: in tf32 column j of both, in bf16 columns j and j + 1 of the first, then
+// of the second, a word each.
+enum Layout { PLAIN, PAIRED };
+
+constexpr Layout layout_of(int precision) { return precision == FP32 ? PLAIN : PAIRED; }
+
+// Words from row to row of a tile, or from pair to pair: padded so that lanes that load or store 16 bytes each at a time meet
+// no bank twice: 16 banks on from row to row, in tf32 4.
+int tile_ld(int columns, Layout layout, Precision precision) {
+    if (layout == PAIRED && precision == TF32) return 2 * round_up(columns, 16) + 4;
+    return round_up(columns, COLUMNS) + 16;
+}
 
 __device__ inline float4 load4(const float* at) { return *reinterpret_cast<const float4*>(at); }
+__device__ inline uint4 load4_words(const float* at) { return *reinterpret_cast<const uint4*>(at); }
+__device__ inline float two_words(float low, float high) { return __uint_as_float(uf_pack_bf16(low, high)); }
 __device__ inline void store4(float* at, float a, float b, float c, float d) {
     *reinterpret_cast<float4*>(at) = make_float4(a, b, c, d);
 }
@@ -121,32 +136,57 @@ __device__ inline void mma_16(float (&c)[4], const uint32_t (&low)[4], const uin
     }
 }
 
-// What a lane has of 16 M rows and its warp's columns. On tensor cores [m][j][e]: number e of fragment c of product j,
-// column slots interleaved as said above. In fp32 [m][i][j]: row 4 (lane / 8) + i, column 4 (lane % 8) + j.
-template <int M>
-struct Sum {
-    float v[M][4][4];
+// What a lane has of 16 M rows and its warp's columns: SLOTS rows of each 16, ITEMS columns side by side.
+template <int PRECISION>
+struct Lane {
+    static constexpr int SLOTS = PRECISION == FP32 ? 4 : 2, ITEMS = COLUMNS * ROWS / WARP / SLOTS,
+                         FOURS = ITEMS / 4, SHARE = COLUMNS / ITEMS;  // SHARE: lanes that have the same rows
+
+    static __device__ int row(int slot) { return PRECISION == FP32 ? lane() / 8 * 4 + slot : lane() / 4 + 8 * slot; }
+    static __device__ int column() { return lane() % SHARE * ITEMS; }
 };
 
-// The weights a lane needs for one group: 4 along k by 4 columns.
-template <bool TRANSPOSED>
-__device__ inline void load_weights(float (&b)[4][4], const float* w, int ld, int at, int column, int k,
-                                    int n) {
-#pragma unroll
-    for (int q = 0; q < 4; q++) {
-        const int row = TRANSPOSED ? column + q : at + q, first = TRANSPOSED ? at : column;
-        const bool inside = column < n && at + (TRANSPOSED ? 0 : q) < k;
-        const float4 x = inside ? load4(w + static_cast<int64_t>(row) * ld + first) : make_float4(0, 0, 0, 0);
-        b[q][0] = x.x;
-        b[q][1] = x.y;
-        b[q][2] = x.z;
-        b[q][3] = x.w;
+// On tensor cores [m][j][e]: number e of fragment c of product j, column slots interleaved as said above. In fp32
+// [m][slot][item].
+template <int PRECISION, int M>
+struct Sum {
+    float v[M][4][4];
+
+    __device__ float& at(int m, int slot, int item) {
+        return PRECISION == FP32 ? v[m][slot][item] : v[m][item % 4][2 * slot + item / 4];
+    }
+};
+
+// Fragments of rows g and g + 8 of a tile, 16 numbers along k from column `at` on: the four of this lane.
+template <int PRECISION, Layout LAYOUT>
+__device__ inline void load_fragments(uint32_t (&low)[4], uint32_t (&high)[4], const float* rows, int ld, int at) {
+    const int g = lane() / 4, slot = lane() % 4 * 4;
+    if constexpr (LAYOUT == PLAIN) {
+        const float4 a = load4(rows + g * ld + at + slot), c = load4(rows + (g + 8) * ld + at + slot);
+        pack<PRECISION, true>(low, {a.x, a.y, a.z, a.w});
+        pack<PRECISION, true>(high, {c.x, c.y, c.z, c.w});
+    } else if constexpr (PRECISION == TF32) {
+        const uint4 a = load4_words(rows + g * ld + 2 * (at + slot)), c = load4_words(rows + g * ld + 2 * (at + slot) + 4);
+        low[0] = a.x;
+        high[0] = a.y;
+        low[1] = a.z;
+        high[1] = a.w;
+        low[2] = c.x;
+        high[2] = c.y;
+        low[3] = c.z;
+        high[3] = c.w;
+    } else {
+        const uint4 a = load4_words(rows + g * ld + at + slot);
+        low[0] = a.x;
+        high[0] = a.y;
+        low[1] = a.z;
+        high[1] = a.w;
     }
 }
 
-// One group: 16 numbers along k on tensor cores, 4 in fp32. x: the tile at the group's first column.
-template <int PRECISION, int M, bool TRANSPOSED>
-__device__ inline void multiply_group(Sum<M>* sum, const float* x, int ld, const float (&b)[4][4]) {
+// One group: 16 numbers along k on tensor cores, 4 in fp32, from column `at` of the tile on.
+template <int PRECISION, int M, bool TRANSPOSED, Layout LAYOUT>
+__device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile, int ld, int at, const float (&b)[4][4]) {
     float column[4][4];  // [column][k]
 #pragma unroll
     for (int j = 0; j < 4; j++)
@@ -157,7 +197,7 @@ __device__ inline void multiply_group(Sum<M>* sum, const float* x, int ld, const
         for (int m = 0; m < M; m++)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const float4 a = load4(x + (m * ROWS + lane() / 8 * 4 + i) * ld);
+                const float4 a = load4(tile + (m * ROWS + lane() / 8 * 4 + i) * ld + at);
 #pragma unroll
                 for (int j = 0; j < 4; j++) {
                     float& s = sum->v[m][i][j];
@@ -173,71 +213,161 @@ __device__ inline void multiply_group(Sum<M>* sum, const float* x, int ld, const
         for (int j = 0; j < 4; j++) pack<PRECISION, false>(word[j], column[j]);
 #pragma unroll
         for (int m = 0; m < M; m++) {
-            const float* row = x + (m * ROWS + lane() / 4) * ld + lane() % 4 * 4;
-            const float4 a = load4(row), c = load4(row + 8 * ld);
             uint32_t low[4], high[4];
-            pack<PRECISION, true>(low, {a.x, a.y, a.z, a.w});
-            pack<PRECISION, true>(high, {c.x, c.y, c.z, c.w});
+            load_fragments<PRECISION, LAYOUT>(low, high, tile + (LAYOUT == PAIRED ? m * ROWS / 2 : m * ROWS) * ld, ld, at);
 #pragma unroll
             for (int j = 0; j < 4; j++) mma_16<PRECISION>(sum->v[m][j], low, high, word[j]);
         }
     }
 }
 
-// The warp's columns of tile (16 M, k) times w (k, n), or times the transpose of w (n, k). Columns of the tile from k
-// to the next multiple of 16 are zero.
-template <int PRECISION, int M, bool TRANSPOSED>
-__device__ inline void multiply(Sum<M>* sum, const float* tile, int ld, const float* w, int w_ld, int k,
-                                int n) {
-    // DEPTH: groups of weights on their way, 16 registers a lane each.
-    constexpr int STEP = PRECISION == FP32 ? 4 : 16, DEPTH = M == 4 ? 3 : 4;
-    const int column = warp() * COLUMNS + (PRECISION == FP32 ? lane() % 8 : lane() / 4) * 4,
-              slot = PRECISION == FP32 ? 0 : lane() % 4 * 4;
+// A warp's columns of tile (16 M, k) times w (k, n), or times the transpose of w (n, k). Columns of the tile from k
+// to the next multiple of 16 are zero; n is a multiple of 4. DEPTH groups of weights are on their way, 16 registers a
+// lane each: `begin` sends for the first of them, which may be long before `run`. Where k fills
+// them, nothing in the loop branches but the loop: where paths meet the compiler waits for loads under way. What lies beyond
+// is not left out: a lane without a column takes the last, which nobody reads, and rows of w from k on are the last one,
+// times zeros.
+template <int PRECISION, int M, int DEPTH, bool TRANSPOSED>
+struct Product {
+    static constexpr int STEP = PRECISION == FP32 ? 4 : 16;
     float b[DEPTH][4][4];
-    *sum = {};
-    if (warp() * COLUMNS >= n) return;
-#pragma unroll
-    for (int d = 0; d < DEPTH; d++) load_weights<TRANSPOSED>(b[d], w, w_ld, d * STEP + slot, column, k, n);
-    for (int first = 0; first < k; first += DEPTH * STEP)
-#pragma unroll
-        for (int d = 0; d < DEPTH; d++) {
-            const int at = first + d * STEP;
-            if (at >= k) break;
-            multiply_group<PRECISION, M, TRANSPOSED>(sum, tile + at, ld, b[d]);
-            load_weights<TRANSPOSED>(b[d], w, w_ld, at + DEPTH * STEP + slot, column, k, n);
-        }
-}
+    const float* from;
+    int ld, k, slot;
+    bool idle;  // no columns
 
-// Zeros where the columns of a warp go beyond n.
-template <int PRECISION, int M>
-__device__ inline void put_sum(float* tile, int ld, const Sum<M>& sum, int n) {
-    const int first = warp() * COLUMNS;
-    if (first >= n) return;
+    __device__ void begin(const float* w, int w_ld, int k_, int n, int first_column) {
+        const int column = first_column + (PRECISION == FP32 ? lane() % 8 : lane() / 4) * 4;
+        ld = w_ld;
+        k = k_;
+        slot = PRECISION == FP32 ? 0 : lane() % 4 * 4;
+        idle = first_column >= n;
+        const int inside = column < n ? column : n - 4;
+        from = w + (TRANSPOSED ? static_cast<int64_t>(inside) * ld : inside);
+        if (idle) return;
+        if (k % (DEPTH * STEP) == 0) {
+#pragma unroll
+            for (int d = 0; d < DEPTH; d++) load<false>(d, d);
+        } else {
+#pragma unroll
+            for (int d = 0; d < DEPTH; d++)
+                if (d * STEP < k) load<true>(d, d);
+        }
+    }
+
+    template <bool TAIL>
+    __device__ void load(int to, int group) {
+        const int at = group * STEP + slot, last = TAIL ? k - (TRANSPOSED ? 4 : 1) : 0;
+#pragma unroll
+        for (int q = 0; q < 4; q++) {
+            const int row = TRANSPOSED ? at : at + q, inside = TAIL && row > last ? last : row;
+            const float4 x = uf_read4(from + (TRANSPOSED ? static_cast<int64_t>(q) * ld + inside
+                                                         : static_cast<int64_t>(inside) * ld));
+            b[to][q][0] = x.x;
+            b[to][q][1] = x.y;
+            b[to][q][2] = x.z;
+            b[to][q][3] = x.w;
+        }
+    }
+
+    template <Layout LAYOUT>
+    __device__ void run(Sum<PRECISION, M>* sum, const float* tile, int tile_ld) {
+        const int groups = (k + STEP - 1) / STEP;
+        *sum = {};
+        if (idle) return;
+        if (k % (DEPTH * STEP) == 0) {
+#pragma unroll 1
+            for (int first = DEPTH; first < groups; first += DEPTH)
+#pragma unroll
+                for (int d = 0; d < DEPTH; d++) {
+                    multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (first - DEPTH + d) * STEP, b[d]);
+                    load<false>(d, first + d);
+                }
+#pragma unroll
+            for (int d = 0; d < DEPTH; d++)
+                multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (groups - DEPTH + d) * STEP, b[d]);
+        } else {
+#pragma unroll 1
+            for (int first = 0; first < groups; first += DEPTH)
+#pragma unroll
+                for (int d = 0; d < DEPTH; d++) {
+                    if (first + d >= groups) break;
+                    multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (first + d) * STEP, b[d]);
+                    if (first + d + DEPTH < groups) load<true>(d, first + d + DEPTH);
+                }
+        }
+    }
+};
+
+// A warp's numbers of 16 M rows to a tile, as operands where it is not PLAIN: zeros from column n on, nothing from
+// `end` on.
+template <int PRECISION, int M, Layout LAYOUT>
+__device__ inline void put_rows(float* tile, int ld, Sum<PRECISION, M>& sum, int first_column, int n, int end) {
+    typedef Lane<PRECISION> Here;
 #pragma unroll
     for (int m = 0; m < M; m++)
 #pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const auto& v = sum.v[m];
-            if (PRECISION == FP32)
-                store4(tile + (m * ROWS + lane() / 8 * 4 + i) * ld + first + lane() % 8 * 4, v[i][0], v[i][1],
-                       v[i][2], v[i][3]);
-            else
-                store4(tile + (m * ROWS + lane() / 4 + i / 2 * 8) * ld + first + lane() % 4 * 8 + i % 2 * 4,
-                       v[0][i], v[1][i], v[2][i], v[3][i]);
+        for (int c = 0; c < Here::ITEMS; c += 4) {
+            const int j = first_column + Here::column() + c;
+            float x[Here::SLOTS][4];
+#pragma unroll
+            for (int s = 0; s < Here::SLOTS; s++)
+#pragma unroll
+                for (int q = 0; q < 4; q++) {
+                    x[s][q] = j < n ? sum.at(m, s, c + q) : 0;
+                    if (LAYOUT == PAIRED) x[s][q] = operand<PRECISION>(x[s][q]);
+                }
+            if (j >= end) continue;
+            if constexpr (LAYOUT == PLAIN) {
+#pragma unroll
+                for (int s = 0; s < Here::SLOTS; s++)
+                    store4(tile + (m * ROWS + Here::row(s)) * ld + j, x[s][0], x[s][1], x[s][2], x[s][3]);
+            } else {
+                float* pair = tile + (m * ROWS / 2 + lane() / 4) * ld;
+                if constexpr (PRECISION == TF32) {
+                    store4(pair + 2 * j, x[0][0], x[1][0], x[0][1], x[1][1]);
+                    store4(pair + 2 * j + 4, x[0][2], x[1][2], x[0][3], x[1][3]);
+                } else {
+                    store4(pair + j, two_words(x[0][0], x[0][1]), two_words(x[1][0], x[1][1]),
+                           two_words(x[0][2], x[0][3]), two_words(x[1][2], x[1][3]));
+                }
+            }
         }
 }
 
-// tile <- tile times a kernel, for the whole block.
+// tile <- tile times a kernel, for a block of 8 warps.
 template <int PRECISION, int M, bool TRANSPOSED>
 __device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_ld, int k, int n) {
-    Sum<M> sum;
-    multiply<PRECISION, M, TRANSPOSED>(&sum, tile, ld, w, w_ld, k, n);
+    Product<PRECISION, M, 4, TRANSPOSED> product;
+    Sum<PRECISION, M> sum;
+    product.begin(w, w_ld, k, n, warp() * COLUMNS);
+    product.template run<PLAIN>(&sum, tile, ld);
     __syncthreads();  // every warp has read the tile
-    put_sum<PRECISION, M>(tile, ld, sum, n);
+    put_rows<PRECISION, M, PLAIN>(tile, ld, sum, warp() * COLUMNS, n, round_up(n, COLUMNS));
     __syncthreads();
 }
 
-// ---- forward ----
+// ---- tiles ----
+
+// How a block's warps share its tile of 16 M V rows: W of them take 32 columns each, for all 16 M rows of one of V parts.
+template <int PRECISION_, int M_, int W_, int V_>
+struct Shape {
+    static constexpr int PRECISION = PRECISION_, M = M_, W = W_, V = V_, TILE_ROWS = ROWS * M * V, NUM_THREADS = W * V * WARP;
+    // 512 threads have 128 registers each; of 64 rows 64 are the sums.
+    static constexpr int DEPTH = V > 1 ? 2 : 4;
+    static constexpr Layout LAYOUT = layout_of(PRECISION);
+    static constexpr bool EARLY = M <= 2;  // registers to send for the next layer's numbers before this one is done
+    typedef Lane<PRECISION> Here;
+    typedef uf_cuda::Sum<PRECISION, M> Sum;
+    template <bool TRANSPOSED>
+    using Product = uf_cuda::Product<PRECISION, M, DEPTH, TRANSPOSED>;
+
+    static __device__ int part() { return V == 1 ? 0 : warp() / W; }
+    static __device__ int warp_of_part() { return V == 1 ? warp() : warp() % W; }
+    static __device__ int first_column() { return warp_of_part() * COLUMNS; }
+    static __device__ int first_row() { return part() * M * ROWS; }
+    static __host__ __device__ int words(int ld) { return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld; }
+    static __device__ float* my_rows(float* tile, int ld) { return tile + part() * words(ld) / V; }
+};
 
 // A tile of rows of one network, as its block sees it.
 struct Place {
@@ -253,6 +383,122 @@ __device__ inline Place place_of(int rows, int tile_rows) {
     return p;
 }
 
+// Rows of the input as operands, zero beyond them and, up to a multiple of 16, beyond their columns.
+template <int PRECISION, int NUM_WARPS, Layout LAYOUT, int TILE_ROWS>
+__device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, int columns, int count) {
+    constexpr int EACH = LAYOUT == PAIRED && PRECISION == BF16 ? 2 : 1;  // columns of a lane
+    const int padded = round_up(columns, 16);
+#pragma unroll 1
+    for (int i = lane() * EACH; i < padded; i += WARP * EACH)
+#pragma unroll 4
+        for (int b = warp(); b < TILE_ROWS; b += NUM_WARPS) {
+            float v[EACH];
+#pragma unroll
+            for (int q = 0; q < EACH; q++)
+                v[q] = b < count && i + q < columns ? uf_read(x + static_cast<int64_t>(b) * x_ld + i + q) : 0;
+            const int pair = b / ROWS * (ROWS / 2) + b % (ROWS / 2), half = b / (ROWS / 2) % 2;
+            if constexpr (LAYOUT == PLAIN)
+                tile[b * ld + i] = operand<PRECISION>(v[0]);
+            else if constexpr (EACH == 2)
+                tile[pair * ld + i + half] = two_words(v[0], v[1]);
+            else
+                tile[pair * ld + 2 * i + half] = operand<PRECISION>(v[0]);
+        }
+}
+
+// The lane's numbers of a row of `width` from `column` on: zeros beyond. One load for each four.
+template <int ITEMS>
+__device__ inline void load_items(float (&x)[ITEMS], const float* row, int column, int width) {
+#pragma unroll
+    for (int c = 0; c < ITEMS; c += 4) {
+        const float4 v = column + c < width ? load4(row + column + c) : make_float4(0, 0, 0, 0);
+        x[c] = v.x;
+        x[c + 1] = v.y;
+        x[c + 2] = v.z;
+        x[c + 3] = v.w;
+    }
+}
+
+// Sum over the lanes that have the same rows.
+template <int SHARE>
+__device__ inline float share_sum(float x) {
+#pragma unroll
+    for (int offset = SHARE / 2; offset; offset /= 2) x += __shfl_xor_sync(0xffffffffu, x, offset);
+    return x;
+}
+
+// Sums over the lanes that have the same columns: each is left with one, that of item `item_of_lane`.
+template <int ITEMS>
+__device__ inline float column_sum(float (&x)[ITEMS]) {
+#pragma unroll
+    for (int n = ITEMS / 2, offset = WARP / 2; n; n /= 2, offset /= 2) {
+        const bool high = lane() & offset;
+#pragma unroll
+        for (int c = 0; c < n; c++) {
+            const float other = __shfl_xor_sync(0xffffffffu, high ? x[c] : x[c + n], offset);
+            x[c] = (high ? x[c + n] : x[c]) + other;
+        }
+    }
+    return x[0];
+}
+
+template <int ITEMS>
+__device__ inline int item_of_lane() {
+    int item = 0;
+#pragma unroll
+    for (int n = ITEMS / 2, offset = WARP / 2; n; n /= 2, offset /= 2)
+        if (lane() & offset) item += n;
+    return item;
+}
+
+// A pair of numbers of each row from each warp that has columns of it, for sums over whole rows.
+template <typename S>
+struct Pairs {
+    float2 of[S::W][S::TILE_ROWS];
+};
+
+// Dot products of the block's rows with `count` vectors: weight(q, j) is number j of vector q, put(b, q, sum) takes what
+// row b came to. space: numbers of the block that nobody else uses, `space_count`.
+template <typename S, typename Weight, typename Put>
+__device__ inline void dots(typename S::Sum& x, float* space, int space_count, int count, int width,
+                            Weight weight, Put put) {
+    typedef typename S::Here Here;
+    constexpr int PARTS_LD = S::TILE_ROWS + 1;
+    const int most = space_count / (S::W * PARTS_LD), column = S::first_column() + Here::column();
+    for (int first = 0; first < count; first += most) {
+        const int some = count - first < most ? count - first : most;
+        __syncthreads();
+#pragma unroll 2
+        for (int q = 0; q < some; q++) {
+            float w[Here::ITEMS];
+#pragma unroll
+            for (int c = 0; c < Here::ITEMS; c++) w[c] = column + c < width ? weight(first + q, column + c) : 0;
+#pragma unroll
+            for (int m = 0; m < S::M; m++)
+#pragma unroll
+                for (int s = 0; s < Here::SLOTS; s++) {
+                    float sum = 0;
+#pragma unroll
+                    for (int c = 0; c < Here::ITEMS; c++) sum += x.at(m, s, c) * w[c];
+                    sum = share_sum<Here::SHARE>(sum);
+                    if (lane() % Here::SHARE == 0)
+                        space[(q * S::W + S::warp_of_part()) * PARTS_LD + S::first_row() + m * ROWS +
+                              Here::row(s)] = sum;
+                }
+        }
+        __syncthreads();
+        for (int e = static_cast<int>(threadIdx.x); e < S::TILE_ROWS * some; e += S::NUM_THREADS) {
+            const int b = e / some, q = e % some;
+            float sum = 0;
+#pragma unroll
+            for (int i = 0; i < S::W; i++) sum += space[(q * S::W + i) * PARTS_LD + b];
+            put(b, first + q, sum);
+        }
+    }
+}
+
+// ---- forward ----
+
 struct Forward {
     Net net;
     Parameters params;
@@ -263,118 +509,146 @@ struct Forward {
     int rows, ld;
 };
 
-// Rows of the input, zero beyond them and beyond their columns.
-template <int PRECISION, int W>
-__device__ inline void load_tile(float* tile, int ld, const float* x, int x_ld, int columns, int count,
-                                 int tile_rows) {
-    const int padded = round_up(columns, 16);
-    for (int e = static_cast<int>(threadIdx.x); e < tile_rows * padded; e += W * WARP) {
-        const int b = e / padded, i = e % padded;
-        tile[b * ld + i] =
-            b < count && i < columns ? operand<PRECISION>(x[static_cast<int64_t>(b) * x_ld + i]) : 0;
-    }
+// x <- activation of x + bias; what lies beyond the network's columns is 0.
+template <typename S, int ACTIVATION>
+__device__ inline void activate_rows(typename S::Sum& x, const float (&bias)[S::Here::ITEMS], int width) {
+    typedef typename S::Here Here;
+    const int column = S::first_column() + Here::column();
+#pragma unroll
+    for (int m = 0; m < S::M; m++)
+#pragma unroll
+        for (int s = 0; s < Here::SLOTS; s++)
+#pragma unroll
+            for (int c = 0; c < Here::ITEMS; c++) {
+                float& v = x.at(m, s, c);
+                v = column + c / 4 * 4 < width ? activate<ACTIVATION>(v + bias[c]) : 0;
+            }
 }
 
-// Rows whose numbers a warp holds in registers: they are no more than products need.
-template <int M, int W>
-constexpr int ROWS_AT_A_TIME = ROWS* M / W < ROWS ? ROWS* M / W : ROWS;
-
-// Activation of z + bias, LayerNorm and, last, the output layer: a warp takes 16 M / W rows of the tile, R at a time.
-template <int PRECISION, int M, int W, int ACTIVATION>
-__device__ inline void forward_rows(const Forward& c, const Place& p, float* tile, const float* w, int l,
-                                    int first) {
-    constexpr int R = ROWS_AT_A_TIME<M, W>, ITEMS = W;
-    const int width = c.net.width;
-    const float *bias = w + c.net.bias[l], *scale = w + c.net.scale[l], *shift = w + c.net.shift[l];
-    const Rows r = c.tape.r[l], stats = c.tape.stats[l];
-    float x[R][ITEMS], total[R] = {};
+// LayerNorm of whole rows, each warp knowing its columns: means and sums of squared deviations are put together as
+// those of samples are (Chan et al.), in the order of warps. stats.at null: not kept.
+template <typename S>
+__device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const Place& p, const Rows& stats,
+                                      const float* scale, const float* shift, int width) {
+    typedef typename S::Here Here;
+    const int column = S::first_column() + Here::column(), rest = width - S::first_column();
+    const float share = rest > 0 ? 1 / static_cast<float>(rest > COLUMNS ? COLUMNS : rest) : 0,
+                whole_share = 1 / static_cast<float>(width);
+    float gain[Here::ITEMS], add[Here::ITEMS];
 #pragma unroll
-    for (int i = 0; i < ITEMS; i++) {
-        const int j = i * WARP + lane();
-        const float add = j < width ? bias[j] : 0;
+    for (int m = 0; m < S::M; m++)
 #pragma unroll
-        for (int k = 0; k < R; k++) {
-            const float z = j < width ? tile[(first + k) * c.ld + j] + add : 0;
-            x[k][i] = activate<ACTIVATION>(z);
-            total[k] += x[k][i];
-            if (r.at && j < width && first + k < p.count)
-                r.at[p.g * r.stride + static_cast<int64_t>(p.first + first + k) * width + j] = x[k][i];
+        for (int s = 0; s < Here::SLOTS; s++) {
+            float sum = 0, squares = 0;
+#pragma unroll
+            for (int c = 0; c < Here::ITEMS; c++) sum += x.at(m, s, c);
+            sum = share_sum<Here::SHARE>(sum);
+            const float mean = sum * share;
+#pragma unroll
+            for (int c = 0; c < Here::ITEMS; c++) {
+                const float d = column + c / 4 * 4 < width ? x.at(m, s, c) - mean : 0;
+                squares += d * d;
+            }
+            squares = share_sum<Here::SHARE>(squares);
+            if (lane() % Here::SHARE == 0)
+                pairs->of[S::warp_of_part()][S::first_row() + m * ROWS + Here::row(s)] = make_float2(mean, squares);
         }
-    }
-    if (c.net.layer_norm) {
-        float squares[R] = {};
-        warp_sums(total);
-#pragma unroll
-        for (int k = 0; k < R; k++) {
-            total[k] /= width;
-#pragma unroll
-            for (int i = 0; i < ITEMS; i++)
-                if (i * WARP + lane() < width) squares[k] += (x[k][i] - total[k]) * (x[k][i] - total[k]);
-        }
-        warp_sums(squares);
-#pragma unroll
-        for (int k = 0; k < R; k++) {
-            squares[k] = 1 / sqrt(squares[k] / width + static_cast<float>(UF_LAYER_NORM_EPS));
-            if (stats.at && lane() == 0 && first + k < p.count)
-                *reinterpret_cast<float2*>(stats.at + (p.g * stats.stride + 2 * (p.first + first + k))) =
-                    make_float2(total[k], squares[k]);
-        }
-#pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            const int j = i * WARP + lane();
-            const float gain = j < width ? scale[j] : 0, add = j < width ? shift[j] : 0;
-#pragma unroll
-            for (int k = 0; k < R; k++)
-                if (j < width) x[k][i] = (x[k][i] - total[k]) * squares[k] * gain + add;
-        }
-    }
-    if (l < c.net.layers - 1) {
-#pragma unroll
-        for (int k = 0; k < R; k++)
-#pragma unroll
-            for (int i = 0; i < ITEMS; i++)
-                if (i * WARP + lane() < width)
-                    tile[(first + k) * c.ld + i * WARP + lane()] = operand<PRECISION>(x[k][i]);
-        return;
-    }
-    const float *out_kernel = w + c.net.kernel[c.net.layers], *out_bias = w + c.net.bias[c.net.layers];
-    for (int o = 0; o < c.net.out; o++) {
-        float dot[R] = {};
-#pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            const int j = i * WARP + lane();
-            const float weight = j < width ? out_kernel[j * c.net.out + o] : 0;
-#pragma unroll
-            for (int k = 0; k < R; k++)
-                if (j < width) dot[k] += x[k][i] * weight;
-        }
-        warp_sums(dot);
-        const float add = out_bias[o];
-#pragma unroll
-        for (int k = 0; k < R; k++)
-            if (lane() == 0 && first + k < p.count)
-                c.out.at[p.g * c.out.stride + static_cast<int64_t>(p.first + first + k) * c.net.out + o] =
-                    dot[k] + add;
-    }
-}
-
-template <int PRECISION, int M, int W, int ACTIVATION>
-__global__ void __launch_bounds__(W* WARP, 1) whole_forward_kernel(Forward c) {
-    float* tile = uf_shared_memory();
-    const Place p = place_of(c.rows, ROWS * M);
-    const float* w = c.params.of(p.g);
-    load_tile<PRECISION, W>(tile, c.ld,
-                            c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
-                            c.x_ld, c.net.in, p.count, ROWS * M);
+    load_items(gain, scale, column, width);
+    load_items(add, shift, column, width);
     __syncthreads();
-    for (int l = 0; l < c.net.layers; l++) {
-        multiply_tile<PRECISION, M, false>(tile, c.ld, w + c.net.kernel[l], c.net.width,
-                                           l ? c.net.width : c.net.in, c.net.width);
-#pragma unroll 1
-        for (int first = 0; first < ROWS * M / W; first += ROWS_AT_A_TIME<M, W>)
-            forward_rows<PRECISION, M, W, ACTIVATION>(c, p, tile, w, l, warp() * (ROWS * M / W) + first);
+#pragma unroll
+    for (int m = 0; m < S::M; m++)
+#pragma unroll
+        for (int s = 0; s < Here::SLOTS; s++) {
+            const int b = S::first_row() + m * ROWS + Here::row(s);
+            float2 of[S::W];
+            float mean = 0, squares = 0;
+#pragma unroll
+            for (int i = 0; i < S::W; i++) {
+                of[i] = pairs->of[i][b];
+                const int n = width - i * COLUMNS;
+                mean += static_cast<float>(n > COLUMNS ? COLUMNS : n > 0 ? n : 0) * of[i].x;
+            }
+            mean *= whole_share;
+#pragma unroll
+            for (int i = 0; i < S::W; i++) {
+                const int n = width - i * COLUMNS;
+                squares += of[i].y + static_cast<float>(n > COLUMNS ? COLUMNS : n > 0 ? n : 0) *
+                                         (of[i].x - mean) * (of[i].x - mean);
+            }
+            const float inv_std = uf_rsqrt(squares * whole_share + static_cast<float>(UF_LAYER_NORM_EPS));
+            if (stats.at && warp() % S::W == 0 && lane() % Here::SHARE == 0 && b < p.count)
+                *reinterpret_cast<float2*>(stats.at + (p.g * stats.stride + 2 * (p.first + b))) =
+                    make_float2(mean, inv_std);
+#pragma unroll
+            for (int c = 0; c < Here::ITEMS; c++) {
+                float& v = x.at(m, s, c);
+                v = column + c / 4 * 4 < width ? (v - mean) * inv_std * gain[c] + add[c] : 0;
+            }
+        }
+}
+
+// Rows of the lane to rows (count, width) of a network.
+template <typename S>
+__device__ inline void keep_rows(typename S::Sum& x, float* at, int count, int width) {
+    typedef typename S::Here Here;
+#pragma unroll
+    for (int m = 0; m < S::M; m++)
+#pragma unroll
+        for (int s = 0; s < Here::SLOTS; s++)
+#pragma unroll
+            for (int c = 0; c < Here::ITEMS; c += 4) {
+                const int b = S::first_row() + m * ROWS + Here::row(s),
+                          j = S::first_column() + Here::column() + c;
+                if (b < count && j < width)
+                    store4(at + static_cast<int64_t>(b) * width + j, x.at(m, s, c), x.at(m, s, c + 1),
+                           x.at(m, s, c + 2), x.at(m, s, c + 3));
+            }
+}
+
+template <typename S, int ACTIVATION>
+__global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forward c) {
+    typedef typename S::Here Here;
+    __shared__ Pairs<S> pairs;
+    float* tile = uf_shared_memory();
+    const Place p = place_of(c.rows, S::TILE_ROWS);
+    const float* w = c.params.of(p.g);
+    const int width = c.net.width, L = c.net.layers, out = c.net.out,
+              column = S::first_column() + Here::column();
+    typename S::template Product<false> product;
+    typename S::Sum x;
+    product.begin(w + c.net.kernel[0], width, c.net.in, width, S::first_column());
+    load_tile<S::PRECISION, S::W * S::V, S::LAYOUT, S::TILE_ROWS>(
+        tile, c.ld, c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld), c.x_ld,
+        c.net.in, p.count);
+    __syncthreads();
+    for (int l = 0;; l++) {
+        float bias[Here::ITEMS];
+        load_items(bias, w + c.net.bias[l], column, width);
+        product.template run<S::LAYOUT>(&x, S::my_rows(tile, c.ld), c.ld);
+        if (S::EARLY && l < L - 1)
+            product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column());
+        activate_rows<S, ACTIVATION>(x, bias, width);
+        const Rows r = c.tape.r[l];
+        if (r.at)
+            keep_rows<S>(x, r.at + (p.g * r.stride + static_cast<int64_t>(p.first) * width), p.count, width);
+        if (c.net.layer_norm)
+            normalise_rows<S>(x, &pairs, p, c.tape.stats[l], w + c.net.scale[l], w + c.net.shift[l], width);
+        else
+            __syncthreads();  // every warp has read the tile
+        if (l == L - 1) break;
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(S::my_rows(tile, c.ld), c.ld, x, S::first_column(), width,
+                                           round_up(width, 16));
+        if (!S::EARLY) product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column());
         __syncthreads();
     }
+    const float *out_kernel = w + c.net.kernel[L], *out_bias = w + c.net.bias[L];
+    float* to = c.out.at + (p.g * c.out.stride + static_cast<int64_t>(p.first) * out);
+    dots<S>(
+        x, tile, S::words(c.ld), out, width, [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
+        [&](int b, int q, float sum) {
+            if (b < p.count) to[b * out + q] = sum + out_bias[q];
+        });
 }
 
 // ---- backward ----
@@ -392,170 +666,200 @@ struct Backward {
     int rows, ld;
 };
 
-// LayerNorm's numbers of a row: two means that its derivative needs, its mean and 1/std.
-struct Normed {
-    float s1, s2, mean, inv_std;
+// dL/dh of the last hidden layer from that of the output.
+template <typename S>
+__device__ inline void top_rows(typename S::Sum& d, const float* seeds, const float* out_kernel, int out, int width) {
+    typedef typename S::Here Here;
+    const int column = S::first_column() + Here::column();
+    d = {};
+#pragma unroll 2
+    for (int o = 0; o < out; o++) {
+        float w[Here::ITEMS];
+#pragma unroll
+        for (int c = 0; c < Here::ITEMS; c++)
+            w[c] = column + c < width ? uf_read(out_kernel + (column + c) * out + o) : 0;
+#pragma unroll
+        for (int m = 0; m < S::M; m++)
+#pragma unroll
+            for (int s = 0; s < Here::SLOTS; s++) {
+                const float seed = seeds[(S::first_row() + m * ROWS + Here::row(s)) * out + o];
+#pragma unroll
+                for (int c = 0; c < Here::ITEMS; c++) d.at(m, s, c) += seed * w[c];
+            }
+    }
+}
+
+// Sums of a layer's columns over each chunk of rows, into its record: of bias, scale and shift, and of the output's
+// kernel where it has one column.
+template <typename S>
+struct ColumnSums {
+    float bias[S::Here::ITEMS], scale[S::Here::ITEMS], shift[S::Here::ITEMS], kernel[S::Here::ITEMS];
+
+    __device__ void put(float* record, int l, const Net& net, bool top) {
+        constexpr int ITEMS = S::Here::ITEMS;
+        const int j = S::first_column() + S::Here::column() + item_of_lane<ITEMS>(), width = net.width;
+        const float sums[4] = {column_sum(bias), net.layer_norm ? column_sum(scale) : 0,
+                               net.layer_norm ? column_sum(shift) : 0, top ? column_sum(kernel) : 0};
+        if (j >= width || !record) return;
+#pragma unroll
+        for (int q = 0; q < 3; q++) record[(3 * l + q) * width + j] = sums[q];
+        if (top) record[3 * net.layers * width + j] = sums[3];
+    }
 };
 
-// dL/dh of the last hidden layer from that of the output.
-template <int M, int W>
-__device__ inline void load_top(const Backward& c, const Place& p, float* tile, float* seeds,
-                                const float* w) {
-    const int out = c.net.out, j = static_cast<int>(threadIdx.x);
-    const float *dout = c.dout.at + (p.g * c.dout.stride + static_cast<int64_t>(p.first) * out),
-                *weights = w + c.net.kernel[c.net.layers] + j * out;
-    for (int e = j; e < ROWS * M * out; e += W * WARP) seeds[e] = e < p.count * out ? dout[e] : 0;
-    __syncthreads();
-    for (int b = 0; b < ROWS * M && j < c.net.width; b++) {
-        float sum = 0;
-        for (int o = 0; o < out; o++) sum += seeds[b * out + o] * weights[o];
-        tile[b * c.ld + j] = sum;
-    }
-    for (int b = 0; b < ROWS * M && j >= c.net.width && j < round_up(c.net.width, 16); b++)
-        tile[b * c.ld + j] = 0;
-    __syncthreads();
-}
-
-// The means of LayerNorm's derivative: a warp takes 16 M / W rows.
-template <int M, int W>
-__device__ inline void backward_means(const Backward& c, const Place& p, const float* tile, Normed* normed,
-                                      const float* scale, int l) {
-    constexpr int R = ROWS * M / W, ITEMS = W;
-    const int width = c.net.width, first = warp() * R;
-    const float* r = c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
-    const float* stats = c.tape.stats[l].at + (p.g * c.tape.stats[l].stride + 2 * p.first);
-    float s1[R] = {}, s2[R] = {}, mean[R], inv_std[R];
-#pragma unroll
-    for (int k = 0; k < R; k++) {
-        mean[k] = first + k < p.count ? stats[2 * (first + k)] : 0;
-        inv_std[k] = first + k < p.count ? stats[2 * (first + k) + 1] : 0;
-    }
-#pragma unroll
-    for (int i = 0; i < ITEMS; i++) {
-        const int j = i * WARP + lane();
-        const float gain = j < width ? scale[j] : 0;
-#pragma unroll
-        for (int k = 0; k < R; k++) {
-            if (j >= width || first + k >= p.count) continue;
-            const float x = tile[(first + k) * c.ld + j] * gain;
-            s1[k] += x;
-            s2[k] += x * ((r[(first + k) * width + j] - mean[k]) * inv_std[k]);
-        }
-    }
-    warp_sums(s1);
-    warp_sums(s2);
-#pragma unroll
-    for (int k = 0; k < R; k++)
-        if (lane() == 0) normed[first + k] = Normed{s1[k] / width, s2[k] / width, mean[k], inv_std[k]};
-}
-
-// A column's sums of layer l, into the record of a chunk.
-__device__ inline void put_sums(float* record, int width, int l, float dbias, float dscale, float dshift) {
-    record[3 * l * width] = dbias;
-    record[(3 * l + 1) * width] = dscale;
-    record[(3 * l + 2) * width] = dshift;
-}
-
-// dL/dh -> dL/dz of a column, and its sums over each chunk of rows.
-template <int PRECISION, int M, int ACTIVATION>
-__device__ inline void backward_column(const Backward& c, const Place& p, float* tile, const float* seeds,
-                                       const Normed* normed, const float* w, int l) {
-    const int width = c.net.width, j = static_cast<int>(threadIdx.x);
-    if (j >= width) return;
+// dL/dh -> dL/dz of the lane's rows. r: what the tape holds of them.
+template <typename S, int ACTIVATION>
+__device__ inline void hidden_rows(const Backward& c, const Place& p, typename S::Sum& d, typename S::Sum& r,
+                                   Pairs<S>* pairs, const float* seeds, const float* w, int l) {
+    typedef typename S::Here Here;
+    constexpr int M = S::M, SLOTS = Here::SLOTS, ITEMS = Here::ITEMS;
+    const int width = c.net.width, column = S::first_column() + Here::column();
     const bool norm = c.net.layer_norm, top = l == c.net.layers - 1 && c.net.out == 1;
-    const float gain = norm ? w[c.net.scale[l] + j] : 1, shift = norm ? w[c.net.shift[l] + j] : 0;
-    const int64_t at = static_cast<int64_t>(p.first) * width + j;
-    const float* r = c.tape.r[l].at + (p.g * c.tape.r[l].stride + at);
-    float* dz_out =
-        c.dz ? c.dz + (l * c.dz_layer + static_cast<int64_t>(p.g) * c.rows * width + at) : nullptr;
-    for (int m = 0; m < M && m * ROWS < p.count; m++) {
-        float dbias = 0, dscale = 0, dshift = 0, dkernel = 0;
-#pragma unroll 8
-        for (int b = m * ROWS; b < (m + 1) * ROWS; b++) {
-            const float live = b < p.count ? r[b * width] : 0, dy = tile[b * c.ld + j];
-            float dz = dy, h = live;
-            if (norm) {
-                const Normed n = normed[b];
-                const float xhat = (live - n.mean) * n.inv_std;
-                h = xhat * gain + shift;
-                dscale += dy * xhat;
-                dshift += dy;
-                dz = n.inv_std * (dy * gain - n.s1 - xhat * n.s2);
+    const float share = 1 / static_cast<float>(width);
+    float gain[ITEMS], shift[ITEMS];
+    float2 stats[M][SLOTS];  // mean and 1/std
+    if (norm) {
+        const float* from = c.tape.stats[l].at + (p.g * c.tape.stats[l].stride + 2 * p.first);
+        load_items(gain, w + c.net.scale[l], column, width);
+        load_items(shift, w + c.net.shift[l], column, width);
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int s = 0; s < SLOTS; s++) {
+                const int b = S::first_row() + m * ROWS + Here::row(s);
+                stats[m][s] = b < p.count ? *reinterpret_cast<const float2*>(from + 2 * b) : make_float2(0, 0);
             }
-            if (top) dkernel += h * seeds[b];
-            dz = activation_grad<ACTIVATION>(live, dz);
-            dbias += dz;
-            tile[b * c.ld + j] = operand<PRECISION>(dz);
-            if (dz_out && b < p.count) dz_out[b * width] = dz;
+#pragma unroll
+        for (int m = 0; m < M; m++)
+#pragma unroll
+            for (int s = 0; s < SLOTS; s++) {
+                float s1 = 0, s2 = 0;
+#pragma unroll
+                for (int q = 0; q < ITEMS; q++) {
+                    const float x = d.at(m, s, q) * gain[q];
+                    s1 += x;
+                    s2 += x * ((r.at(m, s, q) - stats[m][s].x) * stats[m][s].y);
+                }
+                s1 = share_sum<Here::SHARE>(s1);
+                s2 = share_sum<Here::SHARE>(s2);
+                if (lane() % Here::SHARE == 0)
+                    pairs->of[S::warp_of_part()][S::first_row() + m * ROWS + Here::row(s)] = make_float2(s1, s2);
+            }
+    }
+    __syncthreads();  // also: every warp has read the tile
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        ColumnSums<S> sums = {};
+#pragma unroll
+        for (int s = 0; s < SLOTS; s++) {
+            const int b = S::first_row() + m * ROWS + Here::row(s);
+            const float seed = top ? seeds[b] : 0;
+            float s1 = 0, s2 = 0;
+            if (norm) {
+#pragma unroll
+                for (int i = 0; i < S::W; i++) {
+                    const float2 of = pairs->of[i][b];
+                    s1 += of.x;
+                    s2 += of.y;
+                }
+                s1 *= share;
+                s2 *= share;
+            }
+#pragma unroll
+            for (int q = 0; q < ITEMS; q++) {
+                const float live = r.at(m, s, q), dy = d.at(m, s, q);
+                float dz = dy, h = live;
+                if (norm) {
+                    const float xhat = (live - stats[m][s].x) * stats[m][s].y;
+                    h = xhat * gain[q] + shift[q];
+                    sums.scale[q] += dy * xhat;
+                    sums.shift[q] += dy;
+                    dz = stats[m][s].y * (dy * gain[q] - s1 - xhat * s2);
+                }
+                if (top) sums.kernel[q] += h * seed;
+                dz = column + q / 4 * 4 < width ? activation_grad<ACTIVATION>(live, dz) : 0;
+                sums.bias[q] += dz;
+                d.at(m, s, q) = dz;
+            }
         }
-        if (!dz_out) continue;
-        put_sums(c.sums.of(p.g, p.first / ROWS + m) + j, width, l, dbias, dscale, dshift);
-        if (top) c.sums.of(p.g, p.first / ROWS + m)[3 * c.net.layers * width + j] = dkernel;
+        const int first = S::first_row() + m * ROWS;
+        if (c.dz) sums.put(first < p.count ? c.sums.of(p.g, (p.first + first) / ROWS) : nullptr, l, c.net, top);
     }
 }
 
-// Input columns from dx_first on: a warp takes 16 M / W rows of the tile times rows of the first kernel.
-template <int M, int W>
-__device__ inline void write_dx(const Backward& c, const Place& p, const float* tile, const float* w) {
-    constexpr int R = ROWS * M / W, ITEMS = W;
-    const int width = c.net.width, first = warp() * R;
-    float d[R][ITEMS];
+template <typename S>
+__device__ inline void load_rows(const Backward& c, const Place& p, typename S::Sum& r, int l) {
+    typedef typename S::Here Here;
+    const int width = c.net.width, column = S::first_column() + Here::column();
+    const float* from = c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
 #pragma unroll
-    for (int k = 0; k < R; k++)
+    for (int m = 0; m < S::M; m++)
 #pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            const int j = i * WARP + lane();
-            d[k][i] = j < width ? tile[(first + k) * c.ld + j] : 0;
+        for (int s = 0; s < Here::SLOTS; s++) {
+            const int b = S::first_row() + m * ROWS + Here::row(s);
+            float x[Here::ITEMS];
+            load_items(x, from + static_cast<int64_t>(b) * width, column, b < p.count ? width : 0);
+#pragma unroll
+            for (int q = 0; q < Here::ITEMS; q++) r.at(m, s, q) = x[q];
         }
-    for (int q = 0; q < c.dx_count; q++) {
-        const float* weights = w + c.net.kernel[0] + (c.dx_first + q) * width;
-        float dot[R] = {};
-#pragma unroll
-        for (int i = 0; i < ITEMS; i++) {
-            const int j = i * WARP + lane();
-            const float weight = j < width ? weights[j] : 0;
-#pragma unroll
-            for (int k = 0; k < R; k++) dot[k] += d[k][i] * weight;
-        }
-        warp_sums(dot);
-#pragma unroll
-        for (int k = 0; k < R; k++)
-            if (lane() == 0 && first + k < p.count)
-                c.dx.at[p.g * c.dx.stride + static_cast<int64_t>(p.first + first + k) * c.dx_count + q] =
-                    dot[k];
-    }
 }
 
-template <int W>
+template <int NUM_THREADS>
 __device__ inline void sum_seeds(const Backward& c, const Place& p, const float* seeds) {
-    const int out = c.net.out;
-    for (int m = 0; m * ROWS < p.count; m++)
-        for (int o = static_cast<int>(threadIdx.x); o < out; o += W * WARP) {
-            float sum = 0;
-            for (int b = m * ROWS; b < (m + 1) * ROWS && b < p.count; b++) sum += seeds[b * out + o];
-            c.sums.of(p.g, p.first / ROWS + m)[c.net.width * (3 * c.net.layers + 1) + o] = sum;
-        }
+    const int out = c.net.out, count = (p.count + ROWS - 1) / ROWS * out;
+    for (int e = static_cast<int>(threadIdx.x); e < count; e += NUM_THREADS) {
+        const int m = e / out, o = e % out;
+        float sum = 0;
+#pragma unroll
+        for (int b = m * ROWS; b < (m + 1) * ROWS; b++) sum += seeds[b * out + o];  // 0 beyond the rows
+        c.sums.of(p.g, p.first / ROWS + m)[c.net.width * (3 * c.net.layers + 1) + o] = sum;
+    }
 }
 
-template <int PRECISION, int M, int W, int ACTIVATION>
-__global__ void __launch_bounds__(W* WARP, 1) whole_backward_kernel(Backward c) {
-    __shared__ Normed normed[ROWS * M];
-    float *tile = uf_shared_memory(), *seeds = tile + ROWS * M * c.ld;
-    const Place p = place_of(c.rows, ROWS * M);
+template <typename S, int ACTIVATION>
+__global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backward c) {
+    __shared__ Pairs<S> pairs;
+    float *tile = uf_shared_memory(), *seeds = tile + S::words(c.ld);
+    const Place p = place_of(c.rows, S::TILE_ROWS);
     const float* w = c.params.of(p.g);
-    load_top<M, W>(c, p, tile, seeds, w);
-    if (c.dz) sum_seeds<W>(c, p, seeds);
-    for (int l = c.net.layers - 1; l >= 0; l--) {
-        if (c.net.layer_norm) backward_means<M, W>(c, p, tile, normed, w + c.net.scale[l], l);
-        __syncthreads();
-        backward_column<PRECISION, M, ACTIVATION>(c, p, tile, seeds, normed, w, l);
-        __syncthreads();
-        if (l)
-            multiply_tile<PRECISION, M, true>(tile, c.ld, w + c.net.kernel[l], c.net.width, c.net.width,
-                                              c.net.width);
-        else if (c.dx.at)
-            write_dx<M, W>(c, p, tile, w);
+    const int width = c.net.width, L = c.net.layers, out = c.net.out;
+    const float* dout = c.dout.at + (p.g * c.dout.stride + static_cast<int64_t>(p.first) * out);
+    typename S::template Product<true> product;
+    typename S::Sum d, r;
+    if (S::EARLY) {
+        load_rows<S>(c, p, r, L - 1);
+        if (L > 1) product.begin(w + c.net.kernel[L - 1], width, width, width, S::first_column());
     }
+    for (int e = static_cast<int>(threadIdx.x); e < S::TILE_ROWS * out; e += S::NUM_THREADS)
+        seeds[e] = e < p.count * out ? dout[e] : 0;
+    __syncthreads();
+    if (c.dz) sum_seeds<S::NUM_THREADS>(c, p, seeds);
+    top_rows<S>(d, seeds, w + c.net.kernel[L], out, width);
+    for (int l = L - 1;; l--) {
+        if (!S::EARLY) load_rows<S>(c, p, r, l);
+        hidden_rows<S, ACTIVATION>(c, p, d, r, &pairs, seeds, w, l);
+        if (c.dz)
+            keep_rows<S>(d, c.dz + (l * c.dz_layer + (static_cast<int64_t>(p.g) * c.rows + p.first) * width), p.count,
+                         width);
+        if (!l) break;
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(S::my_rows(tile, c.ld), c.ld, d, S::first_column(), width,
+                                           round_up(width, 16));
+        if (S::EARLY)
+            load_rows<S>(c, p, r, l - 1);
+        else
+            product.begin(w + c.net.kernel[l], width, width, width, S::first_column());
+        __syncthreads();
+        product.template run<S::LAYOUT>(&d, S::my_rows(tile, c.ld), c.ld);
+        if (S::EARLY && l > 1) product.begin(w + c.net.kernel[l - 1], width, width, width, S::first_column());
+    }
+    if (!c.dx.at) return;
+    const float* kernel = w + c.net.kernel[0] + c.dx_first * width;
+    float* dx = c.dx.at + (p.g * c.dx.stride + static_cast<int64_t>(p.first) * c.dx_count);
+    dots<S>(
+        d, tile, S::words(c.ld), c.dx_count, width, [&](int q, int j) { return uf_read(kernel + q * width + j); },
+        [&](int b, int q, float sum) {
+            if (b < p.count) dx[b * c.dx_count + q] = sum;
+        });
 }
 
 // ---- second order ----
@@ -701,6 +1005,13 @@ __device__ inline void second_order_means(const SecondOrder& c, const Place& p, 
     }
 }
 
+// A column's sums of layer l, into the record of a chunk.
+__device__ inline void put_sums(float* record, int width, int l, float dbias, float dscale, float dshift) {
+    record[3 * l * width] = dbias;
+    record[(3 * l + 1) * width] = dscale;
+    record[(3 * l + 2) * width] = dshift;
+}
+
 // Both streams of a column through LayerNorm and ReLU, and its sums over each chunk of rows.
 template <int PRECISION, int M>
 __device__ inline void second_order_column(const SecondOrder& c, const Place& p, float* tile,
@@ -751,9 +1062,9 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, j = static_cast<int>(threadIdx.x);
-    load_tile<PRECISION, WARPS>(
+    load_tile<PRECISION, WARPS, PLAIN, ROWS * M>(
         tile, c.ld, c.tangent.at + (p.g * c.tangent.stride + static_cast<int64_t>(p.first) * c.tangent_count),
-        c.tangent_count, c.tangent_count, p.count, ROWS * M);
+        c.tangent_count, c.tangent_count, p.count);
     if (j < ROWS * M) seeds[j] = j < p.count ? c.dout.at[p.g * c.dout.stride + p.first + j] : 0;
     __syncthreads();
     for (int l = 0; l < L; l++) {
@@ -1098,20 +1409,31 @@ void with_precision(Precision precision, F f) {
     if (precision == BF16) f(Constant<BF16>());
 }
 
-// Calls f with precision, M and W of a tile as constants.
+// Calls f with the shape of a block that has a tile of so many rows.
 template <typename F>
-void with_tile(Precision precision, int tile_rows, int width, F f) {
-    const auto of_precision = [&](auto m) {
-        with_precision(precision, [&](auto of) {
-            if (width <= FEW_WARPS * COLUMNS)
-                f(of, m, Constant<FEW_WARPS>());
-            else
-                f(of, m, Constant<WARPS>());
-        });
-    };
-    if (tile_rows == ROWS) of_precision(Constant<1>());
-    if (tile_rows == 2 * ROWS) of_precision(Constant<2>());
-    if (tile_rows == 4 * ROWS) of_precision(Constant<4>());
+void with_shape(Precision precision, int tile_rows, int width, F f) {
+    with_precision(precision, [&](auto of) {
+        constexpr int PRECISION = decltype(of)::value;
+        if (width <= FEW_WARPS * COLUMNS) {
+            if (tile_rows == ROWS) f(Shape<PRECISION, 1, FEW_WARPS, 1>());
+            if (tile_rows == 2 * ROWS) f(Shape<PRECISION, 2, FEW_WARPS, 1>());
+            if (tile_rows == 4 * ROWS) f(Shape<PRECISION, 4, FEW_WARPS, 1>());
+        } else {
+            if (tile_rows == ROWS) f(Shape<PRECISION, 1, WARPS, 1>());
+            if (tile_rows == 2 * ROWS) f(Shape<PRECISION, 2, WARPS, 1>());
+            if (tile_rows == 4 * ROWS) f(Shape<PRECISION, UF_M64, WARPS, 4 / UF_M64>());
+            if (tile_rows == 8 * ROWS) f(Shape<PRECISION, 4, WARPS, 2>());
+        }
+    });
+}
+
+// The most rows whose tile, and their outputs, fit into a block's memory.
+int most_tile_rows(const State* s, const UfMlp* mlp) {
+    const Layout layout = layout_of(s->precision);
+    const int ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width, layout, s->precision);
+    int rows = mlp->width <= FEW_WARPS * COLUMNS ? 4 * ROWS : 8 * ROWS;
+    while (((layout == PAIRED ? rows / 2 : rows) * ld + rows * mlp->out) * int{sizeof(float)} > MOST_SHARED) rows /= 2;
+    return rows;
 }
 
 // The rule: rows of a tile of such a pass, or 0: layer by layer.
@@ -1120,28 +1442,21 @@ int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
     for (int l = 0; l <= mlp->layers; l++) aligned = aligned && mlp->kernel[l] % 4 == 0;
     if (!aligned || mlp->width > MOST_WIDTH || mlp->in > MOST_IN || mlp->out > MOST_OUT) return 0;
     if (s->passes == PASSES_BY_LAYER) return 0;
-    if (s->passes != PASSES_BY_SHAPE) return s->passes;
-    if (rows > MOST_ROWS) return 0;
+    if (s->passes == PASSES_BY_SHAPE && rows > MOST_ROWS) return 0;
     const int64_t chunks = G * ceil_div(rows, ROWS);
     int tile = chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
     while (tile > ROWS && tile / 2 >= rows) tile /= 2;  // no half of a tile is empty
-    return tile;
+    if (s->passes != PASSES_BY_SHAPE) tile = s->passes;
+    const int most = most_tile_rows(s, mlp);
+    return tile < most ? tile : most;
 }
 
-size_t forward_bytes(int ld, int tile) {
-    return static_cast<size_t>(tile) * static_cast<size_t>(ld) * sizeof(float);
-}
-
-size_t backward_bytes(int ld, int tile, int out) {
-    return static_cast<size_t>(tile) * static_cast<size_t>(ld + out) * sizeof(float);
-}
+size_t tile_bytes(int words) { return static_cast<size_t>(words) * sizeof(float); }
 
 Rows input_rows(UfInput input, int first) {
     return Rows{const_cast<float*>(input.x) + static_cast<int64_t>(first) * input.ld,
                 static_cast<int64_t>(input.total) * input.ld};
 }
-
-size_t second_order_bytes(int ld, int tile) { return 2 * forward_bytes(ld, tile); }
 
 // Rows (P, used, total, item) as a factor.
 Factor rows_factor(const UfNets* nets, const float* at, int total, int item) {
@@ -1236,22 +1551,20 @@ void prepare_gradients(State* s) {
 void prepare_whole(State* s) {
     prepare_gradients(s);
     const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
-    for (int tile = ROWS; tile <= 4 * ROWS; tile *= 2)
+    for (int tile = ROWS; tile <= 8 * ROWS; tile *= 2)
         for (int width : {FEW_WARPS * COLUMNS, int{MOST_WIDTH}})
-            with_tile(s->precision, tile, width, [&](auto precision, auto m, auto w) {
-                constexpr int PRECISION = decltype(precision)::value, M = decltype(m)::value,
-                              W = decltype(w)::value;
-                check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M, W, UF_RELU>, what,
-                                              MOST_SHARED));
-                check(s, cudaFuncSetAttribute(whole_forward_kernel<PRECISION, M, W, UF_TANH>, what,
-                                              MOST_SHARED));
-                check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M, W, UF_RELU>, what,
-                                              MOST_SHARED));
-                check(s, cudaFuncSetAttribute(whole_backward_kernel<PRECISION, M, W, UF_TANH>, what,
-                                              MOST_SHARED));
-                if constexpr (M <= 2 && W == WARPS)
-                    check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, M>, what, MOST_SHARED));
+            with_shape(s->precision, tile, width, [&](auto shape) {
+                typedef decltype(shape) S;
+                check(s, cudaFuncSetAttribute(whole_forward_kernel<S, UF_RELU>, what, MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_forward_kernel<S, UF_TANH>, what, MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_backward_kernel<S, UF_RELU>, what, MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_backward_kernel<S, UF_TANH>, what, MOST_SHARED));
             });
+    with_precision(s->precision, [&](auto of) {
+        constexpr int PRECISION = decltype(of)::value;
+        check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, 1>, what, MOST_SHARED));
+        check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, 2>, what, MOST_SHARED));
+    });
 }
 
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
@@ -1266,13 +1579,12 @@ bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape,
     c.tape = tape_of(mlp, tape, rows.first, rows.total);
     c.out = tape_rows(out, rows.first, rows.total, mlp->out);
     c.rows = rows.count;
-    c.ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width);
+    c.ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width, layout_of(s->precision), s->precision);
     with_activation(mlp, [&](auto activation) {
-        with_tile(s->precision, tile, mlp->width, [&](auto precision, auto m, auto w) {
-            launch_shared(s,
-                          whole_forward_kernel<decltype(precision)::value, decltype(m)::value,
-                                               decltype(w)::value, decltype(activation)::value>,
-                          G * ceil_div(rows.count, tile), w.value * WARP, forward_bytes(c.ld, tile), c);
+        with_shape(s->precision, tile, mlp->width, [&](auto shape) {
+            typedef decltype(shape) S;
+            launch_shared(s, whole_forward_kernel<S, decltype(activation)::value>, G * ceil_div(rows.count, tile),
+                          S::NUM_THREADS, tile_bytes(S::words(c.ld)), c);
         });
     });
     return true;
@@ -1302,13 +1614,12 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     c.dx_first = dx_first;
     c.dx_count = dx_count;
     c.rows = total;
-    c.ld = tile_ld(width);
+    c.ld = tile_ld(width, layout_of(s->precision), s->precision);
     with_activation(mlp, [&](auto activation) {
-        with_tile(s->precision, tile, width, [&](auto precision, auto m, auto w) {
-            launch_shared(s,
-                          whole_backward_kernel<decltype(precision)::value, decltype(m)::value,
-                                                decltype(w)::value, decltype(activation)::value>,
-                          G * ceil_div(total, tile), w.value * WARP, backward_bytes(c.ld, tile, mlp->out), c);
+        with_shape(s->precision, tile, width, [&](auto shape) {
+            typedef decltype(shape) S;
+            launch_shared(s, whole_backward_kernel<S, decltype(activation)::value>, G * ceil_div(total, tile),
+                          S::NUM_THREADS, tile_bytes(S::words(c.ld) + S::TILE_ROWS * mlp->out), c);
         });
     });
     if (!grads) return true;
@@ -1354,11 +1665,11 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
     c.sums.at = scratch.take(static_cast<size_t>(G) * static_cast<size_t>(c.sums.chunks * c.sums.record));
     if (!scratch.fits()) return true;
     c.rows = total;
-    c.ld = tile_ld(tangent_count > width ? tangent_count : width);
-    with_tile(s->precision, tile, MOST_WIDTH, [&](auto precision, auto m, auto w) {
-        if constexpr (decltype(m)::value <= 2 && decltype(w)::value == WARPS)
-            launch_shared(s, whole_second_order_kernel<decltype(precision)::value, decltype(m)::value>,
-                          G * ceil_div(total, tile), THREADS, second_order_bytes(c.ld, tile), c);
+    c.ld = tile_ld(tangent_count > width ? tangent_count : width, PLAIN, s->precision);
+    with_precision(s->precision, [&](auto of) {
+        constexpr int PRECISION = decltype(of)::value;
+        const auto kernel = tile == ROWS ? whole_second_order_kernel<PRECISION, 1> : whole_second_order_kernel<PRECISION, 2>;
+        launch_shared(s, kernel, G * ceil_div(total, tile), THREADS, tile_bytes(2 * tile * c.ld), c);
     });
     Gradients k = gradients_of(nets, grads, c.sums, total);
     for (int l = 0; l < L; l++) {

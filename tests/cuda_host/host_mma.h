@@ -2,6 +2,7 @@
 #ifndef UF_HOST_MMA_H
 #define UF_HOST_MMA_H
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -14,6 +15,10 @@ __attribute__((no_sanitize("thread"))) inline void uf_store_flag(int* at) {
     uf_races_joint_write(at, sizeof *at);
     *at = 1;
 }
+
+inline float uf_read(const float* at) { return *at; }
+inline float4 uf_read4(const float* at) { return *reinterpret_cast<const float4*>(at); }
+inline float uf_rsqrt(float x) { return 1 / std::sqrt(x); }
 
 // A copy is done when its thread waits for it; until then NaN is there, so that a wait too few is seen, and what is begun
 // too early.
