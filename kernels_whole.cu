@@ -1369,14 +1369,7 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
     };
     const int my_row = warp() / Tile::LEFT * 16 * Tile::I, my_column = warp() % Tile::LEFT * 8 * Tile::J;
     const bool has_work = row + my_row < k.m && column + my_column < k.n;
-    Norm<Mine::X> norm;
-    const float* w = c.params.of(g) + row;
-#pragma unroll
-    for (int v = 0; v < Mine::X; v++) {
-        const int j = my_row + Mine::x_row(v);
-        norm.gain[v] = stats && row + j < k.m ? w[k.scale + j] : 0;
-        norm.shift[v] = stats && row + j < k.m ? w[k.shift + j] : 0;
-    }
+    Norm<Mine::X> norm = {};
     float sum[Tile::I][Tile::J][4] = {};
 #pragma unroll 1
     for (int stage = 1 - STAGES; stage < all_stages; stage++) {
@@ -1386,6 +1379,15 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
         }
         if (stage + STAGES - 1 < all_stages) copy(stage + STAGES - 1);
         uf_commit_copies();  // also of none, so that the count of those on their way is right
+        if (stage == -1 && stats) {
+            const float* w = c.params.at + (member * c.params.member + network * c.params.network);
+#pragma unroll
+            for (int v = 0; v < Mine::X; v++) {
+                const int j = row + my_row + Mine::x_row(v);
+                norm.gain[v] = j < k.m ? w[k.scale + j] : 0;
+                norm.shift[v] = j < k.m ? w[k.shift + j] : 0;
+            }
+        }
         if (stage < 0 || !has_work) continue;
         const float *x = space + stage % STAGES * Tile::NUMBERS, *d = x + STAGE * Tile::X_LD;
         if (stats && stage < num_stages)
