@@ -2194,7 +2194,7 @@ UfStatus read_passes(State* s) {
     static const struct {
         const char* name;
         Passes passes;
-    } all[] = {{"layers", PASSES_BY_LAYER}, {"16", PASSES_OF_16}, {"32", PASSES_OF_32}, {"64", PASSES_OF_64}, {"128", PASSES_OF_128}};
+    } all[] = {{"layers", PASSES_BY_LAYER}, {"16", PASSES_OF_16}, {"32", PASSES_OF_32}, {"64", PASSES_OF_64}};
     const char* name = getenv("UNIFLORAL_CUDA_PASSES");
     if (!name || !*name) return UF_OK;
     for (const auto& one : all)

@@ -44,7 +44,7 @@ struct Blas {
 enum Precision { FP32, TF32, BF16 };
 
 // How passes over networks are made: by a rule of their shape, or as who measures wants it.
-enum Passes { PASSES_BY_SHAPE, PASSES_BY_LAYER, PASSES_OF_16 = 16, PASSES_OF_32 = 32, PASSES_OF_64 = 64, PASSES_OF_128 = 128 };
+enum Passes { PASSES_BY_SHAPE, PASSES_BY_LAYER, PASSES_OF_16 = 16, PASSES_OF_32 = 32, PASSES_OF_64 = 64 };
 
 // The op under way: what a failure names.
 struct Where {

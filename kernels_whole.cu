@@ -22,12 +22,9 @@ namespace uf_cuda {
 namespace {
 
 enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
-enum { MOST_SHARED = 140 << 10 };  // bytes of a tile of 64 rows of MOST_IN; a block of Ampere has 163 KB
+enum { MOST_SHARED = 158 << 10 };  // bytes of a block; one of Ampere has 163 KB, of which 4 at most are asked for otherwise
 // Columns a warp multiplies, so that a lane has W numbers of a row and a block a thread for each column.
 enum { COLUMNS = WARP };
-#ifndef UF_M64
-#define UF_M64 4
-#endif
 enum { FEW_WARPS = 2 };  // of a block for a narrow network
 
 static_assert(WARPS * COLUMNS == int{MOST_WIDTH}, "a warp for each 32 columns");
@@ -138,7 +135,7 @@ __device__ inline void mma_16(float (&c)[4], const uint32_t (&low)[4], const uin
 
 // What a lane has of 16 M rows and its warp's columns: SLOTS rows of each 16, ITEMS columns side by side.
 template <int PRECISION>
-struct Lane {
+struct Fragment {
     static constexpr int SLOTS = PRECISION == FP32 ? 4 : 2, ITEMS = COLUMNS * ROWS / WARP / SLOTS,
                          FOURS = ITEMS / 4, SHARE = COLUMNS / ITEMS;  // SHARE: lanes that have the same rows
 
@@ -184,31 +181,60 @@ __device__ inline void load_fragments(uint32_t (&low)[4], uint32_t (&high)[4], c
     }
 }
 
-// One group: 16 numbers along k on tensor cores, 4 in fp32, from column `at` of the tile on.
+// A warp's weights of one group, 16 numbers along k by its 32 columns, as they lie in shared memory: 128 pieces of 16
+// bytes, shuffled so that those that lanes store or read at a time meet no bank twice. TRANSPOSED: of the transpose of
+// what multiplies, whose rows are columns.
+enum { GROUP = 16, GROUP_SIZE = GROUP * COLUMNS };
+enum { FEW_STAGES = 2 };  // of a ring where two tiles take the room
+
+// Where four numbers are that lie side by side in memory: of row k from column 4 `piece` on; TRANSPOSED: of column
+// `column` from k = 4 `piece` on.
+__device__ inline int place_of_row(int k, int piece) { return k * COLUMNS + (piece ^ k / 4 % 4 * 2) * 4; }
+__device__ inline int place_of_column(int column, int piece) {
+    return column / 2 * COLUMNS + ((column % 2 * 4 + piece) ^ column / 4 % 2 * 4) * 4;
+}
+
+// column[j][q]: of the lane's column j of four, number q of four along k: those of its slot, in fp32 of `step`.
+template <int PRECISION, bool TRANSPOSED>
+__device__ inline void load_weights(float (&column)[4][4], const float* group, int step) {
+    const int mine = PRECISION == FP32 ? lane() % 8 : lane() / 4, slot = PRECISION == FP32 ? step : lane() % 4;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        const float4 x =
+            load4(group + (TRANSPOSED ? place_of_column(4 * mine + i, slot) : place_of_row(4 * slot + i, mine)));
+        (TRANSPOSED ? column[i][0] : column[0][i]) = x.x;
+        (TRANSPOSED ? column[i][1] : column[1][i]) = x.y;
+        (TRANSPOSED ? column[i][2] : column[2][i]) = x.z;
+        (TRANSPOSED ? column[i][3] : column[3][i]) = x.w;
+    }
+}
+
+// One group, from column `at` of the tile on.
 template <int PRECISION, int M, bool TRANSPOSED, Layout LAYOUT>
-__device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile, int ld, int at, const float (&b)[4][4]) {
-    float column[4][4];  // [column][k]
-#pragma unroll
-    for (int j = 0; j < 4; j++)
-#pragma unroll
-        for (int q = 0; q < 4; q++) column[j][q] = TRANSPOSED ? b[j][q] : b[q][j];
+__device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile, int ld, int at, const float* group) {
+    float column[4][4];
     if constexpr (PRECISION == FP32) {
 #pragma unroll
-        for (int m = 0; m < M; m++)
+        for (int step = 0; step < 4; step++) {
+            load_weights<PRECISION, TRANSPOSED>(column, group, step);
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const float4 a = load4(tile + (m * ROWS + lane() / 8 * 4 + i) * ld + at);
+            for (int m = 0; m < M; m++)
 #pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    float& s = sum->v[m][i][j];
-                    s += a.x * column[j][0];
-                    s += a.y * column[j][1];
-                    s += a.z * column[j][2];
-                    s += a.w * column[j][3];
+                for (int i = 0; i < 4; i++) {
+                    const float4 a = load4(tile + (m * ROWS + lane() / 8 * 4 + i) * ld + at + 4 * step);
+#pragma unroll
+                    for (int j = 0; j < 4; j++) {
+                        float& s = sum->v[m][i][j];
+                        s += a.x * column[j][0];
+                        s += a.y * column[j][1];
+                        s += a.z * column[j][2];
+                        s += a.w * column[j][3];
+                    }
                 }
-            }
+        }
     } else {
         uint32_t word[4][4];
+        load_weights<PRECISION, TRANSPOSED>(column, group, 0);
 #pragma unroll
         for (int j = 0; j < 4; j++) pack<PRECISION, false>(word[j], column[j]);
 #pragma unroll
@@ -222,78 +248,59 @@ __device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile,
 }
 
 // A warp's columns of tile (16 M, k) times w (k, n), or times the transpose of w (n, k). Columns of the tile from k
-// to the next multiple of 16 are zero; n is a multiple of 4. DEPTH groups of weights are on their way, 16 registers a
-// lane each: `begin` sends for the first of them, which may be long before `run`. Where k fills
-// them, nothing in the loop branches but the loop: where paths meet the compiler waits for loads under way. What lies beyond
-// is not left out: a lane without a column takes the last, which nobody reads, and rows of w from k on are the last one,
-// times zeros.
-template <int PRECISION, int M, int DEPTH, bool TRANSPOSED>
+// to the next multiple of 16 are zero; k, where TRANSPOSED, and n are multiples of 4. The weights come through a ring
+// of STAGES groups of the warp's own, all but one on their way: no warp waits for another, and no register holds them.
+// `begin` sends for the first, which may be as soon as the product before has run.
+template <int PRECISION, int M, int STAGES, bool TRANSPOSED>
 struct Product {
-    static constexpr int STEP = PRECISION == FP32 ? 4 : 16;
-    float b[DEPTH][4][4];
     const float* from;
-    int ld, k, slot;
-    bool idle;  // no columns
+    float* ring;
+    int ld, k, n;  // n: of the warp, at most COLUMNS
 
-    __device__ void begin(const float* w, int w_ld, int k_, int n, int first_column) {
-        const int column = first_column + (PRECISION == FP32 ? lane() % 8 : lane() / 4) * 4;
+    __device__ void begin(const float* w, int w_ld, int all_k, int all_n, int first_column, float* warps_ring) {
         ld = w_ld;
-        k = k_;
-        slot = PRECISION == FP32 ? 0 : lane() % 4 * 4;
-        idle = first_column >= n;
-        const int inside = column < n ? column : n - 4;
-        from = w + (TRANSPOSED ? static_cast<int64_t>(inside) * ld : inside);
-        if (idle) return;
-        if (k % (DEPTH * STEP) == 0) {
-#pragma unroll
-            for (int d = 0; d < DEPTH; d++) load<false>(d, d);
-        } else {
-#pragma unroll
-            for (int d = 0; d < DEPTH; d++)
-                if (d * STEP < k) load<true>(d, d);
-        }
+        k = all_k;
+        n = all_n - first_column;
+        ring = warps_ring;
+        from = w + (TRANSPOSED ? static_cast<int64_t>(first_column) * ld : first_column);
+        if (n <= 0) return;
+        __syncwarp();  // nobody reads any more what was there
+#pragma unroll 1
+        for (int group = 0; group < STAGES - 1; group++) send(group);
     }
 
-    template <bool TAIL>
-    __device__ void load(int to, int group) {
-        const int at = group * STEP + slot, last = TAIL ? k - (TRANSPOSED ? 4 : 1) : 0;
+    __device__ void send(int group) {
+        const int at = group * GROUP;
+        float* to = ring + group % STAGES * GROUP_SIZE;
 #pragma unroll
-        for (int q = 0; q < 4; q++) {
-            const int row = TRANSPOSED ? at : at + q, inside = TAIL && row > last ? last : row;
-            const float4 x = uf_read4(from + (TRANSPOSED ? static_cast<int64_t>(q) * ld + inside
-                                                         : static_cast<int64_t>(inside) * ld));
-            b[to][q][0] = x.x;
-            b[to][q][1] = x.y;
-            b[to][q][2] = x.z;
-            b[to][q][3] = x.w;
+        for (int i = 0; at < k && i < 4; i++) {
+            if (TRANSPOSED) {
+                const int column = lane() / 4 + 8 * i, piece = lane() % 4;
+                const bool inside = column < n && at + 4 * piece < k;
+                uf_copy_async<16>(to + place_of_column(column, piece),
+                                  inside ? from + static_cast<int64_t>(column) * ld + at + 4 * piece : from, inside);
+            } else {
+                const int row = lane() / 8 + 4 * i, piece = lane() % 8;
+                const bool inside = at + row < k && 4 * piece < n;
+                uf_copy_async<16>(to + place_of_row(row, piece),
+                                  inside ? from + static_cast<int64_t>(at + row) * ld + 4 * piece : from, inside);
+            }
         }
+        uf_commit_copies();
     }
 
     template <Layout LAYOUT>
     __device__ void run(Sum<PRECISION, M>* sum, const float* tile, int tile_ld) {
-        const int groups = (k + STEP - 1) / STEP;
         *sum = {};
-        if (idle) return;
-        if (k % (DEPTH * STEP) == 0) {
+        if (n <= 0) return;
+        const int groups = (k + GROUP - 1) / GROUP;
 #pragma unroll 1
-            for (int first = DEPTH; first < groups; first += DEPTH)
-#pragma unroll
-                for (int d = 0; d < DEPTH; d++) {
-                    multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (first - DEPTH + d) * STEP, b[d]);
-                    load<false>(d, first + d);
-                }
-#pragma unroll
-            for (int d = 0; d < DEPTH; d++)
-                multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (groups - DEPTH + d) * STEP, b[d]);
-        } else {
-#pragma unroll 1
-            for (int first = 0; first < groups; first += DEPTH)
-#pragma unroll
-                for (int d = 0; d < DEPTH; d++) {
-                    if (first + d >= groups) break;
-                    multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, (first + d) * STEP, b[d]);
-                    if (first + d + DEPTH < groups) load<true>(d, first + d + DEPTH);
-                }
+        for (int group = 0; group < groups; group++) {
+            uf_wait_copies<STAGES - 2>();
+            __syncwarp();  // for what other lanes copied; and none reads the group before any more
+            send(group + STAGES - 1);
+            multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, group * GROUP,
+                                                             ring + group % STAGES * GROUP_SIZE);
         }
     }
 };
@@ -302,7 +309,7 @@ struct Product {
 // `end` on.
 template <int PRECISION, int M, Layout LAYOUT>
 __device__ inline void put_rows(float* tile, int ld, Sum<PRECISION, M>& sum, int first_column, int n, int end) {
-    typedef Lane<PRECISION> Here;
+    typedef Fragment<PRECISION> Here;
 #pragma unroll
     for (int m = 0; m < M; m++)
 #pragma unroll
@@ -336,10 +343,10 @@ __device__ inline void put_rows(float* tile, int ld, Sum<PRECISION, M>& sum, int
 
 // tile <- tile times a kernel, for a block of 8 warps.
 template <int PRECISION, int M, bool TRANSPOSED>
-__device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_ld, int k, int n) {
-    Product<PRECISION, M, 4, TRANSPOSED> product;
+__device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_ld, int k, int n, float* rings) {
+    Product<PRECISION, M, FEW_STAGES, TRANSPOSED> product;
     Sum<PRECISION, M> sum;
-    product.begin(w, w_ld, k, n, warp() * COLUMNS);
+    product.begin(w, w_ld, k, n, warp() * COLUMNS, rings + warp() * FEW_STAGES * GROUP_SIZE);
     product.template run<PLAIN>(&sum, tile, ld);
     __syncthreads();  // every warp has read the tile
     put_rows<PRECISION, M, PLAIN>(tile, ld, sum, warp() * COLUMNS, n, round_up(n, COLUMNS));
@@ -348,25 +355,24 @@ __device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_
 
 // ---- tiles ----
 
-// How a block's warps share its tile of 16 M V rows: W of them take 32 columns each, for all 16 M rows of one of V parts.
-template <int PRECISION_, int M_, int W_, int V_>
+// A block's shape: a tile of 16 M rows, of which each of W warps takes 32 columns. In shared memory the tile comes
+// first, then the rings of weights.
+template <int PRECISION_, int M_, int W_>
 struct Shape {
-    static constexpr int PRECISION = PRECISION_, M = M_, W = W_, V = V_, TILE_ROWS = ROWS * M * V, NUM_THREADS = W * V * WARP;
-    // 512 threads have 128 registers each; of 64 rows 64 are the sums.
-    static constexpr int DEPTH = V > 1 ? 2 : 4;
+    static constexpr int PRECISION = PRECISION_, M = M_, W = W_, TILE_ROWS = ROWS * M, NUM_THREADS = W * WARP,
+                         STAGES = M == 1 ? 8 : 4;  // where few rows share a weight, waiting for it is all
     static constexpr Layout LAYOUT = layout_of(PRECISION);
-    static constexpr bool EARLY = M <= 2;  // registers to send for the next layer's numbers before this one is done
-    typedef Lane<PRECISION> Here;
+    typedef Fragment<PRECISION> Here;
     typedef uf_cuda::Sum<PRECISION, M> Sum;
     template <bool TRANSPOSED>
-    using Product = uf_cuda::Product<PRECISION, M, DEPTH, TRANSPOSED>;
+    using Product = uf_cuda::Product<PRECISION, M, STAGES, TRANSPOSED>;
 
-    static __device__ int part() { return V == 1 ? 0 : warp() / W; }
-    static __device__ int warp_of_part() { return V == 1 ? warp() : warp() % W; }
-    static __device__ int first_column() { return warp_of_part() * COLUMNS; }
-    static __device__ int first_row() { return part() * M * ROWS; }
-    static __host__ __device__ int words(int ld) { return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld; }
-    static __device__ float* my_rows(float* tile, int ld) { return tile + part() * words(ld) / V; }
+    static __device__ int first_column() { return warp() * COLUMNS; }
+    static __host__ __device__ int tile_words(int ld) { return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld; }
+    static __host__ __device__ int words(int ld) { return tile_words(ld) + W * STAGES * GROUP_SIZE; }
+    static __device__ float* ring(float* tile, int ld) {
+        return tile + tile_words(ld) + warp() * STAGES * GROUP_SIZE;
+    }
 };
 
 // A tile of rows of one network, as its block sees it.
@@ -482,7 +488,7 @@ __device__ inline void dots(typename S::Sum& x, float* space, int space_count, i
                     for (int c = 0; c < Here::ITEMS; c++) sum += x.at(m, s, c) * w[c];
                     sum = share_sum<Here::SHARE>(sum);
                     if (lane() % Here::SHARE == 0)
-                        space[(q * S::W + S::warp_of_part()) * PARTS_LD + S::first_row() + m * ROWS +
+                        space[(q * S::W + warp()) * PARTS_LD + m * ROWS +
                               Here::row(s)] = sum;
                 }
         }
@@ -551,7 +557,7 @@ __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const
             }
             squares = share_sum<Here::SHARE>(squares);
             if (lane() % Here::SHARE == 0)
-                pairs->of[S::warp_of_part()][S::first_row() + m * ROWS + Here::row(s)] = make_float2(mean, squares);
+                pairs->of[warp()][m * ROWS + Here::row(s)] = make_float2(mean, squares);
         }
     load_items(gain, scale, column, width);
     load_items(add, shift, column, width);
@@ -560,7 +566,7 @@ __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const
     for (int m = 0; m < S::M; m++)
 #pragma unroll
         for (int s = 0; s < Here::SLOTS; s++) {
-            const int b = S::first_row() + m * ROWS + Here::row(s);
+            const int b = m * ROWS + Here::row(s);
             float2 of[S::W];
             float mean = 0, squares = 0;
 #pragma unroll
@@ -577,7 +583,7 @@ __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const
                                          (of[i].x - mean) * (of[i].x - mean);
             }
             const float inv_std = uf_rsqrt(squares * whole_share + static_cast<float>(UF_LAYER_NORM_EPS));
-            if (stats.at && warp() % S::W == 0 && lane() % Here::SHARE == 0 && b < p.count)
+            if (stats.at && warp() == 0 && lane() % Here::SHARE == 0 && b < p.count)
                 *reinterpret_cast<float2*>(stats.at + (p.g * stats.stride + 2 * (p.first + b))) =
                     make_float2(mean, inv_std);
 #pragma unroll
@@ -598,7 +604,7 @@ __device__ inline void keep_rows(typename S::Sum& x, float* at, int count, int w
         for (int s = 0; s < Here::SLOTS; s++)
 #pragma unroll
             for (int c = 0; c < Here::ITEMS; c += 4) {
-                const int b = S::first_row() + m * ROWS + Here::row(s),
+                const int b = m * ROWS + Here::row(s),
                           j = S::first_column() + Here::column() + c;
                 if (b < count && j < width)
                     store4(at + static_cast<int64_t>(b) * width + j, x.at(m, s, c), x.at(m, s, c + 1),
@@ -617,17 +623,17 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
               column = S::first_column() + Here::column();
     typename S::template Product<false> product;
     typename S::Sum x;
-    product.begin(w + c.net.kernel[0], width, c.net.in, width, S::first_column());
-    load_tile<S::PRECISION, S::W * S::V, S::LAYOUT, S::TILE_ROWS>(
+    float* ring = S::ring(tile, c.ld);
+    product.begin(w + c.net.kernel[0], width, c.net.in, width, S::first_column(), ring);
+    load_tile<S::PRECISION, S::W, S::LAYOUT, S::TILE_ROWS>(
         tile, c.ld, c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld), c.x_ld,
         c.net.in, p.count);
     __syncthreads();
     for (int l = 0;; l++) {
         float bias[Here::ITEMS];
         load_items(bias, w + c.net.bias[l], column, width);
-        product.template run<S::LAYOUT>(&x, S::my_rows(tile, c.ld), c.ld);
-        if (S::EARLY && l < L - 1)
-            product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column());
+        product.template run<S::LAYOUT>(&x, tile, c.ld);
+        if (l < L - 1) product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column(), ring);
         activate_rows<S, ACTIVATION>(x, bias, width);
         const Rows r = c.tape.r[l];
         if (r.at)
@@ -637,15 +643,14 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
         else
             __syncthreads();  // every warp has read the tile
         if (l == L - 1) break;
-        put_rows<S::PRECISION, S::M, S::LAYOUT>(S::my_rows(tile, c.ld), c.ld, x, S::first_column(), width,
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, x, S::first_column(), width,
                                            round_up(width, 16));
-        if (!S::EARLY) product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column());
         __syncthreads();
     }
     const float *out_kernel = w + c.net.kernel[L], *out_bias = w + c.net.bias[L];
     float* to = c.out.at + (p.g * c.out.stride + static_cast<int64_t>(p.first) * out);
     dots<S>(
-        x, tile, S::words(c.ld), out, width, [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
+        x, tile, S::tile_words(c.ld), out, width, [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
         [&](int b, int q, float sum) {
             if (b < p.count) to[b * out + q] = sum + out_bias[q];
         });
@@ -682,7 +687,7 @@ __device__ inline void top_rows(typename S::Sum& d, const float* seeds, const fl
         for (int m = 0; m < S::M; m++)
 #pragma unroll
             for (int s = 0; s < Here::SLOTS; s++) {
-                const float seed = seeds[(S::first_row() + m * ROWS + Here::row(s)) * out + o];
+                const float seed = seeds[(m * ROWS + Here::row(s)) * out + o];
 #pragma unroll
                 for (int c = 0; c < Here::ITEMS; c++) d.at(m, s, c) += seed * w[c];
             }
@@ -726,7 +731,7 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
         for (int m = 0; m < M; m++)
 #pragma unroll
             for (int s = 0; s < SLOTS; s++) {
-                const int b = S::first_row() + m * ROWS + Here::row(s);
+                const int b = m * ROWS + Here::row(s);
                 stats[m][s] = b < p.count ? *reinterpret_cast<const float2*>(from + 2 * b) : make_float2(0, 0);
             }
 #pragma unroll
@@ -743,7 +748,7 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
                 s1 = share_sum<Here::SHARE>(s1);
                 s2 = share_sum<Here::SHARE>(s2);
                 if (lane() % Here::SHARE == 0)
-                    pairs->of[S::warp_of_part()][S::first_row() + m * ROWS + Here::row(s)] = make_float2(s1, s2);
+                    pairs->of[warp()][m * ROWS + Here::row(s)] = make_float2(s1, s2);
             }
     }
     __syncthreads();  // also: every warp has read the tile
@@ -752,7 +757,7 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
         ColumnSums<S> sums = {};
 #pragma unroll
         for (int s = 0; s < SLOTS; s++) {
-            const int b = S::first_row() + m * ROWS + Here::row(s);
+            const int b = m * ROWS + Here::row(s);
             const float seed = top ? seeds[b] : 0;
             float s1 = 0, s2 = 0;
             if (norm) {
@@ -782,7 +787,7 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
                 d.at(m, s, q) = dz;
             }
         }
-        const int first = S::first_row() + m * ROWS;
+        const int first = m * ROWS;
         if (c.dz) sums.put(first < p.count ? c.sums.of(p.g, (p.first + first) / ROWS) : nullptr, l, c.net, top);
     }
 }
@@ -796,7 +801,7 @@ __device__ inline void load_rows(const Backward& c, const Place& p, typename S::
     for (int m = 0; m < S::M; m++)
 #pragma unroll
         for (int s = 0; s < Here::SLOTS; s++) {
-            const int b = S::first_row() + m * ROWS + Here::row(s);
+            const int b = m * ROWS + Here::row(s);
             float x[Here::ITEMS];
             load_items(x, from + static_cast<int64_t>(b) * width, column, b < p.count ? width : 0);
 #pragma unroll
@@ -819,6 +824,7 @@ __device__ inline void sum_seeds(const Backward& c, const Place& p, const float*
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backward c) {
     __shared__ Pairs<S> pairs;
+    constexpr bool EARLY = S::M <= 2;  // registers for a layer's rows while the product before still runs
     float *tile = uf_shared_memory(), *seeds = tile + S::words(c.ld);
     const Place p = place_of(c.rows, S::TILE_ROWS);
     const float* w = c.params.of(p.g);
@@ -826,37 +832,33 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backw
     const float* dout = c.dout.at + (p.g * c.dout.stride + static_cast<int64_t>(p.first) * out);
     typename S::template Product<true> product;
     typename S::Sum d, r;
-    if (S::EARLY) {
-        load_rows<S>(c, p, r, L - 1);
-        if (L > 1) product.begin(w + c.net.kernel[L - 1], width, width, width, S::first_column());
-    }
+    float* ring = S::ring(tile, c.ld);
+    if (L > 1) product.begin(w + c.net.kernel[L - 1], width, width, width, S::first_column(), ring);
+    if (EARLY) load_rows<S>(c, p, r, L - 1);
     for (int e = static_cast<int>(threadIdx.x); e < S::TILE_ROWS * out; e += S::NUM_THREADS)
         seeds[e] = e < p.count * out ? dout[e] : 0;
     __syncthreads();
     if (c.dz) sum_seeds<S::NUM_THREADS>(c, p, seeds);
     top_rows<S>(d, seeds, w + c.net.kernel[L], out, width);
     for (int l = L - 1;; l--) {
-        if (!S::EARLY) load_rows<S>(c, p, r, l);
+        if (!EARLY) load_rows<S>(c, p, r, l);
         hidden_rows<S, ACTIVATION>(c, p, d, r, &pairs, seeds, w, l);
         if (c.dz)
             keep_rows<S>(d, c.dz + (l * c.dz_layer + (static_cast<int64_t>(p.g) * c.rows + p.first) * width), p.count,
                          width);
         if (!l) break;
-        put_rows<S::PRECISION, S::M, S::LAYOUT>(S::my_rows(tile, c.ld), c.ld, d, S::first_column(), width,
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, d, S::first_column(), width,
                                            round_up(width, 16));
-        if (S::EARLY)
-            load_rows<S>(c, p, r, l - 1);
-        else
-            product.begin(w + c.net.kernel[l], width, width, width, S::first_column());
+        if (EARLY) load_rows<S>(c, p, r, l - 1);
         __syncthreads();
-        product.template run<S::LAYOUT>(&d, S::my_rows(tile, c.ld), c.ld);
-        if (S::EARLY && l > 1) product.begin(w + c.net.kernel[l - 1], width, width, width, S::first_column());
+        product.template run<S::LAYOUT>(&d, tile, c.ld);
+        if (l > 1) product.begin(w + c.net.kernel[l - 1], width, width, width, S::first_column(), ring);
     }
     if (!c.dx.at) return;
     const float* kernel = w + c.net.kernel[0] + c.dx_first * width;
     float* dx = c.dx.at + (p.g * c.dx.stride + static_cast<int64_t>(p.first) * c.dx_count);
     dots<S>(
-        d, tile, S::words(c.ld), c.dx_count, width, [&](int q, int j) { return uf_read(kernel + q * width + j); },
+        d, tile, S::tile_words(c.ld), c.dx_count, width, [&](int q, int j) { return uf_read(kernel + q * width + j); },
         [&](int b, int q, float sum) {
             if (b < p.count) dx[b * c.dx_count + q] = sum;
         });
@@ -1058,7 +1060,7 @@ template <int PRECISION, int M>
 __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOrder c) {
     __shared__ float projection[UF_MAX_LAYERS][ROWS * M], seeds[ROWS * M];
     __shared__ SecondMeans means[ROWS * M];
-    float* tile = uf_shared_memory();
+    float *tile = uf_shared_memory(), *rings = tile + 2 * ROWS * M * c.ld;
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, j = static_cast<int>(threadIdx.x);
@@ -1069,7 +1071,7 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
     __syncthreads();
     for (int l = 0; l < L; l++) {
         const float* kernel = w + (c.net.kernel[l] + (l ? 0 : c.tangent_first * width));
-        multiply_tile<PRECISION, M, false>(tile, c.ld, kernel, width, l ? width : c.tangent_count, width);
+        multiply_tile<PRECISION, M, false>(tile, c.ld, kernel, width, l ? width : c.tangent_count, width, rings);
         tangent_rows<PRECISION, M>(c, p, tile, projection, w, l);
         __syncthreads();
     }
@@ -1090,7 +1092,7 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
         __syncthreads();
         second_order_column<PRECISION, M>(c, p, tile, projection, means, w, l);
         __syncthreads();
-        if (l) multiply_tile<PRECISION, 2 * M, true>(tile, c.ld, w + c.net.kernel[l], width, width, width);
+        if (l) multiply_tile<PRECISION, 2 * M, true>(tile, c.ld, w + c.net.kernel[l], width, width, width, rings);
     }
 }
 
@@ -1411,32 +1413,38 @@ void with_precision(Precision precision, F f) {
     if (precision == BF16) f(Constant<BF16>());
 }
 
+template <typename F>
+void with_rows(int tile_rows, F f) {
+    if (tile_rows == ROWS) f(Constant<1>());
+    if (tile_rows == 2 * ROWS) f(Constant<2>());
+    if (tile_rows == 4 * ROWS) f(Constant<4>());
+}
+
 // Calls f with the shape of a block that has a tile of so many rows.
 template <typename F>
 void with_shape(Precision precision, int tile_rows, int width, F f) {
     with_precision(precision, [&](auto of) {
         constexpr int PRECISION = decltype(of)::value;
-        if (width <= FEW_WARPS * COLUMNS) {
-            if (tile_rows == ROWS) f(Shape<PRECISION, 1, FEW_WARPS, 1>());
-            if (tile_rows == 2 * ROWS) f(Shape<PRECISION, 2, FEW_WARPS, 1>());
-            if (tile_rows == 4 * ROWS) f(Shape<PRECISION, 4, FEW_WARPS, 1>());
-        } else {
-            if (tile_rows == ROWS) f(Shape<PRECISION, 1, WARPS, 1>());
-            if (tile_rows == 2 * ROWS) f(Shape<PRECISION, 2, WARPS, 1>());
-            if (tile_rows == 4 * ROWS) f(Shape<PRECISION, UF_M64, WARPS, 4 / UF_M64>());
-            if (tile_rows == 8 * ROWS) f(Shape<PRECISION, 4, WARPS, 2>());
-        }
+        with_rows(tile_rows, [&](auto m) {
+            if (width <= FEW_WARPS * COLUMNS)
+                f(Shape<PRECISION, decltype(m)::value, FEW_WARPS>());
+            else
+                f(Shape<PRECISION, decltype(m)::value, WARPS>());
+        });
     });
 }
 
-// The most rows whose tile, and their outputs, fit into a block's memory.
-int most_tile_rows(const State* s, const UfMlp* mlp) {
-    const Layout layout = layout_of(s->precision);
-    const int ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width, layout, s->precision);
-    int rows = mlp->width <= FEW_WARPS * COLUMNS ? 4 * ROWS : 8 * ROWS;
-    while (((layout == PAIRED ? rows / 2 : rows) * ld + rows * mlp->out) * int{sizeof(float)} > MOST_SHARED) rows /= 2;
-    return rows;
+// Bytes of a block that has such a tile, and the outputs' derivatives of its rows.
+size_t block_bytes(const State* s, const UfMlp* mlp, int tile_rows, int columns) {
+    size_t bytes = 0;
+    with_shape(s->precision, tile_rows, mlp->width, [&](auto shape) {
+        typedef decltype(shape) S;
+        bytes = sizeof(float) * static_cast<size_t>(S::words(tile_ld(columns, S::LAYOUT, s->precision)) + tile_rows * mlp->out);
+    });
+    return bytes;
 }
+
+int most_columns(const UfMlp* mlp) { return mlp->in > mlp->width ? mlp->in : mlp->width; }
 
 // The rule: rows of a tile of such a pass, or 0: layer by layer.
 int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
@@ -1449,11 +1457,13 @@ int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
     int tile = chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
     while (tile > ROWS && tile / 2 >= rows) tile /= 2;  // no half of a tile is empty
     if (s->passes != PASSES_BY_SHAPE) tile = s->passes;
-    const int most = most_tile_rows(s, mlp);
-    return tile < most ? tile : most;
+    while (tile > ROWS && block_bytes(s, mlp, tile, most_columns(mlp)) > MOST_SHARED) tile /= 2;
+    return tile;
 }
 
-size_t tile_bytes(int words) { return static_cast<size_t>(words) * sizeof(float); }
+size_t second_order_bytes(int tile, int ld) {
+    return sizeof(float) * static_cast<size_t>(2 * tile * ld + WARPS * FEW_STAGES * GROUP_SIZE);
+}
 
 Rows input_rows(UfInput input, int first) {
     return Rows{const_cast<float*>(input.x) + static_cast<int64_t>(first) * input.ld,
@@ -1553,7 +1563,7 @@ void prepare_gradients(State* s) {
 void prepare_whole(State* s) {
     prepare_gradients(s);
     const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
-    for (int tile = ROWS; tile <= 8 * ROWS; tile *= 2)
+    for (int tile = ROWS; tile <= 4 * ROWS; tile *= 2)
         for (int width : {FEW_WARPS * COLUMNS, int{MOST_WIDTH}})
             with_shape(s->precision, tile, width, [&](auto shape) {
                 typedef decltype(shape) S;
@@ -1586,7 +1596,7 @@ bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape,
         with_shape(s->precision, tile, mlp->width, [&](auto shape) {
             typedef decltype(shape) S;
             launch_shared(s, whole_forward_kernel<S, decltype(activation)::value>, G * ceil_div(rows.count, tile),
-                          S::NUM_THREADS, tile_bytes(S::words(c.ld)), c);
+                          S::NUM_THREADS, block_bytes(s, mlp, tile, most_columns(mlp)), c);
         });
     });
     return true;
@@ -1621,7 +1631,7 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
         with_shape(s->precision, tile, width, [&](auto shape) {
             typedef decltype(shape) S;
             launch_shared(s, whole_backward_kernel<S, decltype(activation)::value>, G * ceil_div(total, tile),
-                          S::NUM_THREADS, tile_bytes(S::words(c.ld) + S::TILE_ROWS * mlp->out), c);
+                          S::NUM_THREADS, block_bytes(s, mlp, tile, width), c);
         });
     });
     if (!grads) return true;
@@ -1647,7 +1657,6 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
     const int G = nets->P * nets->used, L = mlp->layers, width = mlp->width;
     int tile = tile_rows(s, mlp, G, total);
     if (!tile) return false;
-    if (tile > 2 * ROWS) tile = 2 * ROWS;  // two streams
     const size_t area = static_cast<size_t>(G) * static_cast<size_t>(total) * static_cast<size_t>(width);
     Scratch scratch = {s, 0};
     SecondOrder c = {};
@@ -1668,10 +1677,12 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
     if (!scratch.fits()) return true;
     c.rows = total;
     c.ld = tile_ld(tangent_count > width ? tangent_count : width, PLAIN, s->precision);
+    if (tile > 2 * ROWS) tile = 2 * ROWS;  // two streams
+    if (second_order_bytes(tile, c.ld) > MOST_SHARED) tile = ROWS;
     with_precision(s->precision, [&](auto of) {
         constexpr int PRECISION = decltype(of)::value;
         const auto kernel = tile == ROWS ? whole_second_order_kernel<PRECISION, 1> : whole_second_order_kernel<PRECISION, 2>;
-        launch_shared(s, kernel, G * ceil_div(total, tile), THREADS, tile_bytes(2 * tile * c.ld), c);
+        launch_shared(s, kernel, G * ceil_div(total, tile), THREADS, second_order_bytes(tile, c.ld), c);
     });
     Gradients k = gradients_of(nets, grads, c.sums, total);
     for (int l = 0; l < L; l++) {
