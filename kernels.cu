@@ -1911,7 +1911,7 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
     State* s = begin(be, "adam_polyak", group->P, group->num_blocks, 1, static_cast<int>(group->count));
     // One more four where a member begins within one.
     const int64_t needed = ceil_div(static_cast<int64_t>(group->count) / 4 + 2, THREADS),
-                  fair = ceil_div(8 * static_cast<int64_t>(s->num_sms), group->P);
+                  fair = ceil_div(16 * static_cast<int64_t>(s->num_sms), group->P);
     bool aligned = true;
     for (const real* array : {group->params, group->grads, group->m, group->v, group->target})
         aligned = aligned && reinterpret_cast<uintptr_t>(array) % sizeof(float4) == 0;

@@ -1378,8 +1378,10 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
     const auto over = [](int a, int b) {
         return static_cast<int>(static_cast<unsigned>(a) / static_cast<unsigned>(b));
     };
-    const int z = over(static_cast<int>(blockIdx.x), c.tiles),
-              of_network = static_cast<int>(blockIdx.x) - z * c.tiles, g = over(z, c.to.blocks),
+    // From the last network back: of a population, what the pass before wrote last may still be in the cache. The
+    // optimiser, which begins with the first, finds their gradients there likewise.
+    const int block = static_cast<int>(c.product_blocks) - 1 - static_cast<int>(blockIdx.x),
+              z = over(block, c.tiles), of_network = block - z * c.tiles, g = over(z, c.to.blocks),
               part = z - g * c.to.blocks, member = over(g, c.params.N), network = g - member * c.params.N;
     int which = 0;
     while (which + 1 < c.num_kernels && of_network >= c.first_tile[which + 1]) which++;
@@ -1407,14 +1409,7 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
     };
     const int my_row = warp() / Tile::LEFT * 16 * Tile::I, my_column = warp() % Tile::LEFT * 8 * Tile::J;
     const bool has_work = row + my_row < k.m && column + my_column < k.n;
-    Norm<Mine::X> norm;
-    const float* w = c.params.of(g) + row;
-#pragma unroll
-    for (int v = 0; v < Mine::X; v++) {
-        const int j = my_row + Mine::x_row(v);
-        norm.gain[v] = stats && row + j < k.m ? w[k.scale + j] : 0;
-        norm.shift[v] = stats && row + j < k.m ? w[k.shift + j] : 0;
-    }
+    Norm<Mine::X> norm = {};
     float sum[Tile::I][Tile::J][4] = {};
 #pragma unroll 1
     for (int stage = 1 - STAGES; stage < all_stages; stage++) {
@@ -1424,6 +1419,15 @@ __global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
         }
         if (stage + STAGES - 1 < all_stages) copy(stage + STAGES - 1);
         uf_commit_copies();  // also of none, so that the count of those on their way is right
+        if (stage == -1 && stats) {
+            const float* w = c.params.at + (member * c.params.member + network * c.params.network);
+#pragma unroll
+            for (int v = 0; v < Mine::X; v++) {
+                const int j = row + my_row + Mine::x_row(v);
+                norm.gain[v] = j < k.m ? w[k.scale + j] : 0;
+                norm.shift[v] = j < k.m ? w[k.shift + j] : 0;
+            }
+        }
         if (stage < 0 || !has_work) continue;
         const float *x = space + stage % STAGES * Tile::NUMBERS, *d = x + STAGE * Tile::X_LD;
         if (stats && stage < num_stages)
