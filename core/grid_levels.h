@@ -3,7 +3,8 @@
 // What all levels of an id have in common is drawn once, into NxLayout.base; nx_generate copies that and draws the
 // rest. Distributions are MiniGrid's, its random numbers are not: where MiniGrid tries cells until one is free we
 // try those alone that may be, and what is independent of all else (which of the objects is the target, where a
-// wall's door is) is drawn when it is needed. A level is a function of (spec, env->random). Limits: NX_MAX_CELLS
+// wall's door is) is drawn when it is needed. A level is a function of (spec, env->random) with every compiler, so no
+// two draws are arguments of one call: which comes first differs between gcc and a device's. Limits: NX_MAX_CELLS
 // cells, sides of 254 (127 for MultiRoom), NX_MAX_OBSTACLES obstacles; crossings of size 17, 4 objects of PutNear,
 // 6 rooms of MultiRoom, 3 rows of KeyCorridor.
 //
@@ -535,12 +536,14 @@ static inline UF_HD void nx_level_playground(NxEnv* env, NxBoard board) {
     for (int j = 0; j < 3; j++)
         for (int i = 0; i < 3; i++) {
             int x = i * pitch, y = j * pitch;
-            if (i < 2)
-                nx_put(board, x + pitch, nx_between(env, y + 1, y + pitch - 2),
-                       NX_CELL(NX_DOOR_CLOSED, nx_any_colour(env)));
-            if (j < 2)
-                nx_put(board, nx_between(env, x + 1, x + pitch - 2), y + pitch,
-                       NX_CELL(NX_DOOR_CLOSED, nx_any_colour(env)));
+            if (i < 2) {
+                NxCell door = NX_CELL(NX_DOOR_CLOSED, nx_any_colour(env));
+                nx_put(board, x + pitch, nx_between(env, y + 1, y + pitch - 2), door);
+            }
+            if (j < 2) {
+                NxCell door = NX_CELL(NX_DOOR_CLOSED, nx_any_colour(env));
+                nx_put(board, nx_between(env, x + 1, x + pitch - 2), y + pitch, door);
+            }
         }
     nx_place_agent_anywhere(env, board);
     for (int k = 0; k < 12; k++) nx_place_anywhere(env, board, nx_any_object(env, 3));

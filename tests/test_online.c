@@ -216,33 +216,25 @@ static void test_mix(void** state) {
 
 // ---- buffer ----
 
-// Takes the networks of an agent that cloned the scripted expert.
-static void imitate(UfAgent* agent, const UfConfig* c) {
-    UfCollectOptions options = {.env = "mountaincarcontinuous",
-                                .policy = "expert",
-                                .num_steps = 4000,
-                                .num_threads = 1,
-                                .output = in_folder("expert.hdf5")};
-    UfConfig clone = *c;
-    UfDataset* data;
-    UfAgent* teacher;
-    clone.online = false;
-    clone.actor_q_coef = 0;
-    clone.actor_bc_coef = 1;
-    clone.actor_lr = 3e-3;
-    clone.num_updates = 1500;
-    assert_ok(uf_collect(&options));
-    assert_ok(uf_dataset_open(&data, options.output, NULL));
-    assert_ok(uf_agent_create(&teacher, &clone, data, 1));
-    assert_ok(uf_train(teacher, data, 0, NULL, NULL));
-    static float values[100000];
+// Sets the actor to tanh(1000 velocity): pushing the way the car moves reaches the goal in any arithmetic, which a policy
+// that was learned does not.
+static void push_along(UfAgent* agent) {
     for (int i = 0; i < uf_agent_num_tensors(agent); i++) {
         const UfTensor* t = uf_agent_tensor(agent, i);
-        assert_ok(uf_agent_get_tensor(teacher, t, UF_TENSOR_VALUE, 0, values));
+        float values[16 * 16] = {0};
+        if (strncmp(t->name, "actor/", 6) != 0) continue;
+        assert_true(uf_tensor_count(t) <= 16 * 16);
+        if (strcmp(t->name, "actor/hidden/0/kernel") == 0) {
+            values[16] = 1000;
+            values[17] = -1000;
+        } else if (strcmp(t->name, "actor/hidden/1/kernel") == 0) {
+            values[0] = values[16 + 1] = 1;
+        } else if (strcmp(t->name, "actor/mean/kernel") == 0) {
+            values[0] = 1;
+            values[1] = -1;
+        }
         assert_ok(uf_agent_set_tensor(agent, t, UF_TENSOR_VALUE, 0, values));
     }
-    uf_agent_free(teacher);
-    uf_dataset_free(data);
 }
 
 typedef struct Watch {
@@ -266,6 +258,7 @@ static void test_buffer(void** state) {
     UfOnline* online;
     UfAgent* agent;
     c->deterministic = c->use_tanh_mean = true;
+    c->actor_ln = false;
     c->start_steps = 1500;
     c->num_updates = 1500;
     c->lr = c->actor_lr = 1e-30;
@@ -274,7 +267,7 @@ static void test_buffer(void** state) {
     const UfDataset* d = uf_online_buffer(online);
     assert_int_equal(d->num_rows, 1500);
     assert_ok(uf_agent_create(&agent, c, d, 1));
-    imitate(agent, c);
+    push_along(agent);
     Watch watch = {d, c, -1};
     assert_ok(uf_online_train(online, agent, 1500, on_update, &watch));
     assert_int_equal(d->num_rows, 3000);
@@ -305,7 +298,7 @@ static void test_buffer(void** state) {
         num_timeouts += limit && !goal;
         if (ends) length = 0;
     }
-    assert_true(num_terminals >= 3);
+    assert_true(num_terminals >= 10);
     assert_true(num_timeouts >= 1);
     uf_agent_free(agent);
     uf_online_free(online);

@@ -4,7 +4,9 @@
 // in order goes on. Nothing runs at the same time, so what a missing barrier would break shows as a result that
 // depends on the order; tests run every op in three. What is stricter than a GPU: a thread that leaves while others
 // wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
-// is the host's, so the address sanitizer sees every access; it and shared memory begin as NaN.
+// begins as NaN, as does shared memory. Only while the device works can it be accessed: a program that follows a
+// pointer of the device ends in a segmentation fault. Under the address sanitizer it is the heap's, so that every
+// access is seen, the program's too.
 //
 // What is given to a stream waits in it until the program waits for that; then streams take turns as far as events let
 // them: in one order of threads the first that can goes on, in another the last, so that what nothing orders is done in
@@ -12,7 +14,8 @@
 //
 // A build of its own looks for races between all these: races.cpp.
 //
-// Rooms: fibres, meeting, tensor cores, copies, launching, streams, graphs, clock, memory, device, cuBLAS.
+// Rooms: fibres, meeting, tensor cores, copies, launching, who reads device memory, streams, graphs, clock, memory, device,
+// cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
@@ -45,9 +48,29 @@ static const bool FINDS_RACES = true;
 #else
 static const bool FINDS_RACES = false;
 #endif
-UfHostCuda uf_host_cuda = {
-    UF_HOST_FORWARD, 13000, 1,    9, static_cast<size_t>(16) << 30, 0, 0, 0, -1, -1, false, 0, -1, -1,
-    FINDS_RACES,     0,     false};
+#if defined UF_RACES || defined __SANITIZE_ADDRESS__
+static const bool CLOSES_MEMORY = false;
+#else
+static const bool CLOSES_MEMORY = true;
+#endif
+UfHostCuda uf_host_cuda = {UF_HOST_FORWARD,
+                           13000,
+                           1,
+                           9,
+                           static_cast<size_t>(16) << 30,
+                           0,
+                           0,
+                           0,
+                           -1,
+                           -1,
+                           false,
+                           0,
+                           -1,
+                           -1,
+                           FINDS_RACES,
+                           0,
+                           false,
+                           CLOSES_MEMORY};
 __attribute__((section("uf_built_in"))) dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 [[noreturn]] static void give_up(const char* sentence) {
@@ -409,6 +432,36 @@ static void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::func
     }
 }
 
+// ---- who reads device memory ----
+
+#if defined UF_RACES || defined __SANITIZE_ADDRESS__  // theirs is another
+struct Opened {
+    Opened() {}
+};
+#else
+static const size_t ARENA_BYTES = static_cast<size_t>(64) << 30, ARENA_STEP = 2 << 20;  // of addresses
+static struct {
+    char* at;
+    size_t end;                      // nothing was given behind
+    std::map<size_t, size_t> taken;  // where: bytes
+} arena;
+static int num_opened;
+
+// Device memory can be read and written while there is one: while the device does something.
+struct Opened {
+    Opened() {
+        if (num_opened++ == 0) protect(PROT_READ | PROT_WRITE);
+    }
+    ~Opened() {
+        if (--num_opened == 0) protect(PROT_NONE);
+    }
+    static void protect(int to) {
+        if (arena.end && mprotect(arena.at, arena.end, to) != 0)
+            give_up("device memory cannot be opened or closed");
+    }
+};
+#endif
+
 // ---- streams ----
 
 // A place in a stream that others wait for.
@@ -478,6 +531,7 @@ static void do_next(Lane* lane) {
 
 // Lanes take turns until `until` is empty, or all are.
 static void run_lanes(const std::vector<Lane*>& lanes, const Lane* until) {
+    const Opened opened;
     while (!until || !until->empty()) {
         std::vector<Lane*> ready;
         Lane* held = nullptr;
@@ -738,12 +792,40 @@ static std::map<void*, size_t>& allocations() {
     return all;
 }
 
-#ifdef UF_RACES
+#if defined UF_RACES
 static void* alloc_device(size_t bytes) { return uf_races_alloc(bytes); }
 static void free_device(void* memory) { uf_races_free(memory); }
-#else
+#elif defined __SANITIZE_ADDRESS__
 static void* alloc_device(size_t bytes) { return aligned_alloc(256, (bytes + 255) / 256 * 256); }
 static void free_device(void* memory) { free(memory); }
+#else
+// The first place that is large enough.
+static void* alloc_device(size_t bytes) {
+    const size_t room = (bytes + 255) / 256 * 256 + (bytes == 0 ? 256 : 0);
+    if (!arena.at) {
+        void* at = mmap(nullptr, ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (at == MAP_FAILED) return nullptr;
+        madvise(at, ARENA_BYTES, MADV_HUGEPAGE);  // there is less to open and close
+        arena.at = static_cast<char*>(at);
+    }
+    size_t from = 0;
+    for (const auto& taken : arena.taken) {
+        if (taken.first - from >= room) break;
+        from = taken.first + taken.second;
+    }
+    if (room > ARENA_BYTES - from) return nullptr;
+    if (from + room > arena.end) arena.end = (from + room + ARENA_STEP - 1) / ARENA_STEP * ARENA_STEP;
+    arena.taken[from] = room;
+    return arena.at + from;
+}
+
+// Pages go back when the last memory does, so that what is opened stays small.
+static void free_device(void* memory) {
+    arena.taken.erase(static_cast<size_t>(static_cast<char*>(memory) - arena.at));
+    if (!arena.taken.empty()) return;
+    madvise(arena.at, arena.end, MADV_DONTNEED);
+    arena.end = 0;
+}
 #endif
 
 cudaError_t cudaMalloc(void** out, size_t bytes) {
@@ -753,6 +835,7 @@ cudaError_t cudaMalloc(void** out, size_t bytes) {
     const size_t words = bytes / sizeof UNWRITTEN;
     void* memory = alloc_device(bytes);
     if (!memory) return cudaErrorMemoryAllocation;
+    const Opened opened;
     for (size_t i = 0; i < words; i++) static_cast<uint32_t*>(memory)[i] = UNWRITTEN;
     allocations()[memory] = bytes;
     uf_host_cuda.used_bytes += bytes;

@@ -2,6 +2,9 @@
 // a sentence that names it and the remedy, and nothing is left behind.
 #include "../support.h"
 
+#include <signal.h>
+#include <sys/wait.h>
+
 #include "core/bench.h"
 #include "host_cuda.h"
 #include "kernels.h"
@@ -347,24 +350,58 @@ static void test_grids(void** state) {
     expect_no_grids(10, NX_OBS_FULL, UF_ERR_DEVICE, "gridworlds");
 }
 
+// The signal that ends a process which reads one byte, or writes it.   0: none
+static int signal_of(uint8_t* at, bool write) {
+    int status;
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        volatile uint8_t* byte = at;
+        signal(SIGSEGV, SIG_DFL);
+        if (write) *byte = 1;
+        _exit(*byte == 1 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+// What a GPU does not allow the program to do is not allowed here either: at either end of what was reserved, with work
+// that is still to be done and after it, and in what was given back.
+static void test_device_memory(void** state) {
+    (void)state;
+    enum { BYTES = 3000000 };
+    UfBackend* be = NULL;
+    void *first, *second;
+    uint8_t own = 1, copy = 0;
+    if (!uf_host_cuda.closes_memory) skip();
+    assert_int_equal(signal_of(&own, true), 0);
+    assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
+    assert_ok(be->reserve(be, &first, BYTES, "bytes"));
+    assert_ok(be->reserve(be, &second, 1, "a byte"));
+    be->upload(be, second, &own, 1);
+    for (int synced = 0; synced < 2; synced++) {
+        for (int write = 0; write < 2; write++) {
+            assert_int_equal(signal_of(first, write), SIGSEGV);
+            assert_int_equal(signal_of((uint8_t*)first + BYTES - 1, write), SIGSEGV);
+            assert_int_equal(signal_of(second, write), SIGSEGV);
+        }
+        be->download(be, &copy, second, 1);
+        assert_ok(be->sync(be));
+        assert_int_equal(copy, 1);
+    }
+    be->release(be, first);
+    be->release(be, second);
+    assert_int_equal(signal_of(first, false), SIGSEGV);
+    uf_backend_close(be);
+}
+
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, heal)
     const struct CMUnitTest tests[] = {
-        TEST(test_no_driver),
-        TEST(test_old_driver),
-        TEST(test_no_device),
-        TEST(test_old_device),
-        TEST(test_no_blas),
-        TEST(test_graph_of_blas),
-        TEST(test_precision),
-        TEST(test_memory),
-        TEST(test_launch),
-        TEST(test_fault),
-        TEST(test_no_plan),
-        TEST(test_list_without_room),
-        TEST(test_clock),
-        TEST(test_passes),
-        TEST(test_grids),
+        TEST(test_no_driver), TEST(test_old_driver),    TEST(test_no_device), TEST(test_old_device),
+        TEST(test_no_blas),   TEST(test_graph_of_blas), TEST(test_precision), TEST(test_memory),
+        TEST(test_launch),    TEST(test_fault),         TEST(test_no_plan),   TEST(test_list_without_room),
+        TEST(test_clock),     TEST(test_passes),        TEST(test_grids),     TEST(test_device_memory),
     };
     return cmocka_run_group_tests_name("cuda errors", tests, keep_healthy, NULL);
 }
