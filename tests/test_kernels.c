@@ -79,6 +79,7 @@ enum { NUM_DEVICES = sizeof devices / sizeof devices[0] };
 static void use(const struct Device* device) {
 #ifdef UF_HOST_CUDA
     uf_host_cuda.order = (UfHostOrder)(device->threads - 1);
+    uf_host_cuda.closes_memory = false;  // so many ops, and some with so much of it, that to open and close it takes long
 #else
     (void)device;
 #endif

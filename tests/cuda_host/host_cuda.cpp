@@ -458,7 +458,7 @@ struct Opened {
         if (num_opened++ == 0) protect(PROT_READ | PROT_WRITE);
     }
     ~Opened() {
-        if (--num_opened == 0) protect(PROT_NONE);
+        if (--num_opened == 0 && uf_host_cuda.closes_memory) protect(PROT_NONE);
     }
     static void protect(int to) {
         if (arena.end && mprotect(arena.at, arena.end, to) != 0)

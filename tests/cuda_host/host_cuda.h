@@ -37,7 +37,7 @@ typedef struct UfHostCuda {
     bool finds_races;      // this build looks for them: races.cpp
     int64_t num_races;     // found so far
     bool expect_races;     // they are counted; else the first stops the program
-    bool closes_memory;    // in this build the program cannot access device memory
+    bool closes_memory;    // the program cannot access device memory, in a build that can see to it; a test may open it
 } UfHostCuda;
 extern UfHostCuda uf_host_cuda;
 
