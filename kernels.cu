@@ -65,7 +65,6 @@ __device__ inline float element(const Matrix& x, int64_t offset, int row, int co
 
 // A tile of c a block, 4 by 4 numbers a thread, each summed over k in order whatever the shape.
 __global__ void __launch_bounds__(THREADS) product_kernel(Product g) {
-    uf_after_previous();
     __shared__ float a[DEPTH][TILE + 4], b[DEPTH][TILE + 4];  // + 4: fewer conflicts between banks
     const int columns = (g.n + TILE - 1) / TILE, tiles = columns * ((g.m + TILE - 1) / TILE);
     const int tile = static_cast<int>(blockIdx.x % tiles), z = static_cast<int>(blockIdx.x / tiles);
@@ -113,7 +112,6 @@ void blas_product(State* s, const Product& g, int k, int64_t at[3], int64_t a, i
         g.a.at + at[0], CUDA_R_32F, g.a.ld, a, &g.beta, const_cast<float*>(g.c.at) + at[2], CUDA_R_32F,
         g.c.ld, c, count, s->blas.compute, CUBLAS_GEMM_DEFAULT);
     uf_cuda_clock_after(s->clock, s->streams[s->branch]);
-    s->follows[s->branch] = false;
     if (status != CUBLAS_STATUS_SUCCESS)
         fail(s, UF_ERR_DEVICE, "cuBLAS status %d for a product of %d x %d x %d", status, g.m, g.n, k);
 }
@@ -164,7 +162,6 @@ struct Hidden {
 // Activation of z + bias, LayerNorm, and a narrow output layer: a warp takes a row, ITEMS numbers a lane.
 template <int ITEMS, int ACTIVATION>
 __global__ void __launch_bounds__(THREADS) hidden_kernel(Hidden c, int64_t num_rows) {
-    uf_after_previous();
     const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (row >= num_rows) return;
     const int g = static_cast<int>(row / c.rows), b = static_cast<int>(row % c.rows);
@@ -230,7 +227,6 @@ void launch_hidden(State* s, const UfMlp* mlp, const Hidden& c, int G) {
 }
 
 __global__ void bias_kernel(Rows out, Parameters params, int64_t bias, int num_out, int rows, int64_t count) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= count) return;
     const int64_t row = i / num_out, g = row / rows;
@@ -307,7 +303,6 @@ void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape
 // ---- backward ----
 
 __global__ void __launch_bounds__(THREADS) sum_chunks_kernel(Sums sums, SumsTo to, int64_t count) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i < count) sum_chunks_at(sums, to, i);
 }
@@ -376,7 +371,6 @@ __device__ inline void sum_dout(const Taken& c, const Chunk& k) {
 // derivative needs; then a thread takes columns, so that it sums them over the rows in order.
 template <int ACTIVATION>
 __global__ void __launch_bounds__(THREADS) hidden_backward_kernel(Taken c, Rows d) {
-    uf_after_previous();
     __shared__ float means[ROWS][2], norm[ROWS][2], seed[ROWS];
     const Chunk k = chunk_of(c);
     const float *w = c.params.of(k.g), *scale = w + c.layer.scale, *out_kernel = w + c.out_kernel;
@@ -441,7 +435,6 @@ __global__ void __launch_bounds__(THREADS) hidden_backward_kernel(Taken c, Rows 
 
 // LayerNorm's output once more, for a wide output layer's gradient.
 __global__ void __launch_bounds__(THREADS) layer_norm_kernel(Taken c) {
-    uf_after_previous();
     const Chunk k = chunk_of(c);
     write_below(c, k, c.params.of(k.g));
 }
@@ -580,7 +573,6 @@ struct Tangent {
 };
 
 __global__ void __launch_bounds__(THREADS) tangent_kernel(Tangent c, int64_t num_rows) {
-    uf_after_previous();
     const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (row >= num_rows) return;
     const int g = static_cast<int>(row / c.rows), b = static_cast<int>(row % c.rows);
@@ -642,7 +634,6 @@ struct SecondOrder {
 };
 
 __global__ void __launch_bounds__(THREADS) second_order_kernel(Taken c, SecondOrder x) {
-    uf_after_previous();
     __shared__ Means means[ROWS];
     const Chunk k = chunk_of(c);
     const float *w = c.params.of(k.g), *scale = w + c.layer.scale, *out_kernel = w + c.out_kernel;
@@ -797,7 +788,6 @@ struct Draws {
 static_assert(sizeof(Draws) <= 4096, "a kernel's argument");
 
 __global__ void __launch_bounds__(THREADS) random_kernel(Draws c, int num_draws) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= c.begins[num_draws]) return;
     int which = 0;
@@ -865,7 +855,6 @@ struct Gather {
 };
 
 __global__ void __launch_bounds__(THREADS) gather_kernel(Gather c, int num_pieces) {
-    uf_after_previous();
     const int64_t warp_at = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (warp_at >= c.begins[num_pieces]) return;
     int which = 0;
@@ -914,7 +903,6 @@ struct Inputs {
 };
 
 __global__ void __launch_bounds__(THREADS) network_input_kernel(Inputs c, int num_rows) {
-    uf_after_previous();
     int64_t i = thread_id();
     if (i >= c.begins[num_rows]) return;
     int which = 0;
@@ -969,7 +957,6 @@ __device__ inline const real* outputs_of(const UfHeads& heads, int64_t row) {
 
 __global__ void __launch_bounds__(THREADS)
     categorical_sample_kernel(UfHeads heads, UfActions actions, real* log_prob, const real* noise) {
-    uf_after_previous();
     const int64_t row = thread_id();
     if (row >= static_cast<int64_t>(heads.P) * heads.B) return;
     const int64_t p = row / heads.B, b = row % heads.B;
@@ -985,7 +972,6 @@ __global__ void __launch_bounds__(THREADS)
 __global__ void __launch_bounds__(THREADS)
     policy_sample_kernel(UfHeads heads, UfActions actions, real* log_prob, const real* noise,
                          const real* smoothing) {
-    uf_after_previous();
     const int64_t row = thread_id();
     if (row >= static_cast<int64_t>(heads.P) * heads.B) return;
     const int p = static_cast<int>(row / heads.B), b = static_cast<int>(row % heads.B);
@@ -1020,7 +1006,6 @@ void cuda_policy_sample(UfBackend* be, const UfHeads* heads, UfActions actions, 
 __global__ void __launch_bounds__(TERM_THREADS)
     entropy_coef_loss_kernel(real* grads, int64_t stride, const real* log_prob, const real* log_alpha,
                              real target_entropy, int B, double* metrics) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x);
     double sum = 0;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))
@@ -1031,7 +1016,6 @@ __global__ void __launch_bounds__(TERM_THREADS)
 }
 
 __global__ void entropy_coef_kernel(real* alpha, const real* log_alpha, int64_t stride, double* metrics) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x);
     alpha[p] = exp(log_alpha[p * stride]);
     add_metric(metrics, p, UF_METRIC_alpha, alpha[p]);
@@ -1067,7 +1051,6 @@ __device__ inline real min_q(const real* q, int p, int N, int total, int b) {
 __global__ void __launch_bounds__(TERM_THREADS)
     awr_weight_kernel(real* weight, const real* q, int q_total, const real* v, const UfHyper* hyper, int N,
                       int B, double* metrics) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x);
     double sum = 0;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
@@ -1101,7 +1084,6 @@ __device__ inline real aggregate_q(const real* q, int aggregate, int N, int B, i
 __global__ void __launch_bounds__(TERM_THREADS)
     actor_q_loss_kernel(real* dq, const real* q, int aggregate, bool normalise, const UfHyper* hyper, int N,
                         int B, double* metrics) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x);
     const int64_t first = static_cast<int64_t>(p) * N * B;
     double sum = 0, abs_sum = 0;
@@ -1136,7 +1118,6 @@ void cuda_actor_q_loss(UfBackend* be, real* dq, const real* q, int aggregate, bo
 __global__ void __launch_bounds__(TERM_THREADS)
     expected_q_loss_kernel(real* dpi, UfHeads heads, const real* q, int aggregate, bool normalise, int N,
                            double* metrics) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x), B = heads.B, A = heads.A, rows = A * B;
     const real* first = q + static_cast<int64_t>(p) * N * rows;
     real* out = dpi + static_cast<int64_t>(p) * rows;
@@ -1227,7 +1208,6 @@ __device__ inline void categorical_loss_row(const ActorLoss& c, int p, int b, do
 }
 
 __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x), B = c.heads.B, A = c.heads.A, H = c.heads.H;
     const bool categorical = c.heads.kind == UF_POLICY_CATEGORICAL;
     const real entropy_coef = c.alpha ? c.heads.hyper[p].actor_entropy_coef * c.alpha[p] : 0;
@@ -1279,7 +1259,6 @@ struct TdTarget {
 };
 
 __global__ void __launch_bounds__(TERM_THREADS) td_target_kernel(TdTarget c) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x);
     const UfHyper* h = &c.hyper[p];
     double sum = 0;
@@ -1318,7 +1297,6 @@ struct QLoss {
 };
 
 __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x), B = c.B, groups = c.total / B, first = c.all_actions ? 1 : 0;
     const UfHyper* h = &c.hyper[p];
     double error = 0, cql = 0;
@@ -1408,7 +1386,6 @@ __device__ inline double diversity_of_row(const Diversity& c, int64_t row, real 
 }
 
 __global__ void __launch_bounds__(TERM_THREADS) diversity_kernel(Diversity c) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x), num_warps = static_cast<int>(blockDim.x) / WARP;
     const int64_t network = static_cast<int64_t>(c.total) * c.A, base = p * c.N * network;
     const real coef = c.hyper[p].diversity_coef;
@@ -1435,7 +1412,6 @@ void cuda_diversity_loss(UfBackend* be, real* tangent, const real* dqda, const U
 __global__ void __launch_bounds__(TERM_THREADS)
     value_loss_kernel(real* dv, const real* q, int q_total, const real* v, const UfHyper* hyper, int N, int B,
                       double* metrics) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x);
     double sum = 0;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
@@ -1458,7 +1434,6 @@ void cuda_value_loss(UfBackend* be, real* dv, const real* q, int q_total, const 
 __global__ void __launch_bounds__(THREADS)
     dynamics_target_kernel(real* target, const real* obs, const real* next, const real* reward, int O,
                            int64_t count) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= count) return;
     const int64_t row = i / (O + 1), k = i % (O + 1);
@@ -1483,7 +1458,6 @@ struct DynamicsLoss {
 
 // A block a network, a warp a number of the target.
 __global__ void __launch_bounds__(TERM_THREADS) dynamics_loss_kernel(DynamicsLoss c) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x) / c.N, n = static_cast<int>(blockIdx.x) % c.N, D = c.D;
     const int64_t rows = static_cast<int64_t>(blockIdx.x) * c.B, width = 2 * static_cast<int64_t>(D);
     const real* max = c.bounds + p * c.stride;
@@ -1530,7 +1504,6 @@ void cuda_dynamics_loss(UfBackend* be, real* dout, real* dbounds, const real* ou
 
 __global__ void __launch_bounds__(TERM_THREADS)
     dynamics_error_kernel(double* sum, const real* out, const real* target, int N, int B, int D) {
-    uf_after_previous();
     const int64_t g = blockIdx.x;
     out += g * B * 2 * D;
     target += g / N * B * D;
@@ -1593,7 +1566,6 @@ __device__ inline real largest_distance(const ModelStep& c, const real* mean, in
 
 // A warp a row.
 __global__ void __launch_bounds__(THREADS) model_step_kernel(ModelStep c, int64_t num_rows) {
-    uf_after_previous();
     const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (row >= num_rows) return;
     const int p = static_cast<int>(row / c.R), O = c.O, D = O + 1;
@@ -1667,7 +1639,6 @@ struct ModelError {
 
 // A block a member, a warp a number of the target.
 __global__ void __launch_bounds__(TERM_THREADS) model_error_kernel(ModelError c) {
-    uf_after_previous();
     const int64_t p = blockIdx.x, base = p * c.R;
     const int D = c.O + 1;
     double sum = 0, count = 0;
@@ -1741,7 +1712,6 @@ __device__ inline void put_row(const RingAppend& c, int64_t p, int b, int64_t at
 // A block a member takes its rows TERM_THREADS at a time: warps look at rows, a prefix sum over those that are kept
 // gives each its place, warps write.
 __global__ void __launch_bounds__(TERM_THREADS) ring_append_kernel(RingAppend c) {
-    uf_after_previous();
     __shared__ int kept[TERM_THREADS];  // 1 where a row is kept, then how many are up to it
     __shared__ int of_warp[WARP];
     const int64_t p = blockIdx.x, capacity = c.ring.capacity;
@@ -1874,7 +1844,6 @@ __device__ inline void store_four(real* array, const Four& four, const real (&x)
 // Blocks of a member share its parameters; each parameter is read and written once, four by four. What a thread's first
 // four need is on its way before the step is worked out.
 __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_constant__ Adam c) {
-    uf_after_previous();
     __shared__ UfAdamStep step;
     const UfGroup& g = c.group;
     const int p = static_cast<int>(blockIdx.x) / c.blocks_each,
@@ -1969,15 +1938,11 @@ void cuda_after(UfBackend* be, int on) {
     if (s->failed != UF_OK || on == s->branch || s->clock) return;
     check(s, cudaEventRecord(s->events[on], s->streams[on]));
     check(s, cudaStreamWaitEvent(s->streams[s->branch], s->events[on], 0));
-    s->follows[s->branch] = false;
 }
 
 // ---- recording ----
 
-__global__ void advance_kernel(int64_t* replays) {
-    uf_after_previous();
-    ++*replays;
-}
+__global__ void advance_kernel(int64_t* replays) { ++*replays; }
 
 void forget(State* s) {
     if (s->graph) check(s, cudaGraphExecDestroy(s->graph));
@@ -2005,7 +1970,6 @@ void cuda_record(UfBackend* be) {
     forget(s);
     if (s->failed != UF_OK) return;
     check(s, cudaMemsetAsync(s->replays, 0, sizeof *s->replays, s->streams[0]));
-    for (bool& follows : s->follows) follows = false;
     check(s, cudaStreamBeginCapture(s->streams[0], cudaStreamCaptureModeThreadLocal));
     s->recording = s->failed == UF_OK;
 }
@@ -2074,7 +2038,6 @@ UfStatus cuda_reserve(UfBackend* be, void** out, size_t bytes, const char* what)
     State* s = begin(be, "reserve", 0, 0, 0, 0);
     UF_TRY(allocate(out, bytes, what));
     check(s, cudaMemsetAsync(*out, 0, bytes, s->streams[0]));
-    s->follows[0] = false;
     return UF_OK;
 }
 
@@ -2088,7 +2051,6 @@ void copy(UfBackend* be, const char* op, void* to, const void* from, size_t byte
     State* s = begin(be, op, 0, 0, 0, 0);
     if (s->failed != UF_OK) return;
     check(s, cudaMemcpyAsync(to, from, bytes, kind, s->streams[0]));
-    s->follows[0] = false;
     check(s, cudaStreamSynchronize(s->streams[0]));
 }
 
@@ -2173,11 +2135,6 @@ UfStatus find_device(State* s) {
             UF_ERR_DEVICE,
             "device 'cuda': the GPU has compute capability %d.%d, this program needs 8.0 (Ampere) or newer",
             major, minor);
-    // Where kernels were compiled to wait for the one before: see uf_after_previous.
-    cudaFuncAttributes compiled = {};
-    const char* chain = getenv("UNIFLORAL_CUDA_CHAIN");
-    s->chains = major >= 9 && cudaFuncGetAttributes(&compiled, advance_kernel) == cudaSuccess &&
-                compiled.ptxVersion >= 90 && !(chain && strcmp(chain, "0") == 0);
     return UF_OK;
 }
 

@@ -58,8 +58,6 @@ struct State {
     int branch;                           // that ops are given to
     char device[128];
     int num_sms;
-    bool chains;                     // a kernel may begin to start before the one before has ended
-    bool follows[UF_NUM_BRANCHES];   // a kernel was the last that the branch was given
     Precision precision;
     Passes passes;
     Blas blas;
@@ -115,8 +113,7 @@ inline State* begin(UfBackend* be, const char* op, int P, int N, int rows, int w
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The kernel begins with uf_after_previous: behind another one it may start while that one ends. One-dimensional grids
-// alone: the others end at 65535. shared_bytes: what the kernel asks of uf_shared_memory.
+// One-dimensional grids alone: the others end at 65535. shared_bytes: what the kernel asks of uf_shared_memory.
 template <typename... Params, typename... Args>
 void launch_shared(State* s, void (*kernel)(Params...), int64_t blocks, int threads, size_t shared_bytes,
                    Args... args) {
@@ -126,12 +123,6 @@ void launch_shared(State* s, void (*kernel)(Params...), int64_t blocks, int thre
     config.blockDim = dim3(static_cast<unsigned>(threads));
     config.dynamicSmemBytes = shared_bytes;
     config.stream = s->streams[s->branch];
-    cudaLaunchAttribute chained = {};
-    chained.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    chained.val.programmaticStreamSerializationAllowed = 1;
-    config.attrs = &chained;
-    config.numAttrs = s->chains && s->follows[s->branch] && !s->clock ? 1 : 0;
-    s->follows[s->branch] = true;
     uf_cuda_clock_before(s->clock, config.stream);
     check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
     uf_cuda_clock_after(s->clock, config.stream);

@@ -415,7 +415,6 @@ static_assert(sizeof(Cloning) <= 4096, "a kernel's argument");
 
 template <int PLACE>
 __global__ void __launch_bounds__(MOST_THREADS) clone_kernel(Cloning c) {
-    uf_after_previous();
     __shared__ UfAdamStep step;
     const UfClone& op = c.op;
     const int64_t size = static_cast<int64_t>(c.net.size),
@@ -492,7 +491,6 @@ struct Scoring {
 // Block (p, part) takes every parts'th group of rows.
 template <int PLACE>
 __global__ void __launch_bounds__(MOST_THREADS) clone_score_kernel(Scoring c) {
-    uf_after_previous();
     const UfCloneScore& op = c.op;
     const int A = c.net.mlp.out;
     float* work =
@@ -529,7 +527,6 @@ __global__ void __launch_bounds__(MOST_THREADS) clone_score_kernel(Scoring c) {
 
 // A thread has a network.
 __global__ void __launch_bounds__(THREADS) clone_score_sum_kernel(Scoring c) {
-    uf_after_previous();
     const int64_t p = thread_id();
     if (p >= c.op.P) return;
     double loss = 0, right = 0;

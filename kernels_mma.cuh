@@ -1,6 +1,5 @@
 // kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, shared memory whose
-// size is chosen at launch, copies to it that go on by themselves, kernels that
-// start while others end, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
+// size is chosen at launch, copies to it that go on by themselves, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
 //
 // Fragments of a product c += a b of 16 x K by K x 8 in a warp, as the PTX manual lays them out. With g = lane / 4 and
 // t = lane % 4: c[0], c[1] are row g, columns 2t and 2t + 1; c[2], c[3] the same of row g + 8. tf32 (K = 8): a[0] is row
@@ -44,15 +43,6 @@ __device__ inline void uf_commit_copies() { asm volatile("cp.async.commit_group;
 template <int LATER>
 __device__ inline void uf_wait_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
-}
-
-// First in every kernel that `launch` starts: lets the next one of its stream begin to start, and waits until the one before is done
-// and its memory seen. What is launched behind it then does not wait for a launch.
-__device__ inline void uf_after_previous() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("griddepcontrol.launch_dependents;");
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-#endif
 }
 
 // Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.

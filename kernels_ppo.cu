@@ -26,7 +26,6 @@ State* begin_steps(UfBackend* be, const char* op, const UfSteps* s, int rows) {
 
 __global__ void __launch_bounds__(THREADS)
     ppo_observe_kernel(real* x, UfSteps s, const int64_t* index, int64_t stride, int first, int B) {
-    uf_after_previous();
     const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (row >= static_cast<int64_t>(s.P) * B) return;
     const int64_t p = row / B, b = row % B, which = index ? index[p * stride + b] : first + b;
@@ -47,7 +46,6 @@ void cuda_ppo_observe(UfBackend* be, real* x, const UfSteps* steps, const UfPick
 
 __global__ void __launch_bounds__(THREADS)
     ppo_act_kernel(UfSteps s, int t, UfPpoHeads heads, const real* noise, void* apart) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(s.P) * s.N) return;
     const int p = static_cast<int>(i / s.N), n = static_cast<int>(i % s.N);
@@ -91,7 +89,6 @@ __device__ inline void copy_items(void* to, int64_t to_row, const void* from, in
 __global__ void __launch_bounds__(THREADS)
     ppo_store_kernel(UfSteps s, int t, const void* obs, const real* reward, const uint8_t* terminated,
                      const uint8_t* truncated) {
-    uf_after_previous();
     const int64_t i = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
     if (i >= static_cast<int64_t>(s.P) * s.N) return;
     const int p = static_cast<int>(i / s.N), n = static_cast<int>(i % s.N);
@@ -115,7 +112,6 @@ void cuda_ppo_store(UfBackend* be, const UfSteps* steps, int t, const void* obs,
 
 // A block has a member.
 __global__ void __launch_bounds__(THREADS) ppo_episodes_kernel(UfSteps s, int t, UfEpisodes e) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x);
     double count = 0, returns = 0, lengths = 0;
     for (int n = static_cast<int>(threadIdx.x); n < s.N; n += THREADS) {
@@ -150,7 +146,6 @@ void cuda_ppo_episodes(UfBackend* be, const UfSteps* steps, int t, const UfEpiso
 
 __global__ void __launch_bounds__(THREADS)
     ppo_values_kernel(UfSteps s, int first, const real* out, int ld, int B) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(s.P) * B) return;
     s.value[i / B * (s.T + 1) * s.N + first + i % B] = out[i * ld];
@@ -164,7 +159,6 @@ void cuda_ppo_values(UfBackend* be, const UfSteps* steps, int first, const real*
 // A thread goes back through the steps of an environment.
 __global__ void __launch_bounds__(THREADS)
     ppo_advantages_kernel(UfSteps s, bool by_time, const UfPpoHyper* hyper) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(s.P) * s.N) return;
     const int p = static_cast<int>(i / s.N), n = static_cast<int>(i % s.N);
@@ -261,7 +255,6 @@ __device__ inline void log_std_grads(const Loss& c, const Minibatch& m, int p) {
 }
 
 __global__ void __launch_bounds__(TERM_THREADS) ppo_loss_kernel(Loss c) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x), A = c.steps.A, B = c.pick.B;
     const UfSteps& s = c.steps;
     const UfPpoHyper& hyper = c.hyper[p];
@@ -338,7 +331,6 @@ struct Clip {
 
 // A block has a member. What a thread adds up it later scales, so nobody waits for its numbers.
 __global__ void __launch_bounds__(CLIP_THREADS) clip_gradients_kernel(Clip c) {
-    uf_after_previous();
     const int p = static_cast<int>(blockIdx.x);
     double squares = 0;
     for (int k = 0; k < c.num_groups; k++) {
@@ -387,7 +379,6 @@ static_assert(sizeof(Order) <= 4096, "a kernel's argument");
 
 // A block has THREADS places of a member's order, whose keys its threads share.
 __global__ void __launch_bounds__(THREADS) random_order_kernel(Order c) {
-    uf_after_previous();
     __shared__ UfShuffle keys;
     const int member = static_cast<int>(blockIdx.x) / c.chunks,
               i = static_cast<int>(blockIdx.x) % c.chunks * THREADS + static_cast<int>(threadIdx.x);

@@ -23,7 +23,6 @@ struct Store {
 
 // A thread has a number of a record.
 __global__ void __launch_bounds__(THREADS) off_store_kernel(Store c) {
-    uf_after_previous();
     const UfOffRing& r = c.ring;
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(r.P) * r.N * r.stride) return;
@@ -49,7 +48,6 @@ void cuda_off_store(UfBackend* be, const UfOffRing* ring, UfCount row, const rea
 // A thread has a number of a record.
 __global__ void __launch_bounds__(THREADS)
     off_gather_kernel(UfOffBatch b, UfOffRing r, const int64_t* index) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(b.P) * b.B * r.stride) return;
     const int64_t row = i / r.stride, p = row / b.B;
@@ -77,7 +75,6 @@ void cuda_off_gather(UfBackend* be, const UfOffBatch* batch, const UfOffRing* ri
 
 __global__ void __launch_bounds__(THREADS)
     off_act_kernel(real* action, UfOffHeads heads, UfOffAct of, const int64_t* replays) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(heads.P) * heads.R) return;
     uf_off_act_row(action, &heads, &of, count_now(of.step, replays), static_cast<int>(i / heads.R),
@@ -92,7 +89,6 @@ void cuda_off_act(UfBackend* be, real* action, const UfOffHeads* heads, const Uf
 
 __global__ void __launch_bounds__(THREADS)
     off_sample_kernel(real* x, int O, int ld, real* log_prob, UfOffHeads h, const real* noise) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(h.P) * h.R) return;
     const real of_action = uf_off_sample_row(x + i * ld + O, &h, static_cast<int>(i / h.R), h.head + i * h.H,
@@ -111,7 +107,6 @@ void cuda_off_sample(UfBackend* be, real* x, int O, int ld, real* log_prob, cons
 
 __global__ void __launch_bounds__(THREADS) off_target_kernel(real* y, UfOffBatch batch, UfOffHeads heads,
                                                              UfOffNext next, int N, const real* log_alpha) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(batch.P) * batch.B) return;
     const int p = static_cast<int>(i / batch.B), b = static_cast<int>(i % batch.B);
@@ -130,7 +125,6 @@ void cuda_off_target(UfBackend* be, real* y, const UfOffBatch* batch, const UfOf
 
 __global__ void __launch_bounds__(THREADS)
     off_critic_loss_kernel(real* dq, const real* q, const real* y, UfOffBatch batch, int N, int kinds) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(batch.P) * N * batch.B) return;
     const int64_t g = i / batch.B;
@@ -147,7 +141,6 @@ void cuda_off_critic_loss(UfBackend* be, real* dq, const real* q, const real* y,
 
 __global__ void __launch_bounds__(THREADS)
     off_actor_q_kernel(real* dq, const real* q, bool smallest, int P, int N, int B) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= static_cast<int64_t>(P) * B) return;
     const int64_t first = i / B * N * B;
@@ -170,7 +163,6 @@ struct ActorLoss {
 
 // A block has a member, for the sake of its temperature's mean.
 __global__ void __launch_bounds__(TERM_THREADS) off_actor_loss_kernel(ActorLoss c) {
-    uf_after_previous();
     const UfOffHeads& h = c.heads;
     const int p = static_cast<int>(blockIdx.x);
     const real alpha = c.log_alpha ? exp(c.log_alpha[p]) : 0;

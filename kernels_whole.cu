@@ -640,7 +640,6 @@ __device__ inline void keep_rows(typename S::Sum& x, float* at, int count, int w
 
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forward c) {
-    uf_after_previous();
     typedef typename S::Here Here;
     __shared__ Pairs<S> pairs;
     float* tile = uf_shared_memory();
@@ -860,7 +859,6 @@ __device__ inline void sum_seeds(const Backward& c, const Place& p, const float*
 
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backward c) {
-    uf_after_previous();
     __shared__ Pairs<S> pairs;
     float *tile = uf_shared_memory(), *seeds = tile + S::words(c.ld);
     const Place p = place_of(c.rows, S::TILE_ROWS);
@@ -1096,7 +1094,6 @@ __device__ inline void second_order_column(const SecondOrder& c, const Place& p,
 
 template <int PRECISION, int M>
 __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOrder c) {
-    uf_after_previous();
     __shared__ float projection[UF_MAX_LAYERS][ROWS * M], seeds[ROWS * M];
     __shared__ SecondMeans means[ROWS * M];
     float *tile = uf_shared_memory(), *rings = tile + 2 * ROWS * M * c.ld;
@@ -1369,7 +1366,6 @@ __device__ inline void put_gradient(float* dw, const float (&sum)[Tile::I][Tile:
 template <int PRECISION, class Tile>
 __global__ void __launch_bounds__(Tile::NUM_THREADS, Tile::ON_SM)
     whole_gradients_kernel(const __grid_constant__ Gradients c) {
-    uf_after_previous();
     typedef Lane<PRECISION, Tile> Mine;
     constexpr int STAGES = Tile::STAGES, M = Tile::M, N = Tile::N, NUM_THREADS = Tile::NUM_THREADS;
     float* space = uf_shared_memory();

@@ -291,7 +291,6 @@ __device__ void observe_last(const NxLayout& layout, const Call& c, const Shared
 template <int RULES>
 __global__ void __launch_bounds__(BLOCK)
     call_kernel(const __grid_constant__ NxLayout layout, const __grid_constant__ Call c) {
-    uf_after_previous();
     __shared__ uint8_t marks[BLOCK];
     const Shared s = {reinterpret_cast<uint8_t*>(uf_shared_memory()), &c.places, layout.view * layout.view};
     const int64_t first = static_cast<int64_t>(blockIdx.x) * c.envs;
@@ -348,7 +347,6 @@ struct Picture {
 // A block copies a row of tiles at a time, which is one piece of memory.
 template <typename Item>
 __global__ void __launch_bounds__(BLOCK) draw_kernel(Picture p) {
-    uf_after_previous();
     const uint32_t tile = static_cast<uint32_t>(3 * p.size) / sizeof(Item),
                    row = static_cast<uint32_t>(p.columns) * tile, size = static_cast<uint32_t>(p.size);
     if (p.status->found) return;
@@ -369,7 +367,6 @@ __global__ void __launch_bounds__(BLOCK) draw_kernel(Picture p) {
 
 __global__ void __launch_bounds__(THREADS)
     begin_kernel(uint8_t* blocks, uint32_t env_bytes, int64_t n, uint64_t seed) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i < n)
         reinterpret_cast<NxEnv*>(blocks + i * env_bytes)->random =
@@ -378,7 +375,6 @@ __global__ void __launch_bounds__(THREADS)
 
 __global__ void __launch_bounds__(THREADS)
     check_kernel(Status* status, const uint8_t* actions, int64_t n, int num_actions) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i >= n || actions[i] < num_actions || status->halted) return;
     atomicMax(&status->found, ~(static_cast<unsigned long long>(i) << 8 | actions[i]));
@@ -386,7 +382,6 @@ __global__ void __launch_bounds__(THREADS)
 
 __global__ void __launch_bounds__(THREADS)
     draw_actions_kernel(uint8_t* actions, int64_t count, int num_actions, uint64_t seed) {
-    uf_after_previous();
     const int64_t i = thread_id();
     if (i < count) actions[i] = nx_random_action(seed, i, num_actions);
 }
@@ -618,7 +613,6 @@ void nx_device_draw_actions(NxDevice* d, uint8_t* actions, int64_t count, uint64
 void nx_device_write(NxDevice* d, void* to, uint8_t byte, size_t bytes) {
     State* s = open(d, "write");
     if (s->failed == UF_OK && bytes) check(s, cudaMemsetAsync(to, byte, bytes, s->streams[s->branch]));
-    s->follows[s->branch] = false;
 }
 
 }  // extern "C"

@@ -160,7 +160,6 @@ __device__ inline void play_rows(const UfPlay& c, const UfMlp& mlp, int blocks_e
 // c.nets.mlp is the host's; mlp is what it points to.
 __global__ void __launch_bounds__(MOST_WARPS* UF_WARP)
     play_few_kernel(UfPlay c, UfMlp mlp, int blocks_each, int num_steps) {
-    uf_after_previous();
     __shared__ float h[2][UF_PLAY_MAX_WIDTH], x[FEW * UF_RULE_MAX_OBS];
     __shared__ int going[FEW];
     play_rows<FEW>(c, mlp, blocks_each, num_steps, Shared{h, x, going});
@@ -168,7 +167,6 @@ __global__ void __launch_bounds__(MOST_WARPS* UF_WARP)
 
 __global__ void __launch_bounds__(MOST_WARPS* UF_WARP)
     play_many_kernel(UfPlay c, UfMlp mlp, int blocks_each, int num_steps) {
-    uf_after_previous();
     __shared__ float h[2][UF_PLAY_MAX_WIDTH], x[MANY * UF_RULE_MAX_OBS];
     __shared__ int going[MANY];
     play_rows<MANY>(c, mlp, blocks_each, num_steps, Shared{h, x, going});

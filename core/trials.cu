@@ -271,7 +271,6 @@ __device__ bool step_all(const Policy& k, int64_t t, double* count) {
 __global__ void __launch_bounds__(MOST_THREADS)
     play_trials_kernel(const __grid_constant__ UfPlayTrials c, const __grid_constant__ UfCloneNet net,
                        Layout l, int64_t first, int num_steps) {
-    uf_after_previous();
     __shared__ UfTrialSeen seen;
     const int p = static_cast<int>(blockIdx.x), E = c.E;
     const float* params = c.params + p * static_cast<int64_t>(net.size);

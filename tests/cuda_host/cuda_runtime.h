@@ -187,29 +187,11 @@ inline cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType*
 
 long long clock64();  // a tick a call
 
-enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
-struct cudaLaunchAttribute {
-    cudaLaunchAttributeID id;
-    struct {
-        int programmaticStreamSerializationAllowed;
-    } val;
-};
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;
     size_t dynamicSmemBytes;
     cudaStream_t stream;
-    cudaLaunchAttribute* attrs;
-    unsigned numAttrs;
 };
-
-struct cudaFuncAttributes {
-    int ptxVersion;
-};
-template <typename... Params>
-cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* out, void (*)(Params...)) {
-    out->ptxVersion = 90;
-    return cudaSuccess;
-}
 
 // A block may ask for more than 48 KB of shared memory only where this allowed its kernel to.
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };

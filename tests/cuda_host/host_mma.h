@@ -11,9 +11,6 @@
 // Exactly the bytes of the launch, so that the address sanitizer sees what lies beyond.
 float* uf_shared_memory();
 
-// Kernels run one after another here; that each thread says so first is checked.
-void uf_after_previous();
-
 __attribute__((no_sanitize("thread"))) inline void uf_store_flag(int* at) {
     uf_races_joint_write(at, sizeof *at);
     *at = 1;
