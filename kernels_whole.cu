@@ -17,6 +17,15 @@
 // Rooms: shapes, products, forward, backward, second order, gradients, launching.
 #include "kernels.cuh"
 
+#include <type_traits>
+
+#ifndef UF_DB
+#define UF_DB 1
+#endif
+#ifndef UF_DF
+#define UF_DF 2
+#endif
+
 namespace uf_cuda {
 
 namespace {
@@ -209,6 +218,22 @@ __device__ inline void load_weights(float (&column)[4][4], const float* group, i
     }
 }
 
+// One group on tensor cores, from column `at` of the tile on.
+template <int PRECISION, int M, Layout LAYOUT>
+__device__ inline void multiply_columns(Sum<PRECISION, M>* sum, const float* tile, int ld, int at,
+                                        const float (&column)[4][4]) {
+    uint32_t word[4][4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) pack<PRECISION, false>(word[j], column[j]);
+#pragma unroll
+    for (int m = 0; m < M; m++) {
+        uint32_t low[4], high[4];
+        load_fragments<PRECISION, LAYOUT>(low, high, tile + (LAYOUT == PAIRED ? m * ROWS / 2 : m * ROWS) * ld, ld, at);
+#pragma unroll
+        for (int j = 0; j < 4; j++) mma_16<PRECISION>(sum->v[m][j], low, high, word[j]);
+    }
+}
+
 // One group, from column `at` of the tile on.
 template <int PRECISION, int M, bool TRANSPOSED, Layout LAYOUT>
 __device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile, int ld, int at, const float* group) {
@@ -233,17 +258,8 @@ __device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile,
                 }
         }
     } else {
-        uint32_t word[4][4];
         load_weights<PRECISION, TRANSPOSED>(column, group, 0);
-#pragma unroll
-        for (int j = 0; j < 4; j++) pack<PRECISION, false>(word[j], column[j]);
-#pragma unroll
-        for (int m = 0; m < M; m++) {
-            uint32_t low[4], high[4];
-            load_fragments<PRECISION, LAYOUT>(low, high, tile + (LAYOUT == PAIRED ? m * ROWS / 2 : m * ROWS) * ld, ld, at);
-#pragma unroll
-            for (int j = 0; j < 4; j++) mma_16<PRECISION>(sum->v[m][j], low, high, word[j]);
-        }
+        multiply_columns<PRECISION, M, LAYOUT>(sum, tile, ld, at, column);
     }
 }
 
@@ -301,6 +317,78 @@ struct Product {
             send(group + STAGES - 1);
             multiply_group<PRECISION, M, TRANSPOSED, LAYOUT>(sum, tile, tile_ld, group * GROUP,
                                                              ring + group % STAGES * GROUP_SIZE);
+        }
+    }
+};
+
+// The same where few rows share a weight: straight to registers, 16 of a lane for each of STAGES groups under way, for
+// the way through shared memory and back is what takes longest. What lies beyond is not left out but the last there is:
+// a column that nobody reads, a row times zeros.
+template <int PRECISION, int M, int STAGES, bool TRANSPOSED>
+struct DirectProduct {
+    const float* from;
+    int ld, k;
+    bool idle;  // no columns
+    float b[STAGES][4][4];
+
+    __device__ void begin(const float* w, int w_ld, int all_k, int all_n, int first_column, float*) {
+        const int column = first_column + lane() / 4 * 4, inside = column < all_n ? column : all_n - 4;
+        ld = w_ld;
+        k = all_k;
+        idle = first_column >= all_n;
+        from = w + (TRANSPOSED ? static_cast<int64_t>(inside) * ld : inside);
+        if (idle) return;
+        if (k % (STAGES * GROUP) == 0) {
+#pragma unroll
+            for (int d = 0; d < STAGES; d++) load<false>(b[d], d);
+        } else {
+#pragma unroll
+            for (int d = 0; d < STAGES; d++)
+                if (d * GROUP < k) load<true>(b[d], d);
+        }
+    }
+
+    template <bool ENDS>
+    __device__ void load(float (&to)[4][4], int group) const {
+        const int at = group * GROUP + lane() % 4 * 4, last = k - (TRANSPOSED ? 4 : 1);
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const int row = TRANSPOSED ? at : at + i, inside = ENDS && row > last ? last : row;
+            const float4 x = uf_read4_in_order(
+                from + (TRANSPOSED ? static_cast<int64_t>(i) * ld + inside : static_cast<int64_t>(inside) * ld));
+            (TRANSPOSED ? to[i][0] : to[0][i]) = x.x;
+            (TRANSPOSED ? to[i][1] : to[1][i]) = x.y;
+            (TRANSPOSED ? to[i][2] : to[2][i]) = x.z;
+            (TRANSPOSED ? to[i][3] : to[3][i]) = x.w;
+        }
+    }
+
+    // Where k fills the stages nothing branches but the loop: where paths meet, loads under way are waited for.
+    template <Layout LAYOUT>
+    __device__ void run(Sum<PRECISION, M>* sum, const float* tile, int tile_ld) {
+        const int groups = (k + GROUP - 1) / GROUP;
+        *sum = {};
+        if (idle) return;
+        if (k % (STAGES * GROUP) == 0) {
+#pragma unroll 1
+            for (int first = STAGES; first < groups; first += STAGES)
+#pragma unroll
+                for (int d = 0; d < STAGES; d++) {
+                    multiply_columns<PRECISION, M, LAYOUT>(sum, tile, tile_ld, (first - STAGES + d) * GROUP, b[d]);
+                    load<false>(b[d], first + d);
+                }
+#pragma unroll
+            for (int d = 0; d < STAGES; d++)
+                multiply_columns<PRECISION, M, LAYOUT>(sum, tile, tile_ld, (groups - STAGES + d) * GROUP, b[d]);
+        } else {
+#pragma unroll 1
+            for (int first = 0; first < groups; first += STAGES)
+#pragma unroll
+                for (int d = 0; d < STAGES; d++) {
+                    if (first + d >= groups) break;
+                    multiply_columns<PRECISION, M, LAYOUT>(sum, tile, tile_ld, (first + d) * GROUP, b[d]);
+                    if (first + d + STAGES < groups) load<true>(b[d], first + d + STAGES);
+                }
         }
     }
 };
@@ -367,7 +455,9 @@ struct Shape {
     typedef Fragment<PRECISION> Here;
     typedef uf_cuda::Sum<PRECISION, M> Sum;
     template <bool TRANSPOSED>
-    using Product = uf_cuda::Product<PRECISION, M, STAGES, TRANSPOSED>;
+    using Product = std::conditional_t<PRECISION != FP32 && M <= (TRANSPOSED ? UF_DB : UF_DF),
+                                       DirectProduct<PRECISION, M, STAGES, TRANSPOSED>,
+                                       uf_cuda::Product<PRECISION, M, STAGES, TRANSPOSED>>;
 
     static __device__ int first_column() { return warp() * COLUMNS; }
     static __host__ __device__ int tile_words(int ld) { return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld; }
