@@ -1015,8 +1015,9 @@ void cuda_policy_sample(UfBackend* be, const UfHeads* heads, UfActions actions, 
         return;
     }
     if (!log_prob && actions.a)
-        launch(s, policy_action_kernel, ceil_div(static_cast<int64_t>(heads->P) * heads->B * heads->A, THREADS), THREADS,
-               *heads, actions, noise, smoothing);
+        launch(s, policy_action_kernel,
+               ceil_div(static_cast<int64_t>(heads->P) * heads->B * heads->A, THREADS), THREADS, *heads,
+               actions, noise, smoothing);
     else
         launch(s, policy_sample_kernel, blocks, THREADS, *heads, actions, log_prob, noise, smoothing);
 }
@@ -1234,38 +1235,17 @@ __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
     double bc = 0, loss = 0, log_prob = 0;
     for (int b = static_cast<int>(threadIdx.x); categorical && b < B; b += static_cast<int>(blockDim.x))
         categorical_loss_row(c, p, b, &bc, &loss);
-    // Items of rows and dimensions, some at a time so that their loads are under way together.
-    constexpr int AT_ONCE = 4;
-    const int count = B * A, threads = static_cast<int>(blockDim.x);
-    for (int first = static_cast<int>(threadIdx.x); !categorical && !c.dlog_std && first < count;
-         first += AT_ONCE * threads) {
-        UfHeadGrad grad[AT_ONCE];
-        double bc_of[AT_ONCE] = {}, loss_of[AT_ONCE] = {};
-#pragma unroll
-        for (int u = 0; u < AT_ONCE; u++) {
-            const int e = first + u * threads < count ? first + u * threads : first;
-            grad[u] = actor_loss_of(c, p, e / A, e % A, &bc_of[u], &loss_of[u]);
-        }
-#pragma unroll
-        for (int u = 0; u < AT_ONCE; u++) {
-            const int e = first + u * threads, i = e % A;
-            if (e >= count) break;
-            const int64_t row = static_cast<int64_t>(p) * B + e / A;
-            c.dhead[row * H + i] = grad[u].dm;
-            if (H == 2 * A) c.dhead[row * H + A + i] = grad[u].ds;
-            bc += bc_of[u];
-            loss += loss_of[u];
-        }
-    }
-    for (int i = 0; i < A && !categorical && c.dlog_std;
+    for (int i = 0; i < A && !categorical;
          i++) {  // outermost: a free log-std sums its derivative over the rows
         double ds = 0;
         for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
             const int64_t row = static_cast<int64_t>(p) * B + b;
             const UfHeadGrad grad = actor_loss_of(c, p, b, i, &bc, &loss);
             c.dhead[row * H + i] = grad.dm;
+            if (!c.dlog_std && H == 2 * A) c.dhead[row * H + A + i] = grad.ds;
             ds += grad.ds;
         }
+        if (!c.dlog_std) continue;
         ds = block_sum(ds);
         if (threadIdx.x == 0) c.dlog_std[p * c.heads.log_std_stride + i] = static_cast<real>(ds);
     }

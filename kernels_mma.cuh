@@ -50,13 +50,6 @@ __device__ inline void uf_store_flag(int* at) { *at = 1; }
 
 // Numbers that nobody writes while the kernel runs.
 __device__ inline float uf_read(const float* at) { return __ldg(at); }
-// Stays in its place among the instructions of tensor cores: what is sent for early is not gathered to be sent for late.
-__device__ inline float4 uf_read4_in_order(const float* at) {
-    float4 x;
-    asm volatile("ld.global.nc.v4.f32 {%0, %1, %2, %3}, [%4];" : "=f"(x.x), "=f"(x.y), "=f"(x.z), "=f"(x.w) : "l"(at));
-    return x;
-}
-
 // 1/sqrt(x), to within two units of the last place.
 __device__ inline float uf_rsqrt(float x) { return rsqrtf(x); }
 

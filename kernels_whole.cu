@@ -17,21 +17,14 @@
 // Rooms: shapes, products, forward, backward, second order, gradients, launching.
 #include "kernels.cuh"
 
-#include <type_traits>
-
-#ifndef UF_DB
-#define UF_DB 1
-#endif
-#ifndef UF_DF
-#define UF_DF 2
-#endif
-
 namespace uf_cuda {
 
 namespace {
 
 enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
-enum { MOST_SHARED = 158 << 10 };  // bytes of a block; one of Ampere has 163 KB, of which 4 at most are asked for otherwise
+enum {
+    MOST_SHARED = 158 << 10
+};  // bytes of a block; one of Ampere has 163 KB, of which 4 at most are asked for otherwise
 // Columns a warp multiplies, so that a lane has W numbers of a row and a block a thread for each column.
 enum { COLUMNS = WARP };
 enum { FEW_WARPS = 2 };  // of a block for a narrow network
@@ -148,7 +141,9 @@ struct Fragment {
     static constexpr int SLOTS = PRECISION == FP32 ? 4 : 2, ITEMS = COLUMNS * ROWS / WARP / SLOTS,
                          SHARE = COLUMNS / ITEMS;  // SHARE: lanes that have the same rows
 
-    static __device__ int row(int slot) { return PRECISION == FP32 ? lane() / 8 * 4 + slot : lane() / 4 + 8 * slot; }
+    static __device__ int row(int slot) {
+        return PRECISION == FP32 ? lane() / 8 * 4 + slot : lane() / 4 + 8 * slot;
+    }
     static __device__ int column() { return lane() % SHARE * ITEMS; }
 };
 
@@ -165,14 +160,16 @@ struct Sum {
 
 // Fragments of rows g and g + 8 of a tile, 16 numbers along k from column `at` on: the four of this lane.
 template <int PRECISION, Layout LAYOUT>
-__device__ inline void load_fragments(uint32_t (&low)[4], uint32_t (&high)[4], const float* rows, int ld, int at) {
+__device__ inline void load_fragments(uint32_t (&low)[4], uint32_t (&high)[4], const float* rows, int ld,
+                                      int at) {
     const int g = lane() / 4, slot = lane() % 4 * 4;
     if constexpr (LAYOUT == PLAIN) {
         const float4 a = load4(rows + g * ld + at + slot), c = load4(rows + (g + 8) * ld + at + slot);
         pack<PRECISION, true>(low, {a.x, a.y, a.z, a.w});
         pack<PRECISION, true>(high, {c.x, c.y, c.z, c.w});
     } else if constexpr (PRECISION == TF32) {
-        const uint4 a = load4_words(rows + g * ld + 2 * (at + slot)), c = load4_words(rows + g * ld + 2 * (at + slot) + 4);
+        const uint4 a = load4_words(rows + g * ld + 2 * (at + slot)),
+                    c = load4_words(rows + g * ld + 2 * (at + slot) + 4);
         low[0] = a.x;
         high[0] = a.y;
         low[1] = a.z;
@@ -206,11 +203,12 @@ __device__ inline int place_of_column(int column, int piece) {
 // column[j][q]: of the lane's column j of four, number q of four along k: those of its slot, in fp32 of `step`.
 template <int PRECISION, bool TRANSPOSED>
 __device__ inline void load_weights(float (&column)[4][4], const float* group, int step) {
-    const int mine = PRECISION == FP32 ? lane() % 8 : lane() / 4, slot = PRECISION == FP32 ? step : lane() % 4;
+    const int mine = PRECISION == FP32 ? lane() % 8 : lane() / 4,
+              slot = PRECISION == FP32 ? step : lane() % 4;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
-        const float4 x =
-            load4(group + (TRANSPOSED ? place_of_column(4 * mine + i, slot) : place_of_row(4 * slot + i, mine)));
+        const float4 x = load4(
+            group + (TRANSPOSED ? place_of_column(4 * mine + i, slot) : place_of_row(4 * slot + i, mine)));
         (TRANSPOSED ? column[i][0] : column[0][i]) = x.x;
         (TRANSPOSED ? column[i][1] : column[1][i]) = x.y;
         (TRANSPOSED ? column[i][2] : column[2][i]) = x.z;
@@ -218,25 +216,10 @@ __device__ inline void load_weights(float (&column)[4][4], const float* group, i
     }
 }
 
-// One group on tensor cores, from column `at` of the tile on.
-template <int PRECISION, int M, Layout LAYOUT>
-__device__ inline void multiply_columns(Sum<PRECISION, M>* sum, const float* tile, int ld, int at,
-                                        const float (&column)[4][4]) {
-    uint32_t word[4][4];
-#pragma unroll
-    for (int j = 0; j < 4; j++) pack<PRECISION, false>(word[j], column[j]);
-#pragma unroll
-    for (int m = 0; m < M; m++) {
-        uint32_t low[4], high[4];
-        load_fragments<PRECISION, LAYOUT>(low, high, tile + (LAYOUT == PAIRED ? m * ROWS / 2 : m * ROWS) * ld, ld, at);
-#pragma unroll
-        for (int j = 0; j < 4; j++) mma_16<PRECISION>(sum->v[m][j], low, high, word[j]);
-    }
-}
-
 // One group, from column `at` of the tile on.
 template <int PRECISION, int M, bool TRANSPOSED, Layout LAYOUT>
-__device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile, int ld, int at, const float* group) {
+__device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile, int ld, int at,
+                                      const float* group) {
     float column[4][4];
     if constexpr (PRECISION == FP32) {
 #pragma unroll
@@ -258,8 +241,18 @@ __device__ inline void multiply_group(Sum<PRECISION, M>* sum, const float* tile,
                 }
         }
     } else {
+        uint32_t word[4][4];
         load_weights<PRECISION, TRANSPOSED>(column, group, 0);
-        multiply_columns<PRECISION, M, LAYOUT>(sum, tile, ld, at, column);
+#pragma unroll
+        for (int j = 0; j < 4; j++) pack<PRECISION, false>(word[j], column[j]);
+#pragma unroll
+        for (int m = 0; m < M; m++) {
+            uint32_t low[4], high[4];
+            load_fragments<PRECISION, LAYOUT>(
+                low, high, tile + (LAYOUT == PAIRED ? m * ROWS / 2 : m * ROWS) * ld, ld, at);
+#pragma unroll
+            for (int j = 0; j < 4; j++) mma_16<PRECISION>(sum->v[m][j], low, high, word[j]);
+        }
     }
 }
 
@@ -273,7 +266,8 @@ struct Product {
     float* ring;
     int ld, k, n;  // n: of the warp, at most COLUMNS
 
-    __device__ void begin(const float* w, int w_ld, int all_k, int all_n, int first_column, float* warps_ring) {
+    __device__ void begin(const float* w, int w_ld, int all_k, int all_n, int first_column,
+                          float* warps_ring) {
         ld = w_ld;
         k = all_k;
         n = all_n - first_column;
@@ -294,12 +288,14 @@ struct Product {
                 const int column = lane() / 4 + 8 * i, piece = lane() % 4;
                 const bool inside = column < n && at + 4 * piece < k;
                 uf_copy_async<16>(to + place_of_column(column, piece),
-                                  inside ? from + static_cast<int64_t>(column) * ld + at + 4 * piece : from, inside);
+                                  inside ? from + static_cast<int64_t>(column) * ld + at + 4 * piece : from,
+                                  inside);
             } else {
                 const int row = lane() / 8 + 4 * i, piece = lane() % 8;
                 const bool inside = at + row < k && 4 * piece < n;
                 uf_copy_async<16>(to + place_of_row(row, piece),
-                                  inside ? from + static_cast<int64_t>(at + row) * ld + 4 * piece : from, inside);
+                                  inside ? from + static_cast<int64_t>(at + row) * ld + 4 * piece : from,
+                                  inside);
             }
         }
         uf_commit_copies();
@@ -321,82 +317,11 @@ struct Product {
     }
 };
 
-// The same where few rows share a weight: straight to registers, 16 of a lane for each of STAGES groups under way, for
-// the way through shared memory and back is what takes longest. What lies beyond is not left out but the last there is:
-// a column that nobody reads, a row times zeros.
-template <int PRECISION, int M, int STAGES, bool TRANSPOSED>
-struct DirectProduct {
-    const float* from;
-    int ld, k;
-    bool idle;  // no columns
-    float b[STAGES][4][4];
-
-    __device__ void begin(const float* w, int w_ld, int all_k, int all_n, int first_column, float*) {
-        const int column = first_column + lane() / 4 * 4, inside = column < all_n ? column : all_n - 4;
-        ld = w_ld;
-        k = all_k;
-        idle = first_column >= all_n;
-        from = w + (TRANSPOSED ? static_cast<int64_t>(inside) * ld : inside);
-        if (idle) return;
-        if (k % (STAGES * GROUP) == 0) {
-#pragma unroll
-            for (int d = 0; d < STAGES; d++) load<false>(b[d], d);
-        } else {
-#pragma unroll
-            for (int d = 0; d < STAGES; d++)
-                if (d * GROUP < k) load<true>(b[d], d);
-        }
-    }
-
-    template <bool ENDS>
-    __device__ void load(float (&to)[4][4], int group) const {
-        const int at = group * GROUP + lane() % 4 * 4, last = k - (TRANSPOSED ? 4 : 1);
-#pragma unroll
-        for (int i = 0; i < 4; i++) {
-            const int row = TRANSPOSED ? at : at + i, inside = ENDS && row > last ? last : row;
-            const float4 x = uf_read4_in_order(
-                from + (TRANSPOSED ? static_cast<int64_t>(i) * ld + inside : static_cast<int64_t>(inside) * ld));
-            (TRANSPOSED ? to[i][0] : to[0][i]) = x.x;
-            (TRANSPOSED ? to[i][1] : to[1][i]) = x.y;
-            (TRANSPOSED ? to[i][2] : to[2][i]) = x.z;
-            (TRANSPOSED ? to[i][3] : to[3][i]) = x.w;
-        }
-    }
-
-    // Where k fills the stages nothing branches but the loop: where paths meet, loads under way are waited for.
-    template <Layout LAYOUT>
-    __device__ void run(Sum<PRECISION, M>* sum, const float* tile, int tile_ld) {
-        const int groups = (k + GROUP - 1) / GROUP;
-        *sum = {};
-        if (idle) return;
-        if (k % (STAGES * GROUP) == 0) {
-#pragma unroll 1
-            for (int first = STAGES; first < groups; first += STAGES)
-#pragma unroll
-                for (int d = 0; d < STAGES; d++) {
-                    multiply_columns<PRECISION, M, LAYOUT>(sum, tile, tile_ld, (first - STAGES + d) * GROUP, b[d]);
-                    load<false>(b[d], first + d);
-                }
-#pragma unroll
-            for (int d = 0; d < STAGES; d++)
-                multiply_columns<PRECISION, M, LAYOUT>(sum, tile, tile_ld, (groups - STAGES + d) * GROUP, b[d]);
-        } else {
-#pragma unroll 1
-            for (int first = 0; first < groups; first += STAGES)
-#pragma unroll
-                for (int d = 0; d < STAGES; d++) {
-                    if (first + d >= groups) break;
-                    multiply_columns<PRECISION, M, LAYOUT>(sum, tile, tile_ld, (first + d) * GROUP, b[d]);
-                    if (first + d + STAGES < groups) load<true>(b[d], first + d + STAGES);
-                }
-        }
-    }
-};
-
 // A warp's numbers of 16 M rows to a tile, as operands where it is not PLAIN: zeros from column n on, nothing from
 // `end` on.
 template <int PRECISION, int M, Layout LAYOUT>
-__device__ inline void put_rows(float* tile, int ld, Sum<PRECISION, M>& sum, int first_column, int n, int end) {
+__device__ inline void put_rows(float* tile, int ld, Sum<PRECISION, M>& sum, int first_column, int n,
+                                int end) {
     typedef Fragment<PRECISION> Here;
 #pragma unroll
     for (int m = 0; m < M; m++)
@@ -431,7 +356,8 @@ __device__ inline void put_rows(float* tile, int ld, Sum<PRECISION, M>& sum, int
 
 // tile <- tile times a kernel, for a block of 8 warps.
 template <int PRECISION, int M, bool TRANSPOSED>
-__device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_ld, int k, int n, float* rings) {
+__device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_ld, int k, int n,
+                                     float* rings) {
     Product<PRECISION, M, FEW_STAGES, TRANSPOSED> product;
     Sum<PRECISION, M> sum;
     product.begin(w, w_ld, k, n, warp() * COLUMNS, rings + warp() * FEW_STAGES * GROUP_SIZE);
@@ -449,18 +375,19 @@ template <int PRECISION_, int M_, int W_>
 struct Shape {
     static constexpr int PRECISION = PRECISION_, M = M_, W = W_, TILE_ROWS = ROWS * M, NUM_THREADS = W * WARP,
                          STAGES = 4;
-    static constexpr int AT_ONCE = 8 / M;  // vectors that rows are multiplied with whose numbers are sent for together
+    static constexpr int AT_ONCE =
+        8 / M;  // vectors that rows are multiplied with whose numbers are sent for together
     static constexpr bool EARLY = M <= 2;  // registers for what a layer needs behind its product, before it
     static constexpr Layout LAYOUT = layout_of(PRECISION);
     typedef Fragment<PRECISION> Here;
     typedef uf_cuda::Sum<PRECISION, M> Sum;
     template <bool TRANSPOSED>
-    using Product = std::conditional_t<PRECISION != FP32 && M <= (TRANSPOSED ? UF_DB : UF_DF),
-                                       DirectProduct<PRECISION, M, STAGES, TRANSPOSED>,
-                                       uf_cuda::Product<PRECISION, M, STAGES, TRANSPOSED>>;
+    using Product = uf_cuda::Product<PRECISION, M, STAGES, TRANSPOSED>;
 
     static __device__ int first_column() { return warp() * COLUMNS; }
-    static __host__ __device__ int tile_words(int ld) { return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld; }
+    static __host__ __device__ int tile_words(int ld) {
+        return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld;
+    }
     static __host__ __device__ int words(int ld) { return tile_words(ld) + W * STAGES * GROUP_SIZE; }
     static __device__ float* ring(float* tile, int ld) {
         return tile + tile_words(ld) + warp() * STAGES * GROUP_SIZE;
@@ -596,7 +523,8 @@ __device__ inline void dots(typename S::Sum& x, float* space, int space_count, i
         for (int q = 0; q < some; q++) {
             float w[Here::ITEMS];
 #pragma unroll
-            for (int c = 0; c < Here::ITEMS; c++) w[c] = column + c < width ? weight(first + q, column + c) : 0;
+            for (int c = 0; c < Here::ITEMS; c++)
+                w[c] = column + c < width ? weight(first + q, column + c) : 0;
 #pragma unroll
             for (int m = 0; m < S::M; m++)
 #pragma unroll
@@ -606,8 +534,7 @@ __device__ inline void dots(typename S::Sum& x, float* space, int space_count, i
                     for (int c = 0; c < Here::ITEMS; c++) sum += x.at(m, s, c) * w[c];
                     sum = share_sum<Here::SHARE>(sum);
                     if (lane() % Here::SHARE == 0)
-                        space[(q * S::W + warp()) * PARTS_LD + m * ROWS +
-                              Here::row(s)] = sum;
+                        space[(q * S::W + warp()) * PARTS_LD + m * ROWS + Here::row(s)] = sum;
                 }
         }
         __syncthreads();
@@ -653,8 +580,8 @@ __device__ inline void activate_rows(typename S::Sum& x, const float (&bias)[S::
 // those of samples are (Chan et al.), in the order of warps. stats.at null: not kept.
 template <typename S>
 __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const Place& p, const Rows& stats,
-                                      const float (&gain)[S::Here::ITEMS], const float (&shift)[S::Here::ITEMS],
-                                      int width) {
+                                      const float (&gain)[S::Here::ITEMS],
+                                      const float (&shift)[S::Here::ITEMS], int width) {
     typedef typename S::Here Here;
     const int column = S::first_column() + Here::column(), rest = width - S::first_column();
     const float share = rest > 0 ? 1 / static_cast<float>(rest > COLUMNS ? COLUMNS : rest) : 0,
@@ -695,7 +622,9 @@ __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const
 #pragma unroll
             for (int i = 0; i < S::W; i++) {
                 const int n = width - i * COLUMNS;
-                squares += of[i].y + static_cast<float>(n > COLUMNS ? COLUMNS : n > 0 ? n : 0) *
+                squares += of[i].y + static_cast<float>(n > COLUMNS ? COLUMNS
+                                                        : n > 0     ? n
+                                                                    : 0) *
                                          (of[i].x - mean) * (of[i].x - mean);
             }
             const float inv_std = uf_rsqrt(squares * whole_share + static_cast<float>(UF_LAYER_NORM_EPS));
@@ -720,8 +649,7 @@ __device__ inline void keep_rows(typename S::Sum& x, float* at, int count, int w
         for (int s = 0; s < Here::SLOTS; s++)
 #pragma unroll
             for (int c = 0; c < Here::ITEMS; c += 4) {
-                const int b = m * ROWS + Here::row(s),
-                          j = S::first_column() + Here::column() + c;
+                const int b = m * ROWS + Here::row(s), j = S::first_column() + Here::column() + c;
                 if (b < count && j < width)
                     store4(at + static_cast<int64_t>(b) * width + j, x.at(m, s, c), x.at(m, s, c + 1),
                            x.at(m, s, c + 2), x.at(m, s, c + 3));
@@ -741,7 +669,11 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
     typename S::Sum x;
     float* ring = S::ring(tile, c.ld);
     Input<S::PRECISION, S::W, S::LAYOUT, S::TILE_ROWS> input = {
-        c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld), c.x_ld, c.net.in, p.count, {}};
+        c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
+        c.x_ld,
+        c.net.in,
+        p.count,
+        {}};
     input.read();
     product.begin(w + c.net.kernel[0], width, c.net.in, width, S::first_column(), ring);
     input.put(tile, c.ld);
@@ -764,14 +696,14 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
         else
             __syncthreads();  // every warp has read the tile
         if (l == L - 1) break;
-        put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, x, S::first_column(), width,
-                                           round_up(width, 16));
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, x, S::first_column(), width, round_up(width, 16));
         __syncthreads();
     }
     const float *out_kernel = w + c.net.kernel[L], *out_bias = w + c.net.bias[L];
     float* to = c.out.at + (p.g * c.out.stride + static_cast<int64_t>(p.first) * out);
     dots<S>(
-        x, tile, S::tile_words(c.ld), out, width, [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
+        x, tile, S::tile_words(c.ld), out, width,
+        [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
         [&](int b, int q, float sum) {
             if (b < p.count) to[b * out + q] = sum + out_bias[q];
         });
@@ -794,7 +726,8 @@ struct Backward {
 
 // dL/dh of the last hidden layer from that of the output.
 template <typename S>
-__device__ inline void top_rows(typename S::Sum& d, const float* seeds, const float* out_kernel, int out, int width) {
+__device__ inline void top_rows(typename S::Sum& d, const float* seeds, const float* out_kernel, int out,
+                                int width) {
     typedef typename S::Here Here;
     const int column = S::first_column() + Here::column();
     d = {};
@@ -843,7 +776,8 @@ struct Taped {
     __device__ void load(const Backward& c, const Place& p, const float* w, int l) {
         typedef typename S::Here Here;
         const int width = c.net.width, column = S::first_column() + Here::column();
-        const float* from = c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
+        const float* from =
+            c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
 #pragma unroll
         for (int m = 0; m < S::M; m++)
 #pragma unroll
@@ -863,7 +797,8 @@ struct Taped {
 #pragma unroll
             for (int s = 0; s < Here::SLOTS; s++) {
                 const int b = m * ROWS + Here::row(s);
-                stats[m][s] = b < p.count ? *reinterpret_cast<const float2*>(of_rows + 2 * b) : make_float2(0, 0);
+                stats[m][s] =
+                    b < p.count ? *reinterpret_cast<const float2*>(of_rows + 2 * b) : make_float2(0, 0);
             }
     }
 };
@@ -931,7 +866,8 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
             }
         }
         const int first = m * ROWS;
-        if (c.dz) sums.put(first < p.count ? c.sums.of(p.g, (p.first + first) / ROWS) : nullptr, l, c.net, top);
+        if (c.dz)
+            sums.put(first < p.count ? c.sums.of(p.g, (p.first + first) / ROWS) : nullptr, l, c.net, top);
     }
 }
 
@@ -970,11 +906,10 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backw
         if (!S::EARLY) taped.load(c, p, w, l);
         hidden_rows<S, ACTIVATION>(c, p, d, taped, &pairs, seeds, l);
         if (c.dz)
-            keep_rows<S>(d, c.dz + (l * c.dz_layer + (static_cast<int64_t>(p.g) * c.rows + p.first) * width), p.count,
-                         width);
+            keep_rows<S>(d, c.dz + (l * c.dz_layer + (static_cast<int64_t>(p.g) * c.rows + p.first) * width),
+                         p.count, width);
         if (!l) break;
-        put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, d, S::first_column(), width,
-                                           round_up(width, 16));
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, d, S::first_column(), width, round_up(width, 16));
         if (S::EARLY) taped.load(c, p, w, l - 1);
         __syncthreads();
         product.template run<S::LAYOUT>(&d, tile, c.ld);
@@ -984,7 +919,8 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backw
     const float* kernel = w + c.net.kernel[0] + c.dx_first * width;
     float* dx = c.dx.at + (p.g * c.dx.stride + static_cast<int64_t>(p.first) * c.dx_count);
     dots<S>(
-        d, tile, S::tile_words(c.ld), c.dx_count, width, [&](int q, int j) { return uf_read(kernel + q * width + j); },
+        d, tile, S::tile_words(c.ld), c.dx_count, width,
+        [&](int q, int j) { return uf_read(kernel + q * width + j); },
         [&](int b, int q, float sum) {
             if (b < p.count) dx[b * c.dx_count + q] = sum;
         });
@@ -1190,16 +1126,20 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
     const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, j = static_cast<int>(threadIdx.x);
-    Input<PRECISION, WARPS, PLAIN, ROWS * M> input = {
-        c.tangent.at + (p.g * c.tangent.stride + static_cast<int64_t>(p.first) * c.tangent_count), c.tangent_count,
-        c.tangent_count, p.count, {}};
+    Input<PRECISION, WARPS, PLAIN, ROWS* M> input = {
+        c.tangent.at + (p.g * c.tangent.stride + static_cast<int64_t>(p.first) * c.tangent_count),
+        c.tangent_count,
+        c.tangent_count,
+        p.count,
+        {}};
     input.read();
     input.put(tile, c.ld);
     if (j < ROWS * M) seeds[j] = j < p.count ? c.dout.at[p.g * c.dout.stride + p.first + j] : 0;
     __syncthreads();
     for (int l = 0; l < L; l++) {
         const float* kernel = w + (c.net.kernel[l] + (l ? 0 : c.tangent_first * width));
-        multiply_tile<PRECISION, M, false>(tile, c.ld, kernel, width, l ? width : c.tangent_count, width, rings);
+        multiply_tile<PRECISION, M, false>(tile, c.ld, kernel, width, l ? width : c.tangent_count, width,
+                                           rings);
         tangent_rows<PRECISION, M>(c, p, tile, projection, w, l);
         __syncthreads();
     }
@@ -1220,7 +1160,9 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
         __syncthreads();
         second_order_column<PRECISION, M>(c, p, tile, projection, means, w, l);
         __syncthreads();
-        if (l) multiply_tile<PRECISION, 2 * M, true>(tile, c.ld, w + c.net.kernel[l], width, width, width, rings);
+        if (l)
+            multiply_tile<PRECISION, 2 * M, true>(tile, c.ld, w + c.net.kernel[l], width, width, width,
+                                                  rings);
     }
 }
 
@@ -1567,12 +1509,25 @@ size_t block_bytes(const State* s, const UfMlp* mlp, int tile_rows, int columns)
     size_t bytes = 0;
     with_shape(s->precision, tile_rows, mlp->width, [&](auto shape) {
         typedef decltype(shape) S;
-        bytes = sizeof(float) * static_cast<size_t>(S::words(tile_ld(columns, S::LAYOUT, s->precision)) + tile_rows * mlp->out);
+        bytes = sizeof(float) * static_cast<size_t>(S::words(tile_ld(columns, S::LAYOUT, s->precision)) +
+                                                    tile_rows * mlp->out);
     });
     return bytes;
 }
 
 int most_columns(const UfMlp* mlp) { return mlp->in > mlp->width ? mlp->in : mlp->width; }
+
+// Whether rows of a tape lie as they are loaded and stored: 16 bytes at a time, of means 8.
+bool tape_fits(const UfMlp* mlp, const UfTape* tape) {
+    const auto on = [](const float* at, uintptr_t bytes) {
+        return reinterpret_cast<uintptr_t>(at) % bytes == 0;
+    };
+    bool fits = true;
+    for (int l = 0; tape && l < mlp->layers; l++)
+        fits = fits && on(tape->r[l], sizeof(float4)) &&
+               (!mlp->layer_norm || on(tape->stats[l], sizeof(float2)));
+    return fits;
+}
 
 // The rule: rows of a tile of such a pass, or 0: layer by layer.
 int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
@@ -1710,7 +1665,7 @@ void prepare_whole(State* s) {
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
     const UfMlp* mlp = nets->mlp;
     const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, rows.count);
-    if (!tile) return false;
+    if (!tile || !tape_fits(mlp, tape)) return false;
     Forward c = {};
     c.net = net_of(mlp);
     c.params = params_of(nets);
@@ -1723,8 +1678,9 @@ bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape,
     with_activation(mlp, [&](auto activation) {
         with_shape(s->precision, tile, mlp->width, [&](auto shape) {
             typedef decltype(shape) S;
-            launch_shared(s, whole_forward_kernel<S, decltype(activation)::value>, G * ceil_div(rows.count, tile),
-                          S::NUM_THREADS, block_bytes(s, mlp, tile, most_columns(mlp)), c);
+            launch_shared(s, whole_forward_kernel<S, decltype(activation)::value>,
+                          G * ceil_div(rows.count, tile), S::NUM_THREADS,
+                          block_bytes(s, mlp, tile, most_columns(mlp)), c);
         });
     });
     return true;
@@ -1735,7 +1691,7 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     const UfMlp* mlp = nets->mlp;
     const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, total), L = mlp->layers,
               width = mlp->width;
-    if (!tile) return false;
+    if (!tile || !tape_fits(mlp, tape)) return false;
     const size_t area = static_cast<size_t>(G) * static_cast<size_t>(total) * static_cast<size_t>(width);
     Scratch scratch = {s, 0};
     Backward c = {};
@@ -1809,7 +1765,8 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
     if (second_order_bytes(tile, c.ld) > MOST_SHARED) tile = ROWS;
     with_precision(s->precision, [&](auto of) {
         constexpr int PRECISION = decltype(of)::value;
-        const auto kernel = tile == ROWS ? whole_second_order_kernel<PRECISION, 1> : whole_second_order_kernel<PRECISION, 2>;
+        const auto kernel =
+            tile == ROWS ? whole_second_order_kernel<PRECISION, 1> : whole_second_order_kernel<PRECISION, 2>;
         launch_shared(s, kernel, G * ceil_div(total, tile), THREADS, second_order_bytes(tile, c.ld), c);
     });
     Gradients k = gradients_of(nets, grads, c.sums, total);

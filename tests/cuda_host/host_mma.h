@@ -17,7 +17,6 @@ __attribute__((no_sanitize("thread"))) inline void uf_store_flag(int* at) {
 }
 
 inline float uf_read(const float* at) { return *at; }
-inline float4 uf_read4_in_order(const float* at) { return *reinterpret_cast<const float4*>(at); }
 inline float uf_rsqrt(float x) { return 1 / std::sqrt(x); }
 
 // A copy is done when its thread waits for it; until then NaN is there, so that a wait too few is seen, and what is begun
