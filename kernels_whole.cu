@@ -3,25 +3,25 @@
 //
 // A block has one network and a tile of 16 M rows, whose activations stay in shared memory from the first layer to
 // the last. Its W warps are 8, or 2 where the width is 64 at most, so that each has work and more blocks share a
-// multiprocessor; as M, W changes no bit. A warp takes 32 columns of a layer for all rows of the tile, so that a weight is needed by one warp of the
-// block alone: it goes from the L2 cache straight to registers, DEPTH groups ahead of its use, in 16-byte pieces.
-// Nothing would be gained by laying it into shared memory on the way. Products are mma.sync (tf32, bf16; sums in fp32)
-// or, in fp32, multiplied and added in the order of k. The columns a lane gets of four 8-wide products are interleaved
-// (column 4 s + j of 32 is slot s of product j), so that its loads and stores are 16 bytes wide; what is summed over is
-// permuted likewise, which a sum does not mind.
-// Between products a warp takes rows: bias, activation, LayerNorm, tape, output layer. Backward a thread takes a column, for
-// sums over the rows of each chunk of ROWS, as kernels.cu does; so M changes no bit.
-// The gradients of all kernels are one more launch: tiles of each kernel's, the rows of a gradient block summed in order,
-// and, in the blocks behind these, the sums of the chunks.
+// multiprocessor; as M, W changes no bit. A warp takes 32 columns of a layer for all rows of the tile, so that a weight
+// is needed by one warp of the block alone: it comes through a ring of that warp's own in shared memory, three groups of
+// 16 along k ahead of its use. Products are mma.sync (tf32, bf16; sums in fp32) or, in fp32, multiplied and added in
+// the order of k. The columns a lane gets of four 8-wide products are interleaved (column 4 s + j of 32 is slot s of
+// product j), so that its loads and stores are 16 bytes wide; what is summed over is permuted likewise, which a sum does
+// not mind. What comes between products (bias, activation, LayerNorm, the tape, their derivatives) is done where the
+// product left its numbers, in registers: sums over a row meet in shared memory once, sums over the 16 rows of a chunk
+// go by halves through the lanes that share columns. So M changes no bit.
+// The gradients of all kernels are one more launch: tiles of 64 x 64 to 128 x 128, the rows of a gradient block summed
+// in order, and, in the blocks behind these, the sums of the chunks.
 //
-// Rooms: shapes, products, forward, backward, second order, gradients, launching.
+// Rooms: shapes, products, tiles, forward, backward, second order, gradients, launching.
 #include "kernels.cuh"
 
 namespace uf_cuda {
 
 namespace {
 
-enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64, MOST_ROWS = 1024 };
+enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64 };
 enum {
     MOST_SHARED = 158 << 10
 };  // bytes of a block; one of Ampere has 163 KB, of which 4 at most are asked for otherwise
@@ -1535,7 +1535,6 @@ int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
     for (int l = 0; l <= mlp->layers; l++) aligned = aligned && mlp->kernel[l] % 4 == 0;
     if (!aligned || mlp->width > MOST_WIDTH || mlp->in > MOST_IN || mlp->out > MOST_OUT) return 0;
     if (s->passes == PASSES_BY_LAYER) return 0;
-    if (s->passes == PASSES_BY_SHAPE && rows > MOST_ROWS) return 0;
     const int64_t chunks = G * ceil_div(rows, ROWS);
     int tile = chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
     while (tile > ROWS && tile / 2 >= rows) tile /= 2;  // no half of a tile is empty
