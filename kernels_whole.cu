@@ -22,9 +22,8 @@ namespace uf_cuda {
 namespace {
 
 enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64 };
-enum {
-    MOST_SHARED = 158 << 10
-};  // bytes of a block; one of Ampere has 163 KB, of which 4 at most are asked for otherwise
+// Bytes of a block; one of Ampere has 163 KB, of which kernels have 4 besides at most.
+enum { MOST_SHARED = 158 << 10 };
 // Columns a warp multiplies, so that a lane has W numbers of a row and a block a thread for each column.
 enum { COLUMNS = WARP };
 enum { FEW_WARPS = 2 };  // of a block for a narrow network
@@ -375,9 +374,10 @@ template <int PRECISION_, int M_, int W_>
 struct Shape {
     static constexpr int PRECISION = PRECISION_, M = M_, W = W_, TILE_ROWS = ROWS * M, NUM_THREADS = W * WARP,
                          STAGES = 4;
-    static constexpr int AT_ONCE =
-        8 / M;  // vectors that rows are multiplied with whose numbers are sent for together
-    static constexpr bool EARLY = M <= 2;  // registers for what a layer needs behind its product, before it
+    // Where registers allow it: vectors that rows are multiplied with, whose numbers are sent for together; what a layer
+    // needs behind its product, sent for before.
+    static constexpr int AT_ONCE = 8 / M;
+    static constexpr bool EARLY = M <= 2;
     static constexpr Layout LAYOUT = layout_of(PRECISION);
     typedef Fragment<PRECISION> Here;
     typedef uf_cuda::Sum<PRECISION, M> Sum;
@@ -576,6 +576,12 @@ __device__ inline void activate_rows(typename S::Sum& x, const float (&bias)[S::
             }
 }
 
+// Columns that warp i has.
+__device__ inline float columns_of(int i, int width) {
+    const int rest = width - i * COLUMNS;
+    return static_cast<float>(rest > COLUMNS ? COLUMNS : rest > 0 ? rest : 0);
+}
+
 // LayerNorm of whole rows, each warp knowing its columns: means and sums of squared deviations are put together as
 // those of samples are (Chan et al.), in the order of warps. stats.at null: not kept.
 template <typename S>
@@ -583,8 +589,8 @@ __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const
                                       const float (&gain)[S::Here::ITEMS],
                                       const float (&shift)[S::Here::ITEMS], int width) {
     typedef typename S::Here Here;
-    const int column = S::first_column() + Here::column(), rest = width - S::first_column();
-    const float share = rest > 0 ? 1 / static_cast<float>(rest > COLUMNS ? COLUMNS : rest) : 0,
+    const int column = S::first_column() + Here::column();
+    const float mine = columns_of(warp(), width), share = mine > 0 ? 1 / mine : 0,
                 whole_share = 1 / static_cast<float>(width);
 #pragma unroll
     for (int m = 0; m < S::M; m++)
@@ -615,17 +621,12 @@ __device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const
 #pragma unroll
             for (int i = 0; i < S::W; i++) {
                 of[i] = pairs->of[i][b];
-                const int n = width - i * COLUMNS;
-                mean += static_cast<float>(n > COLUMNS ? COLUMNS : n > 0 ? n : 0) * of[i].x;
+                mean += columns_of(i, width) * of[i].x;
             }
             mean *= whole_share;
 #pragma unroll
             for (int i = 0; i < S::W; i++) {
-                const int n = width - i * COLUMNS;
-                squares += of[i].y + static_cast<float>(n > COLUMNS ? COLUMNS
-                                                        : n > 0     ? n
-                                                                    : 0) *
-                                         (of[i].x - mean) * (of[i].x - mean);
+                squares += of[i].y + columns_of(i, width) * (of[i].x - mean) * (of[i].x - mean);
             }
             const float inv_std = uf_rsqrt(squares * whole_share + static_cast<float>(UF_LAYER_NORM_EPS));
             if (stats.at && warp() == 0 && lane() % Here::SHARE == 0 && b < p.count)
