@@ -810,9 +810,8 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
                                    Pairs<S>* pairs, const float* seeds, int l) {
     typedef typename S::Here Here;
     constexpr int M = S::M, SLOTS = Here::SLOTS, ITEMS = Here::ITEMS;
-    const int width = c.net.width, column = S::first_column() + Here::column();
     const bool norm = c.net.layer_norm, top = l == c.net.layers - 1 && c.net.out == 1;
-    const float share = 1 / static_cast<float>(width);
+    const float share = 1 / static_cast<float>(c.net.width);
     if (norm)
 #pragma unroll
         for (int m = 0; m < M; m++)
@@ -861,7 +860,7 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
                     dz = t.stats[m][s].y * (dy * t.gain[q] - s1 - xhat * s2);
                 }
                 if (top) sums.kernel[q] += h * seed;
-                dz = column + q / 4 * 4 < width ? activation_grad<ACTIVATION>(live, dz) : 0;
+                dz = activation_grad<ACTIVATION>(live, dz);  // 0 beyond the columns, as dy is
                 sums.bias[q] += dz;
                 d.at(m, s, q) = dz;
             }
