@@ -1872,7 +1872,7 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
     const int64_t count = static_cast<int64_t>(g.count), first = p * count, end = first + count,
                   stride = g.P * count, fours = (end + 3) / 4;
     int64_t i = first / 4 + static_cast<int64_t>(block) * THREADS + threadIdx.x;
-    Four four;
+    Four four = {};
     real w[4], m[4], v[4], grad[4], second[4], target[4];
     const auto load_part = [&](real(&part)[4], int k) {
         Four of = four;
