@@ -657,10 +657,12 @@ struct UfBackend {
                            double* norm, size_t stride);
 
     // off-policy agents: what they do with rows between passes over networks
-    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity; fill
-    // becomes what the ring holds then, rows having begun at 0. done: u8.
-    void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, const real* obs, const real* action,
-                      const real* reward, const uint8_t* done, const real* next_obs);
+    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity; fill becomes what the ring
+    // holds then, rows having begun at 0. done: where either byte says so. Then obs becomes next_obs.   Nullable:
+    // truncated; next_obs of a ring that has none, and obs stays
+    void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, real* obs, const real* action,
+                      const real* reward, const uint8_t* terminated, const uint8_t* truncated,
+                      const real* next_obs);
     // The records at index (P, B).
     void (*off_gather)(UfBackend*, const UfOffBatch*, const UfOffRing*, const int64_t* index);
     // action (P, N, A), or (P, N) kinds, from heads over R = N rows. One that is no number is the middle of the range.

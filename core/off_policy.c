@@ -514,8 +514,7 @@ static UfStatus step(Lane* l, UfTrainEnvs* envs, int p) {
     UfBackend* be = a->backend;
     UF_TRY(envs->ops->step(envs, p, l->action, l->next_obs, l->reward, l->ended));
     be->off_store(be, &l->ring, (UfCount){steps_before(l), a->N}, l->obs, l->action, l->reward, l->ended,
-                  l->next_obs);
-    memcpy(l->obs, l->next_obs, (size_t)a->N * (size_t)a->O * sizeof(real));
+                  NULL, l->next_obs);
     return UF_OK;
 }
 

@@ -3449,16 +3449,19 @@ static void op_off_replay(Test* t) {
         Array *records = normals(t, "records", capacity * stride, 1, 0),
               *obs = normals(t, "obs", N * O, 1, 0), *action = normals(t, "action", N * items, 1, 0),
               *reward = normals(t, "reward", N, 1, 0), *next = normals(t, "next_obs", N * O, 1, 0),
-              *done = new_array(t, "done", 1, N, 1, false, false),
+              *terminated = new_array(t, "terminated", 1, N, 1, false, false),
+              *truncated = new_array(t, "truncated", 1, N, 1, false, false),
               *fill = new_array(t, "fill", 1, 1, sizeof(int64_t), false, true),
               *index = new_array(t, "index", 1, B, sizeof(int64_t), false, false),
               *x = output(t, "x", B * ld), *x_pi = output(t, "x_pi", B * ld),
               *x_next = output(t, "x_next", B * ld), *got_reward = output(t, "reward of rows", B),
               *got_done = new_array(t, "done of rows", 1, B, 1, false, true);
-        records->written = true;
+        const bool two = which % 3 == 0;  // bytes that say where an episode ended
+        records->written = obs->written = true;
         for (int p = 0; p < t->P; p++) {
             UfRandom r = random_of(t, p, 0);
-            for (int n = 0; n < N; n++) done->before[p * N + n] = between(&r, 2);
+            for (int n = 0; n < N; n++) terminated->before[p * N + n] = between(&r, 2);
+            for (int n = 0; n < N; n++) truncated->before[p * N + n] = between(&r, 2);
             for (int b = 0; b < B; b++) ((int64_t*)(void*)index->before)[p * B + b] = between(&r, capacity);
             for (int k = 0; k < capacity; k++) BEFORE(records)[(p * capacity + k) * stride + ld + 1] = k % 2;
         }
@@ -3475,8 +3478,9 @@ static void op_off_replay(Test* t) {
                                   DEV(got_reward),
                                   got_done->device};
         send(t);
-        t->be->off_store(t->be, &ring, (UfCount){row, N}, DEV(obs), DEV(action), DEV(reward), done->device,
-                         DEV(next));
+        t->be->off_store(t->be, &ring, (UfCount){row, N}, DEV(obs), DEV(action), DEV(reward),
+                         terminated->device, two ? truncated->device : NULL,
+                         has_next || which == 2 ? DEV(next) : NULL);
         t->be->off_gather(t->be, &batch, &ring, index->device);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++) {
@@ -3487,9 +3491,13 @@ static void op_off_replay(Test* t) {
                 memcpy(to, BEFORE(obs) + (p * N + n) * O, O * sizeof(real));
                 memcpy(to + O, BEFORE(action) + (p * N + n) * items, items * sizeof(real));
                 to[ld] = BEFORE(reward)[p * N + n];
-                to[ld + 1] = done->before[p * N + n];
+                to[ld + 1] =
+                    terminated->before[p * N + n] || (two && truncated->before[p * N + n]);
                 if (has_next) memcpy(to + ld + 2, BEFORE(next) + (p * N + n) * O, O * sizeof(real));
             }
+            for (int i = p * N * O; i < (p + 1) * N * O; i++)
+                expect(t, "obs", i, AFTER(obs)[i], (has_next || which == 2 ? BEFORE(next) : BEFORE(obs))[i],
+                       0);
             for (int i = 0; i < capacity * stride; i++)
                 expect(t, "record", i, AFTER(records)[p * capacity * stride + i],
                        BEFORE(records)[p * capacity * stride + i], 0);
