@@ -96,7 +96,7 @@ OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BU
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o $(if $(RACES),$(BUILD)/tests/cuda_host/races.o))
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
 SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double uf_replay_ppo_double uf_replay_bc_double uf_off_policy_parts_double
-DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/checkpoint.c core/loaded.c core/policy.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c core/synth_init.c)
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/checkpoint.c core/loaded.c core/policy.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/envs_apart.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c core/synth_init.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))

@@ -43,9 +43,8 @@ void cuda_off_store(UfBackend* be, const UfOffRing* ring, UfCount row, real* obs
                     const real* reward, const uint8_t* terminated, const uint8_t* truncated,
                     const real* next_obs) {
     State* s = begin(be, "off_store", ring->P, 1, ring->N, ring->stride);
-    const Store c = {*ring,  row,    s->recording ? s->replays : nullptr,
-                     obs,    action, reward,
-                     next_obs, terminated, truncated};
+    const Store c = {*ring,      row,      s->recording ? s->replays : nullptr, obs, action, reward, next_obs,
+                     terminated, truncated};
     launch(s, off_store_kernel, ceil_div(static_cast<int64_t>(ring->P) * ring->N * ring->stride, THREADS),
            THREADS, c);
 }
