@@ -59,8 +59,8 @@ static const real* actions_here(UfApart* a, int p) {
     return a->host_action;
 }
 
-static void send_obs(UfApart* a) {
-    a->backend->upload(a->backend, a->there.obs, a->here.obs, num_obs(a) * obs_bytes(a));
+static void send_obs(UfApart* a, void* obs) {
+    a->backend->upload(a->backend, obs, a->here.obs, num_obs(a) * obs_bytes(a));
 }
 
 // One copy down and three up for all members.
@@ -73,7 +73,7 @@ static UfStatus step_here(UfApart* a, UfTrainEnvs* envs) {
         UF_TRY(envs->ops->step(envs, p, actions_here(a, p), obs_here(a, p), a->here.reward + first,
                                a->here.terminated + first));
     }
-    send_obs(a);
+    send_obs(a, a->there.obs);
     be->upload(be, a->there.reward, a->here.reward, num_envs(a) * sizeof(real));
     be->upload(be, a->there.terminated, a->here.terminated, num_envs(a));
     return UF_OK;
@@ -91,10 +91,10 @@ UfStatus uf_apart_meet(UfApart* a, UfTrainEnvs* envs, bool* changed) {
     return UF_OK;
 }
 
-UfStatus uf_apart_reset(UfApart* a, UfTrainEnvs* envs) {
-    if (a->moved) return envs->ops->reset_all(envs, a->there.obs);
+UfStatus uf_apart_reset(UfApart* a, UfTrainEnvs* envs, void* obs) {
+    if (a->moved) return envs->ops->reset_all(envs, obs);
     for (int p = 0; p < a->P; p++) UF_TRY(envs->ops->reset(envs, p, obs_here(a, p)));
-    send_obs(a);
+    send_obs(a, obs);
     return UF_OK;
 }
 

@@ -29,10 +29,11 @@ void uf_apart_free(UfApart* apart);  // what is on the host; also of zeros
 
 // The environments from now on. Those that a device can have move there. *changed: they are others than before.
 UfStatus uf_apart_meet(UfApart* apart, UfTrainEnvs* envs, bool* changed);
-// First observations; one step by there.action. Both leave what environments give in `there`. Of environments that moved
-// nothing is waited for; the others are stepped on the host: actions come down and observations go up, of all members.
-UfStatus uf_apart_reset(UfApart* apart, UfTrainEnvs* envs);
-UfStatus uf_apart_step(UfApart* apart, UfTrainEnvs* envs);
+// Of environments that moved nothing is waited for; the others are stepped on the host: actions come down and observations
+// go up, of all members.
+UfStatus uf_apart_reset(UfApart* apart, UfTrainEnvs* envs,
+                        void* obs);                         // (P, N, .) on the device: first observations
+UfStatus uf_apart_step(UfApart* apart, UfTrainEnvs* envs);  // by there.action, into the rest of `there`
 // truncated of the last step. NULL: all ends are in `terminated`.
 static inline const uint8_t* uf_apart_truncated(const UfApart* apart) {
     return apart->moved ? apart->there.truncated : NULL;

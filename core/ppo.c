@@ -511,7 +511,7 @@ static UfStatus reset(UfPpo* a, UfTrainEnvs* envs) {
         UF_FOR_MEMBERS(be, p, a->P) UF_TRY(envs->ops->reset(envs, p, obs_at(a, p, 0)));
         return UF_OK;
     }
-    UF_TRY(uf_apart_reset(&a->apart, envs));
+    UF_TRY(uf_apart_reset(&a->apart, envs, a->apart.there.obs));
     // The rollout begins with the observations of step T.
     be->ppo_store(be, &a->steps, -1, a->apart.there.obs, NULL, NULL, NULL);
     return UF_OK;

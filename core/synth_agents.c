@@ -464,8 +464,7 @@ static UfStatus train_off_policy(const Share* s, SePolicies* out) {
     if (status == UF_OK) status = iterate_off_policy(agents, s);
     if (status == UF_OK) {
         assert(uf_off_policy_actor_shape(agents)->size == out->net.size);
-        for (int i = 0; i < s->count; i++)
-            uf_off_policy_actor(agents, i, out->params + (size_t)(s->first + i) * out->net.size);
+        status = uf_off_policy_actors(agents, out->params + (size_t)s->first * out->net.size);
     }
     uf_off_policy_free(agents);
     return status;
