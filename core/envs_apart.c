@@ -33,7 +33,8 @@ UfStatus uf_apart_create(UfApart* a, UfReserved* reserved, const UfTrainSpace* s
     UF_TRY(uf_alloc(&a->here.obs, num_obs(a), obs_bytes(a), what));
     UF_TRY(UF_ALLOC(&a->here.reward, num_envs(a), what));
     UF_TRY(UF_ALLOC(&a->here.terminated, num_envs(a), what));
-    return UF_ALLOC(&a->host_action, (size_t)N * (size_t)a->items, what);
+    if (space->discrete) UF_TRY(UF_ALLOC(&a->host_action, num_items(a), what));
+    return UF_ALLOC(&a->outcomes, P, what);
 }
 
 void uf_apart_free(UfApart* a) {
@@ -42,6 +43,7 @@ void uf_apart_free(UfApart* a) {
     uf_free(a->here.reward);
     uf_free(a->here.terminated);
     uf_free(a->host_action);
+    uf_free(a->outcomes);
 }
 
 // ---- environments on the host ----
@@ -51,16 +53,30 @@ static char* obs_here(const UfApart* a, int p) {
     return (char*)a->here.obs + (size_t)p * (size_t)a->N * (size_t)a->space.obs_dim * obs_bytes(a);
 }
 
-static const real* actions_here(UfApart* a, int p) {
-    const size_t count = (size_t)a->N * (size_t)a->items;
-    if (!a->space.discrete) return (const real*)a->here.action + (size_t)p * count;
-    const uint8_t* kinds = (const uint8_t*)a->here.action + (size_t)p * count;
-    for (size_t i = 0; i < count; i++) a->host_action[i] = kinds[i];
-    return a->host_action;
+static const real* actions_here(const UfApart* a, int p) {
+    const size_t count = (size_t)a->N * (size_t)a->items, first = (size_t)p * count;
+    if (!a->space.discrete) return (const real*)a->here.action + first;
+    const uint8_t* kinds = (const uint8_t*)a->here.action + first;
+    for (size_t i = 0; i < count; i++) a->host_action[first + i] = kinds[i];
+    return a->host_action + first;
 }
 
 static void send_obs(UfApart* a, void* obs) {
     a->backend->upload(a->backend, obs, a->here.obs, num_obs(a) * obs_bytes(a));
+}
+
+typedef struct Here {
+    UfApart* apart;
+    UfTrainEnvs* envs;
+} Here;
+
+static void step_task(void* context, int p, int thread) {
+    const Here* h = context;
+    UfApart* a = h->apart;
+    const size_t first = (size_t)p * (size_t)a->N;
+    (void)thread;
+    uf_keep_outcome(&a->outcomes[p], h->envs->ops->step(h->envs, p, actions_here(a, p), obs_here(a, p),
+                                                        a->here.reward + first, a->here.terminated + first));
 }
 
 // One copy down and three up for all members.
@@ -68,11 +84,8 @@ static UfStatus step_here(UfApart* a, UfTrainEnvs* envs) {
     UfBackend* be = a->backend;
     be->download(be, a->here.action, a->there.action, num_items(a) * action_bytes(a));
     UF_TRY(be->sync(be));
-    for (int p = 0; p < a->P; p++) {
-        const size_t first = (size_t)p * (size_t)a->N;
-        UF_TRY(envs->ops->step(envs, p, actions_here(a, p), obs_here(a, p), a->here.reward + first,
-                               a->here.terminated + first));
-    }
+    uf_pool_run(be->pool, a->P, step_task, &(Here){a, envs});
+    UF_TRY(uf_tell_outcomes(a->outcomes, a->P));
     send_obs(a, a->there.obs);
     be->upload(be, a->there.reward, a->here.reward, num_envs(a) * sizeof(real));
     be->upload(be, a->there.terminated, a->here.terminated, num_envs(a));

@@ -16,11 +16,12 @@ typedef struct UfExchange {
 typedef struct UfApart {
     UfBackend* backend;
     UfTrainSpace space;
-    int P, N, items;     // numbers that an action is stored as
-    UfExchange there;    // on the device
-    UfExchange here;     // the same on the host, for environments that live there; without truncated
-    real* host_action;   // (N, items) of one member
-    UfTrainEnvs* moved;  // the environments that the device has.   Nullable
+    int P, N, items;    // numbers that an action is stored as
+    UfExchange there;   // on the device
+    UfExchange here;    // the same on the host, for environments that live there; without truncated
+    real* host_action;  // (P, N, items): kinds as environments of the host take them.   Nullable: of numbers
+    UfOutcome* outcomes;  // (P) of a step on the host
+    UfTrainEnvs* moved;   // the environments that the device has.   Nullable
 } UfApart;
 
 // Room on both sides; that of the device belongs to `reserved`, whose backend it is.   Errors: UF_ERR_MEMORY
@@ -30,7 +31,7 @@ void uf_apart_free(UfApart* apart);  // what is on the host; also of zeros
 // The environments from now on. Those that a device can have move there. *changed: they are others than before.
 UfStatus uf_apart_meet(UfApart* apart, UfTrainEnvs* envs, bool* changed);
 // Of environments that moved nothing is waited for; the others are stepped on the host: actions come down and observations
-// go up, of all members.
+// go up, of all members, which the backend's threads share.
 UfStatus uf_apart_reset(UfApart* apart, UfTrainEnvs* envs,
                         void* obs);                         // (P, N, .) on the device: first observations
 UfStatus uf_apart_step(UfApart* apart, UfTrainEnvs* envs);  // by there.action, into the rest of `there`

@@ -774,44 +774,38 @@ static void copy_targets(const Lane* l) {
     if (a->kind == UF_OFF_GREEDY && now / interval != (now - a->N) / interval) move_targets(l);
 }
 
-typedef struct Failure {
-    UfStatus status;
-    char sentence[500];
-} Failure;
-
 typedef struct Round {
     UfOffPolicy* agents;
     UfTrainEnvs* envs;
     int64_t end;            // iterations that are done then
-    Failure* failures;      // one a member: the sentence is the thread's
+    UfOutcome* outcomes;    // (P)
     struct Progress* done;  // (P)
 } Round;
 
 static void train_task(void* context, int p, int thread) {
     const Round* r = context;
     Lane* l = &r->agents->lanes[thread];
-    Failure* f = &r->failures[p];
+    UfStatus status = UF_OK;
     take_members(l, p);
-    if (l->done.iteration == 0) f->status = r->envs->ops->reset(r->envs, p, l->obs);
-    while (l->done.iteration < r->end && f->status == UF_OK) {
-        f->status = iterate(l, r->envs, p);
+    if (l->done.iteration == 0) status = r->envs->ops->reset(r->envs, p, l->obs);
+    while (l->done.iteration < r->end && status == UF_OK) {
+        status = iterate(l, r->envs, p);
         copy_targets(l);
     }
-    if (f->status != UF_OK) snprintf(f->sentence, sizeof f->sentence, "%s", uf_error());
+    uf_keep_outcome(&r->outcomes[p], status);
     r->done[p] = l->done;
 }
 
 static UfStatus train_here(UfOffPolicy* a, UfTrainEnvs* envs, int64_t end) {
     Round r = {.agents = a, .envs = envs, .end = end};
-    UF_TRY(UF_ALLOC(&r.failures, a->P, "states of a population"));
+    UF_TRY(UF_ALLOC(&r.outcomes, a->P, "states of a population"));
     UfStatus status = UF_ALLOC(&r.done, a->P, "states of a population");
     if (status == UF_OK) uf_pool_run(a->backend->pool, a->P, train_task, &r);
-    for (int p = a->P - 1; p >= 0 && r.done; p--) {
-        if (r.failures[p].status != UF_OK)
-            status = UF_FAIL(r.failures[p].status, "%s", r.failures[p].sentence);
-        a->done = r.done[p];
+    if (status == UF_OK) {
+        status = uf_tell_outcomes(r.outcomes, a->P);
+        a->done = r.done[0];
     }
-    uf_free(r.failures);
+    uf_free(r.outcomes);
     uf_free(r.done);
     return status;
 }

@@ -710,25 +710,18 @@ typedef struct Lane {
     UfBackend backend;
 } Lane;
 
-typedef struct Failure {
-    UfStatus status;
-    char sentence[500];
-} Failure;
-
 typedef struct Round {
     UfPpo* agent;
     UfTrainEnvs* envs;
-    Lane* lanes;        // one a thread
-    Failure* failures;  // one a member: the sentence is the thread's
+    Lane* lanes;          // one a thread
+    UfOutcome* outcomes;  // (P)
 } Round;
 
 static void iterate_members(const Round* r, int first, int count, Lane* lane) {
     lane->agent = *r->agent;
     lane->backend = uf_backend_members(r->agent->backend, first, count);
     lane->agent.backend = &lane->backend;
-    Failure* f = &r->failures[first];
-    f->status = iterate(&lane->agent, r->envs);
-    if (f->status != UF_OK) snprintf(f->sentence, sizeof f->sentence, "%s", uf_error());
+    uf_keep_outcome(&r->outcomes[first], iterate(&lane->agent, r->envs));
 }
 
 static void iterate_task(void* context, int p, int thread) {
@@ -737,8 +730,8 @@ static void iterate_task(void* context, int p, int thread) {
 }
 
 // Members that are left over when each thread has had as many share the threads.
-static UfStatus iterate_split(UfPpo* a, UfTrainEnvs* envs, Lane* lanes, Failure* failures) {
-    const Round r = {a, envs, lanes, failures};
+static UfStatus iterate_split(UfPpo* a, UfTrainEnvs* envs, Lane* lanes, UfOutcome* outcomes) {
+    const Round r = {a, envs, lanes, outcomes};
     const int threads = uf_pool_num_threads(a->backend->pool), even = a->P / threads * threads;
     const int64_t updates = updates_of(&a->configs[0]);
     uf_pool_run(a->backend->pool, even, iterate_task, (void*)&r);
@@ -746,22 +739,20 @@ static UfStatus iterate_split(UfPpo* a, UfTrainEnvs* envs, Lane* lanes, Failure*
     a->iteration++;
     a->num_updates += updates;
     a->metrics_count += updates;
-    for (int p = 0; p < a->P; p++)
-        if (failures[p].status != UF_OK) return UF_FAIL(failures[p].status, "%s", failures[p].sentence);
-    return UF_OK;
+    return uf_tell_outcomes(outcomes, a->P);
 }
 
 UfStatus uf_ppo_iterate(UfPpo* a, UfTrainEnvs* envs) {
     Lane* lanes = NULL;
-    Failure* failures = NULL;
+    UfOutcome* outcomes = NULL;
     a->fetched.fresh = false;
     if (a->backend->apart) return iterate_apart(a, envs);
     if (a->P == 1 || !a->backend->splits) return iterate(a, envs);
     UfStatus status = UF_ALLOC(&lanes, uf_pool_num_threads(a->backend->pool), "lanes of a population");
-    if (status == UF_OK) status = UF_ALLOC(&failures, a->P, "states of a population");
-    if (status == UF_OK) status = iterate_split(a, envs, lanes, failures);
+    if (status == UF_OK) status = UF_ALLOC(&outcomes, a->P, "states of a population");
+    if (status == UF_OK) status = iterate_split(a, envs, lanes, outcomes);
     uf_free(lanes);
-    uf_free(failures);
+    uf_free(outcomes);
     return status;
 }
 
