@@ -503,13 +503,13 @@ struct UfBackend {
     void (*after)(UfBackend*, int on);
 
     // rows. Each of these does a list at once.
-    // seeds are on the host
+    // seeds (P)
     void (*random)(UfBackend*, const UfDraw* draws, int num_draws, int P, const uint64_t* seeds);
     void (*gather)(UfBackend*, const UfBatch* batch, const UfPiece* pieces, int num_pieces, int P);
     // rows [(obs - mean) / (std + 1e-3) | action]; mean null: obs as they are.   Nullable: mean, std
     void (*network_input)(UfBackend*, const UfInputRows* rows, int num_rows, int ld, const real* mean,
                           const real* std, int P, int B, int O, int A);
-    // index (P, n): 0..n-1 in the order that uf_shuffle gives them
+    // index (P, n): 0..n-1 in the order that uf_shuffle gives them; seeds (P)
     void (*random_order)(UfBackend*, int64_t* index, int P, int n, const uint64_t* seeds, int stream,
                          UfCount update);
 

@@ -22,8 +22,8 @@ typedef struct Lane Lane;
 
 struct UfOffPolicy {
     UfBackend* backend;
-    UfOffPolicyConfig* configs;  // (P)
-    uint64_t* seeds;             // (P)
+    UfOffPolicyConfig* configs;      // (P)
+    uint64_t *seeds, *device_seeds;  // (P)
     UfTrainSpace space;
     int P, N, O, A, B;
     int M;            // members of a lane: 1, or on a device all
@@ -274,6 +274,7 @@ static UfStatus reserve_members(UfOffPolicy* a) {
     }
     UF_TRY(UF_RESERVE(r, a->ring.records, P * (size_t)a->ring.capacity * (size_t)a->ring.stride, replay));
     UF_TRY(UF_RESERVE(r, a->ring.fill, P, replay));
+    UF_TRY(UF_RESERVE(r, a->device_seeds, P, what));
     UF_TRY(UF_RESERVE(r, a->hyper, P, what));
     UF_TRY(UF_RESERVE(r, a->lr, P, what));
     UF_TRY(UF_RESERVE(r, a->polyak, P, what));
@@ -416,6 +417,7 @@ static UfStatus init_constants(UfOffPolicy* a) {
         numbers[2 * P + p] = (real)c->max_grad_norm;
     }
     if (status == UF_OK) {
+        be->upload(be, a->device_seeds, a->seeds, P * sizeof *a->seeds);
         be->upload(be, a->hyper, hyper, P * sizeof *hyper);
         be->upload(be, a->lr, numbers, P * sizeof *numbers);
         be->upload(be, a->polyak, numbers + P, P * sizeof *numbers);
@@ -507,7 +509,7 @@ static void take_members(Lane* l, int p) {
     const UfOffPolicy* a = l->agents;
     l->done = a->done;
     l->each = iterations(a, 1);
-    l->seeds = a->seeds + p;
+    l->seeds = a->device_seeds + p;
     l->chooses = false;
     for (int q = p; q < p + a->M; q++)
         if (a->kind == UF_OFF_GREEDY && a->configs[q].double_dqn) l->chooses = true;
@@ -562,10 +564,13 @@ static const real* log_alpha_of(const Lane* l) { return l->groups[ALPHA].params;
 static UfRows all_rows(const Lane* l) { return (UfRows){0, l->agents->B, l->agents->B}; }
 static UfInput input_of(const Lane* l, const real* x) { return (UfInput){x, l->batch.ld, l->agents->B}; }
 
-static void draw(const Lane* l, void* out, int64_t count, int kind, int stream, UfCount update) {
+static UfDraw draw_of(void* out, int64_t count, int kind, int stream, UfCount update) {
+    return (UfDraw){out, NULL, count, kind, stream, update};
+}
+
+static void draw(const Lane* l, const UfDraw* draws, int count) {
     UfBackend* be = l->agents->backend;
-    const UfDraw d = {out, kind == UF_DRAW_INDEX ? l->ring.fill : NULL, count, kind, stream, update};
-    be->random(be, &d, 1, l->agents->M, l->seeds);
+    be->random(be, draws, count, l->agents->M, l->seeds);
 }
 
 // ---- acting ----
@@ -598,18 +603,19 @@ static void act(const Lane* l) {
     const UfOffPolicy* a = l->agents;
     const UfOffPolicyConfig* c = &a->configs[0];
     UfBackend* be = a->backend;
-    const int items = a->ring.items;
     const bool tanh_head = a->kind == UF_OFF_TANH, at_random = is_warm_up(l) && !is(a, UF_OFF_POLICY_SAC);
-    draw(l, l->noise, (int64_t)a->N * items, a->space.discrete ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL,
-         UF_STREAM_TD_ACTION, iteration_of(l));
-    if (tanh_head && at_random)
-        draw(l, l->uniform, (int64_t)a->N * items, UF_DRAW_UNIFORM, UF_STREAM_TD_WARM_UP, iteration_of(l));
-    else
-        forward_step(l);
+    const bool uniform = tanh_head && at_random;
+    const int64_t count = (int64_t)a->N * a->ring.items;
+    const UfDraw draws[] = {
+        draw_of(l->noise, count, a->space.discrete ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL, UF_STREAM_TD_ACTION,
+                iteration_of(l)),
+        draw_of(l->uniform, count, UF_DRAW_UNIFORM, UF_STREAM_TD_WARM_UP, iteration_of(l))};
+    draw(l, draws, uniform ? 2 : 1);
+    if (!uniform) forward_step(l);
     const UfOffHeads heads = heads_of(l, l->head_step, a->N);
     const UfOffAct how = {
         .noise = l->noise,
-        .uniform = tanh_head && at_random ? l->uniform : NULL,
+        .uniform = uniform ? l->uniform : NULL,
         // DDPG's uniform actions stay as they are, TD3's get the noise too
         .explores = tanh_head && !(at_random && is(a, UF_OFF_POLICY_DDPG)),
         .step = step_of(l),
@@ -631,29 +637,31 @@ static UfStatus step(Lane* l, UfTrainEnvs* envs, int p) {
 
 // ---- targets ----
 
+static bool has_next_noise(const UfOffPolicy* a) {
+    return a->has_targets && (a->kind == UF_OFF_SQUASHED || is(a, UF_OFF_POLICY_TD3));
+}
+
 // Actions at next observations: DDPG's and TD3's by the target of the actor, SAC's by the actor.
-static void next_actions(const Lane* l, UfCount update) {
+static void next_actions(const Lane* l) {
     const UfOffPolicy* a = l->agents;
     UfBackend* be = a->backend;
     const UfNets actor = nets_of(l, ACTOR, a->kind == UF_OFF_TANH);
-    const bool noisy = a->kind == UF_OFF_SQUASHED || is(a, UF_OFF_POLICY_TD3);
     be->mlp_forward(be, &actor, l->head_next, NULL, input_of(l, l->batch.x_next), all_rows(l));
     if (a->kind == UF_OFF_CATEGORICAL) return;
     const UfOffHeads heads = heads_of(l, l->head_next, a->B);
-    if (noisy) draw(l, l->noise_next, (int64_t)a->B * a->A, UF_DRAW_NORMAL, UF_STREAM_TD_NEXT, update);
     be->off_sample(be, l->batch.x_next, a->O, l->batch.ld,
                    a->kind == UF_OFF_SQUASHED ? l->log_prob_next : NULL, &heads,
-                   noisy ? l->noise_next : NULL);
+                   has_next_noise(a) ? l->noise_next : NULL);
 }
 
 // What the rows are worth. Where every step ends its episode that is the reward, and nothing is evaluated.
-static const real* targets(const Lane* l, UfCount update) {
+static const real* targets(const Lane* l) {
     const UfOffPolicy* a = l->agents;
     UfBackend* be = a->backend;
     if (!a->has_targets) return l->batch.reward;
     const UfNets target = nets_of(l, CRITIC, true), critic = nets_of(l, CRITIC, false);
     const UfInput input = input_of(l, l->batch.x_next);
-    if (a->kind != UF_OFF_GREEDY) next_actions(l, update);
+    if (a->kind != UF_OFF_GREEDY) next_actions(l);
     be->mlp_forward(be, &target, l->q_next, NULL, input, all_rows(l));
     if (l->chooses) be->mlp_forward(be, &critic, l->chooser, NULL, input, all_rows(l));
     const UfOffHeads heads = heads_of(l, NULL, a->B);
@@ -697,7 +705,7 @@ static void action_gradient(const Lane* l) {
 }
 
 // Gradient of the actor's loss, and of the temperature's; critic_gradient's q is what SAC of kinds needs.
-static void actor_gradient(const Lane* l, UfCount update) {
+static void actor_gradient(const Lane* l) {
     const UfOffPolicy* a = l->agents;
     UfBackend* be = a->backend;
     const UfNets actor = nets_of(l, ACTOR, false);
@@ -706,7 +714,6 @@ static void actor_gradient(const Lane* l, UfCount update) {
     const bool kinds = a->kind == UF_OFF_CATEGORICAL, squashed = a->kind == UF_OFF_SQUASHED;
     const real *noise = squashed ? l->noise_pi : NULL, *log_prob = squashed ? l->log_prob : NULL;
     be->mlp_forward(be, &actor, l->head, &l->actor_tape, input, all_rows(l));
-    if (squashed) draw(l, l->noise_pi, (int64_t)a->B * a->A, UF_DRAW_NORMAL, UF_STREAM_TD_ACTOR, update);
     if (!kinds) {
         be->off_sample(be, l->batch.x_pi, a->O, l->batch.ld, squashed ? l->log_prob : NULL, &heads, noise);
         action_gradient(l);
@@ -731,6 +738,20 @@ static void optimise(const Lane* l, int first, int end, UfCount step, bool clips
 static UfCount critic_step(const Lane* l) { return (UfCount){l->done.critic, l->each.critic}; }
 static UfCount actor_step(const Lane* l) { return (UfCount){l->done.actor, l->each.actor}; }
 
+// The rows and the noise of an update.
+static void draw_batch(const Lane* l, UfCount update) {
+    const UfOffPolicy* a = l->agents;
+    const int64_t count = (int64_t)a->B * a->A;
+    UfDraw draws[3] = {draw_of(l->index, a->B, UF_DRAW_INDEX, UF_STREAM_TD_INDEX, update)};
+    int n = 1;
+    draws[0].below = l->ring.fill;
+    if (has_next_noise(a))
+        draws[n++] = draw_of(l->noise_next, count, UF_DRAW_NORMAL, UF_STREAM_TD_NEXT, update);
+    if (a->kind == UF_OFF_SQUASHED)
+        draws[n++] = draw_of(l->noise_pi, count, UF_DRAW_NORMAL, UF_STREAM_TD_ACTOR, update);
+    draw(l, draws, n);
+}
+
 // Number u of the updates of an iteration.
 static void update(Lane* l, int64_t u) {
     const UfOffPolicy* a = l->agents;
@@ -738,19 +759,19 @@ static void update(Lane* l, int64_t u) {
     UfBackend* be = a->backend;
     const UfCount count = {l->done.iteration * c->updates + u, l->each.iteration * c->updates};
     const bool sac = is(a, UF_OFF_POLICY_SAC), clips = !sac && c->max_grad_norm > 0;
-    draw(l, l->index, a->B, UF_DRAW_INDEX, UF_STREAM_TD_INDEX, count);
+    draw_batch(l, count);
     be->off_gather(be, &l->batch, &l->ring, l->index);
-    critic_gradient(l, targets(l, count));
+    critic_gradient(l, targets(l));
     l->done.critic++;
     if (!is(a, UF_OFF_POLICY_TD3)) {  // all gradients at one point, then one optimiser
-        if (a->kind != UF_OFF_GREEDY) actor_gradient(l, count);
+        if (a->kind != UF_OFF_GREEDY) actor_gradient(l);
         if (a->kind != UF_OFF_GREEDY) l->done.actor++;
         optimise(l, a->kind == UF_OFF_GREEDY ? CRITIC : ACTOR, sac ? GROUPS : ALPHA, critic_step(l), clips);
         return;
     }
     optimise(l, CRITIC, CRITIC + 1, critic_step(l), clips);
     if (l->done.critic % c->policy_delay) return;
-    actor_gradient(l, count);
+    actor_gradient(l);
     l->done.actor++;
     optimise(l, ACTOR, ACTOR + 1, actor_step(l), clips);
 }

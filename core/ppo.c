@@ -16,8 +16,8 @@ enum { MAX_TENSORS = MAX_GROUPS * (4 * UF_MAX_LAYERS + 2) + 3 };
 
 struct UfPpo {
     UfBackend* backend;
-    UfPpoConfig* configs;  // (P)
-    uint64_t* seeds;       // (P)
+    UfPpoConfig* configs;            // (P)
+    uint64_t *seeds, *device_seeds;  // (P)
     UfTrainSpace space;
     bool acts;                // only: without room for rollouts, on the host
     int P, T, N, O, A, H, B;  // H outputs of the policy's network, B rows of a minibatch
@@ -247,6 +247,7 @@ static UfStatus reserve_all(UfPpo* a) {
     for (int k = 0; k < a->num_groups; k++) UF_TRY(reserve_tape(a, k));
     UF_TRY(reserve_steps(a));
     if (a->backend->apart) UF_TRY(uf_apart_create(&a->apart, r, &a->space, a->P, a->N));
+    UF_TRY(UF_RESERVE(r, a->device_seeds, P, what));
     UF_TRY(UF_RESERVE(r, a->hyper, P, what));
     UF_TRY(UF_RESERVE(r, a->lr, P, what));
     UF_TRY(UF_RESERVE(r, a->max_grad_norm, P, what));
@@ -353,6 +354,7 @@ static UfStatus set_hyper(UfPpo* a) {
         lr[P + (size_t)p] = hyper[p].max_grad_norm;
     }
     if (status == UF_OK) {
+        a->backend->upload(a->backend, a->device_seeds, a->seeds, P * sizeof *a->seeds);
         a->backend->upload(a->backend, a->hyper, hyper, P * sizeof *hyper);
         a->backend->upload(a->backend, a->lr, lr, P * sizeof *lr);
         a->backend->upload(a->backend, a->max_grad_norm, lr + P, P * sizeof *lr);
@@ -473,7 +475,7 @@ static void draw_noise(UfPpo* a) {
                           a->space.discrete ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL,
                           UF_STREAM_PPO_ACTION,
                           {a->iteration, 1}};
-    a->backend->random(a->backend, &noise, 1, a->P, a->seeds);
+    a->backend->random(a->backend, &noise, 1, a->P, a->device_seeds);
 }
 
 static void act(UfPpo* a, int t) {
@@ -651,7 +653,7 @@ static UfStatus do_iteration(UfPpo* a, UfTrainEnvs* envs) {
     uf_ppo_evaluate(a);
     for (int64_t e = 0; e < c->update_epochs; e++) {
         const UfCount epoch = {a->iteration * c->update_epochs + e, c->update_epochs};
-        be->random_order(be, a->order, a->P, rows, a->seeds, UF_STREAM_PPO_ORDER, epoch);
+        be->random_order(be, a->order, a->P, rows, a->device_seeds, UF_STREAM_PPO_ORDER, epoch);
         for (int k = 0; k < c->num_minibatches; k++)
             uf_ppo_learn(a, (UfPick){a->order + (size_t)k * (size_t)a->B, (size_t)rows, a->B});
     }
