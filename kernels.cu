@@ -2281,6 +2281,7 @@ void fill_table(UfBackend* be) {
     be->ring_append = cuda_ring_append;
     be->play = uf_cuda_play;
     be->play_trials = uf_cuda_play_trials;
+    be->step_rules = uf_cuda_step_rules;
     add_ppo(be);
     add_td(be);
     be->adam_polyak = cuda_adam_polyak;

@@ -227,6 +227,22 @@ typedef struct UfPlay {
 } UfPlay;
 enum { UF_PLAY_MAX_WIDTH = 4096 };
 
+// One of the built-in environments that agents train in.
+typedef struct UfRuleRow {
+    double state[UF_ENV_STATE];
+    int64_t episode;  // of the member's: number n + k * N is environment n's k-th
+    int32_t steps;    // of the episode so far
+} UfRuleRow;
+
+// N of them for each of P members.
+typedef struct UfRuleEnvs {
+    UfEnvRule rule;
+    int P, N;
+    const uint64_t* seeds;  // (P): episode e of member p starts from (seeds[p], e) alone
+    UfRuleRow* rows;        // (P, N)
+    float* actions;         // (P, N, max_steps, numbers of an action): what was done in the episode so far
+} UfRuleEnvs;
+
 // What PPO learns from: T steps of N environments for each of P members. Row t * N + n of a member is step t of its
 // environment n.
 typedef struct UfSteps {
@@ -614,6 +630,12 @@ struct UfBackend {
     // episodes: num_steps steps of each row that has an episode to play; fp32 in every precision, and a row does not
     // depend on the others. Wants a plan for `nets` of one row.
     void (*play)(UfBackend*, const UfPlay*, int num_steps);
+
+    // One step of the environments that agents train in, by action: (P, N, A) reals, which are clipped, or (P, N) kinds as
+    // u8. obs (P, N, O): after it, and where the episode ended the first of the next one. action null: all begin with their
+    // first episodes, and obs alone is written.   Nullable: core/train_envs.c steps on the host
+    void (*step_rules)(UfBackend*, const UfRuleEnvs*, const void* action, real* obs, real* reward,
+                       uint8_t* terminated, uint8_t* truncated);
 
     // behaviour cloning of many small networks, fp32 in every precision. A network's numbers do not depend on those
     // beside it. plan_clone comes before both, for the most networks and rows of a dataset; scores take any rows.
