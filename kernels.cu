@@ -2283,6 +2283,8 @@ void fill_table(UfBackend* be) {
     be->ring_append = cuda_ring_append;
     be->play = uf_cuda_play;
     be->play_trials = uf_cuda_play_trials;
+    be->synth_reset = uf_cuda_synth_reset;
+    be->synth_step = uf_cuda_synth_step;
     add_ppo(be);
     add_td(be);
     be->adam_polyak = cuda_adam_polyak;
