@@ -241,7 +241,8 @@ Call call_of(const UfSynths* s, int threads) {
     }
     const int in = s->O + (s->discrete ? 0 : s->A);
     c.x = in > s->L ? in : s->L;
-    c.each = c.x + c.H + c.O + 1 + (threads > WARP ? threads : 0);
+    const int each = c.x + c.H + c.O + 1 + (threads > WARP ? threads : 0);
+    c.each = (each + 3) / 4 * 4;  // shared memory comes by float4
     return c;
 }
 
