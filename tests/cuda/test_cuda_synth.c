@@ -369,6 +369,29 @@ static void test_nan_stays(void** state) {
     }
 }
 
+// A logit of 0 ends nothing: that of networks of zeros.
+static void test_zero_goes_on(void** state) {
+    NEEDS_DEVICE();
+    static const SeOptions o = {MDP(3), .obs_dim = 2, KINDS(2), .width = 5};
+    World w = make_world(&o, 0, 1, 2, false);
+    Seen seen = make_seen(&w);
+    real action[2];
+    float* zeros = test_calloc((size_t)se_num_params(w.made[0]), sizeof *zeros);
+    assert_ok(se_set_params(w.made[0], zeros));
+    assert_ok(w.there->ops->move(w.there, device));
+    reset_there(&w);
+    for (int t = 1; t < 4; t++) {
+        choose(&w, 0, t, action);
+        step_there(&w);
+        look(&w, &seen, true);
+        assert_true(!seen.terminated[1] && seen.truncated[1] == (t == 3) && seen.reward[1] == 0);
+        assert_int_equal(steps_in(&w, seen.states, 1), t % 3);
+    }
+    test_free(zeros);
+    free_seen(&seen);
+    free_world(&w);
+}
+
 // ---- bits ----
 
 enum { BIT_STEPS = 5 };
@@ -609,8 +632,9 @@ static void test_memory_runs_out(void** state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_the_host), cmocka_unit_test(test_nan_stays),
-        cmocka_unit_test(test_bits_of_a_row),   cmocka_unit_test(test_recorded),
-        cmocka_unit_test(test_moves),           cmocka_unit_test(test_stays),
+        cmocka_unit_test(test_zero_goes_on),    cmocka_unit_test(test_bits_of_a_row),
+        cmocka_unit_test(test_recorded),        cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_stays),
 #ifdef UF_HOST_CUDA
         cmocka_unit_test(test_memory_runs_out),
 #endif
