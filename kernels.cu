@@ -2282,6 +2282,8 @@ void fill_table(UfBackend* be) {
     be->play = uf_cuda_play;
     be->play_trials = uf_cuda_play_trials;
     be->step_rules = uf_cuda_step_rules;
+    be->synth_reset = uf_cuda_synth_reset;
+    be->synth_step = uf_cuda_synth_step;
     add_ppo(be);
     add_td(be);
     be->adam_polyak = cuda_adam_polyak;

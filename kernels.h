@@ -363,6 +363,24 @@ typedef struct UfPlayTrials {
 } UfPlayTrials;
 enum { UF_TRIALS_MAX_UNITS = 2048 };
 
+// Synthetic environments (synthenv.h), N copies for each of P members, alike but for their parameters. What a row gets
+// depends on itself, its draws so far and its place among its member's alone: not on P and N.
+enum { UF_SYNTH_INITIAL_STATE, UF_SYNTH_REWARD, UF_SYNTH_NEXT_STATE_DELTA, UF_SYNTH_DONE, UF_SYNTH_NETS };
+typedef struct UfSynths {
+    int P, N, O, A, L;      // A numbers of an action, or at most 256 kinds of it; L latents
+    bool discrete, bandit;  // bandit: there are two networks, and an episode is a step
+    int latent;             // SeLatent
+    int max_steps;
+    real low, high;         // actions that are numbers are clipped to them
+    const UfMlp* nets;      // by UF_SYNTH_*, on the host
+    const real* params;     // member p's at + p * stride: those of its networks one behind another
+    size_t stride;          // 0: all members share them
+    const uint64_t* seeds;  // (P)
+    uint64_t* draws;        // (P, N) made so far
+    int32_t* steps;         // (P, N) of the episode
+    real* obs;              // (P, N, O)
+} UfSynths;
+
 // The last `capacity` steps of each member, N environments' a time. A record: observation (O), action (A numbers, or the
 // kind), reward, done, next observation (O).
 typedef struct UfOffRing {
@@ -646,6 +664,14 @@ struct UfBackend {
     // Steps [first, first + num_steps) of trials, where they go on; from step 0 on all begin. fp32 in every precision, and
     // a policy's numbers do not depend on those beside it.   Nullable: core/trials.c plays on the host
     void (*play_trials)(UfBackend*, const UfPlayTrials*, int64_t first, int num_steps);
+
+    // Synthetic environments, fp32 in every precision; draws are those of se_reset and se_step. reset: obs (P, N, O) of new
+    // episodes, from draw 0 on. step: action (P, N, A), or (P, N) kinds as u8; obs (P, N, O) after it, where an episode ended
+    // the first of the next; terminated where the networks say so, truncated where it has max_steps (P, N).   Nullable, both
+    // alike: the host steps them (synthenv.c)
+    void (*synth_reset)(UfBackend*, const UfSynths*, real* obs);
+    void (*synth_step)(UfBackend*, const UfSynths*, const void* action, real* obs, real* reward,
+                       uint8_t* terminated, uint8_t* truncated);
 
     // PPO; metrics (P, UF_NUM_PPO_METRICS), hyper (P)
     // x (P, B, O): observations of rows [first, first + B) of each member, T + 1 steps of them, or of those that pick

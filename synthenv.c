@@ -17,12 +17,12 @@
 #include "core/normals.h"
 #include "core/philox.h"
 #include "core/synth.h"
+#include "core/synth_rules.h"
 #include "kernels_cpu.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
 
-enum { INITIAL_STATE, REWARD, NEXT_STATE_DELTA, DONE, NUM_NETS };
-static const char* const net_names[NUM_NETS] = {"initial_state", "reward", "next_state_delta", "done"};
+static const char* const net_names[UF_SYNTH_NETS] = {"initial_state", "reward", "next_state_delta", "done"};
 
 enum { MAX_SIZE = 1024, MAX_WIDTH = 2048, EVAL_ENV_BYTES = 128, GRID = 101, MAX_ROUNDS = 20 };
 
@@ -30,8 +30,8 @@ struct SeEnv {
     SeOptions options;
     char eval_env[EVAL_ENV_BYTES];
     int num_nets;
-    UfMlp nets[NUM_NETS];
-    real* params[NUM_NETS];
+    UfMlp nets[UF_SYNTH_NETS];
+    real* params[UF_SYNTH_NETS];
 };
 
 // ---- shapes ----
@@ -43,7 +43,7 @@ typedef struct Tensor {
     int64_t dims[2], count;
 } Tensor;
 
-enum { MAX_TENSORS = 4 * NUM_NETS };
+enum { MAX_TENSORS = 4 * UF_SYNTH_NETS };
 
 // In the order of the parameter vector.
 static int list_tensors(const SeEnv* env, Tensor out[MAX_TENSORS]) {
@@ -135,9 +135,9 @@ UfStatus se_default_options(SeOptions* o, const char* eval_env) {
 
 static UfStatus allocate(SeEnv* env) {
     const SeOptions* o = &env->options;
-    const int O = o->obs_dim, A = o->action_dim, in[NUM_NETS] = {o->latent_dim, O + A, O + A, O},
-              out[NUM_NETS] = {O, 1, O, 1};
-    env->num_nets = o->mode == SE_MDP ? NUM_NETS : NEXT_STATE_DELTA;
+    const int O = o->obs_dim, A = o->action_dim, in[UF_SYNTH_NETS] = {o->latent_dim, O + A, O + A, O},
+              out[UF_SYNTH_NETS] = {O, 1, O, 1};
+    env->num_nets = o->mode == SE_MDP ? UF_SYNTH_NETS : UF_SYNTH_NEXT_STATE_DELTA;
     for (int n = 0; n < env->num_nets; n++) {
         env->nets[n] = uf_mlp_shape(in[n], o->width, 1, out[n], false, 0);
         UF_TRY(UF_ALLOC(&env->params[n], env->nets[n].size, "a synthetic environment"));
@@ -184,9 +184,15 @@ UfStatus se_create(SeEnv** out, const SeOptions* options, uint64_t seed) {
 
 const SeOptions* se_options(const SeEnv* env) { return &env->options; }
 
+int se_networks(const SeEnv* env, const UfMlp** shapes, const real* const** params) {
+    *shapes = env->nets;
+    *params = (const real* const*)env->params;
+    return env->num_nets;
+}
+
 void se_free(SeEnv* env) {
     if (!env) return;
-    for (int n = 0; n < NUM_NETS; n++) uf_free(env->params[n]);
+    for (int n = 0; n < UF_SYNTH_NETS; n++) uf_free(env->params[n]);
     uf_free(env);
 }
 
@@ -238,15 +244,10 @@ float se_largest_weight(const SeEnv* env, char* name, size_t bytes) {
 
 // ---- latents ----
 
-// Blocks of Philox that a copy has a step.
-static int num_blocks(const SeOptions* o) {
-    return o->latent >= SE_CATEGORICAL ? 1 : (o->latent_dim + 3) / 4;
-}
-
 // Normals come in chunks of many blocks; space has room for the chunks of n rows.
 static void normal_latents(const SeOptions* o, const SeDraw* draw, uint64_t block, int n, float* space,
                            float* latents) {
-    const int L = o->latent_dim, blocks = n * num_blocks(o);
+    const int L = o->latent_dim, blocks = n * uf_synth_blocks(o->latent, L);
     uf_normals(draw->seed, UF_STREAM_SYNTH_LATENT, draw->step, block,
                (blocks + UF_NORMAL_LANES - 1) / UF_NORMAL_LANES, space);
     for (int r = 0, b = 0; r < n; r++, latents += L)
@@ -259,27 +260,22 @@ static void normal_latents(const SeOptions* o, const SeDraw* draw, uint64_t bloc
 static void uniform_latents(const SeOptions* o, const SeDraw* draw, uint64_t block, int n, float* latents) {
     for (int r = 0; r < n; r++, latents += o->latent_dim)
         for (int i = 0; i < o->latent_dim; i += 4) {
-            const UfPhilox w = uf_philox(draw->seed, UF_STREAM_SYNTH_LATENT, draw->step, block++);
+            const UfPhilox w = uf_synth_words(draw->seed, draw->step, block++);
             for (int k = 0; k < 4 && i + k < o->latent_dim; k++) latents[i + k] = uf_uniform(w.v[k]);
         }
 }
 
-// The number at which the sum of probabilities passes u; of exp(-i) it is (1 - exp(-i)) / (1 - exp(-L)).
 static void one_hot_latents(const SeOptions* o, const SeDraw* draw, uint64_t block, int n, float* latents) {
     const int L = o->latent_dim;
     memset(latents, 0, (size_t)n * (size_t)L * sizeof *latents);
-    for (int r = 0; r < n; r++) {
-        const UfPhilox w = uf_philox(draw->seed, UF_STREAM_SYNTH_LATENT, draw->step, block++);
-        const double u = uf_uniform_double(w.v[0], w.v[1]);
-        const int i = (int)(o->latent == SE_CATEGORICAL ? u * L : -log1p(u * expm1(-(double)L)));
-        latents[r * L + (i < L ? i : L - 1)] = 1;
-    }
+    for (int r = 0; r < n; r++)
+        latents[r * L + uf_synth_one_hot(o->latent, L, uf_synth_words(draw->seed, draw->step, block++))] = 1;
 }
 
 // Those of rows [row, row + n) of a draw that has none of its own.
 static void draw_latents(const SeEnv* env, const SeDraw* draw, int row, int n, float* space, float* latents) {
     const SeOptions* o = &env->options;
-    const uint64_t block = (draw->first + (uint64_t)row) * (uint64_t)num_blocks(o);
+    const uint64_t block = uf_synth_first_block(o->latent, o->latent_dim, draw->first + (uint64_t)row);
     if (o->latent == SE_NORMAL)
         normal_latents(o, draw, block, n, space, latents);
     else if (o->latent == SE_UNIFORM)
@@ -346,7 +342,7 @@ static void reset_block(const SeEnv* env, const SeDraw* draw, const Room* room, 
         latents = draw->latents + at(row, env->options.latent_dim);
     else
         draw_latents(env, draw, row, n, room->normals, room->latents);
-    forward(env, INITIAL_STATE, room, latents, n, obs);
+    forward(env, UF_SYNTH_INITIAL_STATE, room, latents, n, obs);
 }
 
 void se_reset(const SeEnv* env, const SeDraw* draw, int rows, float* obs) {
@@ -364,8 +360,8 @@ typedef struct Reward {
 } Reward;
 
 static Reward reward_of(const SeEnv* env) {
-    const UfMlp* m = &env->nets[REWARD];
-    const real* p = env->params[REWARD];
+    const UfMlp* m = &env->nets[UF_SYNTH_REWARD];
+    const real* p = env->params[UF_SYNTH_REWARD];
     return (Reward){p + m->kernel[0], p + m->kernel[0] + at(env->options.obs_dim, m->width), p + m->bias[0],
                     p + m->kernel[1], p[m->bias[1]]};
 }
@@ -426,8 +422,8 @@ static void reward_of_kinds(const SeEnv* env, const Room* room, int n, const flo
 
 // The hidden layer's output for room->encoded.
 static const real* hidden_of_encoded(const SeEnv* env, const Room* room, int n) {
-    const UfMlp* m = &env->nets[REWARD];
-    return uf_cpu_hidden_forward(NULL, 0, m, env->params[REWARD], NULL, 0, room->encoded, m->in, n,
+    const UfMlp* m = &env->nets[UF_SYNTH_REWARD];
+    return uf_cpu_hidden_forward(NULL, 0, m, env->params[UF_SYNTH_REWARD], NULL, 0, room->encoded, m->in, n,
                                  room->hidden);
 }
 
@@ -544,7 +540,7 @@ static void reset_done(const SeEnv* env, const SeDraw* draw, const Room* room, i
         count++;
     }
     if (!count) return;
-    forward(env, INITIAL_STATE, room, room->latents, count, room->first);
+    forward(env, UF_SYNTH_INITIAL_STATE, room, room->latents, count, room->first);
     const real* first = room->first;
     for (int r = 0; r < n; r++) {
         if (!done[r]) continue;
@@ -564,12 +560,12 @@ static void mdp_transition(const SeEnv* env, const Room* room, int n, const floa
         encode_row(o, action, r, to + O);
     }
     reward_of_encoded(env, room, n, reward);
-    forward(env, NEXT_STATE_DELTA, room, room->encoded, n, room->first);
+    forward(env, UF_SYNTH_NEXT_STATE_DELTA, room, room->encoded, n, room->first);
     for (int r = 0; r < n; r++)
         for (int i = 0; i < O; i++)
             next_obs[at(r, O) + (size_t)i] =
                 room->encoded[at(r, O + A) + (size_t)i] + room->first[at(r, O) + (size_t)i];
-    forward(env, DONE, room, next_obs, n, room->numbers);
+    forward(env, UF_SYNTH_DONE, room, next_obs, n, room->numbers);
     for (int r = 0; r < n; r++) ended[r] = room->numbers[r] > 0;
 }
 
@@ -578,7 +574,7 @@ static void mdp_block(const SeEnv* env, const SeDraw* draw, const Room* room, in
                       uint8_t* done) {
     mdp_transition(env, room, n, obs, action, next_obs, reward, done);
     for (int r = 0; r < n; r++) {
-        done[r] |= steps[r] + 1 >= env->options.max_steps;
+        done[r] |= uf_synth_is_last(steps[r], env->options.max_steps);
         steps[r] = done[r] ? 0 : steps[r] + 1;
     }
     reset_done(env, draw, room, row, n, next_obs, done);
@@ -622,7 +618,7 @@ void se_done_logits(const SeEnv* env, int rows, const float* next_obs, float* lo
     const Room room = cut(env, scratch);
     assert(env->options.mode == SE_MDP);
     FOR_BLOCKS(room, rows, row, n)
-    forward(env, DONE, &room, next_obs + at(row, env->options.obs_dim), n, logit + row);
+    forward(env, UF_SYNTH_DONE, &room, next_obs + at(row, env->options.obs_dim), n, logit + row);
 }
 
 // ---- best actions ----

@@ -3,6 +3,7 @@
 #ifndef UF_SYNTH_H
 #define UF_SYNTH_H
 
+#include "../kernels.h"
 #include "../synthenv.h"
 #include "envs.h"
 #include "evaluate.h"
@@ -10,6 +11,8 @@
 const char* se_mode_name(const SeEnv* env);     // "bandit", "mdp"
 const char* se_latent_name(const SeEnv* env);   // "normal", ...
 const char* se_meaning_name(const SeEnv* env);  // "sought", "q", "behaviour"
+// Shape and parameters of each network, by UF_SYNTH_*; returns how many there are. They belong to env.
+int se_networks(const SeEnv* env, const UfMlp** shapes, const real* const** params);
 // Whether an environment may stand for another.   Errors: UF_ERR_ARGUMENT (sizes, kind or bounds of actions)
 UfStatus se_check_fit(const SeOptions* options, const UfEnvSpec* spec);
 // The largest size of a weight, and the name of the tensor that it is in.

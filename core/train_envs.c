@@ -3,10 +3,12 @@
 // Rooms: all kinds, real environments, those of them on a device, synthetic ones.
 #include "train_envs.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "reserved.h"
+#include "synth.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
 
@@ -332,14 +334,26 @@ typedef struct Synths {
     UfTrainEnvs base;
     const SeEnv** envs;  // (population): they have no state
     SeEnv* own;          // to free at the end.   Nullable
-    int num_envs, numbers;
+    int population, num_envs, numbers;
     uint64_t *seeds, *draws;  // (population): draws made so far
     float* obs;               // (population, num_envs, O)
     float* actions;           // (population, num_envs, numbers) as the environment gets them
     int32_t* steps;           // (population, num_envs)
+    // Since they are on a device these are what it knows, and the arrays above what was last fetched.
+    UfReserved reserved;  // backend NULL: they are not
+    UfSynths there;
 } Synths;
 
 static size_t synth_row(const Synths* s, int member) { return (size_t)member * (size_t)s->num_envs; }
+
+// Numbers of a member's networks.
+static size_t synth_size(const Synths* s) {
+    const UfMlp* nets;
+    const real* const* params;
+    size_t size = 0;
+    for (int n = se_networks(s->envs[0], &nets, &params); n--;) size += nets[n].size;
+    return size;
+}
 
 static UfStatus synths_reset(UfTrainEnvs* envs, int member, void* obs) {
     const Synths* s = (const Synths*)envs;
@@ -374,14 +388,42 @@ static size_t synths_state_bytes(const UfTrainEnvs* envs) {
            (size_t)s->num_envs * (sizeof *s->steps + (size_t)s->base.space.obs_dim * sizeof *s->obs);
 }
 
-static UfStatus synths_get_state(const UfTrainEnvs* envs, int member, void* state) {
-    const Synths* s = (const Synths*)envs;
+static void copy_state(const Synths* s, int member, void* state) {
     const size_t first = synth_row(s, member), N = (size_t)s->num_envs, O = (size_t)s->base.space.obs_dim;
     char* to = state;
     memcpy(to, &s->draws[member], sizeof *s->draws);
     to += sizeof *s->draws;
     memcpy(to, s->steps + first, N * sizeof *s->steps);
     memcpy(to + N * sizeof *s->steps, s->obs + first * O, N * O * sizeof *s->obs);
+}
+
+// What a device knows comes to the host's arrays.
+static UfStatus fetch(const Synths* s) {
+    UfBackend* be = s->reserved.backend;
+    const size_t N = (size_t)s->num_envs, rows = synth_row(s, s->population);
+    uint64_t* draws;
+    if (!be) return UF_OK;
+    UF_TRY(UF_ALLOC(&draws, rows, "draws of synthetic environments"));
+    be->download(be, draws, s->there.draws, rows * sizeof *draws);
+    be->download(be, s->steps, s->there.steps, rows * sizeof *s->steps);
+    be->download(be, s->obs, s->there.obs, rows * (size_t)s->base.space.obs_dim * sizeof *s->obs);
+    const UfStatus status = be->sync(be);
+    for (int p = 0; p < s->population && status == UF_OK; p++) s->draws[p] = draws[(size_t)p * N];
+    uf_free(draws);
+    return status;
+}
+
+static UfStatus synths_get_state(const UfTrainEnvs* envs, int member, void* state) {
+    UF_TRY(fetch((const Synths*)envs));
+    copy_state((const Synths*)envs, member, state);
+    return UF_OK;
+}
+
+static UfStatus synths_get_states(const UfTrainEnvs* envs, void* states) {
+    const Synths* s = (const Synths*)envs;
+    UF_TRY(fetch(s));
+    for (int p = 0; p < s->population; p++)
+        copy_state(s, p, (char*)states + (size_t)p * synths_state_bytes(envs));
     return UF_OK;
 }
 
@@ -406,8 +448,98 @@ static UfStatus synths_set_state(UfTrainEnvs* envs, int member, const void* stat
     return UF_OK;
 }
 
+// All that a step reads, at `there`.
+static UfStatus reserve_synths(const Synths* s, UfReserved* r, UfSynths* there) {
+    static const char what[] = "synthetic environments";
+    const size_t P = (size_t)s->population, rows = synth_row(s, s->population);
+    UF_TRY(
+        uf_reserve(r, &there->params, (there->stride ? P : 1) * synth_size(s), sizeof *there->params, what));
+    UF_TRY(uf_reserve(r, &there->seeds, P, sizeof *there->seeds, what));
+    UF_TRY(UF_RESERVE(r, there->draws, rows, what));
+    UF_TRY(UF_RESERVE(r, there->steps, rows, what));
+    return UF_RESERVE(r, there->obs, rows * (size_t)s->base.space.obs_dim, what);
+}
+
+static UfStatus send_params(const Synths* s, UfBackend* be, const UfSynths* there) {
+    const size_t size = synth_size(s), P = there->stride ? (size_t)s->population : 1;
+    const UfMlp* nets;
+    const real* const* params;
+    real *all, *to;
+    UF_TRY(UF_ALLOC(&all, P * size, "parameters of synthetic environments"));
+    to = all;
+    for (size_t p = 0; p < P; p++) {
+        const int count = se_networks(s->envs[p], &nets, &params);
+        for (int n = 0; n < count; to += nets[n++].size) memcpy(to, params[n], nets[n].size * sizeof *to);
+    }
+    be->upload(be, (real*)there->params, all, P * size * sizeof *all);
+    uf_free(all);
+    return UF_OK;
+}
+
+static UfStatus send_state(const Synths* s, UfBackend* be, const UfSynths* there) {
+    const size_t N = (size_t)s->num_envs, rows = synth_row(s, s->population);
+    uint64_t* draws;
+    UF_TRY(UF_ALLOC(&draws, rows, "draws of synthetic environments"));
+    for (size_t i = 0; i < rows; i++) draws[i] = s->draws[i / N];
+    be->upload(be, (uint64_t*)there->seeds, s->seeds, (size_t)s->population * sizeof *s->seeds);
+    be->upload(be, there->draws, draws, rows * sizeof *draws);
+    be->upload(be, there->steps, s->steps, rows * sizeof *s->steps);
+    be->upload(be, there->obs, s->obs, rows * (size_t)s->base.space.obs_dim * sizeof *s->obs);
+    uf_free(draws);
+    return UF_OK;
+}
+
+static UfStatus synths_move(UfTrainEnvs* envs, UfBackend* be) {
+    Synths* s = (Synths*)envs;
+    const SeOptions* o = se_options(s->envs[0]);
+    UfReserved reserved = {.backend = be};
+    UfSynths there = {.P = s->population,
+                      .N = s->num_envs,
+                      .O = o->obs_dim,
+                      .A = o->action_dim,
+                      .L = o->latent_dim,
+                      .discrete = o->discrete != 0,
+                      .bandit = o->mode == SE_BANDIT,
+                      .latent = (int)o->latent,
+                      .max_steps = o->max_steps,
+                      .low = o->action_low,
+                      .high = o->action_high};
+    const real* const* unused;
+    assert(be->synth_reset && be->synth_step);
+    se_networks(s->envs[0], &there.nets, &unused);
+    for (int p = 1; p < s->population; p++)
+        if (s->envs[p] != s->envs[0]) there.stride = synth_size(s);
+    UfStatus status = fetch(s);
+    if (status == UF_OK) status = reserve_synths(s, &reserved, &there);
+    if (status == UF_OK) status = send_params(s, be, &there);
+    if (status == UF_OK) status = send_state(s, be, &there);
+    if (status != UF_OK) {
+        uf_release_reserved(&reserved);
+        return status;
+    }
+    uf_release_reserved(&s->reserved);
+    s->reserved = reserved;
+    s->there = there;
+    return UF_OK;
+}
+
+static UfStatus synths_reset_all(UfTrainEnvs* envs, void* obs) {
+    const Synths* s = (const Synths*)envs;
+    s->reserved.backend->synth_reset(s->reserved.backend, &s->there, obs);
+    return UF_OK;
+}
+
+static UfStatus synths_step_all(UfTrainEnvs* envs, const void* action, void* obs, real* reward,
+                                uint8_t* terminated, uint8_t* truncated) {
+    const Synths* s = (const Synths*)envs;
+    s->reserved.backend->synth_step(s->reserved.backend, &s->there, action, obs, reward, terminated,
+                                    truncated);
+    return UF_OK;
+}
+
 static void synths_free(UfTrainEnvs* envs) {
     Synths* s = (Synths*)envs;
+    uf_release_reserved(&s->reserved);
     se_free(s->own);
     uf_free(s->envs);
     uf_free(s->seeds);
@@ -423,7 +555,30 @@ static const UfTrainEnvsOps synths_ops = {.reset = synths_reset,
                                           .state_bytes = synths_state_bytes,
                                           .get_state = synths_get_state,
                                           .set_state = synths_set_state,
-                                          .free = synths_free};
+                                          .free = synths_free,
+                                          .move = synths_move,
+                                          .reset_all = synths_reset_all,
+                                          .step_all = synths_step_all,
+                                          .get_states = synths_get_states};
+// Of members that differ in more than parameters, or too many kinds of action for a byte: the host steps them.
+static const UfTrainEnvsOps host_synths_ops = {.reset = synths_reset,
+                                               .step = synths_step,
+                                               .state_bytes = synths_state_bytes,
+                                               .get_state = synths_get_state,
+                                               .set_state = synths_set_state,
+                                               .free = synths_free};
+
+static bool may_move(const SeEnv* const* envs, int population) {
+    const SeOptions* o = se_options(envs[0]);
+    for (int p = 1; p < population; p++) {
+        const SeOptions* other = se_options(envs[p]);
+        if (other->mode != o->mode || other->latent != o->latent || other->latent_dim != o->latent_dim ||
+            other->width != o->width || other->max_steps != o->max_steps ||
+            other->action_low != o->action_low || other->action_high != o->action_high)
+            return false;
+    }
+    return !o->discrete || o->action_dim <= UINT8_MAX + 1;
+}
 
 static UfStatus fill_synths(Synths* s, const SeEnv* const* envs, int population, const uint64_t* seeds) {
     const size_t P = (size_t)population, rows = P * (size_t)s->num_envs;
@@ -444,13 +599,14 @@ UfStatus uf_train_envs_synthetic(UfTrainEnvs** out, const SeEnv* const* envs, in
     Synths* s;
     *out = NULL;
     UF_TRY(UF_ALLOC(&s, 1, "synthetic environments"));
-    s->base.ops = &synths_ops;
+    s->base.ops = may_move(envs, population) ? &synths_ops : &host_synths_ops;
     s->base.space = (UfTrainSpace){.obs_dim = o->obs_dim,
                                    .action_dim = o->action_dim,
                                    .discrete = o->discrete != 0,
                                    .action_low = o->action_low,
                                    .action_high = o->action_high,
                                    .always_done = o->mode == SE_BANDIT};
+    s->population = population;
     s->num_envs = num_envs;
     s->numbers = o->discrete ? 1 : o->action_dim;
     return finished(out, &s->base, fill_synths(s, envs, population, seeds));

@@ -17,7 +17,7 @@ case $why in
         exit 1
         ;;
 esac
-bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" "$BUILD/tests/cuda/test_cuda_grid" "$BUILD/tests/cuda/test_cuda_ppo" "$BUILD/tests/cuda/test_cuda_trials" tests/cuda/test_cuda_cli.sh
+bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" "$BUILD/tests/cuda/test_cuda_grid" "$BUILD/tests/cuda/test_cuda_ppo" "$BUILD/tests/cuda/test_cuda_synth" "$BUILD/tests/cuda/test_cuda_trials" tests/cuda/test_cuda_cli.sh
 bad=$?
 # shellcheck disable=SC2086  # a list
 UF_TEST_DEVICE=cuda bash tests/run_tests.sh $DEVICE_PROGRAMS || bad=1
@@ -26,7 +26,7 @@ if ! command -v compute-sanitizer >/dev/null; then
     exit $bad
 fi
 for tool in memcheck racecheck synccheck; do
-    for program in test_kernels cuda/test_cuda_grid cuda/test_cuda_trials; do
+    for program in test_kernels cuda/test_cuda_grid cuda/test_cuda_synth cuda/test_cuda_trials; do
         name="compute-sanitizer $tool of ${program#*/}" log=$BUILD/tests/compute-sanitizer-$tool-${program#*/}.log
         if UF_TEST_CASES=5 compute-sanitizer --tool $tool --error-exitcode 9 "$BUILD/tests/$program" >"$log" 2>&1; then
             echo "ok $name"
