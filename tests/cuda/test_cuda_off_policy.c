@@ -259,7 +259,7 @@ static void test_is_recorded(void** state) {
     NEEDS_DEVICE();
     FOR_AGENTS(agent) {
         const UfOffPolicyConfig c = varied(agent, 0, UF_DEVICE_CUDA);
-        Training t = train(agent, MDP, &c, 1, ITERATIONS - 4);
+        Training t = train(agent, MDP, &c, 1, ITERATIONS - 5);  // of TD3 an even number that learn
         UfBackend* be = uf_off_policy_backend(t.agents);
         UfLaunchTimes times;
         assert_ok(be->start_clock(be));
@@ -275,22 +275,22 @@ static void test_is_recorded(void** state) {
 // Each precision is one of its own.
 static void test_precisions(void** state) {
     NEEDS_DEVICE();
-    Training t[3];
+    real* actors[3];
+    size_t size = 0;
     for (int i = 0; i < 3; i++) {
         UfOffPolicyConfig c = varied(DDPG, 0, UF_DEVICE_CUDA);
         c.layer_width = 32;
         c.precision = i;
-        t[i] = train(DDPG, MDP, &c, 1, 0);
-        assert_true(uf_off_policy_finite(t[i].agents, 0));
-        for (int k = 0; k < i; k++) {
-            real *x = array_of(&t[i], UF_OFF_ACTOR, PARAMS), *y = array_of(&t[k], UF_OFF_ACTOR, PARAMS);
-            const size_t bytes = uf_off_policy_parts()->group(t[i].agents, UF_OFF_ACTOR)->count * sizeof *x;
-            assert_true(memcmp(x, y, bytes) != 0);
-            test_free(x);
-            test_free(y);
-        }
+        Training t = train(DDPG, MDP, &c, 1, 0);
+        assert_true(uf_off_policy_finite(t.agents, 0));
+        size = uf_off_policy_actor_shape(t.agents)->size;
+        actors[i] = test_malloc(size * sizeof *actors[i]);
+        assert_ok(uf_off_policy_actors(t.agents, actors[i]));
+        free_training(&t);
     }
-    for (int i = 0; i < 3; i++) free_training(&t[i]);
+    for (int i = 0; i < 3; i++)
+        assert_memory_not_equal(actors[i], actors[(i + 1) % 3], size * sizeof *actors[i]);
+    for (int i = 0; i < 3; i++) test_free(actors[i]);
 }
 
 // Member 1's rewards are no numbers; the others neither notice nor are told of.
