@@ -49,7 +49,8 @@ struct UfTrainEnvs {  // the first member of what an implementation keeps
 // Errors: UF_ERR_UNSUPPORTED (not in this build), UF_ERR_MEMORY.
 UfStatus uf_train_envs_real(UfTrainEnvs** out, const UfEnvSpec* spec, int population, int num_envs,
                             const uint64_t* seeds);
-// Synthetic ones of the same sizes: envs[p] is member p's, stays the caller's and must stay.
+// Synthetic ones of the same sizes: envs[p] is member p's, stays the caller's and must stay. They may move to a device unless
+// members' differ in more than parameters, or there are more kinds of action than a byte has.
 UfStatus uf_train_envs_synthetic(UfTrainEnvs** out, const SeEnv* const* envs, int population, int num_envs,
                                  const uint64_t* seeds);
 // The same one of a file for all.   Errors: those of se_read.
