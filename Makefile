@@ -269,7 +269,7 @@ tsan:
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
 CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_off_policy.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_rules.c tests/cuda/test_cuda_synth.c tests/cuda/test_cuda_trials.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
-DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_model.c tests/test_online.c tests/test_play.c tests/test_synth_make.c
+DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_model.c tests/test_online.c tests/test_play.c tests/test_synth_make.c tests/test_synth_search.c
 CUDA_HOST = BUILD=build/cuda_host CUDA=host
 CUDA_HOST_ASAN = BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g"
 # Once more with races looked for: tests/cuda_host/races.cpp.

@@ -27,6 +27,8 @@ static SeConfig* config_of(const char* settings) {
     SeConfig* c;
     assert_ok(se_config_create(&c));
     assert_ok(try_settings(&se_table, c, "num_threads=2"));
+    if (on_device()) assert_ok(se_config_set(c, "device", getenv("UF_TEST_DEVICE")));
+    if (on_device()) assert_ok(se_config_set(c, "precision", "fp32"));
     assert_ok(try_settings(&se_table, c, settings));
     return c;
 }
@@ -2165,5 +2167,13 @@ int main(void) {
         cmocka_unit_test(test_published),
         cmocka_unit_test(test_memory),
     };
+    // Agents train and play there. The host that plays a device for the tests is slow.
+    const struct CMUnitTest on_devices[] = {
+        cmocka_unit_test(test_act),           cmocka_unit_test(test_play),
+        cmocka_unit_test(test_agents_alone),  cmocka_unit_test(test_stopped_agents),
+        cmocka_unit_test(test_fresh_numbers), cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_measure),
+    };
+    if (on_device()) return cmocka_run_group_tests(on_devices, make_folder, remove_folder);
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

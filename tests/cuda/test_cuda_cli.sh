@@ -147,4 +147,14 @@ check "a world model on the device" "${model[@]}" --set device=cuda --out "$T/mo
 check "info does without it" "$UNIFLORAL" info "$T/model/model.h5"
 check "and training in it" "$UNIFLORAL" train "$T/small.json" --device cuda --quiet --out "$T/e" --set model_path="$T/model" \
     --set dataset_sample_ratio=0.5 --set rollout_interval=20 --set rollout_batch_size=64 --set termination=never
+small=(--set num_steps=300 --set warm_up=50 --set layer_width=8 --set ppo_num_steps=20)
+cat >"$T/search.json" <<JSON
+{"env": "CartPole-v1", "popsize": 4, "generations": 2, "width": 4, "episodes": 2, "algorithms": "ppo,dqn", "eval_algorithms": "dqn",
+ "eval_agents": 2, "eval_episodes": 2}
+JSON
+check "a search for a synthetic environment" "$UNIFLORAL" synthenv meta --config "$T/search.json" "${small[@]}" --device cuda --quiet --out "$T/bandit"
+check "the same again" "$UNIFLORAL" synthenv meta --config "$T/search.json" "${small[@]}" --device cuda --quiet --out "$T/bandit_again"
+check "gives the same environment" cmp "$T/bandit/environment.h5" "$T/bandit_again/environment.h5"
+prints "agents in it, and which device auto is" '^device auto: cuda \(' \
+    "$UNIFLORAL" synthenv train "$T/bandit/environment.h5" "${small[@]}" --algorithms dqn --agents 2 --episodes 2 --controls --device auto
 exit $bad
