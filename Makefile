@@ -96,7 +96,7 @@ OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BU
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o $(if $(RACES),$(BUILD)/tests/cuda_host/races.o))
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
 SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double uf_replay_ppo_double uf_replay_bc_double uf_off_policy_parts_double
-DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/checkpoint.c core/loaded.c core/policy.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c core/synth_init.c)
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/checkpoint.c core/loaded.c core/policy.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/envs_apart.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c core/synth_init.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))
@@ -169,7 +169,7 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 $(BUILD)/tests/cuda_host/test_cuda_races: $(BUILD)/tests/cuda_host/races_planted.cu.o
 
 # What env_rules.h, trial_rules.h and grid_step.h compute is rounded twice: the same bits with any instructions, and on a device.
-$(BUILD)/core/play.cu.o $(BUILD)/core/trials.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
+$(BUILD)/core/play.cu.o $(BUILD)/core/train_envs.cu.o $(BUILD)/core/trials.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
 $(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/normals.o $(BUILD)/core/images.o $(BUILD)/core/trials.o: override ALL_C += -ffp-contract=off
 
 $(BUILD)/core/mpi.o: override CPPFLAGS += $(MPI_FLAGS)
@@ -267,7 +267,7 @@ tsan:
 
 # The .cu files without a GPU: compiled for the host (tests/cuda_host), which runs what a device would; then once more under
 # the sanitizers, of each op the first shapes, side by side. The tests of agents run twice, the second time on the device.
-CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_synth.c tests/cuda/test_cuda_trials.c tests/cuda/test_cuda_cli.sh
+CUDA_TESTS = tests/test_kernels.c tests/cuda/test_cuda_agent.c tests/cuda/test_cuda_grid.c tests/cuda/test_cuda_off_policy.c tests/cuda/test_cuda_ppo.c tests/cuda/test_cuda_rules.c tests/cuda/test_cuda_synth.c tests/cuda/test_cuda_trials.c tests/cuda/test_cuda_cli.sh
 HOST_TESTS = tests/cuda_host/test_cuda_errors.c
 DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests/test_dynamics.c tests/test_hades.c tests/test_model.c tests/test_online.c tests/test_play.c tests/test_synth_make.c
 CUDA_HOST = BUILD=build/cuda_host CUDA=host

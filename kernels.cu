@@ -774,15 +774,15 @@ size_t scratch_needed(const UfMlp* mlp, size_t G, int rows) {
 
 // ---- random numbers ----
 
-enum { DRAWS = 32 };  // of a launch
+enum { DRAWS = 64 };  // of a launch
 
-// What is drawn, for each of `members` members from member `first` on. A thread makes the numbers of one Philox block:
-// 4 reals or 2 indices. Those of draw d begin at block begins[d].
+// What is drawn for each member. A thread makes the numbers of one Philox block: 4 reals or 2 indices. Those of draw d
+// begin at block begins[d].
 struct Draws {
-    uint64_t seeds[SEEDS];
+    const uint64_t* seeds;  // (P)
     UfDraw of[DRAWS];
     int64_t begins[DRAWS + 1];
-    int first, members;
+    int P;
     const int64_t* replays;
 };
 static_assert(sizeof(Draws) <= 4096, "a kernel's argument");
@@ -793,11 +793,11 @@ __global__ void __launch_bounds__(THREADS) random_kernel(Draws c, int num_draws)
     int which = 0;
     while (i >= c.begins[which + 1]) which++;
     const UfDraw& d = c.of[which];
-    const int64_t at = i - c.begins[which], blocks_each = (c.begins[which + 1] - c.begins[which]) / c.members,
+    const int64_t at = i - c.begins[which], blocks_each = (c.begins[which + 1] - c.begins[which]) / c.P,
                   block = at % blocks_each;
-    const int member = static_cast<int>(at / blocks_each), p = c.first + member;
+    const int p = static_cast<int>(at / blocks_each);
     const UfPhilox w =
-        uf_philox(c.seeds[member], static_cast<uint32_t>(d.stream),
+        uf_philox(c.seeds[p], static_cast<uint32_t>(d.stream),
                   static_cast<uint64_t>(count_now(d.update, c.replays)), static_cast<uint64_t>(block));
     if (d.kind == UF_DRAW_INDEX) {
         int64_t* index = static_cast<int64_t*>(d.out) + p * d.count;
@@ -820,21 +820,19 @@ __global__ void __launch_bounds__(THREADS) random_kernel(Draws c, int num_draws)
 
 void cuda_random(UfBackend* be, const UfDraw* draws, int num_draws, int P, const uint64_t* seeds) {
     State* s = begin(be, "random", P, num_draws, num_draws ? static_cast<int>(draws->count) : 0, 0);
-    for (int from = 0; from < num_draws; from += DRAWS)
-        for (int first = 0; first < P; first += SEEDS) {
-            const int count = num_draws - from < DRAWS ? num_draws - from : DRAWS;
-            Draws c = {};
-            c.first = first;
-            c.members = P - first < SEEDS ? P - first : SEEDS;
-            c.replays = s->recording ? s->replays : nullptr;
-            for (int i = 0; i < c.members; i++) c.seeds[i] = seeds[first + i];
-            for (int k = 0; k < count; k++) {
-                c.of[k] = draws[from + k];
-                c.begins[k + 1] =
-                    c.begins[k] + c.members * ceil_div(c.of[k].count, c.of[k].kind == UF_DRAW_INDEX ? 2 : 4);
-            }
-            launch(s, random_kernel, ceil_div(c.begins[count], THREADS), THREADS, c, count);
+    for (int from = 0; from < num_draws; from += DRAWS) {
+        const int count = num_draws - from < DRAWS ? num_draws - from : DRAWS;
+        Draws c = {};
+        c.seeds = seeds;
+        c.P = P;
+        c.replays = s->recording ? s->replays : nullptr;
+        for (int k = 0; k < count; k++) {
+            c.of[k] = draws[from + k];
+            c.begins[k + 1] =
+                c.begins[k] + P * ceil_div(c.of[k].count, c.of[k].kind == UF_DRAW_INDEX ? 2 : 4);
         }
+        launch(s, random_kernel, ceil_div(c.begins[count], THREADS), THREADS, c, count);
+    }
 }
 
 // ---- rows ----
@@ -2283,6 +2281,7 @@ void fill_table(UfBackend* be) {
     be->ring_append = cuda_ring_append;
     be->play = uf_cuda_play;
     be->play_trials = uf_cuda_play_trials;
+    be->step_rules = uf_cuda_step_rules;
     be->synth_reset = uf_cuda_synth_reset;
     be->synth_step = uf_cuda_synth_step;
     add_ppo(be);

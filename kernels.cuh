@@ -18,7 +18,6 @@ namespace uf_cuda {
 
 enum { WARP = UF_WARP, THREADS = 256, WARPS = THREADS / WARP };
 enum { TERM_THREADS = 512 };  // of a block that has a member's terms
-enum { SEEDS = 128 };         // of a launch: they travel as an argument
 enum { ROWS = 16 };           // of a chunk; uf_block_rows is a multiple of it
 
 // ---- state ----

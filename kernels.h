@@ -227,6 +227,22 @@ typedef struct UfPlay {
 } UfPlay;
 enum { UF_PLAY_MAX_WIDTH = 4096 };
 
+// One of the built-in environments that agents train in.
+typedef struct UfRuleRow {
+    double state[UF_ENV_STATE];
+    int64_t episode;  // of the member's: number n + k * N is environment n's k-th
+    int32_t steps;    // of the episode so far
+} UfRuleRow;
+
+// N of them for each of P members.
+typedef struct UfRuleEnvs {
+    UfEnvRule rule;
+    int P, N;
+    const uint64_t* seeds;  // (P): episode e of member p starts from (seeds[p], e) alone
+    UfRuleRow* rows;        // (P, N)
+    float* actions;         // (P, N, max_steps, numbers of an action): what was done in the episode so far
+} UfRuleEnvs;
+
 // What PPO learns from: T steps of N environments for each of P members. Row t * N + n of a member is step t of its
 // environment n.
 typedef struct UfSteps {
@@ -521,13 +537,13 @@ struct UfBackend {
     void (*after)(UfBackend*, int on);
 
     // rows. Each of these does a list at once.
-    // seeds are on the host
+    // seeds (P)
     void (*random)(UfBackend*, const UfDraw* draws, int num_draws, int P, const uint64_t* seeds);
     void (*gather)(UfBackend*, const UfBatch* batch, const UfPiece* pieces, int num_pieces, int P);
     // rows [(obs - mean) / (std + 1e-3) | action]; mean null: obs as they are.   Nullable: mean, std
     void (*network_input)(UfBackend*, const UfInputRows* rows, int num_rows, int ld, const real* mean,
                           const real* std, int P, int B, int O, int A);
-    // index (P, n): 0..n-1 in the order that uf_shuffle gives them
+    // index (P, n): 0..n-1 in the order that uf_shuffle gives them; seeds (P)
     void (*random_order)(UfBackend*, int64_t* index, int P, int n, const uint64_t* seeds, int stream,
                          UfCount update);
 
@@ -633,6 +649,12 @@ struct UfBackend {
     // depend on the others. Wants a plan for `nets` of one row.
     void (*play)(UfBackend*, const UfPlay*, int num_steps);
 
+    // One step of the environments that agents train in, by action: (P, N, A) reals, which are clipped, or (P, N) kinds as
+    // u8. obs (P, N, O): after it, and where the episode ended the first of the next one. action null: all begin with their
+    // first episodes, and obs alone is written.   Nullable: core/train_envs.c steps on the host
+    void (*step_rules)(UfBackend*, const UfRuleEnvs*, const void* action, real* obs, real* reward,
+                       uint8_t* terminated, uint8_t* truncated);
+
     // behaviour cloning of many small networks, fp32 in every precision. A network's numbers do not depend on those
     // beside it. plan_clone comes before both, for the most networks and rows of a dataset; scores take any rows.
     UfStatus (*plan_clone)(UfBackend*, const UfCloneNet* net, int P, int rows);  // P = sets * inits, or P
@@ -683,10 +705,12 @@ struct UfBackend {
                            double* norm, size_t stride);
 
     // off-policy agents: what they do with rows between passes over networks
-    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity; fill
-    // becomes what the ring holds then, rows having begun at 0. done: u8.
-    void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, const real* obs, const real* action,
-                      const real* reward, const uint8_t* done, const real* next_obs);
+    // Steps of N environments (P, N, .) become records row.now and on, modulo the capacity; fill becomes what the ring
+    // holds then, rows having begun at 0. done: where either byte says so. Then obs becomes next_obs.   Nullable:
+    // truncated; next_obs of a ring that has none, and obs stays
+    void (*off_store)(UfBackend*, const UfOffRing*, UfCount row, real* obs, const real* action,
+                      const real* reward, const uint8_t* terminated, const uint8_t* truncated,
+                      const real* next_obs);
     // The records at index (P, B).
     void (*off_gather)(UfBackend*, const UfOffBatch*, const UfOffRing*, const int64_t* index);
     // action (P, N, A), or (P, N) kinds, from heads over R = N rows. One that is no number is the middle of the range.

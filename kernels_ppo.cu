@@ -369,13 +369,12 @@ void cuda_clip_gradients(UfBackend* be, const UfGroup* groups, int num_groups, c
 // ---- order ----
 
 struct Order {
-    uint64_t seeds[SEEDS];
-    int64_t* index;  // of the first of these members
+    const uint64_t* seeds;
+    int64_t* index;
     int n, chunks, stream;
     UfCount update;
     const int64_t* replays;
 };
-static_assert(sizeof(Order) <= 4096, "a kernel's argument");
 
 // A block has THREADS places of a member's order, whose keys its threads share.
 __global__ void __launch_bounds__(THREADS) random_order_kernel(Order c) {
@@ -393,18 +392,14 @@ __global__ void __launch_bounds__(THREADS) random_order_kernel(Order c) {
 void cuda_random_order(UfBackend* be, int64_t* index, int P, int n, const uint64_t* seeds, int stream,
                        UfCount update) {
     State* s = begin(be, "random_order", P, 1, n, 0);
-    for (int first = 0; first < P; first += SEEDS) {
-        Order c = {};
-        const int members = P - first < SEEDS ? P - first : static_cast<int>(SEEDS);
-        for (int i = 0; i < members; i++) c.seeds[i] = seeds[first + i];
-        c.index = index + static_cast<int64_t>(first) * n;
-        c.n = n;
-        c.chunks = static_cast<int>(ceil_div(n, THREADS));
-        c.stream = stream;
-        c.update = update;
-        c.replays = s->recording ? s->replays : nullptr;
-        launch(s, random_order_kernel, static_cast<int64_t>(members) * c.chunks, THREADS, c);
-    }
+    const Order c = {seeds,
+                     index,
+                     n,
+                     static_cast<int>(ceil_div(n, THREADS)),
+                     stream,
+                     update,
+                     s->recording ? s->replays : nullptr};
+    launch(s, random_order_kernel, static_cast<int64_t>(P) * c.chunks, THREADS, c);
 }
 
 }  // namespace

@@ -12,8 +12,9 @@
 typedef struct Store {
     const UfOffRing* ring;
     int64_t row;
-    const real *obs, *action, *reward, *next_obs;
-    const uint8_t* done;
+    real* obs;
+    const real *action, *reward, *next_obs;
+    const uint8_t *terminated, *truncated;
 } Store;
 
 static void store_task(void* context, int p, int thread) {
@@ -28,15 +29,17 @@ static void store_task(void* context, int p, int thread) {
         memcpy(to, c->obs + from * O, O * sizeof(real));
         memcpy(to + O, c->action + from * items, items * sizeof(real));
         to[O + items] = c->reward[from];
-        to[O + items + 1] = c->done[from] != 0;
+        to[O + items + 1] = uf_off_ended(c->terminated, c->truncated, from);
         if (r->has_next) memcpy(to + O + items + 2, c->next_obs + from * O, O * sizeof(real));
+        if (c->next_obs) memcpy(c->obs + from * O, c->next_obs + from * O, O * sizeof(real));
     }
     r->fill[p] = c->row + r->N < r->capacity ? c->row + r->N : r->capacity;
 }
 
-static void off_store(UfBackend* backend, const UfOffRing* ring, UfCount row, const real* obs,
-                      const real* action, const real* reward, const uint8_t* done, const real* next_obs) {
-    Store c = {ring, row.now, obs, action, reward, next_obs, done};
+static void off_store(UfBackend* backend, const UfOffRing* ring, UfCount row, real* obs, const real* action,
+                      const real* reward, const uint8_t* terminated, const uint8_t* truncated,
+                      const real* next_obs) {
+    Store c = {ring, row.now, obs, action, reward, next_obs, terminated, truncated};
     uf_cpu_run_tasks(backend, ring->P, 1, store_task, &c);
 }
 

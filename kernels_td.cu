@@ -17,8 +17,9 @@ struct Store {
     UfOffRing ring;
     UfCount row;
     const int64_t* replays;
-    const real *obs, *action, *reward, *next_obs;
-    const uint8_t* done;
+    real* obs;
+    const real *action, *reward, *next_obs;
+    const uint8_t *terminated, *truncated;
 };
 
 // A thread has a number of a record.
@@ -31,16 +32,19 @@ __global__ void __launch_bounds__(THREADS) off_store_kernel(Store c) {
     const real x = k < r.O        ? c.obs[from * r.O + k]
                    : k < end      ? c.action[from * r.items + k - r.O]
                    : k == end     ? c.reward[from]
-                   : k == end + 1 ? static_cast<real>(c.done[from] != 0)
+                   : k == end + 1 ? uf_off_ended(c.terminated, c.truncated, static_cast<size_t>(from))
                                   : c.next_obs[from * r.O + k - end - 2];
     r.records[(p * r.capacity + (now + n) % r.capacity) * r.stride + k] = x;
+    if (c.next_obs && k < r.O) c.obs[from * r.O + k] = c.next_obs[from * r.O + k];
     if (n == 0 && k == 0) r.fill[p] = now + r.N < r.capacity ? now + r.N : r.capacity;
 }
 
-void cuda_off_store(UfBackend* be, const UfOffRing* ring, UfCount row, const real* obs, const real* action,
-                    const real* reward, const uint8_t* done, const real* next_obs) {
+void cuda_off_store(UfBackend* be, const UfOffRing* ring, UfCount row, real* obs, const real* action,
+                    const real* reward, const uint8_t* terminated, const uint8_t* truncated,
+                    const real* next_obs) {
     State* s = begin(be, "off_store", ring->P, 1, ring->N, ring->stride);
-    const Store c = {*ring, row, s->recording ? s->replays : nullptr, obs, action, reward, next_obs, done};
+    const Store c = {*ring,      row,      s->recording ? s->replays : nullptr, obs, action, reward, next_obs,
+                     terminated, truncated};
     launch(s, off_store_kernel, ceil_div(static_cast<int64_t>(ring->P) * ring->N * ring->stride, THREADS),
            THREADS, c);
 }

@@ -1,6 +1,6 @@
 // kernels_td.h: a row of the ops of off-policy agents, for C and CUDA: kernels_td.c and kernels_td.cu, which hand rows out.
 //
-// Rooms: actions, targets, losses.
+// Rooms: replay, actions, targets, losses.
 #ifndef UF_KERNELS_TD_H
 #define UF_KERNELS_TD_H
 
@@ -9,6 +9,13 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+// ---- replay ----
+
+// 1 where environment `at` ended its episode.   Nullable: truncated
+static inline UF_HD real uf_off_ended(const uint8_t* terminated, const uint8_t* truncated, size_t at) {
+    return terminated[at] || (truncated && truncated[at]);
+}
 
 // ---- actions ----
 

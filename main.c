@@ -1350,7 +1350,8 @@ static int command_synthenv_play(const Args* args) {
     return status == UF_OK ? DONE : failed();
 }
 
-static const Sugar synth_sugar[] = {{O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}};
+static const Sugar synth_sugar[] = {
+    {O_SEED, "seed"}, {O_THREADS, "num_threads"}, {O_ENV, "env"}, {O_DEVICE, "device"}};
 enum { NUM_SYNTH_SUGAR = sizeof(synth_sugar) / sizeof(synth_sugar[0]) };
 static const SearchCommand synth_search = {&se_kind, "synthenv meta", synth_sugar, NUM_SYNTH_SUGAR};
 
@@ -1952,29 +1953,34 @@ static const Command commands[] = {
      "put distilled datasets of several tasks together, for one policy of all", 2, -1,
      BIT(O_APART) | BIT(O_OUT), BIT(O_OUT)},
     {"synthenv meta", command_synthenv_meta,
-     "[--config FILE] --env NAME [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N]",
+     "[--config FILE] --env NAME [--set name=value]... [--seed N] [--out DIR] [--resume DIR] [--threads N] "
+     "[--device cpu|cuda|auto]",
      "search for a synthetic environment in which agents of any algorithm become good in a real one, by "
      "evolution strategies. Under mpirun or srun the processes share each generation",
      0, 0,
      BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_RESUME) | BIT(O_THREADS) |
-         BIT(O_QUIET),
+         BIT(O_DEVICE) | BIT(O_QUIET),
      0},
     {"synthenv train", command_synthenv_train,
      "FILE [--algorithms LIST] [--agents N] [--episodes N] [--controls] [--each] [--config FILE] "
-     "[--set name=value]... [--env NAME] [--seed N] [--threads N] [--json] [--out FILE.png|.svg|.pdf]",
+     "[--set name=value]... [--env NAME] [--seed N] [--threads N] [--device cpu|cuda|auto] [--json] "
+     "[--out FILE.png|.svg|.pdf]",
      "train agents of each algorithm, with hyperparameters drawn from lists, in a synthetic environment and "
      "play them in the real one; with --controls also as many that train in the real one for as many steps; "
      "with --out also a picture: their returns by algorithm and by learning rate, and one of them at play",
      1, 1,
      BIT(O_ALGORITHMS) | BIT(O_AGENTS) | BIT(O_EPISODES) | BIT(O_CONTROLS) | BIT(O_EACH) | BIT(O_CONFIG) |
-         BIT(O_SET) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_JSON) | BIT(O_OUT),
+         BIT(O_SET) | BIT(O_ENV) | BIT(O_SEED) | BIT(O_THREADS) | BIT(O_DEVICE) | BIT(O_JSON) | BIT(O_OUT),
      0},
     {"synthenv sweep", command_synthenv_sweep,
-     "[--config FILE] [--set name=[a,b]]... --out DIR [--env NAME] [--seed N] [--threads N]",
+     "[--config FILE] [--set name=[a,b]]... --out DIR [--env NAME] [--seed N] [--threads N] "
+     "[--device cpu|cuda|auto]",
      "a search for each combination of the lists in --config or --set, a table over their seeds and a "
      "figure; "
      "the same command goes on",
-     0, 0, BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_QUIET),
+     0, 0,
+     BIT(O_CONFIG) | BIT(O_ENV) | BIT(O_SET) | BIT(O_SEED) | BIT(O_OUT) | BIT(O_THREADS) | BIT(O_DEVICE) |
+         BIT(O_QUIET),
      BIT(O_OUT)},
     {"synthenv import", command_synthenv_import, "FILE NAME --out FILE",
      "take one of the published synthetic environments, cartpole or CartPole-v1, say, out of a file of them",

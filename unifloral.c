@@ -363,6 +363,7 @@ static void describe_scratch(UfAgent* a) {
                  used = (size_t)critics_in_actor(a);
     const bool stochastic = !c->deterministic, sampled = stochastic && !(a->frozen && c->deterministic_eval);
 
+    describe(s, &a->device_seeds, P, sizeof(uint64_t));
     describe(s, &a->hyper, P, sizeof(UfHyper));
     REALS(s, a->lr, P);
     REALS(s, a->actor_lr, P);
@@ -656,6 +657,7 @@ void uf_agent_upload_constants(UfAgent* a) {
         be->upload(be, a->actor_lr + p, &h.actor_lr, sizeof(real));
         be->upload(be, a->polyak + p, &h.polyak_step_size, sizeof(real));
     }
+    be->upload(be, a->device_seeds, a->seeds, (size_t)a->P * sizeof *a->seeds);
     if (a->norm_mean) {
         be->upload(be, a->norm_mean, a->host_norm, (size_t)a->O * sizeof(real));
         be->upload(be, a->norm_std, a->host_norm + a->O, (size_t)a->O * sizeof(real));
@@ -943,7 +945,7 @@ typedef struct Draws {
 } Draws;
 
 static void make_draws(UfAgent* a, Draws* draws) {
-    if (draws->count) a->backend->random(a->backend, draws->list, draws->count, a->P, a->seeds);
+    if (draws->count) a->backend->random(a->backend, draws->list, draws->count, a->P, a->device_seeds);
     draws->count = 0;
 }
 
@@ -1047,6 +1049,7 @@ UfInside uf_agent_inside(const UfAgent* a) {
     UfInside in = {.backend = a->backend,
                    .configs = a->configs,
                    .seeds = a->seeds,
+                   .device_seeds = a->device_seeds,
                    .P = a->P,
                    .O = a->O,
                    .A = a->A,
@@ -1857,7 +1860,7 @@ static void put_policy_rows(UfAgent* a, int member, real* x, const real* obs, ui
     be->mlp_forward(be, &actor, a->next_out, NULL, input_of(a, input, a->B), (UfRows){0, a->B, a->B});
     const UfDraw normals = {
         noise, NULL, (int64_t)a->B * a->A, UF_DRAW_NORMAL, UF_STREAM_DIAGNOSIS_ACTION, {(int64_t)draw, 0}};
-    if (noise) be->random(be, &normals, 1, 1, a->seeds + member);
+    if (noise) be->random(be, &normals, 1, 1, a->device_seeds + member);
     // An evaluator's smoothing is zeros, with which samples are clipped as in a target.
     be->policy_sample(be, &heads, actions_of(a, x, a->B), NULL, noise, a->frozen ? a->noise.smoothing : NULL);
 }

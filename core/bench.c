@@ -260,12 +260,13 @@ enum { PEAK_WINDOWS = 5 };
 // Floating point operations a second of products of PEAK_SIZE; the fastest of a few windows.
 static UfStatus measure_peak(UfBackend* be, double* flops) {
     const size_t count = (size_t)PEAK_SIZE * PEAK_SIZE;
-    const uint64_t seeds[2] = {7,
-                               8};  // of two operands, as members; zeros would let some devices clock higher
-    void *operands = NULL, *result = NULL;
+    const uint64_t of_operands[2] = {7, 8};  // as members; zeros would let some devices clock higher
+    void *operands = NULL, *result = NULL, *seeds = NULL;
     double best = INFINITY;
     UfStatus status = be->reserve(be, &operands, 2 * count * sizeof(real), "operands of a large product");
     if (status == UF_OK) status = be->reserve(be, &result, count * sizeof(real), "a large product");
+    if (status == UF_OK) status = be->reserve(be, &seeds, sizeof of_operands, "seeds of operands");
+    if (status == UF_OK) be->upload(be, seeds, of_operands, sizeof of_operands);
     if (status == UF_OK)
         be->random(be,
                    &(UfDraw){operands, NULL, (int64_t)count, UF_DRAW_NORMAL, UF_STREAM_CONTROLLER, {0, 0}}, 1,
@@ -280,6 +281,7 @@ static UfStatus measure_peak(UfBackend* be, double* flops) {
     }
     be->release(be, operands);
     be->release(be, result);
+    be->release(be, seeds);
     *flops = 2.0 * PEAK_SIZE * PEAK_SIZE * PEAK_SIZE / best;
     return status;
 }

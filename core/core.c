@@ -51,6 +51,18 @@ UfStatus uf_fail_prefix(UfStatus code, const char* prefix) {
     return uf_fail_(code, "%s: %s", prefix, error_text);
 }
 
+void uf_keep_outcome(UfOutcome* out, UfStatus status) {
+    out->status = status;
+    if (status != UF_OK)
+        snprintf(out->sentence, sizeof out->sentence, "%.*s", (int)sizeof out->sentence - 1, error_text);
+}
+
+UfStatus uf_tell_outcomes(const UfOutcome* outcomes, int count) {
+    for (int i = 0; i < count; i++)
+        if (outcomes[i].status != UF_OK) return UF_FAIL(outcomes[i].status, "%s", outcomes[i].sentence);
+    return UF_OK;
+}
+
 // "cannot <verb> '<path>': <the system's reason>"
 static UfStatus io_fail(const char* verb, const char* path) {
     char buffer[256];

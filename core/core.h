@@ -26,6 +26,14 @@ UfStatus uf_fail_(UfStatus code, const char* format, ...) __attribute__((format(
 // Puts "prefix: " in front of the sentence there is (a file name, say) and returns `code`.
 UfStatus uf_fail_prefix(UfStatus code, const char* prefix);
 
+// What one of several threads' tasks came to, to be told by the thread that gave them out: a sentence is its thread's own.
+typedef struct UfOutcome {
+    UfStatus status;
+    char sentence[500];
+} UfOutcome;
+void uf_keep_outcome(UfOutcome* out, UfStatus status);            // with the sentence there is
+UfStatus uf_tell_outcomes(const UfOutcome* outcomes, int count);  // the first that failed
+
 // ---- memory ----
 
 #define UF_ALIGN 256  // bytes; rows of tensors start on this

@@ -25,6 +25,8 @@ __device__ inline T warp_sum(T x) {
 
 // kernels.cu puts them into its table.
 void uf_cuda_play(UfBackend* backend, const UfPlay* play, int num_steps);
+void uf_cuda_step_rules(UfBackend* backend, const UfRuleEnvs* envs, const void* action, real* obs,
+                        real* reward, uint8_t* terminated, uint8_t* truncated);
 void uf_cuda_play_trials(UfBackend* backend, const UfPlayTrials* play, int64_t first, int num_steps);
 void uf_cuda_synth_reset(UfBackend* backend, const UfSynths* envs, real* obs);
 void uf_cuda_synth_step(UfBackend* backend, const UfSynths* envs, const void* action, real* obs, real* reward,

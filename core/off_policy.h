@@ -1,7 +1,7 @@
 // off_policy.h: DQN, SAC, DDPG and TD3 of a population of small agents, on the op set.
 //
 // P members train together; each has its own environments (num_envs of them), replay, parameters, seed and hyperparameters.
-// Member p ends in the bits that it ends in alone, for any number of threads.
+// Member p ends in the bits that it ends in alone, for any number of threads; on a device in those of that device.
 // An iteration: a step of all environments, whose rows go to the replay (a ring), then `updates` optimiser steps on random
 // rows of it. Where every step ends its episode (train_envs.h, always_done) what a row is worth is its reward: the same bits
 // without target networks.
@@ -35,6 +35,8 @@ typedef struct UfOffPolicyConfig {
     int64_t policy_delay;         // TD3: steps of the critics to one of the actor
     double max_grad_norm;         // over all parameters of an optimiser; SAC: none.   0: any
     double exploration_fraction;  // DQN: share of num_steps in which epsilon falls from 1
+    int device,
+        precision;  // where networks are computed: numbers of uf_device_name, uf_precision_name (config.h)
     // a member's own
     uint64_t seed;
     double lr, gamma;
@@ -48,17 +50,21 @@ typedef struct UfOffPolicyConfig {
 
 typedef struct UfOffPolicy UfOffPolicy;
 
-// Fresh agents, on the CPU; observations are floats. Beside a replay and networks for each member they have what one update
-// needs for each thread that has work.   Errors: UF_ERR_CONFIG (a size, an algorithm of other actions; the field is named), UF_ERR_MEMORY.
+// Fresh agents; observations are floats. Beside a replay and networks for each member they have what one update needs for
+// each thread that has work, on a device for each member.   Errors: UF_ERR_CONFIG (a size, an algorithm of other actions; the
+// field is named), UF_ERR_MEMORY, UF_ERR_DEVICE, UF_ERR_UNSUPPORTED (no such device in this build).
 UfStatus uf_off_policy_create(UfOffPolicy** out, const UfOffPolicyConfig* configs, int population,
                               const UfTrainSpace* space, int num_threads);
+// Environments that moved to its device are freed before.
 void uf_off_policy_free(UfOffPolicy* agents);
+UfBackend* uf_off_policy_backend(UfOffPolicy* agents);
 
 // All iterations from where the agents are, at most num_iterations of them (0: to the end of num_steps). The first one
 // resets the environments. Members whose numbers are no more finite go on, and are told of by uf_off_policy_finite.
-// An action that is no number is played as the middle of its range.
-// Errors: those of the environments, after which the agents are good for nothing but uf_off_policy_free; UF_ERR_MEMORY,
-// before anything is done.
+// An action that is no number is played as the middle of its range. On a device environments that it can have move there,
+// and iterations that learn are noted once and repeated; the others are stepped on the host, one after another.
+// Errors: those of the environments and of a device, after which the agents are good for nothing but uf_off_policy_free;
+// UF_ERR_MEMORY, before anything is done.
 UfStatus uf_off_policy_train(UfOffPolicy* agents, UfTrainEnvs* envs, int64_t num_iterations);
 int64_t uf_off_policy_iteration(const UfOffPolicy* agents);  // done so far
 // Optimiser steps of critics and actors so far, of each member.
@@ -69,6 +75,6 @@ bool uf_off_policy_finite(const UfOffPolicy* agents, int member);
 // state's value); SAC's logits, or A means and A log-stds of a Gaussian through tanh; DDPG's and TD3's means through tanh.
 // UF_TRIAL_* of trials.h are for these.
 const UfMlp* uf_off_policy_actor_shape(const UfOffPolicy* agents);
-void uf_off_policy_actor(const UfOffPolicy* agents, int member, real* params);  // (size)
+UfStatus uf_off_policy_actors(UfOffPolicy* agents, real* params);  // (P, size)
 
 #endif

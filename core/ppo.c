@@ -8,16 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "envs_apart.h"
 #include "h5.h"
-#include "reserved.h"
 
 enum { ACTOR, CRITIC, MAX_GROUPS };  // with a shared trunk the one group is ACTOR
 enum { MAX_TENSORS = MAX_GROUPS * (4 * UF_MAX_LAYERS + 2) + 3 };
 
 struct UfPpo {
     UfBackend* backend;
-    UfPpoConfig* configs;  // (P)
-    uint64_t* seeds;       // (P)
+    UfPpoConfig* configs;            // (P)
+    uint64_t *seeds, *device_seeds;  // (P)
     UfTrainSpace space;
     bool acts;                // only: without room for rollouts, on the host
     int P, T, N, O, A, H, B;  // H outputs of the policy's network, B rows of a minibatch
@@ -28,16 +28,8 @@ struct UfPpo {
     UfTensor tensors[MAX_TENSORS];
     int num_tensors;
 
-    // On a device: what environments of all members take and give, side by side; and the same on the host for
-    // environments that live there.
-    struct Apart {
-        void *action, *obs;  // (P, N, .)
-        real* reward;        // (P, N)
-        uint8_t *terminated, *truncated;
-    } there, here;
-    real* host_action;   // (N, action_items) of one member
-    UfTrainEnvs* moved;  // the environments that the device has
-    bool recorded;       // it has noted an iteration with them
+    UfApart apart;  // on a device
+    bool recorded;  // it has noted an iteration with the environments that it has
 
     UfReserved reserved;
     UfSteps steps;
@@ -180,7 +172,6 @@ UfStatus uf_ppo_set_tensor(UfPpo* a, const UfTensor* t, UfTensorKind kind, int m
 
 // Of a number of an observation; of a number or kind of an action as environments on a device take it.
 static size_t obs_bytes(const UfPpo* a) { return a->space.bytes ? 1 : sizeof(real); }
-static size_t action_bytes(const UfPpo* a) { return a->space.discrete ? 1 : sizeof(real); }
 
 static UfStatus reserve_tape(UfPpo* a, int k) {
     const UfMlp* m = &a->mlp[k];
@@ -234,35 +225,17 @@ static UfStatus reserve_steps(UfPpo* a) {
 
 // Zeroed on the host; free_host frees it.
 static UfStatus allocate_host(UfPpo* a) {
-    static const char what[] = "what environments and a device exchange";
-    const size_t step = (size_t)a->P * (size_t)a->N, P = (size_t)a->P;
+    const size_t P = (size_t)a->P;
     UF_TRY(UF_ALLOC(&a->fetched.metrics, P * UF_NUM_PPO_METRICS, "metrics of PPO"));
     UF_TRY(UF_ALLOC(&a->fetched.sums, P * 3, "metrics of PPO"));
-    UF_TRY(UF_ALLOC(&a->fetched.bad, MAX_GROUPS * P, "metrics of PPO"));
-    if (!a->backend->apart) return UF_OK;
-    UF_TRY(uf_alloc(&a->here.action, step * (size_t)a->action_items, action_bytes(a), what));
-    UF_TRY(uf_alloc(&a->here.obs, step * (size_t)a->O, obs_bytes(a), what));
-    UF_TRY(UF_ALLOC(&a->here.reward, step, what));
-    UF_TRY(UF_ALLOC(&a->here.terminated, step, what));
-    return UF_ALLOC(&a->host_action, (size_t)a->N * (size_t)a->action_items, what);
+    return UF_ALLOC(&a->fetched.bad, MAX_GROUPS * P, "metrics of PPO");
 }
 
 static void free_host(UfPpo* a) {
-    void* all[] = {a->fetched.metrics, a->fetched.sums, a->fetched.bad,     a->here.action,
-                   a->here.obs,        a->here.reward,  a->here.terminated, a->host_action};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) uf_free(all[i]);
-}
-
-static UfStatus reserve_apart(UfPpo* a) {
-    static const char what[] = "what environments and a device exchange";
-    UfReserved* r = &a->reserved;
-    const size_t step = (size_t)a->P * (size_t)a->N;
-    if (!a->backend->apart) return UF_OK;
-    UF_TRY(uf_reserve(r, &a->there.action, step * (size_t)a->action_items, action_bytes(a), what));
-    UF_TRY(uf_reserve(r, &a->there.obs, step * (size_t)a->O, obs_bytes(a), what));
-    UF_TRY(UF_RESERVE(r, a->there.reward, step, what));
-    UF_TRY(UF_RESERVE(r, a->there.terminated, step, what));
-    return UF_RESERVE(r, a->there.truncated, step, what);
+    uf_apart_free(&a->apart);
+    uf_free(a->fetched.metrics);
+    uf_free(a->fetched.sums);
+    uf_free(a->fetched.bad);
 }
 
 static UfStatus reserve_all(UfPpo* a) {
@@ -273,7 +246,8 @@ static UfStatus reserve_all(UfPpo* a) {
     for (int k = 0; k < a->num_groups; k++) UF_TRY(reserve_group(a, k));
     for (int k = 0; k < a->num_groups; k++) UF_TRY(reserve_tape(a, k));
     UF_TRY(reserve_steps(a));
-    UF_TRY(reserve_apart(a));
+    if (a->backend->apart) UF_TRY(uf_apart_create(&a->apart, r, &a->space, a->P, a->N));
+    UF_TRY(UF_RESERVE(r, a->device_seeds, P, what));
     UF_TRY(UF_RESERVE(r, a->hyper, P, what));
     UF_TRY(UF_RESERVE(r, a->lr, P, what));
     UF_TRY(UF_RESERVE(r, a->max_grad_norm, P, what));
@@ -380,6 +354,7 @@ static UfStatus set_hyper(UfPpo* a) {
         lr[P + (size_t)p] = hyper[p].max_grad_norm;
     }
     if (status == UF_OK) {
+        a->backend->upload(a->backend, a->device_seeds, a->seeds, P * sizeof *a->seeds);
         a->backend->upload(a->backend, a->hyper, hyper, P * sizeof *hyper);
         a->backend->upload(a->backend, a->lr, lr, P * sizeof *lr);
         a->backend->upload(a->backend, a->max_grad_norm, lr + P, P * sizeof *lr);
@@ -500,7 +475,7 @@ static void draw_noise(UfPpo* a) {
                           a->space.discrete ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL,
                           UF_STREAM_PPO_ACTION,
                           {a->iteration, 1}};
-    a->backend->random(a->backend, &noise, 1, a->P, a->seeds);
+    a->backend->random(a->backend, &noise, 1, a->P, a->device_seeds);
 }
 
 static void act(UfPpo* a, int t) {
@@ -509,7 +484,7 @@ static void act(UfPpo* a, int t) {
     const UfPpoHeads heads = heads_of(a, a->out_step);
     be->ppo_observe(be, a->x_step, &a->steps, NULL, t * a->N, a->N);
     be->mlp_forward(be, &actor, a->out_step, NULL, (UfInput){a->x_step, a->O, a->N}, (UfRows){0, a->N, a->N});
-    be->ppo_act(be, &a->steps, t, &heads, a->noise, a->there.action);
+    be->ppo_act(be, &a->steps, t, &heads, a->noise, a->apart.there.action);
 }
 
 // Where device and host are one, environments read and write the rollout itself.
@@ -523,50 +498,12 @@ static UfStatus step_in_place(UfPpo* a, UfTrainEnvs* envs, int t) {
     return UF_OK;
 }
 
-// Member p's part of what the host exchanges with a device.
-static char* obs_here(const UfPpo* a, int p) {
-    return (char*)a->here.obs + (size_t)p * (size_t)a->N * (size_t)a->O * obs_bytes(a);
-}
-
-static const real* actions_here(UfPpo* a, int p) {
-    const size_t count = (size_t)a->N * (size_t)a->action_items;
-    if (!a->space.discrete) return (const real*)a->here.action + (size_t)p * count;
-    const uint8_t* kinds = (const uint8_t*)a->here.action + (size_t)p * count;
-    for (size_t i = 0; i < count; i++) a->host_action[i] = kinds[i];
-    return a->host_action;
-}
-
-static void send_obs(UfPpo* a) {
-    a->backend->upload(a->backend, a->there.obs, a->here.obs,
-                       (size_t)a->P * (size_t)a->N * (size_t)a->O * obs_bytes(a));
-}
-
-// Environments on the host: one copy down and three up for all members.
-static UfStatus step_on_host(UfPpo* a, UfTrainEnvs* envs) {
-    UfBackend* be = a->backend;
-    const size_t step = (size_t)a->P * (size_t)a->N;
-    be->download(be, a->here.action, a->there.action, step * (size_t)a->action_items * action_bytes(a));
-    UF_TRY(be->sync(be));
-    for (int p = 0; p < a->P; p++) {
-        const size_t first = (size_t)p * (size_t)a->N;
-        UF_TRY(envs->ops->step(envs, p, actions_here(a, p), obs_here(a, p), a->here.reward + first,
-                               a->here.terminated + first));
-    }
-    send_obs(a);
-    be->upload(be, a->there.reward, a->here.reward, step * sizeof(real));
-    be->upload(be, a->there.terminated, a->here.terminated, step);
-    return UF_OK;
-}
-
 static UfStatus step(UfPpo* a, UfTrainEnvs* envs, int t) {
     UfBackend* be = a->backend;
-    const struct Apart* x = &a->there;
+    const UfExchange* x = &a->apart.there;
     if (!be->apart) return step_in_place(a, envs, t);
-    if (a->moved)
-        UF_TRY(envs->ops->step_all(envs, x->action, x->obs, x->reward, x->terminated, x->truncated));
-    else
-        UF_TRY(step_on_host(a, envs));
-    be->ppo_store(be, &a->steps, t, x->obs, x->reward, x->terminated, a->moved ? x->truncated : NULL);
+    UF_TRY(uf_apart_step(&a->apart, envs));
+    be->ppo_store(be, &a->steps, t, x->obs, x->reward, x->terminated, uf_apart_truncated(&a->apart));
     return UF_OK;
 }
 
@@ -576,14 +513,9 @@ static UfStatus reset(UfPpo* a, UfTrainEnvs* envs) {
         UF_FOR_MEMBERS(be, p, a->P) UF_TRY(envs->ops->reset(envs, p, obs_at(a, p, 0)));
         return UF_OK;
     }
-    if (a->moved) {
-        UF_TRY(envs->ops->reset_all(envs, a->there.obs));
-    } else {
-        for (int p = 0; p < a->P; p++) UF_TRY(envs->ops->reset(envs, p, obs_here(a, p)));
-        send_obs(a);
-    }
+    UF_TRY(uf_apart_reset(&a->apart, envs, a->apart.there.obs));
     // The rollout begins with the observations of step T.
-    be->ppo_store(be, &a->steps, -1, a->there.obs, NULL, NULL, NULL);
+    be->ppo_store(be, &a->steps, -1, a->apart.there.obs, NULL, NULL, NULL);
     return UF_OK;
 }
 
@@ -721,7 +653,7 @@ static UfStatus do_iteration(UfPpo* a, UfTrainEnvs* envs) {
     uf_ppo_evaluate(a);
     for (int64_t e = 0; e < c->update_epochs; e++) {
         const UfCount epoch = {a->iteration * c->update_epochs + e, c->update_epochs};
-        be->random_order(be, a->order, a->P, rows, a->seeds, UF_STREAM_PPO_ORDER, epoch);
+        be->random_order(be, a->order, a->P, rows, a->device_seeds, UF_STREAM_PPO_ORDER, epoch);
         for (int k = 0; k < c->num_minibatches; k++)
             uf_ppo_learn(a, (UfPick){a->order + (size_t)k * (size_t)a->B, (size_t)rows, a->B});
     }
@@ -743,19 +675,15 @@ static UfStatus iterate(UfPpo* a, UfTrainEnvs* envs) {
     return a->backend->apart ? UF_OK : check_finite(a);
 }
 
-// Environments of the host move to the device if they can, and an iteration in which no one waits for the host is noted
-// once and repeated. Nothing in it depends on the iteration but by a UfCount.
+// An iteration in which no one waits for the host is noted once and repeated. Nothing in it depends on the iteration but by a UfCount.
 static UfStatus iterate_apart(UfPpo* a, UfTrainEnvs* envs) {
     UfBackend* be = a->backend;
     a->fetched.fresh = false;
-    if (a->moved != envs) {
-        a->recorded = false;
-        a->moved = NULL;
-        if (envs->ops->move) UF_TRY(envs->ops->move(envs, be));
-        if (envs->ops->move) a->moved = envs;
-    }
+    bool changed;
+    UF_TRY(uf_apart_meet(&a->apart, envs, &changed));
+    if (changed) a->recorded = false;
     UF_TRY(begin_rollout(a, envs));
-    if (!a->moved || !be->record) {
+    if (!a->apart.moved || !be->record) {
         UF_TRY(do_iteration(a, envs));
         a->iteration++;
         return UF_OK;
@@ -784,25 +712,18 @@ typedef struct Lane {
     UfBackend backend;
 } Lane;
 
-typedef struct Failure {
-    UfStatus status;
-    char sentence[500];
-} Failure;
-
 typedef struct Round {
     UfPpo* agent;
     UfTrainEnvs* envs;
-    Lane* lanes;        // one a thread
-    Failure* failures;  // one a member: the sentence is the thread's
+    Lane* lanes;          // one a thread
+    UfOutcome* outcomes;  // (P)
 } Round;
 
 static void iterate_members(const Round* r, int first, int count, Lane* lane) {
     lane->agent = *r->agent;
     lane->backend = uf_backend_members(r->agent->backend, first, count);
     lane->agent.backend = &lane->backend;
-    Failure* f = &r->failures[first];
-    f->status = iterate(&lane->agent, r->envs);
-    if (f->status != UF_OK) snprintf(f->sentence, sizeof f->sentence, "%s", uf_error());
+    uf_keep_outcome(&r->outcomes[first], iterate(&lane->agent, r->envs));
 }
 
 static void iterate_task(void* context, int p, int thread) {
@@ -811,8 +732,8 @@ static void iterate_task(void* context, int p, int thread) {
 }
 
 // Members that are left over when each thread has had as many share the threads.
-static UfStatus iterate_split(UfPpo* a, UfTrainEnvs* envs, Lane* lanes, Failure* failures) {
-    const Round r = {a, envs, lanes, failures};
+static UfStatus iterate_split(UfPpo* a, UfTrainEnvs* envs, Lane* lanes, UfOutcome* outcomes) {
+    const Round r = {a, envs, lanes, outcomes};
     const int threads = uf_pool_num_threads(a->backend->pool), even = a->P / threads * threads;
     const int64_t updates = updates_of(&a->configs[0]);
     uf_pool_run(a->backend->pool, even, iterate_task, (void*)&r);
@@ -820,22 +741,20 @@ static UfStatus iterate_split(UfPpo* a, UfTrainEnvs* envs, Lane* lanes, Failure*
     a->iteration++;
     a->num_updates += updates;
     a->metrics_count += updates;
-    for (int p = 0; p < a->P; p++)
-        if (failures[p].status != UF_OK) return UF_FAIL(failures[p].status, "%s", failures[p].sentence);
-    return UF_OK;
+    return uf_tell_outcomes(outcomes, a->P);
 }
 
 UfStatus uf_ppo_iterate(UfPpo* a, UfTrainEnvs* envs) {
     Lane* lanes = NULL;
-    Failure* failures = NULL;
+    UfOutcome* outcomes = NULL;
     a->fetched.fresh = false;
     if (a->backend->apart) return iterate_apart(a, envs);
     if (a->P == 1 || !a->backend->splits) return iterate(a, envs);
     UfStatus status = UF_ALLOC(&lanes, uf_pool_num_threads(a->backend->pool), "lanes of a population");
-    if (status == UF_OK) status = UF_ALLOC(&failures, a->P, "states of a population");
-    if (status == UF_OK) status = iterate_split(a, envs, lanes, failures);
+    if (status == UF_OK) status = UF_ALLOC(&outcomes, a->P, "states of a population");
+    if (status == UF_OK) status = iterate_split(a, envs, lanes, outcomes);
     uf_free(lanes);
-    uf_free(failures);
+    uf_free(outcomes);
     return status;
 }
 
@@ -1024,8 +943,8 @@ static UfStatus write_envs(const UfPpo* a, const UfTrainEnvs* envs, const UfH5* 
     char* state;
     UF_TRY(UF_ALLOC(&state, (size_t)a->P * bytes, "states of environments"));
     UfStatus status = UF_OK;
-    if (a->moved == envs) status = envs->ops->get_states(envs, state);
-    for (int p = 0; p < a->P && status == UF_OK && a->moved != envs; p++)
+    if (a->apart.moved == envs) status = envs->ops->get_states(envs, state);
+    for (int p = 0; p < a->P && status == UF_OK && a->apart.moved != envs; p++)
         status = envs->ops->get_state(envs, p, state + (size_t)p * bytes);
     if (status == UF_OK)
         status = uf_h5_write(h5, "envs", UF_H5_UINT8, state, 2, (int64_t[]){a->P, (int64_t)bytes}, 0, false);

@@ -248,6 +248,16 @@ static UfStatus check_sizes(const SeConfig* c, const SeAlgorithms* used) {
     return UF_OK;
 }
 
+UfStatus se_find_device(SeDevice* out, const SeConfig* c) {
+    UfBackend* be;
+    UF_TRY(uf_backend_open(&be, uf_device_name(c->device), uf_precision_name(c->precision),
+                           (int)c->num_threads));
+    snprintf(out->about, sizeof out->about, "%s", be->about);
+    out->apart = be->apart;
+    uf_backend_close(be);
+    return UF_OK;
+}
+
 UfStatus se_find_env(const UfEnvSpec** spec, const SeConfig* c) {
     if (!c->env[0])
         return UF_FAIL(UF_ERR_CONFIG, "env is empty; expected an environment (unifloral envs lists them)");
@@ -326,6 +336,8 @@ static void fill_ppo_config(UfPpoConfig* out, const SeConfig* c, const SeHyper* 
     out->update_epochs = c->ppo_update_epochs;
     out->lr = h->lr;
     out->anneal_lr = false;
+    out->device = c->device;
+    out->precision = c->precision;
     out->max_grad_norm = c->max_grad_norm;
     out->gamma = h->gamma;
     out->gae_lambda = h->gae_lambda;
@@ -422,6 +434,8 @@ static UfOffPolicyConfig off_policy_config(const SeConfig* c, SeAlgorithm algori
                                .policy_delay = c->policy_delay,
                                .max_grad_norm = sac ? 0 : c->max_grad_norm,
                                .exploration_fraction = c->exploration_fraction,
+                               .device = c->device,
+                               .precision = c->precision,
                                .seed = seed,
                                .lr = h->lr,
                                .gamma = h->gamma,
@@ -464,8 +478,7 @@ static UfStatus train_off_policy(const Share* s, SePolicies* out) {
     if (status == UF_OK) status = iterate_off_policy(agents, s);
     if (status == UF_OK) {
         assert(uf_off_policy_actor_shape(agents)->size == out->net.size);
-        for (int i = 0; i < s->count; i++)
-            uf_off_policy_actor(agents, i, out->params + (size_t)(s->first + i) * out->net.size);
+        status = uf_off_policy_actors(agents, out->params + (size_t)s->first * out->net.size);
     }
     uf_off_policy_free(agents);
     return status;
@@ -485,16 +498,17 @@ void se_policy_shape(SePolicies* out, const SeConfig* c, SeAlgorithm algorithm, 
                             c->activation, false, log_std);
 }
 
-// Agents that train at once, for the sake of memory; what they come to does not depend on it.
-enum { MOST_AT_ONCE = 256 };
+// Agents that train at once, for the sake of memory; what they come to does not depend on it. A device wants many.
+enum { MOST_AT_ONCE = 256, MOST_APART = 2048 };
 
 UfStatus se_train_policies(SePolicies* out, const SeTraining* t) {
     UfStatus status = UF_OK;
     se_policy_shape(out, t->config, t->algorithm, t->spec);
     out->count = t->count;
+    const int most = t->config->device == UF_DEVICE_CPU ? MOST_AT_ONCE : MOST_APART;
     UF_TRY(UF_ALLOC(&out->params, (size_t)t->count * out->net.size, "policies"));
-    for (int i = 0; i < t->count && status == UF_OK; i += MOST_AT_ONCE) {
-        Share s = {t, i, t->count - i < MOST_AT_ONCE ? t->count - i : MOST_AT_ONCE, NULL};
+    for (int i = 0; i < t->count && status == UF_OK; i += most) {
+        Share s = {t, i, t->count - i < most ? t->count - i : most, NULL};
         status = make_envs(&s);
         if (status == UF_OK) status = t->algorithm == SE_PPO ? train_ppo(&s, out) : train_off_policy(&s, out);
         uf_train_envs_free(s.envs);
@@ -506,6 +520,17 @@ UfStatus se_train_policies(SePolicies* out, const SeTraining* t) {
 void se_policies_free(SePolicies* policies) {
     uf_free(policies->params);
     policies->params = NULL;
+}
+
+UfStatus se_policies_play(const SePolicies* policies, UfTrials* trials, UfBackend* be, UfTrial* out) {
+    const size_t bytes = (size_t)policies->count * policies->net.size * sizeof(real);
+    void* there;
+    if (!uf_trials_apart(trials)) return uf_trials_play(trials, policies->params, policies->count, out, NULL);
+    UF_TRY(be->reserve(be, &there, bytes, "policies"));
+    be->upload(be, there, policies->params, bytes);
+    const UfStatus status = uf_trials_play(trials, there, policies->count, out, NULL);
+    be->release(be, there);
+    return status;
 }
 
 // ---- the public part ----
@@ -641,24 +666,26 @@ UfStatus se_train(SeAgents** out, const SeConfig* config, const SeEnv* env, cons
             .config = config, .env = env, .algorithm = algorithm, .num_agents = num_agents, .seed = seed});
 }
 
-static UfStatus play_all(UfTrials* trials, const SePolicies* policies, const uint64_t* keys, int num_episodes,
-                         double* returns) {
+static UfStatus play_all(UfTrials* trials, UfBackend* be, const SePolicies* policies, const uint64_t* keys,
+                         int num_episodes, double* returns) {
     UfTrial* results;
     const size_t all = (size_t)policies->count * (size_t)num_episodes;
     UF_TRY(UF_ALLOC(&results, all, "episodes"));
     uf_trials_set_keys(trials, keys);
-    const UfStatus status = uf_trials_play(trials, policies->params, policies->count, results, NULL);
+    const UfStatus status = se_policies_play(policies, trials, be, results);
     for (size_t i = 0; i < all && status == UF_OK; i++) returns[i] = results[i].sum;
     uf_free(results);
     return status;
 }
 
 // returns (count, num_episodes): episodes of policy i in an environment start and act by keys[i].
-static UfStatus play_policies(const SePolicies* policies, const UfEnvSpec* spec, const uint64_t* keys,
-                              int num_episodes, int num_threads, double* returns) {
-    UfPool* pool;
+static UfStatus play_policies(const SePolicies* policies, const SeConfig* c, const UfEnvSpec* spec,
+                              const uint64_t* keys, int num_episodes, double* returns) {
+    UfBackend* be;
     UfTrials* trials = NULL;
-    const UfTrialOptions options = {.spec = spec,
+    UF_TRY(uf_backend_open(&be, uf_device_name(c->device), "fp32", (int)c->num_threads));
+    const UfTrialOptions options = {.backend = be,
+                                    .spec = spec,
                                     .net = &policies->net,
                                     .num_envs = num_episodes,
                                     .num_steps = spec->max_steps,
@@ -666,11 +693,10 @@ static UfStatus play_policies(const SePolicies* policies, const UfEnvSpec* spec,
                                     .rule = UF_TRIAL_FIRST,
                                     .policy = policies->policy,
                                     .greedy = policies->greedy};
-    UF_TRY(uf_pool_create(&pool, num_threads));
-    UfStatus status = uf_trials_create(&trials, &options, pool);
-    if (status == UF_OK) status = play_all(trials, policies, keys, num_episodes, returns);
+    UfStatus status = uf_trials_create(&trials, &options, be->pool);
+    if (status == UF_OK) status = play_all(trials, be, policies, keys, num_episodes, returns);
     uf_trials_free(trials);
-    uf_pool_free(pool);
+    uf_backend_close(be);
     return status;
 }
 
@@ -681,8 +707,7 @@ UfStatus se_play(SeAgents* a, int num_episodes, uint64_t seed, double* returns) 
                        num_episodes);
     UF_TRY(UF_ALLOC(&keys, a->count, "keys"));
     for (int i = 0; i < a->count; i++) keys[i] = agent_key(seed, KEY_PLAY, a->first + i);
-    const UfStatus status =
-        play_policies(&a->policies, a->spec, keys, num_episodes, (int)a->config.num_threads, returns);
+    const UfStatus status = play_policies(&a->policies, &a->config, a->spec, keys, num_episodes, returns);
     uf_free(keys);
     return status;
 }

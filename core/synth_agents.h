@@ -43,6 +43,13 @@ typedef struct SeAlgorithms {
 // Errors: UF_ERR_CONFIG (unknown, twice, of other actions; `key` is named).
 UfStatus se_parse_algorithms(SeAlgorithms* out, const char* key, const char* text, bool discrete);
 
+// What `device` comes to: what it is called, and whether agents train apart from the host's cores.
+typedef struct SeDevice {
+    char about[256];
+    bool apart;
+} SeDevice;
+UfStatus se_find_device(SeDevice* out, const SeConfig* config);
+
 // The environment that agents are to be good in.
 UfStatus se_find_env(const UfEnvSpec** spec, const SeConfig* config);
 // Rules for agents of these algorithms, in it; those of the search are no matter.
@@ -86,6 +93,8 @@ typedef struct SePolicies {
 // Agent i depends on hypers[i], seeds[i] and envs[i] alone. One whose numbers are no more finite has them in its policy.
 UfStatus se_train_policies(SePolicies* out, const SeTraining* training);
 void se_policies_free(SePolicies* policies);
+// uf_trials_play of all of them, wherever `be` has it done.
+UfStatus se_policies_play(const SePolicies* policies, UfTrials* trials, UfBackend* be, UfTrial* out);
 // se_train of agents [first, first + num_agents), which may leave off early, with UF_ERR_STOPPED.   Nullable: env, stop
 typedef struct SeTrainOptions {
     const SeConfig* config;

@@ -342,7 +342,7 @@ static void draw(Init* s, int64_t step) {
     s->be->upload(s->be, s->action, s->host, (size_t)in->P * rows * A * sizeof *s->host);
     const UfDraw normals = {s->noise,     NULL, (int64_t)(rows * A), UF_DRAW_NORMAL, UF_STREAM_INIT_NOISE,
                             {step - 1, 0}};
-    if (s->noise) s->be->random(s->be, &normals, 1, in->P, in->seeds);
+    if (s->noise) s->be->random(s->be, &normals, 1, in->P, in->device_seeds);
 }
 
 static void put_rows(Init* s, real* x, int total, const real* action) {

@@ -92,12 +92,14 @@ static UfStatus rate(SeRating* r, SeAgents** agents, const SeRateOptions* o) {
                                     .seed = o->seed,
                                     .stop = o->stop};
     const double threads = (double)o->config->num_threads, cores = threads > 0 ? threads : uf_num_cores();
+    SeDevice device;
+    UF_TRY(se_find_device(&device, o->config));
     const double start = uf_now();
     UF_TRY(se_train_some(agents, &options));
     const double trained = uf_now();
     UF_TRY(UF_ALLOC(&r->returns, (size_t)r->num_agents * (size_t)r->num_episodes, "returns"));
     UF_TRY(se_play(*agents, o->num_episodes, o->seed, r->returns));
-    const double busy = cores < o->num_agents ? cores : o->num_agents;
+    const double busy = device.apart ? 1 : cores < o->num_agents ? cores : o->num_agents;
     r->train_seconds = (trained - start) * busy / o->num_agents;
     r->play_seconds = (uf_now() - trained) * busy / o->num_agents;
     UF_TRY(copy_hypers(r, *agents));
@@ -249,14 +251,19 @@ static UfStatus draw_reuse(const Reuse* u) {
 UfStatus se_reuse(const SeReuseOptions* o, UfText* text) {
     const SeConfig* c = o->rate.config;
     SeAlgorithms list;
+    SeDevice device;
     Reuse u = {.options = o, .text = text};
     UF_TRY(se_find_env(&u.spec, c));
     UF_TRY(se_parse_algorithms(&list, "algorithms", o->algorithms, u.spec->discrete));
     UF_TRY(se_check_agents(c, u.spec, &list));
     if (o->picture) UF_TRY(se_check_picture(o->picture));
+    UF_TRY(se_find_device(&device, c));
+    if (c->device == UF_DEVICE_AUTO && !o->json) uf_text_add(text, "device auto: %s\n", device.about);
     if (o->json)
-        uf_text_add(text, "{\"env\": \"%s\", \"num_steps\": %lld, \"seed\": %llu, \"ratings\": [",
-                    u.spec->name, (long long)c->num_steps, (unsigned long long)o->rate.seed);
+        uf_text_add(text,
+                    "{\"env\": \"%s\", \"num_steps\": %lld, \"seed\": %llu, \"device\": \"%s\", "
+                    "\"ratings\": [",
+                    u.spec->name, (long long)c->num_steps, (unsigned long long)o->rate.seed, device.about);
     else
         uf_text_add(text,
                     "%s: %d agents of each algorithm, %lld steps, then %d episodes in the real environment\n"

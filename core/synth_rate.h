@@ -23,7 +23,7 @@ typedef struct SeRating {
     SeHyper* numbers;  // (num_agents): the same
     // Over the agents' means. iqm: inter-quartile mean, a quarter of them, rounded down, cut at either end.
     double iqm, mean, std, least, most;
-    double train_seconds, play_seconds;  // of one core for one agent
+    double train_seconds, play_seconds;  // of one core, or of the device, for one agent
     int median;  // the agent in the middle by its mean, of two the better one, and an episode of its likeliest actions
     SeEpisode
         episode;  // in the real environment, from the start of (seed, 0).   No steps: they are no more finite

@@ -213,6 +213,9 @@ static UfStatus reopen_search(void** search, const char* path, const void* run, 
 static UfStatus save_search(const void* search, const char* path) { return se_search_save(search, path); }
 static void free_search(void* search) { se_search_free(search); }
 static const void* config_of(const void* search) { return se_search_config(search); }
+static const char* device_of(void* search) {
+    return se_search_config(search)->device == UF_DEVICE_AUTO ? se_search_backend(search)->about : NULL;
+}
 static const UfEs* es_of(const void* search) { return se_search_es(search); }
 
 // The mean that the generation begins with, by agents of every algorithm of the search.
@@ -269,6 +272,7 @@ const UfSearchKind se_kind = {.table = &se_table,
                               .free = free_search,
                               .config = config_of,
                               .es = es_of,
+                              .device = device_of,
                               .step = step,
                               .results = results,
                               .num_columns = NUM_COLUMNS,

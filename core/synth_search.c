@@ -26,9 +26,9 @@ struct SeSearch {
     const UfRanks* ranks;
     SeAlgorithms algorithms;
     UfEs* es;
-    int R, chunk;   // candidates that are trained in and rated at once
-    int64_t limit;  // most steps of an episode in any generation
-    UfPool* pool;
+    int R, chunk;                          // candidates that are trained in and rated at once
+    int64_t limit;                         // most steps of an episode in any generation
+    UfBackend* be;                         // plays episodes; agents open their own
     SePolicies shapes[SE_NUM_ALGORITHMS];  // of each algorithm's policies, without parameters
     UfTrials* trials[SE_NUM_ALGORITHMS];
     SeEnv** envs;          // (chunk)
@@ -82,7 +82,8 @@ static UfStatus create_trials(SeSearch* s) {
         const SeAlgorithm a = s->algorithms.list[i];
         const SePolicies* shape = &s->shapes[a];
         se_policy_shape(&s->shapes[a], &s->c, a, s->spec);
-        const UfTrialOptions o = {.spec = s->spec,
+        const UfTrialOptions o = {.backend = s->be,
+                                  .spec = s->spec,
                                   .net = &shape->net,
                                   .num_envs = (int)s->c.episodes,
                                   .num_steps = s->limit,
@@ -91,7 +92,7 @@ static UfStatus create_trials(SeSearch* s) {
                                   .rule = UF_TRIAL_FIRST,
                                   .policy = shape->policy,
                                   .greedy = shape->greedy};
-        UF_TRY(uf_trials_create(&s->trials[a], &o, s->pool));
+        UF_TRY(uf_trials_create(&s->trials[a], &o, s->be->pool));
     }
     return UF_OK;
 }
@@ -142,7 +143,7 @@ static UfStatus build(SeSearch* s) {
                : c->horizon_init > c->horizon_end ? c->horizon_init
                                                   : c->horizon_end;
     UF_TRY(create_strategy(s));
-    UF_TRY(uf_pool_create(&s->pool, (int)c->num_threads));
+    UF_TRY(uf_backend_open(&s->be, uf_device_name(c->device), "fp32", (int)c->num_threads));
     UF_TRY(create_trials(s));
     return reserve_arrays(s);
 }
@@ -170,13 +171,14 @@ void se_search_free(SeSearch* s) {
     if (!s) return;
     for (int a = 0; a < SE_NUM_ALGORITHMS; a++) uf_trials_free(s->trials[a]);
     for (int i = 0; s->envs && i < s->chunk; i++) se_free(s->envs[i]);
-    uf_pool_free(s->pool);
+    uf_backend_close(s->be);
     uf_es_free(s->es);
     void* all[] = {s->envs, s->env_of, s->hypers, s->seeds, s->episodes, s->x, s->fitness, s};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
 }
 
 const SeConfig* se_search_config(const SeSearch* s) { return &s->c; }
+const UfBackend* se_search_backend(const SeSearch* s) { return s->be; }
 const UfEs* se_search_es(const SeSearch* s) { return s->es; }
 
 // ---- a generation ----
@@ -229,10 +231,10 @@ static UfStatus rate_chunk(void* search, const float* x, int count, double* fitn
                                  .hypers = s->hypers,
                                  .seeds = s->seeds,
                                  .envs = s->env_of,
-                                 .num_threads = uf_pool_num_threads(s->pool),
+                                 .num_threads = uf_pool_num_threads(s->be->pool),
                                  .stop = stop};
     UF_TRY(se_train_policies(&policies, &training));
-    const UfStatus status = uf_trials_play(s->trials[a], policies.params, policies.count, s->episodes, NULL);
+    const UfStatus status = se_policies_play(&policies, s->trials[a], s->be, s->episodes);
     se_policies_free(&policies);
     UF_TRY(status);
     s->num_agents += count * s->R;

@@ -26,6 +26,7 @@ UfStatus se_search_measure(SeSearch* search, SeAlgorithm algorithm, int num_agen
 // What a checkpoint is of, as lines of text (free with uf_free): `unifloral info`.
 UfStatus se_checkpoint_info(const char* path, char** text);
 const SeConfig* se_search_config(const SeSearch* search);
+const UfBackend* se_search_backend(const SeSearch* search);
 // Fitness of given candidates x (count, dims) in the present generation: a candidate's does not depend on the others.
 UfStatus se_search_rate(SeSearch* search, const float* x, int count, double* fitness);
 

@@ -1,6 +1,6 @@
 // train_envs.c: see train_envs.h.
 //
-// Rooms: real environments, synthetic ones.
+// Rooms: all kinds, real environments, those of them on a device, synthetic ones.
 #include "train_envs.h"
 
 #include <assert.h>
@@ -11,6 +11,19 @@
 #include "synth.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
+
+// ---- all kinds ----
+
+// One member's state of environments on a device, which gives all at once.
+static UfStatus state_of_all(const UfTrainEnvs* envs, int population, int member, void* state) {
+    const size_t bytes = envs->ops->state_bytes(envs);
+    char* all;
+    UF_TRY(UF_ALLOC(&all, (size_t)population * bytes, "states of environments"));
+    const UfStatus status = envs->ops->get_states(envs, all);
+    memcpy(state, all + (size_t)member * bytes, bytes);
+    uf_free(all);
+    return status;
+}
 
 // ---- real environments ----
 
@@ -27,7 +40,9 @@ typedef struct Singles {
     const UfEnvSpec* spec;
     int population, num_envs, numbers;  // numbers of an action
     uint64_t* seeds;
-    Single* envs;  // (population, num_envs)
+    Single* envs;         // (population, num_envs)
+    UfReserved reserved;  // on a device that has them; then `envs` are history.   backend null: here
+    UfRuleEnvs there;
 } Singles;
 
 static Single* single_at(const Singles* s, int member, int n) {
@@ -74,8 +89,14 @@ static UfStatus singles_step(UfTrainEnvs* envs, int member, const real* action, 
 }
 
 // episode, steps, actions of each environment
-static size_t single_bytes(const Singles* s) {
-    return 2 * sizeof(int64_t) + (size_t)s->spec->max_steps * (size_t)s->numbers * sizeof(float);
+static size_t action_count(const Singles* s) { return (size_t)s->spec->max_steps * (size_t)s->numbers; }
+static size_t single_bytes(const Singles* s) { return 2 * sizeof(int64_t) + action_count(s) * sizeof(float); }
+
+static void pack_single(const Singles* s, char* to, int64_t episode, int64_t steps, const float* actions) {
+    memset(to, 0, single_bytes(s));
+    memcpy(to, &episode, sizeof episode);
+    memcpy(to + 8, &steps, sizeof steps);
+    memcpy(to + 16, actions, (size_t)(steps * s->numbers) * sizeof *actions);
 }
 
 static size_t singles_state_bytes(const UfTrainEnvs* envs) {
@@ -86,13 +107,10 @@ static size_t singles_state_bytes(const UfTrainEnvs* envs) {
 static UfStatus singles_get_state(const UfTrainEnvs* envs, int member, void* state) {
     const Singles* s = (const Singles*)envs;
     const size_t bytes = single_bytes(s);
+    if (s->reserved.backend) return state_of_all(envs, s->population, member, state);
     for (int n = 0; n < s->num_envs; n++) {
         const Single* e = single_at(s, member, n);
-        char* to = (char*)state + (size_t)n * bytes;
-        memset(to, 0, bytes);
-        memcpy(to, &e->episode, sizeof e->episode);
-        memcpy(to + 8, &e->steps, sizeof e->steps);
-        memcpy(to + 16, e->actions, (size_t)(e->steps * s->numbers) * sizeof *e->actions);
+        pack_single(s, (char*)state + (size_t)n * bytes, e->episode, e->steps, e->actions);
     }
     return UF_OK;
 }
@@ -127,8 +145,119 @@ static UfStatus singles_set_state(UfTrainEnvs* envs, int member, const void* sta
     return status;
 }
 
+// ---- real environments on a device ----
+
+// What is there of all environments: rows and actions.
+static UfStatus fetch_rules(const Singles* s, UfRuleRow* rows, float* actions) {
+    UfBackend* be = s->reserved.backend;
+    const size_t all = (size_t)s->population * (size_t)s->num_envs;
+    be->download(be, rows, s->there.rows, all * sizeof *rows);
+    be->download(be, actions, s->there.actions, all * action_count(s) * sizeof *actions);
+    return be->sync(be);
+}
+
+static UfStatus allocate_rules(const Singles* s, UfRuleRow** rows, float** actions) {
+    const size_t all = (size_t)s->population * (size_t)s->num_envs;
+    UF_TRY(UF_ALLOC(rows, all, "environments"));
+    return UF_ALLOC(actions, all * action_count(s), "actions of episodes");
+}
+
+static UfStatus rules_get_states(const UfTrainEnvs* envs, void* states) {
+    const Singles* s = (const Singles*)envs;
+    const size_t all = (size_t)s->population * (size_t)s->num_envs, bytes = single_bytes(s);
+    UfRuleRow* rows = NULL;
+    float* actions = NULL;
+    UfStatus status = allocate_rules(s, &rows, &actions);
+    if (status == UF_OK) status = fetch_rules(s, rows, actions);
+    for (size_t i = 0; i < all && status == UF_OK; i++)
+        pack_single(s, (char*)states + i * bytes, rows[i].episode, rows[i].steps,
+                    actions + i * action_count(s));
+    uf_free(rows);
+    uf_free(actions);
+    return status;
+}
+
+static UfStatus reserve_rules(Singles* s, UfReserved* r, UfRuleEnvs* there) {
+    static const char what[] = "environments";
+    const size_t all = (size_t)s->population * (size_t)s->num_envs;
+    uint64_t* seeds;
+    UF_TRY(UF_RESERVE(r, seeds, s->population, what));
+    UF_TRY(UF_RESERVE(r, there->rows, all, what));
+    UF_TRY(UF_RESERVE(r, there->actions, all * action_count(s), what));
+    r->backend->upload(r->backend, seeds, s->seeds, (size_t)s->population * sizeof *seeds);
+    there->seeds = seeds;
+    return r->backend->sync(r->backend);
+}
+
+// Of environments on the host: their states are what their rules came to by the same actions.
+static void rows_here(const Singles* s, const UfEnvRule* rule, UfRuleRow* rows, float* actions) {
+    const size_t all = (size_t)s->population * (size_t)s->num_envs;
+    for (size_t i = 0; i < all; i++, rows++) {
+        const Single* e = &s->envs[i];
+        rows->episode = e->episode;
+        uf_rule_reset(rule, rows->state, s->seeds[i / (size_t)s->num_envs], (uint64_t)e->episode);
+        for (; rows->steps < e->steps; rows->steps++) {
+            double reward;
+            bool terminated;
+            uf_rule_step(rule, rows->state, rows->steps, e->actions + rows->steps * s->numbers, &reward,
+                         &terminated);
+        }
+        memcpy(actions + i * action_count(s), e->actions, (size_t)(e->steps * s->numbers) * sizeof *actions);
+    }
+}
+
+static UfStatus move_rules(Singles* s, UfReserved* r, UfRuleEnvs* there) {
+    const size_t all = (size_t)s->population * (size_t)s->num_envs;
+    UfRuleRow* rows = NULL;
+    float* actions = NULL;
+    UF_TRY(reserve_rules(s, r, there));
+    UfStatus status = allocate_rules(s, &rows, &actions);
+    if (status == UF_OK && s->reserved.backend) status = fetch_rules(s, rows, actions);
+    if (status == UF_OK && !s->reserved.backend) rows_here(s, &there->rule, rows, actions);
+    if (status == UF_OK) {
+        r->backend->upload(r->backend, there->rows, rows, all * sizeof *rows);
+        r->backend->upload(r->backend, there->actions, actions, all * action_count(s) * sizeof *actions);
+        status = r->backend->sync(r->backend);
+    }
+    uf_free(rows);
+    uf_free(actions);
+    return status;
+}
+
+static UfStatus rules_move(UfTrainEnvs* envs, UfBackend* backend) {
+    Singles* s = (Singles*)envs;
+    UfReserved reserved = {.backend = backend};
+    UfRuleEnvs there = {.P = s->population, .N = s->num_envs};
+    uf_env_rule(s->spec, &there.rule);
+    const UfStatus status = move_rules(s, &reserved, &there);
+    if (status != UF_OK) {
+        uf_release_reserved(&reserved);
+        return status;
+    }
+    uf_release_reserved(&s->reserved);
+    s->reserved = reserved;
+    s->there = there;
+    return UF_OK;
+}
+
+static UfStatus rules_reset_all(UfTrainEnvs* envs, void* obs) {
+    Singles* s = (Singles*)envs;
+    UfBackend* be = s->reserved.backend;
+    be->step_rules(be, &s->there, NULL, obs, NULL, NULL, NULL);
+    return UF_OK;
+}
+
+static UfStatus rules_step_all(UfTrainEnvs* envs, const void* action, void* obs, real* reward,
+                               uint8_t* terminated, uint8_t* truncated) {
+    Singles* s = (Singles*)envs;
+    UfBackend* be = s->reserved.backend;
+    be->step_rules(be, &s->there, action, obs, reward, terminated, truncated);
+    return UF_OK;
+}
+
 static void singles_free(UfTrainEnvs* envs) {
     Singles* s = (Singles*)envs;
+    uf_release_reserved(&s->reserved);
     for (size_t i = 0; s->envs && i < (size_t)s->population * (size_t)s->num_envs; i++) {
         uf_env_free(s->envs[i].env);
         uf_free(s->envs[i].actions);
@@ -144,6 +273,18 @@ static const UfTrainEnvsOps singles_ops = {.reset = singles_reset,
                                            .get_state = singles_get_state,
                                            .set_state = singles_set_state,
                                            .free = singles_free};
+
+// Those with a rule, which a device can have.
+static const UfTrainEnvsOps rules_ops = {.reset = singles_reset,
+                                         .step = singles_step,
+                                         .state_bytes = singles_state_bytes,
+                                         .get_state = singles_get_state,
+                                         .set_state = singles_set_state,
+                                         .free = singles_free,
+                                         .move = rules_move,
+                                         .reset_all = rules_reset_all,
+                                         .step_all = rules_step_all,
+                                         .get_states = rules_get_states};
 
 static UfStatus fill_singles(Singles* s, const uint64_t* seeds) {
     const size_t actions = (size_t)s->spec->max_steps * (size_t)s->numbers,
@@ -173,7 +314,8 @@ UfStatus uf_train_envs_real(UfTrainEnvs** out, const UfEnvSpec* spec, int popula
     *out = NULL;
     UF_TRY(uf_env_available(spec));
     UF_TRY(UF_ALLOC(&s, 1, "environments"));
-    s->base.ops = &singles_ops;
+    UfEnvRule rule;
+    s->base.ops = uf_env_rule(spec, &rule) ? &rules_ops : &singles_ops;
     s->base.space = (UfTrainSpace){.obs_dim = spec->obs_dim,
                                    .action_dim = spec->action_dim,
                                    .discrete = spec->discrete,

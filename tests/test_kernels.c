@@ -80,7 +80,8 @@ enum { NUM_DEVICES = sizeof devices / sizeof devices[0] };
 static void use(const struct Device* device) {
 #ifdef UF_HOST_CUDA
     uf_host_cuda.order = (UfHostOrder)(device->threads - 1);
-    uf_host_cuda.closes_memory = false;  // so many ops, and some with so much of it, that to open and close it takes long
+    uf_host_cuda.closes_memory =
+        false;  // so many ops, and some with so much of it, that to open and close it takes long
 #else
     (void)device;
 #endif
@@ -2025,10 +2026,13 @@ static void test_philox(void** state) {
     assert_memory_equal(pi.v, want[2], sizeof want[2]);
 }
 
-// The seeds of the members, on the host.
-static const uint64_t* seeds_of(const Test* t, uint64_t seeds[MAX_P]) {
-    for (int p = 0; p < t->P; p++) seeds[p] = seed_of(t, p) << 20 | 5;
-    return seeds;
+static Array* new_seeds(Test* t) {
+    Array* a = new_array(t, "seeds", 1, 1, sizeof(uint64_t), false, false);
+    for (int p = 0; p < t->P; p++) ((uint64_t*)(void*)a->before)[p] = seed_of(t, p) << 20 | 5;
+    return a;
+}
+static uint64_t seed_at(const Array* seeds, int p) {
+    return ((const uint64_t*)(const void*)seeds->before)[p];
 }
 
 static void draw(UfBackend* be, int kind, void* out, const int64_t* below, int64_t count, int stream,
@@ -2037,23 +2041,21 @@ static void draw(UfBackend* be, int kind, void* out, const int64_t* below, int64
 }
 
 static void op_random(Test* t) {
-    uint64_t space[MAX_P];
-    const uint64_t* seeds = seeds_of(t, space);
     const int B = t->c->rows;
     static const int64_t sizes[] = {1, 7, 1000003, (int64_t)1 << 40};
     for (int k = 0; k < 4; k++) {
         Array* index = new_array(t, "index", 1, B, sizeof(int64_t), false, true);
-        Array* below = new_array(t, "n", 1, 1, sizeof(int64_t), false, false);
+        Array *below = new_array(t, "n", 1, 1, sizeof(int64_t), false, false), *seeds = new_seeds(t);
         int64_t* n = (int64_t*)(void*)below->before;
         for (int p = 0; p < t->P; p++)
             n[p] = sizes[k] + (t->first + p) * (sizes[k] / 3);  // each member its own
         send(t);
-        draw(t->be, UF_DRAW_INDEX, index->device, below->device, B, UF_STREAM_INDEX, 77, t->P, seeds);
+        draw(t->be, UF_DRAW_INDEX, index->device, below->device, B, UF_STREAM_INDEX, 77, t->P, seeds->device);
         receive(t);
         for (int i = 0; i < t->P * B && t->reference; i++) {
             const int64_t got = ((const int64_t*)(const void*)index->after)[i], high = n[i / B];
             // Index b is the upper half of n times words 2 (b % 2) and the next of block b / 2.
-            const UfPhilox w = uf_philox(seeds[i / B], UF_STREAM_INDEX, 77, (uint64_t)(i % B) / 2);
+            const UfPhilox w = uf_philox(seed_at(seeds, i / B), UF_STREAM_INDEX, 77, (uint64_t)(i % B) / 2);
             const double part =
                 (w.v[2 * (i % B % 2)] + w.v[2 * (i % B % 2) + 1] / 4294967296.0) / 4294967296.0;
             if (got < 0 || got >= high)
@@ -2066,16 +2068,16 @@ static void op_random(Test* t) {
     for (int k = 0; k < 2; k++) {
         const int stream = k ? UF_STREAM_CQL_RANDOM : UF_STREAM_ACTOR;
         const uint64_t update = 0x100000003;
-        Array* out = output(t, k ? "uniform" : "normal", count);
+        Array *out = output(t, k ? "uniform" : "normal", count), *seeds = new_seeds(t);
         send(t);
         draw(t->be, k ? UF_DRAW_UNIFORM : UF_DRAW_NORMAL, DEV(out), NULL, count, stream, (int64_t)update,
-             t->P, seeds);
+             t->P, seeds->device);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++)
             for (int64_t i = 0; i < count; i++) {
                 // Number i is word i % 4 of block i / 4, normals in pairs: an addressable part of every
                 // recorded run.
-                const UfPhilox w = uf_philox(seeds[p], (uint32_t)stream, update, (uint64_t)i / 4);
+                const UfPhilox w = uf_philox(seed_at(seeds, p), (uint32_t)stream, update, (uint64_t)i / 4);
                 const double a = ((w.v[i % 4 / 2 * 2] >> 9) + 0.5) / 8388608,
                              b = ((w.v[i % 4 / 2 * 2 + 1] >> 9) + 0.5) / 8388608;
                 const double radius = sqrt(-2 * log(a)), angle = 2 * acos(-1) * b;
@@ -2093,10 +2095,8 @@ static void op_random(Test* t) {
 // More draws than fit a launch of a device, of all kinds, with a few numbers each: as if drawn one by one.
 static void op_random_list(Test* t) {
     enum { MANY = 70, MOST = 11 };
-    uint64_t space[MAX_P];
-    const uint64_t* seeds = seeds_of(t, space);
     UfDraw draws[MANY];
-    Array* below = new_array(t, "n", 1, 1, sizeof(int64_t), false, false);
+    Array *below = new_array(t, "n", 1, 1, sizeof(int64_t), false, false), *seeds = new_seeds(t);
     Array* numbers = new_array(t, "numbers", MANY, MOST, sizeof(int64_t), false, true);
     Array* alone = new_array(t, "numbers one by one", MANY, MOST, sizeof(int64_t), false, true);
     for (int p = 0; p < t->P; p++) ((int64_t*)(void*)below->before)[p] = 1000 + t->first + p;
@@ -2105,9 +2105,9 @@ static void op_random_list(Test* t) {
         for (int k = 0; k < MANY; k++) {
             int64_t* out = (int64_t*)(turn ? alone : numbers)->device + (size_t)k * t->P * MOST;
             draws[k] = (UfDraw){out, below->device, k % 5 ? 1 + k % MOST : MOST, k % 3, k % 7, {k, 0}};
-            if (turn) t->be->random(t->be, &draws[k], 1, t->P, seeds);
+            if (turn) t->be->random(t->be, &draws[k], 1, t->P, seeds->device);
         }
-        if (!turn) t->be->random(t->be, draws, MANY, t->P, seeds);
+        if (!turn) t->be->random(t->be, draws, MANY, t->P, seeds->device);
     }
     // Members lie side by side, `count` numbers each, which may be fewer than an array has room for.
     for (int k = 0; k < t->num_arrays; k++)
@@ -2119,7 +2119,7 @@ static void op_random_list(Test* t) {
     clear(t);
 }
 
-// More members than their seeds fit a launch of a device: each draws what it draws alone.
+// Each of many members draws what it draws alone.
 static void test_many_members(void** state) {
     (void)state;
     enum { MANY = 300, COUNT = 7 };
@@ -2128,7 +2128,7 @@ static void test_many_members(void** state) {
         uint64_t seeds[MANY];
         int64_t below[MANY], *index = must(malloc(MANY * COUNT * sizeof *index)), one[COUNT];
         real *x = must(malloc(MANY * COUNT * sizeof *x)), alone[COUNT];
-        void *n, *out;
+        void *n, *out, *there;
         for (int p = 0; p < MANY; p++) {
             seeds[p] = (uint64_t)p * 77 + 5;
             below[p] = 1000 + p;
@@ -2137,15 +2137,18 @@ static void test_many_members(void** state) {
             use(&devices[d]);
             assert_int_equal(be->reserve(be, &n, sizeof below, "n"), UF_OK);
             assert_int_equal(be->reserve(be, &out, MANY * COUNT * sizeof *index, "numbers"), UF_OK);
+            assert_int_equal(be->reserve(be, &there, sizeof seeds, "seeds"), UF_OK);
             be->upload(be, n, below, sizeof below);
-            draw(be, UF_DRAW_INDEX, out, n, COUNT, UF_STREAM_INDEX, 3, MANY, seeds);
+            be->upload(be, there, seeds, sizeof seeds);
+            draw(be, UF_DRAW_INDEX, out, n, COUNT, UF_STREAM_INDEX, 3, MANY, there);
             be->download(be, index, out, MANY * COUNT * sizeof *index);
-            draw(be, UF_DRAW_NORMAL, out, NULL, COUNT, UF_STREAM_ACTOR, 3, MANY, seeds);
+            draw(be, UF_DRAW_NORMAL, out, NULL, COUNT, UF_STREAM_ACTOR, 3, MANY, there);
             be->download(be, x, out, MANY * COUNT * sizeof *x);
             for (int p = 0; p < MANY; p++) {
-                draw(be, UF_DRAW_INDEX, out, (int64_t*)n + p, COUNT, UF_STREAM_INDEX, 3, 1, seeds + p);
+                draw(be, UF_DRAW_INDEX, out, (int64_t*)n + p, COUNT, UF_STREAM_INDEX, 3, 1,
+                     (uint64_t*)there + p);
                 be->download(be, one, out, sizeof one);
-                draw(be, UF_DRAW_NORMAL, out, NULL, COUNT, UF_STREAM_ACTOR, 3, 1, seeds + p);
+                draw(be, UF_DRAW_NORMAL, out, NULL, COUNT, UF_STREAM_ACTOR, 3, 1, (uint64_t*)there + p);
                 be->download(be, alone, out, sizeof alone);
                 assert_int_equal(be->sync(be), UF_OK);
                 assert_memory_equal(one, index + p * COUNT, sizeof one);
@@ -2153,6 +2156,7 @@ static void test_many_members(void** state) {
             }
             be->release(be, n);
             be->release(be, out);
+            be->release(be, there);
         }
         free(index);
         free(x);
@@ -2170,16 +2174,18 @@ static void test_distributions(void** state) {
         use(&devices[d]);
         real *x = must(malloc(2 * COUNT * sizeof(real))), *first = must(malloc(2 * COUNT * sizeof(real)));
         int64_t* index = must(malloc(2 * COUNT * sizeof(int64_t)));
-        void* device;
+        void *device, *there;
         assert_int_equal(be->reserve(be, &device, 2 * COUNT * sizeof(int64_t), "numbers"), UF_OK);
+        assert_int_equal(be->reserve(be, &there, sizeof seeds, "seeds"), UF_OK);
+        be->upload(be, there, seeds, sizeof seeds);
         for (int k = 0; k < 5; k++) {  // normal; uniform; normal of another stream, of another update; index
             const char* names[] = {"normal", "uniform", "normal, other stream", "normal, other update"};
             if (k == 4) break;
             if (k == 1)
-                draw(be, UF_DRAW_UNIFORM, device, NULL, COUNT, UF_STREAM_CQL_RANDOM, 5, 2, seeds);
+                draw(be, UF_DRAW_UNIFORM, device, NULL, COUNT, UF_STREAM_CQL_RANDOM, 5, 2, there);
             else
                 draw(be, UF_DRAW_NORMAL, device, NULL, COUNT, k == 2 ? UF_STREAM_ALPHA : UF_STREAM_ACTOR,
-                     k == 3 ? 6 : 5, 2, seeds);
+                     k == 3 ? 6 : 5, 2, there);
             be->download(be, x, device, 2 * COUNT * sizeof(real));
             assert_int_equal(be->sync(be), UF_OK);
             double sum = 0, squares = 0, fourth = 0, lag = 0, members = 0, earlier = 0;
@@ -2215,7 +2221,7 @@ static void test_distributions(void** state) {
         void* below;
         assert_int_equal(be->reserve(be, &below, sizeof bins, "bins"), UF_OK);
         be->upload(be, below, bins, sizeof bins);
-        draw(be, UF_DRAW_INDEX, device, below, COUNT, UF_STREAM_INDEX, 5, 2, seeds);
+        draw(be, UF_DRAW_INDEX, device, below, COUNT, UF_STREAM_INDEX, 5, 2, there);
         be->download(be, index, device, 2 * COUNT * sizeof(int64_t));
         assert_int_equal(be->sync(be), UF_OK);
         for (int p = 0; p < 2; p++) {
@@ -2230,6 +2236,7 @@ static void test_distributions(void** state) {
         }
         be->release(be, device);
         be->release(be, below);
+        be->release(be, there);
         free(x);
         free(first);
         free(index);
@@ -2893,15 +2900,15 @@ static Array* ppo_metrics(Test* t) {
 
 static void op_random_order(Test* t) {
     const int sizes[] = {1, 2, 3, 4, 5, 33, 2 * t->c->rows};
-    uint64_t seeds[MAX_P];
     if (!t->be->random_order) return;
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
         const int n = sizes[k];
         Array *a = new_array(t, "order", 1, n, sizeof(int64_t), false, true),
-              *b = new_array(t, "order of the next update", 1, n, sizeof(int64_t), false, true);
+              *b = new_array(t, "order of the next update", 1, n, sizeof(int64_t), false, true),
+              *seeds = new_seeds(t);
         send(t);
-        t->be->random_order(t->be, a->device, t->P, n, seeds_of(t, seeds), 7, (UfCount){k + 1, 0});
-        t->be->random_order(t->be, b->device, t->P, n, seeds_of(t, seeds), 7, (UfCount){k + 2, 0});
+        t->be->random_order(t->be, a->device, t->P, n, seeds->device, 7, (UfCount){k + 1, 0});
+        t->be->random_order(t->be, b->device, t->P, n, seeds->device, 7, (UfCount){k + 2, 0});
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++) {
             const int64_t *now = (const int64_t*)(const void*)a->after + p * n,
@@ -3449,16 +3456,19 @@ static void op_off_replay(Test* t) {
         Array *records = normals(t, "records", capacity * stride, 1, 0),
               *obs = normals(t, "obs", N * O, 1, 0), *action = normals(t, "action", N * items, 1, 0),
               *reward = normals(t, "reward", N, 1, 0), *next = normals(t, "next_obs", N * O, 1, 0),
-              *done = new_array(t, "done", 1, N, 1, false, false),
+              *terminated = new_array(t, "terminated", 1, N, 1, false, false),
+              *truncated = new_array(t, "truncated", 1, N, 1, false, false),
               *fill = new_array(t, "fill", 1, 1, sizeof(int64_t), false, true),
               *index = new_array(t, "index", 1, B, sizeof(int64_t), false, false),
               *x = output(t, "x", B * ld), *x_pi = output(t, "x_pi", B * ld),
               *x_next = output(t, "x_next", B * ld), *got_reward = output(t, "reward of rows", B),
               *got_done = new_array(t, "done of rows", 1, B, 1, false, true);
-        records->written = true;
+        const bool two = which % 3 == 0;  // bytes that say where an episode ended
+        records->written = obs->written = true;
         for (int p = 0; p < t->P; p++) {
             UfRandom r = random_of(t, p, 0);
-            for (int n = 0; n < N; n++) done->before[p * N + n] = between(&r, 2);
+            for (int n = 0; n < N; n++) terminated->before[p * N + n] = between(&r, 2);
+            for (int n = 0; n < N; n++) truncated->before[p * N + n] = between(&r, 2);
             for (int b = 0; b < B; b++) ((int64_t*)(void*)index->before)[p * B + b] = between(&r, capacity);
             for (int k = 0; k < capacity; k++) BEFORE(records)[(p * capacity + k) * stride + ld + 1] = k % 2;
         }
@@ -3475,8 +3485,9 @@ static void op_off_replay(Test* t) {
                                   DEV(got_reward),
                                   got_done->device};
         send(t);
-        t->be->off_store(t->be, &ring, (UfCount){row, N}, DEV(obs), DEV(action), DEV(reward), done->device,
-                         DEV(next));
+        t->be->off_store(t->be, &ring, (UfCount){row, N}, DEV(obs), DEV(action), DEV(reward),
+                         terminated->device, two ? truncated->device : NULL,
+                         has_next || which == 2 ? DEV(next) : NULL);
         t->be->off_gather(t->be, &batch, &ring, index->device);
         receive(t);
         for (int p = 0; p < t->P && t->reference; p++) {
@@ -3487,9 +3498,12 @@ static void op_off_replay(Test* t) {
                 memcpy(to, BEFORE(obs) + (p * N + n) * O, O * sizeof(real));
                 memcpy(to + O, BEFORE(action) + (p * N + n) * items, items * sizeof(real));
                 to[ld] = BEFORE(reward)[p * N + n];
-                to[ld + 1] = done->before[p * N + n];
+                to[ld + 1] = terminated->before[p * N + n] || (two && truncated->before[p * N + n]);
                 if (has_next) memcpy(to + ld + 2, BEFORE(next) + (p * N + n) * O, O * sizeof(real));
             }
+            for (int i = p * N * O; i < (p + 1) * N * O; i++)
+                expect(t, "obs", i, AFTER(obs)[i], (has_next || which == 2 ? BEFORE(next) : BEFORE(obs))[i],
+                       0);
             for (int i = 0; i < capacity * stride; i++)
                 expect(t, "record", i, AFTER(records)[p * capacity * stride + i],
                        BEFORE(records)[p * capacity * stride + i], 0);

@@ -708,7 +708,7 @@ static void test_cartpole(void** state) {
     UfTrial trials[P * EPISODES];
     UfTrials* play;
     UfPool* pool;
-    for (int p = 0; p < P; p++) uf_off_policy_actor(a, p, params + (size_t)p * net.size);
+    assert_ok(uf_off_policy_actors(a, params));
     assert_ok(uf_pool_create(&pool, 1));
     assert_ok(uf_trials_create(&play, &options, pool));
     uf_trials_set_keys(play, keys);

@@ -895,7 +895,7 @@ static void by_off_policy(const SeEnv* env, const UfEnvSpec* spec, SeAlgorithm a
     const size_t size = uf_off_policy_actor_shape(agents)->size;
     assert_int_equal(size, expected->net.size);
     real* params = test_malloc(size * sizeof *params);
-    uf_off_policy_actor(agents, 0, params);
+    assert_ok(uf_off_policy_actors(agents, params));
     assert_memory_equal(params, expected->params, size * sizeof *params);
     test_free(params);
     uf_off_policy_free(agents);

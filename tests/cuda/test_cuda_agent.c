@@ -675,7 +675,7 @@ static void off_steps(OffSteps* out, const char* device) {
         if (be->record && i == 0) be->record(be);
         if (!be->record || i == 0) {
             be->off_act(be, action, &h, &how);
-            be->off_store(be, &ring, how.step, on_obs, action, on_reward, on_done, NULL);
+            be->off_store(be, &ring, how.step, on_obs, action, on_reward, on_done, NULL, NULL);
             how.step.now += how.step.each;
         }
         if (be->record && i == 0) be->end_record(be);

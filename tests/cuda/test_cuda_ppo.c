@@ -13,7 +13,7 @@
 #include "cuda_host/host_cuda.h"
 #endif
 
-enum { MAX_P = 3, NUM_KINDS = 5, SYNTHETIC = 2 };
+enum { MAX_P = 3, NUM_KINDS = 6, SYNTHETIC = 2 };
 
 static bool has_device;
 static char synthetic[96];  // a file of one
@@ -65,7 +65,7 @@ static UfPpoConfig* config_of(const char* const* settings) {
 }
 #define CONFIG(...) config_of((const char* const[]){__VA_ARGS__, NULL})
 
-// The first three have their environments on the device, the others on the host.
+// All but the last have their environments on the device.
 static UfPpoConfig* small_config(int kind) {
     switch (kind) {
         case 0:
@@ -84,10 +84,13 @@ static UfPpoConfig* small_config(int kind) {
             return CONFIG("env", "pendulum", "num_envs", "3", "num_steps", "20", "num_minibatches", "2",
                           "budget", "600", "layer_width", "8", "activation", "relu", "hidden_init",
                           "orthogonal", "gamma", "0.9", "normalize_advantage", "false", "clip_value", "none");
-        default:
+        case 4:
             return CONFIG("env", "cartpole", "num_envs", "3", "num_steps", "12", "num_minibatches", "2",
                           "budget", "360", "layer_width", "8", "num_layers", "1", "shared_trunk", "true",
                           "anneal_lr", "false");
+        default:
+            return CONFIG("env", "Breakout-MinAtar", "num_envs", "2", "num_steps", "8", "num_minibatches",
+                          "2", "budget", "240", "layer_width", "8", "num_layers", "1");
     }
 }
 

@@ -1,0 +1,343 @@
+// test_cuda_off_policy.c: off-policy agents on a CUDA device: what they train is what the CPU trains but for rounding, members
+// of a population equal single agents to the bit, iterations that were noted and are repeated equal those done one by one.
+// Environments on the device and on the host. Without a device it skips.
+#include "../off_policy_envs.h"
+
+#include <math.h>
+
+#include "core/config.h"
+#ifdef UF_HOST_CUDA
+#include "cuda_host/host_cuda.h"
+#endif
+#include "core/off_policy_parts.h"
+
+enum { MEMBERS = 3, NUM_ENVS = 2, ITERATIONS = 32 };
+enum { FP32 = 2 };  // of uf_precision_name
+
+static bool has_device;
+
+static int set_up(void** state) {
+    (void)state;
+    UfBackend* be = NULL;
+    has_device = uf_backend_open(&be, "cuda", "fp32", 1) == UF_OK;
+    if (!has_device) printf("[  SKIPPED ] without a device: %s\n", uf_error());
+    uf_backend_close(be);
+    return 0;
+}
+#define NEEDS_DEVICE() \
+    (void)state;       \
+    if (!has_device) skip()
+
+// A missing barrier shows as a difference between orders of threads.
+static void change_order(int to) {
+    (void)to;
+#ifdef UF_HOST_CUDA
+    uf_host_cuda.order = (UfHostOrder)(to % UF_HOST_NUM_ORDERS);
+#endif
+}
+
+// UF_TEST_CASES limits the shapes of other tests; here agents, to SAC of numbers and TD3.
+static bool is_left_out(int agent) { return getenv("UF_TEST_CASES") && agent != SAC_NUMBERS && agent != TD3; }
+#define FOR_AGENTS(agent)                            \
+    for (int agent = 0; agent < NUM_AGENTS; agent++) \
+        if (!is_left_out(agent))
+
+// ---- agents ----
+
+// Members that differ in everything that members may differ in. TD3 has its actor move every other update and three
+// updates an iteration, so that two iterations are a period.
+static UfOffPolicyConfig varied(int agent, int p, int device) {
+    UfOffPolicyConfig c = published(algorithm_of(agent));
+    c.layer_width = 9;
+    c.batch_size = 20;
+    c.num_envs = NUM_ENVS;
+    c.num_steps = 2 * ITERATIONS;
+    c.buffer_size = 50;
+    c.warm_up = 20;
+    c.target_interval = 6;
+    if (agent == TD3) c.updates = 3;
+    c.seed = 100 + (uint64_t)p;
+    c.lr *= 1 + p;
+    c.gamma -= 0.05 * p;
+    c.tau -= 0.1 * p;
+    c.target_entropy_ratio += 0.1 * p;
+    c.eps_end += 0.1 * p;
+    c.exploration_noise += 0.1 * p;
+    c.target_noise += 0.1 * p;
+    c.target_noise_clip += 0.1 * p;
+    c.double_dqn = p % 2;
+    c.device = device;
+    c.precision = FP32;
+    return c;
+}
+
+typedef struct Training {
+    UfOffPolicy* agents;
+    UfTrainEnvs* envs;
+    SeEnv* synth;
+    TestEnvs* test;  // environments of the host.   Nullable
+} Training;
+
+// Where agents train: in synthetic bandits and MDPs, which a device can have, and in environments that it cannot.
+enum { BANDIT, MDP, ON_HOST, NUM_WORLDS };
+static const char* const world_names[] = {"bandit", "MDP", "on the host"};
+
+static SeEnv* make_synth(int agent, int world) {
+    SeEnv* env;
+    const SeOptions options = {.mode = world == MDP ? SE_MDP : SE_BANDIT,
+                               .latent = SE_NORMAL,
+                               .obs_dim = 2,
+                               .action_dim = kinds_of(agent) ? kinds_of(agent) : 2,
+                               .discrete = kinds_of(agent) > 0,
+                               .action_low = -1,
+                               .action_high = 3,
+                               .width = 8,
+                               .max_steps = 5};
+    assert_ok(se_create(&env, &options, 3));
+    return env;
+}
+
+static void make_world(Training* t, int agent, int world, const UfOffPolicyConfig* c, int P) {
+    const SeEnv* envs[MEMBERS];
+    uint64_t seeds[MEMBERS];
+    if (world == ON_HOST) {
+        t->test = make_envs(NUM_ENVS, kinds_of(agent), 2, -1, 3, 4, false, 0);
+        t->envs = &t->test->base;
+        return;
+    }
+    t->synth = make_synth(agent, world);
+    for (int p = 0; p < P; p++) {
+        envs[p] = t->synth;
+        seeds[p] = c[p].seed + 7;
+    }
+    assert_ok(uf_train_envs_synthetic(&t->envs, envs, P, NUM_ENVS, seeds));
+}
+
+static Training make(int agent, int world, const UfOffPolicyConfig* c, int P) {
+    Training t = {0};
+    make_world(&t, agent, world, c, P);
+    assert_ok(uf_off_policy_create(&t.agents, c, P, &t.envs->space, 1));
+    return t;
+}
+
+static Training train(int agent, int world, const UfOffPolicyConfig* c, int P, int64_t iterations) {
+    Training t = make(agent, world, c, P);
+    if (iterations >= 0) assert_ok(uf_off_policy_train(t.agents, t.envs, iterations));
+    return t;
+}
+
+static void free_training(Training* t) {
+    if (t->test)
+        free_envs(t->test);
+    else
+        uf_train_envs_free(t->envs);
+    uf_off_policy_free(t->agents);
+    se_free(t->synth);
+}
+
+// Parameters, moments and targets of a group, of all members one after another.
+enum { PARAMS, MOMENT_M, MOMENT_V, TARGET, NUM_ARRAYS };
+static real* array_of(const Training* t, int k, int array) {
+    const UfGroup* g = uf_off_policy_parts()->group(t->agents, k);
+    const real* arrays[] = {g->params, g->m, g->v, g->target};
+    UfBackend* be = uf_off_policy_backend(t->agents);
+    const size_t count = (size_t)g->P * g->count;
+    if (!count || !arrays[array]) return NULL;
+    real* x = test_malloc(count * sizeof *x);
+    be->download(be, x, arrays[array], count * sizeof *x);
+    assert_ok(be->sync(be));
+    return x;
+}
+
+static void assert_same_bits(const Training* a, int p, const Training* b, int q, const char* what) {
+    for (int k = 0; k < UF_OFF_GROUPS; k++)
+        for (int i = 0; i < NUM_ARRAYS; i++) {
+            const size_t count = uf_off_policy_parts()->group(a->agents, k)->count;
+            real *x = array_of(a, k, i), *y = array_of(b, k, i);
+            assert_int_equal(!x, !y);
+            if (x && memcmp(x + (size_t)p * count, y + (size_t)q * count, count * sizeof *x) != 0)
+                fail_msg("%s: group %d, array %d of members %d and %d differ", what, k, i, p, q);
+            test_free(x);
+            test_free(y);
+        }
+}
+
+// The share of the way from the initial values by which two runs may be apart. Sums of up to 20 rows and 9 products have some
+// 30 roundings of 6e-8, a device's tanh and exp are off by 4e-7: gradients by 2e-6 of themselves, of which Adam makes as much
+// (its epsilon is 1e-5), and what was learnt so acts on what is learnt next: ten times that.
+static const double allowed_share = 2e-5;
+
+static void assert_near(const Training* a, const Training* b, const Training* initial, const char* what,
+                        const char* where) {
+    for (int k = 0; k < UF_OFF_GROUPS; k++) {
+        real *x = array_of(a, k, PARAMS), *y = array_of(b, k, PARAMS), *z = array_of(initial, k, PARAMS);
+        const UfGroup* g = uf_off_policy_parts()->group(a->agents, k);
+        double errors = 0, moved = 0;
+        for (size_t i = 0; x && i < (size_t)g->P * g->count; i++) {
+            errors += pow((double)x[i] - (double)y[i], 2);
+            moved += pow((double)x[i] - (double)z[i], 2);
+        }
+        if (x && (!(moved > 0) || !(sqrt(errors) <= allowed_share * sqrt(moved))))
+            fail_msg("%s, %s: group %d is off by %g, has moved by %g", what, where, k, sqrt(errors),
+                     sqrt(moved));
+        test_free(x);
+        test_free(y);
+        test_free(z);
+    }
+}
+
+// ---- tests ----
+
+// Parameters but for rounding, and as many steps; another order of threads and another time: the same bits.
+static void test_equals_the_cpu(void** state) {
+    NEEDS_DEVICE();
+    FOR_AGENTS(agent)
+    for (int world = 0; world < NUM_WORLDS; world++) {
+        UfOffPolicyConfig here[MEMBERS], there[MEMBERS];
+        for (int p = 0; p < MEMBERS; p++) {
+            here[p] = varied(agent, p, UF_DEVICE_CPU);
+            there[p] = varied(agent, p, UF_DEVICE_CUDA);
+        }
+        Training initial = train(agent, world, here, MEMBERS, -1),
+                 cpu = train(agent, world, here, MEMBERS, 0), first = train(agent, world, there, MEMBERS, 0);
+        int64_t steps[2][2];
+        uf_off_policy_updates(cpu.agents, &steps[0][0], &steps[0][1]);
+        uf_off_policy_updates(first.agents, &steps[1][0], &steps[1][1]);
+        assert_memory_equal(steps[0], steps[1], sizeof steps[0]);
+        assert_int_equal(uf_off_policy_iteration(first.agents), ITERATIONS);
+        assert_near(&cpu, &first, &initial, agent_names[agent], world_names[world]);
+        if (world == MDP) {
+            change_order(1 + agent % 2);
+            Training again = train(agent, world, there, MEMBERS, 0);
+            change_order(0);
+            for (int p = 0; p < MEMBERS; p++) assert_same_bits(&first, p, &again, p, agent_names[agent]);
+            free_training(&again);
+        }
+        free_training(&initial);
+        free_training(&cpu);
+        free_training(&first);
+    }
+}
+
+static void test_members_equal_single_agents(void** state) {
+    NEEDS_DEVICE();
+    FOR_AGENTS(agent) {
+        UfOffPolicyConfig c[MEMBERS];
+        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p, UF_DEVICE_CUDA);
+        Training all = train(agent, MDP, c, MEMBERS, 0);
+        for (int p = 0; p < MEMBERS; p += 2) {
+            Training alone = train(agent, MDP, &c[p], 1, 0);
+            assert_same_bits(&all, p, &alone, 0, agent_names[agent]);
+            free_training(&alone);
+        }
+        free_training(&all);
+    }
+}
+
+// One iteration a call: a period of TD3 never fits, and nothing of it is noted.
+static void test_in_pieces(void** state) {
+    NEEDS_DEVICE();
+    static const int pieces[] = {1, 7};
+    for (int agent = DQN; agent <= TD3; agent += TD3 - DQN) {
+        UfOffPolicyConfig c[MEMBERS];
+        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p, UF_DEVICE_CUDA);
+        Training whole = train(agent, MDP, c, MEMBERS, 0);
+        for (int i = 0; i < 2; i++) {
+            Training t = make(agent, MDP, c, MEMBERS);
+            while (uf_off_policy_iteration(t.agents) < ITERATIONS)
+                assert_ok(uf_off_policy_train(t.agents, t.envs, pieces[i]));
+            for (int p = 0; p < MEMBERS; p++) assert_same_bits(&whole, p, &t, p, agent_names[agent]);
+            free_training(&t);
+        }
+        free_training(&whole);
+    }
+}
+
+// Environments that move to the device: its host launches nothing but what was noted, and DQN's copies of targets.
+static void test_is_recorded(void** state) {
+    NEEDS_DEVICE();
+    FOR_AGENTS(agent) {
+        const UfOffPolicyConfig c = varied(agent, 0, UF_DEVICE_CUDA);
+        Training t = train(agent, MDP, &c, 1, ITERATIONS - 5);  // of TD3 an even number that learn
+        UfBackend* be = uf_off_policy_backend(t.agents);
+        UfLaunchTimes times;
+        assert_ok(be->start_clock(be));
+        assert_ok(uf_off_policy_train(t.agents, t.envs, 2));
+        assert_ok(be->stop_clock(be, &times));
+        if (times.num_launches > 1 || times.num_recorded < 10)
+            fail_msg("%s: %lld launches, %lld noted", agent_names[agent], (long long)times.num_launches,
+                     (long long)times.num_recorded);
+        free_training(&t);
+    }
+}
+
+// Each precision is one of its own.
+static void test_precisions(void** state) {
+    NEEDS_DEVICE();
+    real* actors[3];
+    size_t size = 0;
+    for (int i = 0; i < 3; i++) {
+        UfOffPolicyConfig c = varied(DDPG, 0, UF_DEVICE_CUDA);
+        c.layer_width = 32;
+        c.precision = i;
+        Training t = train(DDPG, MDP, &c, 1, 0);
+        assert_true(uf_off_policy_finite(t.agents, 0));
+        size = uf_off_policy_actor_shape(t.agents)->size;
+        actors[i] = test_malloc(size * sizeof *actors[i]);
+        assert_ok(uf_off_policy_actors(t.agents, actors[i]));
+        free_training(&t);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_memory_not_equal(actors[i], actors[(i + 1) % 3], size * sizeof *actors[i]);
+    for (int i = 0; i < 3; i++) test_free(actors[i]);
+}
+
+// Member 1's rewards are no numbers; the others neither notice nor are told of.
+static void test_nonfinite(void** state) {
+    NEEDS_DEVICE();
+    for (int agent = SAC_NUMBERS; agent <= DQN; agent++) {
+        UfOffPolicyConfig c[MEMBERS];
+        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p, UF_DEVICE_CUDA);
+        Training whole = train(agent, ON_HOST, c, MEMBERS, 0), broken = make(agent, ON_HOST, c, MEMBERS);
+        broken.test->broken = NAN;
+        assert_ok(uf_off_policy_train(broken.agents, broken.envs, 0));
+        for (int p = 0; p < MEMBERS; p++) {
+            assert_int_equal(uf_off_policy_finite(broken.agents, p), p != 1);
+            if (p != 1) assert_same_bits(&whole, p, &broken, p, agent_names[agent]);
+        }
+        free_training(&whole);
+        free_training(&broken);
+    }
+}
+
+static void test_environment_fails(void** state) {
+    NEEDS_DEVICE();
+    const UfOffPolicyConfig c = varied(DQN, 0, UF_DEVICE_CUDA);
+    Training t = make(DQN, ON_HOST, &c, 1);
+    t.test->fail_at = 7;
+    assert_int_equal(uf_off_policy_train(t.agents, t.envs, 0), UF_ERR_NONFINITE);
+    assert_error("member 0: this environment breaks");
+    free_training(&t);
+}
+
+static void test_refused(void** state) {
+    NEEDS_DEVICE();
+    UfOffPolicyConfig c[2] = {varied(DQN, 0, UF_DEVICE_CUDA), varied(DQN, 1, UF_DEVICE_CPU)};
+    const UfTrainSpace space = {.obs_dim = 2, .action_dim = 3, .discrete = true};
+    UfOffPolicy* agents;
+    assert_int_equal(uf_off_policy_create(&agents, c, 2, &space, 1), UF_ERR_CONFIG);
+    assert_error("device of member 1 is not that of member 0");
+    c[0].device = UF_NUM_DEVICES;
+    assert_int_equal(uf_off_policy_create(&agents, c, 1, &space, 1), UF_ERR_CONFIG);
+    assert_error("device is 3; expected 0 to 2");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_equals_the_cpu),    cmocka_unit_test(test_members_equal_single_agents),
+        cmocka_unit_test(test_in_pieces),         cmocka_unit_test(test_is_recorded),
+        cmocka_unit_test(test_precisions),        cmocka_unit_test(test_nonfinite),
+        cmocka_unit_test(test_environment_fails), cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests_name("cuda_off_policy", tests, set_up, NULL);
+}
