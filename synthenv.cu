@@ -87,8 +87,8 @@ __device__ void layer(const Team<T>& t, const Dense& d, float* out, const float*
     const float *w = t.params + d.kernel, *bias = t.params + d.bias;
     const int columns = 1 << d.shift, column = t.thread & (columns - 1), share = t.thread >> d.shift,
               shares = T >> d.shift;
-    for (int first = 0; first < d.width;
-         first += columns) {  // once, unless there are more outputs than threads
+    // Once, unless there are more outputs than threads.
+    for (int first = 0; first < d.width; first += columns) {
         const int j = first + column;
         float sum = 0;
         if (j < d.width) {
