@@ -18,12 +18,12 @@ using namespace uf_cuda;
 namespace {
 
 enum { BLOCK = 128, LARGE_BLOCK = 256, MOST_SHARED = 46 << 10 };  // without asking for more there are 48 KB
-enum { LARGE = 8192 };  // multiplications of a layer: more of them want a block
+enum { LARGE = 8192 };  // weights of a layer: more of them want a block
 
 // One layer in its member's parameters.
 struct Dense {
     int64_t kernel, bias;
-    int width, columns;  // columns: outputs that a team makes at once, a power of two
+    int width, shift;  // 2^shift outputs are made at once
 };
 
 struct Call {
@@ -47,9 +47,9 @@ struct Call {
 // What a team's threads see. T of them.
 template <int T>
 struct Team {
-    int thread;
-    int64_t row;
-    const float* params;  // of its member
+    int thread, copy;  // copy: of its member's, the row's place
+    int64_t row, member;
+    const float* params;  // the member's
     // in shared memory
     float *x, *hidden;     // inputs; (H)
     float *next, *scalar;  // (O) outputs; one
@@ -59,7 +59,9 @@ struct Team {
         const int team = static_cast<int>(threadIdx.x) / T;
         thread = static_cast<int>(threadIdx.x) % T;
         row = static_cast<int64_t>(blockIdx.x) * (static_cast<int>(blockDim.x) / T) + team;
-        params = c.params + row / c.N * c.stride;
+        member = row / c.N;
+        copy = static_cast<int>(row - member * c.N);
+        params = c.params + member * c.stride;
         x = uf_shared_memory() + team * c.each;
         hidden = x + c.x;
         next = hidden + c.H;
@@ -83,10 +85,10 @@ template <int T>
 __device__ void layer(const Team<T>& t, const Dense& d, float* out, const float* x, int in, int more,
                       bool hidden) {
     const float *w = t.params + d.kernel, *bias = t.params + d.bias;
-    const int columns = d.columns, column = t.thread & (columns - 1), share = t.thread / columns,
-              shares = T / columns;
-    for (int first = 0; first < d.width;
-         first += columns) {  // once, unless there are more outputs than threads
+    const int columns = 1 << d.shift, column = t.thread & (columns - 1), share = t.thread >> d.shift,
+              shares = T >> d.shift;
+    // Once, unless there are more outputs than threads.
+    for (int first = 0; first < d.width; first += columns) {
         const int j = first + column;
         float sum = 0;
         if (j < d.width) {
@@ -121,8 +123,8 @@ __device__ void network(const Call& c, const Team<T>& t, int net, float* out, co
 // The first observation of an episode into t.next, from draw number `draw`.
 template <int T>
 __device__ void begin_episode(const Call& c, const Team<T>& t, uint64_t draw) {
-    const uint64_t seed = c.seeds[t.row / c.N],
-                   block = uf_synth_first_block(c.latent, c.L, static_cast<uint64_t>(t.row % c.N));
+    const uint64_t seed = c.seeds[t.member],
+                   block = uf_synth_first_block(c.latent, c.L, static_cast<uint64_t>(t.copy));
     if (uf_synth_is_one_hot(c.latent)) {
         const int place = uf_synth_one_hot(c.latent, c.L, uf_synth_words(seed, draw, block));
         network(c, t, UF_SYNTH_INITIAL_STATE, t.next, t.x, 0, place);
@@ -154,7 +156,7 @@ __device__ void finish(const Call& c, const Team<T>& t, uint64_t draws, int step
 }
 
 template <int T>
-__global__ void __launch_bounds__(LARGE_BLOCK) reset_kernel(const __grid_constant__ Call c) {
+__global__ void __launch_bounds__(T > WARP ? T : BLOCK) reset_kernel(const __grid_constant__ Call c) {
     const Team<T> t(c);
     if (t.row >= c.rows) return;
     begin_episode(c, t, 0);
@@ -162,7 +164,7 @@ __global__ void __launch_bounds__(LARGE_BLOCK) reset_kernel(const __grid_constan
 }
 
 template <int T>
-__global__ void __launch_bounds__(LARGE_BLOCK) step_kernel(const __grid_constant__ Call c) {
+__global__ void __launch_bounds__(T > WARP ? T : BLOCK) step_kernel(const __grid_constant__ Call c) {
     const Team<T> t(c);
     if (t.row >= c.rows) return;
     const uint64_t draw = c.draws[t.row];
@@ -208,10 +210,10 @@ bool is_large(const UfSynths* s) {
 
 Dense dense_of(const UfMlp* mlp, int64_t params, int l, int threads) {
     const int width = l ? mlp->out : mlp->width;
-    int columns = 1;
-    while (columns < width && columns < threads) columns *= 2;
+    int shift = 0;
+    while (1 << shift < width && 1 << shift < threads) shift++;
     return Dense{params + static_cast<int64_t>(mlp->kernel[l]), params + static_cast<int64_t>(mlp->bias[l]),
-                 width, columns};
+                 width, shift};
 }
 
 Call call_of(const UfSynths* s, int threads) {

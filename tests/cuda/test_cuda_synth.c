@@ -514,13 +514,13 @@ static void test_moves(void** state) {
         const size_t bytes = 2 * w.state_bytes, O = (size_t)cases[i].obs_dim;
         real *action = test_malloc((size_t)(6 * w.numbers) * sizeof *action),
              *obs = test_malloc(3 * O * sizeof *obs), reward[3];
-        char *host = test_malloc(bytes), *one = test_malloc(w.state_bytes);
+        char *host = test_malloc(bytes), *each = test_malloc(bytes);
         uint8_t done[3];
         Seen a = make_seen(&w), b = make_seen(&stays);
         for (int p = 0; p < 2; p++) assert_ok(w.there->ops->reset(w.there, p, obs));
         for (int t = 0; t < 2; t++) {
             choose(&w, 0, t, action);
-            for (int p = 0; p < 2; p++)
+            for (int p = t; p < 2; p++)  // the second has taken a step more
                 assert_ok(w.there->ops->step(w.there, p, action + 3 * p * w.numbers, obs, reward, done));
         }
         for (int p = 0; p < 2; p++) {
@@ -544,19 +544,18 @@ static void test_moves(void** state) {
             choose(&w, 0, t, action);
             step_there(&w);
         }
+        for (int p = 0; p < 2; p++)
+            assert_ok(w.there->ops->get_state(w.there, p, each + (size_t)p * w.state_bytes));
         look(&w, &a, true);
         look(&stays, &b, true);
+        assert_memory_equal(each, a.states, bytes);
         assert_memory_equal(a.obs, b.obs, 6 * O * sizeof *a.obs);
         assert_memory_equal(a.states, b.states, bytes);
         assert_true(memcmp(a.states, host, bytes) != 0);
-        for (int p = 0; p < 2; p++) {
-            assert_ok(w.there->ops->get_state(w.there, p, one));
-            assert_memory_equal(one, a.states + (size_t)p * w.state_bytes, w.state_bytes);
-        }
         test_free(action);
         test_free(obs);
         test_free(host);
-        test_free(one);
+        test_free(each);
         free_seen(&a);
         free_seen(&b);
         free_world(&w);
@@ -593,6 +592,20 @@ static void test_stays(void** state) {
 }
 
 #ifdef UF_HOST_CUDA
+// What a device has of an environment that members share it has once.
+static void test_memory_of_shared(void** state) {
+    NEEDS_DEVICE();
+    size_t taken[2];
+    for (int shared = 0; shared < 2; shared++) {
+        World w = make_world(&cases[1], 0, 3, 1, shared);
+        const size_t base = uf_host_cuda.used_bytes;
+        assert_ok(w.there->ops->move(w.there, device));
+        taken[shared] = uf_host_cuda.used_bytes - base;
+        free_world(&w);
+    }
+    assert_true(taken[0] - taken[1] >= 2 * (size_t)(200 * (45 + 10)) * sizeof(real));
+}
+
 // Where the device has no room nothing has moved, and where it had been is in order; all of it comes back in the end.
 static void test_memory_runs_out(void** state) {
     NEEDS_DEVICE();
@@ -619,6 +632,8 @@ static void test_memory_runs_out(void** state) {
         failed++;
     }
     assert_true(failed > 4);
+    assert_ok(w.there->ops->move(w.there, device));
+    assert_int_equal(uf_host_cuda.used_bytes, base + taken);
     choose(&w, 0, 0, action);
     step_there(&w);
     look(&w, &after, true);
@@ -631,11 +646,15 @@ static void test_memory_runs_out(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equals_the_host), cmocka_unit_test(test_nan_stays),
-        cmocka_unit_test(test_zero_goes_on),    cmocka_unit_test(test_bits_of_a_row),
-        cmocka_unit_test(test_recorded),        cmocka_unit_test(test_moves),
+        cmocka_unit_test(test_equals_the_host),
+        cmocka_unit_test(test_nan_stays),
+        cmocka_unit_test(test_zero_goes_on),
+        cmocka_unit_test(test_bits_of_a_row),
+        cmocka_unit_test(test_recorded),
+        cmocka_unit_test(test_moves),
         cmocka_unit_test(test_stays),
 #ifdef UF_HOST_CUDA
+        cmocka_unit_test(test_memory_of_shared),
         cmocka_unit_test(test_memory_runs_out),
 #endif
     };
