@@ -17,8 +17,7 @@ struct UfConfig {
 };
 
 // Indices into the choices of the enums.
-enum { UF_DEVICE_CPU, UF_DEVICE_CUDA, UF_DEVICE_AUTO, UF_NUM_DEVICES };
-enum { UF_NUM_PRECISIONS = 3 };
+enum { UF_DEVICE_CPU, UF_DEVICE_CUDA, UF_DEVICE_AUTO };
 // A chosen device or precision, of params.def and ppo.def alike, as uf_backend_open wants it.
 const char* uf_device_name(int64_t device);
 const char* uf_precision_name(int64_t precision);

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "config.h"
 #include "envs_apart.h"
 #include "off_policy_parts.h"
 
@@ -22,6 +21,7 @@ typedef struct Lane Lane;
 
 struct UfOffPolicy {
     UfBackend* backend;
+    bool owns_backend;
     UfOffPolicyConfig* configs;      // (P)
     uint64_t *seeds, *device_seeds;  // (P)
     UfTrainSpace space;
@@ -112,8 +112,6 @@ static UfStatus check_sizes(const UfOffPolicyConfig* c) {
     UF_TRY(check_whole("buffer_size", c->buffer_size, c->num_envs, most));
     UF_TRY(check_whole("warm_up", c->warm_up, 0, INT64_MAX / 4));
     UF_TRY(check_whole("updates", c->updates, 0, 1000000));
-    UF_TRY(check_whole("device", c->device, 0, UF_NUM_DEVICES - 1));
-    UF_TRY(check_whole("precision", c->precision, 0, UF_NUM_PRECISIONS - 1));
     if (c->algorithm == UF_OFF_POLICY_DQN)
         UF_TRY(check_whole("target_interval", c->target_interval, 1, INT64_MAX / 4));
     if (c->algorithm == UF_OFF_POLICY_TD3)
@@ -183,7 +181,6 @@ static UfStatus check_same(const UfOffPolicyConfig* a, const UfOffPolicyConfig* 
         SAME(warm_up),         SAME(updates),
         SAME(target_interval), SAME(policy_delay),
         SAME(max_grad_norm),   SAME(exploration_fraction),
-        SAME(device),          SAME(precision),
 #undef SAME
     };
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
@@ -446,8 +443,8 @@ static UfStatus plan(UfOffPolicy* a) {
 
 static UfStatus build(UfOffPolicy* a, const UfOffPolicyConfig* configs, int num_threads) {
     UF_TRY(copy_configs(a, configs));
-    UF_TRY(uf_backend_open(&a->backend, uf_device_name(configs[0].device),
-                           uf_precision_name(configs[0].precision), num_threads));
+    a->owns_backend = !a->backend;
+    if (!a->backend) UF_TRY(uf_backend_open(&a->backend, "cpu", "fp32", num_threads));
     a->reserved.backend = a->backend;
     describe(a);
     UF_TRY(reserve_members(a));
@@ -462,11 +459,12 @@ static UfStatus build(UfOffPolicy* a, const UfOffPolicyConfig* configs, int num_
 }
 
 UfStatus uf_off_policy_create(UfOffPolicy** out, const UfOffPolicyConfig* configs, int population,
-                              const UfTrainSpace* space, int num_threads) {
+                              const UfTrainSpace* space, UfBackend* backend, int num_threads) {
     UfOffPolicy* a;
     *out = NULL;
     UF_TRY(UF_ALLOC(&a, 1, "off-policy agents"));
     a->P = population;
+    a->backend = backend;
     a->space = *space;
     const UfStatus status = build(a, configs, num_threads);
     if (status != UF_OK) {
@@ -484,7 +482,7 @@ void uf_off_policy_free(UfOffPolicy* a) {
         uf_release_reserved(&a->reserved);
     }
     uf_free(a->lanes);
-    uf_backend_close(a->backend);
+    if (a->owns_backend) uf_backend_close(a->backend);
     uf_apart_free(&a->apart);
     uf_free(a->host_bad);
     uf_free(a->configs);
@@ -928,8 +926,6 @@ UfStatus uf_off_policy_actors(UfOffPolicy* a, real* params) {
     a->backend->download(a->backend, params, g->params, (size_t)a->P * g->count * sizeof(real));
     return a->backend->sync(a->backend);
 }
-
-UfBackend* uf_off_policy_backend(UfOffPolicy* a) { return a->backend; }
 
 static const UfMlp* part_mlp(const UfOffPolicy* a, int group) {
     return group == ALPHA ? NULL : &a->mlp[group];

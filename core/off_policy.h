@@ -35,8 +35,6 @@ typedef struct UfOffPolicyConfig {
     int64_t policy_delay;         // TD3: steps of the critics to one of the actor
     double max_grad_norm;         // over all parameters of an optimiser; SAC: none.   0: any
     double exploration_fraction;  // DQN: share of num_steps in which epsilon falls from 1
-    int device,
-        precision;  // where networks are computed: numbers of uf_device_name, uf_precision_name (config.h)
     // a member's own
     uint64_t seed;
     double lr, gamma;
@@ -51,13 +49,12 @@ typedef struct UfOffPolicyConfig {
 typedef struct UfOffPolicy UfOffPolicy;
 
 // Fresh agents; observations are floats. Beside a replay and networks for each member they have what one update needs for
-// each thread that has work, on a device for each member.   Errors: UF_ERR_CONFIG (a size, an algorithm of other actions; the
-// field is named), UF_ERR_MEMORY, UF_ERR_DEVICE, UF_ERR_UNSUPPORTED (no such device in this build).
+// each thread that has work, on a device for each member. backend: computes, and stays the caller's; null: one of the CPU
+// with num_threads.   Nullable: backend
+// Errors: UF_ERR_CONFIG (a size, an algorithm of other actions; the field is named), UF_ERR_MEMORY, UF_ERR_DEVICE.
 UfStatus uf_off_policy_create(UfOffPolicy** out, const UfOffPolicyConfig* configs, int population,
-                              const UfTrainSpace* space, int num_threads);
-// Environments that moved to its device are freed before.
+                              const UfTrainSpace* space, UfBackend* backend, int num_threads);
 void uf_off_policy_free(UfOffPolicy* agents);
-UfBackend* uf_off_policy_backend(UfOffPolicy* agents);
 
 // All iterations from where the agents are, at most num_iterations of them (0: to the end of num_steps). The first one
 // resets the environments. Members whose numbers are no more finite go on, and are told of by uf_off_policy_finite.

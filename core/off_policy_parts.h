@@ -9,7 +9,7 @@ enum { UF_OFF_ACTOR, UF_OFF_CRITIC, UF_OFF_ALPHA, UF_OFF_GROUPS };  // DQN has a
 // The functions of off_policy.h, and arrays that belong to the agents.
 typedef struct UfOffPolicyParts {
     UfStatus (*create)(UfOffPolicy** out, const UfOffPolicyConfig* configs, int population,
-                       const UfTrainSpace* space, int num_threads);
+                       const UfTrainSpace* space, UfBackend* backend, int num_threads);
     void (*free)(UfOffPolicy* agents);
     UfStatus (*train)(UfOffPolicy* agents, UfTrainEnvs* envs, int64_t num_iterations);
     const UfMlp* (*mlp)(const UfOffPolicy* agents, int group);      // Nullable: what it returns, of alpha

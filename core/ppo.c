@@ -16,6 +16,7 @@ enum { MAX_TENSORS = MAX_GROUPS * (4 * UF_MAX_LAYERS + 2) + 3 };
 
 struct UfPpo {
     UfBackend* backend;
+    bool owns_backend;
     UfPpoConfig* configs;            // (P)
     uint64_t *seeds, *device_seeds;  // (P)
     UfTrainSpace space;
@@ -306,18 +307,34 @@ static int same_seed(const UfPpo* a, int p) {
     return -1;
 }
 
-static UfStatus init_tensor(UfPpo* a, int index) {
+// A tensor of one member into its group's parameters.
+static UfStatus init_tensor(UfPpo* a, int index, int p, real* params) {
     const UfTensor* t = &a->tensors[index];
+    real* values;
+    UF_TRY(UF_ALLOC(&values, tensor_count(t), "initial values of one tensor"));
+    const UfStatus status = init_values(a, t, p, index, values);
+    for (int r = 0; r < t->rows && status == UF_OK; r++)
+        memcpy(params + t->offset + (size_t)r * (size_t)t->ld, values + (size_t)r * (size_t)t->columns,
+               (size_t)t->columns * sizeof *values);
+    uf_free(values);
+    return status;
+}
+
+static UfStatus init_group(UfPpo* a, int k) {
+    const UfGroup* g = &a->groups[k];
+    const size_t all = (size_t)a->P * g->count;
+    real* params;
     UfStatus status = UF_OK;
+    UF_TRY(UF_ALLOC(&params, all, "initial values of PPO"));
     for (int p = 0; p < a->P && status == UF_OK; p++) {
-        real* values;
+        real* own = params + (size_t)p * g->count;
         const int q = same_seed(a, p);
-        UF_TRY(UF_ALLOC(&values, tensor_count(t), "initial values of one tensor"));
-        status =
-            q < 0 ? init_values(a, t, p, index, values) : uf_ppo_get_tensor(a, t, UF_TENSOR_VALUE, q, values);
-        if (status == UF_OK) status = uf_ppo_set_tensor(a, t, UF_TENSOR_VALUE, p, values);
-        uf_free(values);
+        if (q >= 0) memcpy(own, params + (size_t)q * g->count, g->count * sizeof *own);
+        for (int i = 0; i < a->num_tensors && q < 0 && status == UF_OK; i++)
+            if (a->tensors[i].group == k) status = init_tensor(a, i, p, own);
     }
+    if (status == UF_OK) a->backend->upload(a->backend, g->params, params, all * sizeof *params);
+    uf_free(params);
     return status;
 }
 
@@ -396,24 +413,27 @@ static UfStatus build(UfPpo* a, const UfPpoConfig* const* configs, int num_threa
     a->A = a->space.action_dim;
     a->action_items = a->space.discrete ? 1 : a->A;
     a->B = a->acts ? 1 : (int)(c->num_steps * c->num_envs / c->num_minibatches);
-    UF_TRY(uf_backend_open(&a->backend, a->acts ? "cpu" : uf_device_name(c->device),
-                           uf_precision_name(c->precision), num_threads));
+    a->owns_backend = !a->backend;
+    if (!a->backend)
+        UF_TRY(uf_backend_open(&a->backend, a->acts ? "cpu" : uf_device_name(c->device),
+                               uf_precision_name(c->precision), num_threads));
     UF_TRY(check_device(a->backend));
     a->reserved.backend = a->backend;
     describe_networks(a);
     UF_TRY(reserve_all(a));
     UF_TRY(allocate_host(a));
     UF_TRY(set_hyper(a));
-    for (int i = 0; i < a->num_tensors; i++) UF_TRY(init_tensor(a, i));
+    for (int k = 0; k < a->num_groups; k++) UF_TRY(init_group(a, k));
     return a->backend->sync(a->backend);
 }
 
 static UfStatus create(UfPpo** out, const UfPpoConfig* const* configs, int population,
-                       const UfTrainSpace* space, int num_threads, bool acts) {
+                       const UfTrainSpace* space, UfBackend* backend, int num_threads, bool acts) {
     UfPpo* a;
     *out = NULL;
     UF_TRY(UF_ALLOC(&a, 1, "agents of PPO"));
     a->acts = acts;
+    a->backend = backend;
     a->P = population;
     a->space = *space;
     const UfStatus status = build(a, configs, num_threads);
@@ -427,13 +447,18 @@ static UfStatus create(UfPpo** out, const UfPpoConfig* const* configs, int popul
 
 UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
                        const UfTrainSpace* space, int num_threads) {
-    return create(out, configs, population, space, num_threads, false);
+    return create(out, configs, population, space, NULL, num_threads, false);
+}
+
+UfStatus uf_ppo_create_on(UfPpo** out, const UfPpoConfig* const* configs, int population,
+                          const UfTrainSpace* space, UfBackend* backend) {
+    return create(out, configs, population, space, backend, 0, false);
 }
 
 void uf_ppo_free(UfPpo* a) {
     if (!a) return;
     if (a->backend) uf_release_reserved(&a->reserved);
-    uf_backend_close(a->backend);
+    if (a->owns_backend) uf_backend_close(a->backend);
     free_host(a);
     uf_free(a->configs);
     uf_free(a->seeds);
@@ -795,6 +820,14 @@ void uf_ppo_clear_metrics(UfPpo* a) {
 
 // ---- acting ----
 
+const UfMlp* uf_ppo_actor_shape(const UfPpo* a) { return &a->mlp[ACTOR]; }
+
+UfStatus uf_ppo_actors(UfPpo* a, real* params) {
+    const UfGroup* g = &a->groups[ACTOR];
+    a->backend->download(a->backend, params, g->params, (size_t)a->P * g->count * sizeof *params);
+    return a->backend->sync(a->backend);
+}
+
 struct UfPpoPolicy {
     UfTrainSpace space;
     UfMlp mlp;
@@ -1048,7 +1081,7 @@ static UfStatus read_all(UfPpo** out, const UfH5* h5, const UfPpoConfig* device,
         configs[p]->precision = device->precision;
     }
     if (status == UF_OK)
-        status = create(out, (const UfPpoConfig* const*)configs, (int)P, &space, num_threads, to_act);
+        status = create(out, (const UfPpoConfig* const*)configs, (int)P, &space, NULL, num_threads, to_act);
     for (int p = 0; p < P; p++) uf_free(configs[p]);
     uf_free(configs);
     UF_TRY(status);

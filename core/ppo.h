@@ -36,7 +36,10 @@ typedef struct UfPpo UfPpo;
 // Errors: UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_UNSUPPORTED (a device that has not all of the ops).
 UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
                        const UfTrainSpace* space, int num_threads);
-// Environments that moved to its device are freed before.
+// The same on a backend that stays the caller's, whatever configurations say of devices.
+UfStatus uf_ppo_create_on(UfPpo** out, const UfPpoConfig* const* configs, int population,
+                          const UfTrainSpace* space, UfBackend* backend);
+// Environments that moved to the device of its own backend are freed before.
 void uf_ppo_free(UfPpo* ppo);
 int uf_ppo_population(const UfPpo* ppo);
 const UfPpoConfig* uf_ppo_config(const UfPpo* ppo, int member);
@@ -82,6 +85,10 @@ UfStatus uf_ppo_get_tensor(UfPpo* ppo, const UfTensor* tensor, UfTensorKind kind
 UfStatus uf_ppo_set_tensor(UfPpo* ppo, const UfTensor* tensor, UfTensorKind kind, int member, const real* in);
 
 // ---- acting ----
+
+// Actors of a space of their own (no shared trunk), the free log-std of continuous actions behind each.
+const UfMlp* uf_ppo_actor_shape(const UfPpo* ppo);
+UfStatus uf_ppo_actors(UfPpo* ppo, real* params);  // (P, size): those of all members
 
 // A frozen copy of one member's actor, on the host.
 typedef struct UfPpoPolicy UfPpoPolicy;

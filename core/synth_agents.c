@@ -248,14 +248,9 @@ static UfStatus check_sizes(const SeConfig* c, const SeAlgorithms* used) {
     return UF_OK;
 }
 
-UfStatus se_find_device(SeDevice* out, const SeConfig* c) {
-    UfBackend* be;
-    UF_TRY(uf_backend_open(&be, uf_device_name(c->device), uf_precision_name(c->precision),
-                           (int)c->num_threads));
-    snprintf(out->about, sizeof out->about, "%s", be->about);
-    out->apart = be->apart;
-    uf_backend_close(be);
-    return UF_OK;
+UfStatus se_open_backend(UfBackend** out, const SeConfig* c) {
+    return uf_backend_open(out, uf_device_name(c->device), uf_precision_name(c->precision),
+                           (int)c->num_threads);
 }
 
 UfStatus se_find_env(const UfEnvSpec** spec, const SeConfig* c) {
@@ -336,8 +331,6 @@ static void fill_ppo_config(UfPpoConfig* out, const SeConfig* c, const SeHyper* 
     out->update_epochs = c->ppo_update_epochs;
     out->lr = h->lr;
     out->anneal_lr = false;
-    out->device = c->device;
-    out->precision = c->precision;
     out->max_grad_norm = c->max_grad_norm;
     out->gamma = h->gamma;
     out->gae_lambda = h->gae_lambda;
@@ -371,23 +364,10 @@ static UfStatus create_ppo(UfPpo** out, const Share* s) {
     UfStatus status = UF_ALLOC(&configs, s->count, "configurations");
     if (status == UF_OK) status = make_ppo_configs(s, memory, configs);
     if (status == UF_OK)
-        status = uf_ppo_create(out, configs, s->count, &s->envs->space, s->training->num_threads);
+        status = uf_ppo_create_on(out, configs, s->count, &s->envs->space, s->training->backend);
     uf_free(memory);
     uf_free(configs);
     return status;
-}
-
-// Actors lie in a policy's parameters as they do in PPO's.
-static UfStatus take_ppo_actors(UfPpo* ppo, const Share* s, const SePolicies* out) {
-    for (int i = 0; i < s->count; i++)
-        for (int k = 0; k < uf_ppo_num_tensors(ppo); k++) {
-            const UfTensor* t = uf_ppo_tensor(ppo, k);
-            if (t->group != 0) continue;
-            assert(t->ld == t->columns);
-            UF_TRY(uf_ppo_get_tensor(ppo, t, UF_TENSOR_VALUE, i,
-                                     out->params + (size_t)(s->first + i) * out->net.size + t->offset));
-        }
-    return UF_OK;
 }
 
 // One whose numbers are no more finite goes on with the others: they are what it has come to.
@@ -404,7 +384,10 @@ static UfStatus train_ppo(const Share* s, SePolicies* out) {
     UfPpo* ppo = NULL;
     UfStatus status = create_ppo(&ppo, s);
     if (status == UF_OK) status = iterate_ppo(ppo, s);
-    if (status == UF_OK) status = take_ppo_actors(ppo, s, out);
+    if (status == UF_OK) {
+        assert(uf_ppo_actor_shape(ppo)->size == out->net.size);
+        status = uf_ppo_actors(ppo, out->params + (size_t)s->first * out->net.size);
+    }
     uf_ppo_free(ppo);
     return status;
 }
@@ -434,8 +417,6 @@ static UfOffPolicyConfig off_policy_config(const SeConfig* c, SeAlgorithm algori
                                .policy_delay = c->policy_delay,
                                .max_grad_norm = sac ? 0 : c->max_grad_norm,
                                .exploration_fraction = c->exploration_fraction,
-                               .device = c->device,
-                               .precision = c->precision,
                                .seed = seed,
                                .lr = h->lr,
                                .gamma = h->gamma,
@@ -455,7 +436,7 @@ static UfStatus create_off_policy(UfOffPolicy** out, const Share* s) {
     for (int i = 0; i < s->count; i++)
         configs[i] =
             off_policy_config(t->config, t->algorithm, &t->hypers[s->first + i], t->seeds[s->first + i]);
-    const UfStatus status = uf_off_policy_create(out, configs, s->count, &s->envs->space, t->num_threads);
+    const UfStatus status = uf_off_policy_create(out, configs, s->count, &s->envs->space, t->backend, 0);
     uf_free(configs);
     return status;
 }
@@ -505,7 +486,7 @@ UfStatus se_train_policies(SePolicies* out, const SeTraining* t) {
     UfStatus status = UF_OK;
     se_policy_shape(out, t->config, t->algorithm, t->spec);
     out->count = t->count;
-    const int most = t->config->device == UF_DEVICE_CPU ? MOST_AT_ONCE : MOST_APART;
+    const int most = t->backend->apart ? MOST_APART : MOST_AT_ONCE;
     UF_TRY(UF_ALLOC(&out->params, (size_t)t->count * out->net.size, "policies"));
     for (int i = 0; i < t->count && status == UF_OK; i += most) {
         Share s = {t, i, t->count - i < most ? t->count - i : most, NULL};
@@ -542,8 +523,9 @@ struct SeAgents {
     SeConfig config;
     const UfEnvSpec* spec;
     SeAlgorithm algorithm;
-    bool bandit;
-    int first, count;  // of the seed's agents
+    bool bandit, owns_backend;
+    UfBackend* backend;  // that they trained on, and play on
+    int first, count;    // of the seed's agents
     SePolicies policies;
     SeHyper* hypers;                          // (count)
     char (*descriptions)[DESCRIPTION_BYTES];  // (count)
@@ -614,7 +596,7 @@ static UfStatus train_agents(SeAgents* a, const SeTrainOptions* o) {
                                  .hypers = a->hypers,
                                  .seeds = seeds,
                                  .envs = o->env ? envs : NULL,
-                                 .num_threads = (int)a->config.num_threads,
+                                 .backend = a->backend,
                                  .stop = o->stop};
     if (status == UF_OK) status = se_train_policies(&a->policies, &training);
     uf_free(seeds);
@@ -637,6 +619,8 @@ static UfStatus build_agents(SeAgents* a, const SeTrainOptions* o) {
         a->bandit = se_options(o->env)->mode == SE_BANDIT;
     }
     UF_TRY(allocate_agents(a));
+    a->owns_backend = !a->backend;
+    if (!a->backend) UF_TRY(se_open_backend(&a->backend, &a->config));
     return train_agents(a, o);
 }
 
@@ -647,6 +631,7 @@ UfStatus se_train_some(SeAgents** out, const SeTrainOptions* o) {
         return UF_FAIL(UF_ERR_ARGUMENT, "agents: %d are asked for; expected at least 1", o->num_agents);
     UF_TRY(UF_ALLOC(&a, 1, "agents"));
     a->config = *o->config;
+    a->backend = o->backend;
     a->first = o->first;
     a->count = o->num_agents;
     const UfStatus status = build_agents(a, o);
@@ -678,25 +663,22 @@ static UfStatus play_all(UfTrials* trials, UfBackend* be, const SePolicies* poli
     return status;
 }
 
-// returns (count, num_episodes): episodes of policy i in an environment start and act by keys[i].
-static UfStatus play_policies(const SePolicies* policies, const SeConfig* c, const UfEnvSpec* spec,
-                              const uint64_t* keys, int num_episodes, double* returns) {
-    UfBackend* be;
-    UfTrials* trials = NULL;
-    UF_TRY(uf_backend_open(&be, uf_device_name(c->device), "fp32", (int)c->num_threads));
-    const UfTrialOptions options = {.backend = be,
-                                    .spec = spec,
+// returns (count, num_episodes): episodes of agent i start and act by keys[i].
+static UfStatus play_agents(const SeAgents* a, const uint64_t* keys, int num_episodes, double* returns) {
+    UfTrials* trials;
+    const SePolicies* policies = &a->policies;
+    const UfTrialOptions options = {.backend = a->backend,
+                                    .spec = a->spec,
                                     .net = &policies->net,
                                     .num_envs = num_episodes,
-                                    .num_steps = spec->max_steps,
+                                    .num_steps = a->spec->max_steps,
                                     .num_keys = policies->count,
                                     .rule = UF_TRIAL_FIRST,
                                     .policy = policies->policy,
                                     .greedy = policies->greedy};
-    UfStatus status = uf_trials_create(&trials, &options, be->pool);
-    if (status == UF_OK) status = play_all(trials, be, policies, keys, num_episodes, returns);
+    UF_TRY(uf_trials_create(&trials, &options, a->backend->pool));
+    const UfStatus status = play_all(trials, a->backend, policies, keys, num_episodes, returns);
     uf_trials_free(trials);
-    uf_backend_close(be);
     return status;
 }
 
@@ -707,7 +689,7 @@ UfStatus se_play(SeAgents* a, int num_episodes, uint64_t seed, double* returns) 
                        num_episodes);
     UF_TRY(UF_ALLOC(&keys, a->count, "keys"));
     for (int i = 0; i < a->count; i++) keys[i] = agent_key(seed, KEY_PLAY, a->first + i);
-    const UfStatus status = play_policies(&a->policies, &a->config, a->spec, keys, num_episodes, returns);
+    const UfStatus status = play_agents(a, keys, num_episodes, returns);
     uf_free(keys);
     return status;
 }
@@ -733,12 +715,15 @@ UfStatus se_act(const SeAgents* a, int index, int rows, const float* obs, float*
     return status;
 }
 
+bool se_agents_apart(const SeAgents* a) { return a->backend->apart; }
+
 const SeHyper* se_agent_hyper(const SeAgents* a, int index) { return &a->hypers[index]; }
 
 const char* se_agent_hyperparameters(const SeAgents* a, int index) { return a->descriptions[index]; }
 
 void se_agents_free(SeAgents* a) {
     if (!a) return;
+    if (a->owns_backend) uf_backend_close(a->backend);
     se_policies_free(&a->policies);
     uf_free(a->hypers);
     uf_free(a->descriptions);

@@ -43,12 +43,8 @@ typedef struct SeAlgorithms {
 // Errors: UF_ERR_CONFIG (unknown, twice, of other actions; `key` is named).
 UfStatus se_parse_algorithms(SeAlgorithms* out, const char* key, const char* text, bool discrete);
 
-// What `device` comes to: what it is called, and whether agents train apart from the host's cores.
-typedef struct SeDevice {
-    char about[256];
-    bool apart;
-} SeDevice;
-UfStatus se_find_device(SeDevice* out, const SeConfig* config);
+// The backend that `device` and `precision` name.
+UfStatus se_open_backend(UfBackend** out, const SeConfig* config);
 
 // The environment that agents are to be good in.
 UfStatus se_find_env(const UfEnvSpec** spec, const SeConfig* config);
@@ -78,7 +74,7 @@ typedef struct SeTraining {
     const SeHyper* hypers;              // (count)
     const uint64_t* seeds;              // (count): of initial weights, exploration and what environments draw
     const SeEnv* const* envs;           // (count).   Nullable: they train in the real one
-    int num_threads;                    // 0: all cores
+    UfBackend* backend;                 // that they train on, se_open_backend's
     const volatile sig_atomic_t* stop;  // to leave off early, with UF_ERR_STOPPED.   Nullable
 } SeTraining;
 
@@ -95,7 +91,8 @@ UfStatus se_train_policies(SePolicies* out, const SeTraining* training);
 void se_policies_free(SePolicies* policies);
 // uf_trials_play of all of them, wherever `be` has it done.
 UfStatus se_policies_play(const SePolicies* policies, UfTrials* trials, UfBackend* be, UfTrial* out);
-// se_train of agents [first, first + num_agents), which may leave off early, with UF_ERR_STOPPED.   Nullable: env, stop
+// se_train of agents [first, first + num_agents), which may leave off early, with UF_ERR_STOPPED. backend: stays the
+// caller's and must stay; null: their own.   Nullable: env, stop, backend
 typedef struct SeTrainOptions {
     const SeConfig* config;
     const SeEnv* env;
@@ -103,8 +100,10 @@ typedef struct SeTrainOptions {
     int first, num_agents;
     uint64_t seed;
     const volatile sig_atomic_t* stop;
+    UfBackend* backend;
 } SeTrainOptions;
 UfStatus se_train_some(SeAgents** out, const SeTrainOptions* options);
+bool se_agents_apart(const SeAgents* agents);  // whether they trained apart from the host's cores
 // What agent `index` was given; belongs to the agents.
 const SeHyper* se_agent_hyper(const SeAgents* agents, int index);
 // The shape alone.

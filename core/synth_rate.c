@@ -90,16 +90,15 @@ static UfStatus rate(SeRating* r, SeAgents** agents, const SeRateOptions* o) {
                                     .algorithm = se_algorithm_names[o->algorithm],
                                     .num_agents = o->num_agents,
                                     .seed = o->seed,
-                                    .stop = o->stop};
+                                    .stop = o->stop,
+                                    .backend = o->backend};
     const double threads = (double)o->config->num_threads, cores = threads > 0 ? threads : uf_num_cores();
-    SeDevice device;
-    UF_TRY(se_find_device(&device, o->config));
     const double start = uf_now();
     UF_TRY(se_train_some(agents, &options));
     const double trained = uf_now();
     UF_TRY(UF_ALLOC(&r->returns, (size_t)r->num_agents * (size_t)r->num_episodes, "returns"));
     UF_TRY(se_play(*agents, o->num_episodes, o->seed, r->returns));
-    const double busy = device.apart ? 1 : cores < o->num_agents ? cores : o->num_agents;
+    const double busy = se_agents_apart(*agents) ? 1 : cores < o->num_agents ? cores : o->num_agents;
     r->train_seconds = (trained - start) * busy / o->num_agents;
     r->play_seconds = (uf_now() - trained) * busy / o->num_agents;
     UF_TRY(copy_hypers(r, *agents));
@@ -203,6 +202,7 @@ static void add_row(UfText* text, const SeRating* r, const char* env, bool real,
 typedef struct Reuse {
     const SeReuseOptions* options;
     const UfEnvSpec* spec;
+    UfBackend* backend;  // of all agents
     UfText* text;
     int count;
     SeRating ratings[2 * SE_NUM_ALGORITHMS];  // each algorithm in both environments
@@ -212,6 +212,7 @@ static UfStatus reuse_one(Reuse* u, SeAlgorithm algorithm, bool real) {
     SeRateOptions options = u->options->rate;
     SeRating* rating = &u->ratings[u->count];
     options.algorithm = algorithm;
+    options.backend = u->backend;
     if (real) options.env = NULL;
     UF_TRY(se_rate(rating, &options));
     if (u->options->json)
@@ -251,19 +252,18 @@ static UfStatus draw_reuse(const Reuse* u) {
 UfStatus se_reuse(const SeReuseOptions* o, UfText* text) {
     const SeConfig* c = o->rate.config;
     SeAlgorithms list;
-    SeDevice device;
     Reuse u = {.options = o, .text = text};
     UF_TRY(se_find_env(&u.spec, c));
     UF_TRY(se_parse_algorithms(&list, "algorithms", o->algorithms, u.spec->discrete));
     UF_TRY(se_check_agents(c, u.spec, &list));
     if (o->picture) UF_TRY(se_check_picture(o->picture));
-    UF_TRY(se_find_device(&device, c));
-    if (c->device == UF_DEVICE_AUTO && !o->json) uf_text_add(text, "device auto: %s\n", device.about);
+    UF_TRY(se_open_backend(&u.backend, c));
+    if (c->device == UF_DEVICE_AUTO && !o->json) uf_text_add(text, "device auto: %s\n", u.backend->about);
     if (o->json)
         uf_text_add(text,
                     "{\"env\": \"%s\", \"num_steps\": %lld, \"seed\": %llu, \"device\": \"%s\", "
                     "\"ratings\": [",
-                    u.spec->name, (long long)c->num_steps, (unsigned long long)o->rate.seed, device.about);
+                    u.spec->name, (long long)c->num_steps, (unsigned long long)o->rate.seed, u.backend->name);
     else
         uf_text_add(text,
                     "%s: %d agents of each algorithm, %lld steps, then %d episodes in the real environment\n"
@@ -274,5 +274,6 @@ UfStatus se_reuse(const SeReuseOptions* o, UfText* text) {
     if (status == UF_OK && o->json) uf_text_add(text, "]}\n");
     if (status == UF_OK && o->picture) status = draw_reuse(&u);
     for (int i = 0; i < u.count; i++) se_rating_free(&u.ratings[i]);
+    uf_backend_close(u.backend);
     return status;
 }

@@ -11,6 +11,7 @@ typedef struct SeRateOptions {
     int num_agents, num_episodes;
     uint64_t seed;
     const volatile sig_atomic_t* stop;  // Nullable
+    UfBackend* backend;                 // of agents; null: their own
 } SeRateOptions;
 
 typedef struct SeRating {

@@ -28,7 +28,7 @@ struct SeSearch {
     UfEs* es;
     int R, chunk;                          // candidates that are trained in and rated at once
     int64_t limit;                         // most steps of an episode in any generation
-    UfBackend* be;                         // plays episodes; agents open their own
+    UfBackend* be;                         // of agents and of episodes
     SePolicies shapes[SE_NUM_ALGORITHMS];  // of each algorithm's policies, without parameters
     UfTrials* trials[SE_NUM_ALGORITHMS];
     SeEnv** envs;          // (chunk)
@@ -143,7 +143,7 @@ static UfStatus build(SeSearch* s) {
                : c->horizon_init > c->horizon_end ? c->horizon_init
                                                   : c->horizon_end;
     UF_TRY(create_strategy(s));
-    UF_TRY(uf_backend_open(&s->be, uf_device_name(c->device), "fp32", (int)c->num_threads));
+    UF_TRY(se_open_backend(&s->be, c));
     UF_TRY(create_trials(s));
     return reserve_arrays(s);
 }
@@ -231,7 +231,7 @@ static UfStatus rate_chunk(void* search, const float* x, int count, double* fitn
                                  .hypers = s->hypers,
                                  .seeds = s->seeds,
                                  .envs = s->env_of,
-                                 .num_threads = uf_pool_num_threads(s->be->pool),
+                                 .backend = s->be,
                                  .stop = stop};
     UF_TRY(se_train_policies(&policies, &training));
     const UfStatus status = se_policies_play(&policies, s->trials[a], s->be, s->episodes);
@@ -308,7 +308,7 @@ static UfStatus measure_share(const SeSearch* s, const SeEnv* env, SeAlgorithm a
                               double* returns, const volatile sig_atomic_t* stop) {
     const int n = end - first, E = (int)s->c.eval_episodes;
     const uint64_t seed = seed_of(s, KEY_MEAN, uf_es_generation(s->es), a);
-    const SeTrainOptions options = {&s->c, env, se_algorithm_names[a], first, n, seed, stop};
+    const SeTrainOptions options = {&s->c, env, se_algorithm_names[a], first, n, seed, stop, s->be};
     SeAgents* agents;
     double* episodes = NULL;
     if (n == 0) return UF_OK;

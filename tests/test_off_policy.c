@@ -12,7 +12,7 @@
 
 static UfOffPolicy* create(const UfOffPolicyConfig* configs, int P, const TestEnvs* e, int threads) {
     UfOffPolicy* agents;
-    assert_ok(uf_off_policy_create(&agents, configs, P, &e->base.space, threads));
+    assert_ok(uf_off_policy_create(&agents, configs, P, &e->base.space, NULL, threads));
     return agents;
 }
 
@@ -512,7 +512,7 @@ static void test_memory(void** state) {
         UfStatus status;
         int failures = 0;
         while (allocations_left = failures,
-               (status = uf_off_policy_create(&a, c, 2, &e->base.space, 1)) == UF_ERR_MEMORY) {
+               (status = uf_off_policy_create(&a, c, 2, &e->base.space, NULL, 1)) == UF_ERR_MEMORY) {
             assert_null(a);
             failures++;
         }
@@ -542,7 +542,7 @@ static void expect_refused(int agent, const UfOffPolicyConfig* configs, int P, U
                            const char* sentence) {
     UfOffPolicy* a = (UfOffPolicy*)&a;
     (void)agent;
-    assert_int_equal(uf_off_policy_create(&a, configs, P, &space, 1), UF_ERR_CONFIG);
+    assert_int_equal(uf_off_policy_create(&a, configs, P, &space, NULL, 1), UF_ERR_CONFIG);
     assert_null(a);
     assert_error(sentence);
 }
@@ -690,7 +690,7 @@ static void test_cartpole(void** state) {
         c[p].seed = (uint64_t)p;
     }
     UfOffPolicy* a;
-    assert_ok(uf_off_policy_create(&a, c, P, &e.base.space, 2));
+    assert_ok(uf_off_policy_create(&a, c, P, &e.base.space, NULL, 2));
     assert_ok(uf_off_policy_train(a, &e.base, 0));
 
     const UfMlp* m = uf_off_policy_actor_shape(a);

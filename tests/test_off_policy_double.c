@@ -252,7 +252,7 @@ static Update do_update(int agent, const UfOffPolicyConfig* c, int length, bool 
     // The iteration whose step makes it learn: SAC counts after it, the others before.
     const int64_t warm = agent <= SAC_NUMBERS ? WARM_UP / 2 : WARM_UP / 2 + 1;
     u.envs = make_envs(2, kinds_of(agent), 2, -1, 3, length, always_done, 0);
-    assert_ok(u.parts->create(&u.agents, c, 1, &u.envs->base.space, 1));
+    assert_ok(u.parts->create(&u.agents, c, 1, &u.envs->base.space, NULL, 1));
     assert_ok(u.parts->train(u.agents, &u.envs->base, warm));
     UfRandom r = uf_random(5, 0, 0);
     for (int k = 0; k < UF_OFF_GROUPS; k++) {

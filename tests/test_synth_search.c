@@ -548,6 +548,12 @@ static uint64_t agent_key(uint64_t seed, int purpose, int agent) {
     return uf_search_seed(UF_STREAM_SYNTH_AGENT, (int64_t)seed, purpose, agent, 0);
 }
 
+static UfBackend* backend_of(const SeConfig* c) {
+    UfBackend* be;
+    assert_ok(se_open_backend(&be, c));
+    return be;
+}
+
 // The policies that se_train's agents have.
 static SePolicies policies_of(const SeConfig* c, const SeEnv* env, SeAlgorithm algorithm, int count,
                               uint64_t seed) {
@@ -569,8 +575,9 @@ static SePolicies policies_of(const SeConfig* c, const SeEnv* env, SeAlgorithm a
                           .hypers = hypers,
                           .seeds = seeds,
                           .envs = env ? envs : NULL,
-                          .num_threads = 1};
+                          .backend = backend_of(c)};
     assert_ok(se_train_policies(&p, &t));
+    uf_backend_close(t.backend);
     return p;
 }
 
@@ -587,8 +594,9 @@ static SePolicies train_one(const SeConfig* c, const SeEnv* env, SeAlgorithm alg
                           .hypers = &h,
                           .seeds = &seed,
                           .envs = &env,
-                          .num_threads = 1};
+                          .backend = backend_of(c)};
     assert_ok(se_train_policies(&p, &t));
+    uf_backend_close(t.backend);
     return p;
 }
 
@@ -892,7 +900,7 @@ static void by_off_policy(const SeEnv* env, const UfEnvSpec* spec, SeAlgorithm a
         assert_ok(uf_train_envs_synthetic(&envs, &env, 1, (int)c.num_envs, &env_seed));
     else
         assert_ok(uf_train_envs_real(&envs, spec, 1, (int)c.num_envs, &env_seed));
-    assert_ok(uf_off_policy_create(&agents, &c, 1, &envs->space, 1));
+    assert_ok(uf_off_policy_create(&agents, &c, 1, &envs->space, NULL, 1));
     assert_ok(uf_off_policy_train(agents, envs, 0));
     const size_t size = uf_off_policy_actor_shape(agents)->size;
     assert_int_equal(size, expected->net.size);

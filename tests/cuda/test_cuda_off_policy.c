@@ -5,14 +5,12 @@
 
 #include <math.h>
 
-#include "core/config.h"
 #ifdef UF_HOST_CUDA
 #include "cuda_host/host_cuda.h"
 #endif
 #include "core/off_policy_parts.h"
 
 enum { MEMBERS = 3, NUM_ENVS = 2, ITERATIONS = 32 };
-enum { FP32 = 2 };  // of uf_precision_name
 
 static bool has_device;
 
@@ -46,7 +44,7 @@ static bool is_left_out(int agent) { return getenv("UF_TEST_CASES") && agent != 
 
 // Members that differ in everything that members may differ in. TD3 has its actor move every other update and three
 // updates an iteration, so that two iterations are a period.
-static UfOffPolicyConfig varied(int agent, int p, int device) {
+static UfOffPolicyConfig varied(int agent, int p) {
     UfOffPolicyConfig c = published(algorithm_of(agent));
     c.layer_width = 9;
     c.batch_size = 20;
@@ -66,12 +64,11 @@ static UfOffPolicyConfig varied(int agent, int p, int device) {
     c.target_noise += 0.1 * p;
     c.target_noise_clip += 0.1 * p;
     c.double_dqn = p % 2;
-    c.device = device;
-    c.precision = FP32;
     return c;
 }
 
 typedef struct Training {
+    UfBackend* backend;
     UfOffPolicy* agents;
     UfTrainEnvs* envs;
     SeEnv* synth;
@@ -113,17 +110,26 @@ static void make_world(Training* t, int agent, int world, const UfOffPolicyConfi
     assert_ok(uf_train_envs_synthetic(&t->envs, envs, P, NUM_ENVS, seeds));
 }
 
-static Training make(int agent, int world, const UfOffPolicyConfig* c, int P) {
+// precision NULL: on the CPU.
+static Training make_in(const char* precision, int agent, int world, const UfOffPolicyConfig* c, int P) {
     Training t = {0};
     make_world(&t, agent, world, c, P);
-    assert_ok(uf_off_policy_create(&t.agents, c, P, &t.envs->space, 1));
+    assert_ok(uf_backend_open(&t.backend, precision ? "cuda" : "cpu", precision ? precision : "fp32", 1));
+    assert_ok(uf_off_policy_create(&t.agents, c, P, &t.envs->space, t.backend, 0));
     return t;
 }
+static Training make(int agent, int world, const UfOffPolicyConfig* c, int P) {
+    return make_in("fp32", agent, world, c, P);
+}
 
-static Training train(int agent, int world, const UfOffPolicyConfig* c, int P, int64_t iterations) {
-    Training t = make(agent, world, c, P);
+static Training train_in(const char* precision, int agent, int world, const UfOffPolicyConfig* c, int P,
+                         int64_t iterations) {
+    Training t = make_in(precision, agent, world, c, P);
     if (iterations >= 0) assert_ok(uf_off_policy_train(t.agents, t.envs, iterations));
     return t;
+}
+static Training train(int agent, int world, const UfOffPolicyConfig* c, int P, int64_t iterations) {
+    return train_in("fp32", agent, world, c, P, iterations);
 }
 
 static void free_training(Training* t) {
@@ -132,6 +138,7 @@ static void free_training(Training* t) {
     else
         uf_train_envs_free(t->envs);
     uf_off_policy_free(t->agents);
+    uf_backend_close(t->backend);
     se_free(t->synth);
 }
 
@@ -140,7 +147,7 @@ enum { PARAMS, MOMENT_M, MOMENT_V, TARGET, NUM_ARRAYS };
 static real* array_of(const Training* t, int k, int array) {
     const UfGroup* g = uf_off_policy_parts()->group(t->agents, k);
     const real* arrays[] = {g->params, g->m, g->v, g->target};
-    UfBackend* be = uf_off_policy_backend(t->agents);
+    UfBackend* be = t->backend;
     const size_t count = (size_t)g->P * g->count;
     if (!count || !arrays[array]) return NULL;
     real* x = test_malloc(count * sizeof *x);
@@ -188,34 +195,34 @@ static void assert_near(const Training* a, const Training* b, const Training* in
 
 // ---- tests ----
 
+static void compare_with_the_cpu(int agent, int world) {
+    UfOffPolicyConfig c[MEMBERS];
+    for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p);
+    Training initial = train_in(NULL, agent, world, c, MEMBERS, -1),
+             cpu = train_in(NULL, agent, world, c, MEMBERS, 0), first = train(agent, world, c, MEMBERS, 0);
+    int64_t steps[2][2];
+    uf_off_policy_updates(cpu.agents, &steps[0][0], &steps[0][1]);
+    uf_off_policy_updates(first.agents, &steps[1][0], &steps[1][1]);
+    assert_memory_equal(steps[0], steps[1], sizeof steps[0]);
+    assert_int_equal(uf_off_policy_iteration(first.agents), ITERATIONS);
+    assert_near(&cpu, &first, &initial, agent_names[agent], world_names[world]);
+    if (world == MDP) {
+        change_order(1 + agent % 2);
+        Training again = train(agent, world, c, MEMBERS, 0);
+        change_order(0);
+        for (int p = 0; p < MEMBERS; p++) assert_same_bits(&first, p, &again, p, agent_names[agent]);
+        free_training(&again);
+    }
+    free_training(&initial);
+    free_training(&cpu);
+    free_training(&first);
+}
+
 // Parameters but for rounding, and as many steps; another order of threads and another time: the same bits.
 static void test_equals_the_cpu(void** state) {
     NEEDS_DEVICE();
-    FOR_AGENTS(agent)
-    for (int world = 0; world < NUM_WORLDS; world++) {
-        UfOffPolicyConfig here[MEMBERS], there[MEMBERS];
-        for (int p = 0; p < MEMBERS; p++) {
-            here[p] = varied(agent, p, UF_DEVICE_CPU);
-            there[p] = varied(agent, p, UF_DEVICE_CUDA);
-        }
-        Training initial = train(agent, world, here, MEMBERS, -1),
-                 cpu = train(agent, world, here, MEMBERS, 0), first = train(agent, world, there, MEMBERS, 0);
-        int64_t steps[2][2];
-        uf_off_policy_updates(cpu.agents, &steps[0][0], &steps[0][1]);
-        uf_off_policy_updates(first.agents, &steps[1][0], &steps[1][1]);
-        assert_memory_equal(steps[0], steps[1], sizeof steps[0]);
-        assert_int_equal(uf_off_policy_iteration(first.agents), ITERATIONS);
-        assert_near(&cpu, &first, &initial, agent_names[agent], world_names[world]);
-        if (world == MDP) {
-            change_order(1 + agent % 2);
-            Training again = train(agent, world, there, MEMBERS, 0);
-            change_order(0);
-            for (int p = 0; p < MEMBERS; p++) assert_same_bits(&first, p, &again, p, agent_names[agent]);
-            free_training(&again);
-        }
-        free_training(&initial);
-        free_training(&cpu);
-        free_training(&first);
+    FOR_AGENTS(agent) {
+        for (int world = 0; world < NUM_WORLDS; world++) compare_with_the_cpu(agent, world);
     }
 }
 
@@ -223,7 +230,7 @@ static void test_members_equal_single_agents(void** state) {
     NEEDS_DEVICE();
     FOR_AGENTS(agent) {
         UfOffPolicyConfig c[MEMBERS];
-        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p, UF_DEVICE_CUDA);
+        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p);
         Training all = train(agent, MDP, c, MEMBERS, 0);
         for (int p = 0; p < MEMBERS; p += 2) {
             Training alone = train(agent, MDP, &c[p], 1, 0);
@@ -240,7 +247,7 @@ static void test_in_pieces(void** state) {
     static const int pieces[] = {1, 7};
     for (int agent = DQN; agent <= TD3; agent += TD3 - DQN) {
         UfOffPolicyConfig c[MEMBERS];
-        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p, UF_DEVICE_CUDA);
+        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p);
         Training whole = train(agent, MDP, c, MEMBERS, 0);
         for (int i = 0; i < 2; i++) {
             Training t = make(agent, MDP, c, MEMBERS);
@@ -257,9 +264,9 @@ static void test_in_pieces(void** state) {
 static void test_is_recorded(void** state) {
     NEEDS_DEVICE();
     FOR_AGENTS(agent) {
-        const UfOffPolicyConfig c = varied(agent, 0, UF_DEVICE_CUDA);
+        const UfOffPolicyConfig c = varied(agent, 0);
         Training t = train(agent, MDP, &c, 1, ITERATIONS - 5);  // of TD3 an even number that learn
-        UfBackend* be = uf_off_policy_backend(t.agents);
+        UfBackend* be = t.backend;
         UfLaunchTimes times;
         assert_ok(be->start_clock(be));
         assert_ok(uf_off_policy_train(t.agents, t.envs, 2));
@@ -274,13 +281,13 @@ static void test_is_recorded(void** state) {
 // Each precision is one of its own.
 static void test_precisions(void** state) {
     NEEDS_DEVICE();
+    static const char* const precisions[] = {"fp32", "tf32", "bf16"};
     real* actors[3];
     size_t size = 0;
     for (int i = 0; i < 3; i++) {
-        UfOffPolicyConfig c = varied(DDPG, 0, UF_DEVICE_CUDA);
+        UfOffPolicyConfig c = varied(DDPG, 0);
         c.layer_width = 32;
-        c.precision = i;
-        Training t = train(DDPG, MDP, &c, 1, 0);
+        Training t = train_in(precisions[i], DDPG, MDP, &c, 1, 0);
         assert_true(uf_off_policy_finite(t.agents, 0));
         size = uf_off_policy_actor_shape(t.agents)->size;
         actors[i] = test_malloc(size * sizeof *actors[i]);
@@ -297,7 +304,7 @@ static void test_nonfinite(void** state) {
     NEEDS_DEVICE();
     for (int agent = SAC_NUMBERS; agent <= DQN; agent++) {
         UfOffPolicyConfig c[MEMBERS];
-        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p, UF_DEVICE_CUDA);
+        for (int p = 0; p < MEMBERS; p++) c[p] = varied(agent, p);
         Training whole = train(agent, ON_HOST, c, MEMBERS, 0), broken = make(agent, ON_HOST, c, MEMBERS);
         broken.test->broken = NAN;
         assert_ok(uf_off_policy_train(broken.agents, broken.envs, 0));
@@ -312,7 +319,7 @@ static void test_nonfinite(void** state) {
 
 static void test_environment_fails(void** state) {
     NEEDS_DEVICE();
-    const UfOffPolicyConfig c = varied(DQN, 0, UF_DEVICE_CUDA);
+    const UfOffPolicyConfig c = varied(DQN, 0);
     Training t = make(DQN, ON_HOST, &c, 1);
     t.test->fail_at = 7;
     assert_int_equal(uf_off_policy_train(t.agents, t.envs, 0), UF_ERR_NONFINITE);
@@ -320,24 +327,44 @@ static void test_environment_fails(void** state) {
     free_training(&t);
 }
 
-static void test_refused(void** state) {
-    NEEDS_DEVICE();
-    UfOffPolicyConfig c[2] = {varied(DQN, 0, UF_DEVICE_CUDA), varied(DQN, 1, UF_DEVICE_CPU)};
-    const UfTrainSpace space = {.obs_dim = 2, .action_dim = 3, .discrete = true};
-    UfOffPolicy* agents;
-    assert_int_equal(uf_off_policy_create(&agents, c, 2, &space, 1), UF_ERR_CONFIG);
-    assert_error("device of member 1 is not that of member 0");
-    c[0].device = UF_NUM_DEVICES;
-    assert_int_equal(uf_off_policy_create(&agents, c, 1, &space, 1), UF_ERR_CONFIG);
-    assert_error("device is 3; expected 0 to 2");
+#ifdef UF_HOST_CUDA
+// Agents on a backend with so much room. Everything is given back.
+static UfStatus create_with(size_t room) {
+    const UfOffPolicyConfig c = varied(SAC_NUMBERS, 0);
+    const size_t used = uf_host_cuda.used_bytes, total = uf_host_cuda.total_bytes;
+    Training t = {0};
+    make_world(&t, SAC_NUMBERS, MDP, &c, 1);
+    assert_ok(uf_backend_open(&t.backend, "cuda", "fp32", 1));
+    uf_host_cuda.total_bytes = uf_host_cuda.used_bytes + room;
+    UfStatus status = uf_off_policy_create(&t.agents, &c, 1, &t.envs->space, t.backend, 0);
+    if (status == UF_OK) status = uf_off_policy_train(t.agents, t.envs, 1);
+    uf_host_cuda.total_bytes = total;
+    free_training(&t);
+    assert_int_equal(uf_host_cuda.used_bytes, used);
+    return status;
 }
+
+static void test_memory_runs_out(void** state) {
+    NEEDS_DEVICE();
+    int failed = 0;
+    size_t room = 0;
+    for (UfStatus status; (status = create_with(room)) != UF_OK; room += 2048, failed++) {
+        assert_int_equal(status, UF_ERR_MEMORY);
+        assert_error("asked of the device");
+    }
+    assert_true(failed > 20);
+}
+#endif
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equals_the_cpu),    cmocka_unit_test(test_members_equal_single_agents),
         cmocka_unit_test(test_in_pieces),         cmocka_unit_test(test_is_recorded),
         cmocka_unit_test(test_precisions),        cmocka_unit_test(test_nonfinite),
-        cmocka_unit_test(test_environment_fails), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_environment_fails),
+#ifdef UF_HOST_CUDA
+        cmocka_unit_test(test_memory_runs_out),
+#endif
     };
     return cmocka_run_group_tests_name("cuda_off_policy", tests, set_up, NULL);
 }

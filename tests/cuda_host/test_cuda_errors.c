@@ -117,7 +117,7 @@ static void test_memory(void** state) {
     assert_ok(uf_backend_open(&be, "cuda", "fp32", 1));
     assert_int_equal(be->reserve(be, &memory, (size_t)40 << 30, "parameters"), UF_ERR_MEMORY);
     assert_error("parameters: 40.00 GiB asked of the device, which has 16.00 of 16.00 GiB free");
-    assert_error("lower batch_size");
+    assert_error("lower the population, the widths, or what there is of batch_size");
     const UfMlp wide = uf_mlp_shape(8, 8192, 2, 1, true, 0), wider = uf_mlp_shape(8, 8193, 2, 1, true, 0);
     assert_int_equal(be->plan(be, &wide, 64, 64, 1024), UF_ERR_MEMORY);
     assert_error("scratch");
@@ -217,7 +217,8 @@ typedef struct Lines {
 static void count_line(void* user, const char* line) {
     Lines* lines = user;
     lines->measured += strstr(line, "us_per_") != NULL;
-    lines->refused += strstr(line, "\"population\": 64, \"error\": \"") && strstr(line, "lower batch_size");
+    lines->refused +=
+        strstr(line, "\"population\": 64, \"error\": \"") && strstr(line, "lower the population");
 }
 
 // A population that does not fit is a line that says so; the others are measured, and the end is a failure.
@@ -314,8 +315,9 @@ static void test_grids(void** state) {
     uf_host_cuda = healthy;
     expect_no_grids(0, NX_OBS_FULL, UF_ERR_ARGUMENT, "0 environments; expected at least 1");
     uf_host_cuda.total_bytes = 1 << 20;
-    expect_no_grids(10000, NX_OBS_FULL, UF_ERR_MEMORY,
-                    "MiniGrid-Empty-8x8-v0: 10000 environments need 0.00128 GB for their state; the device has");
+    expect_no_grids(
+        10000, NX_OBS_FULL, UF_ERR_MEMORY,
+        "MiniGrid-Empty-8x8-v0: 10000 environments need 0.00128 GB for their state; the device has");
     assert_error("lower the number of environments");
     // each of the arrays of pictures, one after another
     for (size_t total = 1 << 18; total < 8 << 20; total += 1 << 18) {
