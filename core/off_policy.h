@@ -49,8 +49,8 @@ typedef struct UfOffPolicyConfig {
 typedef struct UfOffPolicy UfOffPolicy;
 
 // Fresh agents; observations are floats. Beside a replay and networks for each member they have what one update needs for
-// each thread that has work, on a device for each member. backend: computes, and stays the caller's; null: one of the CPU
-// with num_threads.   Nullable: backend
+// each thread that has work, on a device for each member. backend: computes, for nobody else until they are freed, and
+// stays the caller's; null: one of the CPU with num_threads.   Nullable: backend
 // Errors: UF_ERR_CONFIG (a size, an algorithm of other actions; the field is named), UF_ERR_MEMORY, UF_ERR_DEVICE.
 UfStatus uf_off_policy_create(UfOffPolicy** out, const UfOffPolicyConfig* configs, int population,
                               const UfTrainSpace* space, UfBackend* backend, int num_threads);

@@ -36,7 +36,8 @@ typedef struct UfPpo UfPpo;
 // Errors: UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_UNSUPPORTED (a device that has not all of the ops).
 UfStatus uf_ppo_create(UfPpo** out, const UfPpoConfig* const* configs, int population,
                        const UfTrainSpace* space, int num_threads);
-// The same on a backend that stays the caller's, whatever configurations say of devices.
+// The same on a backend that stays the caller's and computes for nobody else until they are freed, whatever configurations
+// say of devices.
 UfStatus uf_ppo_create_on(UfPpo** out, const UfPpoConfig* const* configs, int population,
                           const UfTrainSpace* space, UfBackend* backend);
 // Environments that moved to the device of its own backend are freed before.
