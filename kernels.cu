@@ -31,8 +31,24 @@ enum { MAX_WIDTH = 8192 };  // of a hidden layer: what params.def allows
 
 // ---- sums ----
 
+// A metric of a member, and what is added to it, which every thread has.
+struct Added {
+    int metric;
+    double value;
+};
+
+// Different ones; a thread for each.
+template <int N>
+__device__ inline void add_metrics(double* metrics, int p, const Added (&added)[N]) {
+    Added own = added[0];
+#pragma unroll
+    for (int i = 1; i < N; i++)
+        if (static_cast<int>(threadIdx.x) == i) own = added[i];
+    if (threadIdx.x < N) metrics[static_cast<size_t>(p) * UF_NUM_METRICS + own.metric] += own.value;
+}
+
 __device__ inline void add_metric(double* metrics, int p, int metric, double value) {
-    if (threadIdx.x == 0) metrics[static_cast<size_t>(p) * UF_NUM_METRICS + metric] += value;
+    add_metrics(metrics, p, {{metric, value}});
 }
 
 // ---- products ----
@@ -1105,16 +1121,15 @@ __global__ void __launch_bounds__(TERM_THREADS)
                         int B, double* metrics) {
     const int p = static_cast<int>(blockIdx.x);
     const int64_t first = static_cast<int64_t>(p) * N * B;
-    double sum = 0, abs_sum = 0;
+    double sums[2] = {};  // of values, of their sizes
     int lowest;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
         const real value = aggregate_q(q + first + b, aggregate, N, B, &lowest);
-        sum += value;
-        abs_sum += fabs(value);
+        sums[0] += value;
+        sums[1] += fabs(value);
     }
-    sum = block_sum(sum);
-    abs_sum = block_sum(abs_sum);
-    const real lambda = normalise ? uf_q_normaliser(static_cast<real>(abs_sum / B)) : 1;
+    block_sums(sums);
+    const real lambda = normalise ? uf_q_normaliser(static_cast<real>(sums[1] / B)) : 1;
     const real scale = -hyper[p].actor_q_coef * lambda / B;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
         aggregate_q(q + first + b, aggregate, N, B, &lowest);
@@ -1123,9 +1138,9 @@ __global__ void __launch_bounds__(TERM_THREADS)
                                                           : n == lowest  ? scale
                                                                          : 0;
     }
-    add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
-    add_metric(metrics, p, UF_METRIC_actor_loss,
-               -static_cast<double>(hyper[p].actor_q_coef * lambda) * sum / B);
+    add_metrics(metrics, p,
+                {{UF_METRIC_actor_q, sums[0] / B},
+                 {UF_METRIC_actor_loss, -static_cast<double>(hyper[p].actor_q_coef * lambda) * sums[0] / B}});
 }
 
 void cuda_actor_q_loss(UfBackend* be, real* dq, const real* q, int aggregate, bool normalise,
@@ -1140,7 +1155,7 @@ __global__ void __launch_bounds__(TERM_THREADS)
     const int p = static_cast<int>(blockIdx.x), B = heads.B, A = heads.A, rows = A * B;
     const real* first = q + static_cast<int64_t>(p) * N * rows;
     real* out = dpi + static_cast<int64_t>(p) * rows;
-    double sum = 0, abs_sum = 0;
+    double sums[2] = {};  // of values, of their sizes
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
         const real* m = outputs_of(heads, static_cast<int64_t>(p) * B + b);
         const UfCategorical pi = uf_categorical(m, A);
@@ -1150,19 +1165,19 @@ __global__ void __launch_bounds__(TERM_THREADS)
                 aggregate_q(first + static_cast<int64_t>(i) * B + b, aggregate, N, rows, &lowest);
             const real share = exp(m[i] - pi.log_z);
             out[static_cast<int64_t>(b) * A + i] = value;
-            sum += static_cast<double>(share) * value;
-            abs_sum += static_cast<double>(share) * fabs(value);
+            sums[0] += static_cast<double>(share) * value;
+            sums[1] += static_cast<double>(share) * fabs(value);
         }
     }
-    sum = block_sum(sum);
-    abs_sum = block_sum(abs_sum);
+    block_sums(sums);
     const UfHyper* h = &heads.hyper[p];
-    const real lambda = normalise ? uf_q_normaliser(static_cast<real>(abs_sum / B)) : 1;
+    const real lambda = normalise ? uf_q_normaliser(static_cast<real>(sums[1] / B)) : 1;
     const real scale = -h->actor_q_coef * lambda / B;
     for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x))  // its own rows
         for (int i = 0; i < A; i++) out[static_cast<int64_t>(b) * A + i] *= scale;
-    add_metric(metrics, p, UF_METRIC_actor_q, sum / B);
-    add_metric(metrics, p, UF_METRIC_actor_loss, -static_cast<double>(h->actor_q_coef * lambda) * sum / B);
+    add_metrics(metrics, p,
+                {{UF_METRIC_actor_q, sums[0] / B},
+                 {UF_METRIC_actor_loss, -static_cast<double>(h->actor_q_coef * lambda) * sums[0] / B}});
 }
 
 void cuda_expected_q_loss(UfBackend* be, real* dpi, const UfHeads* heads, const real* q, int aggregate,
@@ -1181,80 +1196,111 @@ struct ActorLoss {
     double* metrics;
 };
 
-// Derivative of one action dimension of one row; adds to the sums of the behaviour cloning term.
-__device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, int p, int b, int i, double* bc,
-                                           double* loss) {
-    const UfHeads& heads = c.heads;
-    const UfHyper* h = &heads.hyper[p];
-    const int B = heads.B, A = heads.A;
-    const int64_t row = static_cast<int64_t>(p) * B + b, at = row * A + i;
-    const Head head = head_of(heads, p, b, i);
-    const real bc_coef = h->actor_bc_coef * (c.weight ? c.weight[row] : 1);
-    const real entropy_coef = c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0;
-    UfHeadGrad bc_grad = {0, 0};
-    real value = 0, da = 0;  // da is already a mean over the batch
-    if (h->actor_bc_coef > 0 || c.weight)
-        value = uf_bc_loss(heads.kind, head.m, head.s, c.a_data[at], &bc_grad);
+// What an action dimension of a row reads.
+struct Dimension {
+    Head head;
+    real noise, a_data, da;  // da is already a mean over the batch
+};
+
+__device__ inline Dimension read_dimension(const ActorLoss& c, int p, int b, int i) {
+    const int B = c.heads.B, A = c.heads.A;
+    const int64_t at = (static_cast<int64_t>(p) * B + b) * A + i;
+    Dimension d = {head_of(c.heads, p, b, i), c.noise ? c.noise[at] : 0, c.a_data[at], 0};
     for (int n = 0; c.dqda && n < c.N; n++)
-        da += c.dqda[((static_cast<int64_t>(p) * c.N + n) * B + b) * A + i];
-    UfHeadGrad grad =
-        uf_policy_sample_grad(heads.kind, head.m, head.s, c.noise ? c.noise[at] : 0, da, entropy_coef / B);
-    grad.dm += bc_coef / B * bc_grad.dm;
-    grad.ds = head.passes ? grad.ds + bc_coef / B * bc_grad.ds : 0;
-    *bc += value;
-    *loss += static_cast<double>(bc_coef) * value;
+        d.da += c.dqda[((static_cast<int64_t>(p) * c.N + n) * B + b) * A + i];
+    return d;
+}
+
+// What all dimensions of a row share. clones: there is a behaviour cloning term.
+struct RowCoefs {
+    bool clones;
+    real bc, entropy;
+};
+
+// Adds to sums[0] the behaviour cloning term, to sums[1] that with its weight.
+__device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, const Dimension& d, const RowCoefs& coef,
+                                           double* sums) {
+    const int kind = c.heads.kind, B = c.heads.B;
+    UfHeadGrad bc_grad = {0, 0};
+    real value = 0;
+    if (coef.clones) value = uf_bc_loss(kind, d.head.m, d.head.s, d.a_data, &bc_grad);
+    UfHeadGrad grad = uf_policy_sample_grad(kind, d.head.m, d.head.s, d.noise, d.da, coef.entropy / B);
+    grad.dm += coef.bc / B * bc_grad.dm;
+    grad.ds = d.head.passes ? grad.ds + coef.bc / B * bc_grad.ds : 0;
+    sums[0] += value;
+    sums[1] += static_cast<double>(coef.bc) * value;
     return grad;
 }
 
+enum { DIMENSIONS = 6 };  // of a row that a thread has at once
+
+// Dimensions [first, first + DIMENSIONS) of row b, those of them that there are. All that they read is on its way at once:
+// a dimension after the other waits for the memory six times, as the compiler may not read ahead of what is written.
+__device__ inline void actor_loss_row(const ActorLoss& c, int p, int b, int first, const RowCoefs& coef,
+                                      double* sums, double (&ds)[DIMENSIONS]) {
+    const int A = c.heads.A, H = c.heads.H;
+    real* dhead = c.dhead + (static_cast<int64_t>(p) * c.heads.B + b) * H;
+    Dimension d[DIMENSIONS] = {};
+#pragma unroll
+    for (int k = 0; k < DIMENSIONS; k++)
+        if (first + k < A) d[k] = read_dimension(c, p, b, first + k);
+#pragma unroll
+    for (int k = 0; k < DIMENSIONS; k++) {
+        const int i = first + k;
+        if (i >= A) continue;
+        const UfHeadGrad grad = actor_loss_of(c, d[k], coef, sums);
+        dhead[i] = grad.dm;
+        if (!c.dlog_std && H == 2 * A) dhead[A + i] = grad.ds;
+        ds[k] += grad.ds;
+    }
+}
+
 // The gradient of a categorical policy's row; adds to the sums of the behaviour cloning term.
-__device__ inline void categorical_loss_row(const ActorLoss& c, int p, int b, double* bc, double* loss) {
-    const UfHyper* h = &c.heads.hyper[p];
+__device__ inline void categorical_loss_row(const ActorLoss& c, int p, int b, const RowCoefs& coef,
+                                            double* sums) {
     const int B = c.heads.B, A = c.heads.A;
     const int64_t row = static_cast<int64_t>(p) * B + b, at = row * A;
     const real *m = outputs_of(c.heads, row), *da = c.dqda ? c.dqda + at : nullptr;
-    const real bc_coef = h->actor_bc_coef * (c.weight ? c.weight[row] : 1);
-    const real entropy_coef = c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0;
     const UfCategorical pi = uf_categorical(m, A);
     real mean_da = 0, value = 0;
     for (int i = 0; i < A && da; i++) mean_da += exp(m[i] - pi.log_z) * da[i];
     for (int i = 0; i < A; i++) {
         value -= c.a_data[at + i] * (m[i] - pi.log_z);
-        c.dhead[at + i] = uf_categorical_grad(pi, m[i], c.a_data[at + i], bc_coef / B, da ? da[i] : 0,
-                                              mean_da, entropy_coef / B);
+        c.dhead[at + i] = uf_categorical_grad(pi, m[i], c.a_data[at + i], coef.bc / B, da ? da[i] : 0,
+                                              mean_da, coef.entropy / B);
     }
-    *bc += value;
-    *loss += static_cast<double>(bc_coef) * value;
+    sums[0] += value;
+    sums[1] += static_cast<double>(coef.bc) * value;
 }
 
 __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
-    const int p = static_cast<int>(blockIdx.x), B = c.heads.B, A = c.heads.A, H = c.heads.H;
+    const int p = static_cast<int>(blockIdx.x), B = c.heads.B, A = c.heads.A;
     const bool categorical = c.heads.kind == UF_POLICY_CATEGORICAL;
-    const real entropy_coef = c.alpha ? c.heads.hyper[p].actor_entropy_coef * c.alpha[p] : 0;
-    double bc = 0, loss = 0, log_prob = 0;
-    for (int b = static_cast<int>(threadIdx.x); categorical && b < B; b += static_cast<int>(blockDim.x))
-        categorical_loss_row(c, p, b, &bc, &loss);
-    for (int i = 0; i < A && !categorical;
-         i++) {  // outermost: a free log-std sums its derivative over the rows
-        double ds = 0;
+    const UfHyper* h = &c.heads.hyper[p];
+    const real actor_bc_coef = h->actor_bc_coef;
+    RowCoefs coef = {actor_bc_coef > 0 || c.weight, 0, c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0};
+    double sums[3] = {};  // of cloning, of cloning with its weight, of log_prob
+    for (int first = 0; first < (categorical ? 1 : A); first += DIMENSIONS) {
+        double ds[DIMENSIONS] = {};
         for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
-            const int64_t row = static_cast<int64_t>(p) * B + b;
-            const UfHeadGrad grad = actor_loss_of(c, p, b, i, &bc, &loss);
-            c.dhead[row * H + i] = grad.dm;
-            if (!c.dlog_std && H == 2 * A) c.dhead[row * H + A + i] = grad.ds;
-            ds += grad.ds;
+            coef.bc = actor_bc_coef * (c.weight ? c.weight[static_cast<int64_t>(p) * B + b] : 1);
+            if (categorical)
+                categorical_loss_row(c, p, b, coef, sums);
+            else
+                actor_loss_row(c, p, b, first, coef, sums, ds);
         }
         if (!c.dlog_std) continue;
-        ds = block_sum(ds);
-        if (threadIdx.x == 0) c.dlog_std[p * c.heads.log_std_stride + i] = static_cast<real>(ds);
+        block_sums(ds);
+        for (int k = 0; k < DIMENSIONS && first + k < A && threadIdx.x == 0; k++)
+            c.dlog_std[p * c.heads.log_std_stride + first + k] = static_cast<real>(ds[k]);
     }
     for (int b = static_cast<int>(threadIdx.x); c.log_prob && b < B; b += static_cast<int>(blockDim.x))
-        log_prob += c.log_prob[static_cast<int64_t>(p) * B + b];
-    bc = block_sum(bc);
-    loss = block_sum(loss);
-    log_prob = block_sum(log_prob);
-    add_metric(c.metrics, p, UF_METRIC_bc_loss, bc / B);
-    add_metric(c.metrics, p, UF_METRIC_entropy, -log_prob / B);
-    add_metric(c.metrics, p, UF_METRIC_actor_loss, (loss + static_cast<double>(entropy_coef) * log_prob) / B);
+        sums[2] += c.log_prob[static_cast<int64_t>(p) * B + b];
+    block_sums(sums);
+    add_metrics(c.metrics, p,
+                {{UF_METRIC_bc_loss, sums[0] / B},
+                 {UF_METRIC_entropy, -sums[2] / B},
+                 {UF_METRIC_actor_loss, (sums[1] + static_cast<double>(coef.entropy) * sums[2]) / B}});
 }
 
 void cuda_actor_loss(UfBackend* be, real* dhead, real* dlog_std, const UfHeads* heads, const real* noise,
@@ -1318,20 +1364,20 @@ struct QLoss {
 __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
     const int p = static_cast<int>(blockIdx.x), B = c.B, groups = c.total / B, first = c.all_actions ? 1 : 0;
     const UfHyper* h = &c.hyper[p];
-    double error = 0, cql = 0;
+    double sums[2] = {};  // of errors, of conservative penalties
     for (int e = static_cast<int>(threadIdx.x); e < c.N * B; e += static_cast<int>(blockDim.x)) {
         const int n = e / B, b = e % B;
         const int64_t at = (static_cast<int64_t>(p) * c.N + n) * c.total + b;
         const real q = c.q[at];
         real d;
-        error += uf_q_loss(q, c.y[static_cast<int64_t>(p) * B + b], &d);
+        sums[0] += uf_q_loss(q, c.y[static_cast<int64_t>(p) * B + b], &d);
         d /= B;
         if (groups > 1) {
             const int64_t from = at + static_cast<int64_t>(first) * B;
-            cql += static_cast<double>(
+            sums[1] += static_cast<double>(
                        uf_log_sum_exp(c.q + from, groups - first, B, h->cql_temperature, c.dq + from)) /
                    B;
-            if (b < c.num_data) cql -= static_cast<double>(q) / c.num_data;
+            if (b < c.num_data) sums[1] -= static_cast<double>(q) / c.num_data;
             d += h->cql_min_q_weight *
                  ((first ? 0 : c.dq[at] / B) - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
             for (int k = 1; k < groups; k++) {
@@ -1341,11 +1387,11 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
         }
         c.dq[at] = d;
     }
-    error = block_sum(error);
-    cql = block_sum(cql);
-    add_metric(c.metrics, p, UF_METRIC_critic_loss,
-               c.weight * (error / B + static_cast<double>(h->cql_min_q_weight) * cql));
-    add_metric(c.metrics, p, UF_METRIC_cql_loss, c.weight * cql);
+    block_sums(sums);
+    add_metrics(c.metrics, p,
+                {{UF_METRIC_critic_loss,
+                  c.weight * (sums[0] / B + static_cast<double>(h->cql_min_q_weight) * sums[1])},
+                 {UF_METRIC_cql_loss, c.weight * sums[1]}});
 }
 
 void cuda_q_loss(UfBackend* be, real* dq, const real* q, const real* y, const UfHyper* hyper, int P, int N,
@@ -1417,8 +1463,9 @@ __global__ void __launch_bounds__(TERM_THREADS) diversity_kernel(Diversity c) {
     for (int64_t e = threadIdx.x; e < c.N * rest; e += blockDim.x)
         c.tangent[base + e / rest * network + static_cast<int64_t>(c.B) * c.A + e % rest] = 0;
     loss = block_sum(loss);
-    add_metric(c.metrics, p, UF_METRIC_diversity_loss, c.weight * loss / c.B);
-    add_metric(c.metrics, p, UF_METRIC_critic_loss, c.weight * static_cast<double>(coef) * loss / c.B);
+    add_metrics(c.metrics, p,
+                {{UF_METRIC_diversity_loss, c.weight * loss / c.B},
+                 {UF_METRIC_critic_loss, c.weight * static_cast<double>(coef) * loss / c.B}});
 }
 
 void cuda_diversity_loss(UfBackend* be, real* tangent, const real* dqda, const UfHyper* hyper, int P, int N,

@@ -153,16 +153,45 @@ struct Scratch {
 
 // ---- sums ----
 
-// Over the threads of a block, in an order that depends on its size alone; every thread has it.
-static __device__ inline double block_sum(double x) {
-    __shared__ double parts[WARP];
-    x = warp_sum(x);
-    __syncthreads();  // the parts of the sum before may still be read
-    if (lane() == 0) parts[warp()] = x;
+// Each of these over the threads of a block, in an order that depends on its size alone; every thread has them. Together
+// they take little longer than one.
+enum { MOST_SUMS = 8 };
+static __device__ inline void block_sums(double* x, int count) {
+    __shared__ double parts[MOST_SUMS][WARP];
+#pragma unroll
+    for (int i = 0; i < MOST_SUMS; i++)
+        if (i < count) x[i] = warp_sum(x[i]);
+    __syncthreads();  // the parts of the sums before may still be read
+#pragma unroll
+    for (int i = 0; i < MOST_SUMS; i++)
+        if (i < count && lane() == 0) parts[i][warp()] = x[i];
     __syncthreads();
-    double sum = 0;
-    for (int w = 0; w < static_cast<int>(blockDim.x) / WARP; w++) sum += parts[w];
-    return sum;
+#pragma unroll
+    for (int i = 0; i < MOST_SUMS; i++) {
+        if (i >= count) continue;
+        x[i] = 0;
+        for (int w = 0; w < static_cast<int>(blockDim.x) / WARP; w++) x[i] += parts[i][w];
+    }
+}
+template <int N>
+__device__ inline void block_sums(double (&x)[N]) {
+    static_assert(N <= MOST_SUMS, "room for the parts");
+    block_sums(x, N);
+}
+static __device__ inline double block_sum(double x) {
+    block_sums(&x, 1);
+    return x;
+}
+
+// at[i] += x[i], which every thread of the block has: a thread for each, as the next would wait for the one before.
+template <int N>
+__device__ inline void add_each(double* at, const double (&x)[N]) {
+    static_assert(N <= WARP, "blocks are whole warps");
+    double own = x[0];
+#pragma unroll
+    for (int i = 1; i < N; i++)
+        if (static_cast<int>(threadIdx.x) == i) own = x[i];
+    if (threadIdx.x < N) at[threadIdx.x] += own;
 }
 
 // What a UfCount has come to. replays null: the op is not recorded.

@@ -113,7 +113,7 @@ void cuda_ppo_store(UfBackend* be, const UfSteps* steps, int t, const void* obs,
 // A block has a member.
 __global__ void __launch_bounds__(THREADS) ppo_episodes_kernel(UfSteps s, int t, UfEpisodes e) {
     const int p = static_cast<int>(blockIdx.x);
-    double count = 0, returns = 0, lengths = 0;
+    double sums[3] = {};  // of episodes that ended, their returns, their lengths
     for (int n = static_cast<int>(threadIdx.x); n < s.N; n += THREADS) {
         const int64_t row = step_row(s, p, t, n), i = static_cast<int64_t>(p) * s.N + n;
         const int32_t length = e.length[i];
@@ -123,18 +123,12 @@ __global__ void __launch_bounds__(THREADS) ppo_episodes_kernel(UfSteps s, int t,
         e.length[i] = done ? 0 : length + 1;
         e.ret[i] = done ? 0 : ret;
         if (!done) continue;
-        count++;
-        returns += ret;
-        lengths += length + 1;
+        sums[0]++;
+        sums[1] += ret;
+        sums[2] += length + 1;
     }
-    count = block_sum(count);
-    returns = block_sum(returns);
-    lengths = block_sum(lengths);
-    if (threadIdx.x != 0) return;
-    double* sums = e.sums + 3 * static_cast<int64_t>(p);
-    sums[0] += count;
-    sums[1] += returns;
-    sums[2] += lengths;
+    block_sums(sums);
+    add_each(e.sums + 3 * static_cast<int64_t>(p), sums);
 }
 
 void cuda_ppo_episodes(UfBackend* be, const UfSteps* steps, int t, const UfEpisodes* episodes) {
@@ -299,14 +293,12 @@ __global__ void __launch_bounds__(TERM_THREADS) ppo_loss_kernel(Loss c) {
                 hyper.vf_coef * dv / static_cast<real>(B);
         }
     }
-    for (int i = UF_PPO_METRIC_policy_loss; i <= UF_PPO_METRIC_clip_fraction; i++)
-        sums[i] = block_sum(sums[i]);
-    if (threadIdx.x != 0) return;
+    block_sums(sums + UF_PPO_METRIC_policy_loss, UF_PPO_METRIC_clip_fraction - UF_PPO_METRIC_policy_loss + 1);
     sums[UF_PPO_METRIC_loss] = sums[UF_PPO_METRIC_policy_loss] +
                                static_cast<double>(hyper.vf_coef) * sums[UF_PPO_METRIC_value_loss] -
                                static_cast<double>(hyper.ent_coef) * sums[UF_PPO_METRIC_entropy];
-    for (int i = 0; i < UF_NUM_PPO_METRICS; i++)
-        c.metrics[static_cast<int64_t>(p) * UF_NUM_PPO_METRICS + i] += sums[i] / B;
+    for (int i = 0; i < UF_NUM_PPO_METRICS; i++) sums[i] /= B;
+    add_each(c.metrics + static_cast<int64_t>(p) * UF_NUM_PPO_METRICS, sums);
 }
 
 void cuda_ppo_loss(UfBackend* be, real* dhead, real* dvalue, real* dlog_std, const UfSteps* steps,

@@ -728,7 +728,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* out) {
     return joined ? cudaSuccess : cudaErrorStreamCaptureUnjoined;
 }
 
-static int num_graphs;  // that can be launched
+static int num_graphs;     // that can be launched
+static int num_libraries;  // that are open
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* out, cudaGraph_t graph, unsigned long long flags) {
     (void)flags;
@@ -1024,12 +1025,16 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
 
 void* uf_host_dlopen(const char* name) {
     (void)name;
-    return uf_host_cuda.no_blas ? nullptr : &uf_host_cuda;
+    const Turn turn(one_at_a_time);
+    if (uf_host_cuda.no_blas) return nullptr;
+    num_libraries++;
+    return &uf_host_cuda;
 }
 
-// A graph may hold kernels of the library, which go with it.
+// A graph may hold kernels of the library, which go with it when the last who has it open closes it.
 void uf_host_dlclose() {
-    if (num_graphs) give_up("a library is closed whose kernels a graph may hold");
+    const Turn turn(one_at_a_time);
+    if (--num_libraries == 0 && num_graphs) give_up("a library is closed whose kernels a graph may hold");
 }
 
 void* uf_host_dlsym(const char* name) {
