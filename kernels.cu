@@ -955,12 +955,21 @@ struct Head {
     bool passes;
 };
 
+__device__ inline bool has_log_std(const UfHeads& heads) {
+    return heads.kind != UF_POLICY_DETERMINISTIC && heads.kind != UF_POLICY_CATEGORICAL;
+}
+
+// Raw log-std number i of member p; head: the row's.
+__device__ inline real raw_log_std(const UfHeads& heads, const real* head, int p, int i) {
+    return heads.log_std ? heads.log_std[p * heads.log_std_stride + i] : head[heads.A + i];
+}
+
 __device__ inline Head head_of(const UfHeads& heads, int p, int b, int i) {
     const real* head = heads.head + (static_cast<int64_t>(p) * heads.B + b) * heads.H;
     Head h = {head[i], 0, false};
-    if (heads.kind == UF_POLICY_DETERMINISTIC || heads.kind == UF_POLICY_CATEGORICAL) return h;
-    const real raw = heads.log_std ? heads.log_std[p * heads.log_std_stride + i] : head[heads.A + i];
-    h.s = uf_log_std(raw, heads.hyper[p].log_std_min, heads.hyper[p].log_std_max, &h.passes);
+    if (!has_log_std(heads)) return h;
+    h.s = uf_log_std(raw_log_std(heads, head, p, i), heads.hyper[p].log_std_min, heads.hyper[p].log_std_max,
+                     &h.passes);
     return h;
 }
 
@@ -1196,59 +1205,77 @@ struct ActorLoss {
     double* metrics;
 };
 
-// What an action dimension of a row reads.
-struct Dimension {
-    Head head;
-    real noise, a_data, da;  // da is already a mean over the batch
+enum { DIMENSIONS = 6 };  // of a row that a thread has at once
+
+// What they read.
+struct Dimensions {
+    real m[DIMENSIONS], raw[DIMENSIONS];  // raw: of the log-std
+    real noise[DIMENSIONS], a_data[DIMENSIONS];
+    real da[DIMENSIONS];  // already a mean over the batch
 };
 
-__device__ inline Dimension read_dimension(const ActorLoss& c, int p, int b, int i) {
+#define FOR_DIMENSIONS(k) _Pragma("unroll") for (int k = 0; k < DIMENSIONS; k++)
+
+// Dimensions [first, first + DIMENSIONS) of row b; beyond the last one that one again. No load waits for another, and
+// nothing is written between: one after the other would wait for the memory each time.
+__device__ inline Dimensions read_dimensions(const ActorLoss& c, int p, int b, int first) {
     const int B = c.heads.B, A = c.heads.A;
-    const int64_t at = (static_cast<int64_t>(p) * B + b) * A + i;
-    Dimension d = {head_of(c.heads, p, b, i), c.noise ? c.noise[at] : 0, c.a_data[at], 0};
-    for (int n = 0; c.dqda && n < c.N; n++)
-        d.da += c.dqda[((static_cast<int64_t>(p) * c.N + n) * B + b) * A + i];
+    const int64_t row = static_cast<int64_t>(p) * B + b;
+    const real *head = c.heads.head + row * c.heads.H, *a_data = c.a_data + row * A;
+    Dimensions d = {};
+    int i[DIMENSIONS];
+    FOR_DIMENSIONS(k) i[k] = first + k < A ? first + k : A - 1;
+    FOR_DIMENSIONS(k) d.m[k] = head[i[k]];
+    FOR_DIMENSIONS(k) d.a_data[k] = a_data[i[k]];
+    if (has_log_std(c.heads)) {
+        FOR_DIMENSIONS(k) d.raw[k] = raw_log_std(c.heads, head, p, i[k]);
+    }
+    if (c.noise) {
+        FOR_DIMENSIONS(k) d.noise[k] = c.noise[row * A + i[k]];
+    }
+    if (!c.dqda) return d;
+#pragma unroll 2
+    for (int n = 0; n < c.N; n++) {
+        const real* dqda = c.dqda + ((static_cast<int64_t>(p) * c.N + n) * B + b) * A;
+        FOR_DIMENSIONS(k) d.da[k] += dqda[i[k]];
+    }
     return d;
 }
 
 // What all dimensions of a row share. clones: there is a behaviour cloning term.
 struct RowCoefs {
     bool clones;
-    real bc, entropy;
+    real log_std_min, log_std_max;
+    real bc, bc_mean, entropy_mean;  // of means: over the batch
 };
 
-// Adds to sums[0] the behaviour cloning term, to sums[1] that with its weight.
-__device__ inline UfHeadGrad actor_loss_of(const ActorLoss& c, const Dimension& d, const RowCoefs& coef,
-                                           double* sums) {
-    const int kind = c.heads.kind, B = c.heads.B;
+// Number k of what was read. Adds to sums[0] the behaviour cloning term, to sums[1] that with its weight.
+__device__ inline UfHeadGrad actor_loss_of(const UfHeads& heads, const Dimensions& d, int k,
+                                           const RowCoefs& coef, double* sums) {
+    const int kind = heads.kind;
+    bool passes = false;
+    const real s = has_log_std(heads) ? uf_log_std(d.raw[k], coef.log_std_min, coef.log_std_max, &passes) : 0;
     UfHeadGrad bc_grad = {0, 0};
     real value = 0;
-    if (coef.clones) value = uf_bc_loss(kind, d.head.m, d.head.s, d.a_data, &bc_grad);
-    UfHeadGrad grad = uf_policy_sample_grad(kind, d.head.m, d.head.s, d.noise, d.da, coef.entropy / B);
-    grad.dm += coef.bc / B * bc_grad.dm;
-    grad.ds = d.head.passes ? grad.ds + coef.bc / B * bc_grad.ds : 0;
+    if (coef.clones) value = uf_bc_loss(kind, d.m[k], s, d.a_data[k], &bc_grad);
+    UfHeadGrad grad = uf_policy_sample_grad(kind, d.m[k], s, d.noise[k], d.da[k], coef.entropy_mean);
+    grad.dm += coef.bc_mean * bc_grad.dm;
+    grad.ds = passes ? grad.ds + coef.bc_mean * bc_grad.ds : 0;
     sums[0] += value;
     sums[1] += static_cast<double>(coef.bc) * value;
     return grad;
 }
 
-enum { DIMENSIONS = 6 };  // of a row that a thread has at once
-
-// Dimensions [first, first + DIMENSIONS) of row b, those of them that there are. All that they read is on its way at once:
-// a dimension after the other waits for the memory six times, as the compiler may not read ahead of what is written.
+// Dimensions of row b from `first` on, those of them that there are.
 __device__ inline void actor_loss_row(const ActorLoss& c, int p, int b, int first, const RowCoefs& coef,
                                       double* sums, double (&ds)[DIMENSIONS]) {
     const int A = c.heads.A, H = c.heads.H;
     real* dhead = c.dhead + (static_cast<int64_t>(p) * c.heads.B + b) * H;
-    Dimension d[DIMENSIONS] = {};
-#pragma unroll
-    for (int k = 0; k < DIMENSIONS; k++)
-        if (first + k < A) d[k] = read_dimension(c, p, b, first + k);
-#pragma unroll
-    for (int k = 0; k < DIMENSIONS; k++) {
+    const Dimensions d = read_dimensions(c, p, b, first);
+    FOR_DIMENSIONS(k) {
         const int i = first + k;
         if (i >= A) continue;
-        const UfHeadGrad grad = actor_loss_of(c, d[k], coef, sums);
+        const UfHeadGrad grad = actor_loss_of(c.heads, d, k, coef, sums);
         dhead[i] = grad.dm;
         if (!c.dlog_std && H == 2 * A) dhead[A + i] = grad.ds;
         ds[k] += grad.ds;
@@ -1258,16 +1285,16 @@ __device__ inline void actor_loss_row(const ActorLoss& c, int p, int b, int firs
 // The gradient of a categorical policy's row; adds to the sums of the behaviour cloning term.
 __device__ inline void categorical_loss_row(const ActorLoss& c, int p, int b, const RowCoefs& coef,
                                             double* sums) {
-    const int B = c.heads.B, A = c.heads.A;
-    const int64_t row = static_cast<int64_t>(p) * B + b, at = row * A;
+    const int A = c.heads.A;
+    const int64_t row = static_cast<int64_t>(p) * c.heads.B + b, at = row * A;
     const real *m = outputs_of(c.heads, row), *da = c.dqda ? c.dqda + at : nullptr;
     const UfCategorical pi = uf_categorical(m, A);
     real mean_da = 0, value = 0;
     for (int i = 0; i < A && da; i++) mean_da += exp(m[i] - pi.log_z) * da[i];
     for (int i = 0; i < A; i++) {
         value -= c.a_data[at + i] * (m[i] - pi.log_z);
-        c.dhead[at + i] = uf_categorical_grad(pi, m[i], c.a_data[at + i], coef.bc / B, da ? da[i] : 0,
-                                              mean_da, coef.entropy / B);
+        c.dhead[at + i] = uf_categorical_grad(pi, m[i], c.a_data[at + i], coef.bc_mean, da ? da[i] : 0,
+                                              mean_da, coef.entropy_mean);
     }
     sums[0] += value;
     sums[1] += static_cast<double>(coef.bc) * value;
@@ -1277,13 +1304,15 @@ __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
     const int p = static_cast<int>(blockIdx.x), B = c.heads.B, A = c.heads.A;
     const bool categorical = c.heads.kind == UF_POLICY_CATEGORICAL;
     const UfHyper* h = &c.heads.hyper[p];
-    const real actor_bc_coef = h->actor_bc_coef;
-    RowCoefs coef = {actor_bc_coef > 0 || c.weight, 0, c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0};
+    const real actor_bc_coef = h->actor_bc_coef, entropy = c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0;
+    RowCoefs coef = {
+        actor_bc_coef > 0 || c.weight, h->log_std_min, h->log_std_max, 0, 0, entropy / static_cast<real>(B)};
     double sums[3] = {};  // of cloning, of cloning with its weight, of log_prob
     for (int first = 0; first < (categorical ? 1 : A); first += DIMENSIONS) {
         double ds[DIMENSIONS] = {};
         for (int b = static_cast<int>(threadIdx.x); b < B; b += static_cast<int>(blockDim.x)) {
             coef.bc = actor_bc_coef * (c.weight ? c.weight[static_cast<int64_t>(p) * B + b] : 1);
+            coef.bc_mean = coef.bc / static_cast<real>(B);
             if (categorical)
                 categorical_loss_row(c, p, b, coef, sums);
             else
@@ -1300,7 +1329,7 @@ __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
     add_metrics(c.metrics, p,
                 {{UF_METRIC_bc_loss, sums[0] / B},
                  {UF_METRIC_entropy, -sums[2] / B},
-                 {UF_METRIC_actor_loss, (sums[1] + static_cast<double>(coef.entropy) * sums[2]) / B}});
+                 {UF_METRIC_actor_loss, (sums[1] + static_cast<double>(entropy) * sums[2]) / B}});
 }
 
 void cuda_actor_loss(UfBackend* be, real* dhead, real* dlog_std, const UfHeads* heads, const real* noise,
