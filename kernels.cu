@@ -1305,8 +1305,8 @@ __global__ void __launch_bounds__(TERM_THREADS) actor_loss_kernel(ActorLoss c) {
     const bool categorical = c.heads.kind == UF_POLICY_CATEGORICAL;
     const UfHyper* h = &c.heads.hyper[p];
     const real actor_bc_coef = h->actor_bc_coef, entropy = c.alpha ? h->actor_entropy_coef * c.alpha[p] : 0;
-    RowCoefs coef = {
-        actor_bc_coef > 0 || c.weight, h->log_std_min, h->log_std_max, 0, 0, entropy / static_cast<real>(B)};
+    RowCoefs coef = {actor_bc_coef > 0 || c.weight, h->log_std_min, h->log_std_max, 0, 0,
+                     entropy / static_cast<real>(B)};
     double sums[3] = {};  // of cloning, of cloning with its weight, of log_prob
     for (int first = 0; first < (categorical ? 1 : A); first += DIMENSIONS) {
         double ds[DIMENSIONS] = {};
@@ -1352,6 +1352,20 @@ struct TdTarget {
     double *metrics, weight;
 };
 
+// Squared distance of two actions, read DIMENSIONS numbers at a time.
+__device__ inline real distance_of(const real* a, const real* b, int A) {
+    real distance = 0;
+    for (int first = 0; first < A; first += DIMENSIONS) {
+        real difference[DIMENSIONS];
+        FOR_DIMENSIONS(k) {
+            const int i = first + k < A ? first + k : A - 1;
+            difference[k] = a[i] - b[i];
+        }
+        FOR_DIMENSIONS(k) if (first + k < A) distance += difference[k] * difference[k];
+    }
+    return distance;
+}
+
 __global__ void __launch_bounds__(TERM_THREADS) td_target_kernel(TdTarget c) {
     const int p = static_cast<int>(blockIdx.x);
     const UfHyper* h = &c.hyper[p];
@@ -1360,9 +1374,9 @@ __global__ void __launch_bounds__(TERM_THREADS) td_target_kernel(TdTarget c) {
         const int64_t row = static_cast<int64_t>(p) * c.B + b;
         const real *a = c.next.a + (static_cast<int64_t>(p) * c.next.total + b) * c.next.ld,
                    *a_data = c.next_action + row * c.A;
-        real value = c.v ? c.v[row] : min_q(c.q, p, c.N, c.B, b), distance = 0;
+        const real distance = distance_of(a, a_data, c.A);
+        real value = c.v ? c.v[row] : min_q(c.q, p, c.N, c.B, b);
         if (c.alpha) value -= h->critic_entropy_coef * c.alpha[p] * c.log_prob[row];
-        for (int i = 0; i < c.A; i++) distance += (a[i] - a_data[i]) * (a[i] - a_data[i]);
         value -= h->critic_bc_coef * distance;
         const real y = uf_td_target(c.reward[row], c.done[row], h->gamma, value);
         c.y[row] = y;
@@ -1404,8 +1418,8 @@ __global__ void __launch_bounds__(TERM_THREADS) q_loss_kernel(QLoss c) {
         if (groups > 1) {
             const int64_t from = at + static_cast<int64_t>(first) * B;
             sums[1] += static_cast<double>(
-                       uf_log_sum_exp(c.q + from, groups - first, B, h->cql_temperature, c.dq + from)) /
-                   B;
+                           uf_log_sum_exp(c.q + from, groups - first, B, h->cql_temperature, c.dq + from)) /
+                       B;
             if (b < c.num_data) sums[1] -= static_cast<double>(q) / c.num_data;
             d += h->cql_min_q_weight *
                  ((first ? 0 : c.dq[at] / B) - (b < c.num_data ? static_cast<real>(1) / c.num_data : 0));
@@ -2124,7 +2138,8 @@ UfStatus allocate(void** out, size_t bytes, const char* what) {
         return UF_FAIL(UF_ERR_DEVICE, "%s: %s", what, cudaGetErrorString(error));
     return UF_FAIL(
         UF_ERR_MEMORY,
-        "%s: %.2f GiB asked of the device, which has %.2f of %.2f GiB free; lower the population, the widths, or "
+        "%s: %.2f GiB asked of the device, which has %.2f of %.2f GiB free; lower the population, the "
+        "widths, or "
         "what there is of batch_size, num_critics, num_envs, buffer_size, PPO's num_steps, a world model's "
         "rollout_batch_size or model_retain_epochs",
         what, gib(bytes), gib(free_bytes), gib(total));
