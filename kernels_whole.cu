@@ -36,7 +36,9 @@ static_assert(WARPS * COLUMNS == int{MOST_WIDTH}, "a warp for each 32 columns");
 struct Net {
     int in, width, layers, out;
     bool layer_norm;
-    int kernel[UF_MAX_LAYERS + 1], bias[UF_MAX_LAYERS + 1], scale[UF_MAX_LAYERS], shift[UF_MAX_LAYERS];
+    struct {
+        int kernel, bias, scale, shift;
+    } layer[UF_MAX_LAYERS + 1];
 };
 
 Net net_of(const UfMlp* mlp) {
@@ -47,25 +49,27 @@ Net net_of(const UfMlp* mlp) {
     net.out = mlp->out;
     net.layer_norm = mlp->layer_norm;
     for (int l = 0; l <= mlp->layers; l++) {
-        net.kernel[l] = static_cast<int>(mlp->kernel[l]);
-        net.bias[l] = static_cast<int>(mlp->bias[l]);
+        net.layer[l].kernel = static_cast<int>(mlp->kernel[l]);
+        net.layer[l].bias = static_cast<int>(mlp->bias[l]);
         if (l == mlp->layers) break;
-        net.scale[l] = static_cast<int>(mlp->scale[l]);
-        net.shift[l] = static_cast<int>(mlp->shift[l]);
+        net.layer[l].scale = static_cast<int>(mlp->scale[l]);
+        net.layer[l].shift = static_cast<int>(mlp->shift[l]);
     }
     return net;
 }
 
 // What lies on the tape of a layer, of rows `first` and on.
 struct Tape {
-    Rows r[UF_MAX_LAYERS], stats[UF_MAX_LAYERS];  // Nullable: at
+    struct {
+        Rows r, stats;
+    } layer[UF_MAX_LAYERS];  // Nullable: at
 };
 
 Tape tape_of(const UfMlp* mlp, const UfTape* tape, int first, int total) {
     Tape t = {};
     for (int l = 0; tape && l < mlp->layers; l++) {
-        t.r[l] = tape_rows(tape->r[l], first, total, mlp->width);
-        if (mlp->layer_norm) t.stats[l] = tape_rows(tape->stats[l], first, total, 2);
+        t.layer[l].r = tape_rows(tape->r[l], first, total, mlp->width);
+        if (mlp->layer_norm) t.layer[l].stats = tape_rows(tape->stats[l], first, total, 2);
     }
     return t;
 }
@@ -550,14 +554,14 @@ __device__ inline void dots(typename S::Sum& x, float* space, int space_count, i
 
 // ---- forward ----
 
+// What a kernel wants first stands first, as in the others' arguments: they come a line of the cache at a time, and a
+// block waits for each.
 struct Forward {
-    Net net;
+    int rows, ld, x_ld;
     Parameters params;
-    Rows x;  // of members
-    int x_ld;
+    Rows x, out;  // x: of members
+    Net net;
     Tape tape;
-    Rows out;
-    int rows, ld;
 };
 
 // x <- activation of x + bias; what lies beyond the network's columns is 0.
@@ -676,31 +680,32 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
         p.count,
         {}};
     input.read();
-    product.begin(w + c.net.kernel[0], width, c.net.in, width, S::first_column(), ring);
+    product.begin(w + c.net.layer[0].kernel, width, c.net.in, width, S::first_column(), ring);
     input.put(tile, c.ld);
     __syncthreads();
     for (int l = 0;; l++) {
         float bias[Here::ITEMS], gain[Here::ITEMS] = {}, shift[Here::ITEMS] = {};
-        load_items(bias, w + c.net.bias[l], column, width);
+        load_items(bias, w + c.net.layer[l].bias, column, width);
         if (c.net.layer_norm) {
-            load_items(gain, w + c.net.scale[l], column, width);
-            load_items(shift, w + c.net.shift[l], column, width);
+            load_items(gain, w + c.net.layer[l].scale, column, width);
+            load_items(shift, w + c.net.layer[l].shift, column, width);
         }
         product.template run<S::LAYOUT>(&x, tile, c.ld);
-        if (l < L - 1) product.begin(w + c.net.kernel[l + 1], width, width, width, S::first_column(), ring);
+        if (l < L - 1)
+            product.begin(w + c.net.layer[l + 1].kernel, width, width, width, S::first_column(), ring);
         activate_rows<S, ACTIVATION>(x, bias, width);
-        const Rows r = c.tape.r[l];
+        const Rows r = c.tape.layer[l].r;
         if (r.at)
             keep_rows<S>(x, r.at + (p.g * r.stride + static_cast<int64_t>(p.first) * width), p.count, width);
         if (c.net.layer_norm)
-            normalise_rows<S>(x, &pairs, p, c.tape.stats[l], gain, shift, width);
+            normalise_rows<S>(x, &pairs, p, c.tape.layer[l].stats, gain, shift, width);
         else
             __syncthreads();  // every warp has read the tile
         if (l == L - 1) break;
         put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, x, S::first_column(), width, round_up(width, 16));
         __syncthreads();
     }
-    const float *out_kernel = w + c.net.kernel[L], *out_bias = w + c.net.bias[L];
+    const float *out_kernel = w + c.net.layer[L].kernel, *out_bias = w + c.net.layer[L].bias;
     float* to = c.out.at + (p.g * c.out.stride + static_cast<int64_t>(p.first) * out);
     dots<S>(
         x, tile, S::tile_words(c.ld), out, width,
@@ -713,16 +718,16 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
 // ---- backward ----
 
 struct Backward {
-    Net net;
+    int rows, ld;
     Parameters params;
-    Tape tape;
     Rows dout;
     float* dz;  // dL/dz of every layer (L, G, rows, width), for the gradients.   Nullable
     int64_t dz_layer;
+    Net net;
+    Tape tape;
     Sums sums;  // where dz is
     Rows dx;    // Nullable: at
     int dx_first, dx_count;
-    int rows, ld;
 };
 
 // dL/dh of the last hidden layer from that of the output.
@@ -778,7 +783,7 @@ struct Taped {
         typedef typename S::Here Here;
         const int width = c.net.width, column = S::first_column() + Here::column();
         const float* from =
-            c.tape.r[l].at + (p.g * c.tape.r[l].stride + static_cast<int64_t>(p.first) * width);
+            c.tape.layer[l].r.at + (p.g * c.tape.layer[l].r.stride + static_cast<int64_t>(p.first) * width);
 #pragma unroll
         for (int m = 0; m < S::M; m++)
 #pragma unroll
@@ -790,9 +795,9 @@ struct Taped {
                 for (int q = 0; q < Here::ITEMS; q++) r.at(m, s, q) = x[q];
             }
         if (!c.net.layer_norm) return;
-        const float* of_rows = c.tape.stats[l].at + (p.g * c.tape.stats[l].stride + 2 * p.first);
-        load_items(gain, w + c.net.scale[l], column, width);
-        load_items(shift, w + c.net.shift[l], column, width);
+        const float* of_rows = c.tape.layer[l].stats.at + (p.g * c.tape.layer[l].stats.stride + 2 * p.first);
+        load_items(gain, w + c.net.layer[l].scale, column, width);
+        load_items(shift, w + c.net.layer[l].shift, column, width);
 #pragma unroll
         for (int m = 0; m < S::M; m++)
 #pragma unroll
@@ -895,13 +900,13 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backw
     typename S::Sum d;
     Taped<S> taped;
     float* ring = S::ring(tile, c.ld);
-    if (L > 1) product.begin(w + c.net.kernel[L - 1], width, width, width, S::first_column(), ring);
+    if (L > 1) product.begin(w + c.net.layer[L - 1].kernel, width, width, width, S::first_column(), ring);
     if (S::EARLY) taped.load(c, p, w, L - 1);
     for (int e = static_cast<int>(threadIdx.x); e < S::TILE_ROWS * out; e += S::NUM_THREADS)
         seeds[e] = e < p.count * out ? dout[e] : 0;
     __syncthreads();
     if (c.dz) sum_seeds<S::NUM_THREADS>(c, p, seeds);
-    top_rows<S>(d, seeds, w + c.net.kernel[L], out, width);
+    top_rows<S>(d, seeds, w + c.net.layer[L].kernel, out, width);
     for (int l = L - 1;; l--) {
         if (!S::EARLY) taped.load(c, p, w, l);
         hidden_rows<S, ACTIVATION>(c, p, d, taped, &pairs, seeds, l);
@@ -913,10 +918,10 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backw
         if (S::EARLY) taped.load(c, p, w, l - 1);
         __syncthreads();
         product.template run<S::LAYOUT>(&d, tile, c.ld);
-        if (l > 1) product.begin(w + c.net.kernel[l - 1], width, width, width, S::first_column(), ring);
+        if (l > 1) product.begin(w + c.net.layer[l - 1].kernel, width, width, width, S::first_column(), ring);
     }
     if (!c.dx.at) return;
-    const float* kernel = w + c.net.kernel[0] + c.dx_first * width;
+    const float* kernel = w + c.net.layer[0].kernel + c.dx_first * width;
     float* dx = c.dx.at + (p.g * c.dx.stride + static_cast<int64_t>(p.first) * c.dx_count);
     dots<S>(
         d, tile, S::tile_words(c.ld), c.dx_count, width,
@@ -955,7 +960,7 @@ __device__ inline void tangent_rows(const SecondOrder& c, const Place& p, float*
     constexpr int R = ROWS * M / WARPS, ITEMS = WARPS;
     const int width = c.net.width, first = warp() * R;
     const int64_t at = (static_cast<int64_t>(p.g) * c.rows + p.first + first) * width;
-    const float* r = c.tape.r[l].at + at;
+    const float* r = c.tape.layer[l].r.at + at;
     const bool norm = c.net.layer_norm;
     float t[R][ITEMS], sum[R] = {}, product[R] = {};
 #pragma unroll
@@ -969,8 +974,9 @@ __device__ inline void tangent_rows(const SecondOrder& c, const Place& p, float*
         }
     }
     if (norm) {
-        const float *stats = c.tape.stats[l].at + (static_cast<int64_t>(p.g) * c.rows + p.first + first) * 2,
-                    *scale = w + c.net.scale[l];
+        const float *stats =
+                        c.tape.layer[l].stats.at + (static_cast<int64_t>(p.g) * c.rows + p.first + first) * 2,
+                    *scale = w + c.net.layer[l].scale;
         float mean[R], inv_std[R];
         warp_sums(sum);
 #pragma unroll
@@ -1030,8 +1036,8 @@ __device__ inline void second_order_means(const SecondOrder& c, const Place& p, 
         SecondMeans m = {0, 0, 0, 0, 0, 0, seeds[b]};
         if (norm && b < p.count) {
             const int64_t row = static_cast<int64_t>(p.g) * c.rows + p.first + b;
-            const float *r = c.tape.r[l].at + row * width, *u = c.u + (l * c.layer + row * width),
-                        *stats = c.tape.stats[l].at + row * 2, *scale = w + c.net.scale[l],
+            const float *r = c.tape.layer[l].r.at + row * width, *u = c.u + (l * c.layer + row * width),
+                        *stats = c.tape.layer[l].stats.at + row * 2, *scale = w + c.net.layer[l].scale,
                         *alpha = tile + b * c.ld, *beta = tile + (ROWS * M + b) * c.ld;
             const float s = stats[1], projected = projection[l][b];
             float a[ITEMS], xhat[ITEMS], first[3] = {}, second[2] = {};
@@ -1084,9 +1090,9 @@ __device__ inline void second_order_column(const SecondOrder& c, const Place& p,
     const int width = c.net.width, j = static_cast<int>(threadIdx.x);
     if (j >= width) return;
     const bool norm = c.net.layer_norm, top = l == c.net.layers - 1;
-    const float gain = norm ? w[c.net.scale[l] + j] : 1, shift = norm ? w[c.net.shift[l] + j] : 0;
+    const float gain = norm ? w[c.net.layer[l].scale + j] : 1, shift = norm ? w[c.net.layer[l].shift + j] : 0;
     const int64_t at = (static_cast<int64_t>(p.g) * c.rows + p.first) * width + j, here = l * c.layer + at;
-    const float* r = c.tape.r[l].at + at;
+    const float* r = c.tape.layer[l].r.at + at;
     for (int m = 0; m < M && m * ROWS < p.count; m++) {
         float dbias = 0, dscale = 0, dshift = 0, dkernel = 0;
 #pragma unroll 4
@@ -1137,14 +1143,14 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
     if (j < ROWS * M) seeds[j] = j < p.count ? c.dout.at[p.g * c.dout.stride + p.first + j] : 0;
     __syncthreads();
     for (int l = 0; l < L; l++) {
-        const float* kernel = w + (c.net.kernel[l] + (l ? 0 : c.tangent_first * width));
+        const float* kernel = w + (c.net.layer[l].kernel + (l ? 0 : c.tangent_first * width));
         multiply_tile<PRECISION, M, false>(tile, c.ld, kernel, width, l ? width : c.tangent_count, width,
                                            rings);
         tangent_rows<PRECISION, M>(c, p, tile, projection, w, l);
         __syncthreads();
     }
     // Of the last hidden layer: the output's kernel, and that times dout.
-    const float weight = j < width ? w[c.net.kernel[L] + j] : 0;
+    const float weight = j < width ? w[c.net.layer[L].kernel + j] : 0;
     for (int b = 0; b < ROWS * M && j < round_up(width, 16); b++) {
         tile[b * c.ld + j] = b < p.count ? weight : 0;
         tile[(ROWS * M + b) * c.ld + j] = seeds[b] * weight;
@@ -1161,7 +1167,7 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
         second_order_column<PRECISION, M>(c, p, tile, projection, means, w, l);
         __syncthreads();
         if (l)
-            multiply_tile<PRECISION, 2 * M, true>(tile, c.ld, w + c.net.kernel[l], width, width, width,
+            multiply_tile<PRECISION, 2 * M, true>(tile, c.ld, w + c.net.layer[l].kernel, width, width, width,
                                                   rings);
     }
 }
