@@ -310,7 +310,8 @@ DEVICE_PROGRAMS = $(patsubst tests/%.c,$(BUILD)/tests/%,$(DEVICE_TESTS))
 test-cuda:
 ifeq ($(CUDA),1)
 	@$(MAKE) --no-print-directory all $(patsubst tests/%.c,$(BUILD)/tests/%,$(filter %.c,$(CUDA_TESTS))) $(DEVICE_PROGRAMS)
-	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) DEVICE_PROGRAMS="$(DEVICE_PROGRAMS)" bash tests/cuda/run.sh
+	@BUILD=$(BUILD) UNIFLORAL=$(PROGRAM) CUDA_TESTS="$(CUDA_TESTS:tests/%.c=$(BUILD)/tests/%)" \
+		DEVICE_PROGRAMS="$(DEVICE_PROGRAMS)" bash tests/cuda/run.sh
 else
 	@echo "SKIP test-cuda: this build has no CUDA backend (CUDA=$(CUDA)); it needs nvcc on the PATH"
 endif

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # `make test-cuda`: the tests that want a GPU, on the one that is there; the last line counts. Without one: a message.
-# BUILD and UNIFLORAL as in tests/run_tests.sh; DEVICE_PROGRAMS: what runs with the device as UF_TEST_DEVICE. A GPU that is
-# there and runs no kernel fails. compute-sanitizer looks at the first table cases: it is slow.
+# BUILD and UNIFLORAL as in tests/run_tests.sh; CUDA_TESTS: tests of the device; DEVICE_PROGRAMS: what runs with it as
+# UF_TEST_DEVICE. A GPU that is there and runs no kernel fails. compute-sanitizer looks at the first cases: it is slow.
 set -uo pipefail
 BUILD=${BUILD:-build}
 export UNIFLORAL=${UNIFLORAL:-./unifloral}
@@ -17,7 +17,8 @@ case $why in
         exit 1
         ;;
 esac
-bash tests/run_tests.sh "$BUILD/tests/test_kernels" "$BUILD/tests/cuda/test_cuda_agent" "$BUILD/tests/cuda/test_cuda_grid" "$BUILD/tests/cuda/test_cuda_ppo" "$BUILD/tests/cuda/test_cuda_synth" "$BUILD/tests/cuda/test_cuda_trials" tests/cuda/test_cuda_cli.sh
+# shellcheck disable=SC2086  # a list
+bash tests/run_tests.sh $CUDA_TESTS
 bad=$?
 # shellcheck disable=SC2086  # a list
 UF_TEST_DEVICE=cuda bash tests/run_tests.sh $DEVICE_PROGRAMS || bad=1
@@ -26,7 +27,7 @@ if ! command -v compute-sanitizer >/dev/null; then
     exit $bad
 fi
 for tool in memcheck racecheck synccheck; do
-    for program in test_kernels cuda/test_cuda_grid cuda/test_cuda_synth cuda/test_cuda_trials; do
+    for program in test_kernels cuda/test_cuda_grid cuda/test_cuda_off_policy cuda/test_cuda_rules cuda/test_cuda_synth cuda/test_cuda_trials; do
         name="compute-sanitizer $tool of ${program#*/}" log=$BUILD/tests/compute-sanitizer-$tool-${program#*/}.log
         if UF_TEST_CASES=5 compute-sanitizer --tool $tool --error-exitcode 9 "$BUILD/tests/$program" >"$log" 2>&1; then
             echo "ok $name"

@@ -114,7 +114,7 @@ static void make_world(Training* t, int agent, int world, const UfOffPolicyConfi
 static Training make_in(const char* precision, int agent, int world, const UfOffPolicyConfig* c, int P) {
     Training t = {0};
     make_world(&t, agent, world, c, P);
-    assert_ok(uf_backend_open(&t.backend, precision ? "cuda" : "cpu", precision ? precision : "fp32", 1));
+    assert_ok(uf_backend_open(&t.backend, precision ? "cuda" : "cpu", precision ? precision : "fp32", 2));
     assert_ok(uf_off_policy_create(&t.agents, c, P, &t.envs->space, t.backend, 0));
     return t;
 }
