@@ -7,6 +7,7 @@ import inspect
 import os
 import pickle
 import shutil
+import shlex
 import subprocess
 import sys
 import traceback
@@ -518,7 +519,7 @@ def case_library_elsewhere():
                              (f'const char* uf_version(void) {{ return "{ours.VERSION}"; }}', "build it anew with make"),
                              ("int nothing;", "build it anew with make")):
         other = os.path.join(folder, "libother.so")
-        subprocess.run([os.environ.get("CC", "gcc"), "-shared", "-fPIC", "-x", "c", "-", "-o", other], input=source, text=True,
+        subprocess.run([*shlex.split(os.environ.get("CC", "gcc")), "-shared", "-fPIC", "-x", "c", "-", "-o", other], input=source, text=True,
                        check=True)
         status, said = load(other)
         assert status == 1 and sentence in said, said
