@@ -142,4 +142,27 @@ static inline UfOffPolicyAlgorithm algorithm_of(int agent) {
 }
 static inline int kinds_of(int agent) { return agent == SAC_KINDS || agent == DQN ? 3 : 0; }
 
+// Small ones, of 2 environments each, that differ in everything that members may differ in.
+static inline UfOffPolicyConfig small_agent(int agent, int p, int64_t num_steps, int64_t warm_up) {
+    UfOffPolicyConfig c = published(algorithm_of(agent));
+    c.layer_width = 9;
+    c.batch_size = 20;
+    c.num_envs = 2;
+    c.num_steps = num_steps;
+    c.buffer_size = 50;
+    c.warm_up = warm_up;
+    c.target_interval = 6;
+    c.seed = 100 + (uint64_t)p;
+    c.lr *= 1 + p;
+    c.gamma -= 0.05 * p;
+    c.tau -= 0.1 * p;
+    c.target_entropy_ratio += 0.1 * p;
+    c.eps_end += 0.1 * p;
+    c.exploration_noise += 0.1 * p;
+    c.target_noise += 0.1 * p;
+    c.target_noise_clip += 0.1 * p;
+    c.double_dqn = p % 2;
+    return c;
+}
+
 #endif

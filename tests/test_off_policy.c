@@ -335,27 +335,7 @@ static void test_initial_weights(void** state) {
 
 enum { MEMBERS = 5 };
 
-static UfOffPolicyConfig varied(int agent, int p) {
-    UfOffPolicyConfig c = published(algorithm_of(agent));
-    c.layer_width = 9;
-    c.batch_size = 20;
-    c.num_envs = 2;
-    c.num_steps = 240;
-    c.buffer_size = 50;
-    c.warm_up = 40;
-    c.target_interval = 6;
-    c.seed = 100 + (uint64_t)p;
-    c.lr *= 1 + p;
-    c.gamma -= 0.05 * p;
-    c.tau -= 0.1 * p;
-    c.target_entropy_ratio += 0.1 * p;
-    c.eps_end += 0.1 * p;
-    c.exploration_noise += 0.1 * p;
-    c.target_noise += 0.1 * p;
-    c.target_noise_clip += 0.1 * p;
-    c.double_dqn = p % 2;
-    return c;
-}
+static UfOffPolicyConfig varied(int agent, int p) { return small_agent(agent, p, 240, 40); }
 
 static void assert_same(const UfOffPolicy* a, int p, const UfOffPolicy* b, int q, const char* what) {
     for (int k = 0; k < UF_OFF_GROUPS; k++) {

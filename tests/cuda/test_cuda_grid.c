@@ -1,37 +1,12 @@
 // test_cuda_grid.c: gridworlds on a CUDA device against those of the CPU, bit for bit: outputs, what is left unwritten, and
 // all of the state. Without a device it skips.
-#include "../support.h"
+#include "device.h"
 
 #include "core/grid_device.h"
 #include "core/grid_observe.h"
 #include "core/grid_table.h"
-#ifdef UF_HOST_CUDA
-#include "cuda_host/host_cuda.h"
-#endif
 
 enum { SENTINEL = 0xA5, GUARD = 64, SEED = 11 };
-
-static bool has_device;
-
-static int look_for_device(void** state) {
-    UfBackend* be = NULL;
-    (void)state;
-    has_device = uf_backend_open(&be, "cuda", "fp32", 1) == UF_OK;
-    if (!has_device) printf("[  SKIPPED ] without a device: %s\n", uf_error());
-    uf_backend_close(be);
-    return 0;
-}
-#define NEEDS_DEVICE() \
-    (void)state;       \
-    if (!has_device) skip()
-
-// A missing barrier shows as a difference between orders of threads.
-static void change_order(int64_t step) {
-    (void)step;
-#ifdef UF_HOST_CUDA
-    uf_host_cuda.order = (UfHostOrder)(step % UF_HOST_NUM_ORDERS);
-#endif
-}
 
 static uint64_t chance = 1;
 static int draw(int low, int high) {

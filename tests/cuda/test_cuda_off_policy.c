@@ -2,37 +2,13 @@
 // of a population equal single agents to the bit, iterations that were noted and are repeated equal those done one by one.
 // Environments on the device and on the host. Without a device it skips.
 #include "../off_policy_envs.h"
+#include "device.h"
 
 #include <math.h>
 
-#ifdef UF_HOST_CUDA
-#include "cuda_host/host_cuda.h"
-#endif
 #include "core/off_policy_parts.h"
 
 enum { MEMBERS = 3, NUM_ENVS = 2, ITERATIONS = 32 };
-
-static bool has_device;
-
-static int set_up(void** state) {
-    (void)state;
-    UfBackend* be = NULL;
-    has_device = uf_backend_open(&be, "cuda", "fp32", 1) == UF_OK;
-    if (!has_device) printf("[  SKIPPED ] without a device: %s\n", uf_error());
-    uf_backend_close(be);
-    return 0;
-}
-#define NEEDS_DEVICE() \
-    (void)state;       \
-    if (!has_device) skip()
-
-// A missing barrier shows as a difference between orders of threads.
-static void change_order(int to) {
-    (void)to;
-#ifdef UF_HOST_CUDA
-    uf_host_cuda.order = (UfHostOrder)(to % UF_HOST_NUM_ORDERS);
-#endif
-}
 
 // UF_TEST_CASES limits the shapes of other tests, where they are slow; here agents.
 static bool is_limited(void) { return getenv("UF_TEST_CASES") != NULL; }
@@ -42,28 +18,10 @@ static bool is_limited(void) { return getenv("UF_TEST_CASES") != NULL; }
 
 // ---- agents ----
 
-// Members that differ in everything that members may differ in. TD3 has its actor move every other update and three
-// updates an iteration, so that two iterations are a period.
+// TD3 has its actor move every other update and three updates an iteration, so that two iterations are a period.
 static UfOffPolicyConfig varied(int agent, int p) {
-    UfOffPolicyConfig c = published(algorithm_of(agent));
-    c.layer_width = 9;
-    c.batch_size = 20;
-    c.num_envs = NUM_ENVS;
-    c.num_steps = 2 * ITERATIONS;
-    c.buffer_size = 50;
-    c.warm_up = 20;
-    c.target_interval = 6;
+    UfOffPolicyConfig c = small_agent(agent, p, 2 * ITERATIONS, 20);
     if (agent == TD3) c.updates = 3;
-    c.seed = 100 + (uint64_t)p;
-    c.lr *= 1 + p;
-    c.gamma -= 0.05 * p;
-    c.tau -= 0.1 * p;
-    c.target_entropy_ratio += 0.1 * p;
-    c.eps_end += 0.1 * p;
-    c.exploration_noise += 0.1 * p;
-    c.target_noise += 0.1 * p;
-    c.target_noise_clip += 0.1 * p;
-    c.double_dqn = p % 2;
     return c;
 }
 
@@ -367,5 +325,5 @@ int main(void) {
         cmocka_unit_test(test_memory_runs_out),
 #endif
     };
-    return cmocka_run_group_tests_name("cuda_off_policy", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("cuda_off_policy", tests, look_for_device, NULL);
 }

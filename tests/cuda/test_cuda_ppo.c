@@ -1,7 +1,7 @@
 // test_cuda_ppo.c: PPO on a CUDA device: what it trains is what the CPU trains but for rounding, members of a population
 // equal single runs to the bit, a run goes on where it stopped, there or on the other device, and recorded updates are
 // reproduced. Environments on the host and on the device. Without a device it skips.
-#include "../support.h"
+#include "device.h"
 
 #include <math.h>
 
@@ -9,13 +9,9 @@
 #include "core/ppo_run.h"
 #include "core/synth.h"
 #include "core/verify.h"
-#ifdef UF_HOST_CUDA
-#include "cuda_host/host_cuda.h"
-#endif
 
 enum { MAX_P = 3, NUM_KINDS = 6, SYNTHETIC = 2 };
 
-static bool has_device;
 static char synthetic[96];  // a file of one
 
 // Episodes end by themselves and after 9 steps.
@@ -36,22 +32,8 @@ static int write_synthetic(void) {
 }
 
 static int set_up(void** state) {
-    UfBackend* be = NULL;
-    has_device = uf_backend_open(&be, "cuda", "fp32", 1) == UF_OK;
-    if (!has_device) printf("[  SKIPPED ] without a device: %s\n", uf_error());
-    uf_backend_close(be);
+    look_for_device(state);
     return make_folder(state) == 0 ? write_synthetic() : -1;
-}
-#define NEEDS_DEVICE() \
-    (void)state;       \
-    if (!has_device) skip()
-
-// A missing barrier shows as a difference between orders of threads.
-static void change_order(int to) {
-    (void)to;
-#ifdef UF_HOST_CUDA
-    uf_host_cuda.order = (UfHostOrder)(to % UF_HOST_NUM_ORDERS);
-#endif
 }
 
 // ---- agents ----

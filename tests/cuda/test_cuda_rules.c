@@ -1,27 +1,13 @@
 // test_cuda_rules.c: the built-in environments that agents train in, stepped on a CUDA device as they are on the host:
 // observations, rewards, ends, what a checkpoint keeps of them, moved at the beginning or in the middle. Without a device it
 // skips.
-#include "../support.h"
+#include "device.h"
 
 #include <math.h>
 
 #include "core/train_envs.h"
 
 enum { P = 2, N = 3, STEPS = 45, ALL = P * N };
-
-static bool has_device;
-
-static int set_up(void** state) {
-    (void)state;
-    UfBackend* be = NULL;
-    has_device = uf_backend_open(&be, "cuda", "fp32", 1) == UF_OK;
-    if (!has_device) printf("[  SKIPPED ] without a device: %s\n", uf_error());
-    uf_backend_close(be);
-    return 0;
-}
-#define NEEDS_DEVICE() \
-    (void)state;       \
-    if (!has_device) skip()
 
 static const uint64_t seeds[P] = {5, 1ULL << 40};
 
@@ -223,5 +209,5 @@ static void test_moved_on_the_way(void** state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_equal_the_host),
                                        cmocka_unit_test(test_moved_on_the_way)};
-    return cmocka_run_group_tests_name("cuda_rules", tests, set_up, NULL);
+    return cmocka_run_group_tests_name("cuda_rules", tests, look_for_device, NULL);
 }

@@ -2,22 +2,18 @@
 // host; a row's bits, what is recorded, moving in the middle, memory that runs out. Without a device it skips.
 //
 // Before each step the host's get the state of the device's, so that a difference is that of one step.
-#include "../support.h"
+#include "device.h"
 
 #include <math.h>
 
 #include "core/synth.h"
 #include "core/train_envs.h"
-#ifdef UF_HOST_CUDA
-#include "cuda_host/host_cuda.h"
-#endif
 
 static UfBackend *device, *other;
 
 static int open_device(void** state) {
-    (void)state;
-    if (uf_backend_open(&device, "cuda", "fp32", 1) != UF_OK)
-        printf("[  SKIPPED ] without a device: %s\n", uf_error());
+    look_for_device(state);
+    if (has_device && uf_backend_open(&device, "cuda", "fp32", 1) != UF_OK) return -1;
     return !device || uf_backend_open(&other, "cuda", "fp32", 1) == UF_OK ? 0 : -1;
 }
 static int close_device(void** state) {
@@ -25,17 +21,6 @@ static int close_device(void** state) {
     uf_backend_close(other);
     uf_backend_close(device);
     return 0;
-}
-#define NEEDS_DEVICE() \
-    (void)state;       \
-    if (!device) skip()
-
-// A missing barrier shows as a difference between orders of threads.
-static void change_order(int to) {
-    (void)to;
-#ifdef UF_HOST_CUDA
-    uf_host_cuda.order = (UfHostOrder)(to % UF_HOST_NUM_ORDERS);
-#endif
 }
 
 // ---- environments ----

@@ -2,22 +2,18 @@
 //
 // Of networks with few numbers, all powers of two, every sum has one rounding whatever its order: there, where the device is
 // the host that plays one (tests/cuda_host), both are equal to the bit. A GPU's sine and exponential have other last bits.
-#include "../support.h"
+#include "device.h"
 
 #include <math.h>
 
 #include "core/hades_search.h"
 #include "core/trials.h"
-#ifdef UF_HOST_CUDA
-#include "cuda_host/host_cuda.h"
-#endif
 
 static UfBackend *device, *host;
 
 static int open_both(void** state) {
-    (void)state;
-    if (uf_backend_open(&device, "cuda", "fp32", 1) != UF_OK)
-        printf("[  SKIPPED ] without a device: %s\n", uf_error());
+    look_for_device(state);
+    if (has_device && uf_backend_open(&device, "cuda", "fp32", 1) != UF_OK) return -1;
     return uf_backend_open(&host, "cpu", "fp32", 2) == UF_OK ? 0 : -1;
 }
 static int close_both(void** state) {
@@ -26,23 +22,12 @@ static int close_both(void** state) {
     uf_backend_close(host);
     return 0;
 }
-#define NEEDS_DEVICE() \
-    (void)state;       \
-    if (!device) skip()
 
 #ifdef UF_HOST_CUDA
 enum { IS_EXACT = true };
 #else
 enum { IS_EXACT = false };
 #endif
-
-// A missing barrier shows as a difference between orders of threads.
-static void change_order(int64_t step) {
-    (void)step;
-#ifdef UF_HOST_CUDA
-    uf_host_cuda.order = (UfHostOrder)(step % UF_HOST_NUM_ORDERS);
-#endif
-}
 
 static int64_t most_cases(int64_t all) {
     const char* cases = getenv("UF_TEST_CASES");  // where it is slow
