@@ -1983,8 +1983,12 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
     };
     if (i < fours) load();
     const real share = c.polyak ? c.polyak[p] : 0;
-    if (c.lr && threadIdx.x == 0)
-        step = uf_adam_step(c.lr[p], count_now(c.step, c.replays), c.decay, c.weight_decay);
+    if (c.lr && warp() == 0) {  // a lane for each power: they take long
+        const int64_t now = count_now(c.step, c.replays);
+        const double power = pow(lane() ? UF_ADAM_BETA2 : UF_ADAM_BETA1, static_cast<double>(now)),
+                     second_power = __shfl_sync(0xffffffffu, power, 1);
+        if (lane() == 0) step = uf_adam_step_of(c.lr[p], now, c.decay, c.weight_decay, power, second_power);
+    }
     __syncthreads();
     bool bad = false;
     while (i < fours) {

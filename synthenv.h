@@ -183,9 +183,11 @@ UF_API void se_config_free(SeConfig* config);
 // Agents of one algorithm that trained from scratch, each with hyperparameters of its own.
 typedef struct SeAgents SeAgents;
 // num_agents of them, for config's env. env: where they train; NULL: in the real environment itself, for as many steps.
-// Agent i depends on (seed, i) alone.   Nullable: env
+// They train, and play, on config's device, which is theirs until they are freed. Agent i depends on (seed, i) alone.
+// Nullable: env
 // Errors: UF_ERR_CONFIG (an unknown algorithm, or one of other actions), UF_ERR_ARGUMENT (env is for other sizes),
-// UF_ERR_NONFINITE (rewards of env are not finite; the tensor is named), UF_ERR_MEMORY.
+// UF_ERR_NONFINITE (rewards of env are not finite; the tensor is named), UF_ERR_DEVICE, UF_ERR_UNSUPPORTED (no such device in
+// this build), UF_ERR_MEMORY.
 UF_API UfStatus se_train(SeAgents** out, const SeConfig* config, const SeEnv* env, const char* algorithm,
                          int num_agents, uint64_t seed);
 // returns (num_agents, num_episodes) of episodes in the real environment, from start states of (seed, agent).
@@ -214,8 +216,9 @@ typedef struct SeGeneration {
     double seconds;
 } SeGeneration;
 
-// A search at its beginning; nothing is evaluated yet. config is copied.
-// Errors: UF_ERR_CONFIG, UF_ERR_ARGUMENT (no such environment), UF_ERR_UNSUPPORTED (not in this build), UF_ERR_MEMORY.
+// A search at its beginning, on config's device; nothing is evaluated yet. config is copied.
+// Errors: UF_ERR_CONFIG, UF_ERR_ARGUMENT (no such environment), UF_ERR_UNSUPPORTED (it, or the device, is not in this build),
+// UF_ERR_DEVICE, UF_ERR_MEMORY.
 UF_API UfStatus se_search_create(SeSearch** out, const SeConfig* config);
 // One generation. Its numbers depend on the configuration alone, not on threads.   Nullable: out
 // Errors: UF_ERR_NONFINITE (no candidate has a fitness).

@@ -329,15 +329,21 @@ static inline UF_HD double uf_decay(UfDecay d, int64_t step) {
     return d.kind == UF_DECAY_LINEAR ? 1 - part : 0.5 * (1 + cos(3.14159265358979323846 * part));
 }
 
-static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, UfDecay decay, double weight_decay) {
-    const double rate = (double)lr * uf_decay(decay, step);
-    const double c1 = 1 - pow(UF_ADAM_BETA1, (double)step), c2 = 1 - pow(UF_ADAM_BETA2, (double)step);
+// power1, power2: the betas to the power of `step`.
+static inline UF_HD UfAdamStep uf_adam_step_of(real lr, int64_t step, UfDecay decay, double weight_decay,
+                                               double power1, double power2) {
+    const double rate = (double)lr * uf_decay(decay, step), c1 = 1 - power1, c2 = 1 - power2;
     UfAdamStep s;
     s.step_size = (real)(rate / c1);
     s.inv_sqrt_c2 = (real)(1 / sqrt(c2));
     s.decay = (real)(rate * weight_decay);
     s.eps = (real)UF_ADAM_EPS;
     return s;
+}
+
+static inline UF_HD UfAdamStep uf_adam_step(real lr, int64_t step, UfDecay decay, double weight_decay) {
+    return uf_adam_step_of(lr, step, decay, weight_decay, pow(UF_ADAM_BETA1, (double)step),
+                           pow(UF_ADAM_BETA2, (double)step));
 }
 
 static inline UF_HD void uf_adam(real* w, real* m, real* v, real grad, UfAdamStep s) {

@@ -844,11 +844,13 @@ static int64_t period(const UfOffPolicy* a) {
 
 enum { MOST_NOTED = 64 };  // iterations: more of them would be a graph of some thousand nodes
 
-// Whether all that is done next is of one piece: environments that no one waits for, and iterations that learn.
+// Whether all that is done next is of one piece: environments that no one waits for, and iterations that learn. The first
+// ones go op by op, since libraries load themselves on first use.
 static bool repeats(const Lane* l, int64_t end) {
     const UfOffPolicy* a = l->agents;
     const int64_t count = period(a);
-    return a->apart.moved && a->backend->record && !is_warm_up(l) && count <= MOST_NOTED &&
+    return a->apart.moved && a->backend->record && !is_warm_up(l) &&
+           l->done.critic >= count * a->configs[0].updates && count <= MOST_NOTED &&
            count <= end - l->done.iteration;
 }
 

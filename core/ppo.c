@@ -30,7 +30,8 @@ struct UfPpo {
     int num_tensors;
 
     UfApart apart;  // on a device
-    bool recorded;  // it has noted an iteration with the environments that it has
+    bool warm;      // an iteration was launched op by op
+    bool recorded;  // it has noted one with the environments that it has
 
     UfReserved reserved;
     UfSteps steps;
@@ -700,7 +701,8 @@ static UfStatus iterate(UfPpo* a, UfTrainEnvs* envs) {
     return a->backend->apart ? UF_OK : check_finite(a);
 }
 
-// An iteration in which no one waits for the host is noted once and repeated. Nothing in it depends on the iteration but by a UfCount.
+// An iteration in which no one waits for the host is noted once and repeated, but for the first: libraries load themselves on
+// first use. Nothing in it depends on the iteration but by a UfCount.
 static UfStatus iterate_apart(UfPpo* a, UfTrainEnvs* envs) {
     UfBackend* be = a->backend;
     a->fetched.fresh = false;
@@ -708,7 +710,8 @@ static UfStatus iterate_apart(UfPpo* a, UfTrainEnvs* envs) {
     UF_TRY(uf_apart_meet(&a->apart, envs, &changed));
     if (changed) a->recorded = false;
     UF_TRY(begin_rollout(a, envs));
-    if (!a->apart.moved || !be->record) {
+    if (!a->apart.moved || !be->record || !a->warm) {
+        a->warm = true;
         UF_TRY(do_iteration(a, envs));
         a->iteration++;
         return UF_OK;

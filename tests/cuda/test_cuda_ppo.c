@@ -304,7 +304,7 @@ static void test_is_recorded(void** state) {
     for (int kind = 0; kind <= SYNTHETIC; kind += SYNTHETIC) {
         UfPpoConfig* c = small_config(kind);
         use(c, "cuda", "fp32");
-        Training t = train((const UfPpoConfig* const*)&c, 1, 1);
+        Training t = train((const UfPpoConfig* const*)&c, 1, 2);
         UfBackend* be = uf_ppo_backend(t.ppo);
         UfLaunchTimes times;
         assert_ok(be->start_clock(be));
