@@ -58,7 +58,7 @@ UfStatus uf_agent_q(UfAgent* agent, int member, double* q, const float* obs, con
 enum { UF_ACTOR_NETS, UF_CRITIC_NETS, UF_VALUE_NETS, UF_NUM_NETS };
 typedef struct UfInside {
     UfBackend* backend;
-    const UfConfig* configs;  // (P)
+    const UfConfig* configs;               // (P)
     const uint64_t *seeds, *device_seeds;  // (P) on the host and where the others are
     int P, O, A, H, B;
     bool discrete;

@@ -83,10 +83,10 @@ struct UfAgent {
     int policy_kind;
     bool discrete;  // actions are one-hot, the policy is categorical
     bool has_target_actor;
-    bool frozen;           // an evaluator: the actors stay as they are
+    bool frozen;                     // an evaluator: the actors stay as they are
     uint64_t *seeds, *device_seeds;  // (P)
-    real* host_norm;       // (2, O) mean and std on the host
-    float* action_bounds;  // (2, A) low and high of the dataset's units; null: [-1, 1]
+    real* host_norm;                 // (2, O) mean and std on the host
+    float* action_bounds;            // (2, A) low and high of the dataset's units; null: [-1, 1]
     char dataset_hash[65];
     char env_id[64];
 
