@@ -2140,13 +2140,12 @@ UfStatus allocate(void** out, size_t bytes, const char* what) {
     size_t free_bytes = 0, total = 0;
     if (error != cudaErrorMemoryAllocation || cudaMemGetInfo(&free_bytes, &total) != cudaSuccess)
         return UF_FAIL(UF_ERR_DEVICE, "%s: %s", what, cudaGetErrorString(error));
-    return UF_FAIL(
-        UF_ERR_MEMORY,
-        "%s: %.2f GiB asked of the device, which has %.2f of %.2f GiB free; lower the population, the "
-        "widths, or "
-        "what there is of batch_size, num_critics, num_envs, buffer_size, PPO's num_steps, a world model's "
-        "rollout_batch_size or model_retain_epochs",
-        what, gib(bytes), gib(free_bytes), gib(total));
+    return UF_FAIL(UF_ERR_MEMORY,
+                   "%s: %.2f GiB asked of the device, which has %.2f of %.2f GiB free; lower the population, "
+                   "the widths, or what there is of "
+                   "batch_size, num_critics, num_envs, buffer_size, PPO's num_steps, a world model's "
+                   "rollout_batch_size or model_retain_epochs",
+                   what, gib(bytes), gib(free_bytes), gib(total));
 }
 
 UfStatus cuda_reserve(UfBackend* be, void** out, size_t bytes, const char* what) {

@@ -98,7 +98,7 @@ UfStatus uf_apart_meet(UfApart* a, UfTrainEnvs* envs, bool* changed) {
     *changed = a->moved != envs;
     if (!*changed) return UF_OK;
     a->moved = NULL;
-    if (!envs->ops->move) return UF_OK;
+    if (!envs->moves) return UF_OK;
     UF_TRY(envs->ops->move(envs, a->backend));
     a->moved = envs;
     return UF_OK;

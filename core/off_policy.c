@@ -796,13 +796,13 @@ static void copy_targets(const Lane* l) {
 typedef struct Round {
     UfOffPolicy* agents;
     UfTrainEnvs* envs;
-    int64_t end;            // iterations that are done then
-    UfOutcome* outcomes;    // (P)
-    struct Progress* done;  // (P)
+    int64_t end;           // iterations that are done then
+    UfOutcome* outcomes;   // (P)
+    struct Progress done;  // what each has come to
 } Round;
 
 static void train_task(void* context, int p, int thread) {
-    const Round* r = context;
+    Round* r = context;
     Lane* l = &r->agents->lanes[thread];
     UfStatus status = UF_OK;
     take_members(l, p);
@@ -812,20 +812,16 @@ static void train_task(void* context, int p, int thread) {
         copy_targets(l);
     }
     uf_keep_outcome(&r->outcomes[p], status);
-    r->done[p] = l->done;
+    if (p == 0) r->done = l->done;
 }
 
 static UfStatus train_here(UfOffPolicy* a, UfTrainEnvs* envs, int64_t end) {
     Round r = {.agents = a, .envs = envs, .end = end};
     UF_TRY(UF_ALLOC(&r.outcomes, a->P, "states of a population"));
-    UfStatus status = UF_ALLOC(&r.done, a->P, "states of a population");
-    if (status == UF_OK) uf_pool_run(a->backend->pool, a->P, train_task, &r);
-    if (status == UF_OK) {
-        status = uf_tell_outcomes(r.outcomes, a->P);
-        a->done = r.done[0];
-    }
+    uf_pool_run(a->backend->pool, a->P, train_task, &r);
+    const UfStatus status = uf_tell_outcomes(r.outcomes, a->P);
+    a->done = r.done;
     uf_free(r.outcomes);
-    uf_free(r.done);
     return status;
 }
 

@@ -62,14 +62,8 @@ static UfStatus grids_get_states(const UfTrainEnvs* envs, void* states) {
 
 static UfStatus grids_get_state(const UfTrainEnvs* envs, int member, void* state) {
     const Grids* g = (const Grids*)envs;
-    const size_t bytes = grids_state_bytes(envs);
-    char* all;
-    if (!g->moved) return nx_save(g->batches[member], state);
-    UF_TRY(UF_ALLOC(&all, (size_t)g->population * bytes, "states of gridworlds"));
-    const UfStatus status = grids_get_states(envs, all);
-    memcpy(state, all + (size_t)member * bytes, bytes);
-    uf_free(all);
-    return status;
+    return g->moved ? uf_train_envs_state_there(envs, g->population, member, state)
+                    : nx_save(g->batches[member], state);
 }
 
 static UfStatus grids_set_state(UfTrainEnvs* envs, int member, const void* state, const char* label) {
@@ -157,6 +151,7 @@ static UfStatus create_grids(UfTrainEnvs** out, const UfPpoEnvsOptions* o) {
     Grids* g;
     UF_TRY(UF_ALLOC(&g, 1, "gridworlds"));
     g->base.ops = &grids_ops;
+    g->base.moves = true;
     g->population = o->population;
     g->num_envs = o->num_envs;
     *out = &g->base;

@@ -31,4 +31,15 @@ static inline void uf_release_reserved(UfReserved* r) {
     r->count = 0;
 }
 
+// fresh in the place of *kept, which go; if it has failed, fresh go and *kept stay.
+static inline UfStatus uf_replace_reserved(UfReserved* kept, UfReserved* fresh, UfStatus status) {
+    if (status != UF_OK) {
+        uf_release_reserved(fresh);
+        return status;
+    }
+    uf_release_reserved(kept);
+    *kept = *fresh;
+    return UF_OK;
+}
+
 #endif

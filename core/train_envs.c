@@ -14,13 +14,12 @@ _Static_assert(sizeof(real) == sizeof(float), "environments speak float");
 
 // ---- all kinds ----
 
-// One member's state of environments on a device, which gives all at once.
-static UfStatus state_of_all(const UfTrainEnvs* envs, int population, int member, void* state) {
+UfStatus uf_train_envs_state_there(const UfTrainEnvs* envs, int population, int member, void* state) {
     const size_t bytes = envs->ops->state_bytes(envs);
     char* all;
     UF_TRY(UF_ALLOC(&all, (size_t)population * bytes, "states of environments"));
     const UfStatus status = envs->ops->get_states(envs, all);
-    memcpy(state, all + (size_t)member * bytes, bytes);
+    if (status == UF_OK) memcpy(state, all + (size_t)member * bytes, bytes);
     uf_free(all);
     return status;
 }
@@ -107,7 +106,7 @@ static size_t singles_state_bytes(const UfTrainEnvs* envs) {
 static UfStatus singles_get_state(const UfTrainEnvs* envs, int member, void* state) {
     const Singles* s = (const Singles*)envs;
     const size_t bytes = single_bytes(s);
-    if (s->reserved.backend) return state_of_all(envs, s->population, member, state);
+    if (s->reserved.backend) return uf_train_envs_state_there(envs, s->population, member, state);
     for (int n = 0; n < s->num_envs; n++) {
         const Single* e = single_at(s, member, n);
         pack_single(s, (char*)state + (size_t)n * bytes, e->episode, e->steps, e->actions);
@@ -186,7 +185,7 @@ static UfStatus reserve_rules(Singles* s, UfReserved* r, UfRuleEnvs* there) {
     UF_TRY(UF_RESERVE(r, there->actions, all * action_count(s), what));
     r->backend->upload(r->backend, seeds, s->seeds, (size_t)s->population * sizeof *seeds);
     there->seeds = seeds;
-    return r->backend->sync(r->backend);
+    return UF_OK;
 }
 
 // Of environments on the host: their states are what their rules came to by the same actions.
@@ -230,12 +229,7 @@ static UfStatus rules_move(UfTrainEnvs* envs, UfBackend* backend) {
     UfRuleEnvs there = {.P = s->population, .N = s->num_envs};
     uf_env_rule(s->spec, &there.rule);
     const UfStatus status = move_rules(s, &reserved, &there);
-    if (status != UF_OK) {
-        uf_release_reserved(&reserved);
-        return status;
-    }
-    uf_release_reserved(&s->reserved);
-    s->reserved = reserved;
+    UF_TRY(uf_replace_reserved(&s->reserved, &reserved, status));
     s->there = there;
     return UF_OK;
 }
@@ -272,19 +266,11 @@ static const UfTrainEnvsOps singles_ops = {.reset = singles_reset,
                                            .state_bytes = singles_state_bytes,
                                            .get_state = singles_get_state,
                                            .set_state = singles_set_state,
-                                           .free = singles_free};
-
-// Those with a rule, which a device can have.
-static const UfTrainEnvsOps rules_ops = {.reset = singles_reset,
-                                         .step = singles_step,
-                                         .state_bytes = singles_state_bytes,
-                                         .get_state = singles_get_state,
-                                         .set_state = singles_set_state,
-                                         .free = singles_free,
-                                         .move = rules_move,
-                                         .reset_all = rules_reset_all,
-                                         .step_all = rules_step_all,
-                                         .get_states = rules_get_states};
+                                           .free = singles_free,
+                                           .move = rules_move,
+                                           .reset_all = rules_reset_all,
+                                           .step_all = rules_step_all,
+                                           .get_states = rules_get_states};
 
 static UfStatus fill_singles(Singles* s, const uint64_t* seeds) {
     const size_t actions = (size_t)s->spec->max_steps * (size_t)s->numbers,
@@ -315,7 +301,8 @@ UfStatus uf_train_envs_real(UfTrainEnvs** out, const UfEnvSpec* spec, int popula
     UF_TRY(uf_env_available(spec));
     UF_TRY(UF_ALLOC(&s, 1, "environments"));
     UfEnvRule rule;
-    s->base.ops = uf_env_rule(spec, &rule) ? &rules_ops : &singles_ops;
+    s->base.ops = &singles_ops;
+    s->base.moves = uf_env_rule(spec, &rule);
     s->base.space = (UfTrainSpace){.obs_dim = spec->obs_dim,
                                    .action_dim = spec->action_dim,
                                    .discrete = spec->discrete,
@@ -513,12 +500,7 @@ static UfStatus synths_move(UfTrainEnvs* envs, UfBackend* be) {
     if (status == UF_OK) status = reserve_synths(s, &reserved, &there);
     if (status == UF_OK) status = send_params(s, be, &there);
     if (status == UF_OK) status = send_state(s, be, &there);
-    if (status != UF_OK) {
-        uf_release_reserved(&reserved);
-        return status;
-    }
-    uf_release_reserved(&s->reserved);
-    s->reserved = reserved;
+    UF_TRY(uf_replace_reserved(&s->reserved, &reserved, status));
     s->there = there;
     return UF_OK;
 }
@@ -560,14 +542,8 @@ static const UfTrainEnvsOps synths_ops = {.reset = synths_reset,
                                           .reset_all = synths_reset_all,
                                           .step_all = synths_step_all,
                                           .get_states = synths_get_states};
-// Of members that differ in more than parameters, or too many kinds of action for a byte: the host steps them.
-static const UfTrainEnvsOps host_synths_ops = {.reset = synths_reset,
-                                               .step = synths_step,
-                                               .state_bytes = synths_state_bytes,
-                                               .get_state = synths_get_state,
-                                               .set_state = synths_set_state,
-                                               .free = synths_free};
 
+// Not where members differ in more than parameters, or there are too many kinds of action for a byte.
 static bool may_move(const SeEnv* const* envs, int population) {
     const SeOptions* o = se_options(envs[0]);
     for (int p = 1; p < population; p++) {
@@ -599,7 +575,8 @@ UfStatus uf_train_envs_synthetic(UfTrainEnvs** out, const SeEnv* const* envs, in
     Synths* s;
     *out = NULL;
     UF_TRY(UF_ALLOC(&s, 1, "synthetic environments"));
-    s->base.ops = may_move(envs, population) ? &synths_ops : &host_synths_ops;
+    s->base.ops = &synths_ops;
+    s->base.moves = may_move(envs, population);
     s->base.space = (UfTrainSpace){.obs_dim = o->obs_dim,
                                    .action_dim = o->action_dim,
                                    .discrete = o->discrete != 0,

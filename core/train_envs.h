@@ -33,7 +33,7 @@ typedef struct UfTrainEnvsOps {
     // Of reset and step nothing is waited for: failures stick to the backend, and what was recorded may be repeated.
     // action: (P, N, A) reals, or (P, N) kinds as u8. An episode ended where either byte says so.
     // move: there they are from now on, in the state they were in; reset, step and set_state are not called any more.
-    // get_states: those of all members.   Nullable, all four alike
+    // get_states: those of all members.   Called where `moves`; Nullable, all four alike, where it never is
     UfStatus (*move)(UfTrainEnvs*, UfBackend*);
     UfStatus (*reset_all)(UfTrainEnvs*, void* obs);
     UfStatus (*step_all)(UfTrainEnvs*, const void* action, void* obs, real* reward, uint8_t* terminated,
@@ -43,7 +43,11 @@ typedef struct UfTrainEnvsOps {
 struct UfTrainEnvs {  // the first member of what an implementation keeps
     const UfTrainEnvsOps* ops;
     UfTrainSpace space;
+    bool moves;  // a device may have them
 };
+// For get_state of environments that a device has: one member's, of what get_states says of `population`.
+// Errors: UF_ERR_MEMORY, those of get_states.
+UfStatus uf_train_envs_state_there(const UfTrainEnvs* envs, int population, int member, void* state);
 
 // num_envs real environments for each of `population` members. What member p meets depends on seeds[p] alone.
 // Errors: UF_ERR_UNSUPPORTED (not in this build), UF_ERR_MEMORY.
