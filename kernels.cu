@@ -1246,7 +1246,7 @@ __device__ inline Dimensions read_dimensions(const ActorLoss& c, int p, int b, i
 struct RowCoefs {
     bool clones;
     real log_std_min, log_std_max;
-    real bc, bc_mean, entropy_mean;  // of means: over the batch
+    real bc, bc_mean, entropy_mean;  // the last two over the batch's rows
 };
 
 // Number k of what was read. Adds to sums[0] the behaviour cloning term, to sums[1] that with its weight.
