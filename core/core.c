@@ -2,7 +2,7 @@
 //
 // Sources: FIPS 180-4 (SHA-256); Boytsov 2011, "Indexing methods for approximate dictionary searching" (edit
 // distance with swaps); sqlite's os_unix.c (fsync of the folder after a rename).
-#include "core.h"
+#include "core/core.h"
 
 #include <ctype.h>  // isalnum
 #include <errno.h>

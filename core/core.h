@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../unifloral.h"
+#include "unifloral.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "core/grid_table.h"
+#include "core/grid/grid_table.h"
 #include "navix.h"
 
 // ---- levels ----

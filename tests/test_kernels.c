@@ -14,7 +14,7 @@
 // products by as much of the sum of their absolute values.
 #include "support.h"
 
-#include "core/envs.h"
+#include "core/envs/envs.h"
 #include "kernels.h"
 #ifdef UF_HOST_CUDA
 #include "cuda_host/host_cuda.h"

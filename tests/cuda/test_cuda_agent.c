@@ -5,12 +5,12 @@
 #include <hdf5.h>
 #include <math.h>
 
-#include "../../core/agent.h"
-#include "../../core/dynamics.h"  // UfModel
-#include "../../core/h5.h"
-#include "../../core/loaded.h"
-#include "../../core/online.h"
-#include "../../core/verify.h"
+#include "core/agents/agent.h"
+#include "core/agents/dynamics.h"  // UfModel
+#include "core/data/h5.h"
+#include "core/data/loaded.h"
+#include "core/agents/online.h"
+#include "core/verify/verify.h"
 #include "../same_member.h"
 #ifdef UF_HOST_CUDA
 #include "../cuda_host/host_cuda.h"

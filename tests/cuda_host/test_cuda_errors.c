@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "core/bench.h"
+#include "core/bench/bench.h"
 #include "host_cuda.h"
 #include "kernels.h"
 #include "navix.h"
