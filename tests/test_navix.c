@@ -6,11 +6,11 @@
 #include <limits.h>
 #include <math.h>
 
+#include "core/data/h5.h"
 #include "core/grid/grid_observe.h"
 #include "core/grid/grid_step.h"
 #include "core/grid/grid_table.h"
 #include "core/grid/grid_view.h"
-#include "core/data/h5.h"
 #include "core/verify/verify.h"
 #include "navix.h"
 

@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 
 #include "core/agents/agent.h"
-#include "core/envs/termination.h"
 #include "core/data/h5.h"
 #include "core/data/loaded.h"
+#include "core/envs/termination.h"
 
 #define MODEL_KIND "unifloral-dynamics"
 #define MODEL_FILE "model.h5"  // in a run folder

@@ -144,7 +144,7 @@ void uf_policy_free(UfPolicy* policy) {
 
 // ---- evaluator ----
 
-// An agent that learns Q of given policies instead of its own: see core/agents/fqe.h.
+// An agent that learns Q of given policies instead of its own: see core/runs/fqe.h.
 
 // First number of the actor that is none.   -1: all are
 static int64_t first_nonfinite(const UfPolicy* p) {

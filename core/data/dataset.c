@@ -15,8 +15,8 @@
 #include <sys/stat.h>  // stat
 #include <unistd.h>    // unlink
 
-#include "core/envs/envs.h"
 #include "core/data/h5.h"
+#include "core/envs/envs.h"
 #include "core/envs/tasks.h"
 #include "terms.h"  // UF_OBS_STD_EPS
 

@@ -19,6 +19,7 @@
 #include "core/config.h"
 #include "core/data/h5.h"
 #include "core/runs/run.h"
+#include "core/runs/run_log.h"
 
 #define PATH_BYTES (UF_FOLDER_BYTES + 64)
 

@@ -8,7 +8,7 @@
 
 #include "core/agents/agent.h"
 #include "core/data/dataset.h"
-#include "core/agents/fqe.h"
+#include "core/runs/fqe.h"
 
 typedef struct Candidate {
     char label[UF_PATH_BYTES + 32];  // as given, with the member of a population

@@ -26,13 +26,13 @@
 #include <unistd.h>
 
 #include "core/agents/agent.h"
+#include "core/agents/play.h"
+#include "core/agents/policy.h"
 #include "core/data/dataset.h"
 #include "core/data/h5.h"
-#include "core/agents/online.h"
 #include "core/philox.h"
-#include "core/agents/play.h"
 #include "core/pictures/plot.h"
-#include "core/agents/policy.h"
+#include "core/runs/online.h"
 #include "core/runs/run_log.h"
 
 // One of the runs.
@@ -937,19 +937,6 @@ static void close_group(Run* run) {
 
 // ---- API ----
 
-UfStatus uf_run_config(UfConfig** out, const char* folder) {
-    char path[UF_PATH_BYTES];
-    *out = NULL;
-    if (snprintf(path, sizeof(path), "%s/config.json", folder) >= (int)sizeof(path) || !uf_file_exists(path))
-        return UF_FAIL(UF_ERR_IO, "%s: holds no run to resume (no config.json in it)", folder);
-    UF_TRY(uf_config_create(out));
-    UfStatus status = uf_config_load(*out, path);
-    if (status == UF_OK) return UF_OK;
-    uf_config_free(*out);
-    *out = NULL;
-    return status;
-}
-
 static UfStatus check_subject(const UfRunMember* members, int num_members) {
     const UfConfig* c = members[0].config;
     for (int i = 1; i < num_members; i++) {
@@ -1048,14 +1035,6 @@ UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
     *result = member->result;
     uf_free(member);
     return status;
-}
-
-UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes) {
-    struct stat info;
-    bool folder = stat(name, &info) == 0 && S_ISDIR(info.st_mode);
-    if ((size_t)snprintf(path, path_bytes, "%s%s", name, folder ? "/checkpoint.h5" : "") >= path_bytes)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", name);
-    return UF_OK;
 }
 
 UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** policy, const UfEnvSpec** spec,

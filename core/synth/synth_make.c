@@ -14,9 +14,9 @@
 
 #include "kernels.h"
 #include "core/agents/agent.h"
+#include "core/agents/policy.h"
 #include "core/data/dataset.h"
 #include "core/envs/envs.h"
-#include "core/agents/policy.h"
 #include "core/runs/run.h"
 #include "core/synth/synth.h"
 

@@ -9,7 +9,7 @@
 #include "core/agents/dynamics.h"  // UfModel
 #include "core/data/h5.h"
 #include "core/data/loaded.h"
-#include "core/agents/online.h"
+#include "core/runs/online.h"
 #include "core/verify/verify.h"
 #include "../same_member.h"
 #ifdef UF_HOST_CUDA
