@@ -1,5 +1,6 @@
 // kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, shared memory whose
-// size is chosen at launch, copies to it that go on by themselves, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
+// size is chosen at launch, copies to it that go on by themselves,
+// clusters of blocks, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
 //
 // Fragments of a product c += a b of 16 x K by K x 8 in a warp, as the PTX manual lays them out. With g = lane / 4 and
 // t = lane % 4: c[0], c[1] are row g, columns 2t and 2t + 1; c[2], c[3] the same of row g + 8. tf32 (K = 8): a[0] is row
@@ -43,6 +44,24 @@ __device__ inline void uf_commit_copies() { asm volatile("cp.async.commit_group;
 template <int LATER>
 __device__ inline void uf_wait_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
+}
+
+// A cluster: blocks side by side, of sm_90 and later, that run at the same time. Its barrier is one for all their threads,
+// and orders what they wrote to each other's shared memory; `uf_cluster_at` is where block `rank` of the cluster has what
+// this one has at `at`. Before the first barrier that block may not have begun, and it must not leave while others write.
+__device__ inline void uf_cluster_sync() {
+#if __CUDA_ARCH__ >= 900
+    __cluster_barrier_arrive();
+    __cluster_barrier_wait();
+#endif
+}
+__device__ inline float* uf_cluster_at(float* at, int rank) {
+#if __CUDA_ARCH__ >= 900
+    return static_cast<float*>(__cluster_map_shared_rank(at, static_cast<unsigned>(rank)));
+#else
+    (void)rank;
+    return at;
+#endif
 }
 
 // Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.

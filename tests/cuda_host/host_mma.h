@@ -16,6 +16,9 @@ __attribute__((no_sanitize("thread"))) inline void uf_store_flag(int* at) {
     *at = 1;
 }
 
+inline void uf_cluster_sync() { uf_host_cluster_sync(); }
+inline float* uf_cluster_at(float* at, int rank) { return uf_host_cluster_at(at, rank); }
+
 inline float uf_read(const float* at) { return *at; }
 inline float uf_rsqrt(float x) { return 1 / std::sqrt(x); }
 
