@@ -46,21 +46,81 @@ __device__ inline void uf_wait_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
 }
 
-// A cluster: blocks side by side, of sm_90 and later, that run at the same time. Its barrier is one for all their threads,
-// and orders what they wrote to each other's shared memory; `uf_cluster_at` is where block `rank` of the cluster has what
-// this one has at `at`. Before the first barrier that block may not have begun, and it must not leave while others write.
-__device__ inline void uf_cluster_sync() {
+// A cluster: blocks side by side, of sm_90 and later, that run at the same time and send to each other's shared memory.
+// uf_cluster_arrive and uf_cluster_wait are the two halves of a barrier of all its threads, costly where stores are on
+// their way. What is sent is counted where it comes in: an arrival is a place there whose phases end when the bytes that
+// one thread expects have come; each phase is waited for by its parity. Before the first barrier the others may not have
+// begun; nobody may leave to whom something is on its way.
+typedef uint32_t UfAddress;  // of shared memory anywhere in the cluster, in bytes
+typedef unsigned long long UfArrival;
+
+// Where block `rank` has what this one has at `at`.
+__device__ inline UfAddress uf_address(const void* at, int rank) {
+    UfAddress there = 0;
 #if __CUDA_ARCH__ >= 900
-    __cluster_barrier_arrive();
-    __cluster_barrier_wait();
+    const uint32_t here = static_cast<uint32_t>(__cvta_generic_to_shared(at));
+    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(rank));
+#endif
+    return there;
+}
+__device__ inline void uf_cluster_arrive() {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
 #endif
 }
-__device__ inline float* uf_cluster_at(float* at, int rank) {
+__device__ inline void uf_cluster_wait() {
 #if __CUDA_ARCH__ >= 900
-    return static_cast<float*>(__cluster_map_shared_rank(at, static_cast<unsigned>(rank)));
-#else
-    (void)rank;
-    return at;
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+#endif
+}
+// By one thread, before uf_cluster_arrive.
+__device__ inline void uf_arrival_begin(UfArrival* arrival) {
+#if __CUDA_ARCH__ >= 900
+    const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(arrival));
+    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;\n\tfence.mbarrier_init.release.cluster;" ::"r"(at)
+                 : "memory");
+#endif
+}
+__device__ inline void uf_arrival_expect(UfArrival* arrival, int bytes) {
+#if __CUDA_ARCH__ >= 900
+    const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(arrival));
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(bytes) : "memory");
+#endif
+}
+__device__ inline void uf_arrival_wait(UfArrival* arrival, int parity) {
+#if __CUDA_ARCH__ >= 900
+    const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(arrival));
+    uint32_t done = 0;
+    while (!done)
+        asm volatile(
+            "{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+            : "=r"(done)
+            : "r"(at), "r"(parity)
+            : "memory");
+#endif
+}
+__device__ inline void uf_send(UfAddress to, UfAddress arrival, float4 x) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile(
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::
+            "r"(to),
+        "f"(x.x), "f"(x.y), "f"(x.z), "f"(x.w), "r"(arrival)
+        : "memory");
+#endif
+}
+__device__ inline void uf_send(UfAddress to, UfAddress arrival, float2 x) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile(
+        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(to),
+        "f"(x.x), "f"(x.y), "r"(arrival)
+        : "memory");
+#endif
+}
+__device__ inline void uf_send(UfAddress to, UfAddress arrival, float x) {
+#if __CUDA_ARCH__ >= 900
+    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(to),
+                 "f"(x), "r"(arrival)
+                 : "memory");
 #endif
 }
 

@@ -321,28 +321,11 @@ struct Product {
     }
 };
 
-// A place in the shared memory of each block of a cluster.
-template <int C>
-struct Everywhere {
-    float* at[C];
-
-    // Once they have met.
-    __device__ explicit Everywhere(float* here) {
-#pragma unroll
-        for (int r = 0; r < C; r++) at[r] = C == 1 ? here : uf_cluster_at(here, r);
-    }
-
-    __device__ void store(int offset, float a, float b, float c, float d) const {
-#pragma unroll
-        for (int r = 0; r < C; r++) store4(at[r] + offset, a, b, c, d);
-    }
-};
-
-// A warp's numbers of 16 M rows to the tiles, as operands where these are not PLAIN: zeros from column n on, nothing from
-// `end` on.
-template <int PRECISION, int M, Layout LAYOUT, int C>
-__device__ inline void put_rows(const Everywhere<C>& tiles, int ld, Sum<PRECISION, M>& sum, int first_column,
-                                int n, int end) {
+// A warp's numbers of 16 M rows to a tile, as operands where it is not PLAIN: zeros from column n on, nothing from
+// `end` on. store(offset, ...) puts four numbers there.
+template <int PRECISION, int M, Layout LAYOUT, typename Store>
+__device__ inline void put_rows(Store store, int ld, Sum<PRECISION, M>& sum, int first_column, int n,
+                                int end) {
     typedef Fragment<PRECISION> Here;
 #pragma unroll
     for (int m = 0; m < M; m++)
@@ -361,15 +344,15 @@ __device__ inline void put_rows(const Everywhere<C>& tiles, int ld, Sum<PRECISIO
             if constexpr (LAYOUT == PLAIN) {
 #pragma unroll
                 for (int s = 0; s < Here::SLOTS; s++)
-                    tiles.store((m * ROWS + Here::row(s)) * ld + j, x[s][0], x[s][1], x[s][2], x[s][3]);
+                    store((m * ROWS + Here::row(s)) * ld + j, x[s][0], x[s][1], x[s][2], x[s][3]);
             } else {
                 const int pair = (m * ROWS / 2 + lane() / 4) * ld;
                 if constexpr (PRECISION == TF32) {
-                    tiles.store(pair + 2 * j, x[0][0], x[1][0], x[0][1], x[1][1]);
-                    tiles.store(pair + 2 * j + 4, x[0][2], x[1][2], x[0][3], x[1][3]);
+                    store(pair + 2 * j, x[0][0], x[1][0], x[0][1], x[1][1]);
+                    store(pair + 2 * j + 4, x[0][2], x[1][2], x[0][3], x[1][3]);
                 } else {
-                    tiles.store(pair + j, two_words(x[0][0], x[0][1]), two_words(x[1][0], x[1][1]),
-                                two_words(x[0][2], x[0][3]), two_words(x[1][2], x[1][3]));
+                    store(pair + j, two_words(x[0][0], x[0][1]), two_words(x[1][0], x[1][1]),
+                          two_words(x[0][2], x[0][3]), two_words(x[1][2], x[1][3]));
                 }
             }
         }
@@ -384,19 +367,23 @@ __device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_
     product.begin(w, w_ld, k, n, warp() * COLUMNS, rings + warp() * FEW_STAGES * GROUP_SIZE);
     product.template run<PLAIN>(&sum, tile, ld);
     __syncthreads();  // every warp has read the tile
-    put_rows<PRECISION, M, PLAIN>(Everywhere<1>(tile), ld, sum, warp() * COLUMNS, n, round_up(n, COLUMNS));
+    put_rows<PRECISION, M, PLAIN>(
+        [&](int at, float a, float b, float c, float d) { store4(tile + at, a, b, c, d); }, ld, sum,
+        warp() * COLUMNS, n, round_up(n, COLUMNS));
     __syncthreads();
 }
 
 // ---- tiles ----
 
 // A block's shape: a tile of 16 M rows, of which each of W warps of C blocks takes 32 columns. In shared memory the tile
-// comes first, then the rings of weights (the fewer warps, the deeper: as much is to be on its way), then pairs.
+// comes first, then the rings of weights (the fewer warps, the deeper: as much is to be on its way), then pairs; of a
+// cluster tile and pairs twice, and arrivals.
 template <int PRECISION_, int M_, int W_, int C_>
 struct Shape {
     static constexpr int PRECISION = PRECISION_, M = M_, W = W_, C = C_, ALL_WARPS = W * C,
                          TILE_ROWS = ROWS * M, NUM_THREADS = W * WARP, STAGES = C == 1 ? 4 : 8,
-                         PAIR_WORDS = 2 * ALL_WARPS * TILE_ROWS;
+                         COPIES = C == 1 ? 1 : 2, PAIR_WORDS = 2 * ALL_WARPS * TILE_ROWS,
+                         ARRIVAL_WORDS = C == 1 ? 0 : 12;
     // Where registers allow it: vectors that rows are multiplied with, whose numbers are sent for together; what a layer
     // needs behind its product, sent for before.
     static constexpr int AT_ONCE = 8 / M;
@@ -411,22 +398,16 @@ struct Shape {
     static __device__ int rank() { return C == 1 ? 0 : static_cast<int>(blockIdx.x % C); }
     static __device__ int number() { return rank() * W + warp(); }
     static __device__ int first_column() { return number() * COLUMNS; }
-    // All threads that have the tile.
-    static __device__ void sync() {
-        if constexpr (C == 1)
-            __syncthreads();
-        else
-            uf_cluster_sync();
-    }
     static __host__ __device__ int tile_words(int ld) {
         return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld;
     }
-    static __host__ __device__ int ring_words() { return W * STAGES * GROUP_SIZE; }
-    static __host__ __device__ int words(int ld) { return tile_words(ld) + ring_words() + PAIR_WORDS; }
-    static __device__ float* ring(float* tile, int ld) {
-        return tile + tile_words(ld) + warp() * STAGES * GROUP_SIZE;
+    static __host__ __device__ int ring_at(int ld) { return COPIES * tile_words(ld); }
+    static __host__ __device__ int pairs_at(int ld) { return ring_at(ld) + W * STAGES * GROUP_SIZE; }
+    static __host__ __device__ int arrivals_at(int ld) { return pairs_at(ld) + COPIES * PAIR_WORDS; }
+    static __host__ __device__ int words(int ld) { return arrivals_at(ld) + ARRIVAL_WORDS; }
+    static __device__ float* ring(float* space, int ld) {
+        return space + ring_at(ld) + warp() * STAGES * GROUP_SIZE;
     }
-    static __device__ float* pairs(float* tile, int ld) { return tile + tile_words(ld) + ring_words(); }
 };
 
 // A tile of rows of one network, as its block sees it.
@@ -538,36 +519,118 @@ __device__ inline int item_of_lane() {
     return item;
 }
 
-// A pair of numbers of each row from each warp that has columns of it, for sums over whole rows: every block has all.
+// What the warps that share a tile tell each other: rows for the next product, and a pair of numbers of each row from each
+// warp, for sums over whole rows. In one block these are stores and barriers. In a cluster every block has all of it,
+// twice: a block that sends what belongs to the next turn sends it to where nobody reads any more, as all have sent what
+// they made of that; so none waits but for what it needs.
 template <typename S>
-struct Pairs {
-    Everywhere<S::C> all;
-    const float2* here;
+struct Exchange {
+    enum { OF_ROWS, OF_PAIRS = 2, OF_SUMS = 4, ARRIVALS };
+    float* space;
+    int ld, width, rows_turn = 0, pairs_turn = 0;
+    UfAddress blocks[S::C];  // `space` of each
 
-    __device__ Pairs(float* tile, int ld)
-        : all(S::pairs(tile, ld)), here(reinterpret_cast<const float2*>(S::pairs(tile, ld))) {}
-
-    __device__ void put(int row, float a, float b) const {
-#pragma unroll
-        for (int r = 0; r < S::C; r++)
-            reinterpret_cast<float2*>(all.at[r])[S::number() * S::TILE_ROWS + row] = make_float2(a, b);
+    // `meet` comes before anything is sent.
+    __device__ Exchange(float* space_, int ld_, int width_) : space(space_), ld(ld_), width(width_) {
+        if constexpr (S::C > 1) {
+            if (threadIdx.x == 0)
+                for (int i = 0; i < ARRIVALS; i++) uf_arrival_begin(arrival(i));
+            uf_cluster_arrive();
+        }
     }
-    __device__ float2 of(int warp, int row) const { return here[warp * S::TILE_ROWS + row]; }
+    __device__ void meet() {
+        if constexpr (S::C > 1) {
+            uf_cluster_wait();
+#pragma unroll
+            for (int r = 0; r < S::C; r++) blocks[r] = uf_address(space, r);
+        }
+    }
+
+    __device__ UfArrival* arrival(int i) const {
+        return reinterpret_cast<UfArrival*>(space + S::arrivals_at(ld)) + i;
+    }
+    template <typename T>
+    __device__ void send(int rank, int word, int which, T x) const {
+        uf_send(blocks[rank] + word * 4, blocks[rank] + (S::arrivals_at(ld) + 2 * which) * 4, x);
+    }
+    __device__ void await(int which, int parity, int bytes) const {
+        if (threadIdx.x == 0) uf_arrival_expect(arrival(which), bytes);
+        uf_arrival_wait(arrival(which), parity);
+    }
+
+    // The tile of this turn, and where that of the next is.
+    __device__ float* tile() const { return space + tile_at(rows_turn); }
+    __device__ int tile_at(int turn) const { return turn % S::COPIES * S::tile_words(ld); }
+
+    __device__ void tile_was_read() const {
+        if constexpr (S::C == 1) __syncthreads();
+    }
+    // Behind that, and followed by rows_are_there.
+    __device__ void put_rows(typename S::Sum& x) const {
+        const int next = tile_at(rows_turn + 1);
+        uf_cuda::put_rows<S::PRECISION, S::M, S::LAYOUT>(
+            [&](int at, float a, float b, float c, float d) {
+                if constexpr (S::C == 1) {
+                    store4(space + at, a, b, c, d);
+                } else {
+#pragma unroll
+                    for (int r = 0; r < S::C; r++)
+                        send(r, next + at, OF_ROWS + (rows_turn + 1) % 2, make_float4(a, b, c, d));
+                }
+            },
+            ld, x, S::first_column(), width, round_up(width, 16));
+    }
+    // The barrier keeps warps that have no columns from falling behind by more than a turn.
+    __device__ void rows_are_there() {
+        rows_turn++;
+        if constexpr (S::C > 1)
+            await(OF_ROWS + rows_turn % 2, (rows_turn - 1) / 2 % 2,
+                  S::TILE_ROWS * round_up(width, 16) * (S::LAYOUT == PAIRED && S::PRECISION == BF16 ? 2 : 4));
+        __syncthreads();
+    }
+
+    __device__ int pairs_at(int warp, int row) const {
+        return S::pairs_at(ld) + pairs_turn % S::COPIES * S::PAIR_WORDS + 2 * (warp * S::TILE_ROWS + row);
+    }
+    __device__ void put_pair(int row, float a, float b) const {
+        const int at = pairs_at(S::number(), row);
+        if constexpr (S::C == 1) {
+            *reinterpret_cast<float2*>(space + at) = make_float2(a, b);
+        } else {
+#pragma unroll
+            for (int r = 0; r < S::C; r++) send(r, at, OF_PAIRS + pairs_turn % 2, make_float2(a, b));
+        }
+    }
+    // In one block also: every warp has read the tile.
+    __device__ void pairs_are_there() const {
+        if constexpr (S::C == 1)
+            __syncthreads();
+        else
+            await(OF_PAIRS + pairs_turn % 2, pairs_turn / 2 % 2, S::PAIR_WORDS * 4);
+    }
+    __device__ float2 pair(int warp, int row) const {
+        return *reinterpret_cast<const float2*>(space + pairs_at(warp, row));
+    }
+    __device__ void next_pairs() { pairs_turn++; }
 };
 
 // Dot products of the tile's rows with `count` vectors: weight(q, j) is number j of vector q, put(b, q, sum) takes what
-// row b came to. spaces: numbers of each block that nobody else uses any more, `space_count`; those of the first are
-// used.
+// row b came to. The first block adds up, in a tile that is not read any more.
 template <typename S, typename Weight, typename Put>
-__device__ inline void dots(typename S::Sum& x, const Everywhere<S::C>& spaces, int space_count, int count,
-                            int width, Weight weight, Put put) {
+__device__ inline void dots(typename S::Sum& x, const Exchange<S>& e, int count, int width, Weight weight,
+                            Put put) {
     typedef typename S::Here Here;
     constexpr int PARTS_LD = S::TILE_ROWS + 1;
-    const int most = space_count / (S::ALL_WARPS * PARTS_LD), column = S::first_column() + Here::column();
-    float* const space = spaces.at[0];
-    for (int first = 0; first < count; first += most) {
+    const int most = S::tile_words(e.ld) / (S::ALL_WARPS * PARTS_LD),
+              column = S::first_column() + Here::column(), parts = e.tile_at(e.rows_turn + 1);
+    for (int first = 0, turn = 0; first < count; first += most, turn++) {
         const int some = count - first < most ? count - first : most;
-        S::sync();
+        if constexpr (S::C == 1) {
+            __syncthreads();
+        } else if (first) {  // those before were added up
+            uf_cluster_arrive();
+            uf_cluster_wait();
+        }
 #pragma unroll S::AT_ONCE
         for (int q = 0; q < some; q++) {
             float w[Here::ITEMS];
@@ -582,17 +645,26 @@ __device__ inline void dots(typename S::Sum& x, const Everywhere<S::C>& spaces, 
 #pragma unroll
                     for (int c = 0; c < Here::ITEMS; c++) sum += x.at(m, s, c) * w[c];
                     sum = share_sum<Here::SHARE>(sum);
-                    if (lane() % Here::SHARE == 0)
-                        space[(q * S::ALL_WARPS + S::number()) * PARTS_LD + m * ROWS + Here::row(s)] = sum;
+                    const int at =
+                        parts + (q * S::ALL_WARPS + S::number()) * PARTS_LD + m * ROWS + Here::row(s);
+                    if (lane() % Here::SHARE) continue;
+                    if constexpr (S::C == 1)
+                        e.space[at] = sum;
+                    else
+                        e.send(0, at, e.OF_SUMS, sum);
                 }
         }
-        S::sync();
-        for (int e = static_cast<int>(threadIdx.x); S::rank() == 0 && e < S::TILE_ROWS * some;
-             e += S::NUM_THREADS) {
-            const int b = e / some, q = e % some;
+        if constexpr (S::C == 1)
+            __syncthreads();
+        else if (S::rank() == 0)
+            e.await(e.OF_SUMS, turn % 2, some * S::ALL_WARPS * S::TILE_ROWS * 4);
+        for (int i = static_cast<int>(threadIdx.x); S::rank() == 0 && i < S::TILE_ROWS * some;
+             i += S::NUM_THREADS) {
+            const int b = i / some, q = i % some;
             float sum = 0;
 #pragma unroll
-            for (int i = 0; i < S::ALL_WARPS; i++) sum += space[(q * S::ALL_WARPS + i) * PARTS_LD + b];
+            for (int k = 0; k < S::ALL_WARPS; k++)
+                sum += e.space[parts + (q * S::ALL_WARPS + k) * PARTS_LD + b];
             put(b, first + q, sum);
         }
     }
@@ -635,8 +707,8 @@ __device__ inline float columns_of(int i, int width) {
 // LayerNorm of whole rows, each warp knowing its columns: means and sums of squared deviations are put together as
 // those of samples are (Chan et al.), in the order of warps. stats.at null: not kept.
 template <typename S>
-__device__ inline void normalise_rows(typename S::Sum& x, const Pairs<S>& pairs, const Place& p,
-                                      const Rows& stats, const float (&gain)[S::Here::ITEMS],
+__device__ inline void normalise_rows(typename S::Sum& x, Exchange<S>& e, const Place& p, const Rows& stats,
+                                      const float (&gain)[S::Here::ITEMS],
                                       const float (&shift)[S::Here::ITEMS], int width) {
     typedef typename S::Here Here;
     const int column = S::first_column() + Here::column();
@@ -657,9 +729,9 @@ __device__ inline void normalise_rows(typename S::Sum& x, const Pairs<S>& pairs,
                 squares += d * d;
             }
             squares = share_sum<Here::SHARE>(squares);
-            if (lane() % Here::SHARE == 0) pairs.put(m * ROWS + Here::row(s), mean, squares);
+            if (lane() % Here::SHARE == 0) e.put_pair(m * ROWS + Here::row(s), mean, squares);
         }
-    S::sync();
+    e.pairs_are_there();
 #pragma unroll
     for (int m = 0; m < S::M; m++)
 #pragma unroll
@@ -669,7 +741,7 @@ __device__ inline void normalise_rows(typename S::Sum& x, const Pairs<S>& pairs,
             float mean = 0, squares = 0;
 #pragma unroll
             for (int i = 0; i < S::ALL_WARPS; i++) {
-                of[i] = pairs.of(i, b);
+                of[i] = e.pair(i, b);
                 mean += columns_of(i, width) * of[i].x;
             }
             mean *= whole_share;
@@ -687,6 +759,7 @@ __device__ inline void normalise_rows(typename S::Sum& x, const Pairs<S>& pairs,
                 v = column + c / 4 * 4 < width ? (v - mean) * inv_std * gain[c] + shift[c] : 0;
             }
         }
+    e.next_pairs();
 }
 
 // Rows of the lane to rows (count, width) of a network.
@@ -709,14 +782,17 @@ __device__ inline void keep_rows(typename S::Sum& x, float* at, int count, int w
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forward c) {
     typedef typename S::Here Here;
-    float* tile = uf_shared_memory();
+#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 900
+    if (S::C > 1) return;
+#endif
     const Place p = place_of(c.rows, S::TILE_ROWS, S::C);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, out = c.net.out,
               column = S::first_column() + Here::column();
     typename S::template Product<false> product;
     typename S::Sum x;
-    float* ring = S::ring(tile, c.ld);
+    Exchange<S> e(uf_shared_memory(), c.ld, width);
+    float* ring = S::ring(e.space, c.ld);
     Input<S::PRECISION, S::W, S::LAYOUT, S::TILE_ROWS> input = {
         c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
         c.x_ld,
@@ -725,10 +801,8 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
         {}};
     input.read();
     product.begin(w + c.net.layer[0].kernel, width, c.net.in, width, S::first_column(), ring);
-    input.put(tile, c.ld);
-    S::sync();
-    const Everywhere<S::C> tiles(tile);
-    const Pairs<S> pairs(tile, c.ld);
+    input.put(e.tile(), c.ld);
+    __syncthreads();
     for (int l = 0;; l++) {
         float bias[Here::ITEMS], gain[Here::ITEMS] = {}, shift[Here::ITEMS] = {};
         load_items(bias, w + c.net.layer[l].bias, column, width);
@@ -736,27 +810,26 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
             load_items(gain, w + c.net.layer[l].scale, column, width);
             load_items(shift, w + c.net.layer[l].shift, column, width);
         }
-        product.template run<S::LAYOUT>(&x, tile, c.ld);
+        product.template run<S::LAYOUT>(&x, e.tile(), c.ld);
         if (l < L - 1)
             product.begin(w + c.net.layer[l + 1].kernel, width, width, width, S::first_column(), ring);
         activate_rows<S, ACTIVATION>(x, bias, width);
         const Rows r = c.tape.layer[l].r;
         if (r.at)
             keep_rows<S>(x, r.at + (p.g * r.stride + static_cast<int64_t>(p.first) * width), p.count, width);
+        if (l == 0) e.meet();
         if (c.net.layer_norm)
-            normalise_rows<S>(x, pairs, p, c.tape.layer[l].stats, gain, shift, width);
+            normalise_rows<S>(x, e, p, c.tape.layer[l].stats, gain, shift, width);
         else
-            S::sync();  // every warp has read the tile
+            e.tile_was_read();
         if (l == L - 1) break;
-        put_rows<S::PRECISION, S::M, S::LAYOUT>(tiles, c.ld, x, S::first_column(), width,
-                                                round_up(width, 16));
-        S::sync();
+        e.put_rows(x);
+        e.rows_are_there();
     }
     const float *out_kernel = w + c.net.layer[L].kernel, *out_bias = w + c.net.layer[L].bias;
     float* to = c.out.at + (p.g * c.out.stride + static_cast<int64_t>(p.first) * out);
     dots<S>(
-        x, tiles, S::tile_words(c.ld), out, width,
-        [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
+        x, e, out, width, [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
         [&](int b, int q, float sum) {
             if (b < p.count) to[b * out + q] = sum + out_bias[q];
         });
@@ -823,8 +896,8 @@ struct ColumnSums {
 template <typename S>
 struct Taped {
     typename S::Sum r;
-    float2 stats[S::M][S::Here::SLOTS];
-    float gain[S::Here::ITEMS], shift[S::Here::ITEMS];
+    float2 stats[S::M][S::Here::SLOTS] = {};
+    float gain[S::Here::ITEMS] = {}, shift[S::Here::ITEMS] = {};
 
     __device__ void load(const Backward& c, const Place& p, const float* w, int l) {
         typedef typename S::Here Here;
@@ -859,7 +932,7 @@ struct Taped {
 // dL/dh -> dL/dz of the lane's rows.
 template <typename S, int ACTIVATION>
 __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S::Sum& d, Taped<S>& t,
-                                   const Pairs<S>& pairs, const float* seeds, int l) {
+                                   Exchange<S>& e, const float* seeds, int l) {
     typedef typename S::Here Here;
     constexpr int M = S::M, SLOTS = Here::SLOTS, ITEMS = Here::ITEMS;
     const bool norm = c.net.layer_norm, top = l == c.net.layers - 1 && c.net.out == 1;
@@ -878,9 +951,12 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
                 }
                 s1 = share_sum<Here::SHARE>(s1);
                 s2 = share_sum<Here::SHARE>(s2);
-                if (lane() % Here::SHARE == 0) pairs.put(m * ROWS + Here::row(s), s1, s2);
+                if (lane() % Here::SHARE == 0) e.put_pair(m * ROWS + Here::row(s), s1, s2);
             }
-    S::sync();  // also: every warp has read the tile
+    if (norm)
+        e.pairs_are_there();
+    else
+        e.tile_was_read();
 #pragma unroll
     for (int m = 0; m < M; m++) {
         ColumnSums<S> sums = {};
@@ -892,7 +968,7 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
             if (norm) {
 #pragma unroll
                 for (int i = 0; i < S::ALL_WARPS; i++) {
-                    const float2 of = pairs.of(i, b);
+                    const float2 of = e.pair(i, b);
                     s1 += of.x;
                     s2 += of.y;
                 }
@@ -920,6 +996,7 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
         if (c.dz)
             sums.put(first < p.count ? c.sums.of(p.g, (p.first + first) / ROWS) : nullptr, l, c.net, top);
     }
+    e.next_pairs();
 }
 
 template <int NUM_THREADS>
@@ -936,7 +1013,9 @@ __device__ inline void sum_seeds(const Backward& c, const Place& p, const float*
 
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backward c) {
-    float *tile = uf_shared_memory(), *seeds = tile + S::words(c.ld);
+#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 900
+    if (S::C > 1) return;
+#endif
     const Place p = place_of(c.rows, S::TILE_ROWS, S::C);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, out = c.net.out;
@@ -944,36 +1023,34 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backw
     typename S::template Product<true> product;
     typename S::Sum d;
     Taped<S> taped;
-    float* ring = S::ring(tile, c.ld);
+    Exchange<S> e(uf_shared_memory(), c.ld, width);
+    float *ring = S::ring(e.space, c.ld), *seeds = e.space + S::words(c.ld);
     if (L > 1) product.begin(w + c.net.layer[L - 1].kernel, width, width, width, S::first_column(), ring);
     if (S::EARLY) taped.load(c, p, w, L - 1);
     for (int e = static_cast<int>(threadIdx.x); e < S::TILE_ROWS * out; e += S::NUM_THREADS)
         seeds[e] = e < p.count * out ? dout[e] : 0;
-    S::sync();
-    const Everywhere<S::C> tiles(tile);
-    const Pairs<S> pairs(tile, c.ld);
+    __syncthreads();
+    e.meet();
     if (c.dz && S::rank() == 0) sum_seeds<S::NUM_THREADS>(c, p, seeds);
     top_rows<S>(d, seeds, w + c.net.layer[L].kernel, out, width);
     for (int l = L - 1;; l--) {
         if (!S::EARLY) taped.load(c, p, w, l);
-        hidden_rows<S, ACTIVATION>(c, p, d, taped, pairs, seeds, l);
+        hidden_rows<S, ACTIVATION>(c, p, d, taped, e, seeds, l);
         if (c.dz)
             keep_rows<S>(d, c.dz + (l * c.dz_layer + (static_cast<int64_t>(p.g) * c.rows + p.first) * width),
                          p.count, width);
         if (!l) break;
-        put_rows<S::PRECISION, S::M, S::LAYOUT>(tiles, c.ld, d, S::first_column(), width,
-                                                round_up(width, 16));
+        e.put_rows(d);
         if (S::EARLY) taped.load(c, p, w, l - 1);
-        S::sync();
-        product.template run<S::LAYOUT>(&d, tile, c.ld);
+        e.rows_are_there();
+        product.template run<S::LAYOUT>(&d, e.tile(), c.ld);
         if (l > 1) product.begin(w + c.net.layer[l - 1].kernel, width, width, width, S::first_column(), ring);
     }
     if (!c.dx.at) return;
     const float* kernel = w + c.net.layer[0].kernel + c.dx_first * width;
     float* dx = c.dx.at + (p.g * c.dx.stride + static_cast<int64_t>(p.first) * c.dx_count);
     dots<S>(
-        d, tiles, S::tile_words(c.ld), c.dx_count, width,
-        [&](int q, int j) { return uf_read(kernel + q * width + j); },
+        d, e, c.dx_count, width, [&](int q, int j) { return uf_read(kernel + q * width + j); },
         [&](int b, int q, float sum) {
             if (b < p.count) dx[b * c.dx_count + q] = sum;
         });

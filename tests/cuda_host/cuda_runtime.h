@@ -54,8 +54,6 @@ enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCCLUSTER, UF_HOST_SYNCWARP,
 void __syncthreads();
 int __syncthreads_or(int predicate);
 void __syncwarp();
-void uf_host_cluster_sync();  // of all threads of a cluster
-float* uf_host_cluster_at(float* at, int rank);
 // Hands in `bits` and gets those of another lane of the warp; every lane takes part.
 uint64_t uf_host_exchange(UfHostMeeting what, uint64_t bits, int from_lane);
 

@@ -14,7 +14,7 @@
 //
 // A build of its own looks for races between all these: races.cpp.
 //
-// Rooms: fibres, meeting, tensor cores, copies, launching, who reads device memory, streams, graphs, clock, memory, device,
+// Rooms: fibres, meeting, tensor cores, copies, launching, what blocks of a cluster send, who reads device memory, streams, graphs, clock, memory, device,
 // cuBLAS.
 #include "host_cuda.h"
 
@@ -82,7 +82,7 @@ int uf_host_fibre;  // which fibre runs: the thread's number in its cluster
 // ---- fibres ----
 
 enum State { READY, WAITS, DONE };
-enum { MAX_THREADS = 1024, WARP = 32, STACK_BYTES = 256 << 10, PAGE = 4096 };
+enum { MAX_THREADS = 1024, MAX_BLOCKS = 8, WARP = 32, STACK_BYTES = 256 << 10, PAGE = 4096 };
 
 struct Fibre {
     void* stack;
@@ -101,10 +101,11 @@ struct Fibre {
 
 static Fibre fibres[MAX_THREADS + 1];  // the last is the program itself
 static Fibre* const program = &fibres[MAX_THREADS];
-static int num_fibres;                              // made so far
-static int order[MAX_THREADS], place[MAX_THREADS];  // who is at a place, and where one is
-static int first_ready;                             // none before that place can go on
-static int num_done, num_at_barrier, num_in_warp[MAX_THREADS / WARP];
+static int num_fibres;                                        // made so far
+static int order[MAX_THREADS], place[MAX_THREADS];            // who is at a place, and where one is
+static int first_ready;                                       // none before that place can go on
+static int num_done[MAX_BLOCKS], num_at_barrier[MAX_BLOCKS];  // of each block of a cluster
+static int num_in_cluster, num_in_warp[MAX_THREADS / WARP];
 static const std::function<void()>* body;
 static int cluster_blocks, num_together;  // of the launch: blocks of a cluster, threads of it
 static unsigned first_block;              // of the cluster that runs
@@ -135,7 +136,7 @@ static void fibre_main() {
     for (;;) {
         (*body)();
         fibres[uf_host_fibre].state = DONE;
-        num_done++;
+        num_done[uf_host_fibre / static_cast<int>(blockDim.x)]++;
         park();
     }
 }
@@ -194,7 +195,9 @@ static void become(int fibre) {
 // order, so that a warp gets as far ahead of the others as barriers let it; else the next, in turn.
 static void park() {
     const int self = uf_host_fibre, count = num_together;
-    Fibre* next = num_done == count ? program : nullptr;
+    int all_done = 0;
+    for (int r = 0; r < cluster_blocks; r++) all_done += num_done[r];
+    Fibre* next = all_done == count ? program : nullptr;
     int at = uf_host_cuda.order == UF_HOST_SHUFFLED ? place[self] + 1 : first_ready;
     for (int k = 0; k < count && !next; k++, at++) {
         if (at >= count) at -= count;
@@ -227,22 +230,24 @@ static void meet(UfHostMeeting what, int first, int count, int* arrived) {
     }
 }
 
-static void meet_all(UfHostMeeting what) {
-    if (num_done) give_up("a thread has left and will not come to the barrier");
-    if (num_at_barrier + 1 == num_together) uf_races_meet_block();
-    meet(what, 0, num_together, &num_at_barrier);
-}
-
 void __syncthreads() {
-    if (cluster_blocks > 1) give_up("a barrier of one block in a cluster: only those of all are done here");
-    meet_all(UF_HOST_SYNCTHREADS);
+    const int count = static_cast<int>(blockDim.x), rank = uf_host_fibre / count;
+    if (num_done[rank]) give_up("a thread has left and will not come to __syncthreads");
+    if (num_at_barrier[rank] + 1 == count) uf_races_meet_block();
+    meet(UF_HOST_SYNCTHREADS, rank * count, count, &num_at_barrier[rank]);
 }
 
 static bool cluster_has_met;
 
-void uf_host_cluster_sync() {
-    meet_all(UF_HOST_SYNCCLUSTER);
-    cluster_has_met = true;
+// Both halves of the barrier: they arrive where they wait.
+void uf_cluster_wait() {
+    for (int r = 0; r < cluster_blocks; r++)
+        if (num_done[r]) give_up("a thread has left and will not come to the barrier of the cluster");
+    if (num_in_cluster + 1 == num_together) {
+        uf_races_meet_block();
+        cluster_has_met = true;
+    }
+    meet(UF_HOST_SYNCCLUSTER, 0, num_together, &num_in_cluster);
 }
 
 // It meets twice, so that nobody hands in the next before all have read.
@@ -396,7 +401,8 @@ __attribute__((no_sanitize("address"))) static void poison_shared() {
     for (uint32_t* at = uf_shared_start; at < uf_shared_end; at++) *at = UNWRITTEN;
 }
 
-static std::vector<float4> shared_memory;  // of the launch under way: of each block of a cluster, one behind the other
+static std::vector<float4>
+    shared_memory;  // of the launch under way: of each block of a cluster, one behind the other
 
 static float* shared_of(int rank) {
     return &shared_memory[shared_memory.size() / static_cast<size_t>(cluster_blocks) *
@@ -409,15 +415,92 @@ float* uf_shared_memory() {
     return shared_of(uf_host_fibre / static_cast<int>(blockDim.x));
 }
 
-// What another block of the cluster has at the place of `at`: only once it is sure to have begun, and while it is there.
-float* uf_host_cluster_at(float* at, int rank) {
-    const int count = static_cast<int>(blockDim.x);
-    bool is_there = false;
+// ---- what blocks of a cluster send ----
+
+// Bytes that were sent lie here until the phase of their arrival ends, in place of them NaN where they go: who does not wait
+// sees that, and so does who still reads what was there.
+struct Sent {
+    float* to;
+    float x[4];
+    int count;
+};
+struct Arrival {
+    int phase, pending;
+    int64_t bytes;  // expected, less those that came
+    std::vector<Sent> sent;
+    std::vector<int> waiting;
+};
+static std::map<const UfArrival*, Arrival> arrivals;  // of the cluster that runs
+
+static int rank_of(const void* at) {
+    const float* const from = &shared_memory[0].x;
+    const size_t each = shared_memory.size() / static_cast<size_t>(cluster_blocks) * 4,
+                 word = static_cast<size_t>(static_cast<const float*>(at) - from);
+    if (static_cast<const float*>(at) < from || word >= shared_memory.size() * 4)
+        give_up("something is sent to what is no shared memory of the cluster");
+    return static_cast<int>(word / each);
+}
+
+UfAddress uf_address(const void* at, int rank) {
     if (rank < 0 || rank >= cluster_blocks) give_up("a block that the cluster does not have");
-    if (!cluster_has_met) give_up("memory of a block that may not have begun yet");
-    for (int i = 0; i < count; i++) is_there = is_there || fibres[rank * count + i].state != DONE;
-    if (!is_there) give_up("memory of a block that has left");
-    return shared_of(rank) + (at - uf_shared_memory());
+    return reinterpret_cast<UfAddress>(shared_of(rank) +
+                                       (static_cast<const float*>(at) - uf_shared_memory()));
+}
+
+void uf_arrival_begin(UfArrival* arrival) { arrivals[arrival] = Arrival{0, 1, 0, {}, {}}; }
+
+static Arrival* arrival_at(const UfArrival* arrival) {
+    const auto found = arrivals.find(arrival);
+    if (found == arrivals.end()) give_up("an arrival that nobody began");
+    return &found->second;
+}
+
+static void end_phase(Arrival* a) {
+    if (a->pending || a->bytes) return;
+    for (const Sent& sent : a->sent)
+        memcpy(sent.to, sent.x, static_cast<size_t>(sent.count) * sizeof *sent.x);
+    for (const int fibre : a->waiting) {
+        fibres[fibre].state = READY;
+        if (place[fibre] < first_ready) first_ready = place[fibre];
+    }
+    a->sent.clear();
+    a->waiting.clear();
+    a->pending = 1;
+    a->phase++;
+}
+
+void uf_arrival_expect(UfArrival* arrival, int bytes) {
+    Arrival* a = arrival_at(arrival);
+    if (!a->pending) give_up("a phase that is expected twice");
+    a->pending = 0;
+    a->bytes += bytes;
+    end_phase(a);
+}
+
+void uf_arrival_wait(UfArrival* arrival, int parity) {
+    Arrival* a = arrival_at(arrival);
+    while (a->phase % 2 == parity) {
+        a->waiting.push_back(uf_host_fibre);
+        fibres[uf_host_fibre].state = WAITS;
+        park();
+    }
+}
+
+void uf_host_send(UfAddress to, UfAddress arrival, const float* x, int count) {
+    const size_t bytes = static_cast<size_t>(count) * sizeof *x;
+    Sent sent = {reinterpret_cast<float*>(to), {}, count};
+    UfArrival* at = reinterpret_cast<UfArrival*>(arrival);
+    const int rank = rank_of(sent.to);
+    if (!cluster_has_met) give_up("something is sent to a block that may not have begun yet");
+    if (num_done[rank]) give_up("something is sent to a block that has left");
+    if (to % bytes || rank_of(at) != rank)
+        give_up("something is sent that is not aligned, or told elsewhere");
+    memcpy(sent.x, x, bytes);
+    Arrival* a = arrival_at(at);
+    for (int i = 0; i < count; i++) sent.to[i] = float_of(UNWRITTEN);
+    a->sent.push_back(sent);
+    a->bytes -= static_cast<int64_t>(bytes);
+    end_phase(a);
 }
 
 static uint32_t chance(uint32_t n) {
@@ -440,9 +523,12 @@ static void run_block(int count) {
     poison_shared();
     for (float4& x : shared_memory) x.x = x.y = x.z = x.w = float_of(UNWRITTEN);
     choose_order(count);
-    num_done = num_at_barrier = first_ready = 0;
+    first_ready = num_in_cluster = 0;
+    for (int r = 0; r < MAX_BLOCKS; r++) num_done[r] = num_at_barrier[r] = 0;
     cluster_has_met = false;
-    uf_races_begin_block(first_block / static_cast<unsigned>(cluster_blocks), shared_memory.data(), shared_memory.size() * sizeof(float4));
+    arrivals.clear();
+    uf_races_begin_block(first_block / static_cast<unsigned>(cluster_blocks), shared_memory.data(),
+                         shared_memory.size() * sizeof(float4));
     memset(num_in_warp, 0, sizeof num_in_warp);
     for (int i = 0; i < count; i++) {
         fibres[i].state = READY;
@@ -451,6 +537,8 @@ static void run_block(int count) {
     }
     become(order[0]);
     switch_fibre(program, &fibres[order[0]]);
+    for (const auto& arrival : arrivals)
+        if (!arrival.second.sent.empty()) give_up("something was sent that never arrived");
 }
 
 // Threads of the program take turns.
@@ -726,7 +814,7 @@ cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
             cluster = static_cast<int>(config->attrs[i].val.clusterDim.x);
     if (block.x < 1 || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
     // Clusters are Hopper's, and of 8 blocks at most where nobody asks for more.
-    if (cluster < 1 || cluster > 8 || (cluster > 1 && uf_host_cuda.compute_major < 9) ||
+    if (cluster < 1 || cluster > MAX_BLOCKS || (cluster > 1 && uf_host_cuda.compute_major < 9) ||
         grid.x % static_cast<unsigned>(cluster) || block.x * static_cast<unsigned>(cluster) > MAX_THREADS)
         return cudaErrorLaunchFailure;
     if (bytes % sizeof(float4) ||
