@@ -51,7 +51,7 @@ struct Cut {
 };
 
 struct PassKey {
-    int pass, in, width, layers, out;
+    int pass, in, width, layers, out, activation;
     bool layer_norm, keeps;
     int G, rows;
 };

@@ -1711,12 +1711,14 @@ enum Pass { FORWARD, BACKWARD };
 
 // What a pass's speed depends on. keeps: a tape, or what gradients are made of.
 PassKey pass_key(Pass pass, const UfMlp* mlp, bool keeps, int G, int rows) {
-    return PassKey{pass, mlp->in, mlp->width, mlp->layers, mlp->out, mlp->layer_norm, keeps, G, rows};
+    return PassKey{pass,  mlp->in, mlp->width, mlp->layers, mlp->out, mlp->activation, mlp->layer_norm,
+                   keeps, G,       rows};
 }
 
 bool same_key(const PassKey& a, const PassKey& b) {
     return a.pass == b.pass && a.in == b.in && a.width == b.width && a.layers == b.layers && a.out == b.out &&
-           a.layer_norm == b.layer_norm && a.keeps == b.keeps && a.G == b.G && a.rows == b.rows;
+           a.activation == b.activation && a.layer_norm == b.layer_norm && a.keeps == b.keeps && a.G == b.G &&
+           a.rows == b.rows;
 }
 
 // Milliseconds of one of some passes that run one after another, on a device that does nothing else.
