@@ -293,7 +293,7 @@ cuda-host-races-programs:
 	@$(MAKE) --no-print-directory test-programs $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
 
 test-cuda-host-races: cuda-host-races-programs
-	@UF_TEST_CASES=2 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
+	@UF_TEST_CASES=3 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
 
 test-cuda-host-plain:
 	@$(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
