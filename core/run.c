@@ -907,6 +907,7 @@ static void note_device(const Run* run) {
 // Trains the group to `end`, where others join or the runs are done.
 static UfStatus train_group(Run* run, int64_t end) {
     UF_TRY(open_agent(run));
+    if (run->config->dataset_sample_ratio < 1) UF_TRY(uf_agent_check_rollouts(run->agent));
     note_device(run);
     note_init(run);
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)run->config->num_threads));
