@@ -53,7 +53,7 @@ UfStatus uf_runs_below(const char* folder, UfRunVisit* visit, void* user, int* n
 
 // ---- log ----
 
-// Lines begin with a count ("update" or "epoch") and "seconds".
+// Lines begin with a count ("update" or "epoch") and "seconds". A log of other units is refused.
 UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_t last, double* seconds);
 
 // Count of updates and wall clock of the log's last whole line; both stay as they are without a log.
