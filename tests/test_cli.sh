@@ -460,6 +460,16 @@ ruleless=("$S" --dataset "$T/plain.hdf5" --out "$T/ruleless" --quiet --set num_u
 check "a world model without a rule is refused" grep -q "^error: neither termination nor the world model .* set termination" "$T/said"
 check "before there is a run" test ! -e "$T/ruleless"
 check "so that the same folder takes the next try" "$U" train "${ruleless[@]}" --set termination=never
+cp -r "$T/world" "$T/world_kept"
+refused "a world model is no run of train" 1 "holds the run of another command: its log.csv begins with 'epoch', expected 'update'" \
+    train --resume "$T/world" --threads 1
+cp -r "$T/straight" "$T/straight_kept"
+refused "nor a run of train a world model's" 1 "holds the run of another command: its log.csv begins with 'update', expected 'epoch'" \
+    dynamics --resume "$T/straight" --threads 1
+check "neither has changed" eval "diff -r '$T/world' '$T/world_kept' && diff -r '$T/straight' '$T/straight_kept'"
+check "a report passes over world models" "$U" report "$T/straight" "$T/world" --out "$T/report.md"
+cp "$T/out" "$T/said"
+check "and says nothing of them" eval "grep -q '^1 runs, 0 missing' '$T/said' && ! grep -q world '$T/report.md'"
 refused "a world model is no checkpoint" 1 "unifloral-dynamics" eval "$T/world/model.h5"
 
 # ---- trouble on the way ----
