@@ -17,7 +17,8 @@
 //   * Arrays are row-major float32 unless said otherwise. Shape letters: P population, B batch,
 //     O observation, A action.
 //   * One process-wide effect: OpenBLAS is set to one thread, as the library's own threads call it.
-//   * Two agents may be used from two threads at once. One agent is used by one thread at a time.
+//   * Two agents may be used from two threads at once, their files too where HDF5 is built thread-safe (Debian's
+//     is). One agent is used by one thread at a time.
 //   * UfConfig and UfDataset are read-only while an agent trains and may be shared by many agents.
 #ifndef UNIFLORAL_H
 #define UNIFLORAL_H
