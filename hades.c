@@ -1,8 +1,8 @@
 // hades.c: behaviour distillation: find the few state-action pairs on which behaviour cloning trains a good policy.
 //
-//   a generation:  candidates of an evolution strategy (core/es.c), each a dataset
+//   a generation:  candidates of an evolution strategy (core/search/es.c), each a dataset
 //                  -> R policies for each, cloned on it from fresh (HaDES-R) or fixed (HaDES-F) weights (op `clone`)
-//                  -> E environments for each policy (core/trials.c) -> mean return: the candidate's fitness
+//                  -> E environments for each policy (core/search/trials.c) -> mean return: the candidate's fitness
 //   common random numbers: initial weights, start states and action noise are functions of (seed, generation, r), the
 //                  same for all candidates of a generation
 //   the result:    the strategy's mean as a dataset, an ordinary HDF5 file
@@ -17,11 +17,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/dataset.h"
-#include "core/es.h"
-#include "core/hades_search.h"
-#include "core/search.h"
-#include "core/trials.h"
+#include "core/data/dataset.h"
+#include "core/search/es.h"
+#include "core/search/hades_search.h"
+#include "core/search/search.h"
+#include "core/search/trials.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments and datasets speak float");
 

@@ -1,9 +1,9 @@
 // navix.c: gridworlds in batches.
 //
-// A batch is n blocks of memory, one an environment (core/grid.h). A call cuts it into chunks of a fixed number of
+// A batch is n blocks of memory, one an environment (core/grid/grid.h). A call cuts it into chunks of a fixed number of
 // environments, which threads take; within a chunk a few dozen at a time step and are then observed, so that their
-// blocks stay in cache in between. What one environment does is in core/grid_step.h and core/grid_levels.h, by NAVIX's
-// rules in core/grid_navix.h and core/grid_navix_levels.h. On a CUDA device navix.cu does the same.
+// blocks stay in cache in between. What one environment does is in core/grid/grid_step.h and core/grid/grid_levels.h, by NAVIX's
+// rules in core/grid/grid_navix.h and core/grid/grid_navix_levels.h. On a CUDA device navix.cu does the same.
 //
 // 1 creation  2 step  3 memory  4 state
 #include "navix.h"
@@ -13,15 +13,15 @@
 #include <unistd.h>  // sysconf
 
 #include "core/core.h"
-#include "core/grid.h"
-#include "core/grid_avx512.h"
-#include "core/grid_device.h"
-#include "core/grid_episode.h"
-#include "core/grid_observe.h"
-#include "core/grid_step.h"
-#include "core/grid_table.h"
-#include "core/grid_tiles.h"
-#include "core/grid_view.h"
+#include "core/grid/grid.h"
+#include "core/grid/grid_avx512.h"
+#include "core/grid/grid_device.h"
+#include "core/grid/grid_episode.h"
+#include "core/grid/grid_observe.h"
+#include "core/grid/grid_step.h"
+#include "core/grid/grid_table.h"
+#include "core/grid/grid_tiles.h"
+#include "core/grid/grid_view.h"
 
 enum {
     CHUNK = 256,  // environments of a task

@@ -12,12 +12,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/envs.h"
-#include "core/h5.h"
+#include "core/data/h5.h"
+#include "core/envs/envs.h"
 #include "core/normals.h"
 #include "core/philox.h"
-#include "core/synth.h"
-#include "core/synth_rules.h"
+#include "core/synth/synth.h"
+#include "core/synth/synth_rules.h"
 #include "kernels_cpu.h"
 
 _Static_assert(sizeof(real) == sizeof(float), "environments speak float");

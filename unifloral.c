@@ -17,8 +17,8 @@
 // update, the actor's forward pass on s the entropy coefficient and the actor, its pass on s' all U targets.
 //
 // Rooms: config check, members that stop, tensors, memory, world model, making an agent, noise and inputs, actor,
-// critics, value and targets, rollouts, train step, training loop, diagnosis. Elsewhere: an agent's fields (core/agent_parts.h) and files
-// (core/checkpoint.c), acting (core/policy.c), what init_from does (core/synth_init.c).
+// critics, value and targets, rollouts, train step, training loop, diagnosis. Elsewhere: an agent's fields (core/agents/agent_parts.h) and files
+// (core/agents/checkpoint.c), acting (core/agents/policy.c), what init_from does (core/synth/synth_init.c).
 // `grep -n '^// ---- ' unifloral.c` prints the contents. How it differs from the reference: docs/deviations.md.
 #include "unifloral.h"
 
@@ -27,8 +27,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/agent_parts.h"
-#include "core/synth_init.h"
+#include "core/agents/agent_parts.h"
+#include "core/synth/synth_init.h"
 
 // ---- config check ----
 

@@ -222,7 +222,7 @@ UF_API UfStatus uf_fqe_config(UfConfig** out);
 // but of a configuration with deterministic_eval act at their mean. A result depends neither on threads nor on
 // the policies beside it. num_threads 0: all cores.   Nullable: on_update, user   Errors: UF_ERR_ARGUMENT (dimensions
 // or action units differ), UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_STOPPED. A policy that diverges is none.
-// Source: Le, Voloshin, Yue 2019 (arXiv 1903.08738); how it is done: core/fqe.h.
+// Source: Le, Voloshin, Yue 2019 (arXiv 1903.08738); how it is done: core/runs/fqe.h.
 UF_API UfStatus uf_fqe(UfFqe* results, const UfPolicy* const* policies, int num_policies,
                        const UfDataset* dataset, const UfConfig* config, int num_threads, UfFqeFn* on_update,
                        void* user);

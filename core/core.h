@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../unifloral.h"
+#include "unifloral.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -69,6 +69,8 @@ UfStatus uf_text_finish(UfText* text, char** out);
 const char* uf_one_line(char* text);
 // What follows the last slash of a path.
 const char* uf_file_name(const char* path);
+// That without its ending.
+const char* uf_file_stem(const char* path, char* stem, size_t bytes);
 // Length of `key` if `name` begins with it as a whole word ("pendulum-medium.hdf5", not "pendulums"), else 0.
 size_t uf_leading_word(const char* name, const char* key);
 // UF_ERR_ARGUMENT and "unknown environment 'x'; did you mean 'y'? known: a, b, c". `known` ends at a NULL
@@ -80,6 +82,10 @@ const char* uf_nearest_name(const char* name, const char* const* names);
 
 // ---- files ----
 
+bool uf_file_exists(const char* path);
+bool uf_is_file(const char* path);  // and no folder
+// UF_ERR_IO and "cannot <verb> '<path>': <what errno says>".
+UfStatus uf_fail_io(const char* verb, const char* path);
 // Reads a whole file into *data (one extra 0 byte at the end); free with uf_free.
 UfStatus uf_read_file(const char* path, char** data, size_t* num_bytes);
 // Writes a file so that a reader sees the old or the new content, never a part: path.tmp, fsync, rename,

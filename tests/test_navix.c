@@ -6,12 +6,12 @@
 #include <limits.h>
 #include <math.h>
 
-#include "core/grid_observe.h"
-#include "core/grid_step.h"
-#include "core/grid_table.h"
-#include "core/grid_view.h"
-#include "core/h5.h"
-#include "core/verify.h"
+#include "core/data/h5.h"
+#include "core/grid/grid_observe.h"
+#include "core/grid/grid_step.h"
+#include "core/grid/grid_table.h"
+#include "core/grid/grid_view.h"
+#include "core/verify/verify.h"
 #include "navix.h"
 
 #define TRACES "tests/data/minigrid_traces.h5"

@@ -1,0 +1,286 @@
+// mujoco_traces.c: `unifloral verify` of kind mujoco-traces: recorded MuJoCo trajectories against mujoco.c.
+//
+// Groups task/variant with variants exact and legacy. Each is checked in its model's constants, from every
+// recorded state (one step), and over free runs driven by the recorded actions alone. Tolerances: what two
+// correct versions of the library differ by, with a margin; HalfCheetah is chaotic and is followed for 20 steps
+// only.
+#include <math.h>
+#include <stdio.h>  // snprintf
+#include <string.h>
+
+#include "core/data/h5.h"
+#include "core/envs/mujoco.h"
+#include "core/verify/verify.h"
+
+#ifdef UF_NO_MUJOCO
+
+UfStatus uf_verify_mujoco_traces(const char* path, char** report, bool* passed) {
+    *report = NULL;
+    *passed = false;
+    UF_TRY(uf_env_available(uf_env_find("hopper")));
+    return UF_FAIL(UF_ERR_UNSUPPORTED, "%s: cannot be checked without MuJoCo", path);
+}
+
+#else
+
+static const struct {
+    const char *task, *exact, *legacy;  // group and environments
+    int run_steps;                      // of the long free run
+    double run_limit;
+} parts[] = {
+    {"hopper", "Hopper-v4", "Hopper-v2", 50, 1e-7},
+    {"halfcheetah", "HalfCheetah-v4", "HalfCheetah-v2", 20, 1e-5},
+    {"walker2d", "Walker2d-v4", "Walker2d-v2", 50, 1e-7},
+    {"ant", "Ant-v4", "Ant-v2", 50, 1e-7},
+    {"invertedpendulum", "InvertedPendulum-v4", "InvertedPendulum-v2", 50, 1e-7},
+};
+enum { NUM_PARTS = sizeof parts / sizeof parts[0], SHORT_RUN = 10, MAX_SIZE = 32 };
+
+// ---- file ----
+
+typedef struct Trace {
+    int64_t num_runs, num_steps;  // S, T
+    int nq, nv, nu, num_obs;
+    double *qpos0, *qvel0, *obs0;           // (S, .)
+    double *action, *qpos, *qvel, *obs;     // (S, T, .): after each action
+    double *reward, *torso_x, *terminated;  // (S, T)
+    double* seed;                           // (S)
+} Trace;
+
+static void trace_free(Trace* t) {
+    double* all[] = {t->qpos0, t->qvel0,  t->obs0,    t->action,     t->qpos, t->qvel,
+                     t->obs,   t->reward, t->torso_x, t->terminated, t->seed};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
+}
+
+// Reads dataset `name` of `group` into fresh memory: (d0), (d0, d1) or (d0, d1, d2), 0 ending the list. A
+// negative one is what the file says, and kept.
+static UfStatus read_array(const UfH5* h5, const char* group, const char* name, double** out, int64_t* d0,
+                           int64_t* d1, int64_t d2) {
+    char path[128];
+    UfH5Shape shape;
+    int64_t one = 0, *dims[3] = {d0, d1 ? d1 : &one, &d2};
+    snprintf(path, sizeof path, "%s/%s", group, name);
+    UF_TRY(uf_h5_shape(h5, path, &shape));
+    int rank = *dims[1] == 0 ? 1 : d2 == 0 ? 2 : 3;
+    for (int i = 0; i < rank && i < shape.rank; i++)
+        if (*dims[i] < 0) *dims[i] = shape.dims[i];
+    bool same = shape.rank == rank && shape.count > 0;
+    for (int i = 0; same && i < rank; i++) same = shape.dims[i] == *dims[i];
+    if (!same)
+        return UF_FAIL(UF_ERR_FORMAT,
+                       "%s: dataset '%s' has not the shape of the others: %lld x %lld x %lld expected",
+                       h5->path, path, (long long)*dims[0], (long long)(rank > 1 ? *dims[1] : 1),
+                       (long long)(rank > 2 ? d2 : 1));
+    UF_TRY(uf_alloc((void**)out, (size_t)shape.count, sizeof(double), path));
+    return uf_h5_read(h5, path, UF_H5_DOUBLE, *out, shape.count);
+}
+
+static UfStatus trace_read(Trace* t, const UfH5* h5, const char* group, const UfEnv* env) {
+    const mjModel* m = uf_mujoco_model(env);
+    int64_t *runs = &t->num_runs, *steps = &t->num_steps;
+    *t = (Trace){.num_runs = -1,
+                 .num_steps = -1,
+                 .nq = (int)m->nq,
+                 .nv = (int)m->nv,
+                 .nu = (int)m->nu,
+                 .num_obs = uf_env_spec(env)->obs_dim};
+    int64_t nq = t->nq, nv = t->nv, num_obs = t->num_obs;
+    UF_TRY(read_array(h5, group, "reward", &t->reward, runs, steps, 0));
+    UF_TRY(read_array(h5, group, "seed", &t->seed, runs, NULL, 0));
+    UF_TRY(read_array(h5, group, "qpos0", &t->qpos0, runs, &nq, 0));
+    UF_TRY(read_array(h5, group, "qvel0", &t->qvel0, runs, &nv, 0));
+    UF_TRY(read_array(h5, group, "obs0", &t->obs0, runs, &num_obs, 0));
+    UF_TRY(read_array(h5, group, "action", &t->action, runs, steps, t->nu));
+    UF_TRY(read_array(h5, group, "qpos", &t->qpos, runs, steps, nq));
+    UF_TRY(read_array(h5, group, "qvel", &t->qvel, runs, steps, nv));
+    UF_TRY(read_array(h5, group, "obs", &t->obs, runs, steps, num_obs));
+    UF_TRY(read_array(h5, group, "torso_x", &t->torso_x, runs, steps, 0));
+    return read_array(h5, group, "terminated", &t->terminated, runs, steps, 0);
+}
+
+// ---- constants of the model ----
+
+// Compares dataset model/`name` with ours, relative to 1 or to the value.
+static UfStatus compare_constants(const UfH5* h5, const char* group, const char* name, const mjtNum* ours,
+                                  int64_t rows, int64_t columns, double* worst) {
+    double* data = NULL;
+    UfStatus status = read_array(h5, group, name, &data, &rows, &columns, 0);
+    for (int64_t i = 0; status == UF_OK && i < rows * (columns ? columns : 1); i++)
+        uf_keep_worst(worst, fabs(ours[i] - data[i]) / fmax(1, fabs(data[i])));
+    uf_free(data);
+    return status;
+}
+
+// R diag(I) R^T: what is left of principal axes that may be named in any order.
+static void inertia_tensor(double tensor[9], const double inertia[3], const double quat[4]) {
+    double turn[9];
+    mju_quat2Mat(turn, quat);
+    for (int i = 0; i < 9; i++) {
+        tensor[i] = 0;
+        for (int a = 0; a < 3; a++) tensor[i] += inertia[a] * turn[3 * (i / 3) + a] * turn[3 * (i % 3) + a];
+    }
+}
+
+static UfStatus compare_inertias(const UfH5* h5, const char* group, const mjModel* m, double* worst) {
+    double *inertia = NULL, *quat = NULL, theirs[9], ours[9];
+    int64_t rows = m->nbody, three = 3, four = 4;
+    UfStatus status = read_array(h5, group, "model/body_inertia", &inertia, &rows, &three, 0);
+    if (status == UF_OK) status = read_array(h5, group, "model/body_iquat", &quat, &rows, &four, 0);
+    for (int64_t body = 0; status == UF_OK && body < rows; body++) {
+        inertia_tensor(theirs, inertia + 3 * body, quat + 4 * body);
+        inertia_tensor(ours, m->body_inertia + 3 * body, m->body_iquat + 4 * body);
+        for (int i = 0; i < 9; i++) uf_keep_worst(worst, fabs(ours[i] - theirs[i]));
+    }
+    uf_free(inertia);
+    uf_free(quat);
+    return status;
+}
+
+static UfStatus compare_number(const UfH5* h5, const char* object, const char* name, double ours,
+                               double* worst) {
+    double value;
+    UF_TRY(uf_h5_read_number(h5, object, name, &value));
+    uf_keep_worst(worst, fabs(ours - value));
+    return UF_OK;
+}
+
+static UfStatus compare_model(const UfH5* h5, const char* group, const UfEnv* env, double* masses,
+                              double* others) {
+    const mjModel* m = uf_mujoco_model(env);
+    const struct {
+        const char* name;
+        const mjtNum* ours;
+        int64_t rows, columns;
+        double* worst;
+    } all[] = {
+        {"model/body_mass", m->body_mass, m->nbody, 0, masses},
+        {"model/body_ipos", m->body_ipos, m->nbody, 3, masses},
+        {"model/body_pos", m->body_pos, m->nbody, 3, others},
+        {"model/jnt_range", m->jnt_range, m->njnt, 2, others},
+        {"model/jnt_stiffness", m->jnt_stiffness, m->njnt, 0, others},
+        {"model/dof_armature", m->dof_armature, m->nv, 0, others},
+        {"model/dof_damping", m->dof_damping, m->nv, 0, others},
+        {"model/geom_size", m->geom_size, m->ngeom, 3, others},
+        {"model/geom_friction", m->geom_friction, m->ngeom, 3, others},
+        {"model/geom_margin", m->geom_margin, m->ngeom, 0, others},
+        {"model/geom_solimp", m->geom_solimp, m->ngeom, mjNIMP, others},
+        {"model/geom_solref", m->geom_solref, m->ngeom, mjNREF, others},
+        {"model/actuator_gear", m->actuator_gear, m->nu, 6, others},
+        {"model/actuator_ctrlrange", m->actuator_ctrlrange, m->nu, 2, others},
+        {"model/qpos0", m->qpos0, m->nq, 0, others},
+    };
+    double total = 0;
+    char object[96];
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        UF_TRY(compare_constants(h5, group, all[i].name, all[i].ours, all[i].rows, all[i].columns,
+                                 all[i].worst));
+    UF_TRY(compare_inertias(h5, group, m, masses));
+    for (int body = 1; body < m->nbody; body++) total += m->body_mass[body];
+    snprintf(object, sizeof object, "%s/model", group);
+    UF_TRY(compare_number(h5, object, "total_mass", total, masses));
+    UF_TRY(compare_number(h5, object, "timestep", m->opt.timestep, others));
+    UF_TRY(compare_number(h5, object, "integrator", m->opt.integrator, others));
+    UF_TRY(compare_number(h5, group, "frame_skip", uf_mujoco_frame_skip(env), others));
+    return compare_number(h5, group, "dt", m->opt.timestep * uf_mujoco_frame_skip(env), others);
+}
+
+// ---- trajectories ----
+
+typedef struct Worst {
+    double state, reward, obs, flags;  // flags: how many differ
+} Worst;
+
+static double distance(const double* a, const double* b, int n) {
+    double worst = 0;
+    for (int i = 0; i < n; i++) uf_keep_worst(&worst, fabs(a[i] - b[i]));
+    return worst;
+}
+
+// One step of env against row `row` of the file.
+static void compare_step(UfEnv* env, const Trace* t, int64_t row, Worst* worst) {
+    double reward, obs[MAX_SIZE];
+    bool terminated;
+    uf_mujoco_step(env, t->action + row * t->nu, &reward, &terminated);
+    uf_mujoco_observe(env, obs);
+    const mjData* d = uf_mujoco_data(env);
+    uf_keep_worst(&worst->state, distance(d->qpos, t->qpos + row * t->nq, t->nq));
+    uf_keep_worst(&worst->state, distance(d->qvel, t->qvel + row * t->nv, t->nv));
+    uf_keep_worst(&worst->state, fabs(d->xpos[3] - t->torso_x[row]));
+    uf_keep_worst(&worst->obs, distance(obs, t->obs + row * t->num_obs, t->num_obs));
+    uf_keep_worst(&worst->reward, fabs(reward - t->reward[row]));
+    worst->flags += t->terminated[row] != (double)terminated;
+}
+
+// From every recorded state. Where the torso lay behind stands in the row before.
+static void compare_steps(UfEnv* env, const Trace* t, Worst* worst) {
+    for (int64_t run = 0; run < t->num_runs; run++)
+        for (int64_t k = 0; k < t->num_steps; k++) {
+            int64_t row = run * t->num_steps + k;
+            const double* qpos = k ? t->qpos + (row - 1) * t->nq : t->qpos0 + run * t->nq;
+            const double* qvel = k ? t->qvel + (row - 1) * t->nv : t->qvel0 + run * t->nv;
+            uf_mujoco_place(env, qpos, qvel, k ? &t->torso_x[row - 1] : NULL);
+            compare_step(env, t, row, worst);
+        }
+}
+
+static void compare_runs(UfEnv* env, const Trace* t, int64_t num_steps, Worst* worst, double* starts) {
+    double obs[MAX_SIZE];
+    for (int64_t run = 0; run < t->num_runs; run++) {
+        uf_mujoco_place(env, t->qpos0 + run * t->nq, t->qvel0 + run * t->nv, NULL);
+        uf_mujoco_observe(env, obs);
+        uf_keep_worst(starts, distance(obs, t->obs0 + run * t->num_obs, t->num_obs));
+        for (int64_t k = 0; k < num_steps && k < t->num_steps; k++)
+            compare_step(env, t, run * t->num_steps + k, worst);
+    }
+}
+
+// ---- report ----
+
+static UfStatus check_variant(UfReport* report, const UfH5* h5, int part, bool legacy) {
+    const char* name = legacy ? parts[part].legacy : parts[part].exact;
+    char group[64], check[64];
+    Trace trace = {0};
+    UfEnv* env = NULL;
+    Worst step = {0}, few = {0}, many = {0};
+    double masses = 0, others = 0, starts = 0;
+    snprintf(group, sizeof group, "%s/%s", parts[part].task, legacy ? "legacy" : "exact");
+    UfStatus status = uf_env_create(&env, name);
+    if (status == UF_OK) status = trace_read(&trace, h5, group, env);
+    if (status == UF_OK) status = compare_model(h5, group, env, &masses, &others);
+    if (status == UF_OK) {
+        compare_steps(env, &trace, &step);
+        compare_runs(env, &trace, SHORT_RUN, &few, &starts);
+        compare_runs(env, &trace, parts[part].run_steps, &many, &starts);
+        uf_report_add(report, group, "model: masses and inertias", masses, 1e-9);
+        uf_report_add(report, group, "model: all else", others, 1e-9);
+        uf_report_add(report, group, "one step: states", step.state, 1e-9);
+        uf_report_add(report, group, "one step: observations", step.obs, 1e-9);
+        uf_report_add(report, group, "one step: rewards", step.reward, 1e-7);
+        uf_report_add(report, group, "one step: terminated (wrong ones)", step.flags, 0);
+        uf_report_add(report, group, "starts: observations", starts, 1e-12);
+        uf_report_add(report, group, "10 steps: states", few.state, 1e-9);
+        uf_report_add(report, group, "10 steps: rewards", few.reward, 1e-7);
+        int64_t steps = trace.num_steps < parts[part].run_steps ? trace.num_steps : parts[part].run_steps;
+        snprintf(check, sizeof check, "%lld steps: states", (long long)steps);
+        uf_report_add(report, group, check, many.state, parts[part].run_limit);
+    }
+    uf_env_free(env);
+    trace_free(&trace);
+    return status;
+}
+
+static const char* name_of(int k) { return k < NUM_PARTS ? parts[k].task : NULL; }
+
+static UfStatus check_file(UfReport* report, const UfH5* h5) {
+    UfStatus status = uf_check_groups(h5, name_of, "MuJoCo task");
+    for (int k = 0; k < 2 * NUM_PARTS && status == UF_OK; k++)
+        status = check_variant(report, h5, k / 2, k % 2);
+    return status;
+}
+
+UfStatus uf_verify_mujoco_traces(const char* path, char** text, bool* passed) {
+    return uf_report_file(path, check_file, text, passed);
+}
+
+#endif
