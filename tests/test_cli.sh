@@ -223,6 +223,8 @@ for folder in runs/toy_plain_0 runs/toy_plain_0_2; do
     check "says that nothing evaluates" grep -q "note: the dataset names no environment, nor does its file name ('plain'); training without evaluation" "$T/said"
     check "results in $folder" test -s "$T/$folder/final.h5" -a -s "$T/$folder/checkpoint.h5"
 done
+refused "eval of a run without an environment" 1 "toy_plain_0/checkpoint.h5: was trained without an environment; name one by --env" \
+    eval "$T/runs/toy_plain_0"
 
 # ---- pictures ----
 
