@@ -13,10 +13,12 @@
 //   * Every function that can fail returns a UfStatus; UF_OK is 0. The sentence is in uf_error(), which is
 //     thread-local and valid until the next call on that thread. The library never prints, exits or aborts.
 //   * Handles are opaque. uf_*_create/open/load write NULL to *out on failure; uf_*_free(NULL) does nothing.
+//     Functions with a status refuse null pointers that are not Nullable; the others (counts, names) take none.
 //   * Arrays are row-major float32 unless said otherwise. Shape letters: P population, B batch,
 //     O observation, A action.
 //   * One process-wide effect: OpenBLAS is set to one thread, as the library's own threads call it.
-//   * Two agents may be used from two threads at once. One agent is used by one thread at a time.
+//   * Two agents may be used from two threads at once, their files too where HDF5 is built thread-safe (Debian's
+//     is). One agent is used by one thread at a time.
 //   * UfConfig and UfDataset are read-only while an agent trains and may be shared by many agents.
 #ifndef UNIFLORAL_H
 #define UNIFLORAL_H
@@ -160,7 +162,7 @@ UF_API void uf_agent_clear_metrics(UfAgent* agent);
 // Updates done so far.
 UF_API int64_t uf_agent_num_updates(const UfAgent* agent);
 UF_API int uf_agent_population(const UfAgent* agent);
-// The configuration of one member, as checkpointed. Belongs to the agent.
+// The configuration of one member, as checkpointed; null where there is no such member. Belongs to the agent.
 UF_API const UfConfig* uf_agent_config(const UfAgent* agent, int member);
 // SHA-256 of the dataset file the agent was made for (64 hex digits).
 UF_API const char* uf_agent_dataset_hash(const UfAgent* agent);

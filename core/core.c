@@ -19,7 +19,7 @@
 #include <strings.h>   // strncasecmp
 #include <sys/stat.h>  // mkdir, fstat
 #include <time.h>
-#include <unistd.h>  // read, write, fsync
+#include <unistd.h>  // access, read, write, fsync
 
 const char* uf_version(void) { return UF_VERSION; }
 
@@ -284,8 +284,12 @@ static UfStatus sync_path(const char* path, int flags) {
 }
 
 UfStatus uf_commit_file(const char* temporary_path, const char* path) {
-    UF_TRY(sync_path(temporary_path, O_RDONLY));
-    if (rename(temporary_path, path) != 0) return uf_fail_io("replace", path);
+    UfStatus synced = sync_path(temporary_path, O_RDONLY);
+    if (synced == UF_OK && rename(temporary_path, path) != 0) synced = uf_fail_io("replace", path);
+    if (synced != UF_OK) {
+        unlink(temporary_path);
+        return synced;
+    }
     char* folder;
     UF_TRY(uf_strdup(&folder, path));
     char* slash = strrchr(folder, '/');
@@ -323,6 +327,21 @@ UfStatus uf_write_file(const char* path, const void* data, size_t num_bytes) {
     if (status != UF_OK) unlink(temporary);
     free(temporary);
     return status;
+}
+
+UfStatus uf_check_output(const char* path) {
+    const int folder_bytes = (int)(uf_file_name(path) - path);
+    UfText text = {0};
+    char* folder;
+    struct stat facts;
+    if (stat(path, &facts) == 0 && S_ISDIR(facts.st_mode))
+        return UF_FAIL(UF_ERR_IO, "%s: is a folder; expected the name of a file to write", path);
+    uf_text_add(&text, "%.*s", folder_bytes ? folder_bytes : 1, folder_bytes ? path : ".");
+    UF_TRY(uf_text_finish(&text, &folder));
+    const bool writable = access(folder, W_OK) == 0;
+    free(folder);
+    if (writable) return UF_OK;
+    return UF_FAIL(UF_ERR_IO, "%s: its folder is not there or cannot be written to; make it first", path);
 }
 
 UfStatus uf_make_folder(const char* path) {

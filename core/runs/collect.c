@@ -399,6 +399,7 @@ static UfStatus write_rows(const Collect* c) {
 static UfStatus collect_all(Collect* c, UfPool** pool) {
     const UfCollectOptions* o = c->options;
     double share = 0;
+    UF_TRY(uf_check_output(o->output));
     UF_TRY(read_parts(c));
     UF_TRY(reserve(c));
     UF_TRY(uf_pool_create(pool, o->num_threads));

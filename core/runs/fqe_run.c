@@ -279,6 +279,7 @@ static UfStatus evaluate(Run* run) {
 
 static UfStatus run_all(Run* run, UfFqeReport* report) {
     UF_TRY(uf_fqe_check(run->options->config));
+    if (run->options->out) UF_TRY(uf_check_output(run->options->out));
     UF_TRY(uf_dataset_open(&run->dataset, run->options->dataset, run->options->env));
     UF_TRY(load_candidates(run));
     note_convergence(run);

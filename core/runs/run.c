@@ -907,6 +907,7 @@ static void note_device(const Run* run) {
 // Trains the group to `end`, where others join or the runs are done.
 static UfStatus train_group(Run* run, int64_t end) {
     UF_TRY(open_agent(run));
+    if (run->config->dataset_sample_ratio < 1) UF_TRY(uf_agent_check_rollouts(run->agent));
     note_device(run);
     note_init(run);
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)run->config->num_threads));
@@ -1049,6 +1050,10 @@ UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** polic
     if (!name[0]) name = uf_file_stem(c->dataset, stem, sizeof(stem));
     *deterministic = c->deterministic || c->deterministic_eval;
     UfStatus status = uf_env_lookup(spec, name);
+    if (status != UF_OK && !env && !c->env[0])  // the name of a file that is none of an environment
+        status = UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "%s: was trained without an environment; name one by --env, `unifloral envs` lists them", path);
     if (status == UF_OK) status = uf_env_available(*spec);
     if (status == UF_OK) status = uf_policy_create(policy, agent, 0);
     if (status == UF_OK && !uf_env_fits(*spec, uf_policy_obs_dim(*policy), uf_policy_action_dim(*policy)))

@@ -160,9 +160,28 @@ static UfStatus truncate_log(const char* path, const char* format, int64_t last,
     return status;
 }
 
+// A log of other units is that of another command, which has its config.json here: nothing of it is touched.
+static UfStatus check_unit(const UfRunFolder* folder, const char* path, const char* unit) {
+    char* data;
+    size_t num_bytes;
+    if (!uf_file_exists(path)) return UF_OK;
+    UF_TRY(uf_read_file(path, &data, &num_bytes));
+    const size_t length = strcspn(data, ",\n"), wanted = strlen(unit);
+    UfStatus status = UF_OK;
+    if (length && (length != wanted || memcmp(data, unit, wanted) != 0))
+        status =
+            UF_FAIL(UF_ERR_ARGUMENT,
+                    "%s: holds the run of another command: its log.csv begins with '%.*s', expected '%s'; "
+                    "resume it with the command that began it",
+                    folder->name, (int)(length < 32 ? length : 32), data, unit);
+    uf_free(data);
+    return status;
+}
+
 UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_t last, double* seconds) {
     char path[UF_PATH_BYTES], format[64];
     uf_run_folder_path(folder, "log.csv", path);
+    UF_TRY(check_unit(folder, path, unit));
     UF_TRY(truncate_log(path, "%" SCNd64 ",%lf", last, seconds));
     uf_run_folder_path(folder, "log.jsonl", path);
     snprintf(format, sizeof(format), "{\"%s\": %%" SCNd64 ", \"seconds\": %%lf", unit);

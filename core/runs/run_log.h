@@ -21,7 +21,7 @@ void uf_run_log_free(UfRunLog* log);
 int uf_run_log_column(const UfRunLog* log, const char* name);  // -1: there is none
 double uf_run_log_at(const UfRunLog* log, int row, const char* name);
 
-// Lines begin with a count ("update" or "epoch") and "seconds".
+// Lines begin with a count ("update" or "epoch") and "seconds". A log of other units is refused.
 UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_t last, double* seconds);
 
 // Count of updates and wall clock of the log's last whole line; both stay as they are without a log.
