@@ -34,6 +34,7 @@ static const struct {
     {"ant", "Ant-v4", "Ant-v2", 50, 1e-7},
     {"invertedpendulum", "InvertedPendulum-v4", "InvertedPendulum-v2", 50, 1e-7},
 };
+static const char* const variants[2] = {"exact", "legacy"};  // groups of a task
 enum { NUM_PARTS = sizeof parts / sizeof parts[0], SHORT_RUN = 10, MAX_SIZE = 32 };
 
 // ---- file ----
@@ -244,7 +245,7 @@ static UfStatus check_variant(UfReport* report, const UfH5* h5, int part, bool l
     UfEnv* env = NULL;
     Worst step = {0}, few = {0}, many = {0};
     double masses = 0, others = 0, starts = 0;
-    snprintf(group, sizeof group, "%s/%s", parts[part].task, legacy ? "legacy" : "exact");
+    snprintf(group, sizeof group, "%s/%s", parts[part].task, variants[legacy]);
     UfStatus status = uf_env_create(&env, name);
     if (status == UF_OK) status = trace_read(&trace, h5, group, env);
     if (status == UF_OK) status = compare_model(h5, group, env, &masses, &others);
@@ -270,12 +271,23 @@ static UfStatus check_variant(UfReport* report, const UfH5* h5, int part, bool l
     return status;
 }
 
-static const char* name_of(int k) { return k < NUM_PARTS ? parts[k].task : NULL; }
+static const char* task_of(int k) { return k < NUM_PARTS ? parts[k].task : NULL; }
+static const char* variant_of(int k) { return k < 2 ? variants[k] : NULL; }
+
+static UfStatus check_task(UfReport* report, const UfH5* h5, int part) {
+    char group[64];
+    UF_TRY(uf_check_groups(report, h5, parts[part].task, variant_of, "variant of a MuJoCo task"));
+    for (int legacy = 0; legacy < 2; legacy++) {
+        snprintf(group, sizeof group, "%s/%s", parts[part].task, variants[legacy]);
+        if (uf_h5_exists(h5, group)) UF_TRY(check_variant(report, h5, part, legacy));
+    }
+    return UF_OK;
+}
 
 static UfStatus check_file(UfReport* report, const UfH5* h5) {
-    UfStatus status = uf_check_groups(h5, name_of, "MuJoCo task");
-    for (int k = 0; k < 2 * NUM_PARTS && status == UF_OK; k++)
-        status = check_variant(report, h5, k / 2, k % 2);
+    UfStatus status = uf_check_groups(report, h5, "/", task_of, "MuJoCo task");
+    for (int k = 0; k < NUM_PARTS && status == UF_OK; k++)
+        if (uf_h5_exists(h5, parts[k].task)) status = check_task(report, h5, k);
     return status;
 }
 

@@ -131,9 +131,14 @@ static void test_malformed(void** state) {
     H5Fclose(file);
     expect_refusal(path, "ant/legacy/reward");
     file = open_copy(TRACES, &path);
-    H5Ldelete(file, "hopper/legacy", H5P_DEFAULT);
+    H5Lmove(file, "hopper/legacy", file, "hopper/newest", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
-    expect_refusal(path, "hopper/legacy");
+    expect_refusal(path, "group 'newest' is no variant of a MuJoCo task that we know");
+    file = open_copy(TRACES, &path);
+    H5Ldelete(file, "hopper/legacy", H5P_DEFAULT);
+    H5Ldelete(file, "hopper/exact", H5P_DEFAULT);
+    H5Fclose(file);
+    expect_refusal(path, "'hopper' has no group");
     file = open_copy(TRACES, &path);
     H5Lmove(file, "walker2d", file, "swimmer", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
@@ -148,6 +153,26 @@ static void test_malformed(void** state) {
     H5Ocopy(file, "hopper/exact/obs", file, "hopper/exact/reward", H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "hopper/exact/reward");
+}
+
+// Tasks and variants may be left out.
+static void test_some(void** state) {
+    (void)state;
+    const char* path;
+    char* report;
+    bool passed;
+    hid_t file = open_copy(TRACES, &path);
+    static const char* const gone[] = {"hopper/legacy", "walker2d", "halfcheetah", "invertedpendulum",
+                                       "ant/exact"};
+    for (int i = 0; i < 5; i++) assert_true(H5Ldelete(file, gone[i], H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+    assert_ok(uf_verify(path, &report, &passed));
+    assert_true(passed);
+    static const char* const said[] = {"not recorded: halfcheetah, walker2d, invertedpendulum (/)\n",
+                                       "not recorded: legacy (hopper)\n", "not recorded: exact (ant)\n",
+                                       "hopper/exact", "ant/legacy"};
+    for (int i = 0; i < 5; i++) assert_non_null(strstr(report, said[i]));
+    uf_free(report);
 }
 
 // ---- interface ----
@@ -594,6 +619,7 @@ int main(void) {
         cmocka_unit_test(test_all_traces),
         cmocka_unit_test(test_altered),
         cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_some),
         cmocka_unit_test(test_masses),
         cmocka_unit_test(test_interface),
         cmocka_unit_test(test_resets),
