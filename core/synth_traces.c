@@ -69,6 +69,17 @@ static float* take(Arrays* a, const Group* g, const char* name, int columns) {
     return *to;
 }
 
+// Of `kinds` kinds, or 0: of `numbers` numbers. The number of a kind is no other than 0 to kinds - 1.
+static float* take_actions(Arrays* a, const Group* g, const char* name, int kinds, int numbers) {
+    float* actions = take(a, g, name, kinds ? 0 : numbers);
+    for (int64_t i = 0; a->status == UF_OK && kinds && i < a->rows; i++)
+        if (!(actions[i] >= 0 && actions[i] < (float)kinds) || actions[i] != floorf(actions[i]))
+            a->status =
+                UF_FAIL(UF_ERR_FORMAT, "%s: '%s/%s' has an action %g; a whole number from 0 to %d expected",
+                        g->h5->path, g->path, name, (double)actions[i], kinds - 1);
+    return actions;
+}
+
 static float* room(Arrays* a, int64_t count) {
     float** to = &a->all[a->count];
     if (a->status != UF_OK) return NULL;
@@ -134,10 +145,11 @@ static UfStatus check_parameters(const Group* g, const SeEnv* env) {
 
 static UfStatus check_forward(const Group* g, const SeEnv* env) {
     const SeOptions* o = se_options(env);
-    const int O = o->obs_dim, A = o->action_dim, L = o->latent_dim, numbers = o->discrete ? 0 : A;
+    const int O = o->obs_dim, A = o->action_dim, L = o->latent_dim, kinds = o->discrete ? A : 0;
     Arrays a = {0};
     const float *latent = take(&a, g, "forward/latent", L), *context = take(&a, g, "forward/context", O),
-                *obs = take(&a, g, "forward/obs", O), *action = take(&a, g, "forward/action", numbers),
+                *obs = take(&a, g, "forward/obs", O),
+                *action = take_actions(&a, g, "forward/action", kinds, A),
                 *encoded = take(&a, g, "forward/action_encoded", A),
                 *reward = take(&a, g, "forward/reward", 0), *dobs = take(&a, g, "forward/grad_obs", O),
                 *dencoded = take(&a, g, "forward/grad_action", A),
@@ -170,11 +182,12 @@ static UfStatus check_forward(const Group* g, const SeEnv* env) {
 
 static UfStatus check_steps(const Group* g, const SeEnv* env) {
     const SeOptions* o = se_options(env);
-    const int O = o->obs_dim, L = o->latent_dim, numbers = o->discrete ? 0 : o->action_dim;
+    const int O = o->obs_dim, L = o->latent_dim, A = o->action_dim, kinds = o->discrete ? A : 0;
     Arrays a = {0};
     const float *latent = take(&a, g, "steps/latent", L), *obs = take(&a, g, "steps/obs", O),
-                *action = take(&a, g, "steps/action", numbers), *reward = take(&a, g, "steps/reward", 0),
-                *done = take(&a, g, "steps/done", 0), *next = take(&a, g, "steps/next_obs", O);
+                *action = take_actions(&a, g, "steps/action", kinds, A),
+                *reward = take(&a, g, "steps/reward", 0), *done = take(&a, g, "steps/done", 0),
+                *next = take(&a, g, "steps/next_obs", O);
     float *our_obs = room(&a, a.rows * O), *our_next = room(&a, a.rows * O), *our_reward = room(&a, a.rows);
     uint8_t* our_done = (uint8_t*)room(&a, a.rows);
     if (a.status != UF_OK) return finish(&a);
@@ -259,7 +272,7 @@ static UfStatus check_mdp(const UfH5* h5, UfReport* report) {
     e.first = take(&a, &g, "first_latent", 0);
     a.rows = 0;
     e.obs = take(&a, &g, "steps/obs", O);
-    e.action = take(&a, &g, "steps/action", numbers);
+    e.action = take_actions(&a, &g, "steps/action", numbers ? 0 : o->action_dim, numbers);
     e.reward = take(&a, &g, "steps/reward", 0);
     e.done = take(&a, &g, "steps/done", 0);
     e.logit = take(&a, &g, "steps/done_logit", 0);
@@ -387,6 +400,7 @@ static UfStatus check_snes(const UfH5* h5, UfReport* report) {
     if (a.status == UF_OK) {
         check_rates(&g, &o, s.weights);
         a.status = run_search(&s, es, noise, numbers);
+        if (a.status != UF_OK) a.status = uf_fail_prefix(a.status, h5->path);
     }
     for (int k = 0; k < 2; k++) uf_es_free(es[k]);
     uf_free(numbers);
@@ -421,7 +435,7 @@ static void start_at(UfEnv* env, const double* state, int steps, float* obs) {
 
 // See the head of this file.
 static void compare_at_wall(UfEnv* env, const double* before, const double* after, const float* expected,
-                            const float* action, int steps, Worst* w) {
+                            const float* next_obs, const float* action, int steps, Worst* w) {
     const double clear[2] = {before[0], 0.05}, fastest = 0.07;
     double free_of_it[2], reward, speed;
     float obs[UF_RULE_MAX_OBS];
@@ -432,6 +446,7 @@ static void compare_at_wall(UfEnv* env, const double* before, const double* afte
     speed = uf_clip_state(before[1] + (free_of_it[1] - clear[1]), -fastest, fastest);
     uf_keep_worst(&w->state, relative(after[0], (double)expected[0]));
     uf_keep_worst(&w->state, relative(speed, (double)expected[1]));
+    for (int i = 0; i < 2; i++) uf_keep_worst(&w->obs, relative((double)next_obs[i], (double)expected[i]));
     w->wrong += after[1] != 0;
     w->at_wall++;
 }
@@ -450,9 +465,9 @@ static void compare_row(UfEnv* env, const Trace* t, int64_t row, int steps, Wors
     uf_env_step(env, action, obs, &reward, &terminated, &truncated);
     uf_env_get_state(env, after);
     uf_keep_worst(&w->reward, relative(reward, (double)t->reward[row]));
-    w->wrong += (terminated || steps + 1 >= t->max_steps) != (t->done[row] != 0);
+    w->wrong += (float)(terminated || steps + 1 >= t->max_steps) != t->done[row];
     if (spec->ops == &uf_mountain_car_continuous_ops && (float)after[0] == -1.2f && expected[1] < 0) {
-        compare_at_wall(env, before, after, expected, action, steps, w);
+        compare_at_wall(env, before, after, expected, t->next_obs + row * O, action, steps, w);
         return;
     }
     for (int i = 0; i < n; i++)
@@ -489,7 +504,7 @@ static UfStatus check_eval_env(const UfH5* h5, UfReport* report, const char* nam
     Trace t = {.max_steps = (int)max_steps};
     t.state = take(&a, &g, "state", n);
     t.obs = take(&a, &g, "obs", O);
-    t.action = take(&a, &g, "action", spec->discrete ? 0 : spec->action_dim);
+    t.action = take_actions(&a, &g, "action", spec->discrete ? spec->action_dim : 0, spec->action_dim);
     t.reward = take(&a, &g, "reward", 0);
     t.done = take(&a, &g, "done", 0);
     t.next_state = take(&a, &g, "next_state", n);
