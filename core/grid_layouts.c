@@ -460,6 +460,7 @@ static UfStatus check_file(UfReport* report, const UfH5* h5, NxGenerator* genera
     char** ids;
     int count, tests = 0;
     Verdict* verdicts = NULL;
+    UF_TRY(uf_check_format(h5));
     UF_TRY(uf_h5_list(h5, "layouts", &ids, &count));
     UfStatus status = UF_ALLOC(&verdicts, count + 1, "verdicts");
     if (status == UF_OK && count == 0)

@@ -408,6 +408,7 @@ static UfStatus check_file(UfReport* report, const UfH5* h5, const char* device)
         UfStatus (*check)(const UfH5* h5, UfReport* report);
     } parts[] = {{"navix", nx_verify_navix}, {"tiles", nx_verify_tiles}, {"frames", nx_verify_frames}};
     int found = 0;
+    UF_TRY(uf_check_format(h5));
     if (uf_h5_exists(h5, "minigrid")) {
         found++;
         UF_TRY(verify_minigrid(h5, report, device));

@@ -51,6 +51,11 @@ static UfStatus read_rows(const Group* g, const char* name, float** out, int64_t
     return uf_h5_read(g->h5, path, UF_H5_FLOAT, *out, shape.count);
 }
 
+// What fails by the file's numbers says which file.
+static UfStatus of_file(const Group* g, UfStatus status) {
+    return status == UF_OK ? UF_OK : uf_fail_prefix(status, g->h5->path);
+}
+
 // Arrays of a check, freed together.
 enum { MAX_ARRAYS = 24 };
 typedef struct Arrays {
@@ -303,6 +308,9 @@ static UfStatus snes_options(const UfH5* h5, UfEsOptions* o) {
     UF_TRY(uf_h5_read_number(h5, "snes", "lrate_mean", &o->lr_mean));
     UF_TRY(uf_h5_read_number(h5, "snes", "lrate_sigma", &o->lr_sigma));
     UF_TRY(uf_h5_read_number(h5, "snes", "sigma_init", &o->sigma_init));
+    if (maximize != 0 && maximize != 1)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute 'maximize' of 'snes' is %g; 0 or 1 expected", h5->path,
+                       maximize);
     if (!(popsize >= 2 && popsize <= 1e6 && dims >= 1 && dims <= MAX_NUMBERS))
         return UF_FAIL(UF_ERR_FORMAT, "%s: attributes of 'snes': popsize is %g, dims is %g", h5->path,
                        popsize, dims);
@@ -396,11 +404,10 @@ static UfStatus check_snes(const UfH5* h5, UfReport* report) {
     s.x = x;
     if (a.status == UF_OK) a.status = uf_h5_read(h5, "snes/x", UF_H5_FLOAT, x, shape.count);
     if (a.status == UF_OK) a.status = UF_ALLOC(&numbers, n > P ? n : P, "a recording");
-    for (int k = 0; k < 2 && a.status == UF_OK; k++) a.status = uf_es_create(&es[k], &o);
+    for (int k = 0; k < 2 && a.status == UF_OK; k++) a.status = of_file(&g, uf_es_create(&es[k], &o));
     if (a.status == UF_OK) {
         check_rates(&g, &o, s.weights);
-        a.status = run_search(&s, es, noise, numbers);
-        if (a.status != UF_OK) a.status = uf_fail_prefix(a.status, h5->path);
+        a.status = of_file(&g, run_search(&s, es, noise, numbers));
     }
     for (int k = 0; k < 2; k++) uf_es_free(es[k]);
     uf_free(numbers);
@@ -547,7 +554,7 @@ static UfStatus check_greedy(const UfH5* h5, UfReport* report, const char* name,
     snprintf(g.path, sizeof g.path, "greedy/%.100s", name);
     UF_TRY(se_import(&env, h5->path, name));
     const float* returns = take(&a, &g, "returns", 0);
-    if (a.status == UF_OK) a.status = uf_synth_play(&e, &spec, env, NULL, a.rows, 0, pool);
+    if (a.status == UF_OK) a.status = of_file(&g, uf_synth_play(&e, &spec, env, NULL, a.rows, 0, pool));
     if (a.status == UF_OK) {
         double mean = 0, squares = 0;
         for (int64_t i = 0; i < a.rows; i++) mean += (double)returns[i] / (double)a.rows;

@@ -557,6 +557,15 @@ UfStatus uf_check_groups(UfReport* report, const UfH5* h5, const char* parent, U
     return status;
 }
 
+UfStatus uf_check_format(const UfH5* h5) {
+    double format;
+    if (!uf_h5_has_attribute(h5, "/", "format")) return UF_OK;
+    UF_TRY(uf_h5_read_number(h5, "/", "format", &format));
+    if (format == 1) return UF_OK;
+    return UF_FAIL(UF_ERR_FORMAT, "%s: attribute 'format' is %g; this version knows format 1", h5->path,
+                   format);
+}
+
 // ---- dispatch ----
 
 static UfStatus read_kind(const char* path, char* kind, size_t bytes) {

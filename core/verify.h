@@ -37,6 +37,8 @@ UfStatus uf_report_file(const char* path, UfCheckFile* check, char** text, bool*
 typedef const char* UfGroupName(int index);
 UfStatus uf_check_groups(UfReport* report, const UfH5* h5, const char* parent, UfGroupName* name_of,
                          const char* what);
+// Refuses a file that says it has another layout than the one known, format 1.
+UfStatus uf_check_format(const UfH5* h5);
 // *worst = max(*worst, error); a NaN is infinitely bad.
 void uf_keep_worst(double* worst, double error);
 

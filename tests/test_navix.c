@@ -1410,6 +1410,12 @@ static void test_malformed(void** state) {
             H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
     expect_refusal(path, "dataset 'minigrid/MiniGrid-FourRooms-v0/mission' holds no texts");
+    file = open_copy(TRACES, &path);
+    UfH5 newer = {.file = file};
+    assert_true(H5Adelete(file, "format") >= 0);
+    assert_ok(uf_h5_write_integer(&newer, "/", "format", 2));
+    H5Fclose(file);
+    expect_refusal(path, "attribute 'format' is 2; this version knows format 1");
     static const char* const needed[] = {"policy", "seed"};
     for (int i = 0; i < 2; i++) {
         char name[128];

@@ -1202,6 +1202,14 @@ static void test_odd_recordings(void** state) {
     alter_file(absurd, "snes/x", 0, -1000);
     assert_true(uf_verify(absurd, &report, &passed) != UF_OK);
     assert_error(absurd);
+    absurd = copy_in_folder(recording, "odd.h5");
+    const hid_t changed = open_to_change(absurd);
+    UfH5 h5 = {.file = changed};
+    assert_true(H5Adelete_by_name(changed, "snes", "maximize", H5P_DEFAULT) >= 0);
+    assert_ok(uf_h5_write_number(&h5, "snes", "maximize", 2));
+    H5Fclose(changed);
+    assert_true(uf_verify(absurd, &report, &passed) != UF_OK);
+    assert_error("attribute 'maximize' of 'snes' is 2; 0 or 1 expected");
     // The parts beside checkpoints need not be there.
     const char* path = copy_in_folder(recording, "few.h5");
     const hid_t file = open_to_change(path);
