@@ -90,13 +90,13 @@ endif
 
 # ---- files ----
 
-LIBRARY_C := $(filter-out main.c core/mpi.c,$(wildcard *.c core/*.c))
-CUDA_FILES := $(if $(filter-out 0,$(CUDA)),$(wildcard *.cu core/*.cu))
+LIBRARY_C := $(filter-out main.c core/mpi.c,$(wildcard *.c core/*.c core/*/*.c))
+CUDA_FILES := $(if $(filter-out 0,$(CUDA)),$(wildcard *.cu core/*.cu core/*/*.cu))
 OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BUILD)/%.o) \
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o $(if $(RACES),$(BUILD)/tests/cuda_host/races.o))
 # The update once more in double precision, for `unifloral verify`: one object that shows only these functions.
 SHOWN     := uf_replay_update_double uf_replay_rollout_double uf_replay_dynamics_double uf_replay_ppo_double uf_replay_bc_double uf_off_policy_parts_double
-DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/dynamics.c core/checkpoint.c core/loaded.c core/policy.c core/replay.c core/replay_rollout.c core/replay_dynamics.c core/envs_apart.c core/ppo.c core/replay_ppo.c core/replay_bc.c core/off_policy.c core/synth_init.c)
+DOUBLE    := $(patsubst %.c,$(BUILD)/double/%.o,unifloral.c kernels.c kernels_clone.c kernels_td.c core/agents/dynamics.c core/agents/checkpoint.c core/data/loaded.c core/agents/policy.c core/verify/replay.c core/verify/replay_rollout.c core/verify/replay_dynamics.c core/agents/envs_apart.c core/agents/ppo.c core/verify/replay_ppo.c core/verify/replay_bc.c core/agents/off_policy.c core/synth/synth_init.c)
 EXAMPLES  := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 TESTS     ?= $(wildcard tests/test_*.c tests/test_*.sh)
 TEST_RUN  := $(patsubst tests/%.c,$(BUILD)/tests/%,$(TESTS))
@@ -169,15 +169,15 @@ $(BUILD)/%.o: %.cpp $(BUILD)/flags | check
 $(BUILD)/tests/cuda_host/test_cuda_races: $(BUILD)/tests/cuda_host/races_planted.cu.o
 
 # What env_rules.h, trial_rules.h and grid_step.h compute is rounded twice: the same bits with any instructions, and on a device.
-$(BUILD)/core/play.cu.o $(BUILD)/core/train_envs.cu.o $(BUILD)/core/trials.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
-$(BUILD)/navix.o $(BUILD)/core/grid_%.o $(BUILD)/core/es.o $(BUILD)/core/normals.o $(BUILD)/core/images.o $(BUILD)/core/trials.o: override ALL_C += -ffp-contract=off
+$(BUILD)/core/agents/play.cu.o $(BUILD)/core/agents/train_envs.cu.o $(BUILD)/core/search/trials.cu.o $(BUILD)/navix.cu.o: override NVCC_FLAGS += -fmad=false
+$(BUILD)/navix.o $(BUILD)/core/grid/%.o $(BUILD)/core/verify/grid_%.o $(BUILD)/core/search/es.o $(BUILD)/core/normals.o $(BUILD)/core/data/images.o $(BUILD)/core/search/trials.o: override ALL_C += -ffp-contract=off
 
 $(BUILD)/core/mpi.o: override CPPFLAGS += $(MPI_FLAGS)
 
 # Clearing a few registers must not become a call that clears memory.
 $(BUILD)/kernels.o $(BUILD)/double/kernels.o: override ALL_C += -fno-tree-loop-distribute-patterns
 
-$(BUILD)/core/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
+$(BUILD)/core/envs/mujoco.o: $(wildcard envs/mujoco/*.xml)  # it holds them
 
 $(BUILD)/double/%.o: %.c $(BUILD)/flags | check
 	@mkdir -p $(@D)
@@ -219,7 +219,7 @@ $(TEST_TOOL): $(BUILD)/tests/%: $(BUILD)/tests/tools/%.o
 
 examples: $(EXAMPLES)
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)
 
 # ---- packages ----
 
@@ -293,7 +293,7 @@ cuda-host-races-programs:
 	@$(MAKE) --no-print-directory test-programs $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
 
 test-cuda-host-races: cuda-host-races-programs
-	@UF_TEST_CASES=2 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
+	@UF_TEST_CASES=3 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
 
 test-cuda-host-plain:
 	@$(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
@@ -357,10 +357,10 @@ ROOT = $(DESTDIR)$(PREFIX)
 
 install: all
 	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include $(ROOT)/share/unifloral/python
-	install -m 755 unifloral $(ROOT)/bin/
+	install -m 755 $(PROGRAM) $(ROOT)/bin/
 	install -m 644 unifloral.h navix.h hades.h synthenv.h $(ROOT)/include/
-	install -m 644 libunifloral.a $(ROOT)/lib/
-	install -m 755 libunifloral.so.0 $(ROOT)/lib/
+	install -m 644 $(STATIC) $(ROOT)/lib/
+	install -m 755 $(SHARED) $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
 	install -m 644 python/unifloral_navix.py $(ROOT)/share/unifloral/python/
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|; s|@MUJOCO@|$(MUJOCO)|; s|@CUDA@|$(CUDA_LIBS)|' unifloral.pc.in \

@@ -14,11 +14,11 @@
 #define UF_KERNELS_H
 
 #include "core/core.h"
-#include "core/dataset.h"
-#include "core/env_rules.h"
+#include "core/data/dataset.h"
+#include "core/envs/env_rules.h"
+#include "core/envs/termination.h"
 #include "core/philox.h"
-#include "core/termination.h"
-#include "core/trial_rules.h"
+#include "core/search/trial_rules.h"
 #include "terms.h"
 
 #ifdef __cplusplus
@@ -120,7 +120,7 @@ typedef struct UfPpoHyper {
 #include "ppo.def"
 } UfPpoHyper;
 
-// Rows of a dataset or rollout buffer on the device: see core/dataset.h for the record.
+// Rows of a dataset or rollout buffer on the device: see core/data/dataset.h for the record.
 typedef struct UfSource {
     const float *records, *next_obs, *next_actions;  // Nullable: next_obs, next_actions
     const int64_t* rows;                             // Nullable
@@ -345,7 +345,7 @@ typedef struct UfTrialSeen {
     double count, mean[UF_RULE_MAX_OBS], var[UF_RULE_MAX_OBS];
 } UfTrialSeen;
 
-// Trials (core/trials.h) of P small policies, each in E built-in environments side by side.
+// Trials (core/search/trials.h) of P small policies, each in E built-in environments side by side.
 typedef struct UfPlayTrials {
     const UfCloneNet* net;  // without a convolution; in + 2 * width at most UF_TRIALS_MAX_UNITS
     UfEnvRule rule;
@@ -651,7 +651,7 @@ struct UfBackend {
 
     // One step of the environments that agents train in, by action: (P, N, A) reals, which are clipped, or (P, N) kinds as
     // u8. obs (P, N, O): after it, and where the episode ended the first of the next one. action null: all begin with their
-    // first episodes, and obs alone is written.   Nullable: core/train_envs.c steps on the host
+    // first episodes, and obs alone is written.   Nullable: core/agents/train_envs.c steps on the host
     void (*step_rules)(UfBackend*, const UfRuleEnvs*, const void* action, real* obs, real* reward,
                        uint8_t* terminated, uint8_t* truncated);
 
@@ -662,7 +662,7 @@ struct UfBackend {
     void (*clone_score)(UfBackend*, const UfCloneScore*);
 
     // Steps [first, first + num_steps) of trials, where they go on; from step 0 on all begin. fp32 in every precision, and
-    // a policy's numbers do not depend on those beside it.   Nullable: core/trials.c plays on the host
+    // a policy's numbers do not depend on those beside it.   Nullable: core/search/trials.c plays on the host
     void (*play_trials)(UfBackend*, const UfPlayTrials*, int64_t first, int num_steps);
 
     // Synthetic environments, fp32 in every precision; draws are those of se_reset and se_step. reset: obs (P, N, O) of new

@@ -1,9 +1,9 @@
 // navix.c: gridworlds in batches.
 //
-// A batch is n blocks of memory, one an environment (core/grid.h). A call cuts it into chunks of a fixed number of
+// A batch is n blocks of memory, one an environment (core/grid/grid.h). A call cuts it into chunks of a fixed number of
 // environments, which threads take; within a chunk a few dozen at a time step and are then observed, so that their
-// blocks stay in cache in between. What one environment does is in core/grid_step.h and core/grid_levels.h, by NAVIX's
-// rules in core/grid_navix.h and core/grid_navix_levels.h. On a CUDA device navix.cu does the same.
+// blocks stay in cache in between. What one environment does is in core/grid/grid_step.h and core/grid/grid_levels.h, by NAVIX's
+// rules in core/grid/grid_navix.h and core/grid/grid_navix_levels.h. On a CUDA device navix.cu does the same.
 //
 // 1 creation  2 step  3 memory  4 state
 #include "navix.h"
@@ -13,15 +13,15 @@
 #include <unistd.h>  // sysconf
 
 #include "core/core.h"
-#include "core/grid.h"
-#include "core/grid_avx512.h"
-#include "core/grid_device.h"
-#include "core/grid_episode.h"
-#include "core/grid_observe.h"
-#include "core/grid_step.h"
-#include "core/grid_table.h"
-#include "core/grid_tiles.h"
-#include "core/grid_view.h"
+#include "core/grid/grid.h"
+#include "core/grid/grid_avx512.h"
+#include "core/grid/grid_device.h"
+#include "core/grid/grid_episode.h"
+#include "core/grid/grid_observe.h"
+#include "core/grid/grid_step.h"
+#include "core/grid/grid_table.h"
+#include "core/grid/grid_tiles.h"
+#include "core/grid/grid_view.h"
 
 enum {
     CHUNK = 256,  // environments of a task
@@ -77,6 +77,8 @@ static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {
 };
 
 UfStatus nx_find_observation(NxObservation* out, const char* name) {
+    UF_TRY_GIVEN(out);
+    UF_TRY_GIVEN(name);
     for (int i = 0; i < NX_NUM_OBSERVATIONS; i++)
         if (strcmp(name, observation_names[i]) == 0) {
             *out = (NxObservation)i;
@@ -237,8 +239,9 @@ UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, cons
     NxOptions defaults;
     UfBackend* backend = NULL;
     nx_default_options(&defaults);
-    if (!out || !id) return UF_FAIL(UF_ERR_ARGUMENT, "nx_create: %s is NULL", out ? "id" : "out");
+    UF_TRY_GIVEN(out);
     *out = NULL;
+    UF_TRY_GIVEN(id);
     if (!options) options = &defaults;
     if (options->device && strcmp(options->device, "cpu") != 0)
         UF_TRY(uf_backend_open(&backend, options->device, "fp32", 1));

@@ -14,9 +14,9 @@
 // 1 shared memory  2 observations  3 a call  4 pictures  5 small kernels  6 launching
 #include "kernels.cuh"
 
-#include "core/grid_device.h"
-#include "core/grid_episode.h"
-#include "core/grid_mission.h"
+#include "core/grid/grid_device.h"
+#include "core/grid/grid_episode.h"
+#include "core/grid/grid_mission.h"
 
 using namespace uf_cuda;
 

@@ -1,5 +1,5 @@
 // synthenv.cu: steps of synthetic environments on a CUDA device: all that one does is one kernel. synthenv.c is the
-// specification, core/synth_rules.h what both do.
+// specification, core/synth/synth_rules.h what both do.
 //
 // A team of threads has a row: a warp, or where networks are large a block. Activations lie in shared memory; of a layer a
 // thread makes an output, its kernel read in the order of memory, and where there are fewer outputs than threads several
@@ -11,7 +11,7 @@
 // Rooms: layers, episodes, launching.
 #include "kernels.cuh"
 
-#include "core/synth_rules.h"
+#include "core/synth/synth_rules.h"
 
 using namespace uf_cuda;
 

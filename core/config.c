@@ -4,7 +4,7 @@
 // readers refuse or read otherwise (duplicate names, 01, 1e999, raw control characters, bad UTF-8, \u0000, a
 // byte order mark), and messages want the line, the name and what would be right.
 // Sources: the names are those of unifloral.py; redis src/config.c for a table with ranges and choices.
-#include "config.h"
+#include "core/config.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -17,8 +17,8 @@
 
 const UfParam uf_params[] = {
 #define UF_PARAM_STRUCT struct UfConfig
-#include "param_rows.h"
-#include "../params.def"
+#include "core/param_rows.h"
+#include "params.def"
 };
 
 enum { NUM_PARAMS = sizeof uf_params / sizeof *uf_params };

@@ -2,7 +2,7 @@
 #ifndef UF_CONFIG_H
 #define UF_CONFIG_H
 
-#include "core.h"
+#include "core/core.h"
 
 #define UF_STRING_BYTES 512
 
@@ -13,7 +13,7 @@ struct UfConfig {
 #define UF_BOOL(name, value, scope, help) bool name;
 #define UF_ENUM(name, value, choices, scope, help) int name;
 #define UF_STRING(name, value, scope, help) char name[UF_STRING_BYTES];
-#include "../params.def"
+#include "params.def"
 };
 
 // Indices into the choices of the enums.

@@ -5,7 +5,7 @@
 
 #include <cuda_runtime.h>
 
-#include "../kernels.h"
+#include "kernels.h"
 
 // ---- in a kernel ----
 

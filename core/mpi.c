@@ -1,6 +1,6 @@
 // mpi.c: joins the processes that a launcher started. The program links it, with Open MPI where that was there at build
 // time; the library does not, and knows only the table of ranks.h.
-#include "ranks.h"
+#include "core/ranks.h"
 
 #include <errno.h>
 #include <limits.h>

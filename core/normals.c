@@ -1,11 +1,11 @@
 // normals.c: see normals.h. With -ffp-contract=off (Makefile) and without functions of libm, whose last bits are not the
 // same everywhere, the loops have the same bits for every instruction set they are compiled for.
-#include "normals.h"
+#include "core/normals.h"
 
 #include <math.h>
 
-#include "../kernels_cpu.h"
-#include "philox.h"
+#include "kernels_cpu.h"
+#include "core/philox.h"
 
 // -2 ln u and the root of it, for u in (0, 1). ln by Cephes's polynomial (Moshier, logf.c): relative error below 1e-7.
 INLINE float normal_radius(float u) {

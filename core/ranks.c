@@ -1,5 +1,5 @@
 // ranks.c: what ranks do with each other beside their work.
-#include "ranks.h"
+#include "core/ranks.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 #ifndef UF_RANKS_H
 #define UF_RANKS_H
 
-#include "core.h"
+#include "core/core.h"
 
 typedef struct UfRanks {
     int rank, size;

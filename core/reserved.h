@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "../kernels.h"
+#include "kernels.h"
 
 enum { UF_MAX_RESERVED = 128 };
 typedef struct UfReserved {

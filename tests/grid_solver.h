@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/grid_levels.h"
-#include "core/grid_step.h"
+#include "core/grid/grid_levels.h"
+#include "core/grid/grid_step.h"
 
 enum { PLAN_STEPS = 8192, POSES = 4 * NX_MAX_CELLS, NONE = -1 };
 static const unsigned OBJECTS = NX_PORTABLE;

@@ -5,8 +5,8 @@
 
 #include <unistd.h>  // access
 
-#include "core/h5.h"
-#include "core/verify.h"
+#include "core/data/h5.h"
+#include "core/verify/verify.h"
 
 // Adds `change` to element `index` (modulo their number) of a numeric dataset of an open file.
 static inline void alter(hid_t file, const char* name, int64_t index, double change) {

@@ -5,7 +5,7 @@
 
 #include "support.h"
 
-#include "core/off_policy.h"
+#include "core/agents/off_policy.h"
 
 enum { NOTE_MEMBERS = 8 };
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "../core/agent.h"
+#include "core/agents/agent.h"
 #include "support.h"
 
 // Every number: parameters, targets, moments, metrics.

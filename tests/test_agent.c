@@ -6,8 +6,8 @@
 #include <math.h>
 #include <pthread.h>
 
-#include "../core/agent.h"
-#include "../core/h5.h"
+#include "core/agents/agent.h"
+#include "core/data/h5.h"
 
 // ---- small agents ----
 

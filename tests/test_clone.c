@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-#include "../core/bench.h"
-#include "../core/verify.h"
+#include "core/bench/bench.h"
+#include "core/verify/verify.h"
 #include "../kernels.h"
 
 // ---- a recording of our own ----

@@ -7,9 +7,10 @@
 
 #include <math.h>
 
-#include "core/dataset.h"
-#include "core/h5.h"
-#include "core/tasks.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
+#include "core/envs/envs.h"
+#include "core/envs/tasks.h"
 
 #define assert_near(a, b, tolerance)                                                                    \
     do {                                                                                                \

@@ -5,10 +5,10 @@
 
 #include <math.h>
 
-#include "../core/agent.h"
-#include "../core/dataset.h"
-#include "../core/h5.h"
-#include "../core/philox.h"
+#include "core/agents/agent.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
+#include "core/philox.h"
 
 // ---- small agents ----
 

@@ -4,13 +4,13 @@
 
 #include <math.h>
 
-#include "core/dataset.h"
-#include "core/distilled.h"
-#include "core/evaluate.h"
-#include "core/h5.h"
-#include "core/page.h"
+#include "core/agents/evaluate.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
 #include "core/philox.h"
-#include "core/run.h"
+#include "core/pictures/page.h"
+#include "core/runs/run.h"
+#include "core/search/distilled.h"
 #include "terms.h"  // UF_OBS_STD_EPS
 
 #include "failing_alloc.h"

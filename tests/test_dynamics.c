@@ -5,12 +5,12 @@
 
 #include <math.h>
 
-#include "../core/config.h"
-#include "../core/dataset.h"
-#include "../core/dynamics.h"
-#include "../core/h5.h"
-#include "../core/replay.h"
-#include "../core/verify.h"
+#include "core/agents/dynamics.h"
+#include "core/config.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
+#include "core/verify/replay.h"
+#include "core/verify/verify.h"
 
 // ---- a linear system ----
 

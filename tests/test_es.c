@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-#include "../core/es.h"
-#include "../core/verify.h"
+#include "core/search/es.h"
+#include "core/verify/verify.h"
 
 enum { MAX_DIMS = 4096, MAX_POPSIZE = 256 };
 

@@ -5,8 +5,8 @@
 #include <math.h>
 #include <stdatomic.h>
 
-#include "core/evaluate.h"
-#include "core/policy.h"
+#include "core/agents/evaluate.h"
+#include "core/agents/policy.h"
 
 struct UfPolicy {
     int obs_dim, action_dim;

@@ -8,8 +8,8 @@
 #include <math.h>
 #include <sys/stat.h>
 
-#include "core/dataset.h"
-#include "core/h5.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
 
 #include "failing_alloc.h"
 

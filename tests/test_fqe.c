@@ -6,10 +6,10 @@
 #include <math.h>
 #include <sys/stat.h>
 
-#include "core/agent.h"
-#include "core/collect.h"
-#include "core/dataset.h"
-#include "core/fqe.h"
+#include "core/agents/agent.h"
+#include "core/data/dataset.h"
+#include "core/runs/collect.h"
+#include "core/runs/fqe.h"
 
 // ---- a chain of states ----
 

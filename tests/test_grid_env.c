@@ -4,16 +4,16 @@
 
 #include <math.h>
 
-#include "core/collect.h"
+#include "core/agents/evaluate.h"
 #include "core/config.h"
-#include "core/dataset.h"
-#include "core/envs.h"
-#include "core/evaluate.h"
-#include "core/grid_levels.h"
-#include "core/grid_step.h"
-#include "core/grid_table.h"
-#include "core/grid_view.h"
-#include "core/run.h"
+#include "core/data/dataset.h"
+#include "core/envs/envs.h"
+#include "core/grid/grid_levels.h"
+#include "core/grid/grid_step.h"
+#include "core/grid/grid_table.h"
+#include "core/grid/grid_view.h"
+#include "core/runs/collect.h"
+#include "core/runs/run.h"
 
 enum { OBS = 147 };
 

@@ -6,8 +6,8 @@
 
 #include "h5_change.h"
 
-#include "core/grid_table.h"
-#include "core/verify.h"
+#include "core/grid/grid_table.h"
+#include "core/verify/verify.h"
 #include "navix.h"
 
 // ---- one environment with a map of ours ----

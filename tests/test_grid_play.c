@@ -10,7 +10,7 @@
 #include <termios.h>
 
 #include "core/core.h"
-#include "core/grid_play.h"
+#include "core/grid/grid_play.h"
 
 #define EMPTY "MiniGrid-Empty-5x5-v0"  // the agent begins at (1, 1), looking east; the goal is at (3, 3)
 

@@ -4,10 +4,10 @@
 
 #include <math.h>
 
-#include "core/es.h"
-#include "core/hades_run.h"
 #include "core/philox.h"
-#include "core/trials.h"
+#include "core/search/es.h"
+#include "core/search/hades_run.h"
+#include "core/search/trials.h"
 #include "h5_change.h"
 #include "settings.h"
 #include "two_ranks.h"

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <zlib.h>
 
-#include "core/images.h"
+#include "core/data/images.h"
 
 // ---- IDX ----
 

@@ -5,8 +5,8 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-#include "../core/dataset.h"
-#include "../core/philox.h"
+#include "core/data/dataset.h"
+#include "core/philox.h"
 
 enum { ROWS = 1000000, OBS = 17, ACT = 6 };
 

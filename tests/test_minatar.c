@@ -5,10 +5,10 @@
 
 #include <math.h>
 
-#include "core/draw.h"
-#include "core/envs.h"
-#include "core/minatar.h"
-#include "core/verify.h"
+#include "core/envs/draw.h"
+#include "core/envs/envs.h"
+#include "core/envs/minatar.h"
+#include "core/verify/verify.h"
 
 #ifndef UF_NO_CAIRO
 #include <cairo.h>

@@ -5,9 +5,9 @@
 
 #include <math.h>
 
-#include "../core/agent.h"
-#include "../core/dynamics.h"
-#include "../core/h5.h"
+#include "core/agents/agent.h"
+#include "core/agents/dynamics.h"
+#include "core/data/h5.h"
 
 // ---- models by hand ----
 

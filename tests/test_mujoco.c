@@ -6,11 +6,11 @@
 #include <math.h>
 #include <sys/stat.h>
 
-#include "core/dataset.h"
-#include "core/h5.h"
-#include "core/mujoco.h"
-#include "core/run.h"
-#include "core/verify.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
+#include "core/envs/mujoco.h"
+#include "core/runs/run.h"
+#include "core/verify/verify.h"
 
 #define TRACES "tests/data/mujoco_traces.h5"
 

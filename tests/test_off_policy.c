@@ -6,8 +6,8 @@
 
 #include "failing_alloc.h"
 
-#include "core/off_policy_parts.h"
-#include "core/trials.h"
+#include "core/agents/off_policy_parts.h"
+#include "core/search/trials.h"
 #include "synthenv.h"
 
 static UfOffPolicy* create(const UfOffPolicyConfig* configs, int P, const TestEnvs* e, int threads) {

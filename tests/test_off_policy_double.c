@@ -6,7 +6,7 @@
 #define UF_REAL double
 #define UF_DOUBLE_COPY
 #include "off_policy_envs.h"
-#include "core/off_policy_parts.h"
+#include "core/agents/off_policy_parts.h"
 
 enum { B = 16, WIDTH = 5, WARM_UP = 30, MAX_A = 3, MAX_OUT = 2 * MAX_A };
 

@@ -3,12 +3,12 @@
 
 #include <math.h>
 
-#include "core/agent.h"
-#include "core/collect.h"
-#include "core/dataset.h"
-#include "core/envs.h"
-#include "core/h5.h"
-#include "core/online.h"
+#include "core/agents/agent.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
+#include "core/envs/envs.h"
+#include "core/runs/collect.h"
+#include "core/runs/online.h"
 
 // ---- agents and files ----
 

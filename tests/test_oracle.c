@@ -5,10 +5,10 @@
 #include <dirent.h>
 #include <math.h>
 
-#include "../core/h5.h"
-#include "../core/replay.h"
-#include "../core/replay_rollout.h"
-#include "../core/verify.h"
+#include "core/data/h5.h"
+#include "core/verify/replay.h"
+#include "core/verify/replay_rollout.h"
+#include "core/verify/verify.h"
 
 // ---- replay ----
 

@@ -9,9 +9,9 @@
 
 #include <math.h>
 
-#include "core/agent.h"
-#include "core/play.h"
-#include "core/policy.h"
+#include "core/agents/agent.h"
+#include "core/agents/play.h"
+#include "core/agents/policy.h"
 #ifdef UF_HOST_CUDA
 #include "cuda_host/host_cuda.h"
 #endif

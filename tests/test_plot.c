@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#include "core/plot.h"
+#include "core/pictures/plot.h"
 
 // Draws, checks that the file begins as it should, and returns its text.
 static char* written(const UfPlot* plot, const char* name, const char* magic) {

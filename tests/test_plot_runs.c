@@ -4,11 +4,11 @@
 
 #include <math.h>
 
-#include "core/curves.h"
-#include "core/h5.h"
-#include "core/plot_runs.h"
-#include "core/results.h"
-#include "core/run_log.h"
+#include "core/data/h5.h"
+#include "core/results/curves.h"
+#include "core/results/plot_runs.h"
+#include "core/results/results.h"
+#include "core/runs/run_log.h"
 
 // ---- made runs ----
 

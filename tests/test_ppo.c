@@ -6,9 +6,9 @@
 #include <math.h>
 #include <time.h>
 
-#include "../core/h5.h"
-#include "../core/ppo_run.h"
-#include "../core/verify.h"
+#include "core/data/h5.h"
+#include "core/runs/ppo_run.h"
+#include "core/verify/verify.h"
 #include "../navix.h"
 
 // ---- agents ----

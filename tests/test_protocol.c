@@ -9,10 +9,10 @@
 #include "h5_change.h"
 
 #include "core/core.h"
-#include "core/h5.h"
-#include "core/protocol.h"
-#include "core/scores.h"
-#include "core/verify.h"
+#include "core/data/h5.h"
+#include "core/results/protocol.h"
+#include "core/results/scores.h"
+#include "core/verify/verify.h"
 
 static UfScores matrix(const char* dataset, const char* algorithm, int policies, int rollouts,
                        const double* values) {

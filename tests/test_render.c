@@ -4,11 +4,11 @@
 #include <math.h>
 #include <sys/stat.h>
 
-#include "core/collect.h"
-#include "core/envs.h"
-#include "core/mujoco.h"
-#include "core/render.h"
-#include "core/run.h"
+#include "core/envs/envs.h"
+#include "core/envs/mujoco.h"
+#include "core/runs/collect.h"
+#include "core/runs/render.h"
+#include "core/runs/run.h"
 
 #ifndef UF_NO_CAIRO
 #include <cairo.h>

@@ -6,10 +6,10 @@
 #include <unistd.h>
 
 #include "core/config.h"
-#include "core/dataset.h"
-#include "core/h5.h"
-#include "core/report.h"
-#include "core/run.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
+#include "core/results/report.h"
+#include "core/runs/run.h"
 
 // ---- datasets, runs, pages ----
 
@@ -248,7 +248,7 @@ static void corl_columns_have_their_averages(void** state) {
 #define UF_CORL(set, bc, a, td3_bc, b, cql, c, iql, d, rebrac, e, sac_n, f, edac, g) \
     {set, {bc, td3_bc, cql, iql, rebrac, sac_n, edac}},
     static const Row rows[] = {
-#include "core/published.def"
+#include "core/results/published.def"
     };
     static const struct {
         int first, count;

@@ -1,7 +1,7 @@
 // test_run.c: evaluation beside training: same files as between updates, also of runs that are stopped, killed or
 // fail on the way; finished runs; simulations that diverge in online training.
 //
-// The linker puts the __wrap_ functions below between core/run.c and what it calls: they know which thread makes a
+// The linker puts the __wrap_ functions below between core/runs/run.c and what it calls: they know which thread makes a
 // step of an environment and how far training is, and can hold, fail or kill there.
 #include "support.h"
 
@@ -12,15 +12,15 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "core/agent.h"
-#include "core/collect.h"
+#include "core/agents/agent.h"
+#include "core/agents/evaluate.h"
 #include "core/config.h"
-#include "core/dataset.h"
-#include "core/envs.h"
-#include "core/evaluate.h"
-#include "core/h5.h"
-#include "core/online.h"
-#include "core/run.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
+#include "core/envs/envs.h"
+#include "core/runs/collect.h"
+#include "core/runs/online.h"
+#include "core/runs/run.h"
 
 // ---- between training and evaluation ----
 
@@ -113,7 +113,7 @@ void __wrap_uf_env_step(UfEnv* env, const float* action, float* obs, double* rew
     }
     __real_uf_env_step(env, action, obs, reward, terminated, truncated);
     if (beside ? !(plan.diverge_beside && first) : !diverges(steps_here)) return;
-    env->diverged = *terminated = true;  // as core/mujoco.c says it: something finite, but not the next state
+    env->diverged = *terminated = true;  // as core/envs/mujoco.c says it: something finite, but not the next state
     *reward = 0;
     for (int i = 0; i < uf_env_spec(env)->obs_dim; i++) obs[i] = 0;
 }

@@ -4,8 +4,8 @@
 
 #include <math.h>
 
-#include "../core/run_log.h"
-#include "../core/search_sweep.h"
+#include "core/runs/run_log.h"
+#include "core/search/search_sweep.h"
 
 // ---- the toy ----
 
@@ -17,7 +17,7 @@ typedef struct ToyConfig {
 
 #define UF_PARAM_STRUCT ToyConfig
 static const UfParam params[] = {
-#include "../core/param_rows.h"
+#include "core/param_rows.h"
     UF_GROUP(run, "Run")                                            //
     UF_INT(seed, 0, AT_LEAST(0), AT_MOST(100), SHARED, "")          //
     UF_INT(generations, 12, AT_LEAST(0), AT_MOST(1000), RUN, "")    //

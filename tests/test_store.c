@@ -5,9 +5,9 @@
 #include <sys/wait.h>
 
 #include "core/config.h"
-#include "core/h5.h"
-#include "core/npz.h"
-#include "core/results.h"
+#include "core/data/h5.h"
+#include "core/data/npz.h"
+#include "core/results/results.h"
 
 #define HASH "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 

@@ -9,7 +9,7 @@
 #include <math.h>
 
 #include "core/philox.h"
-#include "core/synth_agents_draw.h"
+#include "core/synth/synth_agents_draw.h"
 
 // ---- ratings made by hand ----
 

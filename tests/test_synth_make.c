@@ -1,4 +1,4 @@
-// test_synth_make.c: bandits made of data (core/synth_make.c), and training that begins from one (core/synth_init.c).
+// test_synth_make.c: bandits made of data (core/synth/synth_make.c), and training that begins from one (core/synth/synth_init.c).
 // With UF_TEST_DEVICE=cuda agents are initialised there, in the tests that take few steps.
 #include "support.h"
 #include "failing_alloc.h"
@@ -7,9 +7,9 @@
 
 #include <math.h>
 
-#include "../core/dataset.h"
-#include "../core/run.h"
-#include "../core/synth.h"
+#include "core/data/dataset.h"
+#include "core/runs/run.h"
+#include "core/synth/synth.h"
 
 enum { O = 3, ROWS = 4000, EPISODE = 20, LOOKS = 4000 };
 

@@ -10,14 +10,14 @@
 
 #include <math.h>
 
-#include "core/es.h"
-#include "core/off_policy.h"
+#include "core/agents/off_policy.h"
+#include "core/agents/ppo.h"
 #include "core/philox.h"
-#include "core/ppo.h"
-#include "core/search.h"
-#include "core/synth_rate.h"
-#include "core/synth_run.h"
-#include "core/synth_search.h"
+#include "core/search/es.h"
+#include "core/search/search.h"
+#include "core/synth/synth_reuse.h"
+#include "core/synth/synth_run.h"
+#include "core/synth/synth_search.h"
 
 static const char published[] = "../shared/oracle/synth_checkpoints.h5";
 

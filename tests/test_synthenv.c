@@ -10,10 +10,10 @@
 #endif
 #include <math.h>
 
-#include "../core/es.h"
-#include "../core/ppo_envs.h"
-#include "../core/synth_draw.h"
-#include "../core/verify.h"
+#include "core/agents/ppo_envs.h"
+#include "core/search/es.h"
+#include "core/synth/synth_draw.h"
+#include "core/verify/verify.h"
 
 static const char recording[] = "tests/data/synthenv.h5",
                   published[] = "../shared/oracle/synth_checkpoints.h5";

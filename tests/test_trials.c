@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "core/trials.h"
+#include "core/search/trials.h"
 
 // uf_tanh is off by 4e-7, exp and a product by rounding of a number below 8.
 #define ROUNDING 1e-6

@@ -2,9 +2,9 @@
 // all of the state. Without a device it skips.
 #include "device.h"
 
-#include "core/grid_device.h"
-#include "core/grid_observe.h"
-#include "core/grid_table.h"
+#include "core/grid/grid_device.h"
+#include "core/grid/grid_observe.h"
+#include "core/grid/grid_table.h"
 
 enum { SENTINEL = 0xA5, GUARD = 64, SEED = 11 };
 

@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-#include "core/off_policy_parts.h"
+#include "core/agents/off_policy_parts.h"
 
 enum { MEMBERS = 3, NUM_ENVS = 2, ITERATIONS = 32 };
 

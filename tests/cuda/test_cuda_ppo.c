@@ -5,10 +5,10 @@
 
 #include <math.h>
 
-#include "core/grid_device.h"
-#include "core/ppo_run.h"
-#include "core/synth.h"
-#include "core/verify.h"
+#include "core/grid/grid_device.h"
+#include "core/runs/ppo_run.h"
+#include "core/synth/synth.h"
+#include "core/verify/verify.h"
 
 enum { MAX_P = 3, NUM_KINDS = 6, SYNTHETIC = 2 };
 
@@ -183,7 +183,7 @@ static void assert_same_bits(const Training* a, int p, const Training* b, int q,
 }
 
 // Adam divides a gradient by its size, so a relative error e of gradients moves parameters by 2 sqrt(2 e) of what they
-// move, as core/verify.c derives. In fp32 gradients of these sizes are off by at most 1e-5 of themselves (sums of up to
+// move, as core/verify/verify.c derives. In fp32 gradients of these sizes are off by at most 1e-5 of themselves (sums of up to
 // 147 products and 60 rows, 200 roundings of 6e-8): 0.01 of the way from the initial values.
 static const double allowed_share = 0.01;
 static void assert_near(const Training* a, const Training* b, const Training* initial, const char* what) {

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "core/train_envs.h"
+#include "core/agents/train_envs.h"
 
 enum { P = 2, N = 3, STEPS = 45, ALL = P * N };
 

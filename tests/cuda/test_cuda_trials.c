@@ -6,8 +6,8 @@
 
 #include <math.h>
 
-#include "core/hades_search.h"
-#include "core/trials.h"
+#include "core/search/hades_search.h"
+#include "core/search/trials.h"
 
 static UfBackend *device, *host;
 

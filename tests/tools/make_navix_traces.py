@@ -2,7 +2,7 @@
 """Records NAVIX's own episodes for tests/data/navix_traces.h5: python make_navix_traces.py navix_traces.h5
 
 Wants NAVIX 0.11.0 and h5py. Each of NAVIX's ids gives a group navix/<id> in the layout that `unifloral verify` replays
-(core/grid_navix_traces.c): of 8 environments with random actions the two in which most happens. Observations are taken
+(core/verify/grid_navix_traces.c): of 8 environments with random actions the two in which most happens. Observations are taken
 from states that have passed through jax.jit, where NAVIX draws entities in alphabetical order.
 """
 import sys

@@ -3,7 +3,7 @@
 
     python3 tests/tools/make_tile_file.py tests/data/minigrid_tiles.h5
 
-Needs minigrid (3.2.0 made the file that is there), h5py and numpy. Layout: core/grid_tiles_traces.c.
+Needs minigrid (3.2.0 made the file that is there), h5py and numpy. Layout: core/verify/grid_tiles_traces.c.
 """
 import sys
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../core/ranks.h"
+#include "core/ranks.h"
 
 static const char* who(const UfRanks* ranks) {
     static char text[64];

@@ -2,5 +2,5 @@
 #ifndef UF_NO_MPI
 #define UF_NO_MPI
 #endif
-#include "../../core/mpi.c"
+#include "core/mpi.c"
 #include "mpi_ranks.c"
