@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Writes tests/data/mujoco_missed.h5: HalfCheetah's legacy model where MuJoCo 2.3.7 misses contacts of its torso
-(core/mujoco_traces.c says why). usage: make_missed_contact.py MUJOCO_TRACES OUT
+(core/verify/mujoco_traces.c says why). usage: make_missed_contact.py MUJOCO_TRACES OUT
 
 Wants mujoco 2.3.7, gymnasium (for its half_cheetah.xml) and h5py. MUJOCO_TRACES: a recording of kind mujoco-traces, which
 has the masses of the legacy model. Runs with random actions are recorded until one has such a step, which is one that
