@@ -24,6 +24,25 @@ static inline void alter(hid_t file, const char* name, int64_t index, double cha
     H5Dclose(dataset);
 }
 
+// Puts the same numbers, of which `change` is added to element `index`, in a dataset of another type.
+static inline void store_as(hid_t file, const char* name, hid_t type, int64_t index, double change) {
+    hid_t old = H5Dopen2(file, name, H5P_DEFAULT);
+    assert_true(old >= 0);
+    hid_t space = H5Dget_space(old);
+    const int64_t count = H5Sget_simple_extent_npoints(space);
+    double* values = malloc((size_t)count * sizeof *values);
+    assert_non_null(values);
+    assert_true(H5Dread(old, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    values[index % count] += change;
+    H5Dclose(old);
+    assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+    hid_t fresh = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(fresh >= 0 && H5Dwrite(fresh, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    free(values);
+    H5Dclose(fresh);
+    H5Sclose(space);
+}
+
 static inline void alter_file(const char* path, const char* dataset, int64_t index, double change) {
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
     assert_true(file >= 0);

@@ -90,10 +90,10 @@ static void test_traces_malformed(void** state) {
     assert_error("CartPole-v1/rewards");
 
     file = open_copy(TRACES, &path);
-    H5Ldelete(file, "Acrobot-v1", H5P_DEFAULT);
+    alter(file, "CartPole-v1/ep_forced", 8, 1);
     H5Fclose(file);
     assert_int_equal(uf_verify_classic_traces(path, &report, &passed), UF_ERR_FORMAT);
-    assert_error("Acrobot-v1");
+    assert_error("'CartPole-v1/ep_forced' has a 2; 0 or 1 expected");
 
     file = open_copy(TRACES, &path);  // another environment's observations: 3 columns instead of 4
     H5Ldelete(file, "CartPole-v1/obs", H5P_DEFAULT);
@@ -107,6 +107,56 @@ static void test_traces_malformed(void** state) {
     H5Fclose(file);
     assert_int_equal(uf_verify_classic_traces(path, &report, &passed), UF_ERR_FORMAT);
     assert_error("adds up to");
+    assert_false(passed);
+}
+
+// Integers may be of any size, or floats; what is no integer then does not become the nearest.
+static void test_traces_stored_otherwise(void** state) {
+    (void)state;
+    const char* path;
+    char* report;
+    bool passed;
+    hid_t file = open_copy(TRACES, &path);
+    store_as(file, "CartPole-v1/actions", H5T_STD_U8LE, 0, 0);
+    store_as(file, "CartPole-v1/ep_length", H5T_STD_I64BE, 0, 0);
+    store_as(file, "CartPole-v1/terminated", H5T_IEEE_F32LE, 0, 0);
+    H5Fclose(file);
+    if ((report = report_of(path))) fail_msg("%s", report);
+    static const struct {
+        bool as_float;
+        double change;
+    } cases[] = {{false, -1}, {false, 256}, {true, 0.25}, {true, (double)NAN}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        file = open_copy(TRACES, &path);
+        store_as(file, "CartPole-v1/truncated", cases[i].as_float ? H5T_IEEE_F64LE : H5T_STD_I32LE, 3,
+                 cases[i].change);
+        H5Fclose(file);
+        assert_int_equal(uf_verify_classic_traces(path, &report, &passed), UF_ERR_FORMAT);
+        assert_error("dataset 'CartPole-v1/truncated' has a number that is no integer from 0 to 255");
+    }
+}
+
+// Any of the environments may be left out, but not all.
+static void test_traces_of_some(void** state) {
+    (void)state;
+    const char* path;
+    char* report;
+    bool passed;
+    hid_t file = open_copy(TRACES, &path);
+    H5Ldelete(file, "Pendulum-v1", H5P_DEFAULT);
+    H5Ldelete(file, "Acrobot-v1", H5P_DEFAULT);
+    H5Fclose(file);
+    assert_ok(uf_verify_classic_traces(path, &report, &passed));
+    assert_true(passed);
+    assert_non_null(strstr(report, "not recorded: Pendulum-v1, Acrobot-v1"));
+    assert_non_null(strstr(report, "MountainCar-v0"));
+    uf_free(report);
+    file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    static const char* const rest[] = {"MountainCarContinuous-v0", "CartPole-v1", "MountainCar-v0"};
+    for (int i = 0; i < 3; i++) assert_true(H5Ldelete(file, rest[i], H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+    assert_int_equal(uf_verify_classic_traces(path, &report, &passed), UF_ERR_FORMAT);
+    assert_error("'/' has no group; expected one for each classic-control environment");
     assert_false(passed);
 }
 
@@ -627,6 +677,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_traces),           cmocka_unit_test(test_traces_altered),
         cmocka_unit_test(test_traces_malformed), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_traces_of_some),   cmocka_unit_test(test_traces_stored_otherwise),
         cmocka_unit_test(test_scale_action),     cmocka_unit_test(test_interface),
         cmocka_unit_test(test_controllers),      cmocka_unit_test(test_grid_world),
         cmocka_unit_test(test_maze_walls),       cmocka_unit_test(test_maze_physics),

@@ -1311,6 +1311,12 @@ static void test_altered(void** state) {
         {"MiniGrid-Empty-5x5-v0", "truncated", 2, 1, "flags"},
         {"MiniGrid-Empty-5x5-v0", "max_steps", 1, 7, "rewards"},
         {"MiniGrid-FourRooms-v0", "agent", 20, 1, "states"},
+        {"MiniGrid-FourRooms-v0", "agent", 20, 256, "states"},
+        {"MiniGrid-KeyCorridorS3R2-v0", "target", 5, 1, "missions"},
+        {"MiniGrid-PutNear-6x6-N2-v0", "target", 13, 1, "missions"},
+        {"MiniGrid-PutNear-6x6-N2-v0", "aux", 12, 1, "missions"},
+        {"MiniGrid-MemoryS7-v0", "target", 9, -1, "missions"},
+        {"MiniGrid-RedBlueDoors-6x6-v0", "target", 11, -1, "missions"},
         {"MiniGrid-KeyCorridorS3R2-v0", "carrying", 40, 1, "states"},
         {"Sandbox-8x8", "grid", 5000, 1, "states"},
         {"Sandbox-15x15", "obs", 3000, 1, "observations"},
@@ -1399,11 +1405,31 @@ static void test_malformed(void** state) {
     H5Fclose(file);
     expect_refusal(path, "MiniGrid-FourRooms-v0/carrying");
     file = open_copy(TRACES, &path);
-    H5Lmove(file, "minigrid/MiniGrid-FourRooms-v0/mission", file, "minigrid/x", H5P_DEFAULT, H5P_DEFAULT);
-    H5Lmove(file, "minigrid/MiniGrid-FourRooms-v0/seed", file, "minigrid/MiniGrid-FourRooms-v0/mission",
+    H5Ldelete(file, "minigrid/MiniGrid-FourRooms-v0/mission", H5P_DEFAULT);
+    H5Ocopy(file, "minigrid/MiniGrid-FourRooms-v0/seed", file, "minigrid/MiniGrid-FourRooms-v0/mission",
             H5P_DEFAULT, H5P_DEFAULT);
     H5Fclose(file);
-    expect_refusal(path, "expected texts of a fixed length");
+    expect_refusal(path, "dataset 'minigrid/MiniGrid-FourRooms-v0/mission' holds no texts");
+    file = open_copy(TRACES, &path);
+    UfH5 newer = {.file = file};
+    assert_true(H5Adelete(file, "format") >= 0);
+    assert_ok(uf_h5_write_integer(&newer, "/", "format", 2));
+    H5Fclose(file);
+    expect_refusal(path, "attribute 'format' is 2; this version knows format 1");
+    static const char* const needed[] = {"policy", "seed"};
+    for (int i = 0; i < 2; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "minigrid/MiniGrid-FourRooms-v0/%s", needed[i]);
+        file = open_copy(TRACES, &path);
+        assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+        H5Fclose(file);
+        expect_refusal(path, name);
+    }
+    file = open_copy(TRACES, &path);
+    store_as(file, "minigrid/MiniGrid-FourRooms-v0/carrying", H5T_STD_I16LE, 5, -1);
+    H5Fclose(file);
+    expect_refusal(path,
+                   "'minigrid/MiniGrid-FourRooms-v0/carrying' has a number that is no integer from 0 to 255");
     file = open_copy(TRACES, &path);
     H5Lmove(file, "minigrid/MiniGrid-FourRooms-v0", file, "minigrid/MiniGrid-SevenRooms-v0", H5P_DEFAULT,
             H5P_DEFAULT);
@@ -1420,8 +1446,54 @@ static void test_malformed(void** state) {
     expect_refusal(path, "none of the groups minigrid, navix, tiles and frames");
 }
 
+// Missions as texts of any length, of a longer fixed one, and too long.
+static void store_missions(const char** path, bool variable, size_t bytes, const char* last) {
+    static const char name[] = "minigrid/MiniGrid-DoorKey-5x5-v0/mission";
+    char fixed[16][200] = {""};
+    const char* texts[16];
+    hid_t file = open_copy(TRACES, path), old = H5Dopen2(file, name, H5P_DEFAULT), space = H5Dget_space(old);
+    const int64_t count = H5Sget_simple_extent_npoints(space);
+    assert_in_range(count, 1, 16);
+    H5Dclose(old);
+    for (int64_t i = 0; i < count; i++) {
+        texts[i] = i + 1 < count || !last ? "use the key to open the door and then get to the goal" : last;
+        snprintf(fixed[i], sizeof fixed[i], "%s", texts[i]);
+    }
+    hid_t type = H5Tcopy(H5T_C_S1), memory = H5Tcopy(H5T_C_S1);
+    H5Tset_size(type, variable ? H5T_VARIABLE : bytes);
+    H5Tset_size(memory, variable ? H5T_VARIABLE : sizeof fixed[0]);
+    H5Ldelete(file, name, H5P_DEFAULT);
+    hid_t fresh = H5Dcreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    const void* data = variable ? (const void*)texts : (const void*)fixed;
+    assert_true(fresh >= 0 && H5Dwrite(fresh, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) >= 0);
+    H5Dclose(fresh);
+    H5Tclose(type);
+    H5Tclose(memory);
+    H5Sclose(space);
+    H5Fclose(file);
+}
+
+static void test_texts(void** state) {
+    (void)state;
+    const char* path;
+    char *report, longest[180];
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    for (int variable = 0; variable < 2; variable++) {
+        store_missions(&path, variable, 190, NULL);
+        if ((report = report_of(path))) fail_msg("%s", report);
+        store_missions(&path, variable, 190, "get to the goal");
+        if (!(report = report_of(path))) fail_msg("another mission passes");
+        assert_non_null(strstr(report, "recorded 'get to the goal'"));
+        uf_free(report);
+        store_missions(&path, variable, 190, longest);
+        expect_refusal(path, "mission' has a text of 179 bytes, expected at most 127");
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_texts),
         cmocka_unit_test(test_views),
         cmocka_unit_test(test_observations),
         cmocka_unit_test(test_missions),

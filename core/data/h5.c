@@ -164,9 +164,8 @@ static UfStatus check_type(const UfH5* h5, const char* name, Opened* o) {
     shape->is_integer = class == H5T_INTEGER;
     shape->is_bool = type_is_bool(o->type);
     if (o->wants_text) {
-        if (class == H5T_STRING && H5Tis_variable_str(o->type) == 0) return UF_OK;
-        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' holds %s, expected texts of a fixed length", h5->path, name,
-                       class == H5T_STRING ? "texts of any length" : "something else");
+        if (class == H5T_STRING) return UF_OK;
+        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' holds no texts", h5->path, name);
     }
     if (class != H5T_FLOAT && class != H5T_INTEGER && class != H5T_ENUM)
         return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' holds %s, expected numbers", h5->path, name,
@@ -321,6 +320,39 @@ static hid_t memory_type(UfH5Type type) {
     }
 }
 
+// HDF5 moves what an integer cannot hold to the nearest that it can: -1 would become a 0, 0.5 too.
+static H5T_conv_ret_t on_conversion(H5T_conv_except_t problem, hid_t from_type, hid_t to_type, void* from,
+                                    void* to, void* user) {
+    (void)from_type, (void)to_type, (void)from, (void)to;
+    if (problem == H5T_CONV_EXCEPT_PRECISION) return H5T_CONV_UNHANDLED;  // of large integers as floats
+    *(bool*)user = true;
+    return H5T_CONV_ABORT;
+}
+
+static bool is_whole(UfH5Type type) { return type != UF_H5_FLOAT && type != UF_H5_DOUBLE; }
+
+static UfStatus read_all(const UfH5* h5, const char* name, const Opened* o, UfH5Type type, void* data) {
+    static const char* const whole[] = {
+        [UF_H5_INT32] = "of 32 bits", [UF_H5_INT64] = "of 64 bits", [UF_H5_UINT8] = "from 0 to 255"};
+    bool unfit = false;
+    hid_t transfer = H5P_DEFAULT;
+    if (is_whole(type)) {
+        transfer = H5Pcreate(H5P_DATASET_XFER);
+        if (transfer < 0 || H5Pset_type_conv_cb(transfer, on_conversion, &unfit) < 0) {
+            UfStatus status = fail_read(h5, name);
+            if (transfer >= 0) H5Pclose(transfer);
+            return status;
+        }
+    }
+    UfStatus status = UF_OK;
+    if (H5Dread(o->dataset, memory_type(type), H5S_ALL, H5S_ALL, transfer, data) < 0)
+        status = unfit ? UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has a number that is no integer %s",
+                                 h5->path, name, whole[type])
+                       : fail_read(h5, name);
+    if (transfer != H5P_DEFAULT) H5Pclose(transfer);
+    return status;
+}
+
 UfStatus uf_h5_read(const UfH5* h5, const char* name, UfH5Type type, void* data, int64_t count) {
     Opened o;
     char text[128];
@@ -329,30 +361,60 @@ UfStatus uf_h5_read(const UfH5* h5, const char* name, UfH5Type type, void* data,
     if (o.shape.count != count)
         status = UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has shape %s, expected %lld numbers", h5->path,
                          name, shape_text(&o.shape, text, sizeof text), (long long)count);
-    else if (H5Dread(o.dataset, memory_type(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0)
-        status = fail_read(h5, name);
+    else
+        status = read_all(h5, name, &o, type, data);
     close_opened(&o);
     return status;
 }
 
+// Texts of any length come in HDF5's own memory, those of a fixed one padded with zeros or spaces.
+static UfStatus read_texts(const UfH5* h5, const char* name, const Opened* o, hid_t memory, char** all) {
+    const size_t count = (size_t)o->shape.count, bytes = o->shape.item_bytes;
+    const bool variable = H5Tis_variable_str(o->type) > 0;
+    *all = NULL;
+    if (!variable && bytes > MAX_STRING_BYTES / count)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' claims texts of %zu bytes", h5->path, name, bytes);
+    UF_TRY(uf_alloc((void**)all, count, variable ? sizeof(char*) : bytes + 1, "texts"));
+    if (H5Tset_cset(memory, H5Tget_cset(o->type)) < 0 ||
+        H5Tset_size(memory, variable ? H5T_VARIABLE : bytes + 1) < 0 ||
+        H5Dread(o->dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, *all) < 0)
+        return fail_read(h5, name);
+    return UF_OK;
+}
+
+static UfStatus copy_texts(const UfH5* h5, const char* name, const Opened* o, const char* all, size_t bytes,
+                           char* texts) {
+    for (int64_t i = 0; i < o->shape.count; i++) {
+        const char* text = all + (size_t)i * (o->shape.item_bytes + 1);
+        if (H5Tis_variable_str(o->type) > 0) memcpy(&text, all + (size_t)i * sizeof text, sizeof text);
+        const size_t length = text ? strlen(text) : 0;
+        if (length >= bytes)
+            return UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has a text of %zu bytes, expected at most %zu",
+                           h5->path, name, length, bytes - 1);
+        memset(texts + (size_t)i * bytes, 0, bytes);
+        if (length) memcpy(texts + (size_t)i * bytes, text, length);
+    }
+    return UF_OK;
+}
+
 UfStatus uf_h5_read_texts(const UfH5* h5, const char* name, size_t bytes, char* texts, int64_t count) {
     Opened o;
-    char text[128];
+    char text[128], *all = NULL;
     UF_TRY(open_any(h5, name, true, &o));
-    UfStatus status = UF_OK;
     hid_t memory = H5Tcopy(H5T_C_S1);
+    UfStatus status = UF_OK;
     if (o.shape.rank != 1 || o.shape.count != count)
         status = UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has shape %s, expected %lld texts", h5->path, name,
                          shape_text(&o.shape, text, sizeof text), (long long)count);
-    else if (o.shape.item_bytes > bytes)
-        status = UF_FAIL(UF_ERR_FORMAT, "%s: dataset '%s' has texts of %zu bytes, expected at most %zu", h5->path,
-                         name, o.shape.item_bytes, bytes);
-    else if (memory < 0 || H5Tset_size(memory, bytes) < 0 ||
-             H5Dread(o.dataset, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, texts) < 0)
-        status = fail_read(h5, name);
+    else
+        status = memory < 0 ? fail_read(h5, name) : read_texts(h5, name, &o, memory, &all);
+    if (status == UF_OK) {
+        status = copy_texts(h5, name, &o, all, bytes, texts);
+        if (H5Tis_variable_str(o.type) > 0) H5Dvlen_reclaim(memory, o.space, H5P_DEFAULT, all);
+    }
+    uf_free(all);
     if (memory >= 0) H5Tclose(memory);
     close_opened(&o);
-    for (int64_t i = 0; status == UF_OK && i < count; i++) texts[(size_t)(i + 1) * bytes - 1] = 0;
     return status;
 }
 

@@ -36,9 +36,9 @@ UfStatus uf_h5_shape(const UfH5* h5, const char* name, UfH5Shape* shape);
 
 typedef enum UfH5Type { UF_H5_FLOAT, UF_H5_DOUBLE, UF_H5_INT32, UF_H5_INT64, UF_H5_UINT8 } UfH5Type;
 // Reads a whole dataset of `count` elements, converted, into memory of the caller. Errors if the count
-// differs.
+// differs, or where integers are wanted and a number is none of them.
 UfStatus uf_h5_read(const UfH5* h5, const char* name, UfH5Type type, void* data, int64_t count);
-// Reads a dataset of `count` texts of a fixed length into (count, bytes), each ended by a 0.
+// Reads a dataset of `count` texts, of a fixed length or of any, into (count, bytes), each ended by a 0.
 UfStatus uf_h5_read_texts(const UfH5* h5, const char* name, size_t bytes, char* texts, int64_t count);
 // Reads into a strided matrix: dataset (rows) or (rows, columns) -> data[row * stride + column].
 UfStatus uf_h5_read_strided(const UfH5* h5, const char* name, float* data, int64_t rows, int64_t columns,

@@ -21,6 +21,7 @@ typedef struct Trace {
     int width, height, view, see_through, max_steps, num_obstacles;
     int64_t num_episodes, num_steps, num_frames, num_boxes;
     int32_t *length, *max_step;                // (E)
+    int64_t* seed;                             // (E)
     char* mission;                             // (E, MISSION_BYTES)
     int32_t *target, *aux;                     // (E, 4)
     int32_t* boxes;                            // (K, 6): episode, x, y, type, colour, state
@@ -32,16 +33,17 @@ typedef struct Trace {
 } Trace;
 
 static void trace_free(Trace* t) {
-    void* all[] = {t->length, t->max_step, t->mission,    t->target,    t->aux,
-                   t->boxes,  t->action,   t->terminated, t->truncated, t->reward,
-                   t->agent,  t->carrying, t->view_obs,   t->grid,      t->obstacles};
+    void* all[] = {t->length,   t->max_step, t->seed,       t->mission,   t->target, t->aux,
+                   t->boxes,    t->action,   t->terminated, t->truncated, t->reward, t->agent,
+                   t->carrying, t->view_obs, t->grid,       t->obstacles};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) uf_free(all[i]);
 }
 
 // Reads dataset `name` of the group into fresh memory: (*rows, dims...), 0 ending the list. *rows < 0: as many as it has.
 static UfStatus read_array(const UfH5* h5, const Trace* t, const char* name, UfH5Type type, void* out,
                            int64_t* rows, int d1, int d2, int d3) {
-    static const size_t item_bytes[] = {[UF_H5_DOUBLE] = 8, [UF_H5_INT32] = 4, [UF_H5_UINT8] = 1};
+    static const size_t item_bytes[] = {
+        [UF_H5_DOUBLE] = 8, [UF_H5_INT32] = 4, [UF_H5_INT64] = 8, [UF_H5_UINT8] = 1};
     const int64_t dims[4] = {*rows, d1, d2, d3};
     char path[160];
     void* data;
@@ -127,6 +129,10 @@ static UfStatus trace_read(Trace* t, const UfH5* h5, const char* id) {
     if (uf_h5_exists(h5, path))
         UF_TRY(read_array(h5, t, "box_contents", UF_H5_INT32, &t->boxes, &t->num_boxes, 6, 0, 0));
     UF_TRY(UF_ALLOC(&t->mission, *episodes * MISSION_BYTES, "missions"));
+    // what was behind the actions says nothing about the rules, but belongs to the recording
+    UF_TRY(read_array(h5, t, "seed", UF_H5_INT64, &t->seed, episodes, 0, 0, 0));
+    snprintf(path, sizeof path, "%s/policy", t->group);
+    UF_TRY(uf_h5_read_texts(h5, path, MISSION_BYTES, t->mission, *episodes));
     snprintf(path, sizeof path, "%s/mission", t->group);
     UF_TRY(uf_h5_read_texts(h5, path, MISSION_BYTES, t->mission, *episodes));
     return check_lengths(h5, t);
@@ -152,7 +158,7 @@ typedef struct Replay {
     NxState state;                    // of either
     double reward;                    // worst difference
     int states, flags, observations;  // numbers that differ
-    int missions;                     // texts
+    int missions;                     // texts and places
     char first[160];                  // where the first of them is
 } Replay;
 
@@ -215,17 +221,20 @@ static UfStatus step(Replay* r, int i, uint8_t action, const int32_t* obstacles)
     return nx_download(r->batch[i], in, there, r->step_bytes[i]);
 }
 
-// Compares bytes, counts the different ones, and notes where the first is.
+// Counts a number that differs, and notes where the first is.
+static void compare_number(Replay* r, const char* what, size_t i, int ours, int theirs, int64_t e, int64_t k,
+                           int* wrong) {
+    if (ours == theirs) return;
+    if (!r->first[0])
+        snprintf(r->first, sizeof r->first,
+                 "episode %lld, frame %lld: number %zu of the %s is %d, recorded %d", (long long)e,
+                 (long long)k, i, what, ours, theirs);
+    (*wrong)++;
+}
+
 static void compare(Replay* r, const char* what, const uint8_t* ours, const uint8_t* theirs, size_t count,
                     int64_t e, int64_t k, int* wrong) {
-    for (size_t i = 0; i < count; i++) {
-        if (ours[i] == theirs[i]) continue;
-        if (!r->first[0])
-            snprintf(r->first, sizeof r->first,
-                     "episode %lld, frame %lld: number %zu of the %s is %d, recorded %d", (long long)e,
-                     (long long)k, i, what, ours[i], theirs[i]);
-        (*wrong)++;
-    }
+    for (size_t i = 0; i < count; i++) compare_number(r, what, i, ours[i], theirs[i], e, k, wrong);
 }
 
 // The state after reset, as the file has it.
@@ -253,6 +262,17 @@ static void first_state(Replay* r, int64_t e, int64_t frame) {
     }
 }
 
+// A recorded target or aux that lies somewhere does so in the first frame: an object that is what it says, or a place to
+// walk to, which is empty.
+static void compare_place(Replay* r, const char* what, const int32_t object[4], int64_t e) {
+    const NxState* s = &r->state;
+    if (object[0] < 0) return;
+    const uint8_t* cell = s->grid + 3 * (object[1] * r->t->width + object[0]);
+    const bool is_place = object[2] < 0;
+    compare_number(r, what, 2, cell[0], is_place ? 1 : object[2], e, 0, &r->missions);
+    if (!is_place) compare_number(r, what, 3, cell[1], object[3], e, 0, &r->missions);
+}
+
 // Begins the episode in both batches. Fetch words its mission in five ways, of which one has to be the recorded.
 static UfStatus begin(Replay* r, int64_t e, int64_t frame) {
     const char* mission = r->t->mission + e * MISSION_BYTES;
@@ -270,7 +290,10 @@ static UfStatus begin(Replay* r, int64_t e, int64_t frame) {
     if (!found && !r->first[0])
         snprintf(r->first, sizeof r->first, "episode %lld: mission '%.50s', recorded '%.50s'", (long long)e,
                  text, mission);
-    return nx_set_state(r->batch[1], 0, &r->state);
+    UF_TRY(nx_set_state(r->batch[1], 0, &r->state));  // and with it the places are on the map
+    compare_place(r, "target", r->state.target, e);
+    compare_place(r, "aux", r->state.aux, e);
+    return UF_OK;
 }
 
 static UfStatus compare_frame(Replay* r, int64_t e, int64_t k, int64_t frame) {
@@ -281,16 +304,15 @@ static UfStatus compare_frame(Replay* r, int64_t e, int64_t k, int64_t frame) {
     const uint8_t* grid = t->grid + (size_t)frame * grid_bytes;
     NxState* s = &r->state;
     UF_TRY(nx_get_state(r->batch[0], 0, s));
-    const uint8_t ours[3] = {(uint8_t)s->x, (uint8_t)s->y, (uint8_t)s->direction};
-    const uint8_t theirs[3] = {(uint8_t)agent[0], (uint8_t)agent[1], (uint8_t)agent[2]};
-    compare(r, "agent", ours, theirs, 3, e, k, &r->states);
+    const int ours[3] = {s->x, s->y, s->direction};
+    for (size_t i = 0; i < 3; i++) compare_number(r, "agent", i, ours[i], agent[i], e, k, &r->states);
     compare(r, "carried", s->carrying, t->carrying + 3 * frame, 3, e, k, &r->states);
     compare(r, "grid", s->grid, grid, grid_bytes, e, k, &r->states);
     compare(r, "view", obs_of(r, 0), t->view_obs + (size_t)frame * view_bytes, view_bytes, e, k,
             &r->observations);
     memcpy(r->expected, grid, grid_bytes);
-    const int at = 3 * (agent[1] * t->width + agent[0]);
-    if (at >= 0 && (size_t)at < grid_bytes) memcpy(r->expected + at, (uint8_t[3]){10, 0, theirs[2]}, 3);
+    if (agent[0] >= 0 && agent[0] < t->width && agent[1] >= 0 && agent[1] < t->height)
+        memcpy(r->expected + 3 * (agent[1] * t->width + agent[0]), (uint8_t[3]){10, 0, (uint8_t)agent[2]}, 3);
     compare(r, "full observation", obs_of(r, 1), r->expected, grid_bytes, e, k, &r->observations);
     return UF_OK;
 }
@@ -386,6 +408,7 @@ static UfStatus check_file(UfReport* report, const UfH5* h5, const char* device)
         UfStatus (*check)(const UfH5* h5, UfReport* report);
     } parts[] = {{"navix", nx_verify_navix}, {"tiles", nx_verify_tiles}, {"frames", nx_verify_frames}};
     int found = 0;
+    UF_TRY(uf_check_format(h5));
     if (uf_h5_exists(h5, "minigrid")) {
         found++;
         UF_TRY(verify_minigrid(h5, report, device));

@@ -819,8 +819,9 @@ static UfStatus check_game(UfReport* report, const UfH5* h5, const Game* game) {
 static const char* name_of(int k) { return k < NUM_GAMES ? games[k].group : NULL; }
 
 static UfStatus check_file(UfReport* report, const UfH5* h5) {
-    UfStatus status = uf_check_groups(h5, name_of, "game of MinAtar");
-    for (int k = 0; k < NUM_GAMES && status == UF_OK; k++) status = check_game(report, h5, &games[k]);
+    UfStatus status = uf_check_groups(report, h5, "/", name_of, "game of MinAtar");
+    for (int k = 0; k < NUM_GAMES && status == UF_OK; k++)
+        if (uf_h5_exists(h5, games[k].group)) status = check_game(report, h5, &games[k]);
     return status;
 }
 

@@ -51,6 +51,11 @@ static UfStatus read_rows(const Group* g, const char* name, float** out, int64_t
     return uf_h5_read(g->h5, path, UF_H5_FLOAT, *out, shape.count);
 }
 
+// What fails by the file's numbers says which file.
+static UfStatus of_file(const Group* g, UfStatus status) {
+    return status == UF_OK ? UF_OK : uf_fail_prefix(status, g->h5->path);
+}
+
 // Arrays of a check, freed together.
 enum { MAX_ARRAYS = 24 };
 typedef struct Arrays {
@@ -67,6 +72,17 @@ static float* take(Arrays* a, const Group* g, const char* name, int columns) {
     a->status = read_rows(g, name, to, &a->rows, columns);
     a->count++;
     return *to;
+}
+
+// Of `kinds` kinds, or 0: of `numbers` numbers. The number of a kind is no other than 0 to kinds - 1.
+static float* take_actions(Arrays* a, const Group* g, const char* name, int kinds, int numbers) {
+    float* actions = take(a, g, name, kinds ? 0 : numbers);
+    for (int64_t i = 0; a->status == UF_OK && kinds && i < a->rows; i++)
+        if (!(actions[i] >= 0 && actions[i] < (float)kinds) || actions[i] != floorf(actions[i]))
+            a->status =
+                UF_FAIL(UF_ERR_FORMAT, "%s: '%s/%s' has an action %g; a whole number from 0 to %d expected",
+                        g->h5->path, g->path, name, (double)actions[i], kinds - 1);
+    return actions;
 }
 
 static float* room(Arrays* a, int64_t count) {
@@ -134,10 +150,11 @@ static UfStatus check_parameters(const Group* g, const SeEnv* env) {
 
 static UfStatus check_forward(const Group* g, const SeEnv* env) {
     const SeOptions* o = se_options(env);
-    const int O = o->obs_dim, A = o->action_dim, L = o->latent_dim, numbers = o->discrete ? 0 : A;
+    const int O = o->obs_dim, A = o->action_dim, L = o->latent_dim, kinds = o->discrete ? A : 0;
     Arrays a = {0};
     const float *latent = take(&a, g, "forward/latent", L), *context = take(&a, g, "forward/context", O),
-                *obs = take(&a, g, "forward/obs", O), *action = take(&a, g, "forward/action", numbers),
+                *obs = take(&a, g, "forward/obs", O),
+                *action = take_actions(&a, g, "forward/action", kinds, A),
                 *encoded = take(&a, g, "forward/action_encoded", A),
                 *reward = take(&a, g, "forward/reward", 0), *dobs = take(&a, g, "forward/grad_obs", O),
                 *dencoded = take(&a, g, "forward/grad_action", A),
@@ -170,11 +187,12 @@ static UfStatus check_forward(const Group* g, const SeEnv* env) {
 
 static UfStatus check_steps(const Group* g, const SeEnv* env) {
     const SeOptions* o = se_options(env);
-    const int O = o->obs_dim, L = o->latent_dim, numbers = o->discrete ? 0 : o->action_dim;
+    const int O = o->obs_dim, L = o->latent_dim, A = o->action_dim, kinds = o->discrete ? A : 0;
     Arrays a = {0};
     const float *latent = take(&a, g, "steps/latent", L), *obs = take(&a, g, "steps/obs", O),
-                *action = take(&a, g, "steps/action", numbers), *reward = take(&a, g, "steps/reward", 0),
-                *done = take(&a, g, "steps/done", 0), *next = take(&a, g, "steps/next_obs", O);
+                *action = take_actions(&a, g, "steps/action", kinds, A),
+                *reward = take(&a, g, "steps/reward", 0), *done = take(&a, g, "steps/done", 0),
+                *next = take(&a, g, "steps/next_obs", O);
     float *our_obs = room(&a, a.rows * O), *our_next = room(&a, a.rows * O), *our_reward = room(&a, a.rows);
     uint8_t* our_done = (uint8_t*)room(&a, a.rows);
     if (a.status != UF_OK) return finish(&a);
@@ -259,7 +277,7 @@ static UfStatus check_mdp(const UfH5* h5, UfReport* report) {
     e.first = take(&a, &g, "first_latent", 0);
     a.rows = 0;
     e.obs = take(&a, &g, "steps/obs", O);
-    e.action = take(&a, &g, "steps/action", numbers);
+    e.action = take_actions(&a, &g, "steps/action", numbers ? 0 : o->action_dim, numbers);
     e.reward = take(&a, &g, "steps/reward", 0);
     e.done = take(&a, &g, "steps/done", 0);
     e.logit = take(&a, &g, "steps/done_logit", 0);
@@ -290,6 +308,9 @@ static UfStatus snes_options(const UfH5* h5, UfEsOptions* o) {
     UF_TRY(uf_h5_read_number(h5, "snes", "lrate_mean", &o->lr_mean));
     UF_TRY(uf_h5_read_number(h5, "snes", "lrate_sigma", &o->lr_sigma));
     UF_TRY(uf_h5_read_number(h5, "snes", "sigma_init", &o->sigma_init));
+    if (maximize != 0 && maximize != 1)
+        return UF_FAIL(UF_ERR_FORMAT, "%s: attribute 'maximize' of 'snes' is %g; 0 or 1 expected", h5->path,
+                       maximize);
     if (!(popsize >= 2 && popsize <= 1e6 && dims >= 1 && dims <= MAX_NUMBERS))
         return UF_FAIL(UF_ERR_FORMAT, "%s: attributes of 'snes': popsize is %g, dims is %g", h5->path,
                        popsize, dims);
@@ -383,10 +404,10 @@ static UfStatus check_snes(const UfH5* h5, UfReport* report) {
     s.x = x;
     if (a.status == UF_OK) a.status = uf_h5_read(h5, "snes/x", UF_H5_FLOAT, x, shape.count);
     if (a.status == UF_OK) a.status = UF_ALLOC(&numbers, n > P ? n : P, "a recording");
-    for (int k = 0; k < 2 && a.status == UF_OK; k++) a.status = uf_es_create(&es[k], &o);
+    for (int k = 0; k < 2 && a.status == UF_OK; k++) a.status = of_file(&g, uf_es_create(&es[k], &o));
     if (a.status == UF_OK) {
         check_rates(&g, &o, s.weights);
-        a.status = run_search(&s, es, noise, numbers);
+        a.status = of_file(&g, run_search(&s, es, noise, numbers));
     }
     for (int k = 0; k < 2; k++) uf_es_free(es[k]);
     uf_free(numbers);
@@ -421,7 +442,7 @@ static void start_at(UfEnv* env, const double* state, int steps, float* obs) {
 
 // See the head of this file.
 static void compare_at_wall(UfEnv* env, const double* before, const double* after, const float* expected,
-                            const float* action, int steps, Worst* w) {
+                            const float* next_obs, const float* action, int steps, Worst* w) {
     const double clear[2] = {before[0], 0.05}, fastest = 0.07;
     double free_of_it[2], reward, speed;
     float obs[UF_RULE_MAX_OBS];
@@ -432,6 +453,7 @@ static void compare_at_wall(UfEnv* env, const double* before, const double* afte
     speed = uf_clip_state(before[1] + (free_of_it[1] - clear[1]), -fastest, fastest);
     uf_keep_worst(&w->state, relative(after[0], (double)expected[0]));
     uf_keep_worst(&w->state, relative(speed, (double)expected[1]));
+    for (int i = 0; i < 2; i++) uf_keep_worst(&w->obs, relative((double)next_obs[i], (double)expected[i]));
     w->wrong += after[1] != 0;
     w->at_wall++;
 }
@@ -450,9 +472,9 @@ static void compare_row(UfEnv* env, const Trace* t, int64_t row, int steps, Wors
     uf_env_step(env, action, obs, &reward, &terminated, &truncated);
     uf_env_get_state(env, after);
     uf_keep_worst(&w->reward, relative(reward, (double)t->reward[row]));
-    w->wrong += (terminated || steps + 1 >= t->max_steps) != (t->done[row] != 0);
+    w->wrong += (float)(terminated || steps + 1 >= t->max_steps) != t->done[row];
     if (spec->ops == &uf_mountain_car_continuous_ops && (float)after[0] == -1.2f && expected[1] < 0) {
-        compare_at_wall(env, before, after, expected, action, steps, w);
+        compare_at_wall(env, before, after, expected, t->next_obs + row * O, action, steps, w);
         return;
     }
     for (int i = 0; i < n; i++)
@@ -489,7 +511,7 @@ static UfStatus check_eval_env(const UfH5* h5, UfReport* report, const char* nam
     Trace t = {.max_steps = (int)max_steps};
     t.state = take(&a, &g, "state", n);
     t.obs = take(&a, &g, "obs", O);
-    t.action = take(&a, &g, "action", spec->discrete ? 0 : spec->action_dim);
+    t.action = take_actions(&a, &g, "action", spec->discrete ? spec->action_dim : 0, spec->action_dim);
     t.reward = take(&a, &g, "reward", 0);
     t.done = take(&a, &g, "done", 0);
     t.next_state = take(&a, &g, "next_state", n);
@@ -532,7 +554,7 @@ static UfStatus check_greedy(const UfH5* h5, UfReport* report, const char* name,
     snprintf(g.path, sizeof g.path, "greedy/%.100s", name);
     UF_TRY(se_import(&env, h5->path, name));
     const float* returns = take(&a, &g, "returns", 0);
-    if (a.status == UF_OK) a.status = uf_synth_play(&e, &spec, env, NULL, a.rows, 0, pool);
+    if (a.status == UF_OK) a.status = of_file(&g, uf_synth_play(&e, &spec, env, NULL, a.rows, 0, pool));
     if (a.status == UF_OK) {
         double mean = 0, squares = 0;
         for (int64_t i = 0; i < a.rows; i++) mean += (double)returns[i] / (double)a.rows;

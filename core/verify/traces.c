@@ -94,6 +94,9 @@ static UfStatus trace_read(Trace* t, const UfH5* h5, const UfEnvSpec* spec) {
     UF_TRY(check_attribute(h5, spec, "episodes", (double)*episodes));
     int64_t sum = 0;
     for (int64_t e = 0; e < *episodes; e++) {
+        if (t->forced[e] > 1)
+            return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_forced' has a %d; 0 or 1 expected", h5->path,
+                           spec->name, t->forced[e]);
         if (t->length[e] < 1)
             return UF_FAIL(UF_ERR_FORMAT, "%s: '%s/ep_length' has a length of %d; at least 1 expected",
                            h5->path, spec->name, t->length[e]);
@@ -258,8 +261,9 @@ done:
 static const char* name_of(int k) { return names[k]; }
 
 static UfStatus check_file(UfReport* report, const UfH5* h5) {
-    UfStatus status = uf_check_groups(h5, name_of, "classic-control environment");
-    for (int k = 0; names[k] && status == UF_OK; k++) status = check_environment(report, h5, names[k]);
+    UfStatus status = uf_check_groups(report, h5, "/", name_of, "classic-control environment");
+    for (int k = 0; names[k] && status == UF_OK; k++)
+        if (uf_h5_exists(h5, names[k])) status = check_environment(report, h5, names[k]);
     return status;
 }
 

@@ -32,10 +32,13 @@ UfStatus uf_report_finish(UfReport* report, UfStatus status, char** text, bool* 
 // A kind that is checked by one function: opens the file, calls it, hands text and verdict over.
 typedef UfStatus UfCheckFile(UfReport* report, const UfH5* h5);
 UfStatus uf_report_file(const char* path, UfCheckFile* check, char** text, bool* passed);
-// Refuses a file with a group that is none of those which name_of(0), name_of(1), ... says, to its NULL; what: "a game of
-// MinAtar", say.
+// Refuses a file whose group `parent` ("/": the file) has a member that is none of those which name_of(0), name_of(1), ...
+// says, to its NULL, or none at all; what: "game of MinAtar", say. The report says which are not there.
 typedef const char* UfGroupName(int index);
-UfStatus uf_check_groups(const UfH5* h5, UfGroupName* name_of, const char* what);
+UfStatus uf_check_groups(UfReport* report, const UfH5* h5, const char* parent, UfGroupName* name_of,
+                         const char* what);
+// Refuses a file that says it has another layout than the one known, format 1.
+UfStatus uf_check_format(const UfH5* h5);
 // *worst = max(*worst, error); a NaN is infinitely bad.
 void uf_keep_worst(double* worst, double error);
 
