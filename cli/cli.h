@@ -107,7 +107,6 @@ extern const OptionRow cli_options[NUM_OPTIONS];
 
 __extension__ typedef unsigned __int128 OptionSet;
 #define BIT(option) ((OptionSet)1 << (option))
-_Static_assert(NUM_OPTIONS <= 128, "an option is a bit of a command");
 
 typedef struct Args {
     const char* values[NUM_OPTIONS];  // "" for a switch that is on; NULL: not given
@@ -171,6 +170,7 @@ int cli_help(const Command* c);
 int cli_misuse(const Command* c, const char* format, ...) __attribute__((format(printf, 2, 3)));
 int64_t cli_number(const Args* args, enum Option option, int64_t otherwise);
 double cli_real(const Args* args, enum Option option, double otherwise);
+bool cli_is_number(const char* text);  // of at least 0
 bool cli_is_whole_number(const char* text, int64_t low, int64_t high);
 CheckFunction cli_check_population;  // a number
 // Name of the first of `list`, which NUM_OPTIONS ends, that is given. NULL: none is.

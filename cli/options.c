@@ -11,6 +11,8 @@
 #include "core/pictures/render.h"  // UF_RENDER_MIN_SIDE
 #include "core/runs/sweep.h"       // UF_MAX_POPULATION
 
+_Static_assert(NUM_OPTIONS <= 128, "an option is a bit of an OptionSet");
+
 const OptionRow cli_options[NUM_OPTIONS] = {
     [O_SET] = {"set", "NAME=VALUE", "set one hyperparameter; may be repeated", 0, 0},
     [O_SEED] = {"seed", "N", "seed of everything random", 0, 4294967295},
@@ -156,7 +158,7 @@ bool cli_is_whole_number(const char* text, int64_t low, int64_t high) {
     return *text && *text != ' ' && !*end && !errno && value >= low && value <= high;
 }
 
-static bool is_number(const char* text) {
+bool cli_is_number(const char* text) {
     char* end;
     return *text && strtod(text, &end) >= 0 && !*end;
 }
@@ -234,7 +236,7 @@ static int check(const Command* c, const Args* args) {
         return cli_misuse(c, "--mean and --sample contradict each other");
     for (size_t i = 0; i < sizeof(reals) / sizeof(reals[0]); i++) {
         const char* value = args->values[reals[i]];
-        if (value && !is_number(value))
+        if (value && !cli_is_number(value))
             return cli_misuse(c, "--%s wants a number of at least 0, not '%s'", cli_options[reals[i]].name,
                               value);
     }

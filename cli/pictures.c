@@ -137,10 +137,11 @@ int cli_check_plot(const Command* c, const Args* args) {
     static const enum Option of_curves[] = {O_METRIC, O_X, O_BAND, O_SMOOTH, NUM_OPTIONS},
                              of_final[] = {O_BOOTSTRAPS, O_SEED, O_THREADS, NUM_OPTIONS};
     const bool final = args->values[O_FINAL] != NULL;
-    const char *given = cli_first_given(args, final ? of_curves : of_final), *band = args->values[O_BAND];
+    const char *given = cli_first_given(args, final ? of_curves : of_final), *band = args->values[O_BAND],
+               *confidence = args->values[O_CONFIDENCE];
     if (given && final) return cli_misuse(c, "--final and --%s contradict each other", given);
     if (given) return cli_misuse(c, "--%s is for --final", given);
-    if (args->values[O_CONFIDENCE] && !final && (!band || strcmp(band, "ci") != 0))
+    if (confidence && cli_is_number(confidence) && !final && (!band || strcmp(band, "ci") != 0))
         return cli_misuse(c, "--confidence is for --final and --band ci");
     return GO_ON;
 }
