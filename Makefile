@@ -294,7 +294,7 @@ cuda-host-races-programs:
 	@$(MAKE) --no-print-directory test-programs $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
 
 test-cuda-host-races: cuda-host-races-programs
-	@UF_TEST_CASES=2 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
+	@UF_TEST_CASES=3 $(MAKE) --no-print-directory run-tests $(CUDA_HOST_RACES) TESTS="$(RACE_TESTS)"
 
 test-cuda-host-plain:
 	@$(MAKE) --no-print-directory run-tests $(CUDA_HOST) TESTS="$(CUDA_TESTS) $(HOST_TESTS)"
@@ -358,10 +358,10 @@ ROOT = $(DESTDIR)$(PREFIX)
 
 install: all
 	install -d $(ROOT)/bin $(ROOT)/lib/pkgconfig $(ROOT)/include $(ROOT)/share/unifloral/python
-	install -m 755 unifloral $(ROOT)/bin/
+	install -m 755 $(PROGRAM) $(ROOT)/bin/
 	install -m 644 unifloral.h navix.h hades.h synthenv.h $(ROOT)/include/
-	install -m 644 libunifloral.a $(ROOT)/lib/
-	install -m 755 libunifloral.so.0 $(ROOT)/lib/
+	install -m 644 $(STATIC) $(ROOT)/lib/
+	install -m 755 $(SHARED) $(ROOT)/lib/
 	ln -sf libunifloral.so.0 $(ROOT)/lib/libunifloral.so
 	install -m 644 python/unifloral_navix.py $(ROOT)/share/unifloral/python/
 	sed -e 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|; s|@MODULES@|$(MODULES)|; s|@MUJOCO@|$(MUJOCO)|; s|@CUDA@|$(CUDA_LIBS)|' unifloral.pc.in \

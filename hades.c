@@ -35,12 +35,17 @@ static const UfParam params[] = {
 const UfTable hd_table = {params, sizeof params / sizeof params[0], sizeof(HdConfig),
                           "unifloral hades --help"};
 
-UfStatus hd_config_create(HdConfig** out) { return uf_table_create(&hd_table, (void**)out); }
+UfStatus hd_config_create(HdConfig** out) {
+    UF_TRY_GIVEN(out);
+    return uf_table_create(&hd_table, (void**)out);
+}
 UfStatus hd_config_load(HdConfig* config, const char* path) { return uf_table_load(&hd_table, config, path); }
 UfStatus hd_config_set(HdConfig* config, const char* name, const char* value) {
     return uf_table_set(&hd_table, config, name, value);
 }
 UfStatus hd_config_json(const HdConfig* config, char** json) {
+    UF_TRY_GIVEN(config);
+    UF_TRY_GIVEN(json);
     return uf_table_json(&hd_table, config, json);
 }
 void hd_config_free(HdConfig* config) { uf_free(config); }
@@ -570,6 +575,9 @@ UfStatus hd_search_open(HdSearch** out, const HdConfig* config, const UfRanks* r
 }
 
 UfStatus hd_search_create(HdSearch** out, const HdConfig* config) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(config);
     return open_search(out, config, NULL, NULL);
 }
 
@@ -768,7 +776,10 @@ UfStatus hd_search_step_until(HdSearch* s, HdGeneration* out, const volatile sig
     return UF_OK;
 }
 
-UfStatus hd_search_step(HdSearch* s, HdGeneration* out) { return hd_search_step_until(s, out, NULL, NULL); }
+UfStatus hd_search_step(HdSearch* s, HdGeneration* out) {
+    UF_TRY_GIVEN(s);
+    return hd_search_step_until(s, out, NULL, NULL);
+}
 
 // ---- the dataset ----
 
@@ -842,6 +853,8 @@ UfStatus hd_search_dataset(HdSearch* s, UfDistilled** out) {
 }
 
 UfStatus hd_search_write(HdSearch* s, const char* path) {
+    UF_TRY_GIVEN(s);
+    UF_TRY_GIVEN(path);
     UfDistilled* data;
     UF_TRY(hd_search_dataset(s, &data));
     const UfStatus status = uf_distilled_write(data, path);
@@ -862,6 +875,8 @@ static UfStatus write_all(const void* context, const UfH5* h5) {
 }
 
 UfStatus hd_search_save(const HdSearch* s, const char* path) {
+    UF_TRY_GIVEN(s);
+    UF_TRY_GIVEN(path);
     return uf_search_write_file(&checkpoint_file, path, &s->c, write_all, s);
 }
 
@@ -908,7 +923,12 @@ UfStatus hd_search_reopen(HdSearch** out, const char* path, const HdConfig* run,
     return status;
 }
 
-UfStatus hd_search_load(HdSearch** out, const char* path) { return hd_search_reopen(out, path, NULL, NULL); }
+UfStatus hd_search_load(HdSearch** out, const char* path) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(path);
+    return hd_search_reopen(out, path, NULL, NULL);
+}
 
 static UfSearchAbout about(const void* config) {
     const HdConfig* c = config;

@@ -16,8 +16,8 @@
 #include "core/core.h"
 #include "core/data/dataset.h"
 #include "core/envs/env_rules.h"
-#include "core/philox.h"
 #include "core/envs/termination.h"
+#include "core/philox.h"
 #include "core/search/trial_rules.h"
 #include "terms.h"
 

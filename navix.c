@@ -77,6 +77,8 @@ static const char* const observation_names[NX_NUM_OBSERVATIONS + 1] = {
 };
 
 UfStatus nx_find_observation(NxObservation* out, const char* name) {
+    UF_TRY_GIVEN(out);
+    UF_TRY_GIVEN(name);
     for (int i = 0; i < NX_NUM_OBSERVATIONS; i++)
         if (strcmp(name, observation_names[i]) == 0) {
             *out = (NxObservation)i;
@@ -237,8 +239,9 @@ UfStatus nx_create(NxBatch** out, const char* id, int64_t n, uint64_t seed, cons
     NxOptions defaults;
     UfBackend* backend = NULL;
     nx_default_options(&defaults);
-    if (!out || !id) return UF_FAIL(UF_ERR_ARGUMENT, "nx_create: %s is NULL", out ? "id" : "out");
+    UF_TRY_GIVEN(out);
     *out = NULL;
+    UF_TRY_GIVEN(id);
     if (!options) options = &defaults;
     if (options->device && strcmp(options->device, "cpu") != 0)
         UF_TRY(uf_backend_open(&backend, options->device, "fp32", 1));

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/envs/envs.h"
 #include "core/data/h5.h"
+#include "core/envs/envs.h"
 #include "core/normals.h"
 #include "core/philox.h"
 #include "core/synth/synth.h"
@@ -117,6 +117,8 @@ UfStatus se_check_fit(const SeOptions* o, const UfEnvSpec* spec) {
 // ---- creation ----
 
 UfStatus se_default_options(SeOptions* o, const char* eval_env) {
+    UF_TRY_GIVEN(o);
+    UF_TRY_GIVEN(eval_env);
     const UfEnvSpec* spec;
     *o = (SeOptions){0};
     UF_TRY(uf_env_lookup(&spec, eval_env));
@@ -171,6 +173,9 @@ static UfStatus create_empty(SeEnv** out, const SeOptions* options) {
 }
 
 UfStatus se_create(SeEnv** out, const SeOptions* options, uint64_t seed) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(options);
     Tensor tensors[MAX_TENSORS];
     UF_TRY(create_empty(out, options));
     const int count = list_tensors(*out, tensors);
@@ -214,6 +219,8 @@ void se_get_params(const SeEnv* env, float* params) {
 }
 
 UfStatus se_set_params(SeEnv* env, const float* params) {
+    UF_TRY_GIVEN(env);
+    UF_TRY_GIVEN(params);
     Tensor tensors[MAX_TENSORS];
     const int count = list_tensors(env, tensors);
     const float* at = params;
@@ -749,6 +756,8 @@ static UfStatus write_all(const SeEnv* env, const UfH5* h5, const char* source) 
 }
 
 UfStatus se_write(const SeEnv* env, const char* path, const char* source) {
+    UF_TRY_GIVEN(env);
+    UF_TRY_GIVEN(path);
     char temporary[1100];
     UfH5 h5;
     if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
@@ -996,8 +1005,19 @@ static UfStatus read_file(SeEnv** out, const char* path, const char* name) {
     return status;
 }
 
-UfStatus se_read(SeEnv** out, const char* path) { return read_file(out, path, NULL); }
-UfStatus se_import(SeEnv** out, const char* path, const char* name) { return read_file(out, path, name); }
+UfStatus se_read(SeEnv** out, const char* path) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(path);
+    return read_file(out, path, NULL);
+}
+UfStatus se_import(SeEnv** out, const char* path, const char* name) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(path);
+    UF_TRY_GIVEN(name);
+    return read_file(out, path, name);
+}
 
 // ---- horizon ----
 

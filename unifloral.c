@@ -85,6 +85,7 @@ static UfStatus check_discrete(const UfConfig* c) {
 }
 
 UfStatus uf_config_check(const UfConfig* c) {
+    if (!c) return UF_FAIL(UF_ERR_ARGUMENT, "uf_config_check: config is null");
     UF_TRY(check_update(c));
     if (c->action_space == UF_ACTIONS_DISCRETE) UF_TRY(check_discrete(c));
     if (c->online && !c->env[0])
@@ -895,7 +896,9 @@ UfStatus uf_agent_create_population(UfAgent** out, const UfConfig* const* config
 }
 
 UfStatus uf_agent_create(UfAgent** out, const UfConfig* config, const UfDataset* dataset, int num_threads) {
-    if (!config) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_create: config is null");
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(config);
     return uf_agent_create_population(out, &config, 1, dataset, num_threads);
 }
 
@@ -927,7 +930,9 @@ void uf_agent_free(UfAgent* a) {
 
 int64_t uf_agent_num_updates(const UfAgent* agent) { return agent->num_updates; }
 int uf_agent_population(const UfAgent* agent) { return agent->P; }
-const UfConfig* uf_agent_config(const UfAgent* agent, int member) { return &agent->configs[member]; }
+const UfConfig* uf_agent_config(const UfAgent* agent, int member) {
+    return agent && member >= 0 && member < agent->P ? &agent->configs[member] : NULL;
+}
 const char* uf_agent_dataset_hash(const UfAgent* agent) { return agent->dataset_hash; }
 UfBackend* uf_agent_backend(UfAgent* agent) { return agent->backend; }
 const char* uf_agent_init_note(const UfAgent* agent) { return agent->init_note; }
@@ -1451,7 +1456,7 @@ static void log_rollout(UfAgent* a) {
             a->world.metrics[(size_t)p * NUM_MODEL_METRICS + (size_t)m];
 }
 
-static UfStatus check_rollouts(const UfAgent* a) {
+UfStatus uf_agent_check_rollouts(const UfAgent* a) {
     const UfWorld* w = &a->world;
     if (!uf_agent_has_model(a))
         return UF_FAIL(UF_ERR_ARGUMENT,
@@ -1602,7 +1607,7 @@ static UfStatus open_source(UfAgent* a, const UfDataset* dataset, UfSource* sour
 }
 
 UfStatus uf_agent_rollout(UfAgent* a, const UfDataset* dataset) {
-    UF_TRY(check_rollouts(a));
+    UF_TRY(uf_agent_check_rollouts(a));
     UfSource source;
     UF_TRY(open_source(a, dataset, &source));
     return renew_model_buffer(a, &source);
@@ -1739,13 +1744,16 @@ static UfStatus train_until(UfAgent* a, const UfSource* source, Lane* lanes, int
 UfStatus uf_train(UfAgent* a, const UfDataset* dataset, int64_t num_updates, UfUpdateFn* on_update,
                   void* user) {
     if (!a || !dataset) return UF_FAIL(UF_ERR_ARGUMENT, "uf_train: agent or dataset is null");
+    if (num_updates < 0)
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_train: %lld updates; expected 1 or more, or 0 for the config's",
+                       (long long)num_updates);
     if (dataset->obs_dim != a->O || dataset->action_dim != a->A)
         return UF_FAIL(UF_ERR_ARGUMENT,
                        "dataset has %d observation and %d action dimensions, the agent %d and %d",
                        dataset->obs_dim, dataset->action_dim, a->O, a->A);
     if (dataset->num_rows < 1) return UF_FAIL(UF_ERR_ARGUMENT, "dataset has no rows to train on");
     if (a->discrete) UF_TRY(uf_dataset_check_one_hot(dataset));
-    if (uf_agent_uses_model(a)) UF_TRY(check_rollouts(a));
+    if (uf_agent_uses_model(a)) UF_TRY(uf_agent_check_rollouts(a));
     UfSource source;
     UF_TRY(open_source(a, dataset, &source));
     const int64_t end = num_updates > 0 ? a->num_updates + num_updates : a->configs[0].num_updates;
@@ -1763,6 +1771,8 @@ UfStatus uf_agent_metrics(UfAgent* a, int member, int* num_metrics, const char* 
                           const double** values) {
     if (!a || member < 0 || member >= a->P)
         return UF_FAIL(UF_ERR_ARGUMENT, "member %d is not in this population", member);
+    if (!num_metrics || !names || !values)
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_metrics: num_metrics, names or values is null");
     UF_TRY(fetch_metrics(a));
     for (int i = 0; i < a->num_logged; i++)
         a->logged_values[i] = a->metrics_count

@@ -13,10 +13,12 @@
 //   * Every function that can fail returns a UfStatus; UF_OK is 0. The sentence is in uf_error(), which is
 //     thread-local and valid until the next call on that thread. The library never prints, exits or aborts.
 //   * Handles are opaque. uf_*_create/open/load write NULL to *out on failure; uf_*_free(NULL) does nothing.
+//     Functions with a status refuse null pointers that are not Nullable; the others (counts, names) take none.
 //   * Arrays are row-major float32 unless said otherwise. Shape letters: P population, B batch,
 //     O observation, A action.
 //   * One process-wide effect: OpenBLAS is set to one thread, as the library's own threads call it.
-//   * Two agents may be used from two threads at once. One agent is used by one thread at a time.
+//   * Two agents may be used from two threads at once, their files too where HDF5 is built thread-safe (Debian's
+//     is). One agent is used by one thread at a time.
 //   * UfConfig and UfDataset are read-only while an agent trains and may be shared by many agents.
 #ifndef UNIFLORAL_H
 #define UNIFLORAL_H
@@ -160,7 +162,7 @@ UF_API void uf_agent_clear_metrics(UfAgent* agent);
 // Updates done so far.
 UF_API int64_t uf_agent_num_updates(const UfAgent* agent);
 UF_API int uf_agent_population(const UfAgent* agent);
-// The configuration of one member, as checkpointed. Belongs to the agent.
+// The configuration of one member, as checkpointed; null where there is no such member. Belongs to the agent.
 UF_API const UfConfig* uf_agent_config(const UfAgent* agent, int member);
 // SHA-256 of the dataset file the agent was made for (64 hex digits).
 UF_API const char* uf_agent_dataset_hash(const UfAgent* agent);
@@ -220,7 +222,7 @@ UF_API UfStatus uf_fqe_config(UfConfig** out);
 // but of a configuration with deterministic_eval act at their mean. A result depends neither on threads nor on
 // the policies beside it. num_threads 0: all cores.   Nullable: on_update, user   Errors: UF_ERR_ARGUMENT (dimensions
 // or action units differ), UF_ERR_CONFIG, UF_ERR_MEMORY, UF_ERR_STOPPED. A policy that diverges is none.
-// Source: Le, Voloshin, Yue 2019 (arXiv 1903.08738); how it is done: core/agents/fqe.h.
+// Source: Le, Voloshin, Yue 2019 (arXiv 1903.08738); how it is done: core/runs/fqe.h.
 UF_API UfStatus uf_fqe(UfFqe* results, const UfPolicy* const* policies, int num_policies,
                        const UfDataset* dataset, const UfConfig* config, int num_threads, UfFqeFn* on_update,
                        void* user);

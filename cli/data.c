@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "core/data/collect.h"
 #include "core/data/dataset.h"
+#include "core/runs/collect.h"
 
 int cli_check_collect(const Command* c, const Args* args) {
     if (!args->values[O_POLICY] && !args->values[O_MIX])

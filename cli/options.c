@@ -8,8 +8,8 @@
 
 #include "cli/cli.h"
 #include "core/grid/grid_tiles.h"  // NX_MAX_TILE_SIZE
-#include "core/pictures/render.h"  // UF_RENDER_MIN_SIDE
-#include "core/runs/sweep.h"       // UF_MAX_POPULATION
+#include "core/runs/render.h"      // UF_RENDER_MIN_SIDE
+#include "core/sweeps/sweep.h"     // UF_MAX_POPULATION
 
 _Static_assert(NUM_OPTIONS <= 128, "an option is a bit of an OptionSet");
 

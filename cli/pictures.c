@@ -9,11 +9,11 @@
 #include "core/grid/grid_play.h"
 #include "core/grid/grid_render.h"
 #include "core/grid/grid_table.h"
-#include "core/pictures/plot_runs.h"
-#include "core/pictures/render.h"
+#include "core/results/plot_runs.h"
 #include "core/results/protocol.h"
 #include "core/results/report.h"
 #include "core/runs/ppo_run.h"
+#include "core/runs/render.h"
 
 // ---- render ----
 

@@ -9,7 +9,7 @@
 #include "cli/cli.h"
 #include "core/results/protocol.h"
 #include "core/results/results.h"
-#include "core/runs/sweep.h"
+#include "core/sweeps/sweep.h"
 
 // ---- protocol ----
 

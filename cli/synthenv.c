@@ -7,7 +7,7 @@
 #include "core/envs/envs.h"
 #include "core/synth/synth.h"
 #include "core/synth/synth_draw.h"
-#include "core/synth/synth_rate.h"
+#include "core/synth/synth_reuse.h"
 #include "core/synth/synth_run.h"
 
 int cli_synthenv_import(const Args* args) {

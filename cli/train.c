@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "core/agents/online.h"
 #include "core/runs/dynamics_run.h"
+#include "core/runs/online.h"
 
 // ---- configuration ----
 

@@ -19,7 +19,7 @@
 #include <strings.h>   // strncasecmp
 #include <sys/stat.h>  // mkdir, fstat
 #include <time.h>
-#include <unistd.h>  // read, write, fsync
+#include <unistd.h>  // access, read, write, fsync
 
 const char* uf_version(void) { return UF_VERSION; }
 
@@ -63,8 +63,7 @@ UfStatus uf_tell_outcomes(const UfOutcome* outcomes, int count) {
     return UF_OK;
 }
 
-// "cannot <verb> '<path>': <the system's reason>"
-static UfStatus io_fail(const char* verb, const char* path) {
+UfStatus uf_fail_io(const char* verb, const char* path) {
     char buffer[256];
     const char* reason = strerror_r(errno, buffer, sizeof buffer);
     return UF_FAIL(UF_ERR_IO, "cannot %s '%s': %s", verb, path, reason);
@@ -208,6 +207,13 @@ const char* uf_file_name(const char* path) {
     return slash ? slash + 1 : path;
 }
 
+const char* uf_file_stem(const char* path, char* stem, size_t bytes) {
+    snprintf(stem, bytes, "%s", uf_file_name(path));
+    char* dot = strrchr(stem, '.');
+    if (dot && dot != stem) *dot = 0;
+    return stem;
+}
+
 size_t uf_leading_word(const char* name, const char* key) {
     const size_t length = strlen(key);
     return strncasecmp(name, key, length) == 0 && !isalnum((unsigned char)name[length]) ? length : 0;
@@ -226,11 +232,18 @@ UfStatus uf_fail_unknown(const char* what, const char* name, const char* const* 
 
 // ---- files ----
 
+bool uf_file_exists(const char* path) { return access(path, F_OK) == 0; }
+
+bool uf_is_file(const char* path) {
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
+}
+
 UfStatus uf_read_file(const char* path, char** data, size_t* num_bytes) {
     *data = NULL;
     *num_bytes = 0;
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    if (file < 0) return io_fail("open", path);
+    if (file < 0) return uf_fail_io("open", path);
     struct stat facts;
     size_t capacity = fstat(file, &facts) == 0 && facts.st_size > 0 ? (size_t)facts.st_size + 1 : 4096;
     size_t length = 0;
@@ -239,7 +252,7 @@ UfStatus uf_read_file(const char* path, char** data, size_t* num_bytes) {
     while (bytes) {  // the size is a hint: a pipe has none and a file may grow
         ssize_t got = read(file, bytes + length, capacity - length);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) status = io_fail("read", path);
+        if (got < 0) status = uf_fail_io("read", path);
         if (got <= 0) break;
         length += (size_t)got;
         if (length < capacity) continue;
@@ -262,17 +275,21 @@ UfStatus uf_read_file(const char* path, char** data, size_t* num_bytes) {
 // fsync of a file or folder by name.
 static UfStatus sync_path(const char* path, int flags) {
     int file = open(path, flags | O_CLOEXEC);
-    if (file < 0) return io_fail("open", path);
+    if (file < 0) return uf_fail_io("open", path);
     UfStatus status = UF_OK;
     if (fsync(file) != 0 && errno != EINVAL && errno != ENOTSUP)  // some file systems cannot sync folders
-        status = io_fail("write to the disk", path);
+        status = uf_fail_io("write to the disk", path);
     close(file);
     return status;
 }
 
 UfStatus uf_commit_file(const char* temporary_path, const char* path) {
-    UF_TRY(sync_path(temporary_path, O_RDONLY));
-    if (rename(temporary_path, path) != 0) return io_fail("replace", path);
+    UfStatus synced = sync_path(temporary_path, O_RDONLY);
+    if (synced == UF_OK && rename(temporary_path, path) != 0) synced = uf_fail_io("replace", path);
+    if (synced != UF_OK) {
+        unlink(temporary_path);
+        return synced;
+    }
     char* folder;
     UF_TRY(uf_strdup(&folder, path));
     char* slash = strrchr(folder, '/');
@@ -284,19 +301,19 @@ UfStatus uf_commit_file(const char* temporary_path, const char* path) {
 
 static UfStatus write_bytes(const char* path, const char* data, size_t num_bytes) {
     int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    if (file < 0) return io_fail("create", path);
+    if (file < 0) return uf_fail_io("create", path);
     UfStatus status = UF_OK;
     while (num_bytes > 0 && status == UF_OK) {
         ssize_t done = write(file, data, num_bytes);
         if (done < 0 && errno == EINTR) continue;
         if (done < 0) {
-            status = io_fail("write", path);
+            status = uf_fail_io("write", path);
         } else {
             data += done;
             num_bytes -= (size_t)done;
         }
     }
-    if (close(file) != 0 && status == UF_OK) status = io_fail("write", path);
+    if (close(file) != 0 && status == UF_OK) status = uf_fail_io("write", path);
     return status;
 }
 
@@ -310,6 +327,21 @@ UfStatus uf_write_file(const char* path, const void* data, size_t num_bytes) {
     if (status != UF_OK) unlink(temporary);
     free(temporary);
     return status;
+}
+
+UfStatus uf_check_output(const char* path) {
+    const int folder_bytes = (int)(uf_file_name(path) - path);
+    UfText text = {0};
+    char* folder;
+    struct stat facts;
+    if (stat(path, &facts) == 0 && S_ISDIR(facts.st_mode))
+        return UF_FAIL(UF_ERR_IO, "%s: is a folder; expected the name of a file to write", path);
+    uf_text_add(&text, "%.*s", folder_bytes ? folder_bytes : 1, folder_bytes ? path : ".");
+    UF_TRY(uf_text_finish(&text, &folder));
+    const bool writable = access(folder, W_OK) == 0;
+    free(folder);
+    if (writable) return UF_OK;
+    return UF_FAIL(UF_ERR_IO, "%s: its folder is not there or cannot be written to; make it first", path);
 }
 
 UfStatus uf_make_folder(const char* path) {
@@ -330,7 +362,7 @@ UfStatus uf_make_folder(const char* path) {
                 status = UF_FAIL(UF_ERR_IO, "cannot make the folder '%s': '%s' is there and is not a folder",
                                  path, part);
             else if (!there)
-                status = io_fail("make the folder", part);
+                status = uf_fail_io("make the folder", part);
         }
         part[i] = path[i];
     }
@@ -422,13 +454,13 @@ UfStatus uf_sha256_file(const char* path, char hex[65]) {
     uint8_t* chunk;
     UF_TRY(UF_ALLOC(&chunk, CHUNK, "reading a file"));
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    UfStatus status = file < 0 ? io_fail("open", path) : UF_OK;
+    UfStatus status = file < 0 ? uf_fail_io("open", path) : UF_OK;
     Sha256 sha;
     sha_start(&sha);
     while (status == UF_OK) {
         ssize_t got = read(file, chunk, CHUNK);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) status = io_fail("read", path);
+        if (got < 0) status = uf_fail_io("read", path);
         if (got <= 0) break;
         sha_add(&sha, chunk, (size_t)got);
     }

@@ -22,6 +22,11 @@ extern "C" {
         UfStatus uf_status_ = (call);               \
         if (uf_status_ != UF_OK) return uf_status_; \
     } while (0)
+// Refuses an argument of a public function that is null.
+#define UF_TRY_GIVEN(argument)                                                                     \
+    do {                                                                                           \
+        if (!(argument)) return UF_FAIL(UF_ERR_ARGUMENT, "%s: '%s' is null", __func__, #argument); \
+    } while (0)
 UfStatus uf_fail_(UfStatus code, const char* format, ...) __attribute__((format(printf, 2, 3)));
 // Puts "prefix: " in front of the sentence there is (a file name, say) and returns `code`.
 UfStatus uf_fail_prefix(UfStatus code, const char* prefix);
@@ -64,6 +69,8 @@ UfStatus uf_text_finish(UfText* text, char** out);
 const char* uf_one_line(char* text);
 // What follows the last slash of a path.
 const char* uf_file_name(const char* path);
+// That without its ending.
+const char* uf_file_stem(const char* path, char* stem, size_t bytes);
 // Length of `key` if `name` begins with it as a whole word ("pendulum-medium.hdf5", not "pendulums"), else 0.
 size_t uf_leading_word(const char* name, const char* key);
 // UF_ERR_ARGUMENT and "unknown environment 'x'; did you mean 'y'? known: a, b, c". `known` ends at a NULL
@@ -75,13 +82,19 @@ const char* uf_nearest_name(const char* name, const char* const* names);
 
 // ---- files ----
 
+bool uf_file_exists(const char* path);
+bool uf_is_file(const char* path);  // and no folder
+// UF_ERR_IO and "cannot <verb> '<path>': <what errno says>".
+UfStatus uf_fail_io(const char* verb, const char* path);
 // Reads a whole file into *data (one extra 0 byte at the end); free with uf_free.
 UfStatus uf_read_file(const char* path, char** data, size_t* num_bytes);
 // Writes a file so that a reader sees the old or the new content, never a part: path.tmp, fsync, rename,
 // fsync of the folder.
 UfStatus uf_write_file(const char* path, const void* data, size_t num_bytes);
-// The last half of that, for files other libraries wrote at path.tmp.
+// The last half of that, for files other libraries wrote at path.tmp, which is removed where it fails.
 UfStatus uf_commit_file(const char* temporary_path, const char* path);
+// Whether a file can be written there, as far as that is known before: asked by what works long until it writes.
+UfStatus uf_check_output(const char* path);
 UfStatus uf_make_folder(const char* path);  // and its parents
 // SHA-256 of a file's bytes as 64 hex digits and a final 0.
 UfStatus uf_sha256_file(const char* path, char hex[65]);

@@ -203,11 +203,28 @@ check "info of a result" grep -q 'score_mean' <("$U" info "$T/straight/final.h5"
 awk 'BEGIN { print "obs_0,obs_1,action_0,reward,terminal,timeout"
     for (i = 0; i < 500; i++) printf "%g,%g,%g,-1,0,%d\n", sin(i), cos(i), sin(3 * i), i % 100 == 99 }' >"$T/plain.csv"
 check "convert from CSV" "$U" convert "$T/plain.csv" "$T/plain.hdf5"
+cp "$T/plain.csv" "$T/kept.csv"
+refused "convert onto its input" 1 "plain.csv: is the name of a CSV or .npz file.*FILE.hdf5" convert "$T/plain.csv" "$T/plain.csv"
+check "the input is as it was" cmp "$T/plain.csv" "$T/kept.csv"
+refused "convert into no folder" 1 "none/x.hdf5: its folder is not there" convert "$T/plain.csv" "$T/none/x.hdf5"
+refused "convert to a folder" 1 "$T: is a folder; expected the name of a file" convert "$T/plain.csv" "$T"
+refused "collect into no folder" 1 "none/x.hdf5: its folder is not there" collect --env pendulum --policy random --steps 10 \
+    --out "$T/none/x.hdf5"
+# A full disk, of which a limit of file sizes says the same: the system's own words, and nothing is left. Of 0 blocks the file
+# cannot be made, of 8 not be filled.
+for blocks in 0 8; do
+    (trap '' XFSZ; ulimit -f $blocks; exec "$U" collect --env pendulum --policy random --steps 3000 \
+        --out "$T/full.hdf5" 2>&1) | cat >"$T/said"
+    check "a full disk, $blocks blocks" grep -qx "error: $T/full.hdf5.tmp: '.*' cannot be written (File too large); is the disk full?" "$T/said"
+    check "leaves nothing, $blocks blocks" test -z "$(ls "$T" | grep '^full')"
+done
 for folder in runs/toy_plain_0 runs/toy_plain_0_2; do
     check "train to $folder" eval "(cd '$T' && '$U' train '$S' --dataset plain.hdf5 --set algorithm=toy --set num_updates=20 2>said)"
     check "says that nothing evaluates" grep -q "note: the dataset names no environment, nor does its file name ('plain'); training without evaluation" "$T/said"
     check "results in $folder" test -s "$T/$folder/final.h5" -a -s "$T/$folder/checkpoint.h5"
 done
+refused "eval of a run without an environment" 1 "toy_plain_0/checkpoint.h5: was trained without an environment; name one by --env" \
+    eval "$T/runs/toy_plain_0"
 
 # ---- pictures ----
 
@@ -438,6 +455,23 @@ check "a resumed world model may end earlier or later" "$U" dynamics --resume "$
 check "dynamics stops early" "$U" dynamics --config "$W" --out "$T/world_early" --set early_stop_epochs=1 --set num_epochs=1000 --set lr=0.01
 cp "$T/out" "$T/report"
 check "and says so" grep -q 'stopped early' "$T/report"
+"$U" dynamics --config "$W" --dataset "$T/plain.hdf5" --out "$T/world_plain" --quiet --set num_epochs=1 >/dev/null 2>&1
+ruleless=("$S" --dataset "$T/plain.hdf5" --out "$T/ruleless" --quiet --set num_updates=20 --set dataset_sample_ratio=0.5
+    --set rollout_batch_size=50 --set "model_path=$T/world_plain")
+"$U" train "${ruleless[@]}" >/dev/null 2>"$T/said"
+check "a world model without a rule is refused" grep -q "^error: neither termination nor the world model .* set termination" "$T/said"
+check "before there is a run" test ! -e "$T/ruleless"
+check "so that the same folder takes the next try" "$U" train "${ruleless[@]}" --set termination=never
+cp -r "$T/world" "$T/world_kept"
+refused "a world model is no run of train" 1 "holds the run of another command: its log.csv begins with 'epoch', expected 'update'" \
+    train --resume "$T/world" --threads 1
+cp -r "$T/straight" "$T/straight_kept"
+refused "nor a run of train a world model's" 1 "holds the run of another command: its log.csv begins with 'update', expected 'epoch'" \
+    dynamics --resume "$T/straight" --threads 1
+check "neither has changed" eval "diff -r '$T/world' '$T/world_kept' && diff -r '$T/straight' '$T/straight_kept'"
+check "a report passes over world models" "$U" report "$T/straight" "$T/world" --out "$T/report.md"
+cp "$T/out" "$T/said"
+check "and says nothing of them" eval "grep -q '^1 runs, 0 missing' '$T/said' && ! grep -q world '$T/report.md'"
 refused "a world model is no checkpoint" 1 "unifloral-dynamics" eval "$T/world/model.h5"
 
 # ---- trouble on the way ----

@@ -6,10 +6,10 @@
 #include <locale.h>
 #include <math.h>
 
+#include "core/agents/ppo.h"
 #include "core/config.h"
 #include "core/search/hades_search.h"
 #include "core/synth/synth_agents.h"
-#include "core/agents/ppo.h"
 
 static UfConfig* defaults(void) {
     UfConfig* config;

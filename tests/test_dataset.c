@@ -9,6 +9,7 @@
 
 #include "core/data/dataset.h"
 #include "core/data/h5.h"
+#include "core/envs/envs.h"
 #include "core/envs/tasks.h"
 
 #define assert_near(a, b, tolerance)                                                                    \

@@ -4,13 +4,13 @@
 
 #include <math.h>
 
-#include "core/data/dataset.h"
-#include "core/search/distilled.h"
 #include "core/agents/evaluate.h"
+#include "core/data/dataset.h"
 #include "core/data/h5.h"
-#include "core/pictures/page.h"
 #include "core/philox.h"
+#include "core/pictures/page.h"
 #include "core/runs/run.h"
+#include "core/search/distilled.h"
 #include "terms.h"  // UF_OBS_STD_EPS
 
 #include "failing_alloc.h"

@@ -5,9 +5,9 @@
 
 #include <math.h>
 
+#include "core/agents/dynamics.h"
 #include "core/config.h"
 #include "core/data/dataset.h"
-#include "core/agents/dynamics.h"
 #include "core/data/h5.h"
 #include "core/verify/replay.h"
 #include "core/verify/verify.h"

@@ -4,11 +4,11 @@
 
 #include <math.h>
 
-#include "core/data/collect.h"
 #include "core/data/dataset.h"
-#include "core/envs/envs.h"
 #include "core/data/h5.h"
+#include "core/envs/envs.h"
 #include "core/envs/termination.h"
+#include "core/runs/collect.h"
 
 #define TRACES "tests/data/classic_traces.h5"
 

@@ -58,7 +58,7 @@ check "synthetic builds against the installed library" $CC -std=c11 examples/syn
 check "the installed program runs" "$T/stage/usr/bin/unifloral" --version
 check "the module for Python is installed" cmp python/unifloral_navix.py "$T/stage/usr/share/unifloral/python/unifloral_navix.py"
 # Less the linker's own three, which it shows where a library linked has them too.
-nm -D --defined-only libunifloral.so.0 | awk '$2 != "A" && $3 !~ /^(__bss_start|_edata|_end)$/ { print $3 }' | sort >"$T/exported"
+nm -D --defined-only "$T/stage/usr/lib/libunifloral.so.0" | awk '$2 != "A" && $3 !~ /^(__bss_start|_edata|_end)$/ { print $3 }' | sort >"$T/exported"
 sed -nE 's/^UF_API .*[ *]((uf|nx|hd|se)_[a-z_0-9]+)\(.*/\1/p' unifloral.h navix.h hades.h synthenv.h | sort >"$T/declared"
 check "the shared library exports what the headers declare" diff "$T/declared" "$T/exported"
 check "make uninstall" make uninstall PREFIX=/usr "DESTDIR=$T/stage"

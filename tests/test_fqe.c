@@ -7,9 +7,9 @@
 #include <sys/stat.h>
 
 #include "core/agents/agent.h"
-#include "core/data/collect.h"
 #include "core/data/dataset.h"
-#include "core/agents/fqe.h"
+#include "core/runs/collect.h"
+#include "core/runs/fqe.h"
 
 // ---- a chain of states ----
 

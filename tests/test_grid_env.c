@@ -4,15 +4,15 @@
 
 #include <math.h>
 
-#include "core/data/collect.h"
+#include "core/agents/evaluate.h"
 #include "core/config.h"
 #include "core/data/dataset.h"
 #include "core/envs/envs.h"
-#include "core/agents/evaluate.h"
 #include "core/grid/grid_levels.h"
 #include "core/grid/grid_step.h"
 #include "core/grid/grid_table.h"
 #include "core/grid/grid_view.h"
+#include "core/runs/collect.h"
 #include "core/runs/run.h"
 
 enum { OBS = 147 };

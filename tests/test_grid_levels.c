@@ -3,10 +3,10 @@
 #include "support.h"
 
 #include "core/core.h"
-#include "core/verify/grid_layouts.h"
+#include "core/data/h5.h"
 #include "core/grid/grid_levels.h"
 #include "core/grid/grid_table.h"
-#include "core/data/h5.h"
+#include "core/verify/grid_layouts.h"
 #include "grid_solver.h"
 #include "h5_change.h"
 #include "navix.h"

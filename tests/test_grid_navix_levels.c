@@ -399,7 +399,7 @@ static void hashes(const char* id, int total, int threads, uint64_t* out) {
             const int roll = (int)((uint32_t)(i * 7919 + step * 104729) * 2654435761u >> 24);
             actions[i] = (uint8_t)(roll < 90 ? NX_FORWARD : roll % 7);
         }
-        assert_ok(nx_step(b, actions, &(NxOutput){obs, NULL, rewards, ends, late, NULL, NULL, NULL}));
+        assert_ok(nx_step(b, actions, &(NxOutput){.obs = obs, .reward = rewards, .terminated = ends, .truncated = late}));
         for (int i = 0; i < total; i++) {
             const int32_t* o = obs + (size_t)i * nx_shape(b).bytes / 4;
             uint64_t h = out[i];

@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 
 #include "core/core.h"
-#include "core/pictures/gif.h"
 #include "core/grid/grid_render.h"
 #include "core/grid/grid_tiles.h"
+#include "core/pictures/gif.h"
 #include "core/verify/verify.h"
 #include "h5_change.h"
 #include "navix.h"

@@ -4,9 +4,9 @@
 
 #include <math.h>
 
+#include "core/philox.h"
 #include "core/search/es.h"
 #include "core/search/hades_run.h"
-#include "core/philox.h"
 #include "core/search/trials.h"
 #include "h5_change.h"
 #include "settings.h"

@@ -6,11 +6,11 @@
 #include <limits.h>
 #include <math.h>
 
+#include "core/data/h5.h"
 #include "core/grid/grid_observe.h"
 #include "core/grid/grid_step.h"
 #include "core/grid/grid_table.h"
 #include "core/grid/grid_view.h"
-#include "core/data/h5.h"
 #include "core/verify/verify.h"
 #include "navix.h"
 
@@ -1142,7 +1142,7 @@ static void test_refused_batches(void** state) {
     NxObservation observation;
     assert_int_equal(nx_create(NULL, "MiniGrid-Empty-5x5-v0", 1, 0, NULL), UF_ERR_ARGUMENT);
     assert_int_equal(nx_create(&batch, NULL, 1, 0, NULL), UF_ERR_ARGUMENT);
-    assert_error("nx_create: id is NULL");
+    assert_error("nx_create: 'id' is null");
     assert_int_equal(nx_find_observation(&observation, "fist_person"), UF_ERR_ARGUMENT);
     assert_error("did you mean 'first_person'?; known: first_person, full");
     nx_free(NULL);

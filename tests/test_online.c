@@ -4,11 +4,11 @@
 #include <math.h>
 
 #include "core/agents/agent.h"
-#include "core/data/collect.h"
 #include "core/data/dataset.h"
-#include "core/envs/envs.h"
 #include "core/data/h5.h"
-#include "core/agents/online.h"
+#include "core/envs/envs.h"
+#include "core/runs/collect.h"
+#include "core/runs/online.h"
 
 // ---- agents and files ----
 

@@ -4,9 +4,9 @@
 
 #include <math.h>
 
-#include "core/pictures/curves.h"
 #include "core/data/h5.h"
-#include "core/pictures/plot_runs.h"
+#include "core/results/curves.h"
+#include "core/results/plot_runs.h"
 #include "core/results/results.h"
 #include "core/runs/run_log.h"
 

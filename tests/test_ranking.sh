@@ -55,6 +55,7 @@ refused "gamma above 1" 1 "gamma: 2 is out of range" fqe "$good" --dataset "$D" 
 refused "what FQE does not read" 1 "actor_lr is set to 0.1, but fitted Q evaluation does not read it" fqe "$good" --dataset "$D" --set actor_lr=0.1
 refused "a checkpoint that is not there" 1 "nowhere" fqe "$good" "$T/nowhere" --dataset "$D"
 refused "a dataset that is not there" 1 "nowhere.hdf5" fqe "$good" --dataset "$T/nowhere.hdf5"
+refused "results into no folder" 1 "none/x.json: its folder is not there" fqe "$good" --dataset "$D" --out "$T/none/x.json"
 "$U" collect --env mountaincarcontinuous --policy random --steps 1000 --out "$T/car.hdf5" >/dev/null
 refused "a dataset of another task" 1 "rebrac_3000/checkpoint.h5: the policy has 3 observations and 1 actions, .*/car.hdf5 2 and 1" fqe "$good" --dataset "$T/car.hdf5"
 

@@ -4,10 +4,10 @@
 #include <math.h>
 #include <sys/stat.h>
 
-#include "core/data/collect.h"
 #include "core/envs/envs.h"
 #include "core/envs/mujoco.h"
-#include "core/pictures/render.h"
+#include "core/runs/collect.h"
+#include "core/runs/render.h"
 #include "core/runs/run.h"
 
 #ifndef UF_NO_CAIRO

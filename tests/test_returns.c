@@ -1,7 +1,7 @@
 // test_returns.c: what is told of files of returns, and what is said of damaged ones.
 #include "support.h"
 
-#include "core/results/returns.h"
+#include "core/data/returns.h"
 
 typedef struct Sample {
     const char *kind, *config, *name;

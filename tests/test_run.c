@@ -13,13 +13,13 @@
 #include <sys/wait.h>
 
 #include "core/agents/agent.h"
-#include "core/data/collect.h"
+#include "core/agents/evaluate.h"
 #include "core/config.h"
 #include "core/data/dataset.h"
-#include "core/envs/envs.h"
-#include "core/agents/evaluate.h"
 #include "core/data/h5.h"
-#include "core/agents/online.h"
+#include "core/envs/envs.h"
+#include "core/runs/collect.h"
+#include "core/runs/online.h"
 #include "core/runs/run.h"
 
 // ---- between training and evaluation ----

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# test_slurm: job arrays of core/runs/slurm.h under a real Slurm of one node (tests/slurm_up.sh): submitting, two at a time,
+# test_slurm: job arrays of core/sweeps/slurm.h under a real Slurm of one node (tests/slurm_up.sh): submitting, two at a time,
 # back into the queue before the time limit, cancelling, forgotten by Slurm, refused; then sweeps by them: the same store as
 # without, stopped, killed, failing. Prints "ok name", "not ok name" or "skip name". Environment: UNIFLORAL, BUILD.
 set -uo pipefail

@@ -10,12 +10,12 @@
 
 #include <math.h>
 
-#include "core/search/es.h"
 #include "core/agents/off_policy.h"
-#include "core/philox.h"
 #include "core/agents/ppo.h"
+#include "core/philox.h"
+#include "core/search/es.h"
 #include "core/search/search.h"
-#include "core/synth/synth_rate.h"
+#include "core/synth/synth_reuse.h"
 #include "core/synth/synth_run.h"
 #include "core/synth/synth_search.h"
 

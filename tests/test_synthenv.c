@@ -10,8 +10,8 @@
 #endif
 #include <math.h>
 
-#include "core/search/es.h"
 #include "core/agents/ppo_envs.h"
+#include "core/search/es.h"
 #include "core/synth/synth_draw.h"
 #include "core/verify/verify.h"
 

@@ -75,6 +75,8 @@ UfInside uf_agent_inside(const UfAgent* agent);
 const char* uf_agent_init_note(const UfAgent* agent);
 // One refresh of the model buffer with rows of this dataset, as uf_train does every rollout_interval updates.
 UfStatus uf_agent_rollout(UfAgent* agent, const UfDataset* dataset);
+// Whether they can be made: there is a world model, and something says where episodes end. uf_train asks it too.
+UfStatus uf_agent_check_rollouts(const UfAgent* agent);
 // Bytes reserved at creation: parameters with optimiser state, and scratch.
 void uf_agent_bytes(const UfAgent* agent, size_t* parameters, size_t* scratch);
 // Of the buffer of model rollouts of one member.

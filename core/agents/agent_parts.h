@@ -5,8 +5,8 @@
 
 #include "core/agents/agent.h"
 #include "core/agents/dynamics.h"
-#include "core/data/loaded.h"
 #include "core/agents/policy.h"
+#include "core/data/loaded.h"
 
 enum { GROUP_ACTOR, GROUP_CRITIC, GROUP_VALUE, GROUP_ALPHA, NUM_GROUPS };
 

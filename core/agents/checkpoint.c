@@ -454,22 +454,26 @@ static UfStatus load_agent(UfAgent** out, const char* const* paths, int num_path
 }
 
 UfStatus uf_agent_load(UfAgent** out, const char* path, int num_threads) {
-    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load: out or path is null");
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(path);
     return load_agent(out, &path, 1, -1, -1, num_threads, true);
 }
 
 UfStatus uf_agent_load_population(UfAgent** out, const char* const* paths, int num_paths, int num_threads) {
-    if (!out || !paths || num_paths < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_population: needs out and at least one path");
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    if (!paths || num_paths < 1)
+        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_population: needs at least one path");
     return load_agent(out, paths, num_paths, -1, -1, num_threads, true);
 }
 
 UfStatus uf_agent_load_on(UfAgent** out, const char* const* paths, int num_paths, const char* device,
                           const char* precision, int num_threads) {
     UfConfig* config = NULL;
-    if (!out || !paths || num_paths < 1)
-        return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_on: needs out and at least one path");
+    UF_TRY_GIVEN(out);
     *out = NULL;
+    if (!paths || num_paths < 1) return UF_FAIL(UF_ERR_ARGUMENT, "uf_agent_load_on: needs at least one path");
     UF_TRY(uf_config_create(&config));
     UfStatus status = device ? uf_config_set(config, "device", device) : UF_OK;
     if (status == UF_OK && precision) status = uf_config_set(config, "precision", precision);

@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 
 #include "core/agents/agent.h"
-#include "core/envs/termination.h"
 #include "core/data/h5.h"
 #include "core/data/loaded.h"
+#include "core/envs/termination.h"
 
 #define MODEL_KIND "unifloral-dynamics"
 #define MODEL_FILE "model.h5"  // in a run folder
@@ -647,6 +647,10 @@ static UfStatus measure(UfDynamics* d, const UfDataset* data);
 UfStatus uf_dynamics_train(UfDynamics* d, const UfDataset* data, int64_t num_epochs, UfDynamicsFn* on_batch,
                            void* user) {
     if (!d || !data) return UF_FAIL(UF_ERR_ARGUMENT, "uf_dynamics_train: dynamics or dataset is null");
+    if (num_epochs < 0)
+        return UF_FAIL(UF_ERR_ARGUMENT,
+                       "uf_dynamics_train: %lld epochs; expected 1 or more, or 0 for the config's",
+                       (long long)num_epochs);
     UF_TRY(uf_dynamics_bind(d, data));
     const int64_t end = num_epochs > 0 ? d->epoch + num_epochs : d->config.num_epochs;
     const int64_t num_batches = uf_dynamics_num_batches(d);
@@ -1152,9 +1156,10 @@ UfStatus uf_dynamics_load(UfDynamics** out, const char* path, int num_threads) {
 
 UfStatus uf_dynamics_load_on(UfDynamics** out, const char* path, const char* device, const char* precision,
                              int num_threads) {
-    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_dynamics_load: out or path is null");
-    UfH5 h5;
+    UF_TRY_GIVEN(out);
     *out = NULL;
+    UF_TRY_GIVEN(path);
+    UfH5 h5;
     UF_TRY(uf_h5_open(&h5, path));
     UfStatus status = create_from(&h5, device, precision, num_threads, out);
     if (status == UF_OK) status = read_model(*out, &h5);

@@ -3,8 +3,8 @@
 #ifndef UF_ENVS_APART_H
 #define UF_ENVS_APART_H
 
-#include "core/reserved.h"
 #include "core/agents/train_envs.h"
+#include "core/reserved.h"
 
 // What P members' N environments take and give. action: reals, or kinds as u8; obs: reals, or bytes.
 typedef struct UfExchange {

@@ -64,9 +64,10 @@ UfStatus uf_policy_create(UfPolicy** out, const UfAgent* a, int member) {
 }
 
 UfStatus uf_policy_load(UfPolicy** out, const char* path, int member) {
-    if (!out || !path) return UF_FAIL(UF_ERR_ARGUMENT, "uf_policy_load: out or path is null");
-    UfAgent* agent = NULL;
+    UF_TRY_GIVEN(out);
     *out = NULL;
+    UF_TRY_GIVEN(path);
+    UfAgent* agent = NULL;
     UF_TRY(uf_agent_load_to_act(&agent, path));
     UfStatus status = uf_policy_create(out, agent, member);
     uf_agent_free(agent);
@@ -144,7 +145,7 @@ void uf_policy_free(UfPolicy* policy) {
 
 // ---- evaluator ----
 
-// An agent that learns Q of given policies instead of its own: see core/agents/fqe.h.
+// An agent that learns Q of given policies instead of its own: see core/runs/fqe.h.
 
 // First number of the actor that is none.   -1: all are
 static int64_t first_nonfinite(const UfPolicy* p) {

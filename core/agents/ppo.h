@@ -10,8 +10,8 @@
 
 #include "kernels.h"
 #include "core/agents/agent.h"  // UfTensor
-#include "core/config.h"
 #include "core/agents/train_envs.h"
+#include "core/config.h"
 
 typedef struct UfPpoConfig {
 #define UF_GROUP(id, title)

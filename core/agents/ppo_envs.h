@@ -3,8 +3,8 @@
 #ifndef UF_PPO_ENVS_H
 #define UF_PPO_ENVS_H
 
-#include "core/envs/envs.h"
 #include "core/agents/ppo.h"
+#include "core/envs/envs.h"
 
 // What the seeds of environments are for: an evaluation meets none of training's.
 typedef enum UfPpoPurpose { UF_PPO_TRAINING, UF_PPO_EVALUATION } UfPpoPurpose;

@@ -3,9 +3,9 @@
 #ifndef UF_BENCH_H
 #define UF_BENCH_H
 
+#include "core/agents/ppo.h"           // UfPpoConfig
 #include "core/core.h"
 #include "core/search/hades_search.h"  // HdConfig
-#include "core/agents/ppo.h"           // UfPpoConfig
 
 typedef struct UfBenchOptions {
     const UfConfig* config;

@@ -4,8 +4,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/bench/bench.h"
 #include "core/agents/ppo_envs.h"
+#include "core/bench/bench.h"
 
 enum { MIN_WINDOWS = 5, MAX_WINDOWS = 100000 };
 

@@ -441,6 +441,11 @@ UfStatus uf_dataset_convert(const char* input, const char* output) {
     bool csv = ends_with(input, ".csv"), npz = ends_with(input, ".npz");
     if (!csv && !npz)
         return UF_FAIL(UF_ERR_ARGUMENT, "%s: cannot be converted; expected a .csv or .npz file", input);
+    if (ends_with(output, ".csv") || ends_with(output, ".npz"))
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "%s: is the name of a CSV or .npz file, but what is written is HDF5; name it FILE.hdf5", output);
+    UF_TRY(uf_check_output(output));
     UF_TRY(uf_read_file(input, &data, &size));
     UfStatus status = csv ? read_csv(&t, input, data, size) : read_npz(&t, input, data, size);
     uf_free(data);

@@ -15,8 +15,8 @@
 #include <sys/stat.h>  // stat
 #include <unistd.h>    // unlink
 
-#include "core/envs/envs.h"
 #include "core/data/h5.h"
+#include "core/envs/envs.h"
 #include "core/envs/tasks.h"
 #include "terms.h"  // UF_OBS_STD_EPS
 
@@ -372,7 +372,7 @@ static UfStatus check_required(const UfH5* h5) {
         if (!uf_h5_exists(h5, required[i]))
             return UF_FAIL(UF_ERR_FORMAT,
                            "%s: there is no dataset '%s'; expected observations, actions, rewards and "
-                           "terminals",
+                           "terminals (zeros, where no episode ends by itself)",
                            h5->path, required[i]);
     return UF_OK;
 }

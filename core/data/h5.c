@@ -13,7 +13,7 @@
 #include <stdlib.h>  // qsort
 #include <string.h>
 #include <sys/stat.h>  // stat
-#include <unistd.h>    // close
+#include <unistd.h>    // access, close, unlink
 
 #define MAX_RANK 8
 #define MAX_NAME_BYTES 512
@@ -35,10 +35,17 @@ void uf_h5_quiet(void) { H5Eset_auto2(H5E_DEFAULT, NULL, NULL); }
 
 #define REASON_BYTES 160
 
+// Of what the system refused HDF5 says "file write failed: time = ..., error message = '...', ...": the words
+// between the quotes are the reason.
 static herr_t first_reason(unsigned depth, const H5E_error2_t* error, void* context) {
+    static const char quoted[] = "error message = '";
     char* text = context;
     (void)depth;
-    if (!text[0] && error->desc) snprintf(text, REASON_BYTES, "%s", error->desc);
+    if (text[0] || !error->desc) return 0;
+    const char* message = strstr(error->desc, quoted);
+    const char* start = message ? message + sizeof quoted - 1 : error->desc;
+    const char* end = message ? strchr(start, '\'') : NULL;
+    snprintf(text, REASON_BYTES, "%.*s", end ? (int)(end - start) : REASON_BYTES, start);
     return 0;
 }
 
@@ -722,6 +729,7 @@ UfStatus uf_h5_open(UfH5* h5, const char* path) {
 // taken for whole.
 UfStatus uf_h5_create(UfH5* h5, const char* path) {
     UF_TRY(set_path(h5, path));
+    const bool is_new = access(path, F_OK) != 0;
     // Asked first, as the system's own words are plainer than HDF5's.
     int file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) return fail_system(path, "cannot be created");
@@ -734,6 +742,7 @@ UfStatus uf_h5_create(UfH5* h5, const char* path) {
         h5->file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
     UfStatus status = h5->file < 0 ? fail_write(h5, "/") : UF_OK;
     if (h5->file < 0) h5->file = -1;
+    if (status != UF_OK && is_new) unlink(path);
     if (creation >= 0) H5Pclose(creation);
     if (access >= 0) H5Pclose(access);
     return status;

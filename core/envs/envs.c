@@ -8,10 +8,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "core/grid/grid_table.h"
 #include "core/envs/minatar.h"
 #include "core/envs/mujoco.h"
 #include "core/envs/tasks.h"
+#include "core/grid/grid_table.h"
 
 #define PI 3.14159265358979323846
 
@@ -219,6 +219,21 @@ const UfEnvSpec* uf_env_find(const char* name) {
     // "Ant_maze_u-maze.hdf5" is no ant
     const UfTaskSpec* task = best ? uf_task_find(name) : NULL;
     return task && strlen(task->name) > best_length ? NULL : best;
+}
+
+int uf_task_max_steps(const char* name) {
+    const UfEnvSpec* env = uf_env_find(name);
+    if (env) return env->max_steps;
+    const UfTaskSpec* task = uf_task_find(name);
+    return task ? task->max_steps : 0;
+}
+
+bool uf_task_scores(const char* name, double* score_min, double* score_max) {
+    const UfEnvSpec* env = uf_env_find(name);
+    const UfTaskSpec* task = env ? NULL : uf_task_find(name);
+    *score_min = env ? env->score_min : task ? task->score_min : 0;
+    *score_max = env ? env->score_max : task ? task->score_max : 0;
+    return env ? env->has_scores : task != NULL;
 }
 
 UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name) {

@@ -43,6 +43,10 @@ extern const UfEnvSpec uf_grid_env_specs[];
 const UfEnvSpec* uf_env_find(const char* name);
 // The same, but unknown is an error whose sentence lists the known ones.
 UfStatus uf_env_lookup(const UfEnvSpec** out, const char* name);
+// The step limit of an environment of ours or a D4RL task; 0: none known.
+int uf_task_max_steps(const char* name);
+// The returns of score 0 and 100 of either. False: not known.
+bool uf_task_scores(const char* name, double* score_min, double* score_max);
 // UF_ERR_UNSUPPORTED and a sentence that names the package where a library is missing from this build.
 UfStatus uf_env_available(const UfEnvSpec* spec);
 // Whether a dataset or policy of these dimensions is for this environment: obs_dim or padded_obs_dim.

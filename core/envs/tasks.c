@@ -7,8 +7,6 @@
 #include <ctype.h>
 #include <string.h>
 
-#include "core/envs/envs.h"
-
 static const UfTaskSpec tasks[] = {
     {"halfcheetah", UF_SCORES_HALFCHEETAH, 1000},
     {"hopper", UF_SCORES_HOPPER, 1000},
@@ -60,19 +58,4 @@ const UfTaskSpec* uf_task_find(const char* name) {
         if (holds_word(name, tasks[i].name) && (!best || strlen(tasks[i].name) > strlen(best->name)))
             best = &tasks[i];
     return best;
-}
-
-int uf_task_max_steps(const char* name) {
-    const UfEnvSpec* env = uf_env_find(name);
-    if (env) return env->max_steps;
-    const UfTaskSpec* task = uf_task_find(name);
-    return task ? task->max_steps : 0;
-}
-
-bool uf_task_scores(const char* name, double* score_min, double* score_max) {
-    const UfEnvSpec* env = uf_env_find(name);
-    const UfTaskSpec* task = env ? NULL : uf_task_find(name);
-    *score_min = env ? env->score_min : task ? task->score_min : 0;
-    *score_max = env ? env->score_max : task ? task->score_max : 0;
-    return env ? env->has_scores : task != NULL;
 }

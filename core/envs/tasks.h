@@ -19,9 +19,5 @@ typedef struct UfTaskSpec {
 // The task that a dataset, file or environment name holds as whole words ("hopper-medium-v2.hdf5",
 // "HalfCheetah-v4", "D4RL/door/human-v2"), the longest if several do; folders are ignored. NULL: none.
 const UfTaskSpec* uf_task_find(const char* name);
-// The step limit of an environment of ours or a D4RL task; 0: none known.
-int uf_task_max_steps(const char* name);
-// The returns of score 0 and 100 of either. False: not known.
-bool uf_task_scores(const char* name, double* score_min, double* score_max);
 
 #endif

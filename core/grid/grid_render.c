@@ -8,9 +8,9 @@
 #include <strings.h>  // strcasecmp
 
 #include "navix.h"
-#include "core/pictures/gif.h"
 #include "core/grid/grid_table.h"
 #include "core/grid/grid_tiles.h"
+#include "core/pictures/gif.h"
 #include "core/pictures/page.h"
 
 enum {

@@ -8,9 +8,9 @@
 
 #include "navix.h"
 #include "core/grid/grid_avx512.h"
+#include "core/grid/grid_mission.h"
 #include "core/grid/grid_navix.h"
 #include "core/grid/grid_observe.h"
-#include "core/grid/grid_mission.h"
 #include "core/grid/grid_tiles.h"
 #include "core/grid/grid_view.h"
 

@@ -117,9 +117,10 @@ double uf_page_axis_tick(const UfPageAxis* axis, int tick) {
 // ---- files ----
 
 UfStatus uf_page_failed(const char* path, cairo_status_t status) {
-    return UF_FAIL(status == CAIRO_STATUS_NO_MEMORY ? UF_ERR_MEMORY : UF_ERR_IO,
-                   "%s: cannot draw the pictures: %s%s", path, cairo_status_to_string(status),
-                   status == CAIRO_STATUS_WRITE_ERROR ? "; does their folder exist?" : "");
+    return UF_FAIL(
+        status == CAIRO_STATUS_NO_MEMORY ? UF_ERR_MEMORY : UF_ERR_IO, "%s: cannot draw the pictures: %s%s",
+        path, cairo_status_to_string(status),
+        status == CAIRO_STATUS_WRITE_ERROR ? "; is their folder there, and room on the disk?" : "");
 }
 
 UfStatus uf_page_write_png(cairo_surface_t* surface, const char* path) {

@@ -19,6 +19,7 @@
 #include "core/config.h"
 #include "core/data/h5.h"
 #include "core/runs/run.h"
+#include "core/runs/run_log.h"
 
 #define PATH_BYTES (UF_FOLDER_BYTES + 64)
 
@@ -301,8 +302,19 @@ typedef struct Report {
     char* complaint;
 } Report;
 
+// The folder of a world model: it has epochs and no score. Those of agents are often beside it.
+static bool is_world_model(const char* folder) {
+    UfRunLog log;
+    if (uf_has_file(folder, "model.h5")) return true;
+    if (uf_run_log_read(&log, folder) != UF_OK) return false;  // who reads it again says why
+    const bool of_epochs = uf_run_log_column(&log, "epoch") == 0;
+    uf_run_log_free(&log);
+    return of_epochs;
+}
+
 static UfStatus add_run(void* user, const char* folder) {
     Report* report = user;
+    if (!uf_has_file(folder, "final.h5") && is_world_model(folder)) return UF_OK;
     if (report->num_results == report->capacity) {
         Result* grown;
         int capacity = report->capacity ? 2 * report->capacity : 64;

@@ -17,6 +17,7 @@
 #include "core/data/h5.h"
 #include "core/data/npz.h"
 #include "core/runs/run_folder.h"
+#include "core/runs/run_log.h"
 
 // The reference's times: "2025-04-20_12-34-56".
 #define TIME_BYTES 20

@@ -8,9 +8,10 @@
 #include <stdio.h>  // snprintf
 #include <string.h>
 
-#include "core/data/dataset.h"
 #include "core/agents/dynamics.h"
+#include "core/data/dataset.h"
 #include "core/pictures/plot.h"
+#include "core/runs/run_log.h"
 
 #define MODEL_FILE "model.h5"
 

@@ -8,7 +8,7 @@
 
 #include "core/agents/agent.h"
 #include "core/data/dataset.h"
-#include "core/agents/fqe.h"
+#include "core/runs/fqe.h"
 
 typedef struct Candidate {
     char label[UF_PATH_BYTES + 32];  // as given, with the member of a population
@@ -279,6 +279,7 @@ static UfStatus evaluate(Run* run) {
 
 static UfStatus run_all(Run* run, UfFqeReport* report) {
     UF_TRY(uf_fqe_check(run->options->config));
+    if (run->options->out) UF_TRY(uf_check_output(run->options->out));
     UF_TRY(uf_dataset_open(&run->dataset, run->options->dataset, run->options->env));
     UF_TRY(load_candidates(run));
     note_convergence(run);

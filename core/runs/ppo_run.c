@@ -9,8 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/data/returns.h"
 #include "core/pictures/plot.h"
-#include "core/results/returns.h"
 #include "core/runs/run_log.h"
 
 static const char CONFIG_FILE[] = "ppo.json", CHECKPOINT_FILE[] = "checkpoint.h5",

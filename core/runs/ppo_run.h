@@ -7,8 +7,8 @@
 #ifndef UF_PPO_RUN_H
 #define UF_PPO_RUN_H
 
-#include "core/grid/grid_render.h"
 #include "core/agents/ppo_envs.h"
+#include "core/grid/grid_render.h"
 #include "core/runs/run.h"
 
 typedef struct UfPpoRunOptions {

@@ -26,13 +26,13 @@
 #include <unistd.h>
 
 #include "core/agents/agent.h"
+#include "core/agents/play.h"
+#include "core/agents/policy.h"
 #include "core/data/dataset.h"
 #include "core/data/h5.h"
-#include "core/agents/online.h"
 #include "core/philox.h"
-#include "core/agents/play.h"
 #include "core/pictures/plot.h"
-#include "core/agents/policy.h"
+#include "core/runs/online.h"
 #include "core/runs/run_log.h"
 
 // One of the runs.
@@ -907,6 +907,7 @@ static void note_device(const Run* run) {
 // Trains the group to `end`, where others join or the runs are done.
 static UfStatus train_group(Run* run, int64_t end) {
     UF_TRY(open_agent(run));
+    if (run->config->dataset_sample_ratio < 1) UF_TRY(uf_agent_check_rollouts(run->agent));
     note_device(run);
     note_init(run);
     if (run->env) UF_TRY(uf_pool_create(&run->pool, (int)run->config->num_threads));
@@ -936,19 +937,6 @@ static void close_group(Run* run) {
 }
 
 // ---- API ----
-
-UfStatus uf_run_config(UfConfig** out, const char* folder) {
-    char path[UF_PATH_BYTES];
-    *out = NULL;
-    if (snprintf(path, sizeof(path), "%s/config.json", folder) >= (int)sizeof(path) || !uf_file_exists(path))
-        return UF_FAIL(UF_ERR_IO, "%s: holds no run to resume (no config.json in it)", folder);
-    UF_TRY(uf_config_create(out));
-    UfStatus status = uf_config_load(*out, path);
-    if (status == UF_OK) return UF_OK;
-    uf_config_free(*out);
-    *out = NULL;
-    return status;
-}
 
 static UfStatus check_subject(const UfRunMember* members, int num_members) {
     const UfConfig* c = members[0].config;
@@ -1050,14 +1038,6 @@ UfStatus uf_run_train(const UfRunOptions* options, UfRunResult* result) {
     return status;
 }
 
-UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes) {
-    struct stat info;
-    bool folder = stat(name, &info) == 0 && S_ISDIR(info.st_mode);
-    if ((size_t)snprintf(path, path_bytes, "%s%s", name, folder ? "/checkpoint.h5" : "") >= path_bytes)
-        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", name);
-    return UF_OK;
-}
-
 UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** policy, const UfEnvSpec** spec,
                        bool* deterministic) {
     char path[UF_PATH_BYTES], stem[UF_STRING_BYTES];
@@ -1070,6 +1050,10 @@ UfStatus uf_run_policy(const char* checkpoint, const char* env, UfPolicy** polic
     if (!name[0]) name = uf_file_stem(c->dataset, stem, sizeof(stem));
     *deterministic = c->deterministic || c->deterministic_eval;
     UfStatus status = uf_env_lookup(spec, name);
+    if (status != UF_OK && !env && !c->env[0])  // the name of a file that is none of an environment
+        status = UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "%s: was trained without an environment; name one by --env, `unifloral envs` lists them", path);
     if (status == UF_OK) status = uf_env_available(*spec);
     if (status == UF_OK) status = uf_policy_create(policy, agent, 0);
     if (status == UF_OK && !uf_env_fits(*spec, uf_policy_obs_dim(*policy), uf_policy_action_dim(*policy)))

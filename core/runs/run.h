@@ -9,8 +9,8 @@
 
 #include <signal.h>  // sig_atomic_t
 
-#include "core/core.h"
 #include "core/agents/evaluate.h"
+#include "core/core.h"
 #include "core/data/h5.h"
 #include "core/runs/run_folder.h"
 
@@ -53,9 +53,6 @@ typedef struct UfRunResult {
     char env[64];
 } UfRunResult;
 
-// The configuration of the run in a folder. UF_ERR_IO: there is no run.
-UfStatus uf_run_config(UfConfig** out, const char* folder);
-
 // Trains to the end of the configuration, on its dataset or online. A run that was killed and resumed ends in the bits of one that
 // never stopped. Errors: UF_ERR_STOPPED (a checkpoint was written; result->folder and update are set),
 // UF_ERR_NONFINITE (the last good checkpoint is kept), and everything that config, dataset, environment and
@@ -74,9 +71,6 @@ typedef struct UfRunMember {
 } UfRunMember;
 // Of the options stop, on_progress and user count. Returns the first failure, each stands in its member's status.
 UfStatus uf_run_train_members(const UfRunOptions* options, UfRunMember* members, int num_members);
-
-// The checkpoint file of a run folder; a file stands for itself.
-UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes);
 
 // The policy of member 0 of a checkpoint (a file or a run folder) for an environment, which it must fit.
 // Nullable: env: the one of the checkpoint's configuration. *deterministic: it is evaluated at its mean.

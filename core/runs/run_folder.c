@@ -1,46 +1,22 @@
 // run_folder.c: see run_folder.h.
 //
-// Rooms: paths, looking for runs, log, folder.
+// Rooms: paths, looking for runs, folder.
 #include "core/runs/run_folder.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <math.h>
-#include <stdio.h>   // snprintf, sscanf
+#include <stdio.h>   // snprintf
 #include <stdlib.h>  // free
 #include <string.h>
 #include <sys/file.h>  // flock
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/runs/run_log.h"
-
 // ---- paths ----
 
 void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[UF_PATH_BYTES]) {
     snprintf(path, UF_PATH_BYTES, "%s/%s", folder->name, name);
-}
-
-bool uf_file_exists(const char* path) { return access(path, F_OK) == 0; }
-
-bool uf_is_file(const char* path) {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISREG(info.st_mode);
-}
-
-static UfStatus system_failure(const char* path, const char* what) {
-    char reason[128];
-    return UF_FAIL(UF_ERR_IO, "%s: cannot %s: %s", path, what, strerror_r(errno, reason, sizeof(reason)));
-}
-
-const char* uf_file_stem(const char* path, char* stem, size_t bytes) {
-    const char* slash = strrchr(path, '/');
-    snprintf(stem, bytes, "%s", slash ? slash + 1 : path);
-    char* dot = strrchr(stem, '.');
-    if (dot && dot != stem) *dot = 0;
-    return stem;
 }
 
 static bool shapes_updates(const UfParam* p) { return p->scope != UF_SCOPE_RUN; }
@@ -100,110 +76,32 @@ UfStatus uf_runs_below(const char* folder, UfRunVisit* visit, void* user, int* n
     return runs_below(folder, visit, user, 0, num_found);
 }
 
-// ---- log ----
-
-static UfStatus append_to_file(const char* path, const char* data, size_t num_bytes) {
-    int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (file < 0) return system_failure(path, "open the log");
-    while (num_bytes > 0) {
-        ssize_t written = write(file, data, num_bytes);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) break;
-        data += written;
-        num_bytes -= (size_t)written;
-    }
-    UfStatus status = num_bytes || fsync(file) ? system_failure(path, "write the log") : UF_OK;
-    if (close(file) && status == UF_OK) status = system_failure(path, "close the log");
+UfStatus uf_run_config(UfConfig** out, const char* folder) {
+    char path[UF_PATH_BYTES];
+    *out = NULL;
+    if (snprintf(path, sizeof(path), "%s/config.json", folder) >= (int)sizeof(path) || !uf_file_exists(path))
+        return UF_FAIL(UF_ERR_IO, "%s: holds no run to resume (no config.json in it)", folder);
+    UF_TRY(uf_config_create(out));
+    UfStatus status = uf_config_load(*out, path);
+    if (status == UF_OK) return UF_OK;
+    uf_config_free(*out);
+    *out = NULL;
     return status;
 }
 
-// Keeps the whole lines whose count, found by the scanf format, is at most last; the csv header has
-// none and stays. *seconds becomes the wall clock of the last line kept.
-static UfStatus truncate_log(const char* path, const char* format, int64_t last, double* seconds) {
-    char* data;
-    size_t num_bytes, kept = 0;
-    if (!uf_file_exists(path)) return UF_OK;
-    UF_TRY(uf_read_file(path, &data, &num_bytes));
-    for (char *line = data, *end; (end = strchr(line, '\n')); line = end + 1) {
-        int64_t count = 0;
-        double wall = 0;
-        sscanf(line, format, &count, &wall);
-        if (count > last) break;
-        kept = (size_t)(end + 1 - data);
-        if (count > 0) *seconds = wall;
-    }
-    UfStatus status = kept < num_bytes ? uf_write_file(path, data, kept) : UF_OK;
-    uf_free(data);
-    return status;
-}
-
-UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_t last, double* seconds) {
-    char path[UF_PATH_BYTES], format[64];
-    uf_run_folder_path(folder, "log.csv", path);
-    UF_TRY(truncate_log(path, "%" SCNd64 ",%lf", last, seconds));
-    uf_run_folder_path(folder, "log.jsonl", path);
-    snprintf(format, sizeof(format), "{\"%s\": %%" SCNd64 ", \"seconds\": %%lf", unit);
-    return truncate_log(path, format, last, seconds);
-}
-
-UfStatus uf_run_log_last(const char* folder, int64_t* update, double* seconds) {
-    UfRunLog log;
-    UF_TRY(uf_run_log_read(&log, folder));
-    const int last = log.num_rows - 1;
-    const double u = last < 0 ? 0 : uf_run_log_at(&log, last, "update"),
-                 s = last < 0 ? 0 : uf_run_log_at(&log, last, "seconds");
-    uf_run_log_free(&log);
-    if (last < 0) return UF_OK;
-    if (!isfinite(u) || !isfinite(s))
-        return UF_FAIL(UF_ERR_FORMAT,
-                       "%s/log.jsonl: the last line has no update and seconds; is the file damaged?", folder);
-    *update = (int64_t)u;
-    *seconds = s;
-    return UF_OK;
-}
-
-void uf_log_begin(UfLogLine* line, const char* unit, int64_t count, double seconds) {
-    *line = (UfLogLine){.json.data = NULL};
-    uf_text_add(&line->json, "{\"%s\": %" PRId64, unit, count);
-    uf_text_add(&line->csv, "%" PRId64, count);
-    uf_text_add(&line->header, "%s", unit);
-    uf_log_number(line, "seconds", seconds);
-}
-
-// JSON knows no NaN: null there, an empty cell here.
-void uf_log_number(UfLogLine* line, const char* name, double value) {
-    uf_text_add(&line->header, ",%s", name);
-    uf_text_add(&line->json, ", \"%s\": ", name);
-    uf_text_add(&line->json, isfinite(value) ? "%.9g" : "null", value);
-    uf_text_add(&line->csv, isfinite(value) ? ",%.9g" : ",", value);
-}
-
-UfStatus uf_log_finish(const UfRunFolder* folder, UfLogLine* line) {
-    uf_text_add(&line->json, "}\n");
-    uf_text_add(&line->csv, "\n");
-    uf_text_add(&line->header, "\n");
-    char *json, *csv, *header, path[UF_PATH_BYTES];
-    UfStatus status[] = {uf_text_finish(&line->json, &json), uf_text_finish(&line->csv, &csv),
-                         uf_text_finish(&line->header, &header)};
-    UfStatus result = status[0] ? status[0] : status[1] ? status[1] : status[2];
-    uf_run_folder_path(folder, "log.csv", path);
+UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes) {
     struct stat info;
-    bool fresh = stat(path, &info) != 0 || info.st_size == 0;
-    if (result == UF_OK && fresh) result = append_to_file(path, header, strlen(header));
-    if (result == UF_OK) result = append_to_file(path, csv, strlen(csv));
-    uf_run_folder_path(folder, "log.jsonl", path);
-    if (result == UF_OK) result = append_to_file(path, json, strlen(json));
-    uf_free(json);
-    uf_free(csv);
-    uf_free(header);
-    return result;
+    bool folder = stat(name, &info) == 0 && S_ISDIR(info.st_mode);
+    if ((size_t)snprintf(path, path_bytes, "%s%s", name, folder ? "/checkpoint.h5" : "") >= path_bytes)
+        return UF_FAIL(UF_ERR_ARGUMENT, "%s: the name is too long", name);
+    return UF_OK;
 }
 
 // ---- folder ----
 
 static UfStatus lock_folder(UfRunFolder* f) {
     f->lock = open(f->name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (f->lock < 0) return system_failure(f->name, "open the run folder");
+    if (f->lock < 0) return uf_fail_io("open the run folder", f->name);
     if (flock(f->lock, LOCK_EX | LOCK_NB) &&
         errno == EWOULDBLOCK)  // other failures: a file system without locks
         return UF_FAIL(UF_ERR_IO, "%s: another process trains in this folder; wait for it or stop it",
@@ -241,7 +139,7 @@ static UfStatus make_default_folder(UfRunFolder* f, const UfRunFolderOptions* o)
             return UF_FAIL(UF_ERR_IO, "runs/%s: the name is too long; give --out DIR", name);
         f->made_folder = mkdir(f->name, 0777) == 0;
         if (f->made_folder) return UF_OK;
-        if (errno != EEXIST) return system_failure(f->name, "make the run folder");
+        if (errno != EEXIST) return uf_fail_io("make the run folder", f->name);
     }
     return UF_FAIL(UF_ERR_IO, "runs/%s: 100000 runs of this name; give --out DIR", name);
 }

@@ -1,7 +1,6 @@
-// run_folder.h: the folder of a run, whatever it trains: made, locked, taken back, and its log.
+// run_folder.h: the folder of a run, whatever it trains: made, locked, taken back; and finding such folders.
 //
-// config.json comes first, so that a run killed from there on can be resumed. log.jsonl and log.csv get a line each
-// interval; a resumed run first drops the lines that are younger than what it goes on from.
+// config.json comes first, so that a run killed from there on can be resumed.
 #ifndef UF_RUN_FOLDER_H
 #define UF_RUN_FOLDER_H
 
@@ -34,10 +33,6 @@ void uf_run_folder_keep(UfRunFolder* folder);
 void uf_run_folder_close(UfRunFolder* folder);
 void uf_run_folder_path(const UfRunFolder* folder, const char* name, char path[UF_PATH_BYTES]);
 
-bool uf_file_exists(const char* path);
-bool uf_is_file(const char* path);  // and no folder
-// File name without folders and ending.
-const char* uf_file_stem(const char* path, char* stem, size_t bytes);
 // UF_ERR_CONFIG when a hyperparameter that shapes an update differs; where, how long and on what may.
 UfStatus uf_same_hyperparameters(const UfTable* table, const void* saved, const void* now);
 
@@ -51,19 +46,9 @@ bool uf_is_run(const char* folder);  // holds config.json or final.h5
 typedef UfStatus UfRunVisit(void* user, const char* folder);
 UfStatus uf_runs_below(const char* folder, UfRunVisit* visit, void* user, int* num_found);
 
-// ---- log ----
-
-// Lines begin with a count ("update" or "epoch") and "seconds".
-UfStatus uf_run_log_truncate(const UfRunFolder* folder, const char* unit, int64_t last, double* seconds);
-
-// Count of updates and wall clock of the log's last whole line; both stay as they are without a log.
-UfStatus uf_run_log_last(const char* folder, int64_t* update, double* seconds);
-
-typedef struct UfLogLine {
-    UfText json, csv, header;
-} UfLogLine;
-void uf_log_begin(UfLogLine* line, const char* unit, int64_t count, double seconds);
-void uf_log_number(UfLogLine* line, const char* name, double value);  // not finite: null, an empty cell
-UfStatus uf_log_finish(const UfRunFolder* folder, UfLogLine* line);
+// The configuration of the run in a folder. UF_ERR_IO: there is no run.
+UfStatus uf_run_config(UfConfig** out, const char* folder);
+// The checkpoint file of a run folder; a file stands for itself.
+UfStatus uf_run_checkpoint(const char* name, char* path, size_t path_bytes);
 
 #endif

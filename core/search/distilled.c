@@ -380,7 +380,7 @@ static UfStatus check_kind(const UfH5* h5) {
     if (!distilled)
         return UF_FAIL(UF_ERR_FORMAT,
                        "%s: is no distilled dataset: its attribute 'kind' is not '" KIND
-                       "'; `unifloral hades train` writes them",
+                       "'; `unifloral hades` writes them",
                        h5->path);
     if (!uf_h5_exists(h5, "normalization/mean") || !uf_h5_exists(h5, "distilled/states"))
         return UF_FAIL(UF_ERR_FORMAT, "%s: there is no dataset '%s', which a distilled one has", h5->path,

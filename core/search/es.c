@@ -155,8 +155,10 @@ static UfStatus allocate(UfEs* es) {
 }
 
 UfStatus uf_es_create(UfEs** out, const UfEsOptions* options) {
-    UfEs* es = NULL;
+    UF_TRY_GIVEN(out);
     *out = NULL;
+    UF_TRY_GIVEN(options);
+    UfEs* es = NULL;
     UF_TRY(check_options(options));
     UF_TRY(UF_ALLOC(&es, 1, "evolution strategy"));
     es->options = *options;
@@ -406,7 +408,11 @@ UfStatus uf_es_tell_with(UfEs* es, const float* noise, const double* fitness) {
     return UF_OK;
 }
 
-UfStatus uf_es_tell(UfEs* es, const double* fitness) { return uf_es_tell_with(es, NULL, fitness); }
+UfStatus uf_es_tell(UfEs* es, const double* fitness) {
+    UF_TRY_GIVEN(es);
+    UF_TRY_GIVEN(fitness);
+    return uf_es_tell_with(es, NULL, fitness);
+}
 
 // ---- checkpoints ----
 

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/results/returns.h"
+#include "core/data/returns.h"
 
 static const char DATASET_FILE[] = "distilled.hdf5", RATINGS_FILE[] = "ratings.h5";
 

@@ -7,10 +7,10 @@
 #include "hades.h"
 #include "kernels.h"
 #include "core/config.h"
-#include "core/search/distilled.h"
-#include "core/envs/envs.h"
 #include "core/data/images.h"
+#include "core/envs/envs.h"
 #include "core/ranks.h"
+#include "core/search/distilled.h"
 
 struct HdConfig {
 #define UF_GROUP(id, title)

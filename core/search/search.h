@@ -6,8 +6,8 @@
 #include <signal.h>  // sig_atomic_t
 
 #include "core/config.h"
-#include "core/search/es.h"
 #include "core/ranks.h"
+#include "core/search/es.h"
 
 // ---- random numbers ----
 

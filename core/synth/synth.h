@@ -5,8 +5,8 @@
 
 #include "kernels.h"
 #include "synthenv.h"
-#include "core/envs/envs.h"
 #include "core/agents/evaluate.h"
+#include "core/envs/envs.h"
 
 const char* se_mode_name(const SeEnv* env);     // "bandit", "mdp"
 const char* se_latent_name(const SeEnv* env);   // "normal", ...

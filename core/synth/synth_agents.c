@@ -25,12 +25,17 @@ static const UfParam params[] = {
 const UfTable se_table = {params, sizeof params / sizeof params[0], sizeof(SeConfig),
                           "unifloral synthenv meta --help"};
 
-UfStatus se_config_create(SeConfig** out) { return uf_table_create(&se_table, (void**)out); }
+UfStatus se_config_create(SeConfig** out) {
+    UF_TRY_GIVEN(out);
+    return uf_table_create(&se_table, (void**)out);
+}
 UfStatus se_config_load(SeConfig* config, const char* path) { return uf_table_load(&se_table, config, path); }
 UfStatus se_config_set(SeConfig* config, const char* name, const char* value) {
     return uf_table_set(&se_table, config, name, value);
 }
 UfStatus se_config_json(const SeConfig* config, char** json) {
+    UF_TRY_GIVEN(config);
+    UF_TRY_GIVEN(json);
     return uf_table_json(&se_table, config, json);
 }
 void se_config_free(SeConfig* config) { uf_free(config); }
@@ -645,6 +650,10 @@ UfStatus se_train_some(SeAgents** out, const SeTrainOptions* o) {
 
 UfStatus se_train(SeAgents** out, const SeConfig* config, const SeEnv* env, const char* algorithm,
                   int num_agents, uint64_t seed) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(config);
+    UF_TRY_GIVEN(algorithm);
     return se_train_some(
         out,
         &(SeTrainOptions){
@@ -683,6 +692,8 @@ static UfStatus play_agents(const SeAgents* a, const uint64_t* keys, int num_epi
 }
 
 UfStatus se_play(SeAgents* a, int num_episodes, uint64_t seed, double* returns) {
+    UF_TRY_GIVEN(a);
+    UF_TRY_GIVEN(returns);
     uint64_t* keys;
     if (num_episodes < 1)
         return UF_FAIL(UF_ERR_ARGUMENT, "agents: %d episodes are asked for; expected at least 1",
@@ -695,8 +706,13 @@ UfStatus se_play(SeAgents* a, int num_episodes, uint64_t seed, double* returns) 
 }
 
 UfStatus se_act(const SeAgents* a, int index, int rows, const float* obs, float* action) {
+    UF_TRY_GIVEN(a);
+    UF_TRY_GIVEN(obs);
+    UF_TRY_GIVEN(action);
     if (index < 0 || index >= a->count)
         return UF_FAIL(UF_ERR_ARGUMENT, "agent %d: there are %d, from 0 on", index, a->count);
+    if (rows < 0)
+        return UF_FAIL(UF_ERR_ARGUMENT, "se_act: %d rows of observations; expected 0 or more", rows);
     const UfCloneNet* net = &a->policies.net;
     const real* params = a->policies.params + (size_t)index * net->size;
     const size_t H = (size_t)net->mlp.out, items = a->spec->discrete ? 1 : (size_t)a->spec->action_dim;

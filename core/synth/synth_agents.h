@@ -7,10 +7,10 @@
 
 #include <signal.h>  // sig_atomic_t
 
-#include "core/config.h"
-#include "core/synth/synth.h"
 #include "core/agents/train_envs.h"
+#include "core/config.h"
 #include "core/search/trials.h"
+#include "core/synth/synth.h"
 
 struct SeConfig {
 #define UF_GROUP(id, title)

@@ -3,24 +3,18 @@
 // Rooms: what is known, marks, rows of returns, learning rates, one agent, page.
 #include "core/synth/synth_agents_draw.h"
 
-#include <limits.h>  // PATH_MAX
 #include <stdio.h>   // snprintf
 #include <string.h>  // strrchr
-#include <unistd.h>  // access
 
 #include "core/pictures/plot.h"  // uf_picture_check
 
 UfStatus se_check_picture(const char* path) {
-    char folder[PATH_MAX];
     UF_TRY(uf_picture_check(path));
 #ifdef UF_NO_CAIRO
     return UF_FAIL(UF_ERR_UNSUPPORTED,
                    "%s: this build draws no pictures; install libcairo2-dev and build again", path);
 #endif
-    const char* name = uf_file_name(path);
-    snprintf(folder, sizeof folder, "%.*s", (int)(name - path), path);
-    if (access(name == path ? "." : folder, W_OK) == 0) return UF_OK;
-    return UF_FAIL(UF_ERR_IO, "%s: its folder is not there or cannot be written to; make it first", path);
+    return uf_check_output(path);
 }
 
 #ifdef UF_NO_CAIRO

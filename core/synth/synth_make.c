@@ -14,9 +14,9 @@
 
 #include "kernels.h"
 #include "core/agents/agent.h"
+#include "core/agents/policy.h"
 #include "core/data/dataset.h"
 #include "core/envs/envs.h"
-#include "core/agents/policy.h"
 #include "core/runs/run.h"
 #include "core/synth/synth.h"
 
@@ -893,13 +893,15 @@ static void close_make(Make* m) {
 }
 
 UfStatus se_make(SeEnv** out, SeMade* made, const UfDataset* dataset, const SeMaking* making) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(making);
     UfDataset* opened = NULL;
     Make m = {
         .making = *making,
         .data = dataset,
         .target_deviation = 1,
         .made = {.r2 = NAN, .cross_entropy = NAN, .accuracy = NAN, .chance = NAN, .effective_rows = NAN}};
-    *out = NULL;
     if (!m.making.num_steps) m.making.num_steps = NUM_STEPS;
     const UfStatus status = make(&m, out, &opened);
     if (status == UF_OK && made) *made = m.made;

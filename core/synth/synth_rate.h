@@ -38,15 +38,4 @@ UfStatus se_rate_no_agent(UfEvaluation* out, const SeConfig* config, const SeEnv
 // The return that agents of an algorithm come to in a published environment, by its authors; NaN: not told.
 double se_published_return(const char* env, SeAlgorithm algorithm);
 
-typedef struct SeReuseOptions {
-    SeRateOptions rate;  // algorithm aside
-    const char* algorithms;
-    bool control;         // also as many agents that train in the real environment, for as many steps
-    bool each;            // also a line for each agent
-    bool json;            // one object in place of text
-    const char* picture;  // of all ratings: a file; synth_agents_draw.h.   Nullable
-} SeReuseOptions;
-// Agents of each algorithm, as lines of text.   A picture that cannot be is refused before any agent trains.
-UfStatus se_reuse(const SeReuseOptions* options, UfText* text);
-
 #endif

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/results/returns.h"
+#include "core/data/returns.h"
 #include "core/synth/synth_agents_draw.h"
 #include "core/synth/synth_draw.h"
 #include "core/synth/synth_rate.h"

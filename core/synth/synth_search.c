@@ -164,6 +164,9 @@ UfStatus se_search_open(SeSearch** out, const SeConfig* config, const UfRanks* r
 }
 
 UfStatus se_search_create(SeSearch** out, const SeConfig* config) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(config);
     return se_search_open(out, config, NULL);
 }
 
@@ -282,11 +285,17 @@ UfStatus se_search_step_until(SeSearch* s, SeGeneration* out, const volatile sig
     return UF_OK;
 }
 
-UfStatus se_search_step(SeSearch* s, SeGeneration* out) { return se_search_step_until(s, out, NULL, NULL); }
+UfStatus se_search_step(SeSearch* s, SeGeneration* out) {
+    UF_TRY_GIVEN(s);
+    return se_search_step_until(s, out, NULL, NULL);
+}
 
 // ---- measuring the mean ----
 
 UfStatus se_search_env(const SeSearch* s, SeEnv** out) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(s);
     const int64_t dims = uf_es_options(s->es)->dims;
     float* params;
     UF_TRY(se_create(out, &s->options, 0));
@@ -350,6 +359,8 @@ static UfStatus write_strategy(const void* context, const UfH5* h5) {
 }
 
 UfStatus se_search_save(const SeSearch* s, const char* path) {
+    UF_TRY_GIVEN(s);
+    UF_TRY_GIVEN(path);
     return uf_search_write_file(&file_kind, path, &s->c, write_strategy, s);
 }
 
@@ -370,7 +381,12 @@ UfStatus se_search_reopen(SeSearch** out, const char* path, const SeConfig* run,
     return status;
 }
 
-UfStatus se_search_load(SeSearch** out, const char* path) { return se_search_reopen(out, path, NULL, NULL); }
+UfStatus se_search_load(SeSearch** out, const char* path) {
+    UF_TRY_GIVEN(out);
+    *out = NULL;
+    UF_TRY_GIVEN(path);
+    return se_search_reopen(out, path, NULL, NULL);
+}
 
 static UfSearchAbout about(const void* config) {
     const SeConfig* c = config;

@@ -20,9 +20,9 @@
 #include <stdio.h>  // snprintf
 #include <string.h>
 
+#include "core/data/h5.h"
 #include "core/grid/grid_levels.h"
 #include "core/grid/grid_table.h"
-#include "core/data/h5.h"
 #include "core/verify/verify.h"
 
 static const double ALARM = 1e-4, MIN_EXPECTED = 10;

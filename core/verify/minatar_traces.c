@@ -11,8 +11,8 @@
 #include <stdio.h>   // snprintf
 #include <string.h>
 
-#include "core/envs/envs.h"
 #include "core/data/h5.h"
+#include "core/envs/envs.h"
 #include "core/envs/minatar.h"
 #include "core/verify/verify.h"
 

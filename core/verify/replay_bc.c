@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "core/data/h5.h"
-#include "core/verify/replay.h"
 #include "core/reserved.h"
+#include "core/verify/replay.h"
 
 enum { NAME = 160, MAX_SIZE = 1000000, MAX_TENSORS = 2 * (UF_MAX_LAYERS + 1) + 1 };
 

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/data/h5.h"
 #include "core/agents/ppo.h"
+#include "core/data/h5.h"
 #include "core/verify/replay.h"
 
 enum { NUM_LOSSES = 4, NUM_ESTIMATES = 3, NAME = 160 };

@@ -6,8 +6,8 @@
 #include <stdio.h>  // snprintf
 #include <string.h>
 
-#include "core/envs/envs.h"
 #include "core/data/h5.h"
+#include "core/envs/envs.h"
 #include "core/verify/verify.h"
 
 static const char* const names[] = {

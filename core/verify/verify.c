@@ -48,15 +48,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/data/h5.h"
 #include "core/envs/envs.h"
+#include "core/results/protocol.h"
 #include "core/search/es.h"
+#include "core/synth/synth.h"
 #include "core/verify/grid_layouts.h"
 #include "core/verify/grid_verify.h"
-#include "core/data/h5.h"
-#include "core/results/protocol.h"
 #include "core/verify/replay.h"
 #include "core/verify/replay_rollout.h"
-#include "core/synth/synth.h"
 
 // ---- reports ----
 

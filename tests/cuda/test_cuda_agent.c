@@ -9,7 +9,7 @@
 #include "core/agents/dynamics.h"  // UfModel
 #include "core/data/h5.h"
 #include "core/data/loaded.h"
-#include "core/agents/online.h"
+#include "core/runs/online.h"
 #include "core/verify/verify.h"
 #include "../same_member.h"
 #ifdef UF_HOST_CUDA
@@ -196,6 +196,33 @@ static void test_recorded_updates(void** state) {
         assert_same_member(straight, 0, stepwise, 0);
         uf_agent_free(straight);
         uf_agent_free(stepwise);
+        uf_config_free(config);
+    }
+}
+
+// However passes over networks are cut, and where the device is asked which way is fastest: the same bits, op by op and
+// recorded.
+static void test_cuts(void** state) {
+    (void)state;
+    static const char* const cuts[] = {"rule", "16x4", "32x2", "64", "measured"};
+    need_device();
+    for (int tf32 = 0; tf32 < 2; tf32++) {
+        UfAgent* agents[sizeof cuts / sizeof *cuts] = {0};
+        UfConfig* config = config_on(0, "cuda");
+        assert_ok(uf_config_parse(config,
+                                  "{\"actor_layer_width\": 100, \"critic_layer_width\": 72, \"lr\": 1e-3, "
+                                  "\"num_critic_updates_per_step\": 2}",
+                                  "wider"));
+        assert_ok(uf_config_set(config, "precision", tf32 ? "tf32" : "fp32"));
+        for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+            assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", cuts[i], 1), 0);
+            assert_ok(uf_agent_create(&agents[i], config, data, 1));
+            assert_ok(uf_train(agents[i], data, 4, NULL, NULL));
+        }
+        assert_int_equal(unsetenv("UNIFLORAL_CUDA_PASSES"), 0);
+        for (size_t i = 1; i < sizeof cuts / sizeof *cuts; i++)
+            assert_same_member(agents[0], 0, agents[i], 0);
+        for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) uf_agent_free(agents[i]);
         uf_config_free(config);
     }
 }
@@ -717,7 +744,7 @@ static void test_refusals(void** state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_update),     cmocka_unit_test(test_repeats),
-        cmocka_unit_test(test_recorded_updates),
+        cmocka_unit_test(test_recorded_updates), cmocka_unit_test(test_cuts),
 #ifdef UF_HOST_CUDA
         cmocka_unit_test(test_branches),         cmocka_unit_test(test_missing_waits),
         cmocka_unit_test(test_launches),

@@ -6,8 +6,8 @@
 
 #include <math.h>
 
-#include "core/synth/synth.h"
 #include "core/agents/train_envs.h"
+#include "core/synth/synth.h"
 
 static UfBackend *device, *other;
 

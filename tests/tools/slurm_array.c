@@ -1,4 +1,4 @@
-// slurm_array: core/runs/slurm.c from a shell.
+// slurm_array: core/sweeps/slurm.c from a shell.
 //   slurm_array submit SCRIPT LOG_FOLDER INDICES MOST GRACE OPTIONS COMMAND...   prints the id; INDICES: "0 1 4"
 //   slurm_array state ID | wait ID | cancel ID      states are a line: pending, running, died, which, how, why
 // Status 1: refused, with the sentence; of wait after SIGTERM 143.
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/runs/slurm.h"
+#include "core/sweeps/slurm.h"
 
 static volatile sig_atomic_t stop;
 

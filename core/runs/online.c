@@ -5,18 +5,17 @@
 // holds no state of the environment: a resumed run replays the episode that was under way from its actions.
 //
 // Rooms: buffer, environment steps, training, file, datasets.
-#include "core/agents/online.h"
+#include "core/runs/online.h"
 
 #include <math.h>
 #include <stdio.h>  // snprintf
 #include <string.h>
 
-#include "core/data/collect.h"
-#include "core/data/dataset.h"
-#include "core/envs/envs.h"
-#include "core/data/h5.h"
 #include "core/agents/policy.h"
-#include "core/runs/run.h"
+#include "core/data/dataset.h"
+#include "core/data/h5.h"
+#include "core/envs/envs.h"
+#include "core/runs/collect.h"
 #include "core/runs/run_folder.h"
 
 struct UfOnline {

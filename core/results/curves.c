@@ -1,7 +1,7 @@
 // curves.c: see curves.h.
 //
 // Rooms: Student's distribution, grid, mean and band, API.
-#include "core/pictures/curves.h"
+#include "core/results/curves.h"
 
 #include <math.h>
 #include <stdlib.h>  // qsort

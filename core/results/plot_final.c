@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/pictures/plot.h"
-#include "core/pictures/plot_panels.h"
+#include "core/results/plot_panels.h"
 #include "core/results/results.h"
 
 typedef struct Final {

@@ -4,7 +4,7 @@
 // own function (draw.h), with a caption below.
 //
 // Rooms: the episode, frames, files.
-#include "core/pictures/render.h"
+#include "core/runs/render.h"
 
 #ifdef UF_NO_CAIRO
 
@@ -23,12 +23,12 @@ UfStatus uf_render(const UfRenderOptions* options, UfRender* out) {
 #include <string.h>
 #include <strings.h>  // strcasecmp
 
-#include "core/data/collect.h"
-#include "core/envs/draw.h"
 #include "core/agents/evaluate.h"
+#include "core/agents/policy.h"
+#include "core/envs/draw.h"
 #include "core/pictures/gif.h"
 #include "core/pictures/page.h"
-#include "core/agents/policy.h"
+#include "core/runs/collect.h"
 #include "core/runs/run.h"
 
 enum {

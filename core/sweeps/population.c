@@ -1,5 +1,5 @@
 // population.c: see population.h.
-#include "core/agents/population.h"
+#include "core/sweeps/population.h"
 
 #include <inttypes.h>
 #include <stdio.h>

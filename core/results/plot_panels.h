@@ -3,7 +3,7 @@
 #ifndef UF_PLOT_PANELS_H
 #define UF_PLOT_PANELS_H
 
-#include "core/pictures/plot_runs.h"
+#include "core/results/plot_runs.h"
 #include "core/results/scores.h"
 
 typedef struct UfNames {  // each once, in order of appearance, and a NULL

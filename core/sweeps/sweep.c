@@ -8,7 +8,7 @@
 // trains beside it, and each has its own run folder, blocks are made anew of what is left each time.
 //
 // Rooms: drawing, plan, blocks, one policy, processes, end of a block, what is left, Slurm, API.
-#include "core/runs/sweep.h"
+#include "core/sweeps/sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,10 +26,10 @@
 #include "core/agents/agent.h"
 #include "core/data/dataset.h"
 #include "core/philox.h"
-#include "core/agents/population.h"
 #include "core/results/results.h"
 #include "core/runs/run_folder.h"
-#include "core/runs/slurm.h"
+#include "core/sweeps/population.h"
+#include "core/sweeps/slurm.h"
 
 enum { MAX_POLICIES = 100000, MAX_JOBS = 1024, SETTINGS_BYTES = 2048, STORED = 1, FAILED = 2 };
 

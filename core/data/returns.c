@@ -1,5 +1,5 @@
 // returns.c: see returns.h.
-#include "core/results/returns.h"
+#include "core/data/returns.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>

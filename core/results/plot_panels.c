@@ -1,7 +1,7 @@
 // plot_panels.c: see plot_panels.h.
 //
 // Rooms: names, labels, titles, counts, tables.
-#include "core/pictures/plot_panels.h"
+#include "core/results/plot_panels.h"
 
 #include <stdio.h>   // snprintf
 #include <stdlib.h>  // strtod

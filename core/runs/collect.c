@@ -4,17 +4,17 @@
 // that a policy acts for all of them at once. The file is the same for any number of threads.
 //
 // Rooms: parts, one group of episodes, rows, all of them.
-#include "core/data/collect.h"
+#include "core/runs/collect.h"
 
 #include <math.h>
 #include <stdio.h>   // snprintf
 #include <stdlib.h>  // strtod
 #include <string.h>
 
+#include "core/agents/policy.h"
 #include "core/data/dataset.h"
 #include "core/envs/envs.h"
-#include "core/agents/policy.h"
-#include "core/runs/run.h"
+#include "core/runs/run_folder.h"
 
 enum { LANES = 4, ROUND = 32, MAX_PARTS = 64 };
 #define MEDIUM_SKILL 0.5
@@ -399,6 +399,7 @@ static UfStatus write_rows(const Collect* c) {
 static UfStatus collect_all(Collect* c, UfPool** pool) {
     const UfCollectOptions* o = c->options;
     double share = 0;
+    UF_TRY(uf_check_output(o->output));
     UF_TRY(read_parts(c));
     UF_TRY(reserve(c));
     UF_TRY(uf_pool_create(pool, o->num_threads));

@@ -2,7 +2,7 @@
 //
 // Rooms: tools, options, script, state, API.
 // Source: slurm.schedmd.com/sbatch.html, squeue.html, scontrol.html; tried with 22.05.8.
-#include "core/runs/slurm.h"
+#include "core/sweeps/slurm.h"
 
 #include <ctype.h>
 #include <errno.h>

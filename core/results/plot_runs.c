@@ -1,17 +1,17 @@
 // plot_runs.c: see plot_runs.h.
 //
 // Rooms: runs, sources, which runs and column, points, panels and groups, curves, picture, CSV, API.
-#include "core/pictures/plot_runs.h"
+#include "core/results/plot_runs.h"
 
 #include <math.h>
 #include <stdio.h>   // snprintf
 #include <stdlib.h>  // realpath
 #include <string.h>
 
-#include "core/pictures/curves.h"
 #include "core/data/h5.h"
 #include "core/pictures/plot.h"
-#include "core/pictures/plot_panels.h"
+#include "core/results/curves.h"
+#include "core/results/plot_panels.h"
 #include "core/results/results.h"
 #include "core/runs/run.h"
 #include "core/runs/run_log.h"

@@ -6,8 +6,8 @@
 
 #include "core/agents/agent.h"
 #include "core/data/dataset.h"
-#include "core/agents/fqe.h"
 #include "core/philox.h"
+#include "core/runs/fqe.h"
 
 enum { MAX_MEMBERS = 64, NUM_REPLICATES = 2000 };  // of a population, for its memory; of the bootstrap
 #define CONFIDENCE 0.95
