@@ -48,7 +48,8 @@ static int bench_env(const Args* args) {
     return print_json(status, json);
 }
 
-// Takes --config, --env, --population, --threads, --device, --precision as `unifloral ppo` does; --steps are iterations.
+// Takes --config, --env, --population, --threads, --device, --precision as `unifloral ppo` does; --steps are
+// iterations.
 static int bench_ppo(const Args* args) {
     static const enum Option others[] = {O_OBS_DIM, O_ACTION_DIM,  O_ROLLOUTS, O_DYNAMICS,
                                          O_ENVS,    O_OBSERVATION, NUM_OPTIONS};
