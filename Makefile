@@ -76,6 +76,9 @@ MPI_LIBS  := $(if $(MPI),$(shell pkg-config --libs $(MPI)))
 ifeq ($(NATIVE),1)        # portable x86-64 otherwise: the kernels pick their instructions at run time
 ALL_C    += -march=native
 endif
+ifeq ($(SANITIZE),)       # a library does not end its user's program: what it asserts of itself is checked under the sanitizers
+CPPFLAGS += -DNDEBUG
+endif
 ifneq ($(SANITIZE),)      # ifunc resolvers run before a sanitizer is up, so no target_clones there
 ALL_C    += -fsanitize=$(SANITIZE) -fno-omit-frame-pointer -DUF_NO_CLONES
 ALL_HOST += -fsanitize=$(SANITIZE) -fsanitize-sections=uf_shared -fno-omit-frame-pointer

@@ -307,6 +307,10 @@ check "resume after Ctrl-C" "$U" train --resume "$T/stopped" --threads 2
 check "same numbers as a straight run" eval "$same $T/straight/checkpoint.h5 $T/stopped/checkpoint.h5 value/ &&
     $same $T/straight/final.h5 $T/stopped/final.h5 && diff <(numbers $T/straight) <(numbers $T/stopped)"
 check "resume of a finished run" "$U" train --resume "$T/straight"
+cp -r "$T/straight" "$T/without"
+rm "$T/without/checkpoint.h5"
+refused "a finished run without its checkpoint does not begin anew" 1 "checkpoint.h5: is gone" train --resume "$T/without"
+check "and keeps its log" cmp "$T/without/log.csv" "$T/straight/log.csv"
 
 "$U" train "$S" --out "$T/busy" --threads 1 --set num_updates=1000000000 >/dev/null 2>&1 &
 pid=$!

@@ -761,7 +761,14 @@ static UfStatus look_at_checkpoint(Member* m) {
     int population;
     UfConfig* trained;
     path_in(m, "checkpoint.h5", path);
-    if (!m->of->resume || !uf_file_exists(path)) return UF_OK;
+    if (!m->of->resume) return UF_OK;
+    if (!uf_file_exists(path)) {  // killed before the first, unless it came to its end
+        if (!uf_has_file(m->of->resume, "final.h5")) return UF_OK;
+        return UF_FAIL(UF_ERR_IO,
+                       "%s: is gone, while final.h5 says that this run had ended; put it back, or train a new "
+                       "run in another folder",
+                       path);
+    }
     UF_TRY(uf_checkpoint_peek(path, &population, &m->update, &trained));
     m->result->update = m->update;
     UfStatus status = uf_same_hyperparameters(&uf_config_table, trained, &m->config);
