@@ -93,7 +93,8 @@ endif
 
 # ---- files ----
 
-LIBRARY_C := $(filter-out main.c core/mpi.c,$(wildcard *.c core/*.c core/*/*.c))
+PROGRAM_C := main.c core/mpi.c $(wildcard cli/*.c)
+LIBRARY_C := $(filter-out $(PROGRAM_C),$(wildcard *.c core/*.c core/*/*.c))
 CUDA_FILES := $(if $(filter-out 0,$(CUDA)),$(wildcard *.cu core/*.cu core/*/*.cu))
 OBJECTS   := $(LIBRARY_C:%.c=$(BUILD)/%.o) $(BUILD)/double.o $(CUDA_FILES:%=$(BUILD)/%.o) \
              $(if $(filter host,$(CUDA)),$(BUILD)/tests/cuda_host/host_cuda.o $(if $(RACES),$(BUILD)/tests/cuda_host/races.o))
@@ -191,7 +192,7 @@ $(BUILD)/double.o: $(DOUBLE)
 	$(Q)$(LD) -r -o $@ $^
 	$(Q)objcopy $(addprefix --keep-global-symbol=,$(SHOWN)) $@
 
-$(PROGRAM): $(BUILD)/main.o $(BUILD)/core/mpi.o $(STATIC)
+$(PROGRAM): $(PROGRAM_C:%.c=$(BUILD)/%.o) $(STATIC)
 	$(call say,ld $@)
 	$(Q)$(CC) $(ALL_C) -o $@ $^ $(LDFLAGS) $(LIBS) $(MPI_LIBS)
 
