@@ -68,7 +68,8 @@ int cli_synthenv_make(const Args* args) {
     UfDataset* dataset = NULL;
     SeEnv* env = NULL;
     SeMade made;
-    UfStatus status = data ? uf_dataset_open(&dataset, data, args->values[O_ENV]) : UF_OK;
+    UfStatus status = uf_check_output(out);
+    if (status == UF_OK && data) status = uf_dataset_open(&dataset, data, args->values[O_ENV]);
     if (status == UF_OK) status = se_make(&env, &made, dataset, &making);
     snprintf(source, sizeof(source), checkpoint ? "Q of %s" : "behaviour of %s",
              checkpoint ? checkpoint : data);

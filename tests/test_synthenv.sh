@@ -91,6 +91,7 @@ check "several begin in one process" "$U" sweep small.json --population 2 --quie
     --set num_updates=5 --set batch_size=64 --set actor_layer_width=16 --set critic_layer_width=16 --set eval_final_episodes=2 --out swept
 refused "make of nothing" 2 "--dataset or --checkpoint is missing" synthenv make -o x.h5
 refused "make to nowhere" 2 "--out is missing" synthenv make --dataset swing.hdf5
+refused "make into no folder, asked before any work" 1 "nowhere" synthenv make --dataset gone.hdf5 -o nowhere/x.h5
 refused "make of kinds for numbers" 1 "balance.hdf5 has 4 numbers .* and 2 kinds of action, Pendulum-v1 3 and 1 numbers" \
     synthenv make --dataset balance.hdf5 --env pendulum -o x.h5
 refused "make by a negative temperature" 2 "return-temperature wants a number of at least 0" synthenv make --dataset swing.hdf5 --return-temperature -1 -o x.h5
