@@ -45,12 +45,12 @@ static void check_passes(const char* path) {
 // values are exact agrees far closer.
 static void check_double(const char* path) {
     UfReplay replay;
-    if (uf_replay_update_double(path, &replay) != UF_OK) fail_msg("%s", uf_error());
+    if (uf_replay_update_double(path, (UfMove){0, 0}, &replay) != UF_OK) fail_msg("%s", uf_error());
     for (int i = 0; i < replay.num_tensors; i++)
         if (!(replay.tensors[i].max_error < 3e-7))
             fail_msg("%s: %s, step %d: error %g in double", path, replay.tensors[i].tensor,
                      replay.tensors[i].step, replay.tensors[i].max_error);
-    uf_free(replay.tensors);
+    uf_replay_free(&replay);
 }
 
 static void test_recordings_pass(void** state) {
