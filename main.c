@@ -1514,7 +1514,7 @@ static int command_verify(const Args* args) {
         bool passed = false;
         if (uf_verify_on(args->files[i], device ? device : "cpu", args->values[O_PRECISION], &report,
                          &passed) != UF_OK)
-            failed();
+            result = failed();
         else
             printf("%s", report);
         fflush(stdout);

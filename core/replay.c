@@ -130,22 +130,36 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
     return status;
 }
 
-// A recorded network that this configuration does not have is a difference, not something to skip.
-static UfStatus check_networks(Replay* r) {
-    char** names = NULL;
+// Whether it is a tensor of the agent, or a group that one is in.
+static bool has_tensor(const Replay* r, const char* name, bool* is_tensor) {
+    const size_t length = strlen(name);
+    *is_tensor = false;
+    for (int i = 0; i < uf_agent_num_tensors(r->agent); i++) {
+        const char* tensor = uf_agent_tensor(r->agent, i)->name;
+        if (strncmp(tensor, name, length) != 0 || (tensor[length] && tensor[length] != '/')) continue;
+        *is_tensor = !tensor[length];
+        return true;
+    }
+    return false;
+}
+
+// A recorded network or tensor that this configuration does not have is a difference, not something to skip. inside: a
+// group of init, "" itself.
+static UfStatus check_tensors(const Replay* r, const char* inside) {
+    char **names = NULL, group[128];
     int count = 0;
-    UF_TRY(uf_h5_list(&r->h5, "init", &names, &count));
+    snprintf(group, sizeof group, "init%s%.100s", inside[0] ? "/" : "", inside);
+    UF_TRY(uf_h5_list(&r->h5, group, &names, &count));
     UfStatus status = UF_OK;
     for (int i = 0; i < count && status == UF_OK; i++) {
-        bool known = false;
-        for (int k = 0; k < uf_agent_num_tensors(r->agent); k++) {
-            const char* tensor = uf_agent_tensor(r->agent, k)->name;
-            const size_t length = strlen(names[i]);
-            known |= strncmp(tensor, names[i], length) == 0 && (tensor[length] == '/' || tensor[length] == 0);
-        }
-        if (!known)
-            status = UF_FAIL(UF_ERR_FORMAT, "%s: records network '%s', which its configuration does not have",
-                             r->h5.path, names[i]);
+        char name[128];
+        bool is_tensor;
+        snprintf(name, sizeof name, "%.60s%s%.60s", inside, inside[0] ? "/" : "", names[i]);
+        if (!has_tensor(r, name, &is_tensor))
+            status = UF_FAIL(UF_ERR_FORMAT, "%s: records '%s', which its configuration does not have",
+                             r->h5.path, name);
+        else if (!is_tensor)
+            status = check_tensors(r, name);
     }
     uf_h5_list_free(names, count);
     return status;
@@ -234,7 +248,7 @@ static UfStatus compare_losses(Replay* r, int step) {
 static UfStatus replay_file(Replay* r) {
     UF_TRY(create_agent(r));
     r->out->rounding = uf_agent_backend(r->agent)->rounding;
-    UF_TRY(check_networks(r));
+    UF_TRY(check_tensors(r, ""));
     UF_TRY(uf_count_steps(&r->h5, "step", &r->out->num_steps));
     const int num_tensors = uf_agent_num_tensors(r->agent);
     UF_TRY(UF_ALLOC(&r->before, num_tensors, "recorded tensors"));

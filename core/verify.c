@@ -701,12 +701,8 @@ static UfStatus read_kind(const char* path, char* kind, size_t bytes) {
     return status;
 }
 
-UfStatus uf_verify(const char* path, char** report, bool* passed) {
-    return uf_verify_on(path, "cpu", NULL, report, passed);
-}
-
-UfStatus uf_verify_on(const char* path, const char* device, const char* precision, char** report,
-                      bool* passed) {
+static UfStatus verify_file(const char* path, const char* device, const char* precision, char** report,
+                            bool* passed) {
     char kind[64];
     UfText text = {0};
     *report = NULL;
@@ -762,4 +758,16 @@ UfStatus uf_verify_on(const char* path, const char* device, const char* precisio
     }
     uf_text_add(&text, "%s %s (%s)\n", *passed ? "PASS" : "FAIL", path, kind);
     return uf_text_finish(&text, report);
+}
+
+// What was checked before an error came up is no verdict.
+UfStatus uf_verify_on(const char* path, const char* device, const char* precision, char** report,
+                      bool* passed) {
+    const UfStatus status = verify_file(path, device, precision, report, passed);
+    *passed = *passed && status == UF_OK;
+    return status;
+}
+
+UfStatus uf_verify(const char* path, char** report, bool* passed) {
+    return uf_verify_on(path, "cpu", NULL, report, passed);
 }

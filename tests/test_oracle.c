@@ -479,6 +479,49 @@ static void test_exploration(void** state) {
     expect_error(path, "ucb_alpha");
 }
 
+// An error after parts that pass is no pass.
+static void test_errors_after_passing_parts(void** state) {
+    (void)state;
+    static const struct {
+        const char *recording, *missing;
+    } cases[] = {{"bc_inner", "sgd/losses"},
+                 {"bc_inner", "continuous/after/log_std"},
+                 {"ppo_update", "unnormalised/reward"},
+                 {"ppo_update", "continuous/after/log_std"},
+                 {"dynamics", "rollout/noise"},
+                 {"dynamics", "bandit/stderr_8"}};
+    const char *path = in_folder("parts.h5"),
+               *program = getenv("UNIFLORAL") ? getenv("UNIFLORAL") : "./unifloral";
+    char recording[128], command[512];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(recording, sizeof recording, "../shared/oracle/%s.h5", cases[i].recording);
+        if (!is_there(recording, "test_errors_after_passing_parts")) skip();
+        copy_file(recording, path);
+        delete_link(path, cases[i].missing);
+        expect_error(path, cases[i].missing);
+        snprintf(command, sizeof command, "%s verify %s >/dev/null 2>&1", program, path);
+        assert_int_equal(WEXITSTATUS(system(command)), 1);
+    }
+}
+
+// Nor is a tensor of a known network that its configuration does not have.
+static void test_unknown_tensor(void** state) {
+    (void)state;
+    static const char* const names[] = {"init/actor/hidden/2/kernel", "init/critic/hidden/0/scale",
+                                        "init/actor/log_std_param"};
+    const char* path = in_folder("tensor.h5");
+    const double number = 0;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        UfH5 h5 = {0};
+        copy_file("tests/data/update_bc.h5", path);
+        h5.file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+        assert_ok(uf_h5_write(&h5, names[i], UF_H5_DOUBLE, &number, 1, (int64_t[]){1}, 0, false));
+        uf_h5_close(&h5);
+        expect_error(path, strcmp(names[i], "init/actor/hidden/2/kernel") == 0 ? "actor/hidden/2"
+                                                                               : names[i] + strlen("init/"));
+    }
+}
+
 // A step that is missing before others is not the end.
 static void test_missing_step(void** state) {
     (void)state;
@@ -505,6 +548,8 @@ int main(void) {
         cmocka_unit_test(test_rounding_explains_no_change),
         cmocka_unit_test(test_large_rewards),
         cmocka_unit_test(test_exploration),
+        cmocka_unit_test(test_errors_after_passing_parts),
+        cmocka_unit_test(test_unknown_tensor),
         cmocka_unit_test(test_missing_step),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
