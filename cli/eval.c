@@ -183,7 +183,7 @@ int cli_verify(const Args* args) {
         bool passed = false;
         if (uf_verify_on(args->files[i], device ? device : "cpu", args->values[O_PRECISION], &report,
                          &passed) != UF_OK)
-            cli_failed();
+            result = cli_failed();
         else
             printf("%s", report);
         fflush(stdout);

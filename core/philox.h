@@ -76,6 +76,8 @@ enum {
     UF_STREAM_SYNTH_MAKE,    // making a bandit of data: update = purpose << 40 | step (synth_make.c)
     UF_STREAM_INIT_ACTION,   // initialisation from a bandit: random actions, update = step
     UF_STREAM_INIT_NOISE,    // noise of the policy's, likewise
+    // Verification.
+    UF_STREAM_MOVED,  // update = recorded array: by how much a replay moves its numbers (replay_input.h)
 };
 
 typedef struct UfPhilox {

@@ -10,6 +10,7 @@
 
 #include "core/agents/agent.h"
 #include "core/data/h5.h"
+#include "core/verify/replay_input.h"
 
 typedef struct Replay {
     UfH5 h5;
@@ -22,7 +23,7 @@ typedef struct Replay {
 } Replay;
 
 static UfStatus read_reals(Replay* r, const char* name, real* out, int64_t count) {
-    return uf_h5_read(&r->h5, name, sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE, out, count);
+    return uf_read_input(&r->h5, name, out, count, r->out);
 }
 
 // Reads a dataset and hands it to the agent.
@@ -78,8 +79,8 @@ static UfStatus load_parameters(Replay* r) {
         UF_TRY(UF_ALLOC(&r->before[i], count, "a recorded tensor"));
         UF_TRY(uf_h5_read(&r->h5, name, UF_H5_DOUBLE, r->before[i], count));
         UF_TRY(UF_ALLOC(&values, count, "a recorded tensor"));
-        for (int64_t k = 0; k < count; k++) values[k] = (real)r->before[i][k];
-        UfStatus status = uf_agent_set_tensor(r->agent, t, UF_TENSOR_VALUE, 0, values);
+        UfStatus status = read_reals(r, name, values, count);
+        if (status == UF_OK) status = uf_agent_set_tensor(r->agent, t, UF_TENSOR_VALUE, 0, values);
         uf_free(values);
         UF_TRY(status);
     }
@@ -98,6 +99,8 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
     if (status == UF_OK) status = UF_ALLOC(&ours, count, "a tensor");
     if (status == UF_OK) status = uf_h5_read(&r->h5, name, UF_H5_DOUBLE, expected, count);
     if (status == UF_OK) status = uf_agent_get_tensor(r->agent, t, UF_TENSOR_VALUE, 0, ours);
+    result->num_elements = count;
+    if (status == UF_OK) status = uf_keep_ours(result, ours);
     for (int64_t k = 0; status == UF_OK && k < count; k++) {
         const double c = fabs(expected[k] - r->before[index][k]);
         if (c > change || isnan(c)) change = c;
@@ -122,28 +125,41 @@ static UfStatus compare_tensor(Replay* r, int step, int index) {
     result->max_change = change;
     result->rms_error = sqrt(errors / (double)count);
     result->rms_change = sqrt(changes / (double)count);
-    result->num_elements = count;
     uf_free(expected);
     uf_free(ours);
     return status;
 }
 
-// A recorded network that this configuration does not have is a difference, not something to skip.
-static UfStatus check_networks(Replay* r) {
-    char** names = NULL;
+// Whether it is a tensor of the agent, or a group that one is in.
+static bool has_tensor(const Replay* r, const char* name, bool* is_tensor) {
+    const size_t length = strlen(name);
+    *is_tensor = false;
+    for (int i = 0; i < uf_agent_num_tensors(r->agent); i++) {
+        const char* tensor = uf_agent_tensor(r->agent, i)->name;
+        if (strncmp(tensor, name, length) != 0 || (tensor[length] && tensor[length] != '/')) continue;
+        *is_tensor = !tensor[length];
+        return true;
+    }
+    return false;
+}
+
+// A recorded network or tensor that this configuration does not have is a difference, not something to skip. inside: a
+// group of init, "" itself.
+static UfStatus check_tensors(const Replay* r, const char* inside) {
+    char **names = NULL, group[128];
     int count = 0;
-    UF_TRY(uf_h5_list(&r->h5, "init", &names, &count));
+    snprintf(group, sizeof group, "init%s%.100s", inside[0] ? "/" : "", inside);
+    UF_TRY(uf_h5_list(&r->h5, group, &names, &count));
     UfStatus status = UF_OK;
     for (int i = 0; i < count && status == UF_OK; i++) {
-        bool known = false;
-        for (int k = 0; k < uf_agent_num_tensors(r->agent); k++) {
-            const char* tensor = uf_agent_tensor(r->agent, k)->name;
-            const size_t length = strlen(names[i]);
-            known |= strncmp(tensor, names[i], length) == 0 && (tensor[length] == '/' || tensor[length] == 0);
-        }
-        if (!known)
-            status = UF_FAIL(UF_ERR_FORMAT, "%s: records network '%s', which its configuration does not have",
-                             r->h5.path, names[i]);
+        char name[128];
+        bool is_tensor;
+        snprintf(name, sizeof name, "%.60s%s%.60s", inside, inside[0] ? "/" : "", names[i]);
+        if (!has_tensor(r, name, &is_tensor))
+            status = UF_FAIL(UF_ERR_FORMAT, "%s: records '%s', which its configuration does not have",
+                             r->h5.path, name);
+        else if (!is_tensor)
+            status = check_tensors(r, name);
     }
     uf_h5_list_free(names, count);
     return status;
@@ -158,9 +174,11 @@ static UfStatus create_agent(Replay* r) {
     UfStatus status = uf_h5_read_string(&r->h5, "/", "config", &json);
     if (status == UF_OK) status = uf_h5_read_number(&r->h5, "/", "obs_dim", &obs_dim);
     if (status == UF_OK) status = uf_h5_read_number(&r->h5, "/", "action_dim", &action_dim);
-    if (status == UF_OK && !(obs_dim >= 1 && obs_dim < 1e6 && action_dim >= 1 && action_dim < 1e6))
-        status = UF_FAIL(UF_ERR_FORMAT, "%s: obs_dim %g and action_dim %g; expected at least 1", r->h5.path,
-                         obs_dim, action_dim);
+    if (status == UF_OK && !(obs_dim >= 1 && obs_dim < 1e6 && action_dim >= 1 && action_dim < 1e6 &&
+                             obs_dim == floor(obs_dim) && action_dim == floor(action_dim)))
+        status =
+            UF_FAIL(UF_ERR_FORMAT, "%s: obs_dim %g and action_dim %g; expected whole numbers of at least 1",
+                    r->h5.path, obs_dim, action_dim);
     if (status == UF_OK) status = uf_config_create(&config);
     if (status == UF_OK) status = uf_config_parse(config, json, label);
     if (status == UF_OK) status = uf_config_set(config, "device", r->device);
@@ -221,27 +239,17 @@ static UfStatus compare_losses(Replay* r, int step) {
         result->rms_error = result->max_error;
         result->rms_change = fabs(expected);
         result->num_outside = !(result->max_error <= result->allowed);
+        if (status == UF_OK) status = uf_keep_number(result, ours);
     }
     uf_h5_list_free(names, count);
     return status;
 }
 
-static UfStatus count_steps(Replay* r) {
-    char name[32];
-    for (;; r->out->num_steps++) {
-        snprintf(name, sizeof name, "step%d", r->out->num_steps);
-        if (!uf_h5_exists(&r->h5, name)) break;
-    }
-    if (r->out->num_steps == 0)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: no recorded step; expected a group step0", r->h5.path);
-    return UF_OK;
-}
-
 static UfStatus replay_file(Replay* r) {
     UF_TRY(create_agent(r));
     r->out->rounding = uf_agent_backend(r->agent)->rounding;
-    UF_TRY(check_networks(r));
-    UF_TRY(count_steps(r));
+    UF_TRY(check_tensors(r, ""));
+    UF_TRY(uf_count_steps(&r->h5, "step", &r->out->num_steps));
     const int num_tensors = uf_agent_num_tensors(r->agent);
     UF_TRY(UF_ALLOC(&r->before, num_tensors, "recorded tensors"));
     r->capacity = (num_tensors + UF_NUM_METRICS) * r->out->num_steps;
@@ -258,13 +266,14 @@ static UfStatus replay_file(Replay* r) {
 }
 
 #ifdef UF_DOUBLE_COPY
-UfStatus uf_replay_update_double(const char* path, UfReplay* out) {
+UfStatus uf_replay_update_double(const char* path, UfMove move, UfReplay* out) {
     Replay r = {.device = "cpu", .out = out};
 #else
 UfStatus uf_replay_update(const char* path, const char* device, const char* precision, UfReplay* out) {
+    const UfMove move = {0, 0};
     Replay r = {.device = device, .precision = precision, .out = out};
 #endif
-    memset(out, 0, sizeof *out);
+    *out = (UfReplay){.move = move};
     UF_TRY(uf_h5_open(&r.h5, path));
     UfStatus status = replay_file(&r);
     for (int i = 0; r.before && i < uf_agent_num_tensors(r.agent); i++) uf_free(r.before[i]);

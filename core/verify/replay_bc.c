@@ -11,6 +11,7 @@
 #include "core/data/h5.h"
 #include "core/reserved.h"
 #include "core/verify/replay.h"
+#include "core/verify/replay_input.h"
 
 enum { NAME = 160, MAX_SIZE = 1000000, MAX_TENSORS = 2 * (UF_MAX_LAYERS + 1) + 1 };
 
@@ -32,8 +33,6 @@ typedef struct Replay {
     UfReserved reserved;
     UfReplay* out;
 } Replay;
-
-static const UfH5Type h5_real = sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE;
 
 // "<group>/<name>"
 static const char* path_of(const Replay* r, const char* name, char path[NAME]) {
@@ -198,17 +197,17 @@ static UfStatus load(Replay* r, const char* name, int columns, real** device) {
                        columns);
     UF_TRY(UF_RESERVE(&r->reserved, *device, count, name));
     UF_TRY(UF_ALLOC(&host, count, name));
-    const UfStatus status = uf_h5_read(&r->h5, path_of(r, name, path), h5_real, host, count);
+    const UfStatus status = uf_read_input(&r->h5, path_of(r, name, path), host, count, r->out);
     if (status == UF_OK) r->be->upload(r->be, *device, host, (size_t)count * sizeof(real));
     uf_free(host);
     return status;
 }
 
 // "<side>/<tensor>"
-static UfStatus read_tensor(const Replay* r, const char* side, const Tensor* t, UfH5Type type, void* values) {
+static UfStatus read_tensor(const Replay* r, const char* side, const Tensor* t, double* values) {
     char name[80], path[NAME];
     snprintf(name, sizeof name, "%s/%s", side, t->name);
-    return uf_h5_read(&r->h5, path_of(r, name, path), type, values, count_of(t));
+    return uf_h5_read(&r->h5, path_of(r, name, path), UF_H5_DOUBLE, values, count_of(t));
 }
 
 static UfStatus load_parameters(Replay* r, real** device) {
@@ -216,8 +215,12 @@ static UfStatus load_parameters(Replay* r, real** device) {
     UF_TRY(UF_RESERVE(&r->reserved, *device, r->net.size, "recorded parameters"));
     UF_TRY(UF_ALLOC(&host, r->net.size, "recorded parameters"));
     UfStatus status = UF_OK;
-    for (int i = 0; i < r->num_tensors && status == UF_OK; i++)
-        status = read_tensor(r, "init", &r->tensors[i], h5_real, host + r->tensors[i].offset);
+    for (int i = 0; i < r->num_tensors && status == UF_OK; i++) {
+        const Tensor* t = &r->tensors[i];
+        char name[80], path[NAME];
+        snprintf(name, sizeof name, "init/%s", t->name);
+        status = uf_read_input(&r->h5, path_of(r, name, path), host + t->offset, count_of(t), r->out);
+    }
     if (status == UF_OK) r->be->upload(r->be, *device, host, r->net.size * sizeof(real));
     uf_free(host);
     return status;
@@ -232,8 +235,8 @@ static UfStatus compare_tensor(Replay* r, const Tensor* t, const real* ours) {
     result->num_elements = count;
     UfStatus status = UF_ALLOC(&before, count, "a recorded tensor");
     if (status == UF_OK) status = UF_ALLOC(&after, count, "a recorded tensor");
-    if (status == UF_OK) status = read_tensor(r, "init", t, UF_H5_DOUBLE, before);
-    if (status == UF_OK) status = read_tensor(r, "after", t, UF_H5_DOUBLE, after);
+    if (status == UF_OK) status = read_tensor(r, "init", t, before);
+    if (status == UF_OK) status = read_tensor(r, "after", t, after);
     for (int64_t i = 0; i < count && status == UF_OK; i++)
         result->max_change = fmax(result->max_change, fabs(after[i] - before[i]));
     result->allowed = 1e-6 + 2e-3 * result->max_change;
@@ -246,6 +249,7 @@ static UfStatus compare_tensor(Replay* r, const Tensor* t, const real* ours) {
     }
     result->rms_error = sqrt(errors / (double)count);
     result->rms_change = sqrt(changes / (double)count);
+    if (status == UF_OK) status = uf_keep_ours(result, ours);
     uf_free(before);
     uf_free(after);
     return status;
@@ -255,7 +259,7 @@ static UfStatus compare_losses(Replay* r, const real* ours) {
     char path[NAME];
     double* expected;
     UF_TRY(UF_ALLOC(&expected, r->steps, "recorded losses"));
-    const UfStatus status = uf_h5_read(&r->h5, path_of(r, "losses", path), UF_H5_DOUBLE, expected, r->steps);
+    UfStatus status = uf_h5_read(&r->h5, path_of(r, "losses", path), UF_H5_DOUBLE, expected, r->steps);
     for (int k = 0; k < r->steps && status == UF_OK; k++) {
         UfReplayed* result = &r->out->tensors[r->out->num_tensors++];
         snprintf(result->tensor, sizeof result->tensor, "losses/loss");
@@ -265,6 +269,7 @@ static UfStatus compare_losses(Replay* r, const real* ours) {
         result->rms_change = fabs(expected[k]);
         result->allowed = 1e-5 + 2e-3 * fabs(expected[k]);
         result->num_outside = !(result->max_error <= result->allowed);
+        status = uf_keep_ours(result, &ours[k]);
     }
     uf_free(expected);
     return status;
@@ -314,14 +319,15 @@ static UfStatus replay_group(Replay* r) {
 }
 
 #ifdef UF_DOUBLE_COPY
-UfStatus uf_replay_bc_double(const char* path, const char* group, UfReplay* out) {
+UfStatus uf_replay_bc_double(const char* path, const char* group, UfMove move, UfReplay* out) {
     Replay r = {.group = group, .device = "cpu", .out = out};
 #else
 UfStatus uf_replay_bc(const char* path, const char* group, const char* device, const char* precision,
                       UfReplay* out) {
+    const UfMove move = {0, 0};
     Replay r = {.group = group, .device = device, .precision = precision, .out = out};
 #endif
-    memset(out, 0, sizeof *out);
+    *out = (UfReplay){.move = move};
     r.rows = r.obs_dim = r.action_dim = r.steps = r.loss = r.activation = r.optimizer = -1;
     r.lr = r.clip = -1;
     r.eps = 1e-5;

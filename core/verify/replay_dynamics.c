@@ -11,6 +11,7 @@
 #include "core/agents/dynamics.h"
 #include "core/data/h5.h"
 #include "core/verify/replay.h"
+#include "core/verify/replay_input.h"
 #include "core/verify/verify.h"  // uf_keep_worst
 
 typedef struct Replay {
@@ -41,9 +42,9 @@ static UfStatus read_fields(Replay* r, UfConfig* config, const cJSON* json) {
     cJSON_ArrayForEach(item, json) {
         const double value = cJSON_IsNumber(item) ? item->valuedouble : NAN;
         if (strcmp(item->string, "obs_dim") == 0 || strcmp(item->string, "action_dim") == 0) {
-            if (!(value >= 1 && value <= 1e6))
-                return UF_FAIL(UF_ERR_FORMAT, "%s: config: %s is not a number from 1 to 1000000", r->h5.path,
-                               item->string);
+            if (!(value >= 1 && value <= 1e6 && value == floor(value)))
+                return UF_FAIL(UF_ERR_FORMAT, "%s: config: %s is no whole number from 1 to 1000000",
+                               r->h5.path, item->string);
             *(item->string[0] == 'o' ? &r->O : &r->A) = (int)value;
         } else if (strcmp(item->string, "adam_eps") == 0) {
             if (value != UF_ADAM_EPS)
@@ -85,7 +86,7 @@ static UfStatus create(Replay* r) {
 // ---- comparing ----
 
 static UfStatus read_reals(const Replay* r, const char* name, real* out, int64_t count) {
-    return uf_h5_read(&r->h5, name, sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE, out, count);
+    return uf_read_input(&r->h5, name, out, count, r->out);
 }
 
 static UfReplayed* new_result(Replay* r, const char* name, int step, int64_t count) {
@@ -135,6 +136,7 @@ static UfStatus compare_tensor(Replay* r, const UfDynamicsTensor* t) {
         result->allowed = 1e-6 + 2e-3 * result->max_change;
         for (int64_t k = 0; k < count; k++) add_error(result, (double)ours[k], expected[k]);
         finish(result, changes);
+        status = uf_keep_ours(result, ours);
     }
     uf_free(before);
     uf_free(expected);
@@ -186,7 +188,7 @@ static UfStatus replay_step(Replay* r, int step) {
     result->allowed = 1e-5 + 2e-3 * fabs(expected);
     add_error(result, loss, expected);
     finish(result, expected * expected);
-    return UF_OK;
+    return uf_keep_number(result, loss);
 }
 
 static UfStatus compare_prediction(Replay* r, const char* name, const real* ours, int64_t count) {
@@ -203,6 +205,7 @@ static UfStatus compare_prediction(Replay* r, const char* name, const real* ours
         result->allowed = 1e-6 + 1e-5 * largest;  // five layers of sums: 100 roundings of float32
         for (int64_t k = 0; k < count; k++) add_error(result, (double)ours[k], expected[k]);
         finish(result, sizes);
+        status = uf_keep_ours(result, ours);
     }
     uf_free(expected);
     return status;
@@ -276,20 +279,9 @@ static UfStatus replay_predictions(Replay* r) {
     return status;
 }
 
-static UfStatus count_steps(Replay* r) {
-    char name[32];
-    for (;; r->out->num_steps++) {
-        snprintf(name, sizeof name, "train%d", r->out->num_steps);
-        if (!uf_h5_exists(&r->h5, name)) break;
-    }
-    if (r->out->num_steps == 0)
-        return UF_FAIL(UF_ERR_FORMAT, "%s: no recorded step; expected a group train0", r->h5.path);
-    return UF_OK;
-}
-
 static UfStatus replay_file(Replay* r) {
     UF_TRY(create(r));
-    UF_TRY(count_steps(r));
+    UF_TRY(uf_count_steps(&r->h5, "train", &r->out->num_steps));
     r->capacity = r->out->num_steps + uf_dynamics_num_tensors(r->dynamics) + 4;
     UF_TRY(UF_ALLOC(&r->out->tensors, r->capacity, "results of a replay"));
     UF_TRY(UF_ALLOC(&r->obs, r->B * r->O, "recorded observations"));
@@ -303,13 +295,14 @@ static UfStatus replay_file(Replay* r) {
 }
 
 #ifdef UF_DOUBLE_COPY
-UfStatus uf_replay_dynamics_double(const char* path, UfReplay* out) {
+UfStatus uf_replay_dynamics_double(const char* path, UfMove move, UfReplay* out) {
     const char *device = "cpu", *precision = NULL;
 #else
 UfStatus uf_replay_dynamics(const char* path, const char* device, const char* precision, UfReplay* out) {
+    const UfMove move = {0, 0};
 #endif
     Replay r = {.device = device, .precision = precision, .out = out};
-    memset(out, 0, sizeof *out);
+    *out = (UfReplay){.move = move};
     UF_TRY(uf_h5_open(&r.h5, path));
     UfStatus status = replay_file(&r);
     uf_free(r.obs);
