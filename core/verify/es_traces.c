@@ -13,7 +13,7 @@
 #include <string.h>
 
 #include "core/search/es.h"
-#include "core/verify/verify.h"
+#include "core/verify/judge.h"
 
 static const double limit = 1e-5;
 

@@ -23,7 +23,7 @@
 #include "core/data/h5.h"
 #include "core/grid/grid_levels.h"
 #include "core/grid/grid_table.h"
-#include "core/verify/verify.h"
+#include "core/verify/judge.h"
 
 static const double ALARM = 1e-4, MIN_EXPECTED = 10;
 enum { LEVELS_EACH = 100, MAX_LEVELS = 100000, MIN_LEVELS = 20000, SEED = 8 };

@@ -3,7 +3,7 @@
 #define NX_GRID_VERIFY_H
 
 #include "core/data/h5.h"
-#include "core/verify/verify.h"
+#include "core/verify/judge.h"
 
 // Recordings of kind minigrid-traces: /minigrid, episodes by MiniGrid's rules, on that device, and the other groups, each
 // by one of those below, on the CPU.

@@ -14,7 +14,7 @@
 #include "core/data/h5.h"
 #include "core/envs/envs.h"
 #include "core/envs/minatar.h"
-#include "core/verify/verify.h"
+#include "core/verify/judge.h"
 
 // ---- the games as numbers ----
 

@@ -17,7 +17,7 @@
 
 #include "core/data/h5.h"
 #include "core/envs/mujoco.h"
-#include "core/verify/verify.h"
+#include "core/verify/judge.h"
 
 #ifdef UF_NO_MUJOCO
 

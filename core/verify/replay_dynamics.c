@@ -12,7 +12,7 @@
 #include "core/data/h5.h"
 #include "core/verify/replay.h"
 #include "core/verify/replay_input.h"
-#include "core/verify/verify.h"  // uf_keep_worst
+#include "core/verify/judge.h"  // uf_keep_worst
 
 typedef struct Replay {
     UfH5 h5;

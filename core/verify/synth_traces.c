@@ -18,7 +18,7 @@
 
 #include "core/search/es.h"
 #include "core/synth/synth.h"
-#include "core/verify/verify.h"
+#include "core/verify/judge.h"
 
 static const double limit = 1e-5, step_limit = 2e-6;
 

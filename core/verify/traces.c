@@ -8,7 +8,7 @@
 
 #include "core/data/h5.h"
 #include "core/envs/envs.h"
-#include "core/verify/verify.h"
+#include "core/verify/judge.h"
 
 static const char* const names[] = {
     "Pendulum-v1", "MountainCarContinuous-v0", "CartPole-v1", "MountainCar-v0", "Acrobot-v1", NULL};
