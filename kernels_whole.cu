@@ -1754,6 +1754,13 @@ Cut fastest_cut(State* s, const UfMlp* mlp, Cut rule, const PassKey& key, F pass
         const Cut fits = fitting(s, mlp, cut);
         if (fits.rows != cut.rows || fits.blocks != cut.blocks || s->failed != UF_OK) continue;
         const float ms = time_pass(s, cut, before, after, pass);
+        if (s->failed != UF_OK &&
+            cut.blocks > 1) {  // no room for a cluster, in a part of a device say: without
+            s->failed = UF_OK;
+            s->has_clusters = false;
+            cudaGetLastError();
+            continue;
+        }
         if (ms >= least) continue;
         least = ms;
         best = cut;

@@ -57,6 +57,7 @@ UfHostCuda uf_host_cuda = {UF_HOST_FORWARD,
                            13000,
                            1,
                            9,
+                           false,
                            static_cast<size_t>(16) << 30,
                            0,
                            0,
@@ -814,6 +815,7 @@ cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
             cluster = static_cast<int>(config->attrs[i].val.clusterDim.x);
     if (block.x < 1 || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
     // Clusters are Hopper's, and of 8 blocks at most where nobody asks for more.
+    if (cluster > 1 && uf_host_cuda.no_clusters) return cudaErrorInvalidValue;
     if (cluster < 1 || cluster > MAX_BLOCKS || (cluster > 1 && uf_host_cuda.compute_major < 9) ||
         grid.x % static_cast<unsigned>(cluster) || block.x * static_cast<unsigned>(cluster) > MAX_THREADS)
         return cudaErrorLaunchFailure;
