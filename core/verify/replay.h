@@ -4,8 +4,7 @@
 
 #include "core/core.h"
 
-// What a double replay does to the numbers that go in: each is moved towards 0, so that bounds hold, by up to `by` of
-// itself, in each `way` by another part of that.
+// What a double replay does to the numbers that go in: each is moved by up to `by` of itself, in each `way` by another part.
 typedef struct UfMove {
     double by;
     int way;

@@ -2,6 +2,7 @@
 #ifndef UF_REPLAY_INPUT_H
 #define UF_REPLAY_INPUT_H
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,11 +13,15 @@
 
 static const UfH5Type uf_h5_real = sizeof(real) == sizeof(float) ? UF_H5_FLOAT : UF_H5_DOUBLE;
 
+// What is in [-1, 1], as actions are, stays there. Both ways alike: were all numbers made smaller, say, a sum near 0 would
+// always go the same way.
 static inline void uf_move_numbers(UfReplay* replay, real* numbers, int64_t count) {
     const uint64_t array = replay->num_inputs++;
     for (int64_t i = 0; replay->move.by > 0 && i < count; i++) {
         const UfPhilox w = uf_philox((uint64_t)replay->move.way, UF_STREAM_MOVED, array, (uint64_t)i / 4);
-        numbers[i] *= (real)(1 - replay->move.by * (double)uf_uniform(w.v[i % 4]));
+        const double x = (double)numbers[i],
+                     moved = x * (1 + replay->move.by * (2 * (double)uf_uniform(w.v[i % 4]) - 1));
+        numbers[i] = (real)(fabs(x) <= 1 ? fmin(fmax(moved, -1), 1) : moved);
     }
 }
 

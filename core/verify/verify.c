@@ -44,12 +44,13 @@
 // How much there is of that, and what later steps make of it, depends on the recording: gradients may be small sums of
 // large numbers, and a unit that is near 0 may be on the other side. So where more is outside, it is measured: the double
 // replay is repeated eight times with all numbers that go in moved by up to m of themselves, another part of it each
-// time. What that does to a tensor, its spread, is what float32 may do as well: largest and rms error may be 2 spreads
-// more than allowed. m is 2^-18, 64 roundings, so that units that may switch do so in some of the eight; of 40 such
-// recordings none was off by more than 1.1 spreads, and the reference itself in float32 is off by as much.
+// time. What that does to a tensor, its spread, is what float32 may do as well: largest and rms error may be 4 spreads
+// more than allowed. m is 2^-18, 64 roundings, so that units that may switch do so in some of the eight; of some
+// 30 such recordings all were off by at most 1.9 spreads but one, a cloning by SGD that diverges, by 4.9, which is refused;
+// of six of them the reference was replayed in float32, and was off by about as much.
 // Parameters that are recorded in float32 need not be those that the recorder computed with: it may have had more
-// digits. Then the same holds of the double replay with m = 2^-21, eight times what storing may do; where all is
-// recorded in double precision nothing is excused there.
+// digits. Then the same holds of the double replay with m = 2^-21, eight times what storing may do, so two spreads are
+// enough there; where all is recorded in double precision nothing is excused.
 #include "core/verify/verify.h"
 
 #include <cjson/cJSON.h>
@@ -212,7 +213,7 @@ typedef struct Spread {
 } Spread;
 
 enum { NUM_MOVED = 8 };
-static const double max_spreads = 2, single_move = 0x1p-18,
+static const double single_spreads = 4, storage_spreads = 2, single_move = 0x1p-18,
                     storage_move = 0x1p-21;  // see the top of this file
 
 // A replay in double precision of what is judged.
@@ -270,9 +271,9 @@ static double spreads_of(const UfReplayed* t, const Spread* spread) {
     return fmax((t->max_error - t->allowed) / spread->max, (t->rms_error - t->allowed) / spread->rms);
 }
 
-static bool within_spread(const UfReplayed* t, const Spread* spread) {
-    return isfinite(t->max_error) && t->max_error <= t->allowed + max_spreads * spread->max &&
-           t->rms_error <= t->allowed + max_spreads * spread->rms;
+static bool within_spread(const UfReplayed* t, const Spread* spread, double most) {
+    return isfinite(t->max_error) && t->max_error <= t->allowed + most * spread->max &&
+           t->rms_error <= t->allowed + most * spread->rms;
 }
 
 // Whether a tensor is outside of what holds without spreads.
@@ -281,11 +282,11 @@ static bool is_outside(const UfReplayed* single) { return single->num_outside &&
 // Nullable: spreads
 static bool single_passes(const UfReplay* replay, int i, const Spread* spreads) {
     const UfReplayed* t = &replay->tensors[i];
-    return !is_outside(t) || (spreads && within_spread(t, &spreads[i]));
+    return !is_outside(t) || (spreads && within_spread(t, &spreads[i], single_spreads));
 }
 static bool double_passes(const UfReplay* replay, int i, const Spread* spreads) {
     const UfReplayed* t = &replay->tensors[i];
-    return ratio_of(t) <= 1 || (spreads && within_spread(t, &spreads[i]));
+    return ratio_of(t) <= 1 || (spreads && within_spread(t, &spreads[i], storage_spreads));
 }
 
 typedef bool Passes(const UfReplay* replay, int i, const Spread* spreads);
