@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "core/results/protocol.h"
 #include "core/results/results.h"
+#include "core/runs/run_folder.h"
 #include "core/sweeps/sweep.h"
 
 // ---- protocol ----
@@ -238,6 +239,10 @@ int cli_results(const Args* args) {
     UfStore* store;
     UfStoreRows rows;
     const char* path = args->files[0];
+    char in_folder[UF_PATH_BYTES];
+    if (uf_has_file(path, "store.sqlite") &&
+        snprintf(in_folder, sizeof in_folder, "%s/store.sqlite", path) < (int)sizeof in_folder)
+        path = args->files[0] = in_folder;  // the folder of a sweep
     int imported = args->values[O_IMPORT] ? import_results(args) : DONE;
     if (args->values[O_IMPORT] && !args->values[O_CSV] && !args->values[O_NPZ] && !args->num_wheres)
         return imported;

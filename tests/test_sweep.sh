@@ -129,6 +129,7 @@ refused "a population that is none" 2 "--population wants a whole number from 1 
 
 # ---- results ----
 
+check "of a folder" cmp <("$U" results grid) <("$U" results grid/store.sqlite)
 check "a filter" test "$("$U" results grid/store.sqlite --where lr=0.001 --where actor_q_coef=1 | wc -l)" = 2
 refused "a filter that nothing passes" 1 "grid/store.sqlite: holds no policy for which" results grid/store.sqlite --where seed=7
 refused "an unknown column" 1 "did you mean 'seed'" results grid/store.sqlite --where sead=7
