@@ -1692,17 +1692,21 @@ size_t second_order_bytes(int tile, int ld) {
 template <typename KernelOf, typename Argument>
 void launch_pass(State* s, const UfMlp* mlp, Cut cut, int G, int rows, int columns, KernelOf kernel_of,
                  const Argument& argument) {
+    bool is_compiled = false;
     with_activation(mlp, [&](auto activation) {
         typedef decltype(activation) Activation;
         with_shape(s->precision, cut, mlp->width, [&](auto shape) {
             typedef decltype(shape) S;
-            if constexpr (S::C == 1 || Activation::value == UF_RELU)
+            if constexpr (S::C == 1 || Activation::value == UF_RELU) {
+                is_compiled = true;
                 launch_groups(s, kernel_of(shape, Activation()),
                               Groups{G * ceil_div(rows, S::TILE_ROWS) * S::C, S::NUM_THREADS,
                                      block_bytes(s, mlp, cut, columns), S::C},
                               argument);
+            }
         });
     });
+    if (!is_compiled) fail(s, UF_ERR_DEVICE, "no kernel cuts this in %d x %d", cut.rows, cut.blocks);
 }
 
 // ---- measuring ----
@@ -1754,8 +1758,7 @@ Cut fastest_cut(State* s, const UfMlp* mlp, Cut rule, const PassKey& key, F pass
         const Cut fits = fitting(s, mlp, cut);
         if (fits.rows != cut.rows || fits.blocks != cut.blocks || s->failed != UF_OK) continue;
         const float ms = time_pass(s, cut, before, after, pass);
-        if (s->failed != UF_OK &&
-            cut.blocks > 1) {  // no room for a cluster, in a part of a device say: without
+        if (s->failed != UF_OK && cut.blocks > 1) {  // no room for them, in a part of a device say
             s->failed = UF_OK;
             s->has_clusters = false;
             cudaGetLastError();

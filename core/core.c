@@ -339,7 +339,7 @@ UfStatus uf_check_output(const char* path) {
     uf_text_add(&text, "%.*s", folder_bytes ? folder_bytes : 1, folder_bytes ? path : ".");
     UF_TRY(uf_text_finish(&text, &folder));
     const bool writable = access(folder, W_OK) == 0;
-    free(folder);
+    uf_free(folder);
     if (writable) return UF_OK;
     return UF_FAIL(UF_ERR_IO, "%s: its folder is not there or cannot be written to; make it first", path);
 }
