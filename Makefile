@@ -178,6 +178,9 @@ $(BUILD)/navix.o $(BUILD)/core/grid/%.o $(BUILD)/core/verify/grid_%.o $(BUILD)/c
 
 $(BUILD)/core/mpi.o: override CPPFLAGS += $(MPI_FLAGS)
 
+# Instructions that sm_90 has and no other device.
+$(BUILD)/kernels_hopper.cu.o: override NVCC_FLAGS := $(filter-out -gencode arch=%,$(NVCC_FLAGS)) -gencode arch=compute_90a,code=sm_90a
+
 # Clearing a few registers must not become a call that clears memory.
 $(BUILD)/kernels.o $(BUILD)/double/kernels.o: override ALL_C += -fno-tree-loop-distribute-patterns
 

@@ -15,7 +15,7 @@
 //
 // Rooms: sums, products, forward, backward, second order, random numbers, rows, policy terms, critic terms, world
 // model, optimiser, branches, recording, bench, backend.
-#include "kernels.cuh"
+#include "kernels_hopper.cuh"
 
 #include <dlfcn.h>
 
@@ -271,10 +271,21 @@ Product whole(const UfNets* nets, Matrix a, Matrix b, Matrix c, int m, int n, in
     return Product{a, b, c, m, n, k, nets->P, nets->used, 1, false, k, 0};
 }
 
+// Copies of parameters that came from the host since. It waits, so that no branch reads what is not there yet.
+void renew_packed(State* s) {
+    for (int i = 0; i < s->num_packed; i++) {
+        if (!s->packed[i].stale) continue;
+        s->packed[i].stale = false;
+        pack(s, &s->packed[i]);
+        check(s, cudaStreamSynchronize(s->streams[s->branch]));
+    }
+}
+
 void cuda_mlp_forward(UfBackend* be, const UfNets* nets, real* out, const UfTape* tape, UfInput input,
                       UfRows rows) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_forward", nets->P, nets->used, rows.count, mlp->width);
+    if (!s->recording) renew_packed(s);
     const int G = nets->P * nets->used, L = mlp->layers, count = rows.count;
     if (whole_forward(s, nets, out, tape, input, rows)) return;
     const int64_t area = static_cast<int64_t>(count) * mlp->width;
@@ -1907,6 +1918,8 @@ struct Adam {
     int* bad;
     int blocks_each;
     bool aligned;  // the arrays begin on 16 bytes
+    PackedShape shape;
+    unsigned char *packed, *packed_target;  // copies of the parameters, of the target's.   Nullable
 };
 
 // Four numbers that lie in 16 bytes; [low, high) of them are the member's.
@@ -1991,6 +2004,12 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
     }
     __syncthreads();
     bool bad = false;
+    const auto put_copy = [&](unsigned char* to, const real(&x)[4]) {
+        if (!to) return;
+        const int size = c.shape.size, e = static_cast<int>(four.at - first), n = e / size;
+        to += (p * (g.count / static_cast<size_t>(size)) + static_cast<size_t>(n)) * static_cast<size_t>(c.shape.bytes);
+        put_packed(to, c.shape, e - n * size, x);
+    };
     while (i < fours) {
         if (c.lr) {
             for (int k = 1; k < g.num_blocks; k++) {
@@ -2006,12 +2025,14 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
             store_four<false>(g.params, four, w);
             store_four<true>(g.m, four, m);
             store_four<true>(g.v, four, v);
+            put_copy(c.packed, w);
         }
         if (c.polyak) {
 #pragma unroll
             for (int q = 0; q < 4; q++)
                 target[q] = share == 1 ? w[q] : target[q] + share * (w[q] - target[q]);
             store_four<false>(g.target, four, target);
+            put_copy(c.packed_target, target);
         }
         i += static_cast<int64_t>(c.blocks_each) * THREADS;
         if (i < fours) load();
@@ -2028,6 +2049,8 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
     bool aligned = true;
     for (const real* array : {group->params, group->grads, group->m, group->v, group->target})
         aligned = aligned && reinterpret_cast<uintptr_t>(array) % sizeof(float4) == 0;
+    const PackedNets *packed = packed_of(s, group->params),
+                     *of_target = group->target ? packed_of(s, group->target) : nullptr;
     const Adam c = {*group,
                     lr,
                     polyak,
@@ -2037,7 +2060,10 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
                     weight_decay,
                     bad,
                     static_cast<int>(needed < fair ? needed : fair),
-                    aligned};
+                    aligned,
+                    packed ? packed_shape(s, &packed->mlp) : PackedShape{},
+                    packed ? packed->at : nullptr,
+                    of_target ? of_target->at : nullptr};
     launch(s, adam_polyak_kernel, static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
 }
 
@@ -2080,6 +2106,7 @@ void count_kernels(State* s, cudaGraph_t graph) {
 
 void cuda_record(UfBackend* be) {
     State* s = begin(be, "record", 0, 0, 0, 0);
+    renew_packed(s);
     forget(s);
     if (s->failed != UF_OK) return;
     check(s, cudaMemsetAsync(s->replays, 0, sizeof *s->replays, s->streams[0]));
@@ -2102,6 +2129,7 @@ void cuda_end_record(UfBackend* be) {
 
 void cuda_repeat(UfBackend* be) {
     State* s = begin(be, "recorded update", 0, 0, 0, 0);
+    renew_packed(s);
     if (s->failed == UF_OK) check(s, cudaGraphLaunch(s->graph, s->streams[0]));
 }
 
@@ -2168,7 +2196,26 @@ void copy(UfBackend* be, const char* op, void* to, const void* from, size_t byte
     check(s, cudaStreamSynchronize(s->streams[0]));
 }
 
+UfStatus cuda_announce(UfBackend* be, const UfMlp* mlp, int networks, const real* params) {
+    State* s = begin(be, "announce", 1, networks, 0, mlp->width);
+    const PackedShape shape = packed_shape(s, mlp);
+    if (!shape.bytes || s->num_packed == MOST_PACKED || reinterpret_cast<uintptr_t>(params) % 16) return UF_OK;
+    void* at = nullptr;
+    const size_t bytes = static_cast<size_t>(networks) * static_cast<size_t>(shape.bytes);
+    UF_TRY(allocate(&at, bytes, "networks in bf16"));
+    s->packed[s->num_packed++] = PackedNets{params, *mlp, static_cast<size_t>(networks), static_cast<unsigned char*>(at), true};
+    check(s, cudaMemsetAsync(at, 0, bytes, s->streams[0]));
+    check(s, cudaStreamSynchronize(s->streams[0]));
+    return UF_OK;
+}
+
 void cuda_upload(UfBackend* be, void* device, const void* host, size_t bytes) {
+    State* s = state_of(be);
+    for (int i = 0; i < s->num_packed; i++) {
+        PackedNets* of = &s->packed[i];
+        const float *first = static_cast<const float*>(device), *end = first + bytes / sizeof(float);
+        if (first < of->params + of->networks * of->mlp.size && end > of->params) of->stale = true;
+    }
     copy(be, "upload", device, host, bytes, cudaMemcpyHostToDevice);
 }
 
@@ -2209,6 +2256,7 @@ void cuda_close(UfBackend* be) {
         if (s->blas.library) dlclose(s->blas.library);
         if (s->scratch) cudaFree(s->scratch);
         if (s->clone_scratch) cudaFree(s->clone_scratch);
+        for (int i = 0; i < s->num_packed; i++) cudaFree(s->packed[i].at);
         if (s->replays) cudaFree(s->replays);
         for (int b = 0; b < UF_NUM_BRANCHES; b++) {
             if (s->events[b]) cudaEventDestroy(s->events[b]);
@@ -2245,6 +2293,7 @@ UfStatus find_device(State* s) {
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     cudaDeviceGetAttribute(&s->num_sms, cudaDevAttrMultiProcessorCount, 0);
     s->has_clusters = major >= 9;
+    s->has_wgmma = major == 9 && minor == 0;
     if (major < 8)
         return UF_FAIL(
             UF_ERR_DEVICE,
@@ -2306,11 +2355,7 @@ UfStatus try_kernel(State* s) {
 
 // How passes over networks are made, where who measures says so. Times of a host tell nothing of a device.
 UfStatus read_passes(State* s) {
-#ifdef UF_HOST_CUDA
     s->passes = PASSES_BY_RULE;
-#else
-    s->passes = PASSES_MEASURED;
-#endif
     static const struct {
         const char* name;
         Passes passes;
@@ -2350,6 +2395,7 @@ UfStatus open_state(State* s, const char* precision) {
     s->replays = static_cast<int64_t*>(replays);
     UF_TRY(try_kernel(s));
     prepare_whole(s);
+    prepare_hopper(s);
     if (s->failed != UF_OK) return UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
     return s->precision == FP32 ? UF_OK : open_blas(s, precision);
 }
@@ -2363,6 +2409,7 @@ void fill_table(UfBackend* be) {
     be->download = cuda_download;
     be->sync = cuda_sync;
     be->plan = cuda_plan;
+    be->announce = cuda_announce;
     be->random = cuda_random;
     be->gather = cuda_gather;
     be->network_input = cuda_network_input;

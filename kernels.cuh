@@ -62,6 +62,17 @@ struct MeasuredPass {
 };
 enum { MOST_MEASURED = 64 };
 
+// Kernels of networks at `params` in bf16 as passes of kernels_hopper.cu read them, which adam_polyak and `upload` keep
+// the same as the parameters.
+struct PackedNets {
+    const float* params;
+    UfMlp mlp;
+    size_t networks;
+    unsigned char* at;
+    bool stale;  // parameters came from the host since
+};
+enum { MOST_PACKED = 16 };
+
 // The op under way: what a failure names.
 struct Where {
     const char* op;
@@ -75,6 +86,9 @@ struct State {
     char device[128];
     int num_sms;
     bool has_clusters;
+    bool has_wgmma;
+    PackedNets packed[MOST_PACKED];
+    int num_packed;
     Precision precision;
     Passes passes;
     Cut cut;  // where they are as wanted

@@ -524,6 +524,9 @@ struct UfBackend {
     UfStatus (*sync)(UfBackend*);
     // Scratch for passes of this shape over P members; called for every shape before the first update.
     UfStatus (*plan)(UfBackend*, const UfMlp* mlp, int P, int networks, int rows);
+    // `networks` of this shape lie at params and pass there often: the backend may keep a copy of them as its products read
+    // them best. Only `upload` and `adam_polyak` change them from here on.   Nullable
+    UfStatus (*announce)(UfBackend*, const UfMlp* mlp, int networks, const real* params);
 
     // Branches of an update, which a device may take side by side: UF_NUM_BRANCHES. Ops are given to one branch, to
     // begin with 0. Those of a branch come one after another; those of different branches in any order or at once, but

@@ -16,7 +16,7 @@
 // in order, and, in the blocks behind these, the sums of the chunks.
 //
 // Rooms: shapes, products, tiles, forward, backward, second order, gradients, launching, measuring, arguments.
-#include "kernels.cuh"
+#include "kernels_hopper.cuh"
 
 namespace uf_cuda {
 
@@ -1894,6 +1894,7 @@ void prepare_whole(State* s) {
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
     const UfMlp* mlp = nets->mlp;
     const int G = nets->P * nets->used;
+    if (hopper_forward(s, nets, out, tape, input, rows)) return true;
     const Cut rule = cut_by_rule(s, mlp, G, rows.count);
     if (!rule.rows || !tape_fits(mlp, tape)) return false;
     Forward c = {};
@@ -1950,7 +1951,8 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
             },
             c);
     };
-    pass(fastest_cut(s, mlp, rule, pass_key(BACKWARD, mlp, grads != nullptr, G, total), pass));
+    if (!hopper_backward(s, nets, c.dz, c.sums, dx, dx_first, dx_count, tape, dout, total))
+        pass(fastest_cut(s, mlp, rule, pass_key(BACKWARD, mlp, grads != nullptr, G, total), pass));
     if (!grads) return true;
 
     Gradients k = gradients_of(nets, grads, c.sums, total);

@@ -763,6 +763,16 @@ UfStatus uf_config_fit_together(const UfConfig* a, const UfConfig* b) {
                    differs);
 }
 
+static UfStatus announce(const UfAgent* a) {
+    UfBackend* be = a->backend;
+    for (int k = 0; k < GROUP_ALPHA && be->announce; k++) {
+        const UfGroup* g = &a->groups[k];
+        if (a->networks[k]) UF_TRY(be->announce(be, &a->mlp[k], a->P * a->networks[k], g->params));
+        if (g->target) UF_TRY(be->announce(be, &a->mlp[k], a->P * a->networks[k], g->target));
+    }
+    return UF_OK;
+}
+
 static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const real* obs_mean,
                             const real* obs_std, int num_threads) {
     UF_TRY(UF_ALLOC(&a->configs, a->P, "configurations"));
@@ -805,6 +815,7 @@ static UfStatus build_agent(UfAgent* a, const UfConfig* const* configs, const re
     for (int k = 0; k < GROUP_ALPHA; k++)
         if (a->networks[k])
             UF_TRY(a->backend->plan(a->backend, &a->mlp[k], a->P, a->networks[k], pass_rows(a, k)));
+    UF_TRY(announce(a));
     if (a->total > a->B) UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->P, a->N, a->B));
     if (a->pi_rows > a->B)
         UF_TRY(a->backend->plan(a->backend, &a->mlp[GROUP_CRITIC], a->P, critics_in_actor(a), a->pi_rows));

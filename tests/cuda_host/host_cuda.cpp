@@ -93,6 +93,7 @@ struct Fibre {
     uint64_t given[2];  // in turn, so that a lane that is ahead does not overwrite what others still read
     uint32_t fragments[2][6];  // likewise
     int turn;
+    struct Phase* phase;  // that it waits for.   Nullable
 #if defined __x86_64__
     void* sp;
 #else
@@ -416,6 +417,178 @@ float* uf_shared_memory() {
     return shared_of(uf_host_fibre / static_cast<int>(blockDim.x));
 }
 
+// ---- phases ----
+
+struct BulkCopy {
+    unsigned char* to;
+    const unsigned char* from;
+    size_t bytes;
+};
+struct Phase {
+    int count, missing;
+    int64_t bytes;  // that are to come, less those that came
+    int ended;
+    std::vector<BulkCopy> copies;
+};
+static std::map<const UfPhase*, Phase> phases;
+
+static Phase* phase_at(const UfPhase* at) {
+    const auto found = phases.find(at);
+    if (found == phases.end()) give_up("a phase that was not begun");
+    return &found->second;
+}
+
+void uf_phase_begin(UfPhase* phase, int count) { phases[phase] = Phase{count, count, 0, 0, {}}; }
+
+// Who waits for it looks again.
+static void wake(Phase* p) {
+    for (int i = 0; i < static_cast<int>(blockDim.x); i++) {
+        if (fibres[i].phase != p) continue;
+        fibres[i].phase = nullptr;
+        fibres[i].state = READY;
+        if (place[i] < first_ready) first_ready = place[i];
+    }
+}
+
+static void try_end(Phase* p) {
+    if (p->missing || p->bytes) return;
+    p->missing = p->count;
+    p->ended++;
+    wake(p);
+}
+
+void uf_phase_arrive(UfPhase* phase) {
+    Phase* p = phase_at(phase);
+    if (!p->missing) give_up("more arrive at a phase than it counts");
+    p->missing--;
+    try_end(p);
+}
+
+void uf_phase_expect(UfPhase* phase, int bytes) {
+    phase_at(phase)->bytes += bytes;
+    uf_phase_arrive(phase);
+}
+
+void uf_copy_bulk(void* to, const void* from, int bytes, UfPhase* phase) {
+    if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16 || bytes % 16 || bytes <= 0)
+        give_up("a copy that is not of whole 16 bytes");
+    const BulkCopy copy = {static_cast<unsigned char*>(to), static_cast<const unsigned char*>(from),
+                           static_cast<size_t>(bytes)};
+    for (int i = 0; i < bytes; i += 4) memcpy(copy.to + i, &UNWRITTEN, sizeof UNWRITTEN);
+    phase_at(phase)->copies.push_back(copy);
+    wake(phase_at(phase));
+}
+
+void uf_phase_wait(UfPhase* phase, int parity) {
+    Phase* p = phase_at(phase);
+    for (;;) {
+        for (const BulkCopy& copy : p->copies) {
+            memcpy(copy.to, copy.from, copy.bytes);
+            p->bytes -= static_cast<int64_t>(copy.bytes);
+        }
+        p->copies.clear();
+        try_end(p);
+        if (p->ended % 2 != parity) return;
+        fibres[uf_host_fibre].phase = p;
+        fibres[uf_host_fibre].state = WAITS;
+        park();
+    }
+}
+
+// ---- products of a warpgroup ----
+
+struct Wgmma {
+    float* d;
+    uint32_t a[4];
+    UfHostMatrix b;
+    bool rows_are_k, adds;
+};
+// Of each thread: groups that are not done, the last of them open, and what d has come to.
+static std::deque<std::vector<Wgmma>> wgmmas[MAX_THREADS];
+static std::vector<float> wgmma_sums[MAX_THREADS];
+static float* wgmma_to[MAX_THREADS];
+
+void uf_wgmma_begin() { meet_warp(UF_HOST_MMA); }
+
+void uf_host_wgmma(float* d, const uint32_t* a, UfHostMatrix b, bool rows_are_k, bool adds) {
+    const int me = uf_host_fibre;
+    if (reinterpret_cast<uintptr_t>(b.at) % 1024 && rows_are_k) give_up("a matrix that is not on 1024 bytes");
+    if (wgmmas[me].empty()) wgmmas[me].emplace_back();
+    wgmmas[me].back().push_back(Wgmma{d, {a[0], a[1], a[2], a[3]}, b, rows_are_k, adds});
+    if (wgmma_to[me] && wgmma_to[me] != d) give_up("two products at a time");
+    if (!wgmma_to[me]) {
+        wgmma_sums[me].assign(d, d + 128);
+        for (int i = 0; i < 128; i++) memcpy(&d[i], &UNWRITTEN, sizeof UNWRITTEN);
+    }
+    wgmma_to[me] = d;
+}
+
+void uf_wgmma_commit() {
+    auto& groups = wgmmas[uf_host_fibre];
+    if (groups.empty()) groups.emplace_back();
+    groups.emplace_back();
+}
+
+// Number (k, n) of b.
+static float wgmma_number(const Wgmma& w, int k, int n) {
+    const int row = w.rows_are_k ? k : n, number = w.rows_are_k ? n : k;
+    const unsigned char* piece = w.b.at;
+    size_t in_row = static_cast<size_t>(number % 64) * 2;
+    if (w.rows_are_k) {
+        piece += number / 64 * w.b.along_n + row / 8 * w.b.along_k;
+    } else {  // `at` is within the first row of a piece
+        in_row += reinterpret_cast<uintptr_t>(piece) % 1024;
+        piece -= reinterpret_cast<uintptr_t>(piece) % 1024;
+        piece += row / 8 * w.b.along_n;
+    }
+    const size_t r = static_cast<size_t>(row % 8), at = r * 128 + ((in_row / 16) ^ r) * 16 + in_row % 16;
+    uint16_t bits;
+    memcpy(&bits, piece + at, sizeof bits);
+    return float_of(static_cast<uint32_t>(bits) << 16);
+}
+
+static void do_wgmma(const Wgmma& w) {
+    Fibre* self = &fibres[uf_host_fibre];
+    const int turn = self->turn, lane = uf_host_fibre % WARP, g = lane / 4, t = lane % 4;
+    const Fibre* lanes = &fibres[uf_host_fibre - lane];
+    float* d = wgmma_sums[uf_host_fibre].data();
+    memcpy(self->fragments[turn], w.a, sizeof w.a);
+    uf_host_exchange(UF_HOST_MMA, 0, 0);
+    float rows[2][16];
+    for (int below = 0; below < 2; below++)
+        for (int k = 0; k < 16; k++) {
+            const uint32_t word = lanes[4 * g + k % 8 / 2].fragments[turn][k / 8 * 2 + below];
+            rows[below][k] = float_of(k % 2 ? word & 0xffff0000u : word << 16);
+        }
+    for (int j = 0; j < 32; j++)
+        for (int e = 0; e < 2; e++) {
+            double sum[2] = {0, 0};
+            for (int k = 0; k < 16; k++) {
+                const double b = static_cast<double>(wgmma_number(w, k, 8 * j + 2 * t + e));
+                sum[0] += static_cast<double>(rows[0][k]) * b;
+                sum[1] += static_cast<double>(rows[1][k]) * b;
+            }
+            for (int below = 0; below < 2; below++) {
+                float* to = &d[4 * j + 2 * below + e];
+                *to = static_cast<float>(sum[below] + (w.adds ? static_cast<double>(*to) : 0));
+            }
+        }
+}
+
+void uf_host_wgmma_wait(int later) {
+    const int me = uf_host_fibre;
+    auto& groups = wgmmas[me];
+    while (groups.size() > static_cast<size_t>(later) + 1) {
+        for (const Wgmma& w : groups.front()) do_wgmma(w);
+        groups.pop_front();
+    }
+    bool done = true;
+    for (const auto& group : groups) done = done && group.empty();
+    if (!done || !wgmma_to[me]) return;
+    memcpy(wgmma_to[me], wgmma_sums[me].data(), 128 * sizeof(float));
+    wgmma_to[me] = nullptr;
+}
+
 // ---- what blocks of a cluster send ----
 
 // Bytes that were sent lie here until the phase of their arrival ends, in place of them NaN where they go: who does not wait
@@ -528,6 +701,7 @@ static void run_block(int count) {
     for (int r = 0; r < MAX_BLOCKS; r++) num_done[r] = num_at_barrier[r] = 0;
     cluster_has_met = false;
     arrivals.clear();
+    phases.clear();
     uf_races_begin_block(first_block / static_cast<unsigned>(cluster_blocks), shared_memory.data(),
                          shared_memory.size() * sizeof(float4));
     memset(num_in_warp, 0, sizeof num_in_warp);
@@ -535,9 +709,12 @@ static void run_block(int count) {
         fibres[i].state = READY;
         fibres[i].turn = 0;
         copies[i].clear();
+        fibres[i].phase = nullptr;
     }
     become(order[0]);
     switch_fibre(program, &fibres[order[0]]);
+    for (int i = 0; i < count; i++)
+        if (wgmma_to[i]) give_up("a product that nobody waited for");
     for (const auto& arrival : arrivals)
         if (!arrival.second.sent.empty()) give_up("something was sent that never arrived");
 }
@@ -788,7 +965,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return cudaSuccess;
 }
 
-enum { PLAIN_SHARED = 48 << 10, MOST_SHARED = 163 << 10 };  // bytes a block; the latter is Ampere's
+enum { PLAIN_SHARED = 48 << 10, AMPERE_SHARED = 163 << 10, HOPPER_SHARED = 227 << 10 };  // bytes a block
 
 static std::map<const void*, size_t>& shared_limits() {
     static std::map<const void*, size_t> all;
@@ -796,7 +973,8 @@ static std::map<const void*, size_t>& shared_limits() {
 }
 
 cudaError_t uf_host_func_attribute(const void* kernel, cudaFuncAttribute what, int value) {
-    if (what != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > MOST_SHARED)
+    const int most = uf_host_cuda.compute_major < 9 ? AMPERE_SHARED : HOPPER_SHARED;
+    if (what != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > most)
         return cudaErrorInvalidValue;
     shared_limits()[kernel] = static_cast<size_t>(value);
     return cudaSuccess;

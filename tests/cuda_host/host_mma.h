@@ -57,6 +57,38 @@ void uf_wait_copies() {
         for (int i = 0; i < copy.count; i++) copy.to[i] = copy.is_real ? copy.from[i] : 0;
 }
 
+// Phases: bytes of a copy come when somebody waits for their phase, until then NaN is there.
+typedef unsigned long long UfPhase;
+void uf_phase_begin(UfPhase* phase, int count);
+void uf_phase_arrive(UfPhase* phase);
+void uf_phase_expect(UfPhase* phase, int bytes);
+void uf_phase_wait(UfPhase* phase, int parity);
+void uf_copy_bulk(void* to, const void* from, int bytes, UfPhase* phase);
+
+// Products of a warpgroup are made when a thread waits for them: b is read then, and d is NaN until all are.
+struct UfHostMatrix {
+    const unsigned char* at;
+    int along_n, along_k;
+};
+void uf_wgmma_begin();
+void uf_wgmma_commit();
+void uf_host_wgmma(float* d, const uint32_t* a, UfHostMatrix b, bool rows_are_k, bool adds);
+void uf_host_wgmma_wait(int later);
+template <int COUNT, bool MORE>
+void uf_take_registers() {}
+template <int LATER>
+void uf_wgmma_wait() {
+    uf_host_wgmma_wait(LATER);
+}
+template <bool ROWS_ARE_K>
+UfHostMatrix uf_wgmma_matrix(const void* at, int along_n, int along_k) {
+    return UfHostMatrix{static_cast<const unsigned char*>(at), along_n, along_k};
+}
+template <bool ROWS_ARE_K>
+void uf_wgmma(float (&d)[128], const uint32_t (&a)[4], UfHostMatrix b, bool adds) {
+    uf_host_wgmma(d, a, b, ROWS_ARE_K, adds);
+}
+
 uint32_t uf_round_tf32(float x);
 uint32_t uf_pack_bf16(float low, float high);
 // Products of what tensor cores see of the operands, summed in double: they keep more bits than float between the terms
