@@ -1829,72 +1829,98 @@ __device__ inline void put_row(const RingAppend& c, int64_t p, int b, int64_t at
     copy_row(ring.next_actions + place * A, c.next_action + row * A, A);
 }
 
-// A block a member takes its rows TERM_THREADS at a time: warps look at rows, a prefix sum over those that are kept
-// gives each its place, warps write.
-__global__ void __launch_bounds__(TERM_THREADS) ring_append_kernel(RingAppend c) {
-    __shared__ int kept[TERM_THREADS];  // 1 where a row is kept, then how many are up to it
-    __shared__ int of_warp[WARP];
-    const int64_t p = blockIdx.x, capacity = c.ring.capacity;
-    const int O = c.ring.obs_dim, A = c.ring.action_dim, tid = static_cast<int>(threadIdx.x),
-              num_warps = TERM_THREADS / WARP;
-    int64_t head = c.ring.head[p], fill = c.ring.fill[p];
-    double tried = 0, dropped = 0, terminated = 0, penalty = 0;
-    for (int first = 0; first < c.R; first += TERM_THREADS) {
-        const int count = c.R - first < TERM_THREADS ? c.R - first : TERM_THREADS;
-        for (int i = warp(); i < count; i += num_warps) {
-            const int64_t row = p * c.R + first + i;
-            const bool asked = c.start || c.alive[row];
-            const bool finite = asked && lanes_finite(c.input(p, first + i), O + A) &&
-                                uf_is_finite(c.reward[row]) && lanes_finite(c.next_obs + row * O, O) &&
-                                lanes_finite(c.next_action + row * A, A);
-            __syncwarp();  // all lanes have read what lane 0 now writes
-            if (lane() != 0) continue;
-            kept[i] = finite;
-            if (!asked) continue;
-            const bool done = finite && c.done[row] > 0;
-            c.alive[row] = finite && !done;
-            tried++;
-            dropped += !finite;
-            terminated += done;
-            penalty += finite ? static_cast<double>(c.penalty[row]) : 0;
-        }
-        if (tid >= count) kept[tid] = 0;
-        __syncthreads();
-        int mine = kept[tid], up_to = mine;
-        for (int offset = 1; offset < WARP; offset *= 2) {
-            const int other = __shfl_up_sync(0xffffffffu, up_to, offset);
-            if (lane() >= offset) up_to += other;
-        }
-        if (lane() == WARP - 1) of_warp[warp()] = up_to;
-        __syncthreads();
-        int total = 0;
-        for (int w = 0; w < num_warps; w++) {
-            if (w < warp()) up_to += of_warp[w];
-            total += of_warp[w];
-        }
-        kept[tid] = mine ? up_to : 0;
-        __syncthreads();
-        for (int i = warp(); i < count; i += num_warps) {
-            const int rank = kept[i] - 1;
-            if (rank < 0 || rank + capacity < total) continue;  // not kept, or a later one takes its place
-            put_row(c, p, first + i, (head + rank) % capacity);
-        }
-        head = (head + total) % capacity;
-        fill = fill + total < capacity ? fill + total : capacity;
-        __syncthreads();  // before the next rows take the places in `kept`
+// Three kernels, since a block that had a member to itself waited for the memory row after row. Between them `alive` holds
+// what is known of a row: whether it goes on, whether it is put, whether it was tried, and from PLACE on where in the ring.
+enum { GOES_ON = 1, PUT = 2, TRIED = 4, PLACE = 8 };
+enum { MOST_PLACES = 1 << 28 };
+
+// A warp a row.
+__global__ void __launch_bounds__(THREADS) ring_look_kernel(RingAppend c, int64_t num_rows) {
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
+    if (row >= num_rows) return;
+    const int64_t p = row / c.R, b = row % c.R;
+    const int O = c.ring.obs_dim, A = c.ring.action_dim;
+    const bool asked = c.start || c.alive[row];
+    const bool finite = asked && lanes_finite(c.input(p, static_cast<int>(b)), O + A) &&
+                        uf_is_finite(c.reward[row]) && lanes_finite(c.next_obs + row * O, O) &&
+                        lanes_finite(c.next_action + row * A, A);
+    __syncwarp();  // all lanes have read what lane 0 now writes
+    if (lane() != 0) return;
+    const bool done = finite && c.done[row] > 0;
+    c.alive[row] = (asked ? TRIED : 0) + (finite ? PUT : 0) + (finite && !done ? GOES_ON : 0);
+}
+
+// How many threads of the block before this one have `one`, and all. of_warp is free again behind the barrier after next.
+__device__ inline int block_prefix(bool one, int (&of_warp)[WARP], int* all) {
+    int up_to = one;
+    for (int offset = 1; offset < WARP; offset *= 2) {
+        const int other = __shfl_up_sync(0xffffffffu, up_to, offset);
+        if (lane() >= offset) up_to += other;
     }
-    tried = block_sum(tried);
-    dropped = block_sum(dropped);
-    terminated = block_sum(terminated);
-    penalty = block_sum(penalty);
-    if (tid != 0) return;
-    double* sums = c.sums + p * UF_NUM_ROLLOUT_SUMS;
-    c.ring.head[p] = head;
-    c.ring.fill[p] = fill;
-    sums[UF_ROLLOUT_TRIED] += tried;
-    sums[UF_ROLLOUT_DROPPED] += dropped;
-    sums[UF_ROLLOUT_TERMINATED] += terminated;
-    sums[UF_ROLLOUT_PENALTY] += penalty;
+    if (lane() == WARP - 1) of_warp[warp()] = up_to;
+    __syncthreads();
+    int before = up_to - one;
+    *all = 0;
+    for (int w = 0; w < static_cast<int>(blockDim.x) / WARP; w++) {
+        if (w < warp()) before += of_warp[w];
+        *all += of_warp[w];
+    }
+    return before;
+}
+
+// A block a member, a thread a row, TERM_THREADS at a time: a prefix sum over those that are kept gives each its place.
+__global__ void __launch_bounds__(TERM_THREADS) ring_place_kernel(RingAppend c) {
+    __shared__ int of_warp[2][WARP];  // in turn
+    const int64_t p = blockIdx.x, capacity = c.ring.capacity, head = c.ring.head[p];
+    const int tid = static_cast<int>(threadIdx.x);
+    int* alive = c.alive + p * c.R;
+    double sums[4] = {};  // tried, dropped, terminated, penalties
+    int64_t total = 0;
+    int next = tid < c.R ? alive[tid] : 0, turn = 0;
+    for (int first = 0; first < c.R; first += TERM_THREADS, turn = 1 - turn) {
+        const int b = first + tid, is = next;
+        next = b + TERM_THREADS < c.R ? alive[b + TERM_THREADS] : 0;
+        const bool put = is & PUT;
+        int all;
+        const int before = block_prefix(put, of_warp[turn], &all);
+        if (b < c.R) {
+            sums[0] += is & TRIED ? 1 : 0;
+            sums[1] += (is & TRIED) && !put;
+            sums[2] += put && !(is & GOES_ON);
+            sums[3] += put ? static_cast<double>(c.penalty[p * c.R + b]) : 0;
+            const int64_t place = (head + total + before) % capacity;
+            alive[b] = (is & GOES_ON) + (put ? PUT + PLACE * static_cast<int>(place) : 0);
+        }
+        total += all;
+    }
+    // Of more than there is room for, the later ones stay.
+    int64_t rank = 0;
+    for (int first = 0; total > capacity && first < c.R; first += TERM_THREADS, turn = 1 - turn) {
+        const int b = first + tid, is = b < c.R ? alive[b] : 0;
+        int all;
+        const int64_t mine = rank + block_prefix(is & PUT, of_warp[turn], &all);
+        if ((is & PUT) && mine + capacity < total) alive[b] = is & GOES_ON;
+        rank += all;
+    }
+    block_sums(sums);
+    if (tid == 0) {
+        c.ring.head[p] = (head + total) % capacity;
+        c.ring.fill[p] = c.ring.fill[p] + total < capacity ? c.ring.fill[p] + total : capacity;
+    }
+    static_assert(UF_ROLLOUT_TRIED == 0 && UF_ROLLOUT_DROPPED == 1 && UF_ROLLOUT_TERMINATED == 2 &&
+                      UF_ROLLOUT_PENALTY == 3,
+                  "the same order");
+    add_each(c.sums + p * UF_NUM_ROLLOUT_SUMS, sums);
+}
+
+// A warp a row.
+__global__ void __launch_bounds__(THREADS) ring_put_kernel(RingAppend c, int64_t num_rows) {
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * WARPS + warp();
+    if (row >= num_rows) return;
+    const int is = c.alive[row];
+    __syncwarp();  // all lanes have read what lane 0 now writes
+    if (is & PUT) put_row(c, row / c.R, static_cast<int>(row % c.R), is / PLACE);
+    if (lane() == 0) c.alive[row] = is & GOES_ON;
 }
 
 void cuda_ring_append(UfBackend* be, const UfRing* ring, int* alive, bool start, double* sums, UfInput x,
@@ -1903,7 +1929,14 @@ void cuda_ring_append(UfBackend* be, const UfRing* ring, int* alive, bool start,
     const RingAppend c = {
         *ring,   alive, start, sums, x, step->reward, step->done, step->next_obs, step->next_action,
         penalty, R};
-    launch(s, ring_append_kernel, P, TERM_THREADS, c);
+    const int64_t rows = static_cast<int64_t>(P) * R;
+    if (ring->capacity > MOST_PLACES)
+        fail(s, UF_ERR_UNSUPPORTED, "a buffer of %lld rows; on a CUDA device %d at most: lower "
+             "rollout_batch_size or model_retain_epochs", static_cast<long long>(ring->capacity),
+             static_cast<int>(MOST_PLACES));
+    launch(s, ring_look_kernel, ceil_div(rows, WARPS), THREADS, c, rows);
+    launch(s, ring_place_kernel, P, TERM_THREADS, c);
+    launch(s, ring_put_kernel, ceil_div(rows, WARPS), THREADS, c, rows);
 }
 
 // ---- optimiser ----
