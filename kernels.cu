@@ -2325,7 +2325,6 @@ UfStatus find_device(State* s) {
     cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
     cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
     cudaDeviceGetAttribute(&s->num_sms, cudaDevAttrMultiProcessorCount, 0);
-    s->has_clusters = major >= 9;
     s->has_wgmma = major == 9 && minor == 0;
     if (major < 8)
         return UF_FAIL(
@@ -2386,28 +2385,27 @@ UfStatus try_kernel(State* s) {
     return s->failed == UF_OK ? UF_OK : UF_FAIL(s->failed, "device 'cuda': %s", s->sentence);
 }
 
-// How passes over networks are made, where who measures says so. Times of a host tell nothing of a device.
+// For who measures: how passes over networks are made where not by the rule of shapes of kernels_whole.cu.
 UfStatus read_passes(State* s) {
-    s->passes = PASSES_BY_RULE;
     static const struct {
         const char* name;
         Passes passes;
-        Cut cut;
-    } all[] = {{"layers", PASSES_BY_LAYER, {}},         {"rule", PASSES_BY_RULE, {}},
-               {"measured", PASSES_MEASURED, {}},       {"16", PASSES_AS_WANTED, {16, 1}},
-               {"32", PASSES_AS_WANTED, {32, 1}},       {"64", PASSES_AS_WANTED, {64, 1}},
-               {"16x4", PASSES_AS_WANTED, {16, 4}},     {"32x2", PASSES_AS_WANTED, {32, 2}}};
+    } all[] = {{"rule", PASSES_BY_SHAPE},
+               {"layers", PASSES_BY_LAYER},
+               {"warpgroups", PASSES_OF_WARPGROUPS},
+               {"16", PASSES_OF_16},
+               {"32", PASSES_OF_32},
+               {"64", PASSES_OF_64}};
     const char* name = getenv("UNIFLORAL_CUDA_PASSES");
     if (!name || !*name) return UF_OK;
     for (const auto& one : all) {
         if (strcmp(name, one.name) != 0) continue;
         s->passes = one.passes;
-        s->cut = one.cut;
         return UF_OK;
     }
     return UF_FAIL(UF_ERR_ARGUMENT,
-                   "UNIFLORAL_CUDA_PASSES is '%s'; expected layers, rule, measured, or rows of a tile and blocks "
-                   "that share them: 16, 32, 64, 16x4, 32x2",
+                   "UNIFLORAL_CUDA_PASSES is '%s'; expected rule, layers, warpgroups, or 16, 32 or 64 rows of "
+                   "a tile",
                    name);
 }
 

@@ -42,25 +42,8 @@ struct Blas {
 
 enum Precision { FP32, TF32, BF16 };
 
-// How passes over networks are made: by a rule of their shape, as is fastest on this device, or as who measures wants it.
-enum Passes { PASSES_BY_RULE, PASSES_MEASURED, PASSES_BY_LAYER, PASSES_AS_WANTED };
-
-// How a pass over whole networks is cut: rows of a tile, blocks of a cluster that share its columns.
-struct Cut {
-    int rows, blocks;
-};
-
-struct PassKey {
-    int pass, in, width, layers, out, activation;
-    bool layer_norm, keeps;
-    int G, rows;
-};
-
-struct MeasuredPass {
-    PassKey key;
-    Cut cut;
-};
-enum { MOST_MEASURED = 64 };
+// How passes over networks are made: by a rule of their shape, or as who measures wants it.
+enum Passes { PASSES_BY_SHAPE, PASSES_BY_LAYER, PASSES_OF_WARPGROUPS, PASSES_OF_16 = 16, PASSES_OF_32 = 32, PASSES_OF_64 = 64 };
 
 // Kernels of networks at `params` in bf16 as passes of kernels_hopper.cu read them, which adam_polyak and `upload` keep
 // the same as the parameters.
@@ -85,15 +68,11 @@ struct State {
     int branch;                           // that ops are given to
     char device[128];
     int num_sms;
-    bool has_clusters;
     bool has_wgmma;
     PackedNets packed[MOST_PACKED];
     int num_packed;
     Precision precision;
     Passes passes;
-    Cut cut;  // where they are as wanted
-    MeasuredPass measured[MOST_MEASURED];
-    int num_measured;
     Blas blas;
     cudaGraphExec_t graph;  // of a recorded update.   Nullable
     bool recording;
@@ -147,39 +126,19 @@ inline State* begin(UfBackend* be, const char* op, int P, int N, int rows, int w
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// How a kernel's threads are grouped. shared_bytes: what it asks of uf_shared_memory; cluster: blocks that run together,
-// of which their number is a multiple.
-struct Groups {
-    int64_t blocks;
-    int threads;
-    size_t shared_bytes;
-    int cluster;
-};
-
-// One-dimensional grids alone: the others end at 65535.
-template <typename... Params, typename... Args>
-void launch_groups(State* s, void (*kernel)(Params...), const Groups& groups, Args... args) {
-    if (s->failed != UF_OK || groups.blocks < 1) return;
-    cudaLaunchAttribute cluster = {};
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim.x = static_cast<unsigned>(groups.cluster);
-    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
-    cudaLaunchConfig_t config = {};
-    config.gridDim = dim3(static_cast<unsigned>(groups.blocks));
-    config.blockDim = dim3(static_cast<unsigned>(groups.threads));
-    config.dynamicSmemBytes = groups.shared_bytes;
-    config.stream = s->streams[s->branch];
-    config.attrs = &cluster;
-    config.numAttrs = groups.cluster > 1;
-    uf_cuda_clock_before(s->clock, config.stream);
-    check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
-    uf_cuda_clock_after(s->clock, config.stream);
-}
-
+// One-dimensional grids alone: the others end at 65535. shared_bytes: what the kernel asks of uf_shared_memory.
 template <typename... Params, typename... Args>
 void launch_shared(State* s, void (*kernel)(Params...), int64_t blocks, int threads, size_t shared_bytes,
                    Args... args) {
-    launch_groups(s, kernel, Groups{blocks, threads, shared_bytes, 1}, args...);
+    if (s->failed != UF_OK || blocks < 1) return;
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(static_cast<unsigned>(blocks));
+    config.blockDim = dim3(static_cast<unsigned>(threads));
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = s->streams[s->branch];
+    uf_cuda_clock_before(s->clock, config.stream);
+    check(s, cudaLaunchKernelEx(&config, kernel, Params(args)...));
+    uf_cuda_clock_after(s->clock, config.stream);
 }
 
 template <typename... Params, typename... Args>
@@ -404,7 +363,7 @@ inline int64_t num_sums(const UfNets* nets, const Sums& sums, const SumsTo& to) 
 
 // Lets these kernels have as much shared memory as they may want; before the first of them.
 void prepare_whole(State* s);
-// They say whether they did it: by the rule of shapes there, as was measured, or as `passes` wants it.
+// They say whether they did it: by the rule of shapes there, or as `passes` wants it.
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows);
 bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int dx_first, int dx_count,
                     const UfTape* tape, UfInput input, const float* dout, int total);

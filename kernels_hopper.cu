@@ -673,7 +673,7 @@ void prepare_hopper(State* s) {
 
 PackedShape packed_shape(const State* s, const UfMlp* mlp) {
     PackedShape k = {};
-    bool fits = s->has_wgmma && s->precision == BF16 && s->passes == PASSES_BY_RULE && mlp->activation == UF_RELU &&
+    bool fits = s->has_wgmma && s->precision == BF16 && s->passes == PASSES_OF_WARPGROUPS && mlp->activation == UF_RELU &&
                 mlp->width <= COLUMNS && mlp->width > COLUMNS / 2 && mlp->width % 4 == 0 && mlp->size % 4 == 0 &&
                 mlp->in <= MOST_IN && mlp->out <= MOST_OUT && mlp->layers <= PACKED_LAYERS;
     for (int l = 0; l <= mlp->layers; l++) fits = fits && mlp->kernel[l] % 4 == 0 && mlp->bias[l] % 4 == 0;

@@ -1,6 +1,6 @@
 // kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, shared memory whose
-// size is chosen at launch, copies to it that go on by themselves, clusters of blocks, and stores that may meet. Each is
-// one function; on the host (tests/cuda_host) a twin takes its place.
+// size is chosen at launch, copies to it that go on by themselves, phases that count what comes there, products of four warps, and stores that may meet. Each
+// is one function; on the host (tests/cuda_host) a twin takes its place.
 //
 // Fragments of a product c += a b of 16 x K by K x 8 in a warp, as the PTX manual lays them out. With g = lane / 4 and
 // t = lane % 4: c[0], c[1] are row g, columns 2t and 2t + 1; c[2], c[3] the same of row g + 8. tf32 (K = 8): a[0] is row
@@ -44,84 +44,6 @@ __device__ inline void uf_commit_copies() { asm volatile("cp.async.commit_group;
 template <int LATER>
 __device__ inline void uf_wait_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(LATER) : "memory");
-}
-
-// A cluster: blocks side by side, of sm_90 and later, that run at the same time and send to each other's shared memory.
-// uf_cluster_arrive and uf_cluster_wait are the two halves of a barrier of all its threads, costly where stores are on
-// their way. What is sent is counted where it comes in: an arrival is a place there whose phases end when the bytes that
-// one thread expects have come; each phase is waited for by its parity. Before the first barrier the others may not have
-// begun; nobody may leave to whom something is on its way.
-typedef uint32_t UfAddress;  // of shared memory anywhere in the cluster, in bytes
-typedef unsigned long long UfArrival;
-
-// Where block `rank` has what this one has at `at`.
-__device__ inline UfAddress uf_address(const void* at, int rank) {
-    UfAddress there = 0;
-#if __CUDA_ARCH__ >= 900
-    const uint32_t here = static_cast<uint32_t>(__cvta_generic_to_shared(at));
-    asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(here), "r"(rank));
-#endif
-    return there;
-}
-__device__ inline void uf_cluster_arrive() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
-#endif
-}
-__device__ inline void uf_cluster_wait() {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
-#endif
-}
-// By one thread, before uf_cluster_arrive.
-__device__ inline void uf_arrival_begin(UfArrival* arrival) {
-#if __CUDA_ARCH__ >= 900
-    const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(arrival));
-    asm volatile("mbarrier.init.shared::cta.b64 [%0], 1;\n\tfence.mbarrier_init.release.cluster;" ::"r"(at)
-                 : "memory");
-#endif
-}
-__device__ inline void uf_arrival_expect(UfArrival* arrival, int bytes) {
-#if __CUDA_ARCH__ >= 900
-    const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(arrival));
-    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(at), "r"(bytes) : "memory");
-#endif
-}
-__device__ inline void uf_arrival_wait(UfArrival* arrival, int parity) {
-#if __CUDA_ARCH__ >= 900
-    const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(arrival));
-    uint32_t done = 0;
-    while (!done)
-        asm volatile(
-            "{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
-            : "=r"(done)
-            : "r"(at), "r"(parity)
-            : "memory");
-#endif
-}
-__device__ inline void uf_send(UfAddress to, UfAddress arrival, float4 x) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v4.f32 [%0], {%1, %2, %3, %4}, [%5];" ::
-            "r"(to),
-        "f"(x.x), "f"(x.y), "f"(x.z), "f"(x.w), "r"(arrival)
-        : "memory");
-#endif
-}
-__device__ inline void uf_send(UfAddress to, UfAddress arrival, float2 x) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile(
-        "st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.v2.f32 [%0], {%1, %2}, [%3];" ::"r"(to),
-        "f"(x.x), "f"(x.y), "r"(arrival)
-        : "memory");
-#endif
-}
-__device__ inline void uf_send(UfAddress to, UfAddress arrival, float x) {
-#if __CUDA_ARCH__ >= 900
-    asm volatile("st.async.weak.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(to),
-                 "f"(x), "r"(arrival)
-                 : "memory");
-#endif
 }
 
 // A phase: a place in shared memory where arrivals and bytes of copies are counted. One ends when `count` threads have

@@ -3,8 +3,7 @@
 //
 // A block has one network and a tile of 16 M rows, whose activations stay in shared memory from the first layer to
 // the last. Its W warps are 8, or 2 where the width is 64 at most, so that each has work and more blocks share a
-// multiprocessor. Where rows are few, the 8 warps may be of a cluster of C blocks, each on a multiprocessor of its own, which
-// then reads a share of the weights: what a warp writes to the tile goes to every block's copy of it. As M, W and C change no bit. A warp takes 32 columns of a layer for all rows of the tile, so that a weight
+// multiprocessor; as M, W changes no bit. A warp takes 32 columns of a layer for all rows of the tile, so that a weight
 // is needed by one warp of the block alone: it comes through a ring of that warp's own in shared memory, three groups of
 // 16 along k ahead of its use. Products are mma.sync (tf32, bf16; sums in fp32) or, in fp32, multiplied and added in
 // the order of k. The columns a lane gets of four 8-wide products are interleaved (column 4 s + j of 32 is slot s of
@@ -15,7 +14,7 @@
 // The gradients of all kernels are one more launch: tiles of 64 x 64 to 128 x 128, the rows of a gradient block summed
 // in order, and, in the blocks behind these, the sums of the chunks.
 //
-// Rooms: shapes, products, tiles, forward, backward, second order, gradients, launching, measuring, arguments.
+// Rooms: shapes, products, tiles, forward, backward, second order, gradients, launching, arguments.
 #include "kernels_hopper.cuh"
 
 namespace uf_cuda {
@@ -23,8 +22,8 @@ namespace uf_cuda {
 namespace {
 
 enum { MOST_WIDTH = 256, MOST_IN = 512, MOST_OUT = 64 };
-// Bytes of a block, of which Ampere has 163 KB; second order has 4 besides at most.
-enum { MOST_SHARED = 162 << 10, MOST_SHARED_BESIDE = 158 << 10 };
+// Bytes of a block; one of Ampere has 163 KB, of which kernels have 4 besides at most.
+enum { MOST_SHARED = 158 << 10 };
 // Columns a warp multiplies, so that a lane has W numbers of a row and a block a thread for each column.
 enum { COLUMNS = WARP };
 enum { FEW_WARPS = 2 };  // of a block for a narrow network
@@ -322,9 +321,9 @@ struct Product {
 };
 
 // A warp's numbers of 16 M rows to a tile, as operands where it is not PLAIN: zeros from column n on, nothing from
-// `end` on. store(offset, ...) puts four numbers there.
-template <int PRECISION, int M, Layout LAYOUT, typename Store>
-__device__ inline void put_rows(Store store, int ld, Sum<PRECISION, M>& sum, int first_column, int n,
+// `end` on.
+template <int PRECISION, int M, Layout LAYOUT>
+__device__ inline void put_rows(float* tile, int ld, Sum<PRECISION, M>& sum, int first_column, int n,
                                 int end) {
     typedef Fragment<PRECISION> Here;
 #pragma unroll
@@ -344,15 +343,15 @@ __device__ inline void put_rows(Store store, int ld, Sum<PRECISION, M>& sum, int
             if constexpr (LAYOUT == PLAIN) {
 #pragma unroll
                 for (int s = 0; s < Here::SLOTS; s++)
-                    store((m * ROWS + Here::row(s)) * ld + j, x[s][0], x[s][1], x[s][2], x[s][3]);
+                    store4(tile + (m * ROWS + Here::row(s)) * ld + j, x[s][0], x[s][1], x[s][2], x[s][3]);
             } else {
-                const int pair = (m * ROWS / 2 + lane() / 4) * ld;
+                float* pair = tile + (m * ROWS / 2 + lane() / 4) * ld;
                 if constexpr (PRECISION == TF32) {
-                    store(pair + 2 * j, x[0][0], x[1][0], x[0][1], x[1][1]);
-                    store(pair + 2 * j + 4, x[0][2], x[1][2], x[0][3], x[1][3]);
+                    store4(pair + 2 * j, x[0][0], x[1][0], x[0][1], x[1][1]);
+                    store4(pair + 2 * j + 4, x[0][2], x[1][2], x[0][3], x[1][3]);
                 } else {
-                    store(pair + j, two_words(x[0][0], x[0][1]), two_words(x[1][0], x[1][1]),
-                          two_words(x[0][2], x[0][3]), two_words(x[1][2], x[1][3]));
+                    store4(pair + j, two_words(x[0][0], x[0][1]), two_words(x[1][0], x[1][1]),
+                           two_words(x[0][2], x[0][3]), two_words(x[1][2], x[1][3]));
                 }
             }
         }
@@ -367,23 +366,18 @@ __device__ inline void multiply_tile(float* tile, int ld, const float* w, int w_
     product.begin(w, w_ld, k, n, warp() * COLUMNS, rings + warp() * FEW_STAGES * GROUP_SIZE);
     product.template run<PLAIN>(&sum, tile, ld);
     __syncthreads();  // every warp has read the tile
-    put_rows<PRECISION, M, PLAIN>(
-        [&](int at, float a, float b, float c, float d) { store4(tile + at, a, b, c, d); }, ld, sum,
-        warp() * COLUMNS, n, round_up(n, COLUMNS));
+    put_rows<PRECISION, M, PLAIN>(tile, ld, sum, warp() * COLUMNS, n, round_up(n, COLUMNS));
     __syncthreads();
 }
 
 // ---- tiles ----
 
-// A block's shape: a tile of 16 M rows, of which each of W warps of C blocks takes 32 columns. In shared memory the tile
-// comes first, then the rings of weights (the fewer warps, the deeper: as much is to be on its way), then pairs; of a
-// cluster tile and pairs twice, and arrivals.
-template <int PRECISION_, int M_, int W_, int C_>
+// A block's shape: a tile of 16 M rows, of which each of W warps takes 32 columns. In shared memory the tile comes
+// first, then the rings of weights.
+template <int PRECISION_, int M_, int W_>
 struct Shape {
-    static constexpr int PRECISION = PRECISION_, M = M_, W = W_, C = C_, ALL_WARPS = W * C,
-                         TILE_ROWS = ROWS * M, NUM_THREADS = W * WARP, STAGES = C == 1 ? 4 : 8,
-                         COPIES = C == 1 ? 1 : 2, PAIR_WORDS = 2 * ALL_WARPS * TILE_ROWS,
-                         ARRIVAL_WORDS = C == 1 ? 0 : 12;
+    static constexpr int PRECISION = PRECISION_, M = M_, W = W_, TILE_ROWS = ROWS * M, NUM_THREADS = W * WARP,
+                         STAGES = 4;
     // Where registers allow it: vectors that rows are multiplied with, whose numbers are sent for together; what a layer
     // needs behind its product, sent for before.
     static constexpr int AT_ONCE = 8 / M;
@@ -394,19 +388,13 @@ struct Shape {
     template <bool TRANSPOSED>
     using Product = uf_cuda::Product<PRECISION, M, STAGES, TRANSPOSED>;
 
-    // Of the cluster: the block, the warp.
-    static __device__ int rank() { return C == 1 ? 0 : static_cast<int>(blockIdx.x % C); }
-    static __device__ int number() { return rank() * W + warp(); }
-    static __device__ int first_column() { return number() * COLUMNS; }
+    static __device__ int first_column() { return warp() * COLUMNS; }
     static __host__ __device__ int tile_words(int ld) {
         return (LAYOUT == PAIRED ? TILE_ROWS / 2 : TILE_ROWS) * ld;
     }
-    static __host__ __device__ int ring_at(int ld) { return COPIES * tile_words(ld); }
-    static __host__ __device__ int pairs_at(int ld) { return ring_at(ld) + W * STAGES * GROUP_SIZE; }
-    static __host__ __device__ int arrivals_at(int ld) { return pairs_at(ld) + COPIES * PAIR_WORDS; }
-    static __host__ __device__ int words(int ld) { return arrivals_at(ld) + ARRIVAL_WORDS; }
-    static __device__ float* ring(float* space, int ld) {
-        return space + ring_at(ld) + warp() * STAGES * GROUP_SIZE;
+    static __host__ __device__ int words(int ld) { return tile_words(ld) + W * STAGES * GROUP_SIZE; }
+    static __device__ float* ring(float* tile, int ld) {
+        return tile + tile_words(ld) + warp() * STAGES * GROUP_SIZE;
     }
 };
 
@@ -415,12 +403,11 @@ struct Place {
     int g, first, count;
 };
 
-// cluster: the blocks that have the tile together.
-__device__ inline Place place_of(int rows, int tile_rows, int cluster) {
-    const int tiles = (rows + tile_rows - 1) / tile_rows, number = static_cast<int>(blockIdx.x) / cluster;
+__device__ inline Place place_of(int rows, int tile_rows) {
+    const int tiles = (rows + tile_rows - 1) / tile_rows;
     Place p;
-    p.g = number / tiles;
-    p.first = number % tiles * tile_rows;
+    p.g = static_cast<int>(blockIdx.x) / tiles;
+    p.first = static_cast<int>(blockIdx.x) % tiles * tile_rows;
     p.count = rows - p.first < tile_rows ? rows - p.first : tile_rows;
     return p;
 }
@@ -519,118 +506,23 @@ __device__ inline int item_of_lane() {
     return item;
 }
 
-// What the warps that share a tile tell each other: rows for the next product, and a pair of numbers of each row from each
-// warp, for sums over whole rows. In one block these are stores and barriers. In a cluster every block has all of it,
-// twice: a block that sends what belongs to the next turn sends it to where nobody reads any more, as all have sent what
-// they made of that; so none waits but for what it needs.
+// A pair of numbers of each row from each warp that has columns of it, for sums over whole rows.
 template <typename S>
-struct Exchange {
-    enum { OF_ROWS, OF_PAIRS = 2, OF_SUMS = 4, ARRIVALS };
-    float* space;
-    int ld, width, rows_turn = 0, pairs_turn = 0;
-    UfAddress blocks[S::C];  // `space` of each
-
-    // `meet` comes before anything is sent.
-    __device__ Exchange(float* space_, int ld_, int width_) : space(space_), ld(ld_), width(width_) {
-        if constexpr (S::C > 1) {
-            if (threadIdx.x == 0)
-                for (int i = 0; i < ARRIVALS; i++) uf_arrival_begin(arrival(i));
-            uf_cluster_arrive();
-        }
-    }
-    __device__ void meet() {
-        if constexpr (S::C > 1) {
-            uf_cluster_wait();
-#pragma unroll
-            for (int r = 0; r < S::C; r++) blocks[r] = uf_address(space, r);
-        }
-    }
-
-    __device__ UfArrival* arrival(int i) const {
-        return reinterpret_cast<UfArrival*>(space + S::arrivals_at(ld)) + i;
-    }
-    template <typename T>
-    __device__ void send(int rank, int word, int which, T x) const {
-        uf_send(blocks[rank] + word * 4, blocks[rank] + (S::arrivals_at(ld) + 2 * which) * 4, x);
-    }
-    __device__ void await(int which, int parity, int bytes) const {
-        if (threadIdx.x == 0) uf_arrival_expect(arrival(which), bytes);
-        uf_arrival_wait(arrival(which), parity);
-    }
-
-    // The tile of this turn, and where that of the next is.
-    __device__ float* tile() const { return space + tile_at(rows_turn); }
-    __device__ int tile_at(int turn) const { return turn % S::COPIES * S::tile_words(ld); }
-
-    __device__ void tile_was_read() const {
-        if constexpr (S::C == 1) __syncthreads();
-    }
-    // Behind that, and followed by rows_are_there.
-    __device__ void put_rows(typename S::Sum& x) const {
-        const int next = tile_at(rows_turn + 1);
-        uf_cuda::put_rows<S::PRECISION, S::M, S::LAYOUT>(
-            [&](int at, float a, float b, float c, float d) {
-                if constexpr (S::C == 1) {
-                    store4(space + at, a, b, c, d);
-                } else {
-#pragma unroll
-                    for (int r = 0; r < S::C; r++)
-                        send(r, next + at, OF_ROWS + (rows_turn + 1) % 2, make_float4(a, b, c, d));
-                }
-            },
-            ld, x, S::first_column(), width, round_up(width, 16));
-    }
-    // The barrier keeps warps that have no columns from falling behind by more than a turn.
-    __device__ void rows_are_there() {
-        rows_turn++;
-        if constexpr (S::C > 1)
-            await(OF_ROWS + rows_turn % 2, (rows_turn - 1) / 2 % 2,
-                  S::TILE_ROWS * round_up(width, 16) * (S::LAYOUT == PAIRED && S::PRECISION == BF16 ? 2 : 4));
-        __syncthreads();
-    }
-
-    __device__ int pairs_at(int warp, int row) const {
-        return S::pairs_at(ld) + pairs_turn % S::COPIES * S::PAIR_WORDS + 2 * (warp * S::TILE_ROWS + row);
-    }
-    __device__ void put_pair(int row, float a, float b) const {
-        const int at = pairs_at(S::number(), row);
-        if constexpr (S::C == 1) {
-            *reinterpret_cast<float2*>(space + at) = make_float2(a, b);
-        } else {
-#pragma unroll
-            for (int r = 0; r < S::C; r++) send(r, at, OF_PAIRS + pairs_turn % 2, make_float2(a, b));
-        }
-    }
-    // In one block also: every warp has read the tile.
-    __device__ void pairs_are_there() const {
-        if constexpr (S::C == 1)
-            __syncthreads();
-        else
-            await(OF_PAIRS + pairs_turn % 2, pairs_turn / 2 % 2, S::PAIR_WORDS * 4);
-    }
-    __device__ float2 pair(int warp, int row) const {
-        return *reinterpret_cast<const float2*>(space + pairs_at(warp, row));
-    }
-    __device__ void next_pairs() { pairs_turn++; }
+struct Pairs {
+    float2 of[S::W][S::TILE_ROWS];
 };
 
-// Dot products of the tile's rows with `count` vectors: weight(q, j) is number j of vector q, put(b, q, sum) takes what
-// row b came to. The first block adds up, in a tile that is not read any more.
+// Dot products of the block's rows with `count` vectors: weight(q, j) is number j of vector q, put(b, q, sum) takes what
+// row b came to. space: numbers of the block that nobody else uses, `space_count`.
 template <typename S, typename Weight, typename Put>
-__device__ inline void dots(typename S::Sum& x, const Exchange<S>& e, int count, int width, Weight weight,
-                            Put put) {
+__device__ inline void dots(typename S::Sum& x, float* space, int space_count, int count, int width,
+                            Weight weight, Put put) {
     typedef typename S::Here Here;
     constexpr int PARTS_LD = S::TILE_ROWS + 1;
-    const int most = S::tile_words(e.ld) / (S::ALL_WARPS * PARTS_LD),
-              column = S::first_column() + Here::column(), parts = e.tile_at(e.rows_turn + 1);
-    for (int first = 0, turn = 0; first < count; first += most, turn++) {
+    const int most = space_count / (S::W * PARTS_LD), column = S::first_column() + Here::column();
+    for (int first = 0; first < count; first += most) {
         const int some = count - first < most ? count - first : most;
-        if constexpr (S::C == 1) {
-            __syncthreads();
-        } else if (first) {  // those before were added up
-            uf_cluster_arrive();
-            uf_cluster_wait();
-        }
+        __syncthreads();
 #pragma unroll S::AT_ONCE
         for (int q = 0; q < some; q++) {
             float w[Here::ITEMS];
@@ -645,26 +537,16 @@ __device__ inline void dots(typename S::Sum& x, const Exchange<S>& e, int count,
 #pragma unroll
                     for (int c = 0; c < Here::ITEMS; c++) sum += x.at(m, s, c) * w[c];
                     sum = share_sum<Here::SHARE>(sum);
-                    const int at =
-                        parts + (q * S::ALL_WARPS + S::number()) * PARTS_LD + m * ROWS + Here::row(s);
-                    if (lane() % Here::SHARE) continue;
-                    if constexpr (S::C == 1)
-                        e.space[at] = sum;
-                    else
-                        e.send(0, at, e.OF_SUMS, sum);
+                    if (lane() % Here::SHARE == 0)
+                        space[(q * S::W + warp()) * PARTS_LD + m * ROWS + Here::row(s)] = sum;
                 }
         }
-        if constexpr (S::C == 1)
-            __syncthreads();
-        else if (S::rank() == 0)
-            e.await(e.OF_SUMS, turn % 2, some * S::ALL_WARPS * S::TILE_ROWS * 4);
-        for (int i = static_cast<int>(threadIdx.x); S::rank() == 0 && i < S::TILE_ROWS * some;
-             i += S::NUM_THREADS) {
-            const int b = i / some, q = i % some;
+        __syncthreads();
+        for (int e = static_cast<int>(threadIdx.x); e < S::TILE_ROWS * some; e += S::NUM_THREADS) {
+            const int b = e / some, q = e % some;
             float sum = 0;
 #pragma unroll
-            for (int k = 0; k < S::ALL_WARPS; k++)
-                sum += e.space[parts + (q * S::ALL_WARPS + k) * PARTS_LD + b];
+            for (int i = 0; i < S::W; i++) sum += space[(q * S::W + i) * PARTS_LD + b];
             put(b, first + q, sum);
         }
     }
@@ -707,12 +589,12 @@ __device__ inline float columns_of(int i, int width) {
 // LayerNorm of whole rows, each warp knowing its columns: means and sums of squared deviations are put together as
 // those of samples are (Chan et al.), in the order of warps. stats.at null: not kept.
 template <typename S>
-__device__ inline void normalise_rows(typename S::Sum& x, Exchange<S>& e, const Place& p, const Rows& stats,
+__device__ inline void normalise_rows(typename S::Sum& x, Pairs<S>* pairs, const Place& p, const Rows& stats,
                                       const float (&gain)[S::Here::ITEMS],
                                       const float (&shift)[S::Here::ITEMS], int width) {
     typedef typename S::Here Here;
     const int column = S::first_column() + Here::column();
-    const float mine = columns_of(S::number(), width), share = mine > 0 ? 1 / mine : 0,
+    const float mine = columns_of(warp(), width), share = mine > 0 ? 1 / mine : 0,
                 whole_share = 1 / static_cast<float>(width);
 #pragma unroll
     for (int m = 0; m < S::M; m++)
@@ -729,28 +611,29 @@ __device__ inline void normalise_rows(typename S::Sum& x, Exchange<S>& e, const 
                 squares += d * d;
             }
             squares = share_sum<Here::SHARE>(squares);
-            if (lane() % Here::SHARE == 0) e.put_pair(m * ROWS + Here::row(s), mean, squares);
+            if (lane() % Here::SHARE == 0)
+                pairs->of[warp()][m * ROWS + Here::row(s)] = make_float2(mean, squares);
         }
-    e.pairs_are_there();
+    __syncthreads();
 #pragma unroll
     for (int m = 0; m < S::M; m++)
 #pragma unroll
         for (int s = 0; s < Here::SLOTS; s++) {
             const int b = m * ROWS + Here::row(s);
-            float2 of[S::ALL_WARPS];
+            float2 of[S::W];
             float mean = 0, squares = 0;
 #pragma unroll
-            for (int i = 0; i < S::ALL_WARPS; i++) {
-                of[i] = e.pair(i, b);
+            for (int i = 0; i < S::W; i++) {
+                of[i] = pairs->of[i][b];
                 mean += columns_of(i, width) * of[i].x;
             }
             mean *= whole_share;
 #pragma unroll
-            for (int i = 0; i < S::ALL_WARPS; i++) {
+            for (int i = 0; i < S::W; i++) {
                 squares += of[i].y + columns_of(i, width) * (of[i].x - mean) * (of[i].x - mean);
             }
             const float inv_std = uf_rsqrt(squares * whole_share + static_cast<float>(UF_LAYER_NORM_EPS));
-            if (stats.at && S::number() == 0 && lane() % Here::SHARE == 0 && b < p.count)
+            if (stats.at && warp() == 0 && lane() % Here::SHARE == 0 && b < p.count)
                 *reinterpret_cast<float2*>(stats.at + (p.g * stats.stride + 2 * (p.first + b))) =
                     make_float2(mean, inv_std);
 #pragma unroll
@@ -759,7 +642,6 @@ __device__ inline void normalise_rows(typename S::Sum& x, Exchange<S>& e, const 
                 v = column + c / 4 * 4 < width ? (v - mean) * inv_std * gain[c] + shift[c] : 0;
             }
         }
-    e.next_pairs();
 }
 
 // Rows of the lane to rows (count, width) of a network.
@@ -782,17 +664,15 @@ __device__ inline void keep_rows(typename S::Sum& x, float* at, int count, int w
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forward c) {
     typedef typename S::Here Here;
-#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 900
-    if (S::C > 1) return;
-#endif
-    const Place p = place_of(c.rows, S::TILE_ROWS, S::C);
+    __shared__ Pairs<S> pairs;
+    float* tile = uf_shared_memory();
+    const Place p = place_of(c.rows, S::TILE_ROWS);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, out = c.net.out,
               column = S::first_column() + Here::column();
     typename S::template Product<false> product;
     typename S::Sum x;
-    Exchange<S> e(uf_shared_memory(), c.ld, width);
-    float* ring = S::ring(e.space, c.ld);
+    float* ring = S::ring(tile, c.ld);
     Input<S::PRECISION, S::W, S::LAYOUT, S::TILE_ROWS> input = {
         c.x.at + (p.g / c.params.N * c.x.stride + static_cast<int64_t>(p.first) * c.x_ld),
         c.x_ld,
@@ -801,7 +681,7 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
         {}};
     input.read();
     product.begin(w + c.net.layer[0].kernel, width, c.net.in, width, S::first_column(), ring);
-    input.put(e.tile(), c.ld);
+    input.put(tile, c.ld);
     __syncthreads();
     for (int l = 0;; l++) {
         float bias[Here::ITEMS], gain[Here::ITEMS] = {}, shift[Here::ITEMS] = {};
@@ -810,26 +690,26 @@ __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_forward_kernel(Forwar
             load_items(gain, w + c.net.layer[l].scale, column, width);
             load_items(shift, w + c.net.layer[l].shift, column, width);
         }
-        product.template run<S::LAYOUT>(&x, e.tile(), c.ld);
+        product.template run<S::LAYOUT>(&x, tile, c.ld);
         if (l < L - 1)
             product.begin(w + c.net.layer[l + 1].kernel, width, width, width, S::first_column(), ring);
         activate_rows<S, ACTIVATION>(x, bias, width);
         const Rows r = c.tape.layer[l].r;
         if (r.at)
             keep_rows<S>(x, r.at + (p.g * r.stride + static_cast<int64_t>(p.first) * width), p.count, width);
-        if (l == 0) e.meet();
         if (c.net.layer_norm)
-            normalise_rows<S>(x, e, p, c.tape.layer[l].stats, gain, shift, width);
+            normalise_rows<S>(x, &pairs, p, c.tape.layer[l].stats, gain, shift, width);
         else
-            e.tile_was_read();
+            __syncthreads();  // every warp has read the tile
         if (l == L - 1) break;
-        e.put_rows(x);
-        e.rows_are_there();
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, x, S::first_column(), width, round_up(width, 16));
+        __syncthreads();
     }
     const float *out_kernel = w + c.net.layer[L].kernel, *out_bias = w + c.net.layer[L].bias;
     float* to = c.out.at + (p.g * c.out.stride + static_cast<int64_t>(p.first) * out);
     dots<S>(
-        x, e, out, width, [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
+        x, tile, S::tile_words(c.ld), out, width,
+        [&](int q, int j) { return uf_read(out_kernel + j * out + q); },
         [&](int b, int q, float sum) {
             if (b < p.count) to[b * out + q] = sum + out_bias[q];
         });
@@ -932,7 +812,7 @@ struct Taped {
 // dL/dh -> dL/dz of the lane's rows.
 template <typename S, int ACTIVATION>
 __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S::Sum& d, Taped<S>& t,
-                                   Exchange<S>& e, const float* seeds, int l) {
+                                   Pairs<S>* pairs, const float* seeds, int l) {
     typedef typename S::Here Here;
     constexpr int M = S::M, SLOTS = Here::SLOTS, ITEMS = Here::ITEMS;
     const bool norm = c.net.layer_norm, top = l == c.net.layers - 1 && c.net.out == 1;
@@ -951,12 +831,10 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
                 }
                 s1 = share_sum<Here::SHARE>(s1);
                 s2 = share_sum<Here::SHARE>(s2);
-                if (lane() % Here::SHARE == 0) e.put_pair(m * ROWS + Here::row(s), s1, s2);
+                if (lane() % Here::SHARE == 0)
+                    pairs->of[warp()][m * ROWS + Here::row(s)] = make_float2(s1, s2);
             }
-    if (norm)
-        e.pairs_are_there();
-    else
-        e.tile_was_read();
+    __syncthreads();  // also: every warp has read the tile
 #pragma unroll
     for (int m = 0; m < M; m++) {
         ColumnSums<S> sums = {};
@@ -967,8 +845,8 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
             float s1 = 0, s2 = 0;
             if (norm) {
 #pragma unroll
-                for (int i = 0; i < S::ALL_WARPS; i++) {
-                    const float2 of = e.pair(i, b);
+                for (int i = 0; i < S::W; i++) {
+                    const float2 of = pairs->of[i][b];
                     s1 += of.x;
                     s2 += of.y;
                 }
@@ -996,7 +874,6 @@ __device__ inline void hidden_rows(const Backward& c, const Place& p, typename S
         if (c.dz)
             sums.put(first < p.count ? c.sums.of(p.g, (p.first + first) / ROWS) : nullptr, l, c.net, top);
     }
-    e.next_pairs();
 }
 
 template <int NUM_THREADS>
@@ -1013,44 +890,42 @@ __device__ inline void sum_seeds(const Backward& c, const Place& p, const float*
 
 template <typename S, int ACTIVATION>
 __global__ void __launch_bounds__(S::NUM_THREADS, 1) whole_backward_kernel(Backward c) {
-#if defined __CUDA_ARCH__ && __CUDA_ARCH__ < 900
-    if (S::C > 1) return;
-#endif
-    const Place p = place_of(c.rows, S::TILE_ROWS, S::C);
+    __shared__ Pairs<S> pairs;
+    float *tile = uf_shared_memory(), *seeds = tile + S::words(c.ld);
+    const Place p = place_of(c.rows, S::TILE_ROWS);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, out = c.net.out;
     const float* dout = c.dout.at + (p.g * c.dout.stride + static_cast<int64_t>(p.first) * out);
     typename S::template Product<true> product;
     typename S::Sum d;
     Taped<S> taped;
-    Exchange<S> e(uf_shared_memory(), c.ld, width);
-    float *ring = S::ring(e.space, c.ld), *seeds = e.space + S::words(c.ld);
+    float* ring = S::ring(tile, c.ld);
     if (L > 1) product.begin(w + c.net.layer[L - 1].kernel, width, width, width, S::first_column(), ring);
     if (S::EARLY) taped.load(c, p, w, L - 1);
     for (int e = static_cast<int>(threadIdx.x); e < S::TILE_ROWS * out; e += S::NUM_THREADS)
         seeds[e] = e < p.count * out ? dout[e] : 0;
     __syncthreads();
-    e.meet();
-    if (c.dz && S::rank() == 0) sum_seeds<S::NUM_THREADS>(c, p, seeds);
+    if (c.dz) sum_seeds<S::NUM_THREADS>(c, p, seeds);
     top_rows<S>(d, seeds, w + c.net.layer[L].kernel, out, width);
     for (int l = L - 1;; l--) {
         if (!S::EARLY) taped.load(c, p, w, l);
-        hidden_rows<S, ACTIVATION>(c, p, d, taped, e, seeds, l);
+        hidden_rows<S, ACTIVATION>(c, p, d, taped, &pairs, seeds, l);
         if (c.dz)
             keep_rows<S>(d, c.dz + (l * c.dz_layer + (static_cast<int64_t>(p.g) * c.rows + p.first) * width),
                          p.count, width);
         if (!l) break;
-        e.put_rows(d);
+        put_rows<S::PRECISION, S::M, S::LAYOUT>(tile, c.ld, d, S::first_column(), width, round_up(width, 16));
         if (S::EARLY) taped.load(c, p, w, l - 1);
-        e.rows_are_there();
-        product.template run<S::LAYOUT>(&d, e.tile(), c.ld);
+        __syncthreads();
+        product.template run<S::LAYOUT>(&d, tile, c.ld);
         if (l > 1) product.begin(w + c.net.layer[l - 1].kernel, width, width, width, S::first_column(), ring);
     }
     if (!c.dx.at) return;
     const float* kernel = w + c.net.layer[0].kernel + c.dx_first * width;
     float* dx = c.dx.at + (p.g * c.dx.stride + static_cast<int64_t>(p.first) * c.dx_count);
     dots<S>(
-        d, e, c.dx_count, width, [&](int q, int j) { return uf_read(kernel + q * width + j); },
+        d, tile, S::tile_words(c.ld), c.dx_count, width,
+        [&](int q, int j) { return uf_read(kernel + q * width + j); },
         [&](int b, int q, float sum) {
             if (b < p.count) dx[b * c.dx_count + q] = sum;
         });
@@ -1254,7 +1129,7 @@ __global__ void __launch_bounds__(THREADS, 1) whole_second_order_kernel(SecondOr
     __shared__ float projection[UF_MAX_LAYERS][ROWS * M], seeds[ROWS * M];
     __shared__ SecondMeans means[ROWS * M];
     float *tile = uf_shared_memory(), *rings = tile + 2 * ROWS * M * c.ld;
-    const Place p = place_of(c.rows, ROWS * M, 1);
+    const Place p = place_of(c.rows, ROWS * M);
     const float* w = c.params.of(p.g);
     const int width = c.net.width, L = c.net.layers, j = static_cast<int>(threadIdx.x);
     Input<PRECISION, WARPS, PLAIN, ROWS* M> input = {
@@ -1614,33 +1489,34 @@ void with_precision(Precision precision, F f) {
     if (precision == BF16) f(Constant<BF16>());
 }
 
-// How a pass may be cut.
-const Cut all_cuts[] = {{ROWS, 1}, {2 * ROWS, 1}, {4 * ROWS, 1}, {ROWS, 4}, {2 * ROWS, 2}};
-
-// Calls f with the shape of a block, which is one of these.
 template <typename F>
-void with_shape(Precision precision, Cut cut, int width, F f) {
-    const bool few = width <= FEW_WARPS * COLUMNS;
+void with_rows(int tile_rows, F f) {
+    if (tile_rows == ROWS) f(Constant<1>());
+    if (tile_rows == 2 * ROWS) f(Constant<2>());
+    if (tile_rows == 4 * ROWS) f(Constant<4>());
+}
+
+// Calls f with the shape of a block that has a tile of so many rows.
+template <typename F>
+void with_shape(Precision precision, int tile_rows, int width, F f) {
     with_precision(precision, [&](auto of) {
         constexpr int PRECISION = decltype(of)::value;
-        if (cut.rows == ROWS && few) f(Shape<PRECISION, 1, FEW_WARPS, 1>());
-        if (cut.rows == 2 * ROWS && few) f(Shape<PRECISION, 2, FEW_WARPS, 1>());
-        if (cut.rows == 4 * ROWS && few) f(Shape<PRECISION, 4, FEW_WARPS, 1>());
-        if (cut.rows == ROWS && !few && cut.blocks == 1) f(Shape<PRECISION, 1, WARPS, 1>());
-        if (cut.rows == 2 * ROWS && !few && cut.blocks == 1) f(Shape<PRECISION, 2, WARPS, 1>());
-        if (cut.rows == 4 * ROWS && !few) f(Shape<PRECISION, 4, WARPS, 1>());
-        if (cut.rows == ROWS && !few && cut.blocks == 4) f(Shape<PRECISION, 1, WARPS / 4, 4>());
-        if (cut.rows == 2 * ROWS && !few && cut.blocks == 2) f(Shape<PRECISION, 2, WARPS / 2, 2>());
+        with_rows(tile_rows, [&](auto m) {
+            if (width <= FEW_WARPS * COLUMNS)
+                f(Shape<PRECISION, decltype(m)::value, FEW_WARPS>());
+            else
+                f(Shape<PRECISION, decltype(m)::value, WARPS>());
+        });
     });
 }
 
 // Bytes of a block that has such a tile, and the outputs' derivatives of its rows.
-size_t block_bytes(const State* s, const UfMlp* mlp, Cut cut, int columns) {
+size_t block_bytes(const State* s, const UfMlp* mlp, int tile_rows, int columns) {
     size_t bytes = 0;
-    with_shape(s->precision, cut, mlp->width, [&](auto shape) {
+    with_shape(s->precision, tile_rows, mlp->width, [&](auto shape) {
         typedef decltype(shape) S;
         bytes = sizeof(float) * static_cast<size_t>(S::words(tile_ld(columns, S::LAYOUT, s->precision)) +
-                                                    cut.rows * mlp->out);
+                                                    tile_rows * mlp->out);
     });
     return bytes;
 }
@@ -1659,119 +1535,22 @@ bool tape_fits(const UfMlp* mlp, const UfTape* tape) {
     return fits;
 }
 
-// Whether clusters are compiled for such networks: those of the presets, ReLU and not narrow.
-bool may_share(const State* s, const UfMlp* mlp) {
-    return s->has_clusters && mlp->activation == UF_RELU && mlp->width > FEW_WARPS * COLUMNS;
-}
-
-// A cut that fits, as near as can be to the one wanted.
-Cut fitting(const State* s, const UfMlp* mlp, Cut cut) {
-    if (cut.blocks > 1 && !may_share(s, mlp)) cut.blocks = 1;
-    while (cut.rows > ROWS && block_bytes(s, mlp, cut, most_columns(mlp)) > MOST_SHARED)
-        cut = Cut{cut.rows / 2, 1};
-    return cut;
-}
-
-// The rule of shapes, as far as it has been measured: rows of a tile, or 0: layer by layer.
-Cut cut_by_rule(const State* s, const UfMlp* mlp, int G, int rows) {
+// The rule: rows of a tile of such a pass, or 0: layer by layer.
+int tile_rows(const State* s, const UfMlp* mlp, int G, int rows) {
     bool aligned = mlp->width % 4 == 0 && mlp->size % 4 == 0;
     for (int l = 0; l <= mlp->layers; l++) aligned = aligned && mlp->kernel[l] % 4 == 0;
-    if (!aligned || mlp->width > MOST_WIDTH || mlp->in > MOST_IN || mlp->out > MOST_OUT) return Cut{0, 1};
-    if (s->passes == PASSES_BY_LAYER) return Cut{0, 1};
+    if (!aligned || mlp->width > MOST_WIDTH || mlp->in > MOST_IN || mlp->out > MOST_OUT) return 0;
+    if (s->passes == PASSES_BY_LAYER) return 0;
     const int64_t chunks = G * ceil_div(rows, ROWS);
-    Cut cut = {chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS, 1};
-    while (cut.rows > ROWS && cut.rows / 2 >= rows) cut.rows /= 2;  // no half of a tile is empty
-    return fitting(s, mlp, s->passes == PASSES_AS_WANTED ? s->cut : cut);
+    int tile = chunks <= 48 ? ROWS : chunks <= 264 ? 2 * ROWS : 4 * ROWS;
+    while (tile > ROWS && tile / 2 >= rows) tile /= 2;  // no half of a tile is empty
+    if (s->passes >= PASSES_OF_16) tile = s->passes;
+    while (tile > ROWS && block_bytes(s, mlp, tile, most_columns(mlp)) > MOST_SHARED) tile /= 2;
+    return tile;
 }
 
 size_t second_order_bytes(int tile, int ld) {
     return sizeof(float) * static_cast<size_t>(2 * tile * ld + WARPS * FEW_STAGES * GROUP_SIZE);
-}
-
-// One launch of a pass of G networks over `rows` rows; kernel_of gives it for a shape and an activation.
-template <typename KernelOf, typename Argument>
-void launch_pass(State* s, const UfMlp* mlp, Cut cut, int G, int rows, int columns, KernelOf kernel_of,
-                 const Argument& argument) {
-    bool is_compiled = false;
-    with_activation(mlp, [&](auto activation) {
-        typedef decltype(activation) Activation;
-        with_shape(s->precision, cut, mlp->width, [&](auto shape) {
-            typedef decltype(shape) S;
-            if constexpr (S::C == 1 || Activation::value == UF_RELU) {
-                is_compiled = true;
-                launch_groups(s, kernel_of(shape, Activation()),
-                              Groups{G * ceil_div(rows, S::TILE_ROWS) * S::C, S::NUM_THREADS,
-                                     block_bytes(s, mlp, cut, columns), S::C},
-                              argument);
-            }
-        });
-    });
-    if (!is_compiled) fail(s, UF_ERR_DEVICE, "no kernel cuts this in %d x %d", cut.rows, cut.blocks);
-}
-
-// ---- measuring ----
-
-enum Pass { FORWARD, BACKWARD };
-
-// What a pass's speed depends on. keeps: a tape, or what gradients are made of.
-PassKey pass_key(Pass pass, const UfMlp* mlp, bool keeps, int G, int rows) {
-    return PassKey{pass,  mlp->in, mlp->width, mlp->layers, mlp->out, mlp->activation, mlp->layer_norm,
-                   keeps, G,       rows};
-}
-
-bool same_key(const PassKey& a, const PassKey& b) {
-    return a.pass == b.pass && a.in == b.in && a.width == b.width && a.layers == b.layers && a.out == b.out &&
-           a.activation == b.activation && a.layer_norm == b.layer_norm && a.keeps == b.keeps && a.G == b.G &&
-           a.rows == b.rows;
-}
-
-// Milliseconds of one of some passes that run one after another, on a device that does nothing else.
-template <typename F>
-float time_pass(State* s, Cut cut, cudaEvent_t before, cudaEvent_t after, F pass) {
-    enum { TIMES = 4 };
-    const cudaStream_t stream = s->streams[s->branch];
-    float ms = 0;
-    pass(cut);  // the first loads it
-    check(s, cudaEventRecord(before, stream));
-    for (int i = 0; i < TIMES; i++) pass(cut);
-    check(s, cudaEventRecord(after, stream));
-    check(s, cudaStreamSynchronize(stream));
-    if (s->failed == UF_OK) check(s, cudaEventElapsedTime(&ms, before, after));
-    return ms / TIMES;
-}
-
-// The cut that a pass is fastest with: measured where the pass is first made outside of a recording, and kept. No bit
-// depends on it. Another than the rule's must be clearly faster.
-template <typename F>
-Cut fastest_cut(State* s, const UfMlp* mlp, Cut rule, const PassKey& key, F pass) {
-    if (s->passes != PASSES_MEASURED) return rule;
-    for (int i = 0; i < s->num_measured; i++)
-        if (same_key(s->measured[i].key, key)) return s->measured[i].cut;
-    if (s->recording || s->clock || s->failed != UF_OK || s->num_measured == MOST_MEASURED) return rule;
-    cudaEvent_t before = nullptr, after = nullptr;
-    check(s, cudaEventCreate(&before));
-    check(s, cudaEventCreate(&after));
-    for (cudaStream_t stream : s->streams) check(s, cudaStreamSynchronize(stream));
-    Cut best = rule;
-    float least = 0.97f * time_pass(s, rule, before, after, pass);
-    for (const Cut& cut : all_cuts) {
-        const Cut fits = fitting(s, mlp, cut);
-        if (fits.rows != cut.rows || fits.blocks != cut.blocks || s->failed != UF_OK) continue;
-        const float ms = time_pass(s, cut, before, after, pass);
-        if (s->failed != UF_OK && cut.blocks > 1) {  // no room for them, in a part of a device say
-            s->failed = UF_OK;
-            s->has_clusters = false;
-            cudaGetLastError();
-            continue;
-        }
-        if (ms >= least) continue;
-        least = ms;
-        best = cut;
-    }
-    if (before) cudaEventDestroy(before);
-    if (after) cudaEventDestroy(after);
-    s->measured[s->num_measured++] = MeasuredPass{key, best};
-    return best;
 }
 
 // ---- arguments ----
@@ -1845,10 +1624,11 @@ void launch_tiles(State* s, Gradients* k, int G) {
 // The rule: the largest tile of which each multiprocessor gets one.
 void launch_gradients(State* s, Gradients* k, int G) {
     const int64_t networks = static_cast<int64_t>(G) * k->to.blocks;
-    const bool wanted = s->passes == PASSES_AS_WANTED;
-    if (wanted ? s->cut.rows == 4 * ROWS : networks * count_tiles<LargeTile>(*k, nullptr) >= s->num_sms)
+    const bool by_shape = s->passes < PASSES_OF_16;
+    if (by_shape ? networks * count_tiles<LargeTile>(*k, nullptr) >= s->num_sms : s->passes == PASSES_OF_64)
         launch_tiles<LargeTile>(s, k, G);
-    else if (wanted ? s->cut.rows == 2 * ROWS : networks * count_tiles<MiddleTile>(*k, nullptr) >= s->num_sms)
+    else if (by_shape ? networks * count_tiles<MiddleTile>(*k, nullptr) >= s->num_sms
+                      : s->passes == PASSES_OF_32)
         launch_tiles<MiddleTile>(s, k, G);
     else
         launch_tiles<SmallTile>(s, k, G);
@@ -1873,30 +1653,27 @@ void prepare_gradients(State* s) {
 void prepare_whole(State* s) {
     prepare_gradients(s);
     const auto what = cudaFuncAttributeMaxDynamicSharedMemorySize;
-    for (const Cut& cut : all_cuts)
+    for (int tile = ROWS; tile <= 4 * ROWS; tile *= 2)
         for (int width : {FEW_WARPS * COLUMNS, int{MOST_WIDTH}})
-            with_shape(s->precision, cut, width, [&](auto shape) {
+            with_shape(s->precision, tile, width, [&](auto shape) {
                 typedef decltype(shape) S;
                 check(s, cudaFuncSetAttribute(whole_forward_kernel<S, UF_RELU>, what, MOST_SHARED));
+                check(s, cudaFuncSetAttribute(whole_forward_kernel<S, UF_TANH>, what, MOST_SHARED));
                 check(s, cudaFuncSetAttribute(whole_backward_kernel<S, UF_RELU>, what, MOST_SHARED));
-                if constexpr (S::C == 1) {
-                    check(s, cudaFuncSetAttribute(whole_forward_kernel<S, UF_TANH>, what, MOST_SHARED));
-                    check(s, cudaFuncSetAttribute(whole_backward_kernel<S, UF_TANH>, what, MOST_SHARED));
-                }
+                check(s, cudaFuncSetAttribute(whole_backward_kernel<S, UF_TANH>, what, MOST_SHARED));
             });
     with_precision(s->precision, [&](auto of) {
         constexpr int PRECISION = decltype(of)::value;
-        check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, 1>, what, MOST_SHARED_BESIDE));
-        check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, 2>, what, MOST_SHARED_BESIDE));
+        check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, 1>, what, MOST_SHARED));
+        check(s, cudaFuncSetAttribute(whole_second_order_kernel<PRECISION, 2>, what, MOST_SHARED));
     });
 }
 
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
     const UfMlp* mlp = nets->mlp;
-    const int G = nets->P * nets->used;
+    const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, rows.count);
     if (hopper_forward(s, nets, out, tape, input, rows)) return true;
-    const Cut rule = cut_by_rule(s, mlp, G, rows.count);
-    if (!rule.rows || !tape_fits(mlp, tape)) return false;
+    if (!tile || !tape_fits(mlp, tape)) return false;
     Forward c = {};
     c.net = net_of(mlp);
     c.params = params_of(nets);
@@ -1906,24 +1683,23 @@ bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape,
     c.out = tape_rows(out, rows.first, rows.total, mlp->out);
     c.rows = rows.count;
     c.ld = tile_ld(mlp->in > mlp->width ? mlp->in : mlp->width, layout_of(s->precision), s->precision);
-    const auto pass = [&](Cut cut) {
-        launch_pass(
-            s, mlp, cut, G, rows.count, most_columns(mlp),
-            [](auto shape, auto activation) {
-                return whole_forward_kernel<decltype(shape), decltype(activation)::value>;
-            },
-            c);
-    };
-    pass(fastest_cut(s, mlp, rule, pass_key(FORWARD, mlp, tape != nullptr, G, rows.count), pass));
+    with_activation(mlp, [&](auto activation) {
+        with_shape(s->precision, tile, mlp->width, [&](auto shape) {
+            typedef decltype(shape) S;
+            launch_shared(s, whole_forward_kernel<S, decltype(activation)::value>,
+                          G * ceil_div(rows.count, tile), S::NUM_THREADS,
+                          block_bytes(s, mlp, tile, most_columns(mlp)), c);
+        });
+    });
     return true;
 }
 
 bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int dx_first, int dx_count,
                     const UfTape* tape, UfInput input, const float* dout, int total) {
     const UfMlp* mlp = nets->mlp;
-    const int G = nets->P * nets->used, L = mlp->layers, width = mlp->width;
-    const Cut rule = cut_by_rule(s, mlp, G, total);
-    if (!rule.rows || !tape_fits(mlp, tape)) return false;
+    const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, total), L = mlp->layers,
+              width = mlp->width;
+    if (!tile || !tape_fits(mlp, tape)) return false;
     const size_t area = static_cast<size_t>(G) * static_cast<size_t>(total) * static_cast<size_t>(width);
     Scratch scratch = {s, 0};
     Backward c = {};
@@ -1943,16 +1719,14 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     c.dx_count = dx_count;
     c.rows = total;
     c.ld = tile_ld(width, layout_of(s->precision), s->precision);
-    const auto pass = [&](Cut cut) {
-        launch_pass(
-            s, mlp, cut, G, total, width,
-            [](auto shape, auto activation) {
-                return whole_backward_kernel<decltype(shape), decltype(activation)::value>;
-            },
-            c);
-    };
     if (!hopper_backward(s, nets, c.dz, c.sums, dx, dx_first, dx_count, tape, dout, total))
-        pass(fastest_cut(s, mlp, rule, pass_key(BACKWARD, mlp, grads != nullptr, G, total), pass));
+        with_activation(mlp, [&](auto activation) {
+            with_shape(s->precision, tile, width, [&](auto shape) {
+                typedef decltype(shape) S;
+                launch_shared(s, whole_backward_kernel<S, decltype(activation)::value>, G * ceil_div(total, tile),
+                              S::NUM_THREADS, block_bytes(s, mlp, tile, width), c);
+            });
+        });
     if (!grads) return true;
 
     Gradients k = gradients_of(nets, grads, c.sums, total);
@@ -1974,7 +1748,7 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
                         int total) {
     const UfMlp* mlp = nets->mlp;
     const int G = nets->P * nets->used, L = mlp->layers, width = mlp->width;
-    int tile = cut_by_rule(s, mlp, G, total).rows;
+    int tile = tile_rows(s, mlp, G, total);
     if (!tile) return false;
     const size_t area = static_cast<size_t>(G) * static_cast<size_t>(total) * static_cast<size_t>(width);
     Scratch scratch = {s, 0};
@@ -1997,7 +1771,7 @@ bool whole_second_order(State* s, const UfNets* nets, float* grads, const UfTape
     c.rows = total;
     c.ld = tile_ld(tangent_count > width ? tangent_count : width, PLAIN, s->precision);
     if (tile > 2 * ROWS) tile = 2 * ROWS;  // two streams
-    if (second_order_bytes(tile, c.ld) > MOST_SHARED_BESIDE) tile = ROWS;
+    if (second_order_bytes(tile, c.ld) > MOST_SHARED) tile = ROWS;
     with_precision(s->precision, [&](auto of) {
         constexpr int PRECISION = decltype(of)::value;
         const auto kernel =

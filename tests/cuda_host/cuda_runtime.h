@@ -1,6 +1,6 @@
 // cuda_runtime.h: stands for CUDA's own where kernels.cu is compiled for the host, so that its kernels are tested
-// without a GPU. A test tool, not a backend: blocks run one after another, the threads of a block, or of a cluster of them, as
-// fibres that change at barriers and warp functions. Only what kernels.cu uses is here; see host_cuda.cpp.
+// without a GPU. A test tool, not a backend: blocks run one after another, the threads of a block as fibres that
+// change at barriers and warp functions. Only what kernels.cu uses is here; see host_cuda.cpp.
 #ifndef UF_HOST_CUDA_RUNTIME_H
 #define UF_HOST_CUDA_RUNTIME_H
 
@@ -24,7 +24,6 @@ struct dim3 {
     dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
-extern int uf_host_fibre;
 
 struct alignas(8) float2 {
     float x, y;
@@ -49,7 +48,7 @@ inline void __stcs(float4* at, float4 x) { *at = x; }
 
 // ---- what the threads of a block do together ----
 
-enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCCLUSTER, UF_HOST_SYNCWARP, UF_HOST_SHUFFLE, UF_HOST_ALL, UF_HOST_MMA };
+enum UfHostMeeting { UF_HOST_SYNCTHREADS, UF_HOST_SYNCWARP, UF_HOST_SHUFFLE, UF_HOST_ALL, UF_HOST_MMA };
 
 void __syncthreads();
 int __syncthreads_or(int predicate);
@@ -188,21 +187,10 @@ inline cudaError_t cudaGraphNodeGetType(cudaGraphNode_t node, cudaGraphNodeType*
 
 long long clock64();  // a tick a call
 
-enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4 };
-struct cudaLaunchAttribute {
-    cudaLaunchAttributeID id;
-    struct {
-        struct {
-            unsigned x, y, z;
-        } clusterDim;
-    } val;
-};
 struct cudaLaunchConfig_t {
     dim3 gridDim, blockDim;
     size_t dynamicSmemBytes;
     cudaStream_t stream;
-    cudaLaunchAttribute* attrs;
-    unsigned numAttrs;
 };
 
 // A block may ask for more than 48 KB of shared memory only where this allowed its kernel to.

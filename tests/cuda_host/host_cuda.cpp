@@ -1,7 +1,7 @@
 // host_cuda.cpp: runs the kernels of kernels.cu on the host, for tests.
 //
 // The threads of a block are fibres: each runs until it meets others (__syncthreads, a warp function), then the next
-// in order goes on. The blocks of a cluster share the fibres: they are one block with several shared memories. Nothing runs at the same time, so what a missing barrier would break shows as a result that
+// in order goes on. Nothing runs at the same time, so what a missing barrier would break shows as a result that
 // depends on the order; tests run every op in three. What is stricter than a GPU: a thread that leaves while others
 // wait for it, lanes that meet at different functions, and threads that wait for ever stop the program. Device memory
 // begins as NaN, as does shared memory. Only while the device works can it be accessed: a program that follows a
@@ -14,8 +14,8 @@
 //
 // A build of its own looks for races between all these: races.cpp.
 //
-// Rooms: fibres, meeting, tensor cores, copies, launching, what blocks of a cluster send, who reads device memory, streams, graphs, clock, memory, device,
-// cuBLAS.
+// Rooms: fibres, meeting, tensor cores, copies, launching, phases, products of a warpgroup, who reads device memory, streams, graphs, clock,
+// memory, device, cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
@@ -57,7 +57,6 @@ UfHostCuda uf_host_cuda = {UF_HOST_FORWARD,
                            13000,
                            1,
                            9,
-                           false,
                            static_cast<size_t>(16) << 30,
                            0,
                            0,
@@ -73,7 +72,6 @@ UfHostCuda uf_host_cuda = {UF_HOST_FORWARD,
                            false,
                            CLOSES_MEMORY};
 __attribute__((section("uf_built_in"))) dim3 threadIdx, blockIdx, blockDim, gridDim;
-int uf_host_fibre;  // which fibre runs: the thread's number in its cluster
 
 [[noreturn]] static void give_up(const char* sentence) {
     fprintf(stderr, "ERROR: block %u, thread %u of %u: %s\n", blockIdx.x, threadIdx.x, blockDim.x, sentence);
@@ -83,7 +81,7 @@ int uf_host_fibre;  // which fibre runs: the thread's number in its cluster
 // ---- fibres ----
 
 enum State { READY, WAITS, DONE };
-enum { MAX_THREADS = 1024, MAX_BLOCKS = 8, WARP = 32, STACK_BYTES = 256 << 10, PAGE = 4096 };
+enum { MAX_THREADS = 1024, WARP = 32, STACK_BYTES = 256 << 10, PAGE = 4096 };
 
 struct Fibre {
     void* stack;
@@ -103,14 +101,11 @@ struct Fibre {
 
 static Fibre fibres[MAX_THREADS + 1];  // the last is the program itself
 static Fibre* const program = &fibres[MAX_THREADS];
-static int num_fibres;                                        // made so far
-static int order[MAX_THREADS], place[MAX_THREADS];            // who is at a place, and where one is
-static int first_ready;                                       // none before that place can go on
-static int num_done[MAX_BLOCKS], num_at_barrier[MAX_BLOCKS];  // of each block of a cluster
-static int num_in_cluster, num_in_warp[MAX_THREADS / WARP];
+static int num_fibres;                              // made so far
+static int order[MAX_THREADS], place[MAX_THREADS];  // who is at a place, and where one is
+static int first_ready;                             // none before that place can go on
+static int num_done, num_at_barrier, num_in_warp[MAX_THREADS / WARP];
 static const std::function<void()>* body;
-static int cluster_blocks, num_together;  // of the launch: blocks of a cluster, threads of it
-static unsigned first_block;              // of the cluster that runs
 
 static void park();
 
@@ -137,8 +132,8 @@ static void fibre_main() {
 #endif
     for (;;) {
         (*body)();
-        fibres[uf_host_fibre].state = DONE;
-        num_done[uf_host_fibre / static_cast<int>(blockDim.x)]++;
+        fibres[threadIdx.x].state = DONE;
+        num_done++;
         park();
     }
 }
@@ -186,20 +181,11 @@ static void switch_fibre(Fibre* from, Fibre* to) {
 #endif
 }
 
-static void become(int fibre) {
-    const unsigned number = static_cast<unsigned>(fibre);
-    uf_host_fibre = fibre;
-    threadIdx.x = number % blockDim.x;
-    blockIdx.x = first_block + number / blockDim.x;
-}
-
 // Goes on with a thread that can; back to the program when all are done. Forward and in reverse it is the first in
 // order, so that a warp gets as far ahead of the others as barriers let it; else the next, in turn.
 static void park() {
-    const int self = uf_host_fibre, count = num_together;
-    int all_done = 0;
-    for (int r = 0; r < cluster_blocks; r++) all_done += num_done[r];
-    Fibre* next = all_done == count ? program : nullptr;
+    const int self = static_cast<int>(threadIdx.x), count = static_cast<int>(blockDim.x);
+    Fibre* next = num_done == count ? program : nullptr;
     int at = uf_host_cuda.order == UF_HOST_SHUFFLED ? place[self] + 1 : first_ready;
     for (int k = 0; k < count && !next; k++, at++) {
         if (at >= count) at -= count;
@@ -209,15 +195,15 @@ static void park() {
     }
     if (!next) give_up("threads wait for one another for ever");
     if (next == &fibres[self]) return;
-    if (next != program) become(static_cast<int>(next - fibres));
+    if (next != program) threadIdx.x = static_cast<unsigned>(next - fibres);
     switch_fibre(&fibres[self], next);
-    become(self);
+    threadIdx.x = static_cast<unsigned>(self);
 }
 
 // ---- meeting ----
 
 static void meet(UfHostMeeting what, int first, int count, int* arrived) {
-    Fibre* self = &fibres[uf_host_fibre];
+    Fibre* self = &fibres[threadIdx.x];
     self->meeting = what;
     if (++*arrived < count) {
         self->state = WAITS;
@@ -233,28 +219,14 @@ static void meet(UfHostMeeting what, int first, int count, int* arrived) {
 }
 
 void __syncthreads() {
-    const int count = static_cast<int>(blockDim.x), rank = uf_host_fibre / count;
-    if (num_done[rank]) give_up("a thread has left and will not come to __syncthreads");
-    if (num_at_barrier[rank] + 1 == count) uf_races_meet_block();
-    meet(UF_HOST_SYNCTHREADS, rank * count, count, &num_at_barrier[rank]);
-}
-
-static bool cluster_has_met;
-
-// Both halves of the barrier: they arrive where they wait.
-void uf_cluster_wait() {
-    for (int r = 0; r < cluster_blocks; r++)
-        if (num_done[r]) give_up("a thread has left and will not come to the barrier of the cluster");
-    if (num_in_cluster + 1 == num_together) {
-        uf_races_meet_block();
-        cluster_has_met = true;
-    }
-    meet(UF_HOST_SYNCCLUSTER, 0, num_together, &num_in_cluster);
+    if (num_done) give_up("a thread has left and will not come to __syncthreads");
+    if (num_at_barrier + 1 == static_cast<int>(blockDim.x)) uf_races_meet_block();
+    meet(UF_HOST_SYNCTHREADS, 0, static_cast<int>(blockDim.x), &num_at_barrier);
 }
 
 // It meets twice, so that nobody hands in the next before all have read.
 int __syncthreads_or(int predicate) {
-    fibres[uf_host_fibre].given[0] = static_cast<uint64_t>(predicate != 0);
+    fibres[threadIdx.x].given[0] = static_cast<uint64_t>(predicate != 0);
     __syncthreads();
     int result = 0;
     for (unsigned i = 0; i < blockDim.x; i++) result = result || fibres[i].given[0];
@@ -263,8 +235,8 @@ int __syncthreads_or(int predicate) {
 }
 
 static void meet_warp(UfHostMeeting what) {
-    const int warp = uf_host_fibre / WARP, first = warp * WARP;
-    if (first + WARP > num_together) give_up("a warp function in a warp that is not whole");
+    const int warp = static_cast<int>(threadIdx.x) / WARP, first = warp * WARP;
+    if (first + WARP > static_cast<int>(blockDim.x)) give_up("a warp function in a warp that is not whole");
     for (int i = first; i < first + WARP; i++)
         if (fibres[i].state == DONE) give_up("a lane has left and will not come to the warp function");
     // Shuffles, votes and products bring lanes together, but do not order memory.
@@ -274,12 +246,12 @@ static void meet_warp(UfHostMeeting what) {
 }
 
 uint64_t uf_host_exchange(UfHostMeeting what, uint64_t bits, int from_lane) {
-    Fibre* self = &fibres[uf_host_fibre];
+    Fibre* self = &fibres[threadIdx.x];
     const int turn = self->turn;
     self->given[turn] = bits;
     self->turn = 1 - turn;
     meet_warp(what);
-    return fibres[uf_host_fibre / WARP * WARP + from_lane % WARP].given[turn];
+    return fibres[static_cast<int>(threadIdx.x) / WARP * WARP + from_lane % WARP].given[turn];
 }
 
 void __syncwarp() { meet_warp(UF_HOST_SYNCWARP); }
@@ -291,8 +263,8 @@ void uf_host_check_mask(unsigned mask) {
 int __all_sync(unsigned mask, int predicate) {
     uf_host_check_mask(mask);
     int all = 1;
-    const int first = uf_host_fibre / WARP * WARP;
-    Fibre* self = &fibres[uf_host_fibre];
+    const int first = static_cast<int>(threadIdx.x) / WARP * WARP;
+    Fibre* self = &fibres[threadIdx.x];
     const int turn = self->turn;
     uf_host_exchange(UF_HOST_ALL, static_cast<uint64_t>(predicate != 0), 0);
     for (int i = first; i < first + WARP; i++) all = all && fibres[i].given[turn];
@@ -333,9 +305,9 @@ uint32_t uf_pack_bf16(float low, float high) {
 
 // slots: 1 or 2 a word. Each lane sums its own four numbers from what all lanes hold.
 static void mma(float* c, const uint32_t* a, const uint32_t* b, int slots) {
-    Fibre* self = &fibres[uf_host_fibre];
-    const int turn = self->turn, lane = uf_host_fibre % WARP, g = lane / 4, t = lane % 4;
-    const Fibre* lanes = &fibres[uf_host_fibre - lane];
+    Fibre* self = &fibres[threadIdx.x];
+    const int turn = self->turn, lane = static_cast<int>(threadIdx.x) % WARP, g = lane / 4, t = lane % 4;
+    const Fibre* lanes = &fibres[static_cast<int>(threadIdx.x) - lane];
     memcpy(self->fragments[turn], a, 4 * sizeof *a);
     memcpy(self->fragments[turn] + 4, b, 2 * sizeof *b);
     uf_host_exchange(UF_HOST_MMA, 0, 0);
@@ -369,19 +341,19 @@ void uf_host_begin_copy(const UfHostCopy& copy) {
     const size_t bytes = static_cast<size_t>(copy.count) * sizeof *copy.to;
     if (reinterpret_cast<uintptr_t>(copy.to) % bytes || reinterpret_cast<uintptr_t>(copy.from) % bytes)
         give_up("a copy that is not aligned");
-    auto& groups = copies[uf_host_fibre];
+    auto& groups = copies[threadIdx.x];
     if (groups.empty()) groups.emplace_back();
     groups.back().push_back(copy);
 }
 
 void uf_commit_copies() {
-    auto& groups = copies[uf_host_fibre];
+    auto& groups = copies[threadIdx.x];
     if (groups.empty()) groups.emplace_back();
     groups.emplace_back();
 }
 
 bool uf_host_next_copy(int later, UfHostCopy* out) {
-    auto& groups = copies[uf_host_fibre];
+    auto& groups = copies[threadIdx.x];
     while (groups.size() > static_cast<size_t>(later) + 1) {
         if (!groups.front().empty()) {
             *out = groups.front().back();
@@ -403,18 +375,11 @@ __attribute__((no_sanitize("address"))) static void poison_shared() {
     for (uint32_t* at = uf_shared_start; at < uf_shared_end; at++) *at = UNWRITTEN;
 }
 
-static std::vector<float4>
-    shared_memory;  // of the launch under way: of each block of a cluster, one behind the other
-
-static float* shared_of(int rank) {
-    return &shared_memory[shared_memory.size() / static_cast<size_t>(cluster_blocks) *
-                          static_cast<size_t>(rank)]
-                .x;
-}
+static std::vector<float4> shared_memory;  // of the launch under way
 
 float* uf_shared_memory() {
     if (shared_memory.empty()) give_up("shared memory that the launch did not ask for");
-    return shared_of(uf_host_fibre / static_cast<int>(blockDim.x));
+    return &shared_memory[0].x;
 }
 
 // ---- phases ----
@@ -489,8 +454,8 @@ void uf_phase_wait(UfPhase* phase, int parity) {
         p->copies.clear();
         try_end(p);
         if (p->ended % 2 != parity) return;
-        fibres[uf_host_fibre].phase = p;
-        fibres[uf_host_fibre].state = WAITS;
+        fibres[threadIdx.x].phase = p;
+        fibres[threadIdx.x].state = WAITS;
         park();
     }
 }
@@ -511,7 +476,7 @@ static float* wgmma_to[MAX_THREADS];
 void uf_wgmma_begin() { meet_warp(UF_HOST_MMA); }
 
 void uf_host_wgmma(float* d, const uint32_t* a, UfHostMatrix b, bool rows_are_k, bool adds) {
-    const int me = uf_host_fibre;
+    const unsigned me = threadIdx.x;
     if (reinterpret_cast<uintptr_t>(b.at) % 1024 && rows_are_k) give_up("a matrix that is not on 1024 bytes");
     if (wgmmas[me].empty()) wgmmas[me].emplace_back();
     wgmmas[me].back().push_back(Wgmma{d, {a[0], a[1], a[2], a[3]}, b, rows_are_k, adds});
@@ -524,7 +489,7 @@ void uf_host_wgmma(float* d, const uint32_t* a, UfHostMatrix b, bool rows_are_k,
 }
 
 void uf_wgmma_commit() {
-    auto& groups = wgmmas[uf_host_fibre];
+    auto& groups = wgmmas[threadIdx.x];
     if (groups.empty()) groups.emplace_back();
     groups.emplace_back();
 }
@@ -548,10 +513,10 @@ static float wgmma_number(const Wgmma& w, int k, int n) {
 }
 
 static void do_wgmma(const Wgmma& w) {
-    Fibre* self = &fibres[uf_host_fibre];
-    const int turn = self->turn, lane = uf_host_fibre % WARP, g = lane / 4, t = lane % 4;
-    const Fibre* lanes = &fibres[uf_host_fibre - lane];
-    float* d = wgmma_sums[uf_host_fibre].data();
+    Fibre* self = &fibres[threadIdx.x];
+    const int turn = self->turn, lane = static_cast<int>(threadIdx.x) % WARP, g = lane / 4, t = lane % 4;
+    const Fibre* lanes = &fibres[static_cast<int>(threadIdx.x) - lane];
+    float* d = wgmma_sums[threadIdx.x].data();
     memcpy(self->fragments[turn], w.a, sizeof w.a);
     uf_host_exchange(UF_HOST_MMA, 0, 0);
     float rows[2][16];
@@ -576,7 +541,7 @@ static void do_wgmma(const Wgmma& w) {
 }
 
 void uf_host_wgmma_wait(int later) {
-    const int me = uf_host_fibre;
+    const unsigned me = threadIdx.x;
     auto& groups = wgmmas[me];
     while (groups.size() > static_cast<size_t>(later) + 1) {
         for (const Wgmma& w : groups.front()) do_wgmma(w);
@@ -587,94 +552,6 @@ void uf_host_wgmma_wait(int later) {
     if (!done || !wgmma_to[me]) return;
     memcpy(wgmma_to[me], wgmma_sums[me].data(), 128 * sizeof(float));
     wgmma_to[me] = nullptr;
-}
-
-// ---- what blocks of a cluster send ----
-
-// Bytes that were sent lie here until the phase of their arrival ends, in place of them NaN where they go: who does not wait
-// sees that, and so does who still reads what was there.
-struct Sent {
-    float* to;
-    float x[4];
-    int count;
-};
-struct Arrival {
-    int phase, pending;
-    int64_t bytes;  // expected, less those that came
-    std::vector<Sent> sent;
-    std::vector<int> waiting;
-};
-static std::map<const UfArrival*, Arrival> arrivals;  // of the cluster that runs
-
-static int rank_of(const void* at) {
-    const float* const from = &shared_memory[0].x;
-    const size_t each = shared_memory.size() / static_cast<size_t>(cluster_blocks) * 4,
-                 word = static_cast<size_t>(static_cast<const float*>(at) - from);
-    if (static_cast<const float*>(at) < from || word >= shared_memory.size() * 4)
-        give_up("something is sent to what is no shared memory of the cluster");
-    return static_cast<int>(word / each);
-}
-
-UfAddress uf_address(const void* at, int rank) {
-    if (rank < 0 || rank >= cluster_blocks) give_up("a block that the cluster does not have");
-    return reinterpret_cast<UfAddress>(shared_of(rank) +
-                                       (static_cast<const float*>(at) - uf_shared_memory()));
-}
-
-void uf_arrival_begin(UfArrival* arrival) { arrivals[arrival] = Arrival{0, 1, 0, {}, {}}; }
-
-static Arrival* arrival_at(const UfArrival* arrival) {
-    const auto found = arrivals.find(arrival);
-    if (found == arrivals.end()) give_up("an arrival that nobody began");
-    return &found->second;
-}
-
-static void end_phase(Arrival* a) {
-    if (a->pending || a->bytes) return;
-    for (const Sent& sent : a->sent)
-        memcpy(sent.to, sent.x, static_cast<size_t>(sent.count) * sizeof *sent.x);
-    for (const int fibre : a->waiting) {
-        fibres[fibre].state = READY;
-        if (place[fibre] < first_ready) first_ready = place[fibre];
-    }
-    a->sent.clear();
-    a->waiting.clear();
-    a->pending = 1;
-    a->phase++;
-}
-
-void uf_arrival_expect(UfArrival* arrival, int bytes) {
-    Arrival* a = arrival_at(arrival);
-    if (!a->pending) give_up("a phase that is expected twice");
-    a->pending = 0;
-    a->bytes += bytes;
-    end_phase(a);
-}
-
-void uf_arrival_wait(UfArrival* arrival, int parity) {
-    Arrival* a = arrival_at(arrival);
-    while (a->phase % 2 == parity) {
-        a->waiting.push_back(uf_host_fibre);
-        fibres[uf_host_fibre].state = WAITS;
-        park();
-    }
-}
-
-void uf_host_send(UfAddress to, UfAddress arrival, const float* x, int count) {
-    const size_t bytes = static_cast<size_t>(count) * sizeof *x;
-    Sent sent = {reinterpret_cast<float*>(to), {}, count};
-    UfArrival* at = reinterpret_cast<UfArrival*>(arrival);
-    const int rank = rank_of(sent.to);
-    if (!cluster_has_met) give_up("something is sent to a block that may not have begun yet");
-    if (num_done[rank]) give_up("something is sent to a block that has left");
-    if (to % bytes || rank_of(at) != rank)
-        give_up("something is sent that is not aligned, or told elsewhere");
-    memcpy(sent.x, x, bytes);
-    Arrival* a = arrival_at(at);
-    for (int i = 0; i < count; i++) sent.to[i] = float_of(UNWRITTEN);
-    a->sent.push_back(sent);
-    a->bytes -= static_cast<int64_t>(bytes);
-    end_phase(a);
 }
 
 static uint32_t chance(uint32_t n) {
@@ -697,13 +574,9 @@ static void run_block(int count) {
     poison_shared();
     for (float4& x : shared_memory) x.x = x.y = x.z = x.w = float_of(UNWRITTEN);
     choose_order(count);
-    first_ready = num_in_cluster = 0;
-    for (int r = 0; r < MAX_BLOCKS; r++) num_done[r] = num_at_barrier[r] = 0;
-    cluster_has_met = false;
-    arrivals.clear();
+    num_done = num_at_barrier = first_ready = 0;
     phases.clear();
-    uf_races_begin_block(first_block / static_cast<unsigned>(cluster_blocks), shared_memory.data(),
-                         shared_memory.size() * sizeof(float4));
+    uf_races_begin_block(blockIdx.x, shared_memory.data(), shared_memory.size() * sizeof(float4));
     memset(num_in_warp, 0, sizeof num_in_warp);
     for (int i = 0; i < count; i++) {
         fibres[i].state = READY;
@@ -711,34 +584,29 @@ static void run_block(int count) {
         copies[i].clear();
         fibres[i].phase = nullptr;
     }
-    become(order[0]);
+    threadIdx = dim3(static_cast<unsigned>(order[0]), 0, 0);
     switch_fibre(program, &fibres[order[0]]);
     for (int i = 0; i < count; i++)
         if (wgmma_to[i]) give_up("a product that nobody waited for");
-    for (const auto& arrival : arrivals)
-        if (!arrival.second.sent.empty()) give_up("something was sent that never arrived");
+    for (const auto& phase : phases)
+        if (phase.second.bytes || !phase.second.copies.empty()) give_up("a block has left before what it expects came");
 }
 
 // Threads of the program take turns.
 static std::recursive_mutex one_at_a_time;
 typedef std::lock_guard<std::recursive_mutex> Turn;
 
-static void run_grid(dim3 grid, dim3 block, int cluster, size_t shared_bytes,
-                     const std::function<void()>& thread) {
-    const int count = static_cast<int>(block.x) * cluster;
-    cluster_blocks = cluster;
-    num_together = count;
-    shared_memory = std::vector<float4>(shared_bytes / sizeof(float4) * static_cast<size_t>(cluster));
+static void run_grid(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()>& thread) {
+    const int count = static_cast<int>(block.x);
+    shared_memory = std::vector<float4>(shared_bytes / sizeof(float4));
     while (num_fibres < count) make_fibre(&fibres[num_fibres++]);
     body = &thread;
     gridDim = grid;
     blockDim = block;
-    // Blocks, or clusters, in both directions: none may wait for what another writes.
+    // Blocks in both directions: none may wait for what another writes.
     const bool backward = uf_host_cuda.order == UF_HOST_REVERSE;
-    const unsigned step = static_cast<unsigned>(cluster);
-    threadIdx = blockIdx = dim3(0, 0, 0);
-    for (unsigned b = 0; b < gridDim.x; b += step) {
-        first_block = backward ? gridDim.x - step - b : b;
+    for (unsigned b = 0; b < gridDim.x; b++) {
+        blockIdx = dim3(backward ? gridDim.x - 1 - b : b, 0, 0);
         run_block(count);
     }
 }
@@ -987,23 +855,14 @@ cudaError_t uf_host_launch(const void* kernel, const cudaLaunchConfig_t* config,
     const size_t bytes = config->dynamicSmemBytes;
     const auto limit = shared_limits().find(kernel);
     if (uf_host_cuda.num_launches++ == uf_host_cuda.fail_launch) return cudaErrorLaunchFailure;
-    int cluster = 1;
-    for (unsigned i = 0; i < config->numAttrs; i++)
-        if (config->attrs[i].id == cudaLaunchAttributeClusterDimension)
-            cluster = static_cast<int>(config->attrs[i].val.clusterDim.x);
-    if (block.x < 1 || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
-    // Clusters are Hopper's, and of 8 blocks at most where nobody asks for more.
-    if (cluster > 1 && uf_host_cuda.no_clusters) return cudaErrorInvalidValue;
-    if (cluster < 1 || cluster > MAX_BLOCKS || (cluster > 1 && uf_host_cuda.compute_major < 9) ||
-        grid.x % static_cast<unsigned>(cluster) || block.x * static_cast<unsigned>(cluster) > MAX_THREADS)
-        return cudaErrorLaunchFailure;
+    if (block.x < 1 || block.x > MAX_THREADS || grid.x < 1 || !config->stream) return cudaErrorLaunchFailure;
     if (bytes % sizeof(float4) ||
         bytes > (limit == shared_limits().end() ? static_cast<size_t>(PLAIN_SHARED) : limit->second))
         return cudaErrorInvalidValue;
     const int64_t number = uf_host_cuda.num_launches - 1;
     const auto work = [=](UfRaceClock* clock) {
         uf_races_begin_launch(clock, kernel, nullptr, number);
-        run_grid(grid, block, cluster, bytes, thread);
+        run_grid(grid, block, bytes, thread);
         uf_races_end_launch();
     };
     give(config->stream, {work, nullptr, nullptr});

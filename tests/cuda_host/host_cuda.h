@@ -24,7 +24,6 @@ typedef struct UfHostCuda {
     int driver_version;    // 0: none
     int device_count;      // -1: the driver is too old
     int compute_major;     // compute capability of the device
-    bool no_clusters;      // none of its parts has room for one
     size_t total_bytes;    // of its memory
     size_t used_bytes;     // of these, in use
     int64_t num_launches;  // of kernels, so far

@@ -16,19 +16,6 @@ __attribute__((no_sanitize("thread"))) inline void uf_store_flag(int* at) {
     *at = 1;
 }
 
-typedef uintptr_t UfAddress;
-typedef unsigned long long UfArrival;
-UfAddress uf_address(const void* at, int rank);
-inline void uf_cluster_arrive() {}
-void uf_cluster_wait();
-void uf_arrival_begin(UfArrival* arrival);
-void uf_arrival_expect(UfArrival* arrival, int bytes);
-void uf_arrival_wait(UfArrival* arrival, int parity);
-void uf_host_send(UfAddress to, UfAddress arrival, const float* x, int count);
-inline void uf_send(UfAddress to, UfAddress arrival, float4 x) { uf_host_send(to, arrival, &x.x, 4); }
-inline void uf_send(UfAddress to, UfAddress arrival, float2 x) { uf_host_send(to, arrival, &x.x, 2); }
-inline void uf_send(UfAddress to, UfAddress arrival, float x) { uf_host_send(to, arrival, &x, 1); }
-
 inline float uf_read(const float* at) { return *at; }
 inline float uf_rsqrt(float x) { return 1 / std::sqrt(x); }
 

@@ -282,8 +282,8 @@ static inline void access_at(const void* memory, size_t bytes, bool writes, bool
     const uintptr_t at = reinterpret_cast<uintptr_t>(memory);
     const Region* region = region_of(at);
     if (!region || !running) return;
-    me.thread = static_cast<uint16_t>(uf_host_fibre);
-    me.meeting = meetings[uf_host_fibre / WARP];
+    me.thread = static_cast<uint16_t>(threadIdx.x);
+    me.meeting = meetings[threadIdx.x / WARP];
     me.joint = joint;
     me.pc =
         static_cast<uint32_t>(reinterpret_cast<uintptr_t>(pc) - reinterpret_cast<uintptr_t>(program_start));
@@ -343,7 +343,7 @@ void uf_races_begin_launch(UfRaceClock* clock, const void* kernel, const char* w
     known_launch = 0;
     known_order = true;
     memset(meetings, 0, sizeof meetings);
-    if (!kernel) uf_host_fibre = 0;
+    if (!kernel) threadIdx.x = 0;
     running = true;
 }
 
