@@ -2232,11 +2232,18 @@ void copy(UfBackend* be, const char* op, void* to, const void* from, size_t byte
 UfStatus cuda_announce(UfBackend* be, const UfMlp* mlp, int networks, const real* params) {
     State* s = begin(be, "announce", 1, networks, 0, mlp->width);
     const PackedShape shape = packed_shape(s, mlp);
-    if (!shape.bytes || s->num_packed == MOST_PACKED || reinterpret_cast<uintptr_t>(params) % 16) return UF_OK;
+    for (int i = 0; i < s->num_packed && !networks; i++) {
+        if (s->packed[i].params != params) continue;
+        check(s, cudaFree(s->packed[i].at));
+        s->packed[i] = s->packed[--s->num_packed];
+    }
+    if (!networks || !shape.bytes || s->num_packed == MOST_PACKED || reinterpret_cast<uintptr_t>(params) % 16)
+        return UF_OK;
     void* at = nullptr;
     const size_t bytes = static_cast<size_t>(networks) * static_cast<size_t>(shape.bytes);
     UF_TRY(allocate(&at, bytes, "networks in bf16"));
-    s->packed[s->num_packed++] = PackedNets{params, *mlp, static_cast<size_t>(networks), static_cast<unsigned char*>(at), true};
+    s->packed[s->num_packed++] =
+        PackedNets{params, *mlp, static_cast<size_t>(networks), static_cast<unsigned char*>(at), true};
     check(s, cudaMemsetAsync(at, 0, bytes, s->streams[0]));
     check(s, cudaStreamSynchronize(s->streams[0]));
     return UF_OK;
@@ -2393,6 +2400,7 @@ UfStatus read_passes(State* s) {
     } all[] = {{"rule", PASSES_BY_SHAPE},
                {"layers", PASSES_BY_LAYER},
                {"warpgroups", PASSES_OF_WARPGROUPS},
+               {"2 warpgroups", PASSES_OF_2_WARPGROUPS},
                {"16", PASSES_OF_16},
                {"32", PASSES_OF_32},
                {"64", PASSES_OF_64}};
@@ -2404,8 +2412,8 @@ UfStatus read_passes(State* s) {
         return UF_OK;
     }
     return UF_FAIL(UF_ERR_ARGUMENT,
-                   "UNIFLORAL_CUDA_PASSES is '%s'; expected rule, layers, warpgroups, or 16, 32 or 64 rows of "
-                   "a tile",
+                   "UNIFLORAL_CUDA_PASSES is '%s'; expected rule, layers, warpgroups, 2 warpgroups, or 16, "
+                   "32 or 64 rows of a tile",
                    name);
 }
 

@@ -525,7 +525,7 @@ struct UfBackend {
     // Scratch for passes of this shape over P members; called for every shape before the first update.
     UfStatus (*plan)(UfBackend*, const UfMlp* mlp, int P, int networks, int rows);
     // `networks` of this shape lie at params and pass there often: the backend may keep a copy of them as its products read
-    // them best. Only `upload` and `adam_polyak` change them from here on.   Nullable
+    // them best. Only `upload` and `adam_polyak` change them from here on; none lie there any more: networks 0.   Nullable
     UfStatus (*announce)(UfBackend*, const UfMlp* mlp, int networks, const real* params);
 
     // Branches of an update, which a device may take side by side: UF_NUM_BRANCHES. Ops are given to one branch, to

@@ -673,7 +673,8 @@ void prepare_hopper(State* s) {
 
 PackedShape packed_shape(const State* s, const UfMlp* mlp) {
     PackedShape k = {};
-    bool fits = s->has_wgmma && s->precision == BF16 && s->passes == PASSES_OF_WARPGROUPS && mlp->activation == UF_RELU &&
+    bool fits = s->has_wgmma && s->precision == BF16 && mlp->activation == UF_RELU &&
+                (s->passes == PASSES_OF_WARPGROUPS || s->passes == PASSES_OF_2_WARPGROUPS) &&
                 mlp->width <= COLUMNS && mlp->width > COLUMNS / 2 && mlp->width % 4 == 0 && mlp->size % 4 == 0 &&
                 mlp->in <= MOST_IN && mlp->out <= MOST_OUT && mlp->layers <= PACKED_LAYERS;
     for (int l = 0; l <= mlp->layers; l++) fits = fits && mlp->kernel[l] % 4 == 0 && mlp->bias[l] % 4 == 0;
@@ -731,7 +732,7 @@ bool hopper_forward(State* s, const UfNets* nets, float* out, const UfTape* tape
     if (bytes > MOST_SHARED) return false;
     // Two warpgroups a block where each multiprocessor has a block anyway.
     const int64_t tiles = ceil_div(rows.count, TILE);
-    if (tiles > 1 && G * tiles >= 2 * s->num_sms)
+    if (s->passes == PASSES_OF_2_WARPGROUPS || (tiles > 1 && G * tiles >= 2 * s->num_sms))
         launch_shared(s, hopper_forward_kernel<2>, G * ceil_div(rows.count, 2 * TILE), threads_of(2), bytes,
                       c);
     else

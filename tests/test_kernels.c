@@ -54,8 +54,10 @@ enum { NUM_CASES = sizeof cases / sizeof cases[0] };
 
 // Backends of one name and precision stand together: the first is compared with the references, the others with the
 // first's bits. How many rows a CUDA device takes through a network at once (`passes`) changes no bit; whether it goes
-// layer by layer does.
+// layer by layer does, or through the kernels of warpgroups, of which a block may have one or two.
 #define LAYERS "layers"
+#define GROUPS "warpgroups"
+#define PAIRS "2 warpgroups"
 static struct Device {
     const char *name, *precision,
         *passes;  // passes: of UNIFLORAL_CUDA_PASSES; only ops that have products are tested
@@ -73,7 +75,9 @@ static struct Device {
     {"cuda", "fp32", LAYERS, 1, 0, NULL},      {"cuda", "fp32", LAYERS, 2, 0, NULL},
     {"cuda", "fp32", LAYERS, 3, 0, NULL},      {"cuda", "tf32", LAYERS, 1, 0x1p-9, NULL},
     {"cuda", "tf32", LAYERS, 2, 0x1p-9, NULL}, {"cuda", "bf16", LAYERS, 1, 0x1p-7, NULL},
-    {"cuda", "bf16", LAYERS, 2, 0x1p-7, NULL},
+    {"cuda", "bf16", LAYERS, 2, 0x1p-7, NULL}, {"cuda", "bf16", GROUPS, 1, 0x1p-7, NULL},
+    {"cuda", "bf16", GROUPS, 2, 0x1p-7, NULL}, {"cuda", "bf16", GROUPS, 3, 0x1p-7, NULL},
+    {"cuda", "bf16", PAIRS, 1, 0x1p-7, NULL},  {"cuda", "bf16", PAIRS, 3, 0x1p-7, NULL},
 };
 enum { NUM_DEVICES = sizeof devices / sizeof devices[0] };
 
@@ -326,6 +330,11 @@ static void clear(Test* t) {
 
 typedef void Op(Test* t);
 
+// Those that give other bits than others of one precision.
+static int kernels_of(const struct Device* device) {
+    return strcmp(device->passes, LAYERS) == 0 ? 1 : strstr(device->passes, GROUPS) ? 2 : 0;
+}
+
 // Whether passes are of the kernels that take a network whole. cuBLAS may cut a product in another way when there are more
 // of them, or when it is made anew; those may not.
 static bool is_whole(const struct Device* device, const Case* c) {
@@ -341,10 +350,11 @@ static void run_case(const Case* c, Op* op, bool has_products) {
     for (int d = 0; d < NUM_DEVICES; d++) {
         const bool exact = devices[d].rounding == 0;
         if (!devices[d].be || ((!exact || *devices[d].passes) && !has_products)) continue;
+        if (kernels_of(&devices[d]) == 2 && (c->width <= 128 || c->width > 256 || c->width % 4)) continue;
         Test t = {.device = &devices[d], .be = devices[d].be, .c = c, .P = c->P, .results = results};
         t.reference = !last || strcmp(last->name, devices[d].name) != 0 ||
                       strcmp(last->precision, devices[d].precision) != 0 ||
-                      (strcmp(last->passes, LAYERS) == 0) != (strcmp(devices[d].passes, LAYERS) == 0);
+                      kernels_of(last) != kernels_of(&devices[d]);
         last = &devices[d];
         use(&devices[d]);
         for (int p = 0; p < MAX_P && t.reference; p++) {
@@ -649,6 +659,11 @@ static void check_forward_row(const Test* t, const UfMlp* m, const real* w, cons
     test_free(size);
 }
 
+static void announce(Test* t, const UfMlp* m, Array* params, bool there) {
+    if (!t->be->announce) return;
+    assert_int_equal(t->be->announce(t->be, m, there ? t->P * t->c->N : 0, DEV(params)), UF_OK);
+}
+
 static void op_mlp_forward(Test* t) {
     const Case* c = t->c;
     const UfMlp m = shape_of(c, c->out);
@@ -663,6 +678,7 @@ static void op_mlp_forward(Test* t) {
     const UfRows rows = {c->before, c->rows, total};
     assert_int_equal(t->be->plan(t->be, &m, t->P, c->N, c->rows), UF_OK);
     send(t);
+    announce(t, &m, params, true);
     t->be->mlp_forward(t->be, &nets, DEV(out), &tape.tape, input, rows);
     t->be->mlp_forward(t->be, &nets, DEV(plain), NULL, input, rows);
     receive(t);
@@ -684,6 +700,7 @@ static void op_mlp_forward(Test* t) {
                         expect_untouched(t, "r", row, AFTER(tape.r[l])[row * c->width + j]);
             }
         }
+    announce(t, &m, params, false);
     clear(t);
 }
 
@@ -861,6 +878,7 @@ static void op_mlp_backward(Test* t) {
     const UfNets nets = {&m, t->P, c->N, c->used, DEV(params), false};
     const UfInput input = {DEV(x), ld, total};
     send(t);
+    announce(t, &m, params, true);
     forward_in_parts(t, &nets, DEV(out), &tape.tape, input);
     t->be->mlp_backward(t->be, &nets, DEV(grads), DEV(dx), dx_first, dx_count, &tape.tape, input, DEV(dout),
                         total);
@@ -903,6 +921,7 @@ static void op_mlp_backward(Test* t) {
         }
     free(expected_dx);
     free_expected(&e);
+    announce(t, &m, params, false);
     clear(t);
 }
 
@@ -4357,7 +4376,7 @@ static void test_op(void** state) {
     const char* limit = getenv("UF_TEST_CASES");  // for tools that are slow
     const int count = limit ? atoi(limit) : NUM_CASES;
     assert_in_range(count, 1, NUM_CASES);
-    for (int k = 0; k < count; k++) run_case(&cases[k], named->op, named->has_products);
+    for (int k = getenv("ONLY") ? atoi(getenv("ONLY")) : 0; k < (getenv("ONLY") ? atoi(getenv("ONLY")) + 1 : count); k++) run_case(&cases[k], named->op, named->has_products);
 }
 
 int main(void) {

@@ -223,6 +223,46 @@ static void test_cuts(void** state) {
     uf_config_free(config);
 }
 
+// Kernels of warpgroups read a copy of the networks in bf16, which follows the parameters: an agent that comes from a file,
+// whose copy is made anew, goes on with the same bits; and with the numbers of the other kernels, but for rounding.
+static void test_warpgroups(void** state) {
+    (void)state;
+    enum { RULE, WARPGROUPS, LOADED, NUM_AGENTS };
+    const char* path = in_folder("warpgroups.h5");
+    need_device();
+    for (int family = 0; family < NUM_FAMILIES - 1; family++) {  // the last has a model, which no file holds
+        UfAgent* agents[NUM_AGENTS] = {0};
+        UfConfig* config = config_on(family, "cuda");
+        assert_ok(uf_config_parse(config,
+                                  "{\"actor_layer_width\": 132, \"critic_layer_width\": 136, \"lr\": 1e-3, "
+                                  "\"actor_lr\": 1e-3, \"polyak_step_size\": 0.5, \"precision\": \"bf16\"}",
+                                  "wide"));
+        for (int i = 0; i < NUM_AGENTS; i++) {
+            assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", i == RULE ? "rule" : "warpgroups", 1), 0);
+            if (i == LOADED)
+                assert_ok(uf_agent_load(&agents[i], path, 1));
+            else
+                assert_ok(uf_agent_create(&agents[i], config, data, 1));
+            if (i != LOADED) assert_ok(uf_train(agents[i], data, 3, NULL, NULL));
+            if (i == WARPGROUPS) assert_ok(uf_agent_save(agents[i], path));
+            uf_agent_clear_metrics(agents[i]);
+            assert_ok(uf_train(agents[i], data, 1, NULL, NULL));
+        }
+        assert_int_equal(unsetenv("UNIFLORAL_CUDA_PASSES"), 0);
+        assert_same_member(agents[WARPGROUPS], 0, agents[LOADED], 0);
+        const char* const* names;
+        const double *x, *y;
+        int num_metrics;
+        assert_ok(uf_agent_metrics(agents[RULE], 0, &num_metrics, &names, &x));
+        assert_ok(uf_agent_metrics(agents[WARPGROUPS], 0, &num_metrics, &names, &y));
+        for (int i = 0; i < num_metrics; i++)
+            if (!(fabs(x[i] - y[i]) <= 2e-3 * (1 + fabs(x[i]))))
+                fail_msg("family %d: %s is %.9g, by the other kernels %.9g", family, names[i], y[i], x[i]);
+        for (int i = 0; i < NUM_AGENTS; i++) uf_agent_free(agents[i]);
+        uf_config_free(config);
+    }
+}
+
 #ifdef UF_HOST_CUDA
 static bool has_same_numbers(UfAgent* a, UfAgent* b) {
     const char* const* names;
@@ -741,6 +781,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_update),     cmocka_unit_test(test_repeats),
         cmocka_unit_test(test_recorded_updates), cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_warpgroups),
 #ifdef UF_HOST_CUDA
         cmocka_unit_test(test_branches),         cmocka_unit_test(test_missing_waits),
         cmocka_unit_test(test_launches),

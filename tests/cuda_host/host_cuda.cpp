@@ -547,6 +547,7 @@ void uf_host_wgmma_wait(int later) {
         for (const Wgmma& w : groups.front()) do_wgmma(w);
         groups.pop_front();
     }
+    meet_warp(UF_HOST_MMA);  // no lane goes on before all have read b
     bool done = true;
     for (const auto& group : groups) done = done && group.empty();
     if (!done || !wgmma_to[me]) return;
