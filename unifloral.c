@@ -1250,8 +1250,8 @@ static void forward_cql_rows(UfAgent* a, const UfNoise* z, int u) {
                     (UfRows){a->B, a->total - a->B, a->total});
 }
 
-// Q of the data is known to the first.
-static void update_critics(UfAgent* a, const UfNoise* z, int u) {
+// Gradients of update u. Q of the data is known to the first.
+static void differentiate_critics(UfAgent* a, const UfNoise* z, int u) {
     UfBackend* be = a->backend;
     const UfNets critic = nets_of(a, GROUP_CRITIC, false);
     const UfInput input = input_of(a, a->x_data, a->total);
@@ -1271,7 +1271,10 @@ static void update_critics(UfAgent* a, const UfNoise* z, int u) {
     } else {
         be->mlp_backward(be, &critic, g->grads, NULL, 0, 0, &a->data_tape, input, a->dq, a->total);
     }
-    // Nothing reads the target critics after the last of the U updates: its Adam step takes Polyak's along.
+}
+
+// Nothing reads the target critics after the last of the U updates: its Adam step takes Polyak's along.
+static void step_critics(UfAgent* a, int u) {
     optimise(a, GROUP_CRITIC, u, a->U, u == a->U - 1 ? a->polyak : NULL);
 }
 
@@ -1497,7 +1500,8 @@ static UfStatus evaluation_step(UfAgent* a, const UfBatch* batch, const UfNoise*
     be->mlp_forward(be, &actor, a->next_out, NULL, input_of(a, a->x_pi, a->B), (UfRows){0, a->B, a->B});
     compute_target(a, batch, z, 0);
     forward_data_critics(a);
-    update_critics(a, z, 0);
+    differentiate_critics(a, z, 0);
+    step_critics(a, 0);
     a->num_updates++;
     a->metrics_count++;
     return be->apart ? UF_OK : be->sync(be);
@@ -1533,11 +1537,23 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     forward_data_critics(a);
     if (needs_value(c)) forward_value(a);
     if (c->use_awr) weigh_by_advantage(a);
-    come_after(a, ACTOR_BRANCH);  // it has read the critics
 
     go_to(a, ACTOR_BRANCH);
     if (c->use_awr) come_after(a, TRUNK);                   // weights
     if (a->has_target_actor) come_after(a, TARGET_BRANCH);  // it has read the target actor
+
+    // The first gradients of the critics want targets alone; that they step, that the actor has read them.
+    const bool wants_actor = !a->has_target_actor || uses_cql(a);
+    if (!wants_actor) {
+        go_to(a, TRUNK);
+        come_after(a, TARGET_BRANCH);
+        differentiate_critics(a, z, 0);
+    }
+    go_to(a, TRUNK);
+    come_after(a, ACTOR_BRANCH);
+    if (!wants_actor) step_critics(a, 0);
+
+    go_to(a, ACTOR_BRANCH);
     update_actor(a, batch, z);
 
     if (!a->has_target_actor) {
@@ -1547,9 +1563,12 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     }
 
     go_to(a, TRUNK);
-    come_after(a, TARGET_BRANCH);
+    if (wants_actor) come_after(a, TARGET_BRANCH);
     if (uses_cql(a)) come_after(a, ACTOR_BRANCH);  // actions of the actor as it is now
-    for (int u = 0; u < a->U; u++) update_critics(a, z, u);
+    for (int u = wants_actor ? 0 : 1; u < a->U; u++) {
+        differentiate_critics(a, z, u);
+        step_critics(a, u);
+    }
     if (needs_value(c)) update_value(a);
     come_after(a, ACTOR_BRANCH);
     a->num_updates++;
