@@ -1931,9 +1931,10 @@ void cuda_ring_append(UfBackend* be, const UfRing* ring, int* alive, bool start,
         penalty, R};
     const int64_t rows = static_cast<int64_t>(P) * R;
     if (ring->capacity > MOST_PLACES)
-        fail(s, UF_ERR_UNSUPPORTED, "a buffer of %lld rows; on a CUDA device %d at most: lower "
-             "rollout_batch_size or model_retain_epochs", static_cast<long long>(ring->capacity),
-             static_cast<int>(MOST_PLACES));
+        fail(s, UF_ERR_UNSUPPORTED,
+             "a buffer of %lld rows; on a CUDA device %d at most: lower "
+             "rollout_batch_size or model_retain_epochs",
+             static_cast<long long>(ring->capacity), static_cast<int>(MOST_PLACES));
     launch(s, ring_look_kernel, ceil_div(rows, WARPS), THREADS, c, rows);
     launch(s, ring_place_kernel, P, TERM_THREADS, c);
     launch(s, ring_put_kernel, ceil_div(rows, WARPS), THREADS, c, rows);
@@ -2040,7 +2041,8 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
     const auto put_copy = [&](unsigned char* to, const real(&x)[4]) {
         if (!to) return;
         const int size = c.shape.size, e = static_cast<int>(four.at - first), n = e / size;
-        to += (p * (g.count / static_cast<size_t>(size)) + static_cast<size_t>(n)) * static_cast<size_t>(c.shape.bytes);
+        to += (p * (g.count / static_cast<size_t>(size)) + static_cast<size_t>(n)) *
+              static_cast<size_t>(c.shape.bytes);
         put_packed(to, c.shape, e - n * size, x);
     };
     while (i < fours) {

@@ -43,7 +43,15 @@ struct Blas {
 enum Precision { FP32, TF32, BF16 };
 
 // How passes over networks are made: by a rule of their shape, or as who measures wants it.
-enum Passes { PASSES_BY_SHAPE, PASSES_BY_LAYER, PASSES_OF_WARPGROUPS, PASSES_OF_2_WARPGROUPS, PASSES_OF_16 = 16, PASSES_OF_32 = 32, PASSES_OF_64 = 64 };
+enum Passes {
+    PASSES_BY_SHAPE,
+    PASSES_BY_LAYER,
+    PASSES_OF_WARPGROUPS,
+    PASSES_OF_2_WARPGROUPS,
+    PASSES_OF_16 = 16,
+    PASSES_OF_32 = 32,
+    PASSES_OF_64 = 64
+};
 
 // Kernels of networks at `params` in bf16 as passes of kernels_hopper.cu read them, which adam_polyak and `upload` keep
 // the same as the parameters.

@@ -89,7 +89,8 @@ struct Ring {
         if (n >= STAGES) uf_phase_wait(empty + n % STAGES, (n / STAGES - 1) % 2);
         if (lane() == 0) uf_phase_expect(full + n % STAGES, pieces * run);
         __syncwarp();  // nothing comes before it is expected
-        for (int i = lane(); i < pieces; i += WARP) uf_copy_bulk(stage(n) + i * run, from(i), run, full + n % STAGES);
+        for (int i = lane(); i < pieces; i += WARP)
+            uf_copy_bulk(stage(n) + i * run, from(i), run, full + n % STAGES);
     }
     // By those who read.
     __device__ const unsigned char* wait() const {
@@ -143,7 +144,9 @@ struct Mine {
 };
 
 // Numbers 0 to 3 of chunk c in half h of the lane's rows.
-__device__ inline float& number(float (&d)[128], int c, int h, int e) { return d[8 * c + 4 * (e / 2) + 2 * h + e % 2]; }
+__device__ inline float& number(float (&d)[128], int c, int h, int e) {
+    return d[8 * c + 4 * (e / 2) + 2 * h + e % 2];
+}
 
 __device__ inline float quad_sum(float x) {
     x += __shfl_xor_sync(0xffffffffu, x, 1);
@@ -189,14 +192,18 @@ struct Forward {
 struct ForwardSpace {
     static __host__ __device__ int vectors(const PackedShape& s) { return s.layers * (s.layer_norm ? 3 : 1); }
     static __host__ __device__ int vectors_at() { return RING_STAGES * STAGE_BYTES; }
-    static __host__ __device__ int out_at(const PackedShape& s) { return vectors_at() + vectors(s) * COLUMNS * 4; }
+    static __host__ __device__ int out_at(const PackedShape& s) {
+        return vectors_at() + vectors(s) * COLUMNS * 4;
+    }
     static __host__ __device__ int phases_at(const PackedShape& s) { return out_at(s) + COLUMNS * s.out * 4; }
-    static __host__ __device__ int bytes(const PackedShape& s) { return phases_at(s) + (2 * RING_STAGES + 2) * 8 + PIECE; }
+    static __host__ __device__ int bytes(const PackedShape& s) {
+        return phases_at(s) + (2 * RING_STAGES + 2) * 8 + PIECE;
+    }
 };
 
 // Activation of a layer in place, LayerNorm, what the tape keeps; leaves the next product's left factor too.
-__device__ inline void finish_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], const Forward& c, int l, const Place& p,
-                                    const Mine& mine, const float* vectors) {
+__device__ inline void finish_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], const Forward& c, int l,
+                                    const Place& p, const Mine& mine, const float* vectors) {
     const PackedShape& s = c.pass.shape;
     const int width = s.width;
     const float *bias = vectors, *scale = vectors + COLUMNS, *shift = scale + COLUMNS;
@@ -218,7 +225,8 @@ __device__ inline void finish_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], c
                 sum[h] += v;
             }
             if (r.at && mine.is_real[h] && j < width)
-                put_four(r.at + (p.g * r.stride + static_cast<int64_t>(p.first + mine.row[h]) * width + j), x);
+                put_four(r.at + (p.g * r.stride + static_cast<int64_t>(p.first + mine.row[h]) * width + j),
+                         x);
         }
     }
     float mean[2] = {0, 0}, inv_std[2] = {1, 1};
@@ -267,7 +275,9 @@ __device__ inline void finish_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], c
 
 // Threads of a block of so many warpgroups. Two leave registers enough for themselves if the warp that fills the ring is of a
 // third, which gives its own away.
-constexpr int threads_of(int groups) { return groups * GROUP_THREADS + (groups > 1 ? int{GROUP_THREADS} : int{WARP}); }
+constexpr int threads_of(int groups) {
+    return groups * GROUP_THREADS + (groups > 1 ? int{GROUP_THREADS} : int{WARP});
+}
 
 template <int GROUPS>
 __global__ void __launch_bounds__(threads_of(GROUPS), 1)
@@ -282,7 +292,8 @@ __global__ void __launch_bounds__(threads_of(GROUPS), 1)
     UfPhase* constants = phases + 2 * RING_STAGES;
     Ring<RING_STAGES> ring = {space, phases, phases + RING_STAGES};
     const Place p = place_of(c.pass.rows, GROUPS * TILE);
-    const int network = p.g % c.pass.params.N, member = p.g / c.pass.params.N, L = s.layers, each = s.layer_norm ? 3 : 1;
+    const int network = p.g % c.pass.params.N, member = p.g / c.pass.params.N, L = s.layers,
+              each = s.layer_norm ? 3 : 1;
     const float* w = c.pass.params.of(p.g);
     if (threadIdx.x == 0) {
         ring.begin(4 * GROUPS);
@@ -300,17 +311,17 @@ __global__ void __launch_bounds__(threads_of(GROUPS), 1)
                 ring.fill(step / 8, PIECES * PIECE,
                           [&](int i) { return packed + (s.layer[l].packed + (k / 8 + i) * PIECES * PIECE); });
             if (l) continue;
-            if (lane() == 0)
-                uf_phase_expect(constants, (L * each + s.out) * s.width * 4);
+            if (lane() == 0) uf_phase_expect(constants, (L * each + s.out) * s.width * 4);
             __syncwarp();
             for (int i = lane(); i < L * each; i += WARP) {
                 const auto& layer = s.layer[i / each];
                 uf_copy_bulk(vectors + i * COLUMNS,
-                             w + (i % each == 0 ? layer.bias : i % each == 1 ? layer.scale : layer.shift),
+                             w + (i % each == 0   ? layer.bias
+                                  : i % each == 1 ? layer.scale
+                                                  : layer.shift),
                              s.width * 4, constants);
             }
-            if (lane() == 0)
-                uf_copy_bulk(out_kernel, w + s.layer[L].kernel, s.width * s.out * 4, constants);
+            if (lane() == 0) uf_copy_bulk(out_kernel, w + s.layer[L].kernel, s.width * s.out * 4, constants);
         }
         return;
     }
@@ -330,9 +341,10 @@ __global__ void __launch_bounds__(threads_of(GROUPS), 1)
             for (int h = 0; h < 2; h++)
 #pragma unroll
                 for (int e = 0; e < 4; e++)
-                    v[h][e] = mine.is_real[h] && j + e < s.in
-                                  ? uf_read(x + (static_cast<int64_t>(p.first + mine.row[h]) * c.x_ld + j + e))
-                                  : 0;
+                    v[h][e] =
+                        mine.is_real[h] && j + e < s.in
+                            ? uf_read(x + (static_cast<int64_t>(p.first + mine.row[h]) * c.x_ld + j + e))
+                            : 0;
 #pragma unroll
             for (int q = 0; q < 4; q++) a[k][q] = uf_pack_bf16(v[q % 2][q / 2 * 2], v[q % 2][q / 2 * 2 + 1]);
         }
@@ -399,9 +411,13 @@ struct BackwardSpace {
     static __host__ __device__ int tape_at() { return BACK_STAGES * STAGE_BYTES; }
     static __host__ __device__ int vectors_at() { return tape_at() + TILE * TAPE_LD * 4; }
     static __host__ __device__ int vectors(const PackedShape& s) { return s.layer_norm ? 2 * s.layers : 0; }
-    static __host__ __device__ int out_at(const PackedShape& s) { return vectors_at() + vectors(s) * COLUMNS * 4; }
+    static __host__ __device__ int out_at(const PackedShape& s) {
+        return vectors_at() + vectors(s) * COLUMNS * 4;
+    }
     static __host__ __device__ int in_at(const PackedShape& s) { return out_at(s) + COLUMNS * s.out * 4; }
-    static __host__ __device__ int phases_at(const PackedShape& s, int dx_count) { return in_at(s) + COLUMNS * dx_count * 4; }
+    static __host__ __device__ int phases_at(const PackedShape& s, int dx_count) {
+        return in_at(s) + COLUMNS * dx_count * 4;
+    }
     static __host__ __device__ int bytes(const PackedShape& s, int dx_count) {
         return phases_at(s, dx_count) + (2 * BACK_STAGES + 4) * 8 + PIECE;
     }
@@ -422,14 +438,15 @@ __device__ inline float column_sum(float (&x)[8]) {
 }
 
 // dL/dh -> dL/dz of layer l, the sums of its columns, and the next product's left factor. tape: the warp's rows.
-__device__ inline void derive_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], const Backward& c, int l, const Place& p,
-                                    const Mine& mine, const float* tape, const float2 (&stats)[2], const float* vectors,
-                                    const float (&seed)[2]) {
+__device__ inline void derive_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], const Backward& c, int l,
+                                    const Place& p, const Mine& mine, const float* tape,
+                                    const float2 (&stats)[2], const float* vectors, const float (&seed)[2]) {
     const PackedShape& s = c.pass.shape;
     const int width = s.width, G8 = lane() / 4;
     const bool norm = s.layer_norm, top = l == s.layers - 1 && s.out == 1;
     const float *scale = vectors, *shift = vectors + COLUMNS;
-    const float* r_of[2] = {tape + mine.row[0] * TAPE_LD + mine.column, tape + mine.row[1] * TAPE_LD + mine.column};
+    const float* r_of[2] = {tape + mine.row[0] * TAPE_LD + mine.column,
+                            tape + mine.row[1] * TAPE_LD + mine.column};
     float s1[2] = {0, 0}, s2[2] = {0, 0};
     if (norm) {
 #pragma unroll
@@ -457,7 +474,8 @@ __device__ inline void derive_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], c
         }
     }
     float* record = c.dz && p.first + mine.row[0] - G8 < c.pass.rows
-                        ? c.sums.of(p.g, (p.first + mine.row[0] - G8) / ROWS) : nullptr;
+                        ? c.sums.of(p.g, (p.first + mine.row[0] - G8) / ROWS)
+                        : nullptr;
 #pragma unroll
     for (int q = 0; q < CHUNKS / 2; q++) {
         float bias[8] = {}, of_scale[8] = {}, of_shift[8] = {}, kernel[8] = {};
@@ -491,17 +509,19 @@ __device__ inline void derive_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], c
                     number(d, k, h, e) = v;
                 }
                 if (c.dz && mine.is_real[h] && j < width)
-                    put_four(c.dz + (l * c.dz_layer +
-                                     (static_cast<int64_t>(p.g) * c.pass.rows + p.first + mine.row[h]) * width + j),
-                             dz);
+                    put_four(
+                        c.dz +
+                            (l * c.dz_layer +
+                             (static_cast<int64_t>(p.g) * c.pass.rows + p.first + mine.row[h]) * width + j),
+                        dz);
             }
 #pragma unroll
             for (int w = 0; w < 4; w++)
                 a[k][w] = uf_pack_bf16(number(d, k, w % 2, w / 2 * 2), number(d, k, w % 2, w / 2 * 2 + 1));
         }
         if (!c.dz) continue;
-        const float sums[4] = {column_sum(bias), norm ? column_sum(of_scale) : 0, norm ? column_sum(of_shift) : 0,
-                               top ? column_sum(kernel) : 0};
+        const float sums[4] = {column_sum(bias), norm ? column_sum(of_scale) : 0,
+                               norm ? column_sum(of_shift) : 0, top ? column_sum(kernel) : 0};
         const int j = 16 * (2 * q + G8 / 4) + mine.column + G8 % 4;
         if (j >= width || !record) continue;
 #pragma unroll
@@ -510,7 +530,8 @@ __device__ inline void derive_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], c
     }
 }
 
-__global__ void __launch_bounds__(threads_of(1), 1) hopper_backward_kernel(const __grid_constant__ Backward c) {
+__global__ void __launch_bounds__(threads_of(1), 1)
+    hopper_backward_kernel(const __grid_constant__ Backward c) {
 #ifdef UF_ON_HOPPER
     typedef BackwardSpace Space;
     const PackedShape& s = c.pass.shape;
@@ -533,7 +554,8 @@ __global__ void __launch_bounds__(threads_of(1), 1) hopper_backward_kernel(const
         uf_phase_begin(tape_empty, 4);
     }
     // What no copy fills.
-    for (int i = static_cast<int>(threadIdx.x); i < (TILE - count) * TAPE_LD; i += static_cast<int>(blockDim.x))
+    for (int i = static_cast<int>(threadIdx.x); i < (TILE - count) * TAPE_LD;
+         i += static_cast<int>(blockDim.x))
         tape[count * TAPE_LD + i] = 0;
     __syncthreads();
     if (threadIdx.x >= GROUP_THREADS) {
@@ -546,18 +568,20 @@ __global__ void __launch_bounds__(threads_of(1), 1) hopper_backward_kernel(const
             if (lane() == 0) uf_phase_expect(tape_full, count * width * 4);
             __syncwarp();
             for (int b = lane(); b < count; b += WARP)
-                uf_copy_bulk(tape + b * TAPE_LD, r.at + (p.g * r.stride + static_cast<int64_t>(p.first + b) * width),
-                             width * 4, tape_full);
+                uf_copy_bulk(tape + b * TAPE_LD,
+                             r.at + (p.g * r.stride + static_cast<int64_t>(p.first + b) * width), width * 4,
+                             tape_full);
         };
         if (lane() == 0) uf_phase_expect(constants, (L * each + s.out + c.dx_count) * width * 4);
         __syncwarp();
         send_tape(L - 1);
         if (lane() == 0) uf_copy_bulk(out_kernel, w + s.layer[L].kernel, width * s.out * 4, constants);
         for (int i = lane(); i < L * each; i += WARP)
-            uf_copy_bulk(vectors + i * COLUMNS, w + (i % 2 ? s.layer[i / 2].shift : s.layer[i / 2].scale), width * 4,
-                         constants);
+            uf_copy_bulk(vectors + i * COLUMNS, w + (i % 2 ? s.layer[i / 2].shift : s.layer[i / 2].scale),
+                         width * 4, constants);
         if (lane() == 0 && c.dx_count)
-            uf_copy_bulk(in_kernel, w + s.layer[0].kernel + c.dx_first * width, width * c.dx_count * 4, constants);
+            uf_copy_bulk(in_kernel, w + s.layer[0].kernel + c.dx_first * width, width * c.dx_count * 4,
+                         constants);
         for (int l = L - 1; l > 0; l--)
             for (int k = 0; k < COLUMNS / STAGE; k++) {
                 if (k == BACK_STAGES) send_tape(l - 1);
@@ -579,7 +603,8 @@ __global__ void __launch_bounds__(threads_of(1), 1) hopper_backward_kernel(const
         const Rows of = c.tape[l].stats;
         for (int h = 0; h < 2; h++)
             stats[h] = s.layer_norm && mine.is_real[h]
-                           ? *reinterpret_cast<const float2*>(of.at + (p.g * of.stride + 2 * (p.first + mine.row[h])))
+                           ? *reinterpret_cast<const float2*>(of.at +
+                                                              (p.g * of.stride + 2 * (p.first + mine.row[h])))
                            : make_float2(0, 0);
     };
     float2 stats[2], next[2];
@@ -640,7 +665,8 @@ __global__ void __launch_bounds__(threads_of(1), 1) hopper_backward_kernel(const
         for (int h = 0; h < 2; h++) {
             dot[h] = quad_sum(dot[h]);
             if (mine.is_real[h] && lane() % 4 == 0)
-                c.dx.at[p.g * c.dx.stride + static_cast<int64_t>(p.first + mine.row[h]) * c.dx_count + q] = dot[h];
+                c.dx.at[p.g * c.dx.stride + static_cast<int64_t>(p.first + mine.row[h]) * c.dx_count + q] =
+                    dot[h];
         }
     }
 #endif
@@ -655,7 +681,8 @@ Pass pass_of(const State* s, const PackedNets* packed, const UfNets* nets, int r
     p.shape = packed_shape(s, nets->mlp);
     p.packed_network = p.shape.bytes;
     p.packed_member = nets->shared ? 0 : p.packed_network * nets->N;
-    p.packed = packed->at + (nets->params - packed->params) / static_cast<int64_t>(nets->mlp->size) * p.packed_network;
+    p.packed = packed->at +
+               (nets->params - packed->params) / static_cast<int64_t>(nets->mlp->size) * p.packed_network;
     return p;
 }
 
@@ -675,8 +702,9 @@ PackedShape packed_shape(const State* s, const UfMlp* mlp) {
     PackedShape k = {};
     bool fits = s->has_wgmma && s->precision == BF16 && mlp->activation == UF_RELU &&
                 (s->passes == PASSES_OF_WARPGROUPS || s->passes == PASSES_OF_2_WARPGROUPS) &&
-                mlp->width <= COLUMNS && mlp->width > COLUMNS / 2 && mlp->width % 4 == 0 && mlp->size % 4 == 0 &&
-                mlp->in <= MOST_IN && mlp->out <= MOST_OUT && mlp->layers <= PACKED_LAYERS;
+                mlp->width <= COLUMNS && mlp->width > COLUMNS / 2 && mlp->width % 4 == 0 &&
+                mlp->size % 4 == 0 && mlp->in <= MOST_IN && mlp->out <= MOST_OUT &&
+                mlp->layers <= PACKED_LAYERS;
     for (int l = 0; l <= mlp->layers; l++) fits = fits && mlp->kernel[l] % 4 == 0 && mlp->bias[l] % 4 == 0;
     if (!fits) return k;
     k.in = mlp->in;
@@ -712,7 +740,8 @@ void pack(State* s, const PackedNets* nets) {
     launch(s, pack_kernel, static_cast<int64_t>(nets->networks) * blocks_each, THREADS, c, blocks_each);
 }
 
-bool hopper_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
+bool hopper_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input,
+                    UfRows rows) {
     const UfMlp* mlp = nets->mlp;
     const PackedNets* packed = packed_of(s, nets->params);
     if (!packed) return false;
@@ -740,8 +769,8 @@ bool hopper_forward(State* s, const UfNets* nets, float* out, const UfTape* tape
     return true;
 }
 
-bool hopper_backward(State* s, const UfNets* nets, float* dz, const Sums& sums, float* dx, int dx_first, int dx_count,
-                     const UfTape* tape, const float* dout, int total) {
+bool hopper_backward(State* s, const UfNets* nets, float* dz, const Sums& sums, float* dx, int dx_first,
+                     int dx_count, const UfTape* tape, const float* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     const PackedNets* packed = packed_of(s, nets->params);
     if (!packed) return false;

@@ -51,8 +51,8 @@ const PackedNets* packed_of(const State* s, const float* params);
 void pack(State* s, const PackedNets* nets);
 bool hopper_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows);
 // dz as whole_backward's scratch has it.   Nullable: dz, dx
-bool hopper_backward(State* s, const UfNets* nets, float* dz, const Sums& sums, float* dx, int dx_first, int dx_count,
-                     const UfTape* tape, const float* dout, int total);
+bool hopper_backward(State* s, const UfNets* nets, float* dz, const Sums& sums, float* dx, int dx_first,
+                     int dx_count, const UfTape* tape, const float* dout, int total);
 
 }  // namespace uf_cuda
 

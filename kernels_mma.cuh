@@ -65,34 +65,39 @@ __device__ inline uint32_t uf_shared_address(const void* at) {
 }
 // By one thread; the others may use them behind a barrier of the block.
 __device__ inline void uf_phase_begin(UfPhase* phase, int count) {
-    UF_HOPPER(asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\n\tfence.mbarrier_init.release.cluster;" ::"r"(
-                               uf_shared_address(phase)),
-                           "r"(count)
-                           : "memory");)
+    UF_HOPPER(
+        asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;\n\tfence.mbarrier_init.release.cluster;" ::"r"(
+                         uf_shared_address(phase)),
+                     "r"(count)
+                     : "memory");)
 }
 __device__ inline void uf_phase_arrive(UfPhase* phase) {
-    UF_HOPPER(asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(uf_shared_address(phase)) : "memory");)
+    UF_HOPPER(asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(uf_shared_address(phase))
+                           : "memory");)
 }
 // Arrives, and says how many bytes are to come.
 __device__ inline void uf_phase_expect(UfPhase* phase, int bytes) {
-    UF_HOPPER(asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(uf_shared_address(phase)),
-                           "r"(bytes)
-                           : "memory");)
+    UF_HOPPER(
+        asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(uf_shared_address(phase)),
+                     "r"(bytes)
+                     : "memory");)
 }
 __device__ inline void uf_phase_wait(UfPhase* phase, int parity) {
-    UF_HOPPER(uint32_t done = 0; while (!done) asm volatile(
-                  "{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
-                  : "=r"(done)
-                  : "r"(uf_shared_address(phase)), "r"(parity)
-                  : "memory");)
+    UF_HOPPER(
+        uint32_t done = 0; while (!done) asm volatile(
+            "{.reg .pred p; mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2; selp.u32 %0, 1, 0, p;}"
+            : "=r"(done)
+            : "r"(uf_shared_address(phase)), "r"(parity)
+            : "memory");)
 }
 // Copies that a thread sends for whole, counted by a phase where they arrive: multiples of 16 bytes, aligned likewise.
 __device__ inline void uf_copy_bulk(void* to, const void* from, int bytes, UfPhase* phase) {
-    UF_HOPPER(asm volatile(
-                  "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
-                      uf_shared_address(to)),
-                  "l"(from), "r"(bytes), "r"(uf_shared_address(phase))
-                  : "memory");)
+    UF_HOPPER(
+        asm volatile(
+            "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                uf_shared_address(to)),
+            "l"(from), "r"(bytes), "r"(uf_shared_address(phase))
+            : "memory");)
 }
 
 // Products of a warpgroup, four warps side by side, of sm_90a alone: d (64, 256) += a b over 16 numbers of k in bf16. They
@@ -133,8 +138,12 @@ template <bool ROWS_ARE_K>
 __device__ inline uint64_t uf_wgmma_matrix(const void* at, int along_n, int along_k) {
     const uint64_t leading = static_cast<uint64_t>(ROWS_ARE_K ? along_n : 16) / 16,
                    stride = static_cast<uint64_t>(ROWS_ARE_K ? along_k : along_n) / 16;
-    return (uf_shared_address(at) & 0x3ffffu) / 16 | leading << 16 | stride << 32 | static_cast<uint64_t>(1) << 62;
+    return (uf_shared_address(at) & 0x3ffffu) / 16 | leading << 16 | stride << 32 |
+           static_cast<uint64_t>(1) << 62;
 }
+#define UF_EIGHT(i)                                                                             \
+    "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
+        "+f"(d[i + 6]), "+f"(d[i + 7])
 template <bool ROWS_ARE_K>
 __device__ inline void uf_wgmma(float (&d)[128], const uint32_t (&a)[4], uint64_t b, bool adds) {
 #ifdef UF_WGMMA
@@ -150,22 +159,9 @@ __device__ inline void uf_wgmma(float (&d)[128], const uint32_t (&a)[4], uint64_
         "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
         "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
         "}, {%128, %129, %130, %131}, %132, p, 1, 1, %134;}"
-        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]), "+f"(d[7]),
-          "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]), "+f"(d[14]), "+f"(d[15]),
-          "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]), "+f"(d[21]), "+f"(d[22]), "+f"(d[23]),
-          "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]), "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]),
-          "+f"(d[32]), "+f"(d[33]), "+f"(d[34]), "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]),
-          "+f"(d[40]), "+f"(d[41]), "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]),
-          "+f"(d[48]), "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
-          "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]), "+f"(d[63]),
-          "+f"(d[64]), "+f"(d[65]), "+f"(d[66]), "+f"(d[67]), "+f"(d[68]), "+f"(d[69]), "+f"(d[70]), "+f"(d[71]),
-          "+f"(d[72]), "+f"(d[73]), "+f"(d[74]), "+f"(d[75]), "+f"(d[76]), "+f"(d[77]), "+f"(d[78]), "+f"(d[79]),
-          "+f"(d[80]), "+f"(d[81]), "+f"(d[82]), "+f"(d[83]), "+f"(d[84]), "+f"(d[85]), "+f"(d[86]), "+f"(d[87]),
-          "+f"(d[88]), "+f"(d[89]), "+f"(d[90]), "+f"(d[91]), "+f"(d[92]), "+f"(d[93]), "+f"(d[94]), "+f"(d[95]),
-          "+f"(d[96]), "+f"(d[97]), "+f"(d[98]), "+f"(d[99]), "+f"(d[100]), "+f"(d[101]), "+f"(d[102]), "+f"(d[103]),
-          "+f"(d[104]), "+f"(d[105]), "+f"(d[106]), "+f"(d[107]), "+f"(d[108]), "+f"(d[109]), "+f"(d[110]), "+f"(d[111]),
-          "+f"(d[112]), "+f"(d[113]), "+f"(d[114]), "+f"(d[115]), "+f"(d[116]), "+f"(d[117]), "+f"(d[118]), "+f"(d[119]),
-          "+f"(d[120]), "+f"(d[121]), "+f"(d[122]), "+f"(d[123]), "+f"(d[124]), "+f"(d[125]), "+f"(d[126]), "+f"(d[127])
+        : UF_EIGHT(0), UF_EIGHT(8), UF_EIGHT(16), UF_EIGHT(24), UF_EIGHT(32), UF_EIGHT(40), UF_EIGHT(48),
+          UF_EIGHT(56), UF_EIGHT(64), UF_EIGHT(72), UF_EIGHT(80), UF_EIGHT(88), UF_EIGHT(96), UF_EIGHT(104),
+          UF_EIGHT(112), UF_EIGHT(120)
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(adds)), "n"(ROWS_ARE_K));
 #endif
 }

@@ -1723,8 +1723,8 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
         with_activation(mlp, [&](auto activation) {
             with_shape(s->precision, tile, width, [&](auto shape) {
                 typedef decltype(shape) S;
-                launch_shared(s, whole_backward_kernel<S, decltype(activation)::value>, G * ceil_div(total, tile),
-                              S::NUM_THREADS, block_bytes(s, mlp, tile, width), c);
+                launch_shared(s, whole_backward_kernel<S, decltype(activation)::value>,
+                              G * ceil_div(total, tile), S::NUM_THREADS, block_bytes(s, mlp, tile, width), c);
             });
         });
     if (!grads) return true;

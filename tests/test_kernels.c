@@ -60,9 +60,9 @@ enum { NUM_CASES = sizeof cases / sizeof cases[0] };
 #define PAIRS "2 warpgroups"
 static struct Device {
     const char *name, *precision,
-        *passes;  // passes: of UNIFLORAL_CUDA_PASSES; only ops that have products are tested
+        *passes;  // passes: of UNIFLORAL_CUDA_PASSES
     int threads;
-    double rounding;  // of products, beside float's: likewise
+    double rounding;  // of products, beside float's
     UfBackend* be;
 } devices[] = {
     {"cpu", "fp32", "", 1, 0, NULL},           {"cpu", "fp32", "", 2, 0, NULL},
@@ -335,6 +335,16 @@ static int kernels_of(const struct Device* device) {
     return strcmp(device->passes, LAYERS) == 0 ? 1 : strstr(device->passes, GROUPS) ? 2 : 0;
 }
 
+// What an op is tested on: each kind takes those before it along. Products: in every precision, by every kind of pass that
+// makes them; those of warpgroups make first-order passes of ReLU alone.
+enum Kinds { IN_FP32, IN_EVERY_PRECISION, BY_EVERY_PASS, BY_WARPGROUPS_TOO };
+static enum Kinds kind_of(const struct Device* device) {
+    return kernels_of(device) == 2 ? BY_WARPGROUPS_TOO
+           : *device->passes       ? BY_EVERY_PASS
+           : device->rounding != 0 ? IN_EVERY_PRECISION
+                                   : IN_FP32;
+}
+
 // Whether passes are of the kernels that take a network whole. cuBLAS may cut a product in another way when there are more
 // of them, or when it is made anew; those may not.
 static bool is_whole(const struct Device* device, const Case* c) {
@@ -343,19 +353,14 @@ static bool is_whole(const struct Device* device, const Case* c) {
 }
 static bool is_exact(const Test* t) { return t->device->rounding == 0 || is_whole(t->device, t->c); }
 
-static void op_mlp_forward(Test* t);
-static void op_mlp_backward(Test* t);
-
 // Every backend with the whole population, then each member alone, then each as one of all.
-static void run_case(const Case* c, Op* op, bool has_products) {
+static void run_case(const Case* c, Op* op, enum Kinds kinds) {
     Results* results = must(calloc(1, sizeof *results));
     const struct Device* last = NULL;
     for (int d = 0; d < NUM_DEVICES; d++) {
         const bool exact = devices[d].rounding == 0;
-        if (!devices[d].be || ((!exact || *devices[d].passes) && !has_products)) continue;
-        const bool suits_groups = c->width > 128 && c->width <= 256 && c->width % 4 == 0 &&
-                                  (op == op_mlp_forward || op == op_mlp_backward);
-        if (kernels_of(&devices[d]) == 2 && !suits_groups) continue;
+        if (!devices[d].be || kind_of(&devices[d]) > kinds) continue;
+        if (kernels_of(&devices[d]) == 2 && (c->width <= 128 || c->width > 256 || c->width % 4)) continue;
         Test t = {.device = &devices[d], .be = devices[d].be, .c = c, .P = c->P, .results = results};
         t.reference = !last || strcmp(last->name, devices[d].name) != 0 ||
                       strcmp(last->precision, devices[d].precision) != 0 ||
@@ -4319,60 +4324,60 @@ static void test_orthogonal(void** state) {
 static const struct NamedOp {
     const char* name;
     Op* op;
-    bool has_products;
+    enum Kinds kinds;
 } ops[] = {
-    {"mlp_forward", op_mlp_forward, true},
-    {"mlp_forward_host", op_mlp_forward_host, false},
-    {"nan", op_nan, true},
-    {"mlp_backward", op_mlp_backward, true},
-    {"mlp_backward_backward", op_mlp_backward_backward, true},
-    {"mlp_forward, tanh", op_mlp_forward_tanh, true},
-    {"mlp_forward_host, tanh", op_mlp_forward_host_tanh, false},
-    {"nan, tanh", op_nan_tanh, true},
-    {"mlp_backward, tanh", op_mlp_backward_tanh, true},
-    {"random_order", op_random_order, false},
-    {"ppo_observe", op_ppo_observe, false},
-    {"ppo_act", op_ppo_act, false},
-    {"ppo_store", op_ppo_store, false},
-    {"ppo_episodes", op_ppo_episodes, false},
-    {"ppo_values", op_ppo_values, false},
-    {"ppo_advantages", op_ppo_advantages, false},
-    {"ppo_loss", op_ppo_loss, false},
-    {"clip_gradients", op_clip_gradients, false},
-    {"off_store and off_gather", op_off_replay, false},
-    {"off_act", op_off_act, false},
-    {"off_sample", op_off_sample, false},
-    {"off_target", op_off_target, false},
-    {"off_critic_loss", op_off_critic_loss, false},
-    {"off_actor_q", op_off_actor_q, false},
-    {"off_actor_loss", op_off_actor_loss, false},
-    {"policy_sample", op_policy_sample, false},
-    {"policy_sample of a categorical policy", op_categorical_sample, false},
-    {"entropy_coef", op_entropy_coef, false},
-    {"awr_weight", op_awr_weight, false},
-    {"actor_q_loss", op_actor_q_loss, false},
-    {"actor_loss", op_actor_loss, false},
-    {"expected_q_loss", op_expected_q_loss, false},
-    {"actor_loss of a categorical policy", op_categorical_loss, false},
-    {"td_target", op_td_target, false},
-    {"q_loss", op_q_loss, false},
-    {"diversity_loss", op_diversity_loss, false},
-    {"value_loss", op_value_loss, false},
-    {"dynamics_target", op_dynamics_target, false},
-    {"dynamics_loss", op_dynamics_loss, false},
-    {"dynamics_error", op_dynamics_error, false},
-    {"adam_polyak", op_adam_polyak, false},
-    {"random", op_random, false},
-    {"random_list", op_random_list, false},
-    {"gather", op_gather, false},
-    {"model_step", op_model_step, false},
-    {"model_error", op_model_error, false},
-    {"ring_append", op_ring_append, false},
-    {"network_input", op_network_input, false},
-    {"clone", op_clone, false},
-    {"clone_score", op_clone_score, false},
-    {"clone_forward_host", op_clone_forward_host, false},
-    {"play", op_play, true},  // fp32 in every precision
+    {"mlp_forward", op_mlp_forward, BY_WARPGROUPS_TOO},
+    {"mlp_forward_host", op_mlp_forward_host, IN_FP32},
+    {"nan", op_nan, BY_EVERY_PASS},
+    {"mlp_backward", op_mlp_backward, BY_WARPGROUPS_TOO},
+    {"mlp_backward_backward", op_mlp_backward_backward, BY_EVERY_PASS},
+    {"mlp_forward, tanh", op_mlp_forward_tanh, BY_EVERY_PASS},
+    {"mlp_forward_host, tanh", op_mlp_forward_host_tanh, IN_FP32},
+    {"nan, tanh", op_nan_tanh, BY_EVERY_PASS},
+    {"mlp_backward, tanh", op_mlp_backward_tanh, BY_EVERY_PASS},
+    {"random_order", op_random_order, IN_FP32},
+    {"ppo_observe", op_ppo_observe, IN_FP32},
+    {"ppo_act", op_ppo_act, IN_FP32},
+    {"ppo_store", op_ppo_store, IN_FP32},
+    {"ppo_episodes", op_ppo_episodes, IN_FP32},
+    {"ppo_values", op_ppo_values, IN_FP32},
+    {"ppo_advantages", op_ppo_advantages, IN_FP32},
+    {"ppo_loss", op_ppo_loss, IN_FP32},
+    {"clip_gradients", op_clip_gradients, IN_FP32},
+    {"off_store and off_gather", op_off_replay, IN_FP32},
+    {"off_act", op_off_act, IN_FP32},
+    {"off_sample", op_off_sample, IN_FP32},
+    {"off_target", op_off_target, IN_FP32},
+    {"off_critic_loss", op_off_critic_loss, IN_FP32},
+    {"off_actor_q", op_off_actor_q, IN_FP32},
+    {"off_actor_loss", op_off_actor_loss, IN_FP32},
+    {"policy_sample", op_policy_sample, IN_FP32},
+    {"policy_sample of a categorical policy", op_categorical_sample, IN_FP32},
+    {"entropy_coef", op_entropy_coef, IN_FP32},
+    {"awr_weight", op_awr_weight, IN_FP32},
+    {"actor_q_loss", op_actor_q_loss, IN_FP32},
+    {"actor_loss", op_actor_loss, IN_FP32},
+    {"expected_q_loss", op_expected_q_loss, IN_FP32},
+    {"actor_loss of a categorical policy", op_categorical_loss, IN_FP32},
+    {"td_target", op_td_target, IN_FP32},
+    {"q_loss", op_q_loss, IN_FP32},
+    {"diversity_loss", op_diversity_loss, IN_FP32},
+    {"value_loss", op_value_loss, IN_FP32},
+    {"dynamics_target", op_dynamics_target, IN_FP32},
+    {"dynamics_loss", op_dynamics_loss, IN_FP32},
+    {"dynamics_error", op_dynamics_error, IN_FP32},
+    {"adam_polyak", op_adam_polyak, IN_FP32},
+    {"random", op_random, IN_FP32},
+    {"random_list", op_random_list, IN_FP32},
+    {"gather", op_gather, IN_FP32},
+    {"model_step", op_model_step, IN_FP32},
+    {"model_error", op_model_error, IN_FP32},
+    {"ring_append", op_ring_append, IN_FP32},
+    {"network_input", op_network_input, IN_FP32},
+    {"clone", op_clone, IN_FP32},
+    {"clone_score", op_clone_score, IN_FP32},
+    {"clone_forward_host", op_clone_forward_host, IN_FP32},
+    {"play", op_play, IN_EVERY_PRECISION},  // fp32 in each
 };
 enum { NUM_OPS = sizeof ops / sizeof ops[0] };
 
@@ -4381,7 +4386,7 @@ static void test_op(void** state) {
     const char* limit = getenv("UF_TEST_CASES");  // for tools that are slow
     const int count = limit ? atoi(limit) : NUM_CASES;
     assert_in_range(count, 1, NUM_CASES);
-    for (int k = 0; k < count; k++) run_case(&cases[k], named->op, named->has_products);
+    for (int k = 0; k < count; k++) run_case(&cases[k], named->op, named->kinds);
 }
 
 int main(void) {

@@ -435,7 +435,8 @@ void uf_phase_expect(UfPhase* phase, int bytes) {
 }
 
 void uf_copy_bulk(void* to, const void* from, int bytes, UfPhase* phase) {
-    if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16 || bytes % 16 || bytes <= 0)
+    if (reinterpret_cast<uintptr_t>(to) % 16 || reinterpret_cast<uintptr_t>(from) % 16 || bytes % 16 ||
+        bytes <= 0)
         give_up("a copy that is not of whole 16 bytes");
     const BulkCopy copy = {static_cast<unsigned char*>(to), static_cast<const unsigned char*>(from),
                            static_cast<size_t>(bytes)};
@@ -513,11 +514,15 @@ static float wgmma_number(const Wgmma& w, int k, int n) {
 }
 
 static void do_wgmma(const Wgmma& w) {
+    static float factors[MAX_THREADS / WARP][256][16];  // b of each warp, a column after the other
     Fibre* self = &fibres[threadIdx.x];
     const int turn = self->turn, lane = static_cast<int>(threadIdx.x) % WARP, g = lane / 4, t = lane % 4;
     const Fibre* lanes = &fibres[static_cast<int>(threadIdx.x) - lane];
     float* d = wgmma_sums[threadIdx.x].data();
+    auto& b = factors[threadIdx.x / WARP];
     memcpy(self->fragments[turn], w.a, sizeof w.a);
+    for (int n = lane; n < 256; n += WARP)
+        for (int k = 0; k < 16; k++) b[n][k] = wgmma_number(w, k, n);
     uf_host_exchange(UF_HOST_MMA, 0, 0);
     float rows[2][16];
     for (int below = 0; below < 2; below++)
@@ -527,17 +532,18 @@ static void do_wgmma(const Wgmma& w) {
         }
     for (int j = 0; j < 32; j++)
         for (int e = 0; e < 2; e++) {
+            const float* column = b[8 * j + 2 * t + e];
             double sum[2] = {0, 0};
             for (int k = 0; k < 16; k++) {
-                const double b = static_cast<double>(wgmma_number(w, k, 8 * j + 2 * t + e));
-                sum[0] += static_cast<double>(rows[0][k]) * b;
-                sum[1] += static_cast<double>(rows[1][k]) * b;
+                sum[0] += static_cast<double>(rows[0][k]) * static_cast<double>(column[k]);
+                sum[1] += static_cast<double>(rows[1][k]) * static_cast<double>(column[k]);
             }
             for (int below = 0; below < 2; below++) {
                 float* to = &d[4 * j + 2 * below + e];
                 *to = static_cast<float>(sum[below] + (w.adds ? static_cast<double>(*to) : 0));
             }
         }
+    meet_warp(UF_HOST_MMA);  // the next takes its place
 }
 
 void uf_host_wgmma_wait(int later) {
@@ -547,7 +553,6 @@ void uf_host_wgmma_wait(int later) {
         for (const Wgmma& w : groups.front()) do_wgmma(w);
         groups.pop_front();
     }
-    meet_warp(UF_HOST_MMA);  // no lane goes on before all have read b
     bool done = true;
     for (const auto& group : groups) done = done && group.empty();
     if (!done || !wgmma_to[me]) return;
@@ -590,7 +595,8 @@ static void run_block(int count) {
     for (int i = 0; i < count; i++)
         if (wgmma_to[i]) give_up("a product that nobody waited for");
     for (const auto& phase : phases)
-        if (phase.second.bytes || !phase.second.copies.empty()) give_up("a block has left before what it expects came");
+        if (phase.second.bytes || !phase.second.copies.empty())
+            give_up("a block has left before what it expects came");
 }
 
 // Threads of the program take turns.
