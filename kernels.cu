@@ -2280,8 +2280,9 @@ UfStatus cuda_plan(UfBackend* be, const UfMlp* mlp, int P, int networks, int row
     if (mlp->width > MAX_WIDTH)
         return UF_FAIL(UF_ERR_UNSUPPORTED, "a hidden layer of %d units; on a CUDA device %d at most",
                        mlp->width, MAX_WIDTH);
-    const size_t needed =
-        (scratch_needed(mlp, static_cast<size_t>(P) * static_cast<size_t>(networks), rows) + 63) / 64 * 64;
+    const size_t G = static_cast<size_t>(P) * static_cast<size_t>(networks),
+                 most = scratch_needed(mlp, G, rows), other = hopper_scratch(s, mlp, G, rows),
+                 needed = ((most > other ? most : other) + 63) / 64 * 64;
     return reserve_scratch(s, &s->scratch, &s->scratch_count, UF_NUM_BRANCHES, needed,
                            "scratch of passes over networks");
 }

@@ -8,7 +8,7 @@
 // changes no bit.
 // Within each 16 along a dimension numbers are permuted (`slot_of`), so that a lane has four side by side of a row.
 //
-// Rooms: packed kernels, the block, forward, backward, launching.
+// Rooms: packed kernels, the block, forward, backward, gradients, launching.
 #include "kernels_hopper.cuh"
 
 #if defined UF_WGMMA || defined UF_HOST_CUDA
@@ -68,14 +68,14 @@ __device__ inline unsigned char* on_piece(float* at) {
 #endif
 }
 
-// Stages of weights on their way from one warp to the others.
-template <int STAGES>
+// Stages of BYTES on their way from one warp to the others.
+template <int STAGES, int BYTES = STAGE_BYTES>
 struct Ring {
     unsigned char* at;
     UfPhase *full, *empty;  // (STAGES)
     int next = 0;
 
-    __device__ unsigned char* stage(int n) const { return at + n % STAGES * STAGE_BYTES; }
+    __device__ unsigned char* stage(int n) const { return at + n % STAGES * BYTES; }
     __device__ void begin(int readers) const {
         for (int i = 0; i < STAGES; i++) {
             uf_phase_begin(full + i, 1);
@@ -397,10 +397,12 @@ struct Backward {
     struct {
         Rows r, stats;
     } tape[PACKED_LAYERS];
-    float* dz;  // dL/dz of every layer (L, G, rows, width), for the gradients.   Nullable
-    int64_t dz_layer;
-    Sums sums;  // where dz is
-    Rows dx;    // Nullable: at
+    float* dz;  // dL/dz of the first layer (G, rows, width), for the gradients.   Nullable
+    unsigned char *h,
+        *d;          // what the others' gradients are made of: of kernel l at l - 1.   Nullable, where dz is
+    int64_t factor;  // bytes of a kernel's
+    Sums sums;       // where dz is
+    Rows dx;         // Nullable: at
     int dx_first, dx_count;
 };
 
@@ -422,6 +424,19 @@ struct BackwardSpace {
         return phases_at(s, dx_count) + (2 * BACK_STAGES + 4) * 8 + PIECE;
     }
 };
+
+// A factor of a gradient has rows of COLUMNS in bf16, up to a multiple of TILE, in pieces as products read them. Where that
+// of network g begins, in bytes.
+__host__ __device__ inline int64_t factor_at(int rows, int g) {
+    return static_cast<int64_t>(g) * ((rows + TILE - 1) / TILE) * TILE * COLUMNS * 2;
+}
+
+// Numbers (b, j) to (b, j + 3) of it.
+__device__ inline void put_factor(unsigned char* to, int b, int j, const float (&x)[4]) {
+    const int r = b % 8, c = j % 64;
+    to += (static_cast<int64_t>(b / 8) * PIECES + j / 64) * PIECE + r * 128 + ((c / 8) ^ r) * 16 + c % 8 * 2;
+    *reinterpret_cast<uint2*>(to) = make_uint2(uf_pack_bf16(x[0], x[1]), uf_pack_bf16(x[2], x[3]));
+}
 
 // Sum over the 8 lanes that have the same columns of eight numbers: lane g is left with that of number g.
 __device__ inline float column_sum(float (&x)[8]) {
@@ -489,30 +504,36 @@ __device__ inline void derive_layer(float (&d)[128], uint32_t (&a)[CHUNKS][4], c
             }
 #pragma unroll
             for (int h = 0; h < 2; h++) {
-                float r[4] = {0, 0, 0, 0}, dz[4];
+                float r[4] = {0, 0, 0, 0}, dz[4], y[4];
                 if (j < width) take(r, four(r_of[h] + 16 * k));
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
                     const float dy = number(d, k, h, e);
-                    float v = dy, y = r[e];
+                    float v = dy;
+                    y[e] = r[e];
                     if (norm) {
                         const float xhat = (r[e] - stats[h].x) * stats[h].y;
-                        y = xhat * gain[e] + off[e];
+                        y[e] = xhat * gain[e] + off[e];
                         of_scale[4 * i + e] += dy * xhat;
                         of_shift[4 * i + e] += dy;
                         v = stats[h].y * (dy * gain[e] - s1[h] - xhat * s2[h]);
                     }
-                    if (top) kernel[4 * i + e] += y * seed[h];
+                    if (top) kernel[4 * i + e] += y[e] * seed[h];
                     v = activation_grad<UF_RELU>(r[e], v);
                     bias[4 * i + e] += v;
                     dz[e] = v;
                     number(d, k, h, e) = v;
                 }
-                if (c.dz && mine.is_real[h] && j < width)
+                if (!c.dz) continue;
+                if (l < s.layers - 1)
+                    put_factor(c.h + l * c.factor + factor_at(c.pass.rows, p.g), p.first + mine.row[h], j, y);
+                if (l)
+                    put_factor(c.d + (l - 1) * c.factor + factor_at(c.pass.rows, p.g), p.first + mine.row[h],
+                               j, dz);
+                else if (mine.is_real[h] && j < width)
                     put_four(
                         c.dz +
-                            (l * c.dz_layer +
-                             (static_cast<int64_t>(p.g) * c.pass.rows + p.first + mine.row[h]) * width + j),
+                            ((static_cast<int64_t>(p.g) * c.pass.rows + p.first + mine.row[h]) * width + j),
                         dz);
             }
 #pragma unroll
@@ -672,6 +693,77 @@ __global__ void __launch_bounds__(threads_of(1), 1)
 #endif
 }
 
+// ---- gradients ----
+
+// Of the kernels between hidden layers: a block has 64 rows of one, over one block of the batch's rows.
+struct HopperGradients {
+    PackedShape shape;
+    const unsigned char *h, *d;
+    int64_t factor;
+    int rows, block_rows, blocks, N,
+        tiles;  // blocks: of rows; N: networks of a member; tiles: of a kernel's rows
+    float* grads;
+    int64_t member, network, block;
+};
+
+enum { GRADIENT_STAGES = 12, GRADIENT_PIECES = 2 * PIECES + 2, GRADIENT_BYTES = GRADIENT_PIECES * PIECE };
+enum { GRADIENT_SHARED = GRADIENT_STAGES * GRADIENT_BYTES + 2 * GRADIENT_STAGES * 8 + PIECE };
+
+__global__ void __launch_bounds__(threads_of(1), 1)
+    hopper_gradients_kernel(const __grid_constant__ HopperGradients c) {
+#ifdef UF_ON_HOPPER
+    const PackedShape& s = c.shape;
+    unsigned char* space = on_piece(uf_shared_memory());
+    UfPhase* phases = reinterpret_cast<UfPhase*>(space + GRADIENT_STAGES * GRADIENT_BYTES);
+    Ring<GRADIENT_STAGES, GRADIENT_BYTES> ring = {space, phases, phases + GRADIENT_STAGES};
+    int z = static_cast<int>(blockIdx.x);
+    const int tile = z % c.tiles;
+    z /= c.tiles;
+    const int part = z % c.blocks;
+    z /= c.blocks;
+    const int l = 1 + z % (s.layers - 1), g = z / (s.layers - 1), first = part * c.block_rows,
+              count = c.rows - first < c.block_rows ? c.rows - first : c.block_rows,
+              steps = (count + 15) / 16;
+    if (threadIdx.x == 0) ring.begin(4);
+    __syncthreads();
+    if (threadIdx.x >= GROUP_THREADS) {
+        const int64_t at =
+            (l - 1) * c.factor + factor_at(c.rows, g) + static_cast<int64_t>(first) / 8 * PIECES * PIECE;
+        for (int n = 0; n < steps; n++)
+            ring.fill(GRADIENT_PIECES, PIECE, [&](int i) {
+                const int64_t begins = at + static_cast<int64_t>(n) * 2 * PIECES * PIECE;
+                return i < 2 * PIECES ? c.d + begins + i * PIECE
+                                      : c.h + begins + ((i - 2 * PIECES) * PIECES + tile) * PIECE;
+            });
+        return;
+    }
+    float d[128];
+    for (int n = 0; n < steps; n++) {
+        const unsigned char* at = ring.wait();
+        uf_wgmma_begin();
+        uf_wgmma_of_transpose(d, uf_wgmma_matrix<true>(at + 2 * PIECES * PIECE, PIECE, PIECE),
+                              uf_wgmma_matrix<true>(at, PIECE, PIECES * PIECE), n > 0);
+        uf_wgmma_commit();
+        uf_wgmma_wait<1>();
+        if (n) ring.release(n - 1);
+        ring.next++;
+    }
+    uf_wgmma_wait<0>();
+    float* to = c.grads + (part * c.block + g / c.N * c.member + g % c.N * c.network + s.layer[l].kernel);
+    for (int h = 0; h < 2; h++) {
+        const int i = tile * TILE + static_cast<int>(threadIdx.x) / WARP * 16 + lane() / 4 + 8 * h;
+        if (i >= s.width) continue;
+#pragma unroll
+        for (int j = 0; j < COLUMNS / 8; j++) {
+            const int o = 8 * j + lane() % 4 * 2;
+            if (o < s.width)
+                *reinterpret_cast<float2*>(to + static_cast<int64_t>(i) * s.width + o) =
+                    make_float2(h ? d[4 * j + 2] : d[4 * j], h ? d[4 * j + 3] : d[4 * j + 1]);
+        }
+    }
+#endif
+}
+
 // ---- launching ----
 
 Pass pass_of(const State* s, const PackedNets* packed, const UfNets* nets, int rows) {
@@ -696,6 +788,7 @@ void prepare_hopper(State* s) {
     check(s, cudaFuncSetAttribute(hopper_forward_kernel<1>, what, MOST_SHARED));
     check(s, cudaFuncSetAttribute(hopper_forward_kernel<2>, what, MOST_SHARED));
     check(s, cudaFuncSetAttribute(hopper_backward_kernel, what, MOST_SHARED));
+    check(s, cudaFuncSetAttribute(hopper_gradients_kernel, what, MOST_SHARED));
 }
 
 PackedShape packed_shape(const State* s, const UfMlp* mlp) {
@@ -769,23 +862,29 @@ bool hopper_forward(State* s, const UfNets* nets, float* out, const UfTape* tape
     return true;
 }
 
-bool hopper_backward(State* s, const UfNets* nets, float* dz, const Sums& sums, float* dx, int dx_first,
+size_t hopper_scratch(const State* s, const UfMlp* mlp, size_t G, int rows) {
+    if (!packed_shape(s, mlp).bytes) return 0;
+    const size_t layers = static_cast<size_t>(mlp->layers), total = static_cast<size_t>(rows),
+                 factors = 2 * (layers - 1) * static_cast<size_t>(factor_at(rows, static_cast<int>(G))) /
+                           sizeof(float),
+                 sums = G * static_cast<size_t>(ceil_div(rows, ROWS) * sums_record(mlp));
+    return G * total * static_cast<size_t>(mlp->width) + factors + sums + 4 * 64;
+}
+
+bool hopper_backward(State* s, const UfNets* nets, float* grads, HopperSums* made, float* dx, int dx_first,
                      int dx_count, const UfTape* tape, const float* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     const PackedNets* packed = packed_of(s, nets->params);
     if (!packed) return false;
-    const int G = nets->P * nets->used;
+    const int G = nets->P * nets->used, L = mlp->layers;
     Backward c = {};
     c.pass = pass_of(s, packed, nets, total);
     c.dout = Rows{const_cast<float*>(dout), static_cast<int64_t>(total) * mlp->out};
-    for (int l = 0; l < mlp->layers; l++) {
+    for (int l = 0; l < L; l++) {
         c.tape[l].r = tape_rows(tape->r[l], 0, total, mlp->width);
         if (mlp->layer_norm) c.tape[l].stats = tape_rows(tape->stats[l], 0, total, 2);
         if (!on_16(tape->r[l]) || (mlp->layer_norm && !on_16(tape->stats[l]))) return false;
     }
-    c.dz = dz;
-    c.dz_layer = static_cast<int64_t>(G) * total * mlp->width;
-    c.sums = sums;
     if (dx) {
         c.dx = Rows{dx, static_cast<int64_t>(total) * dx_count};
         c.dx_first = dx_first;
@@ -793,7 +892,38 @@ bool hopper_backward(State* s, const UfNets* nets, float* dz, const Sums& sums, 
     }
     const size_t bytes = static_cast<size_t>(BackwardSpace::bytes(c.pass.shape, c.dx_count));
     if (bytes > MOST_SHARED) return false;
+    c.sums = sums_of(mlp, nullptr, total);
+    c.factor = factor_at(total, G);
+    Scratch scratch = {s, 0};
+    if (grads) {
+        const size_t factors = static_cast<size_t>((L - 1) * c.factor) / sizeof(float);
+        c.dz = scratch.take(static_cast<size_t>(G) * static_cast<size_t>(total) *
+                            static_cast<size_t>(mlp->width));
+        c.h = reinterpret_cast<unsigned char*>(scratch.take(factors));
+        c.d = reinterpret_cast<unsigned char*>(scratch.take(factors));
+        c.sums.at = scratch.take(static_cast<size_t>(G) * static_cast<size_t>(c.sums.chunks * c.sums.record));
+    }
+    if (!scratch.fits()) return true;
     launch_shared(s, hopper_backward_kernel, G * ceil_div(total, TILE), threads_of(1), bytes, c);
+    *made = HopperSums{c.dz, c.sums};
+    if (!grads || L == 1) return true;
+    HopperGradients k = {};
+    const SumsTo to = sums_to(nets, grads, total);
+    k.shape = c.pass.shape;
+    k.h = c.h;
+    k.d = c.d;
+    k.factor = c.factor;
+    k.rows = total;
+    k.block_rows = uf_block_rows(total, nets->N);
+    k.blocks = to.blocks;
+    k.N = nets->used;
+    k.tiles = static_cast<int>(ceil_div(mlp->width, TILE));
+    k.grads = grads;
+    k.member = to.member;
+    k.network = to.network;
+    k.block = to.block;
+    launch_shared(s, hopper_gradients_kernel, static_cast<int64_t>(G) * (L - 1) * k.blocks * k.tiles,
+                  threads_of(1), GRADIENT_SHARED, k);
     return true;
 }
 

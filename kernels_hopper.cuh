@@ -50,9 +50,17 @@ PackedShape packed_shape(const State* s, const UfMlp* mlp);
 const PackedNets* packed_of(const State* s, const float* params);
 void pack(State* s, const PackedNets* nets);
 bool hopper_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows);
-// dz as whole_backward's scratch has it.   Nullable: dz, dx
-bool hopper_backward(State* s, const UfNets* nets, float* dz, const Sums& sums, float* dx, int dx_first,
+// What is left to do for the gradients of the first and the last kernel: dL/dz of the first layer (G, rows, width), and the
+// sums of chunks.
+struct HopperSums {
+    float* dz;
+    Sums sums;
+};
+// Nullable: grads (then nothing is left), dx
+bool hopper_backward(State* s, const UfNets* nets, float* grads, HopperSums* made, float* dx, int dx_first,
                      int dx_count, const UfTape* tape, const float* dout, int total);
+// Numbers of scratch it takes for G networks.
+size_t hopper_scratch(const State* s, const UfMlp* mlp, size_t G, int rows);
 
 }  // namespace uf_cuda
 

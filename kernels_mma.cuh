@@ -144,27 +144,42 @@ __device__ inline uint64_t uf_wgmma_matrix(const void* at, int along_n, int alon
 #define UF_EIGHT(i)                                                                             \
     "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3]), "+f"(d[i + 4]), "+f"(d[i + 5]), \
         "+f"(d[i + 6]), "+f"(d[i + 7])
+#define UF_SUMS                                                                                            \
+    UF_EIGHT(0), UF_EIGHT(8), UF_EIGHT(16), UF_EIGHT(24), UF_EIGHT(32), UF_EIGHT(40), UF_EIGHT(48),        \
+        UF_EIGHT(56), UF_EIGHT(64), UF_EIGHT(72), UF_EIGHT(80), UF_EIGHT(88), UF_EIGHT(96), UF_EIGHT(104), \
+        UF_EIGHT(112), UF_EIGHT(120)
+#define UF_WGMMA_256                                                                                 \
+    "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"                                        \
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                         \
+    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "               \
+    "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "               \
+    "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "               \
+    "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "               \
+    "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "               \
+    "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "   \
+    "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127" \
+    "}, "
 template <bool ROWS_ARE_K>
 __device__ inline void uf_wgmma(float (&d)[128], const uint32_t (&a)[4], uint64_t b, bool adds) {
 #ifdef UF_WGMMA
-    asm volatile(
-        "{.reg .pred p; setp.ne.b32 p, %133, 0;\n\t"
-        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-        "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
-        "}, {%128, %129, %130, %131}, %132, p, 1, 1, %134;}"
-        : UF_EIGHT(0), UF_EIGHT(8), UF_EIGHT(16), UF_EIGHT(24), UF_EIGHT(32), UF_EIGHT(40), UF_EIGHT(48),
-          UF_EIGHT(56), UF_EIGHT(64), UF_EIGHT(72), UF_EIGHT(80), UF_EIGHT(88), UF_EIGHT(96), UF_EIGHT(104),
-          UF_EIGHT(112), UF_EIGHT(120)
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(adds)), "n"(ROWS_ARE_K));
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %133, 0;\n\t" UF_WGMMA_256
+                 "{%128, %129, %130, %131}, %132, p, 1, 1, %134;}"
+                 : UF_SUMS
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(adds)),
+                   "n"(ROWS_ARE_K));
 #endif
 }
+// The same with a in shared memory, of 64 columns: it is the transpose of a matrix that lies there as b does. ROWS_ARE_K of both.
+__device__ inline void uf_wgmma_of_transpose(float (&d)[128], uint64_t a, uint64_t b, bool adds) {
+#ifdef UF_WGMMA
+    asm volatile("{.reg .pred p; setp.ne.b32 p, %130, 0;\n\t" UF_WGMMA_256 "%128, %129, p, 1, 1, 1, 1;}"
+                 : UF_SUMS
+                 : "l"(a), "l"(b), "r"(static_cast<int>(adds)));
+#endif
+}
+#undef UF_WGMMA_256
+#undef UF_SUMS
+#undef UF_EIGHT
 
 // Sets a flag that any thread may set while others do: the detector of races on the host lets this pass.
 __device__ inline void uf_store_flag(int* at) { *at = 1; }

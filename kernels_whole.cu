@@ -1648,6 +1648,26 @@ void prepare_gradients(State* s) {
     prepare_tiles<LargeTile>(s);
 }
 
+// Gradients of all kernels from dL/dz of each layer (L, G, rows, width), `dz_layer` apart; 0: only that of the first is there,
+// and those of the kernels between hidden layers are made elsewhere.
+void differentiate_kernels(State* s, const UfNets* nets, float* grads, const UfTape* tape, UfInput input,
+                           float* dz, int64_t dz_layer, const Sums& sums, const float* dout, int total) {
+    const UfMlp* mlp = nets->mlp;
+    const int L = mlp->layers;
+    Gradients k = gradients_of(nets, grads, sums, total);
+    for (int l = 0; l <= L; l++) {
+        if (l == L && mlp->out == 1) break;  // its gradient is a column sum
+        if (l && l < L && !dz_layer) continue;
+        KernelGradient* of = add_kernel(&k, mlp, l);
+        of->terms[0] = Term{layer_input(nets, tape, input, total, l),
+                            l < L ? rows_factor(nets, dz + l * dz_layer, total, mlp->width)
+                                  : rows_factor(nets, dout, total, mlp->out),
+                            0, of->m};
+        add_stats(of, nets, tape, total, l);
+    }
+    launch_gradients(s, &k, nets->P * nets->used);
+}
+
 }  // namespace
 
 void prepare_whole(State* s) {
@@ -1699,6 +1719,11 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     const UfMlp* mlp = nets->mlp;
     const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, total), L = mlp->layers,
               width = mlp->width;
+    HopperSums made = {};
+    if (hopper_backward(s, nets, grads, &made, dx, dx_first, dx_count, tape, dout, total)) {
+        if (grads) differentiate_kernels(s, nets, grads, tape, input, made.dz, 0, made.sums, dout, total);
+        return true;
+    }
     if (!tile || !tape_fits(mlp, tape)) return false;
     const size_t area = static_cast<size_t>(G) * static_cast<size_t>(total) * static_cast<size_t>(width);
     Scratch scratch = {s, 0};
@@ -1719,27 +1744,14 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     c.dx_count = dx_count;
     c.rows = total;
     c.ld = tile_ld(width, layout_of(s->precision), s->precision);
-    if (!hopper_backward(s, nets, c.dz, c.sums, dx, dx_first, dx_count, tape, dout, total))
-        with_activation(mlp, [&](auto activation) {
-            with_shape(s->precision, tile, width, [&](auto shape) {
-                typedef decltype(shape) S;
-                launch_shared(s, whole_backward_kernel<S, decltype(activation)::value>,
-                              G * ceil_div(total, tile), S::NUM_THREADS, block_bytes(s, mlp, tile, width), c);
-            });
+    with_activation(mlp, [&](auto activation) {
+        with_shape(s->precision, tile, width, [&](auto shape) {
+            typedef decltype(shape) S;
+            launch_shared(s, whole_backward_kernel<S, decltype(activation)::value>, G * ceil_div(total, tile),
+                          S::NUM_THREADS, block_bytes(s, mlp, tile, width), c);
         });
-    if (!grads) return true;
-
-    Gradients k = gradients_of(nets, grads, c.sums, total);
-    for (int l = 0; l <= L; l++) {
-        if (l == L && mlp->out == 1) break;  // its gradient is a column sum
-        KernelGradient* of = add_kernel(&k, mlp, l);
-        of->terms[0] = Term{layer_input(nets, tape, input, total, l),
-                            l < L ? rows_factor(nets, c.dz + l * c.dz_layer, total, width)
-                                  : rows_factor(nets, dout, total, mlp->out),
-                            0, of->m};
-        add_stats(of, nets, tape, total, l);
-    }
-    launch_gradients(s, &k, G);
+    });
+    if (grads) differentiate_kernels(s, nets, grads, tape, input, c.dz, c.dz_layer, c.sums, dout, total);
     return true;
 }
 

@@ -466,7 +466,7 @@ void uf_phase_wait(UfPhase* phase, int parity) {
 struct Wgmma {
     float* d;
     uint32_t a[4];
-    UfHostMatrix b;
+    UfHostMatrix transpose, b;
     bool rows_are_k, adds;
 };
 // Of each thread: groups that are not done, the last of them open, and what d has come to.
@@ -476,11 +476,16 @@ static float* wgmma_to[MAX_THREADS];
 
 void uf_wgmma_begin() { meet_warp(UF_HOST_MMA); }
 
-void uf_host_wgmma(float* d, const uint32_t* a, UfHostMatrix b, bool rows_are_k, bool adds) {
+void uf_host_wgmma(float* d, const uint32_t* a, UfHostMatrix transpose, UfHostMatrix b, bool rows_are_k,
+                   bool adds) {
     const unsigned me = threadIdx.x;
-    if (reinterpret_cast<uintptr_t>(b.at) % 1024 && rows_are_k) give_up("a matrix that is not on 1024 bytes");
+    Wgmma w = {d, {}, transpose, b, rows_are_k, adds};
+    if (a) memcpy(w.a, a, sizeof w.a);
+    if (rows_are_k &&
+        (reinterpret_cast<uintptr_t>(b.at) % 1024 || reinterpret_cast<uintptr_t>(transpose.at) % 1024))
+        give_up("a matrix that is not on 1024 bytes");
     if (wgmmas[me].empty()) wgmmas[me].emplace_back();
-    wgmmas[me].back().push_back(Wgmma{d, {a[0], a[1], a[2], a[3]}, b, rows_are_k, adds});
+    wgmmas[me].back().push_back(w);
     if (wgmma_to[me] && wgmma_to[me] != d) give_up("two products at a time");
     if (!wgmma_to[me]) {
         wgmma_sums[me].assign(d, d + 128);
@@ -495,17 +500,17 @@ void uf_wgmma_commit() {
     groups.emplace_back();
 }
 
-// Number (k, n) of b.
-static float wgmma_number(const Wgmma& w, int k, int n) {
-    const int row = w.rows_are_k ? k : n, number = w.rows_are_k ? n : k;
-    const unsigned char* piece = w.b.at;
+// Number (k, n) of a matrix.
+static float wgmma_number(const UfHostMatrix& m, bool rows_are_k, int k, int n) {
+    const int row = rows_are_k ? k : n, number = rows_are_k ? n : k;
+    const unsigned char* piece = m.at;
     size_t in_row = static_cast<size_t>(number % 64) * 2;
-    if (w.rows_are_k) {
-        piece += number / 64 * w.b.along_n + row / 8 * w.b.along_k;
+    if (rows_are_k) {
+        piece += number / 64 * m.along_n + row / 8 * m.along_k;
     } else {  // `at` is within the first row of a piece
         in_row += reinterpret_cast<uintptr_t>(piece) % 1024;
         piece -= reinterpret_cast<uintptr_t>(piece) % 1024;
-        piece += row / 8 * w.b.along_n;
+        piece += row / 8 * m.along_n;
     }
     const size_t r = static_cast<size_t>(row % 8), at = r * 128 + ((in_row / 16) ^ r) * 16 + in_row % 16;
     uint16_t bits;
@@ -522,13 +527,15 @@ static void do_wgmma(const Wgmma& w) {
     auto& b = factors[threadIdx.x / WARP];
     memcpy(self->fragments[turn], w.a, sizeof w.a);
     for (int n = lane; n < 256; n += WARP)
-        for (int k = 0; k < 16; k++) b[n][k] = wgmma_number(w, k, n);
+        for (int k = 0; k < 16; k++) b[n][k] = wgmma_number(w.b, w.rows_are_k, k, n);
     uf_host_exchange(UF_HOST_MMA, 0, 0);
     float rows[2][16];
     for (int below = 0; below < 2; below++)
         for (int k = 0; k < 16; k++) {
             const uint32_t word = lanes[4 * g + k % 8 / 2].fragments[turn][k / 8 * 2 + below];
-            rows[below][k] = float_of(k % 2 ? word & 0xffff0000u : word << 16);
+            const int row = static_cast<int>(threadIdx.x) / WARP % 4 * 16 + g + 8 * below;
+            rows[below][k] = w.transpose.at ? wgmma_number(w.transpose, true, k, row)
+                                            : float_of(k % 2 ? word & 0xffff0000u : word << 16);
         }
     for (int j = 0; j < 32; j++)
         for (int e = 0; e < 2; e++) {

@@ -59,7 +59,9 @@ struct UfHostMatrix {
 };
 void uf_wgmma_begin();
 void uf_wgmma_commit();
-void uf_host_wgmma(float* d, const uint32_t* a, UfHostMatrix b, bool rows_are_k, bool adds);
+// a null: `transpose` is in its place.
+void uf_host_wgmma(float* d, const uint32_t* a, UfHostMatrix transpose, UfHostMatrix b, bool rows_are_k,
+                   bool adds);
 void uf_host_wgmma_wait(int later);
 template <int COUNT, bool MORE>
 void uf_take_registers() {}
@@ -73,7 +75,10 @@ UfHostMatrix uf_wgmma_matrix(const void* at, int along_n, int along_k) {
 }
 template <bool ROWS_ARE_K>
 void uf_wgmma(float (&d)[128], const uint32_t (&a)[4], UfHostMatrix b, bool adds) {
-    uf_host_wgmma(d, a, b, ROWS_ARE_K, adds);
+    uf_host_wgmma(d, a, UfHostMatrix{}, b, ROWS_ARE_K, adds);
+}
+inline void uf_wgmma_of_transpose(float (&d)[128], UfHostMatrix a, UfHostMatrix b, bool adds) {
+    uf_host_wgmma(d, nullptr, a, b, true, adds);
 }
 
 uint32_t uf_round_tf32(float x);
