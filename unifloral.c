@@ -548,6 +548,7 @@ UfStatus uf_agent_set_model(UfAgent* a, const UfModel* m) {
     UF_TRY(reserve_and_bind(a, &w->arena, "model buffer and scratch of rollouts"));
     UF_TRY(UF_ALLOC(&w->metrics, a->P * NUM_MODEL_METRICS, "metrics of rollouts"));
     UF_TRY(be->plan(be, &w->mlp, a->P, m->num_networks, w->slice));
+    if (be->announce) UF_TRY(be->announce(be, &w->mlp, m->num_networks, w->params));
     UF_TRY(be->plan(be, &a->mlp[GROUP_ACTOR], a->P, 1, w->slice));
     real* bounds = NULL;
     UF_TRY(UF_ALLOC(&bounds, 2 * D, "bounds of a world model"));
