@@ -1999,6 +1999,7 @@ __device__ inline void store_four(real* array, const Four& four, const real (&x)
 
 // Blocks of a member share its parameters; each parameter is read and written once, four by four. What a thread's first
 // four need is on its way before the step is worked out.
+template <bool PACKS>
 __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_constant__ Adam c) {
     __shared__ UfAdamStep step;
     const UfGroup& g = c.group;
@@ -2039,7 +2040,7 @@ __global__ void __launch_bounds__(THREADS) adam_polyak_kernel(const __grid_const
     __syncthreads();
     bool bad = false;
     const auto put_copy = [&](unsigned char* to, const real(&x)[4]) {
-        if (!to) return;
+        if (!PACKS || !to) return;
         const int size = c.shape.size, e = static_cast<int>(four.at - first), n = e / size;
         to += (p * (g.count / static_cast<size_t>(size)) + static_cast<size_t>(n)) *
               static_cast<size_t>(c.shape.bytes);
@@ -2086,20 +2087,22 @@ void cuda_adam_polyak(UfBackend* be, const UfGroup* group, const real* lr, UfCou
         aligned = aligned && reinterpret_cast<uintptr_t>(array) % sizeof(float4) == 0;
     const PackedNets *packed = packed_of(s, group->params),
                      *of_target = group->target ? packed_of(s, group->target) : nullptr;
-    const Adam c = {*group,
-                    lr,
-                    polyak,
-                    step,
-                    s->recording ? s->replays : nullptr,
-                    decay,
-                    weight_decay,
-                    bad,
-                    static_cast<int>(needed < fair ? needed : fair),
-                    aligned,
-                    packed ? packed_shape(s, &packed->mlp) : PackedShape{},
-                    packed ? packed->at : nullptr,
-                    of_target ? of_target->at : nullptr};
-    launch(s, adam_polyak_kernel, static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
+    const Adam c = {
+        *group,
+        lr,
+        polyak,
+        step,
+        s->recording ? s->replays : nullptr,
+        decay,
+        weight_decay,
+        bad,
+        static_cast<int>(needed < fair ? needed : fair),
+        aligned,
+        packed || of_target ? packed_shape(s, &(packed ? packed : of_target)->mlp) : PackedShape{},
+        packed ? packed->at : nullptr,
+        of_target ? of_target->at : nullptr};
+    launch(s, packed || of_target ? adam_polyak_kernel<true> : adam_polyak_kernel<false>,
+           static_cast<int64_t>(group->P) * c.blocks_each, THREADS, c);
 }
 
 // ---- branches ----
@@ -2426,6 +2429,13 @@ UfStatus open_state(State* s, const char* precision) {
     s->precision = strcmp(precision, "fp32") == 0 ? FP32 : strcmp(precision, "tf32") == 0 ? TF32 : BF16;
     UF_TRY(read_passes(s));
     UF_TRY(find_device(s));
+    if ((s->passes == PASSES_OF_WARPGROUPS || s->passes == PASSES_OF_2_WARPGROUPS) &&
+        (s->precision != BF16 || !s->has_wgmma))
+        return UF_FAIL(
+            UF_ERR_ARGUMENT,
+            "UNIFLORAL_CUDA_PASSES is 'warpgroups', which precision '%s' on this device has none of; it "
+            "wants bf16 and compute capability 9.0",
+            precision);
     cudaError_t error = cudaSuccess;
     for (int b = 0; b < UF_NUM_BRANCHES && error == cudaSuccess; b++) {
         error = cudaStreamCreateWithFlags(&s->streams[b], cudaStreamNonBlocking);

@@ -1543,16 +1543,17 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     if (c->use_awr) come_after(a, TRUNK);                   // weights
     if (a->has_target_actor) come_after(a, TARGET_BRANCH);  // it has read the target actor
 
-    // The first gradients of the critics want targets alone; that they step, that the actor has read them.
-    const bool wants_actor = !a->has_target_actor || uses_cql(a);
-    if (!wants_actor) {
+    // The first gradients of the critics want targets alone, and their step, that the actor has read them; unless targets or
+    // penalties are of the actor as it will be.
+    const bool actor_first = !a->has_target_actor || uses_cql(a);
+    if (!actor_first) {
         go_to(a, TRUNK);
         come_after(a, TARGET_BRANCH);
         differentiate_critics(a, z, 0);
     }
     go_to(a, TRUNK);
     come_after(a, ACTOR_BRANCH);
-    if (!wants_actor) step_critics(a, 0);
+    if (!actor_first) step_critics(a, 0);
 
     go_to(a, ACTOR_BRANCH);
     update_actor(a, batch, z);
@@ -1564,9 +1565,9 @@ static UfStatus train_step(UfAgent* a, const UfBatch* batch, const UfNoise* z) {
     }
 
     go_to(a, TRUNK);
-    if (wants_actor) come_after(a, TARGET_BRANCH);
+    if (actor_first) come_after(a, TARGET_BRANCH);
     if (uses_cql(a)) come_after(a, ACTOR_BRANCH);  // actions of the actor as it is now
-    for (int u = wants_actor ? 0 : 1; u < a->U; u++) {
+    for (int u = actor_first ? 0 : 1; u < a->U; u++) {
         differentiate_critics(a, z, u);
         step_critics(a, u);
     }

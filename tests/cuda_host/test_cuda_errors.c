@@ -106,7 +106,44 @@ static void test_passes(void** state) {
         uf_backend_close(be);
     }
     assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", "whole", 1), 0);
-    expect_refused("fp32", UF_ERR_ARGUMENT, "UNIFLORAL_CUDA_PASSES is 'whole'", "expected rule, layers, or 16");
+    expect_refused("fp32", UF_ERR_ARGUMENT, "UNIFLORAL_CUDA_PASSES is 'whole'",
+                   "expected rule, layers, warpgroups, 2 warpgroups, or 16");
+    static const char* const groups[] = {"warpgroups", "2 warpgroups"};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", groups[i], 1), 0);
+        assert_ok(uf_backend_open(&be, "cuda", "bf16", 1));
+        uf_backend_close(be);
+        expect_refused("tf32", UF_ERR_ARGUMENT, "warpgroups'", "bf16 and compute capability 9.0");
+        uf_host_cuda.compute_major = 8;
+        expect_refused("bf16", UF_ERR_ARGUMENT, "warpgroups'", "bf16 and compute capability 9.0");
+        uf_host_cuda.compute_major = 9;
+    }
+    assert_int_equal(unsetenv("UNIFLORAL_CUDA_PASSES"), 0);
+}
+
+// The copy of networks that warpgroups read: no room for it, and more of them than are kept.
+static void test_announced(void** state) {
+    (void)state;
+    enum { MANY = 40 };
+    UfBackend* be = NULL;
+    void* params[MANY];
+    const UfMlp mlp = uf_mlp_shape(17, 256, 2, 1, true, 0);
+    assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", "warpgroups", 1), 0);
+    assert_ok(uf_backend_open(&be, "cuda", "bf16", 1));
+    for (int i = 0; i < MANY; i++) {
+        assert_ok(be->reserve(be, &params[i], mlp.size * sizeof(real), "parameters"));
+        assert_ok(be->announce(be, &mlp, 1, params[i]));
+    }
+    for (int i = 0; i < MANY; i++) {
+        assert_ok(be->announce(be, &mlp, 0, params[i]));
+        be->release(be, params[i]);
+    }
+    assert_ok(be->reserve(be, &params[0], mlp.size * sizeof(real), "parameters"));
+    assert_int_equal(be->announce(be, &mlp, 200000, params[0]), UF_ERR_MEMORY);
+    assert_error("networks in bf16: ");
+    assert_error("lower the population");
+    be->release(be, params[0]);
+    uf_backend_close(be);
     assert_int_equal(unsetenv("UNIFLORAL_CUDA_PASSES"), 0);
 }
 
@@ -400,10 +437,12 @@ static void test_device_memory(void** state) {
 int main(void) {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, NULL, heal)
     const struct CMUnitTest tests[] = {
-        TEST(test_no_driver), TEST(test_old_driver),    TEST(test_no_device), TEST(test_old_device),
-        TEST(test_no_blas),   TEST(test_graph_of_blas), TEST(test_precision), TEST(test_memory),
-        TEST(test_launch),    TEST(test_fault),         TEST(test_no_plan),   TEST(test_list_without_room),
-        TEST(test_clock),     TEST(test_passes),        TEST(test_grids),     TEST(test_device_memory),
+        TEST(test_no_driver),  TEST(test_old_driver),    TEST(test_no_device),
+        TEST(test_old_device), TEST(test_no_blas),       TEST(test_graph_of_blas),
+        TEST(test_precision),  TEST(test_memory),        TEST(test_launch),
+        TEST(test_fault),      TEST(test_no_plan),       TEST(test_list_without_room),
+        TEST(test_clock),      TEST(test_announced),     TEST(test_passes),
+        TEST(test_grids),      TEST(test_device_memory),
     };
     return cmocka_run_group_tests_name("cuda errors", tests, keep_healthy, NULL);
 }
