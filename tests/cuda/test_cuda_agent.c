@@ -58,14 +58,17 @@ static int teardown(void** state) {
     return remove_folder(state);
 }
 
-static void need_device(void) {
+static void need_device_of(const char* precision) {
     UfBackend* be = NULL;
-    if (uf_backend_open(&be, "cuda", "fp32", 1) != UF_OK) {
+    if (uf_backend_open(&be, "cuda", precision, 1) != UF_OK) {
         print_message("SKIP %s\n", uf_error());
+        unsetenv("UNIFLORAL_CUDA_PASSES");
         skip();
     }
     uf_backend_close(be);
 }
+
+static void need_device(void) { need_device_of("fp32"); }
 
 static UfConfig* config_on(int family, const char* device) {
     UfConfig* config = NULL;
@@ -233,7 +236,8 @@ static void test_warpgroups(void** state) {
     (void)state;
     enum { RULE, WARPGROUPS, LOADED, NUM_AGENTS };
     const char* path = in_folder("warpgroups.h5");
-    need_device();
+    assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", "warpgroups", 1), 0);
+    need_device_of("bf16");
     for (int family = 0; family < NUM_FAMILIES; family += 2) {  // with LayerNorm, critics without, with a model
         UfAgent* agents[NUM_AGENTS] = {0};
         UfConfig* config = config_on(family, "cuda");
