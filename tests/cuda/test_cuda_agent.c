@@ -238,7 +238,8 @@ static void test_warpgroups(void** state) {
     const char* path = in_folder("warpgroups.h5");
     assert_int_equal(setenv("UNIFLORAL_CUDA_PASSES", "warpgroups", 1), 0);
     need_device_of("bf16");
-    for (int family = 0; family < NUM_FAMILIES; family += 2) {  // with LayerNorm, critics without, with a model
+    // With LayerNorm, critics without, with a model.
+    for (int family = 0; family < NUM_FAMILIES; family += 2) {
         UfAgent* agents[NUM_AGENTS] = {0};
         UfConfig* config = config_on(family, "cuda");
         assert_ok(uf_config_parse(config,
