@@ -104,7 +104,7 @@ static Fibre* const program = &fibres[MAX_THREADS];
 static int num_fibres;                              // made so far
 static int order[MAX_THREADS], place[MAX_THREADS];  // who is at a place, and where one is
 static int first_ready;                             // none before that place can go on
-static int num_done, num_at_barrier, num_in_warp[MAX_THREADS / WARP];
+static int num_done, num_at_barrier, num_in_warp[MAX_THREADS / WARP], done_in_warp[MAX_THREADS / WARP];
 static const std::function<void()>* body;
 
 static void park();
@@ -134,6 +134,7 @@ static void fibre_main() {
         (*body)();
         fibres[threadIdx.x].state = DONE;
         num_done++;
+        done_in_warp[threadIdx.x / WARP]++;
         park();
     }
 }
@@ -237,8 +238,7 @@ int __syncthreads_or(int predicate) {
 static void meet_warp(UfHostMeeting what) {
     const int warp = static_cast<int>(threadIdx.x) / WARP, first = warp * WARP;
     if (first + WARP > static_cast<int>(blockDim.x)) give_up("a warp function in a warp that is not whole");
-    for (int i = first; i < first + WARP; i++)
-        if (fibres[i].state == DONE) give_up("a lane has left and will not come to the warp function");
+    if (done_in_warp[warp]) give_up("a lane has left and will not come to the warp function");
     // Shuffles, votes and products bring lanes together, but do not order memory.
     if (what == UF_HOST_SYNCWARP && num_in_warp[warp] + 1 == WARP)
         uf_races_meet_warp(static_cast<unsigned>(warp));
@@ -591,6 +591,7 @@ static void run_block(int count) {
     phases.clear();
     uf_races_begin_block(blockIdx.x, shared_memory.data(), shared_memory.size() * sizeof(float4));
     memset(num_in_warp, 0, sizeof num_in_warp);
+    memset(done_in_warp, 0, sizeof done_in_warp);
     for (int i = 0; i < count; i++) {
         fibres[i].state = READY;
         fibres[i].turn = 0;
