@@ -1,4 +1,5 @@
-// kernels_hopper.cu: passes over whole networks in bf16 on the tensor cores of sm_90a, for widths of 129 to 256.
+// kernels_hopper.cu: passes over whole networks in bf16 on the tensor cores of sm_90a, for widths of 129 to 256. Until they
+// have run on such a device only UNIFLORAL_CUDA_PASSES=warpgroups turns them on.
 //
 // A warpgroup takes 64 rows through all layers of a network: each of its warps has 16 whole rows, so that LayerNorm and its
 // derivative are between the four lanes that share a row, and what a layer leaves is, rounded, the next product's left factor
@@ -82,7 +83,7 @@ struct Ring {
             uf_phase_begin(empty + i, readers);
         }
     }
-    // By all lanes of the warp that fills it; piece(i) is where piece i of the stage comes from, in runs of `run` bytes.
+    // By all lanes of the warp that fills it, in pieces of `run` bytes: from(i) is where piece i of the stage comes from.
     template <typename From>
     __device__ void fill(int pieces, int run, From from) {
         const int n = next++;
