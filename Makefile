@@ -86,7 +86,7 @@ endif
 ALL_HOST += -std=c++17 -fPIC -pthread -Wall -Wextra -Wpedantic -Wno-unknown-pragmas -Itests/cuda_host $(CFLAGS)
 # The device's code calls races.cpp before each access; nothing else does, and the thread sanitizer's library stays out.
 ifneq ($(RACES),)
-ALL_HOST += -DUF_RACES
+ALL_HOST += -DUF_RACES -O1
 RACE_FLAGS = -fsanitize=thread --param tsan-instrument-func-entry-exit=0 -fno-tree-pta
 RACE_NAMES = $(foreach f,memcpy memmove memset,--redefine-sym $(f)=uf_races_$(f))
 endif
@@ -280,7 +280,7 @@ DEVICE_TESTS = tests/test_agent.c tests/test_clone.c tests/test_discrete.c tests
 CUDA_HOST = BUILD=build/cuda_host CUDA=host
 CUDA_HOST_ASAN = BUILD=build/cuda_host_asan CUDA=host SANITIZE=address,undefined CFLAGS="-O1 -g"
 # Once more with races looked for: tests/cuda_host/races.cpp.
-CUDA_HOST_RACES = BUILD=build/cuda_host_races CUDA=host RACES=1 CFLAGS="-O1 -g"
+CUDA_HOST_RACES = BUILD=build/cuda_host_races CUDA=host RACES=1
 RACE_TESTS = tests/cuda_host/test_cuda_races.c $(filter %.c,$(CUDA_TESTS))
 # What both sides run at once takes about as long: agents are the half of the tests on the device.
 LONG_TESTS = tests/test_agent.c
