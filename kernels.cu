@@ -529,6 +529,7 @@ void cuda_mlp_backward(UfBackend* be, const UfNets* nets, real* grads, real* dx,
                        const UfTape* tape, UfInput input, const real* dout, int total) {
     const UfMlp* mlp = nets->mlp;
     State* s = begin(be, "mlp_backward", nets->P, nets->used, total, mlp->width);
+    if (!s->recording) renew_packed(s);
     if (whole_backward(s, nets, grads, dx, dx_first, dx_count, tape, input, dout, total)) return;
     const int L = mlp->layers, width = mlp->width;
     const size_t G = static_cast<size_t>(nets->P) * static_cast<size_t>(nets->used);

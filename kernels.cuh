@@ -261,6 +261,20 @@ inline Rows tape_rows(float* at, int first, int total, int item) {
     return Rows{at ? at + static_cast<int64_t>(first) * item : nullptr, static_cast<int64_t>(total) * item};
 }
 
+// A tile of rows of one network, as its block sees it.
+struct Place {
+    int g, first, count;
+};
+
+__device__ inline Place place_of(int rows, int tile_rows) {
+    const int tiles = (rows + tile_rows - 1) / tile_rows;
+    Place p;
+    p.g = static_cast<int>(blockIdx.x) / tiles;
+    p.first = static_cast<int>(blockIdx.x) % tiles * tile_rows;
+    p.count = rows - p.first < tile_rows ? rows - p.first : tile_rows;
+    return p;
+}
+
 // ---- hidden units ----
 
 template <int ACTIVATION>

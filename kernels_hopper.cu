@@ -165,19 +165,6 @@ __device__ inline void take(float (&x)[4], float4 v) {
     x[3] = v.w;
 }
 
-// A tile's place: network, first row, rows from there.
-struct Place {
-    int g, first, count;
-};
-__device__ inline Place place_of(int rows, int tile) {
-    const int tiles = (rows + tile - 1) / tile;
-    Place p;
-    p.g = static_cast<int>(blockIdx.x) / tiles;
-    p.first = static_cast<int>(blockIdx.x) % tiles * tile;
-    p.count = rows - p.first;
-    return p;
-}
-
 // ---- forward ----
 
 struct Forward {
@@ -434,9 +421,8 @@ __host__ __device__ inline int64_t factor_at(int rows, int g) {
 
 // Numbers (b, j) to (b, j + 3) of it.
 __device__ inline void put_factor(unsigned char* to, int b, int j, const float (&x)[4]) {
-    const int r = b % 8, c = j % 64;
-    to += (static_cast<int64_t>(b / 8) * PIECES + j / 64) * PIECE + r * 128 + ((c / 8) ^ r) * 16 + c % 8 * 2;
-    *reinterpret_cast<uint2*>(to) = make_uint2(uf_pack_bf16(x[0], x[1]), uf_pack_bf16(x[2], x[3]));
+    *reinterpret_cast<uint2*>(to + in_pieces(b, j)) =
+        make_uint2(uf_pack_bf16(x[0], x[1]), uf_pack_bf16(x[2], x[3]));
 }
 
 // Sum over the 8 lanes that have the same columns of eight numbers: lane g is left with that of number g.
@@ -567,7 +553,7 @@ __global__ void __launch_bounds__(threads_of(1), 1)
     Ring<BACK_STAGES> ring = {space, phases, phases + BACK_STAGES};
     const Place p = place_of(c.pass.rows, TILE);
     const int network = p.g % c.pass.params.N, member = p.g / c.pass.params.N, L = s.layers, width = s.width;
-    const int each = s.layer_norm ? 2 : 0, count = p.count < TILE ? p.count : int{TILE};
+    const int each = s.layer_norm ? 2 : 0, count = p.count;
     const float* w = c.pass.params.of(p.g);
     if (threadIdx.x == 0) {
         ring.begin(4);
@@ -779,8 +765,6 @@ Pass pass_of(const State* s, const PackedNets* packed, const UfNets* nets, int r
     return p;
 }
 
-bool on_16(const void* at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; }
-
 }  // namespace
 
 void prepare_hopper(State* s) {
@@ -849,7 +833,6 @@ bool hopper_forward(State* s, const UfNets* nets, float* out, const UfTape* tape
     for (int l = 0; tape && l < mlp->layers; l++) {
         c.tape[l].r = tape_rows(tape->r[l], rows.first, rows.total, mlp->width);
         if (mlp->layer_norm) c.tape[l].stats = tape_rows(tape->stats[l], rows.first, rows.total, 2);
-        if (!on_16(tape->r[l]) || (mlp->layer_norm && !on_16(tape->stats[l]))) return false;
     }
     const size_t bytes = static_cast<size_t>(ForwardSpace::bytes(c.pass.shape));
     if (bytes > MOST_SHARED) return false;
@@ -884,7 +867,6 @@ bool hopper_backward(State* s, const UfNets* nets, float* grads, HopperSums* mad
     for (int l = 0; l < L; l++) {
         c.tape[l].r = tape_rows(tape->r[l], 0, total, mlp->width);
         if (mlp->layer_norm) c.tape[l].stats = tape_rows(tape->stats[l], 0, total, 2);
-        if (!on_16(tape->r[l]) || (mlp->layer_norm && !on_16(tape->stats[l]))) return false;
     }
     if (dx) {
         c.dx = Rows{dx, static_cast<int64_t>(total) * dx_count};

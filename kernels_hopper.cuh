@@ -25,11 +25,15 @@ __device__ inline int slot_of(int i) {
     return i / 16 * 16 + 2 * t + r % 2 + r / 2 * 8;
 }
 
-// Bytes in front of number (i, o) of a kernel, o even: the next shares its word.
-__device__ inline int packed_at(int i, int o) {
-    const int row = slot_of(i), column = slot_of(o), r = row % 8, c = column % 64;
-    return (row / 8 * PIECES + column / 64) * PIECE + r * 128 + ((c / 8) ^ r) * 16 + c % 8 * 2;
+// Bytes in front of number (row, column) of a matrix in pieces: the eight of a row that share 16 bytes stay together.
+__device__ inline int64_t in_pieces(int row, int column) {
+    const int r = row % 8, c = column % 64;
+    return static_cast<int64_t>(row / 8 * PIECES + column / 64) * PIECE +
+           (r * 128 + ((c / 8) ^ r) * 16 + c % 8 * 2);
 }
+
+// Of number (i, o) of a kernel, o even: the next shares its word.
+__device__ inline int64_t packed_at(int i, int o) { return in_pieces(slot_of(i), slot_of(o)); }
 
 // Numbers e to e + 3 of a network's parameters to its copy, if they are of a hidden layer's kernel. e is a multiple of 4.
 __device__ inline void put_packed(unsigned char* to, const PackedShape& s, int e, const float (&x)[4]) {

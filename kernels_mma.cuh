@@ -1,6 +1,6 @@
 // kernels_mma.cuh: what C++ has no words for on the device: tensor cores, their number formats, shared memory whose
-// size is chosen at launch, copies to it that go on by themselves, phases that count what comes there, products of four warps, and stores that may meet. Each
-// is one function; on the host (tests/cuda_host) a twin takes its place.
+// size is chosen at launch, copies to it that go on by themselves, phases that count what comes there, products of four
+// warps, and stores that may meet. Each is one function; on the host (tests/cuda_host) a twin takes its place.
 //
 // Fragments of a product c += a b of 16 x K by K x 8 in a warp, as the PTX manual lays them out. With g = lane / 4 and
 // t = lane % 4: c[0], c[1] are row g, columns 2t and 2t + 1; c[2], c[3] the same of row g + 8. tf32 (K = 8): a[0] is row

@@ -398,20 +398,6 @@ struct Shape {
     }
 };
 
-// A tile of rows of one network, as its block sees it.
-struct Place {
-    int g, first, count;
-};
-
-__device__ inline Place place_of(int rows, int tile_rows) {
-    const int tiles = (rows + tile_rows - 1) / tile_rows;
-    Place p;
-    p.g = static_cast<int>(blockIdx.x) / tiles;
-    p.first = static_cast<int>(blockIdx.x) % tiles * tile_rows;
-    p.count = rows - p.first < tile_rows ? rows - p.first : tile_rows;
-    return p;
-}
-
 // Rows of the input as operands, zero beyond them and, up to a multiple of 16, beyond their columns. A warp takes rows;
 // `read` sends for their first columns, `put` lays all down.
 template <int PRECISION, int NUM_WARPS, Layout LAYOUT, int TILE_ROWS>
@@ -1692,8 +1678,9 @@ void prepare_whole(State* s) {
 bool whole_forward(State* s, const UfNets* nets, float* out, const UfTape* tape, UfInput input, UfRows rows) {
     const UfMlp* mlp = nets->mlp;
     const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, rows.count);
+    if (!tape_fits(mlp, tape)) return false;
     if (hopper_forward(s, nets, out, tape, input, rows)) return true;
-    if (!tile || !tape_fits(mlp, tape)) return false;
+    if (!tile) return false;
     Forward c = {};
     c.net = net_of(mlp);
     c.params = params_of(nets);
@@ -1719,12 +1706,13 @@ bool whole_backward(State* s, const UfNets* nets, float* grads, float* dx, int d
     const UfMlp* mlp = nets->mlp;
     const int G = nets->P * nets->used, tile = tile_rows(s, mlp, G, total), L = mlp->layers,
               width = mlp->width;
+    if (!tape_fits(mlp, tape)) return false;
     HopperSums made = {};
     if (hopper_backward(s, nets, grads, &made, dx, dx_first, dx_count, tape, dout, total)) {
         if (grads) differentiate_kernels(s, nets, grads, tape, input, made.dz, 0, made.sums, dout, total);
         return true;
     }
-    if (!tile || !tape_fits(mlp, tape)) return false;
+    if (!tile) return false;
     const size_t area = static_cast<size_t>(G) * static_cast<size_t>(total) * static_cast<size_t>(width);
     Scratch scratch = {s, 0};
     Backward c = {};

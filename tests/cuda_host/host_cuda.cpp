@@ -14,8 +14,8 @@
 //
 // A build of its own looks for races between all these: races.cpp.
 //
-// Rooms: fibres, meeting, tensor cores, copies, launching, phases, products of a warpgroup, who reads device memory, streams, graphs, clock,
-// memory, device, cuBLAS.
+// Rooms: fibres, meeting, tensor cores, copies, launching, phases, products of a warpgroup, who reads device memory,
+// streams, graphs, clock, memory, device, cuBLAS.
 #include "host_cuda.h"
 
 #include "cublas_v2.h"
